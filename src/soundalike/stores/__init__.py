@@ -1,0 +1,56 @@
+"""Plug-in folder: where vectors live. One file per member; `registry.load("stores", name)` finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from soundalike.score import Term
+from soundalike.types import FloatArray, IntArray, Level
+
+__all__ = ["Hits", "Store"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hits:
+    """The best of a search, best first: `group` (k,) index into the groups given, `row` (k,), `score` (k,) float64."""
+
+    group: IntArray
+    row: IntArray
+    score: FloatArray
+
+
+class Store(Protocol):
+    """Rows per level and space, addressed by their position; a space is named by its full name.
+
+    The caller (`Library`) hands out positions once, commits them after `flush`, and asks for committed ones only.
+    """
+
+    def write(self, level: Level, space: str, first: int, rows: FloatArray) -> int:
+        """Put `rows` (n, d) float32 at positions `first`...; returns their checksum.
+
+        Raises LibraryError if they cannot be written.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Make everything written durable. Raises LibraryError if that fails."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the files."""
+        ...
+
+    def read(self, level: Level, space: str, dim: int, positions: IntArray) -> FloatArray:
+        """The rows (m, dim) float32 at `positions` (m,), exactly as written."""
+        ...
+
+    def search(self, level: Level, terms: Sequence[Term], groups: IntArray, k: int) -> Hits:
+        """The k best groups for a weighted query, each by its best row.
+
+        `groups` (g, 2) int64: first position and number of rows of each candidate track, all committed; copies
+        of a file share rows. A group that is audible in no term is no answer. Scores are exact; fewer than
+        k are returned where there are fewer.
+        """
+        ...

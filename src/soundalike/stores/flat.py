@@ -1,0 +1,179 @@
+"""Flat files, one set per level and space: an int8 scan over everything, then an exact float32 rerank.
+
+`<level>.<space>.i8` holds round(127 x) to scan, `.f32` the rows themselves to rerank, `.on` one byte a row that says
+whether it is audible. Graph and inverted-list indexes lose up to two thirds of the right answers when only one
+slider is up; a flat scan never does, and it needs no building.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Sequence
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soundalike.errors import LibraryError
+from soundalike.score import Term, presence, score_rows
+from soundalike.stores import Hits
+from soundalike.types import FloatArray, IntArray, Level
+
+__all__ = ["FlatStore", "create"]
+
+_LEVELS_INT8 = 127
+_CHUNK = 1 << 15
+"""Rows scanned at a time: their scores stay in the cache while the spaces are added up."""
+_SCAN_ERROR = 0.012
+"""Five standard deviations of what rounding 128 components to 1/127 does to a cosine (0.0023 for the row, as much
+again at most for the query): rows this near to the k-th best are reranked exactly."""
+_MIN_RERANK = 200
+_DAMAGED = "the library is damaged; index into a new one (--library PATH)"
+_NO_HITS = Hits(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+_GATHER_BELOW = 0.1
+"""Where fewer of the rows than this are wanted, they are gathered rather than the whole file scanned."""
+
+
+def create(folder: Path, *, writable: bool = False) -> FlatStore:
+    """Open the store in `folder`."""
+    return FlatStore(folder, writable=writable)
+
+
+class FlatStore:
+    """Sidecar files in one folder. What is written is durable after `flush`; readers map what they are told of."""
+
+    def __init__(self, folder: Path, *, writable: bool) -> None:
+        self._folder = folder
+        self._writable = writable
+        self._unsynced: set[FileIO] = set()
+        self._open: dict[str, FileIO] = {}
+        self._maps: dict[str, np.ndarray[Any, Any]] = {}
+
+    def write(self, level: Level, space: str, first: int, rows: FloatArray) -> int:
+        """See `Store.write`. The checksum is the CRC-32 of the float32 bytes followed by the int8 bytes."""
+        rows = np.ascontiguousarray(rows, dtype="<f4")
+        coarse = np.rint(rows * _LEVELS_INT8).astype(np.int8)
+        for suffix, array in (("f32", rows), ("i8", coarse), ("on", presence(rows).astype(np.uint8))):
+            width = array.itemsize * (array.shape[1] if array.ndim == 2 else 1)
+            self._put(self._name(level, space, suffix), first * width, array.tobytes())
+        return zlib.crc32(coarse.tobytes(), zlib.crc32(rows.tobytes()))
+
+    def _put(self, name: str, offset: int, data: bytes) -> None:
+        if not self._writable:
+            raise LibraryError("the library was opened for reading only")
+        try:
+            if name not in self._open:
+                path = self._folder / name
+                self._open[name] = path.open("r+b" if path.exists() else "w+b", buffering=0)
+            file = self._open[name]
+            file.seek(offset)  # past the end: the gap reads as zero rows, which nobody was told of
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError as error:
+            raise LibraryError(f"cannot write {name}: {error.strerror}") from error
+        self._unsynced.add(file)
+
+    def flush(self) -> None:
+        """See `Store.flush`: fsync of every file written since the last time."""
+        try:
+            for file in self._unsynced:
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise LibraryError(f"cannot write the vectors: {error.strerror}") from error
+        self._unsynced.clear()
+
+    def close(self) -> None:
+        """Close the files that were written to."""
+        for file in self._open.values():
+            file.close()
+        self._open.clear()
+
+    def _name(self, level: Level, space: str, suffix: str) -> str:
+        return f"{level}.{space.replace('/', '.')}.{suffix}"
+
+    def _rows(self, level: Level, space: str, suffix: str, dim: int, n: int) -> np.ndarray[Any, Any]:
+        """The first n rows of a sidecar, mapped; the mapping is kept and renewed when more rows are asked for."""
+        name = self._name(level, space, suffix)
+        if name not in self._maps or len(self._maps[name]) < n:
+            dtype = np.dtype({"f32": "<f4", "i8": "i1", "on": "?"}[suffix])
+            path = self._folder / name
+            try:
+                held = path.stat().st_size // (dtype.itemsize * dim)
+                self._maps[name] = np.memmap(path, dtype=dtype, mode="r", shape=(held, dim)).view(np.ndarray)
+            except (OSError, ValueError) as error:
+                raise LibraryError(f"cannot read {name} ({error}): {_DAMAGED}") from error
+            if held < n:
+                raise LibraryError(f"{name} holds {held} rows, {n} were committed: {_DAMAGED}")
+        return self._maps[name][:n]
+
+    def read(self, level: Level, space: str, dim: int, positions: IntArray) -> FloatArray:
+        """See `Store.read`."""
+        if len(positions) == 0:
+            return np.zeros((0, dim), dtype=np.float32)
+        return np.asarray(self._rows(level, space, "f32", dim, int(positions.max()) + 1)[positions], dtype=np.float32)
+
+    def search(self, level: Level, terms: Sequence[Term], groups: IntArray, k: int) -> Hits:
+        """See `Store.search`. The scan only decides who is reranked: every score returned is exact."""
+        filled = np.flatnonzero(groups[:, 1] > 0)
+        counts = groups[filled, 1]
+        if len(filled) == 0 or k <= 0:
+            return _NO_HITS
+        # Candidate rows in one run, group after group: `starts` are the groups' places in it.
+        starts = np.cumsum(counts) - counts
+        positions = np.repeat(groups[filled, 0] - starts, counts) + np.arange(int(counts.sum()))
+        coarse = self._scan(level, terms, positions)
+        best = np.maximum.reduceat(coarse, starts)
+        audible = int(np.count_nonzero(best > -np.inf))
+        if audible == 0:
+            return _NO_HITS
+        # The scan is off by at most `margin` / 2: whoever is that near to the k-th best may really be better.
+        margin = 2 * _SCAN_ERROR * float(np.sqrt(sum(term.scale**2 for term in terms)))
+        floor = min(_nth_largest(best, min(max(k, _MIN_RERANK), audible)), _nth_largest(best, min(k, audible)) - margin)
+        finalists = np.flatnonzero(best >= floor)
+        owner = np.repeat(finalists, counts[finalists])
+        rows = np.arange(len(owner)) - np.repeat(np.cumsum(counts[finalists]) - counts[finalists], counts[finalists])
+        rows += starts[owner]
+        near = coarse[rows] >= best[owner] - margin
+        owner, rows = owner[near], rows[near]
+        exact = score_rows(
+            terms, {t.space.name: self.read(level, t.space.full_name, t.space.dim, positions[rows]) for t in terms}
+        )
+        # Best first; equal scores in the order of their rows, so that answers never depend on the scan.
+        order = np.lexsort((rows, -exact))
+        _, first = np.unique(owner[order], return_index=True)
+        order = order[np.sort(first)][:k]
+        return Hits(filled[owner[order]], positions[rows[order]], exact[order])
+
+    def _scan(self, level: Level, terms: Sequence[Term], positions: IntArray) -> FloatArray:
+        """Approximate scores (m,) float32 of the rows at `positions`; -inf where no term is audible."""
+        import numkong
+
+        n = int(positions.max()) + 1
+        gather = len(positions) < _GATHER_BELOW * n
+        span = len(positions) if gather else n
+        scores: FloatArray = np.zeros(span, dtype=np.float32)
+        heard = np.zeros(span, dtype=bool)
+        plan = []
+        for term in terms:
+            rows = self._rows(level, term.space.full_name, "i8", term.space.dim, n)
+            on = self._rows(level, term.space.full_name, "on", 1, n)[:, 0]
+            if gather:
+                rows, on = rows[positions], on[positions]
+            peak = float(np.abs(term.row).max())
+            packed = numkong.dots_pack(np.rint(term.row * (_LEVELS_INT8 / peak)).astype(np.int8)[None, :])
+            plan.append((rows, on, packed, np.float32(term.scale * peak / _LEVELS_INT8**2), np.float32(term.offset)))
+        for first in range(0, span, _CHUNK):
+            part = slice(first, min(first + _CHUNK, span))
+            for rows, on, packed, factor, offset in plan:
+                scores[part] += np.asarray(numkong.dots_packed(rows[part], packed))[:, 0] * factor
+                scores[part] += on[part] * offset
+                heard[part] |= on[part]
+        scores[~heard] = -np.inf
+        return scores if gather else scores[positions]
+
+
+def _nth_largest(values: FloatArray, n: int) -> float:
+    return float(np.partition(values, len(values) - n)[len(values) - n])

@@ -1,0 +1,202 @@
+"""The nouns every module shares: frozen records, numpy only, no behaviour beyond their own fields.
+
+Seconds outside, samples inside. n spans, d dims, t samples, c channels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "LEVELS",
+    "Alignment",
+    "Audio",
+    "BoolArray",
+    "Calibration",
+    "Descriptors",
+    "FloatArray",
+    "IntArray",
+    "Item",
+    "Level",
+    "Match",
+    "Part",
+    "Reference",
+    "Space",
+    "Span",
+    "Vectors",
+    "Weights",
+]
+
+FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+Level: TypeAlias = Literal["track", "passage"]
+Reference: TypeAlias = Literal["library", "model"]
+
+LEVELS: tuple[Level, ...] = ("track", "passage")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Audio:
+    """Sound in memory: `samples` (c, t) float32, full scale ±1, at `rate` Hz."""
+
+    samples: FloatArray
+    rate: int
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.samples.shape[-1] / self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What a dataset yields: one recording, its separate stems where there are any, its labels."""
+
+    path: Path
+    stems: Mapping[str, Path] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A stretch of a track: `track` is its path (`os.fsdecode`), `start` and `end` are seconds."""
+
+    track: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What chance looks like in one space at one level.
+
+    `mu` and `sigma` are the mean and spread of the similarity of random pairs of different tracks.
+    `quantiles` are the similarities at 0, 1, ..., 100 % of such pairs; at the passage level each pair is
+    (a passage, the best passage of another track), because that is what a search reports.
+    """
+
+    mu: float
+    sigma: float
+    quantiles: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A named similarity: what is listened to (`source`), by whom (`backbone`, `feature`), projected how (`head`)."""
+
+    model: str
+    name: str
+    source: str
+    backbone: str
+    feature: str
+    head: str
+    dim: int
+    calibration: Mapping[Level, Calibration]
+
+    @property
+    def full_name(self) -> str:
+        """`model/name`, unique across models."""
+        return f"{self.model}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vectors:
+    """Rows of one or more spaces over the same spans.
+
+    `rows` maps a space's name to (n, d) float32: unit rows, or all zero where there is nothing to hear.
+    `digest` names the model that made them.
+    """
+
+    spans: tuple[Span, ...]
+    rows: Mapping[str, FloatArray]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """What people filter by: `tempo` BPM, `key` such as "F# minor", `loudness` LUFS; None where not heard."""
+
+    tempo: float | None = None
+    key: str | None = None
+    loudness: float | None = None
+
+
+class Weights(Mapping[str, float]):
+    """How much each space counts, of any sign; a space that is not named weighs 0.
+
+    Raises ValueError if a weight is not a finite number.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise ValueError(f"the weight of {name} is {value}, expected a finite number")
+        self._values = MappingProxyType({name: float(value) for name, value in values.items()})
+
+    def __getitem__(self, name: str) -> float:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return "Weights(" + ", ".join(f"{name}={value:g}" for name, value in self.items()) + ")"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one space says about a match. Inaudible on either side: similarity, z, percentile None, share 0.
+
+    The shares of a match's parts sum to its score.
+    """
+
+    similarity: float | None
+    z: float | None
+    weight: float
+    share: float
+    percentile: float | None
+    reference: Reference
+    audible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How a match lines up with the query.
+
+    The match is the query transposed by `semitones` (-6 to +5), played `tempo_ratio` times as fast, and the
+    query span's first moment falls `offset` seconds after the match span's start (negative: before it).
+    `agreement` is the correlation of the two once aligned, -1 to 1.
+    """
+
+    semitones: int
+    tempo_ratio: float
+    offset: float
+    agreement: float
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One answer to a query: where, how much closer than chance, and why."""
+
+    span: Span
+    score: float
+    parts: Mapping[str, Part]
+    query_span: Span | None = None
+    alignment: Alignment | None = None

@@ -1,0 +1,99 @@
+"""Synthetic music that tests can reason about, and libraries made of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from soundalike.indexing import index
+from soundalike.library import Library
+
+RATE = 22050
+
+
+def tune(notes: Sequence[int], *, seconds: float = 8.0, beat: float = 0.5, harmonics: int = 6, seed: int = 0,
+         drums: Sequence[int] = (0, 4), rate: int = RATE) -> np.ndarray:
+    """A melody of MIDI notes, one a beat and repeated, with noise bursts on the given eighths of a bar: (t,) float32."""
+    random = np.random.default_rng(seed)
+    t = np.arange(round(seconds * rate)) / rate
+    signal = np.zeros_like(t)
+    for n in range(int(seconds / beat) + 1):
+        start = round(n * beat * rate)
+        part = t[start : start + round(beat * rate)] - n * beat
+        pitch = 440.0 * 2 ** ((notes[n % len(notes)] - 69) / 12)
+        wave = sum(np.sin(2 * np.pi * pitch * h * part) / h for h in range(1, harmonics + 1))
+        signal[start : start + len(part)] += 0.2 * wave * np.exp(-3 * part)
+    for n in range(int(seconds / (beat / 2)) + 1):
+        if n % 8 in drums:
+            start = round(n * beat / 2 * rate)
+            part = t[start : start + rate // 20] - n * beat / 2
+            signal[start : start + len(part)] += 0.3 * random.standard_normal(len(part)) * np.exp(-60 * part)
+    return (0.5 * signal / max(1e-9, np.abs(signal).max())).astype(np.float32)
+
+
+TUNES = {
+    "up": (60, 62, 64, 65, 67, 69, 71, 72),
+    "down": (72, 67, 71, 64, 69, 60, 65, 62),
+    "leaps": (60, 72, 61, 70, 55, 67, 58, 63),
+    "pedal": (60, 60, 67, 60, 60, 68, 60, 63),
+}
+
+
+def write(path: Path, samples: np.ndarray, rate: int = RATE, **options: str) -> Path:
+    """Write (t,) or (t, c) samples; the suffix chooses the format."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sf.write(path, samples, rate, **options)
+    return path
+
+
+@pytest.fixture(scope="session")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 12 clips of 12 s: four tunes, each in three sounds and keys; `<tune>/<n>.wav`."""
+    folder = tmp_path_factory.mktemp("music")
+    for number, (name, notes) in enumerate(TUNES.items()):
+        for variant in range(3):
+            samples = tune([note + 2 * variant for note in notes], seconds=12, harmonics=2 + 4 * variant,
+                           seed=variant, drums=[(0, 4), (0, 3, 6), (0, 2, 5, 7)][(variant + number) % 3])
+            write(folder / name / f"{variant}.wav", samples)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stocked(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of `music`; open it for reading only."""
+    path = tmp_path_factory.mktemp("stocked") / "library"
+    with Library.create(path) as library:
+        report = index(library, [music])
+    assert report.added == 12
+    return path
+
+
+@pytest.fixture
+def library(stocked: Path) -> Iterator[Library]:
+    """The library of `music`, open for reading."""
+    with Library(stocked) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The development recordings, from $SOUNDALIKE_DATA or beside the checkout; skips where they are absent."""
+    folder = Path(os.environ.get("SOUNDALIKE_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not (folder / "musicdelta" / "stems.csv").is_file():
+        pytest.skip("the development recordings are not here: set SOUNDALIKE_DATA to their folder")
+    return folder
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Callable[..., Path]:
+    """Write a clip into the test's folder: made("a.wav", seconds=3, notes=...)."""
+
+    def make(name: str, notes: Sequence[int] = TUNES["up"], **options: object) -> Path:
+        return write(tmp_path / name, tune(notes, **options))  # type: ignore[arg-type]
+
+    return make
