@@ -1,0 +1,101 @@
+"""`soundalike index`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from soundalike.cli import INTERRUPTED, show
+from soundalike.cli.inputs import library_path
+from soundalike.errors import one_line
+from soundalike.indexing import IndexReport, index
+from soundalike.indexing import Progress as Step
+from soundalike.library import Library
+
+__all__ = ["run_index"]
+
+
+def run_index(args: argparse.Namespace) -> int:
+    """Fill or update the library; 1 if some inputs failed."""
+    path = library_path(args)
+    progress = show.Progress("file", enabled=not args.json)
+    with Library.create(path) as library:
+        report = index(
+            library,
+            _sources(args.sources),
+            model=args.model,
+            jobs=args.jobs,
+            retry=args.retry,
+            prune=args.prune,
+            progress=lambda step: _step(progress, step),
+        )
+        progress.end()
+        held = library.catalog.counts()
+    for name, why in report.failed:
+        show.message(f"{show.paint('failed', 'red', sys.stderr)} {name}: {why}")
+    for name in report.silent:
+        show.message(f"{show.paint('silent', 'yellow', sys.stderr)} {name}: nothing to hear; kept, but never a match")
+    if args.json:
+        show.print_json(_report_json(path, report, held))
+    else:
+        _print_report(path, report, held)
+    if report.interrupted:
+        return INTERRUPTED
+    return 1 if report.failed else 0
+
+
+def _step(progress: show.Progress, step: Step) -> None:
+    progress(step.done, step.total, step.audio_seconds)
+
+
+def _sources(names: list[str]) -> list[Path]:
+    sources: list[Path] = []
+    for name in names:
+        if name == "-":
+            lines = sys.stdin.buffer.read().splitlines()
+            sources += [Path(os.fsdecode(line)) for line in lines if line.strip()]
+        else:
+            sources.append(Path(name))
+    return sources
+
+
+def _print_report(path: Path, report: IndexReport, held: dict[str, int]) -> None:
+    done = report.added + report.changed
+    rate = f", {done / report.seconds * 60:,.0f} a minute" if done and report.seconds > 0.5 else ""
+    heard, took = show.clock(report.audio_seconds), show.clock(report.seconds)
+    print(f"{show.count(done, 'file')} encoded ({heard} of sound) in {took}{rate}")
+    notes = [
+        (report.unchanged, "unchanged"),
+        (report.moved, "moved"),
+        (report.copied, "copies of others"),
+        (len(report.failed), "failed"),
+        (len(report.silent), "silent"),
+        (report.pruned, "removed"),
+        (0 if report.pruned else report.missing, "vanished (remove with --prune)"),
+    ]
+    if any(number for number, _ in notes):
+        print(", ".join(f"{number:,} {what}" for number, what in notes if number))
+    print(f"{show.count(held['tracks'], 'track')} in the library at {one_line(path)}")
+    if report.interrupted:
+        show.message("interrupted: what is done is kept; run it again to go on")
+
+
+def _report_json(path: Path, report: IndexReport, held: dict[str, int]) -> dict[str, object]:
+    return {
+        "library": str(path),
+        "added": report.added,
+        "changed": report.changed,
+        "moved": report.moved,
+        "copied": report.copied,
+        "unchanged": report.unchanged,
+        "missing": report.missing,
+        "pruned": report.pruned,
+        "failed": [{"path": name, "error": why} for name, why in report.failed],
+        "silent": report.silent,
+        "audio_seconds": report.audio_seconds,
+        "seconds": report.seconds,
+        "interrupted": report.interrupted,
+        "tracks": held["tracks"],
+    }

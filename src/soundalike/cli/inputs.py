@@ -1,0 +1,45 @@
+"""What commands share: the model and library asked for, recordings on standard input, errors that name their file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from soundalike.cli.parser import default_library
+from soundalike.errors import AudioError, UsageError
+
+__all__ = ["about", "library_path", "recording"]
+
+
+def library_path(args: argparse.Namespace) -> Path:
+    """The library's folder, absolute."""
+    return Path(os.path.abspath(args.library or default_library()))
+
+
+@contextmanager
+def about(name: str) -> Iterator[None]:
+    """An AudioError inside names the file that it is about."""
+    try:
+        yield
+    except AudioError as error:
+        raise AudioError(f"{name}: {error}") from error
+
+
+@contextmanager
+def recording(name: str) -> Iterator[Path]:
+    """The file that `name` means; `-` is what comes on standard input, kept in a temporary file meanwhile."""
+    if name != "-":
+        yield Path(os.path.abspath(name))
+        return
+    if sys.stdin.isatty():
+        raise UsageError("- reads a recording from standard input, but that is a terminal; pipe one in")
+    with tempfile.NamedTemporaryFile(prefix="soundalike-", suffix=".audio") as file:
+        while chunk := sys.stdin.buffer.read(1 << 20):
+            file.write(chunk)
+        file.flush()
+        yield Path(file.name)

@@ -1,0 +1,264 @@
+"""What can be typed, and the help that teaches it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from soundalike import __version__
+from soundalike.errors import UsageError
+
+__all__ = ["build_parser", "default_library", "parse_region"]
+
+_MAIN = """\
+Find music that sounds alike, and hear why: melody, rhythm, timbre and harmony are scored separately,
+weighed as you like, and every result shows what each contributed.
+
+  soundalike demo                           see it at work on 36 bundled clips
+  soundalike index ~/Music                  listen to a folder (only what is new or changed)
+  soundalike search song.mp3                what sounds like it?
+  soundalike search song.mp3 -w rhythm=1,timbre=-1
+                                            same groove, other sound
+  soundalike compare a.wav b.wav            why do these two sound alike?
+"""
+
+_SEARCH = """\
+Ask with a recording, in the library or not. A query of 30 s or more is compared with whole tracks; a shorter one,
+or a region, with 10 s passages, and each track answers with its best one.
+
+  soundalike search song.mp3
+  soundalike search song.mp3 -w melody=2,timbre=-1      like the tune, unlike the sound
+  soundalike search song.mp3 --region 0:30-0:40         what sounds like this passage?
+  soundalike search song.mp3 --where 'bpm 90..110 and genre = jazz'
+  soundalike search song.mp3 --m3u alike.m3u8           a playlist of the answers
+
+The score says how much closer than chance a match is, in standard deviations of random pairs, weighed over the
+spaces; the columns are each space's share of it (they sum to the score) and, after it, how many per cent of random
+pairs are less alike. n/a: nothing of that kind to hear on one of the sides.
+"""
+
+_INDEX = """\
+Listen to every recording below the folders (or to single files; - reads paths from standard input) and keep what
+was heard in the library. Only new or changed files are encoded; a moved one is recognised. It can be interrupted at
+any time: the next run goes on. Vanished files are marked, and removed by --prune.
+"""
+
+_EMBED = """\
+Arrays path, start, end, and one (n, d) float32 array per space under its short name; unit rows, or zero where there
+is nothing to hear. Loads with numpy.load(FILE, allow_pickle=False).
+"""
+
+_DEMO = """\
+Index 36 bundled clips (4 tunes x 3 grooves x 3 instrumentations) into a temporary library, ask which of them share
+the tune, the groove and the instruments of one, and write a page with players.
+"""
+
+_WHERE = (
+    "only tracks that meet conditions: FIELD OP VALUE or FIELD a..b, joined by 'and'. Fields: bpm key duration "
+    "loudness year genre artist album title path. Operators: = != < <= > >= ~ (contains); * in text stands for anything"
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in the form of all others: one line, exit code 2."""
+
+    def error(self, message: str) -> Any:
+        self.exit(2, f"soundalike: {message}; see: {self.prog} --help\n")
+
+
+def _lazily(name: str) -> Callable[[argparse.Namespace], int]:
+    """A command that is imported when it runs, so that `--help` is quick."""
+    module, _, function = name.partition(":")
+
+    def run(args: argparse.Namespace) -> int:
+        return int(getattr(import_module(f"soundalike.cli.{module}"), function)(args))
+
+    return run
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of every command."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(prog="soundalike", description=_MAIN, formatter_class=formatter)
+    parser.add_argument("--version", action="version", version=f"soundalike {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: str, summary: str, description: str | None = None) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=summary, description=description or summary, formatter_class=formatter)
+        made.add_argument("--json", action="store_true", help="print JSON with stable keys on standard output")
+        made.set_defaults(run=_lazily(run))
+        return made
+
+    made = command(
+        "index",
+        "indexing:run_index",
+        "listen to folders of music, and keep what was heard",
+        _INDEX,
+    )
+    made.add_argument("sources", nargs="+", metavar="DIR", help="folders or files; - for paths on standard input")
+    made.add_argument("--prune", action="store_true", help="remove tracks whose files have vanished")
+    made.add_argument("--retry", action="store_true", help="try files again that failed before")
+    made.add_argument("--jobs", type=_positive, metavar="N", help="processes to use (default: one a core)")
+    _model_and_library(made)
+
+    made = command("search", "search:run_search", "find what sounds like a recording", _SEARCH)
+    made.add_argument("audio", metavar="AUDIO", help="the recording to ask with; - for standard input")
+    _weights(made)
+    made.add_argument("--region", type=_region, metavar="FROM-TO", help="ask with a part of it, such as 0:30-0:40")
+    made.add_argument("--by", choices=("track", "passage"), help="compare whole tracks or passages")
+    made.add_argument("-k", type=_positive, default=10, metavar="N", help="how many matches (default: 10)")
+    made.add_argument("--where", metavar="CONDITION", help=_WHERE)
+    made.add_argument("--exclude-same-artist", action="store_true", help="leave out the query's own artist")
+    made.add_argument("--include-self", action="store_true", help="let the query and its copies be matches")
+    made.add_argument("--m3u", type=Path, metavar="FILE", help="write the matches as a playlist too (UTF-8)")
+    _model_and_library(made)
+
+    made = command(
+        "compare",
+        "search:run_compare",
+        "say how much two recordings sound alike, and where",
+        (
+            "Score B as an answer to A, as a search would, and show each space's best matching passages.\n\n"
+            "  soundalike compare a.wav b.wav --align     transposition, tempo ratio and offset as well\n"
+        ),
+    )
+    made.add_argument("a", metavar="A")
+    made.add_argument("b", metavar="B")
+    _weights(made)
+    made.add_argument("--region", type=_region, metavar="FROM-TO", help="use a part of A only")
+    made.add_argument("--region-b", type=_region, metavar="FROM-TO", help="use a part of B only")
+    made.add_argument("--by", choices=("track", "passage"), help="compare as whole tracks or by passages")
+    made.add_argument("--align", action="store_true", help="find transposition, tempo ratio and offset")
+    _model(made)
+
+    made = command(
+        "embed",
+        "embed:run_embed",
+        "write the vectors of recordings to a .npz file",
+        _EMBED,
+    )
+    made.add_argument("audio", nargs="+", metavar="AUDIO", help="recordings; - for standard input")
+    made.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .npz file to write")
+    made.add_argument(
+        "--by", choices=("track", "passage"), default="passage", help="rows: passages (default) or tracks"
+    )
+    _model(made)
+
+    made = command("list", "listing:run_list", "list models, spaces and plug-ins, with licences")
+    made.add_argument("what", choices=("models", "spaces", "backbones", "datasets", "stores"))
+
+    made = command("library", "listing:run_library", "look into a library, or take its vectors out")
+    actions = made.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
+    for name, summary in (("info", "what the library holds"), ("export", "write all its vectors to a .npz file")):
+        action = actions.add_parser(name, help=summary, description=summary)
+        action.add_argument("--json", action="store_true", help="print JSON with stable keys on standard output")
+        if name == "export":
+            action.add_argument("output", type=Path, metavar="FILE", help="the .npz file to write")
+            action.add_argument(
+                "--by", choices=("track", "passage"), default="passage", help="rows: passages or tracks"
+            )
+            _model(action)
+        _library(action)
+
+    made = command(
+        "demo",
+        "demo:run_demo",
+        "see the main job done on 36 bundled clips",
+        _DEMO,
+    )
+    made.add_argument("--page", type=Path, metavar="FILE", help="where to write the page (default: a temporary file)")
+    made.add_argument("--no-serve", action="store_true", help="end when the page is written")
+    made.add_argument("--jobs", type=_positive, metavar="N", help="processes to use (default: one a core)")
+
+    made = command("train", "training:run_train", "fit a model from audio, as the bundled ones were made")
+    fits = made.add_subparsers(title="models", metavar="MODEL", required=True, dest="model")
+    fit = fits.add_parser("dsp", help="standardisation, projection and calibration of the fixed descriptors")
+    fit.add_argument("--json", action="store_true", help="print JSON with stable keys on standard output")
+    fit.add_argument("--renders", type=Path, required=True, metavar="DIR", help="output of tools/render_fit.py")
+    fit.add_argument("--recordings", type=Path, required=True, metavar="DIR", help="folder with an index.csv")
+    fit.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write the model")
+    fit.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def _weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-w",
+        "--weights",
+        metavar="SPACE=W,...",
+        help="how much each space counts, of any sign: melody=2,timbre=-1 (not named: 0; default: 1 each)",
+    )
+
+
+def _model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="NAME", help="a model's name or folder (see: soundalike list models)")
+
+
+def _library(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--library",
+        type=Path,
+        default=None,
+        metavar="PATH",
+        help="the library's folder (default: $SOUNDALIKE_LIBRARY, or a folder among your application data)",
+    )
+
+
+def _model_and_library(parser: argparse.ArgumentParser) -> None:
+    _model(parser)
+    _library(parser)
+
+
+def default_library() -> Path:
+    """`$SOUNDALIKE_LIBRARY`, or `soundalike/library` in the platform's folder for application data."""
+    chosen = os.environ.get("SOUNDALIKE_LIBRARY")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "soundalike" / "library"
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
+    return value
+
+
+def _region(text: str) -> tuple[float, float | None]:
+    try:
+        return parse_region(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def parse_region(text: str) -> tuple[float, float | None]:
+    """Read "0:30-0:40", "30-40" or "1:02:03.5-" (to the end) as seconds. Raises UsageError."""
+    start, dash, end = text.partition("-")
+    try:
+        region = (_seconds(start), _seconds(end) if end else None)
+    except ValueError:
+        region = (0.0, 0.0)
+    if not dash or (region[1] is not None and region[1] <= region[0]):
+        raise UsageError(f"cannot read the region {text!r}; expected FROM-TO such as 0:30-0:40, or FROM- to the end")
+    return region
+
+
+def _seconds(text: str) -> float:
+    parts = [float(part) for part in text.split(":")]
+    if len(parts) > 3 or not all(0 <= part < (60 if n else float("inf")) for n, part in enumerate(parts)):
+        raise ValueError(text)
+    return sum(part * 60.0**place for place, part in enumerate(reversed(parts)))

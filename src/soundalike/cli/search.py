@@ -1,0 +1,199 @@
+"""`soundalike search` and `soundalike compare`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from soundalike.cli import show
+from soundalike.cli.inputs import about, library_path, recording
+from soundalike.compare import Comparison, compare
+from soundalike.errors import SoundalikeError, UsageError, one_line
+from soundalike.filters import Filter, parse_filter
+from soundalike.library import SHORT, Library, Query, Result
+from soundalike.model import Model
+from soundalike.spaces import DEFAULT_MODEL, parse_weights
+from soundalike.types import Level
+
+__all__ = ["run_compare", "run_search"]
+
+
+def run_search(args: argparse.Namespace) -> int:
+    """Ask the library with a recording. No match is an answer too: 0."""
+    start, end = args.region or (None, None)
+    with Library(library_path(args)) as library, recording(args.audio) as path, about(args.audio):
+        result = library.search(
+            Query(
+                path=path,
+                start=start,
+                end=end,
+                weights=parse_weights(args.weights) if args.weights else None,
+                by=args.by,
+                k=args.k,
+                where=parse_filter(args.where) if args.where else Filter(),
+                exclude_same_artist=args.exclude_same_artist,
+                include_self=args.include_self,
+                model=args.model,
+            )
+        )
+    result = replace(result, query=replace(result.query, track=args.audio))
+    if args.m3u:
+        _write_playlist(args.m3u, result)
+    if args.json:
+        show.print_json(_result_json(result, args.where))
+    else:
+        _print_result(result, args.m3u)
+    return 0
+
+
+def _result_json(result: Result, where: str | None) -> dict[str, Any]:
+    return {
+        "query": {**show.span_json(result.query), "level": result.level, "where": where, "searched": result.searched},
+        "models": [result.model],
+        "weights": dict(result.weights),
+        "matches": [show.match_json(match) for match in result.matches],
+        "copies": list(result.copies),
+    }
+
+
+def _print_result(result: Result, playlist: Path | None) -> None:
+    query, kind = result.query, "whole tracks" if result.level == "track" else "passages"
+    print(
+        f"{one_line(query.track)}  {show.clock(query.start)} to {show.clock(query.end)}, against {kind} of "
+        f"{show.count(result.searched, 'track')}; weights: {show.weights_text(result.weights)}; model {result.model}"
+    )
+    if not result.matches:
+        print("no match" + ("" if result.searched else ": no track meets the conditions"))
+    else:
+        spaces = [name for name, weight in result.weights.items() if weight != 0]
+        rows = []
+        for number, match in enumerate(result.matches, start=1):
+            track = result.tracks[match.span.track]
+            about_it = [
+                f"{track.bpm_tag or track.tempo:.0f}" if track.bpm_tag or track.tempo else "",
+                track.key_tag or track.key or "",
+            ]
+            span = f"{show.clock(match.span.start)}-{show.clock(match.span.end)}"
+            name = f"{track.artist} - {track.title}  " if track.artist and track.title else ""
+            rows.append(
+                [
+                    str(number),
+                    f"{match.score:+.2f}",
+                    *(show.share(match.parts[s]) for s in spaces),
+                    *about_it,
+                    span,
+                    one_line(name) + one_line(_near(match.span.track)),
+                ]
+            )
+        show.print_table(["#", "score", *spaces, "bpm", "key", "time", "track"], rows, left=[len(rows[0]) - 1])
+    for copy in result.copies:
+        print(show.paint(f"left out, a copy of the query: {one_line(_near(copy))} (--include-self keeps it)", "dim"))
+    if playlist:
+        print(f"playlist written: {one_line(playlist)}")
+
+
+def _near(path: str) -> str:
+    """A path relative to here, where that is shorter to read."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def _write_playlist(path: Path, result: Result) -> None:
+    """An extended M3U in UTF-8: absolute paths, byte for byte; a name with a line break has no place in the format."""
+    lines = [b"#EXTM3U"]
+    for match in result.matches:
+        track = result.tracks[match.span.track]
+        name = os.fsencode(match.span.track)
+        if b"\n" in name or b"\r" in name:
+            show.message(f"left out of the playlist: {match.span.track}: its name holds a line break")
+            continue
+        title = (
+            f"{track.artist} - {track.title}"
+            if track.artist and track.title
+            else track.title or Path(match.span.track).stem
+        )
+        lines += [f"#EXTINF:{round(track.duration)},{one_line(title)}".encode(), name]
+    try:
+        path.write_bytes(b"\n".join(lines) + b"\n")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; give another file to --m3u") from error
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Score B as an answer to A, and show the best passages of each space."""
+    if args.a == args.b == "-":
+        raise UsageError("only one of the two recordings can come from standard input")
+    model = Model.load(args.model or DEFAULT_MODEL)
+    weights = parse_weights(args.weights) if args.weights else None
+    with recording(args.a) as path_a, recording(args.b) as path_b:
+        encodings = []
+        for name, path, region in ((args.a, path_a, args.region), (args.b, path_b, args.region_b)):
+            with about(name):
+                start, end = region or (0.0, None)
+                encodings.append(model.encode(path, start=start, end=end))
+        a, b = encodings
+        level: Level = args.by or ("passage" if args.region or a.info.duration < SHORT else "track")
+        try:
+            comparison = compare(model, a, b, weights, level=level, aligned=args.align)
+        except SoundalikeError as error:
+            raise type(error)(f"{args.a} and {args.b}: {error}") from error
+    if args.json:
+        show.print_json(_comparison_json(args, comparison))
+    else:
+        _print_comparison(args, comparison)
+    return 0
+
+
+def _comparison_json(args: argparse.Namespace, comparison: Comparison) -> dict[str, Any]:
+    match = comparison.match
+    query = match.query_span
+    pairs: dict[str, Any] = {}
+    for name, pair in comparison.pairs.items():
+        pairs[name] = pair and {
+            "a": {"start": pair.a.start, "end": pair.a.end},
+            "b": {"start": pair.b.start, "end": pair.b.end},
+            "similarity": pair.similarity,
+        }
+    return {
+        "query": {
+            "path": args.a,
+            "start": query.start if query else 0.0,
+            "end": query.end if query else 0.0,
+            "level": comparison.level,
+        },
+        "models": [comparison.model],
+        "weights": dict(comparison.weights),
+        "matches": [{**show.match_json(match), "path": args.b}],
+        "passages": pairs,
+    }
+
+
+def _print_comparison(args: argparse.Namespace, comparison: Comparison) -> None:
+    match = comparison.match
+    kind = "whole tracks" if comparison.level == "track" else "best passage of B"
+    print(
+        f"A {one_line(args.a)}\nB {one_line(args.b)}\nscore {match.score:+.2f} ({kind}; "
+        f"weights: {show.weights_text(comparison.weights)}; model {comparison.model})"
+    )
+    rows = []
+    for name, part in match.parts.items():
+        pair = comparison.pairs[name]
+        spans = [f"{show.clock(s.start)}-{show.clock(s.end)}" for s in (pair.a, pair.b)] if pair else ["n/a", "n/a"]
+        shown = (
+            [f"{part.similarity:+.3f}", f"{part.z:+.2f}", f"{part.percentile:.1f}%"] if part.audible else ["n/a"] * 3
+        )
+        rows.append([name, *shown, f"{part.weight:g}", f"{part.share:+.2f}", *spans])
+    show.print_table(
+        ["space", "similarity", "z", "percentile", "weight", "share", "best in A", "best in B"], rows, left=[0]
+    )
+    one = match.alignment
+    if one:
+        print(
+            f"aligned: B is A transposed by {one.semitones:+d} semitones, at {one.tempo_ratio:.3f} of its tempo; "
+            f"A's passage begins {one.offset:+.2f} s into B's (agreement {one.agreement:.2f})"
+        )
+    elif args.align:
+        print("aligned: neither pitch nor onsets to go by")

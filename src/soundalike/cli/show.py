@@ -1,0 +1,162 @@
+"""What a person sees: tables, times, colours on a terminal only, and progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+from soundalike.errors import one_line
+from soundalike.types import Match, Part, Span
+
+__all__ = [
+    "Progress",
+    "clock",
+    "closeness",
+    "count",
+    "match_json",
+    "message",
+    "paint",
+    "print_json",
+    "print_table",
+    "share",
+]
+
+_COLOURS = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "red": "31"}
+
+
+def paint(text: str, colour: str, stream: TextIO = sys.stdout) -> str:
+    """`text` in a colour if `stream` is a terminal that wants colours (https://no-color.org)."""
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def message(text: str) -> None:
+    """A line on standard error."""
+    print(one_line(text), file=sys.stderr)
+
+
+def clock(seconds: float) -> str:
+    """1:02:03 or 2:03 or, for what is short, 0:03.5."""
+    if seconds < 60:
+        return f"0:{seconds:04.1f}"
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+def count(number: int, noun: str) -> str:
+    """ "1 file", "1,234 files"."""
+    plural = noun if number == 1 else noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number:,} {plural}"
+
+
+def share(part: Part) -> str:
+    """One cell: a space's share of the score and the percentile of its similarity."""
+    if not part.audible or part.percentile is None:
+        return "n/a"
+    return f"{part.share:+.2f} {part.percentile:5.1f}%"
+
+
+def closeness(part: Part) -> str:
+    """One cell: how many per cent of random pairs are less alike in a space."""
+    return "n/a" if part.percentile is None else f"{part.percentile:.0f}%"
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> None:
+    """Columns wide enough for their cells, right-aligned but for the columns in `left`."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        return "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+
+    print(paint(line(header), "bold"))
+    for row in rows:
+        print(line(row))
+
+
+def print_json(value: Any) -> None:
+    """`value` as JSON on standard output; numbers that JSON has no word for are defects, not output."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # a path that is not UTF-8: escaped, it reads back to the same bytes
+        text = json.dumps(value, ensure_ascii=True, allow_nan=False, indent=2)
+    print(text)
+
+
+def match_json(match: Match) -> dict[str, Any]:
+    """A match with stable keys."""
+    found: dict[str, Any] = {
+        **span_json(match.span),
+        "score": match.score,
+        "spaces": {
+            name: {
+                "similarity": part.similarity,
+                "z": part.z,
+                "weight": part.weight,
+                "share": part.share,
+                "percentile": part.percentile,
+                "reference": part.reference,
+                "audible": part.audible,
+            }
+            for name, part in match.parts.items()
+        },
+    }
+    if match.alignment:
+        one = match.alignment
+        found["alignment"] = {
+            "semitones": one.semitones,
+            "tempo_ratio": one.tempo_ratio,
+            "offset": one.offset,
+            "agreement": one.agreement,
+        }
+    return found
+
+
+def span_json(span: Span) -> dict[str, Any]:
+    """A span with stable keys."""
+    return {"path": span.track, "start": span.start, "end": span.end}
+
+
+def weights_text(weights: Mapping[str, float]) -> str:
+    """Slider positions that are not zero."""
+    return ", ".join(f"{name} {value:g}" for name, value in weights.items() if value != 0)
+
+
+class Progress:
+    """How far long work is, with rate and time left: one line that renews itself on a terminal, else every 10 s."""
+
+    def __init__(self, noun: str, enabled: bool = True) -> None:
+        self._noun, self._enabled = noun, enabled
+        self._began = self._shown = time.monotonic()
+        self._live = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int, audio_seconds: float) -> None:
+        """Say that `done` of `total` are done, with so many seconds of sound in them."""
+        now = time.monotonic()
+        if not self._enabled or (now - self._shown < (0.1 if self._live else 10.0) and done < total):
+            return
+        self._shown = now
+        elapsed = max(now - self._began, 1e-3)
+        left = clock((total - done) * elapsed / done) if done else "?"
+        line = (
+            f"{done:,} of {count(total, self._noun)}, {done / elapsed * 60:,.0f} a minute, "
+            f"{audio_seconds / elapsed:,.0f} x real time, {left} left"
+        )
+        if self._live:
+            print(f"\r\x1b[K{line}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._enabled and self._live:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,356 @@
+"""Fill a library: find files, encode what is new or changed in worker processes, commit in batches."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from soundalike.catalog import Track
+from soundalike.errors import AudioError, SoundalikeError
+from soundalike.library import Library
+from soundalike.model import Encoding, Model
+from soundalike.scanning import File, content_hash, scan, under
+from soundalike.spaces import DEFAULT_MODEL
+from soundalike.tags import Tags, read_tags
+from soundalike.types import LEVELS, FloatArray, Level
+from soundalike.workers import run_tasks
+
+__all__ = ["Heard", "IndexReport", "Progress", "index"]
+
+_BATCH_TRACKS = 64
+_BATCH_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an `index` is: files done of all that need encoding, and the seconds of sound in them."""
+
+    done: int
+    total: int
+    audio_seconds: float
+    path: Path
+
+
+@dataclass(slots=True)
+class IndexReport:
+    """What an `index` did. Paths with messages for what failed, paths for what is silent."""
+
+    added: int = 0
+    changed: int = 0
+    moved: int = 0
+    copied: int = 0
+    unchanged: int = 0
+    missing: int = 0
+    pruned: int = 0
+    audio_seconds: float = 0.0
+    seconds: float = 0.0
+    interrupted: bool = False
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A file to listen to with these models; `track` is the line it has in the catalogue, if any."""
+
+    file: File
+    models: tuple[str, ...]
+    track: Track | None
+    same_sound: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """What a worker brings back: the file's digest and tags, and an encoding per model."""
+
+    content_hash: str
+    tags: Tags
+    encodings: Mapping[str, Encoding]
+
+
+_loaded: dict[str, Model] = {}
+
+
+def _listen(task: _Task) -> Heard:
+    """Runs in a worker: models are loaded once per process."""
+    for name in task.models:
+        if name not in _loaded:
+            _loaded[name] = Model.load(name)
+    path = task.file.path
+    return Heard(content_hash(path), read_tags(path), {name: _loaded[name].encode(path) for name in task.models})
+
+
+def index(
+    library: Library,
+    sources: Sequence[Path],
+    *,
+    model: str | None = None,
+    jobs: int | None = None,
+    retry: bool = False,
+    prune: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> IndexReport:
+    """Bring a library up to date with the files under `sources`; only what is new or changed is encoded.
+
+    A file is known by size and modification time, then by its content: a moved or copied one is not encoded again.
+    A bad file costs only itself. Vanished files are marked missing, and removed with `prune`. An interruption
+    (KeyboardInterrupt) keeps what was done and sets `interrupted`. Raises UsageError, ModelError, LibraryError.
+    """
+    began = time.monotonic()
+    sources = [Path(os.path.abspath(source)) for source in sources]
+    report = IndexReport()
+    names = _prepare_models(library, model)
+    files = scan(sources, report.failed)
+    job = _Indexer(library, names, report)
+    try:
+        tasks = job.plan(files, sources, retry=retry)
+        outcomes = run_tasks(_listen, tasks, min(jobs or os.cpu_count() or 1, len(tasks)))
+        try:
+            for done, (task, outcome) in enumerate(outcomes, start=1):
+                job.take(task, outcome)
+                if progress:
+                    progress(Progress(done, len(tasks), report.audio_seconds, task.file.path))
+        finally:
+            outcomes.close()
+            job.flush()
+        if prune:
+            report.pruned = job.prune(sources)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _prepare_models(library: Library, model: str | None) -> tuple[str, ...]:
+    """The models to encode with: those held, and the one asked for. One of another version starts afresh."""
+    held = library.catalog.models()
+    asked = [Model.load(model or DEFAULT_MODEL)] if model or not held else []
+    wanted = {one.name: (one, model or DEFAULT_MODEL) for one in asked}
+    for name in held:
+        if name not in wanted:
+            wanted[name] = (Model.load(name), name)
+    with library.catalog.transaction():
+        for name, (one, _) in wanted.items():
+            if held.get(name, one.recipe.digest) != one.recipe.digest:
+                library.catalog.drop_model(name)
+            library.catalog.put_model(
+                name, one.recipe.digest, [(space.name, level, space.dim) for space in one.spaces for level in LEVELS]
+            )
+    return tuple(source for _, source in wanted.values())
+
+
+class _Indexer:
+    """One run of `index`: plans, collects what workers heard, writes it in batches."""
+
+    def __init__(self, library: Library, models: tuple[str, ...], report: IndexReport) -> None:
+        self._catalog, self._store = library.catalog, library.store
+        self._sources = models
+        self._models = {source: Model.load(source) for source in models}
+        self._report = report
+        self._done: list[tuple[_Task, Heard]] = []
+        self._failed: list[tuple[File, str]] = []
+        self._flushed = time.monotonic()
+
+    # Plan -------------------------------------------------------------------------------------------------------
+
+    def plan(self, files: Mapping[Path, File], sources: Sequence[Path], *, retry: bool) -> list[_Task]:
+        """What has to be listened to. Vanished, returned, moved and copied files are settled on the way."""
+        tracks = {track.path: track for track in self._catalog.tracks()}
+        encoded = self._catalog.encoded_by()
+        failures = self._catalog.failures()
+        unreadable = [Path(path) for path, message in self._report.failed if message.startswith("folder")]
+        gone = [
+            track
+            for path, track in tracks.items()
+            if path not in files and under(path, sources) and not under(path, unreadable)
+        ]
+        names = {source: model.name for source, model in self._models.items()}
+        by_size: dict[int, list[Track]] = {}
+        for one in tracks.values():
+            by_size.setdefault(one.size, []).append(one)
+        movable = {track.id: track for track in gone}
+        tasks: list[_Task] = []
+        back: list[int] = []
+        for file in files.values():
+            track = tracks.get(file.path)
+            if track and (track.size, track.mtime_ns) == (file.size, file.mtime_ns):
+                if track.missing:
+                    back.append(track.id)
+                lacking = tuple(s for s in self._sources if names[s] not in encoded.get(track.id, set()))
+                if not lacking:
+                    self._report.unchanged += 1
+                else:
+                    tasks.append(_Task(file, lacking, track, same_sound=True))
+                continue
+            failure = failures.get(file.path)
+            if failure and failure[:2] == (file.size, file.mtime_ns) and not retry:
+                self._report.failed.append((str(file.path), f"{failure[2]} (as before; try again with --retry)"))
+                continue
+            if not self._settle(file, track, by_size.get(file.size, []), movable):
+                tasks.append(_Task(file, self._sources, track, same_sound=False))
+        vanished = [track.id for track in movable.values()]
+        self._report.missing = len(vanished)
+        lost = [path for path in failures if path not in files and under(path, sources)]
+        with self._catalog.transaction():
+            self._catalog.mark_missing(back, missing=False)
+            self._catalog.mark_missing(vanished, missing=True)
+            self._catalog.forget_failures(lost)
+        return tasks
+
+    def _settle(self, file: File, track: Track | None, same_size: Sequence[Track], movable: dict[int, Track]) -> bool:
+        """Whether the file's content is already known: touched, moved or copied, its rows are kept or shared."""
+        if not same_size:
+            return False
+        try:
+            digest = content_hash(file.path)
+        except AudioError:
+            return False  # the worker will say so
+        twins = [one for one in same_size if one.content_hash == digest]
+        if not twins:
+            return False
+        own = next((one for one in twins if track and one.id == track.id), None)
+        source = own or next((one for one in twins if one.id in movable), twins[0])
+        moved = source.id in movable and track is None
+        fresh = replace(source, path=file.path, size=file.size, mtime_ns=file.mtime_ns, missing=False)
+        with self._catalog.transaction():
+            if own or moved:
+                self._catalog.put_track(file.root, fresh)
+            else:
+                target = self._catalog.put_track(file.root, replace(fresh, id=track.id if track else 0))
+                self._catalog.share_rows(source.id, target)
+            self._catalog.forget_failures([file.path])
+        movable.pop(source.id, None)
+        if own:
+            self._report.unchanged += 1
+        elif moved:
+            self._report.moved += 1
+        else:
+            self._report.copied += 1
+        return True
+
+    # Collect and write ------------------------------------------------------------------------------------------
+
+    def take(self, task: _Task, outcome: Heard | SoundalikeError) -> None:
+        """Note what came of a task; write when enough has come together."""
+        if isinstance(outcome, AudioError):
+            self._failed.append((task.file, str(outcome)))
+            self._report.failed.append((str(task.file.path), str(outcome)))
+        elif isinstance(outcome, SoundalikeError):
+            raise outcome
+        else:
+            self._done.append((task, outcome))
+            encoding = next(iter(outcome.encodings.values()))
+            self._report.audio_seconds += encoding.info.duration
+            if encoding.silent:
+                self._report.silent.append(str(task.file.path))
+        full = len(self._done) + len(self._failed) >= _BATCH_TRACKS
+        if full or time.monotonic() - self._flushed > _BATCH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Append rows, make them durable, and only then commit them: a crash leaves an ignored tail at most."""
+        if not self._done and not self._failed:
+            return
+        done, self._done = self._done, []
+        failed, self._failed = self._failed, []
+        fresh = [(task, heard) for task, heard in done if not self._fits(task, heard)]
+        placed: list[tuple[str, Level, int, dict[str, int], int]] = []
+        firsts: dict[Level, list[int]] = {}
+        for level in LEVELS:
+            position = self._catalog.next_row(level)
+            counts = [len(next(iter(heard.encodings.values())).at(level)) for _, heard in fresh]
+            firsts[level] = [position + sum(counts[:n]) for n in range(len(counts))]
+            for source in self._sources:
+                batch = [heard.encodings[source].at(level).rows for _, heard in fresh]
+                if batch:
+                    placed.append(self._write(source, level, position, batch))
+            for task, heard in done:
+                if task.track is not None and self._fits(task, heard):
+                    first = self._catalog.rows_of(task.track.id, level)[0]
+                    for source, encoding in heard.encodings.items():
+                        placed.append(self._write(source, level, first, [encoding.at(level).rows]))
+        self._store.flush()
+        with self._catalog.transaction():
+            for model, level, first, checksums, count in placed:
+                self._catalog.commit_rows(model, level, first, checksums, count)
+            for number, (task, heard) in enumerate(fresh):
+                track_id = self._put(task, heard)
+                self._catalog.unmark_encoded(track_id)
+                for level in LEVELS:
+                    count = len(next(iter(heard.encodings.values())).at(level))
+                    self._catalog.assign_rows(track_id, level, firsts[level][number], count)
+                self._mark(track_id, heard)
+                self._report.changed += task.track is not None
+                self._report.added += task.track is None
+            for task, heard in done:
+                if task.track is not None and self._fits(task, heard):
+                    self._mark(task.track.id, heard)
+                    self._report.changed += 1
+            for file, message in failed:
+                self._catalog.put_failure(file.path, file.size, file.mtime_ns, message)
+        self._flushed = time.monotonic()
+
+    def _fits(self, task: _Task, heard: Heard) -> bool:
+        """Whether the track keeps the rows that it has, so that another model's are put beside them."""
+        if task.track is None or not task.same_sound:
+            return False
+        held = {level: self._catalog.rows_of(task.track.id, level)[1] for level in LEVELS}
+        return all(len(encoding.at(level)) == held[level] for encoding in heard.encodings.values() for level in LEVELS)
+
+    def _write(
+        self, source: str, level: Level, first: int, batch: Sequence[Mapping[str, FloatArray]]
+    ) -> tuple[str, Level, int, dict[str, int], int]:
+        model = self._models[source]
+        checksums, count = {}, 0
+        for space in model.spaces:
+            rows = np.concatenate([part[space.name] for part in batch])
+            checksums[space.name] = self._store.write(level, space.full_name, first, rows)
+            count = len(rows)
+        return model.name, level, first, checksums, count
+
+    def _put(self, task: _Task, heard: Heard) -> int:
+        encoding = next(iter(heard.encodings.values()))
+        tags, info, descriptors, file = heard.tags, encoding.info, encoding.descriptors, task.file
+        track = Track(
+            path=file.path,
+            size=file.size,
+            mtime_ns=file.mtime_ns,
+            content_hash=heard.content_hash,
+            audio_hash=info.audio_hash,
+            duration=info.duration,
+            rate=info.rate,
+            channels=info.channels,
+            codec=info.codec,
+            title=tags.title,
+            artist=tags.artist,
+            album=tags.album,
+            genre=tags.genre,
+            year=tags.year,
+            bpm_tag=tags.bpm,
+            key_tag=tags.key,
+            tempo=descriptors.tempo,
+            key=descriptors.key,
+            loudness=descriptors.loudness,
+            silent=encoding.silent,
+            id=task.track.id if task.track else 0,
+        )
+        track_id = self._catalog.put_track(file.root, track)
+        self._catalog.put_fingerprint(track_id, encoding.fingerprint)
+        self._catalog.forget_failures([file.path])
+        return track_id
+
+    def _mark(self, track_id: int, heard: Heard) -> None:
+        for source in heard.encodings:
+            self._catalog.mark_encoded(track_id, self._models[source].name)
+
+    def prune(self, sources: Sequence[Path]) -> int:
+        """Forget the tracks under `sources` that have vanished; returns how many."""
+        gone = [track.id for track in self._catalog.tracks("missing") if under(track.path, sources)]
+        with self._catalog.transaction():
+            self._catalog.remove(gone)
+        return len(gone)

@@ -1,0 +1,132 @@
+"""Run a recipe: listen once per backbone, project every space, pool a track from its passages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from soundalike import registry
+from soundalike.audio import AudioInfo, MonoStream, windows
+from soundalike.backbones import Backbone
+from soundalike.errors import ModelError
+from soundalike.fingerprint import Fingerprinter, Words
+from soundalike.heads import Head, load_head, unit_rows
+from soundalike.score import presence
+from soundalike.spaces import DEFAULT_MODEL, Recipe, load_recipe
+from soundalike.types import Descriptors, FloatArray, Level, Space, Span, Vectors
+
+__all__ = ["Encoding", "Model", "mean_rows"]
+
+
+def mean_rows(rows: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """The renormalised mean of the audible rows (n, d) of each space: (d,) float32, zero where nothing is audible.
+
+    Rows that cancel out, with a mean shorter than 1e-6, have no common direction: zero too.
+    """
+    means = {}
+    for name, part in rows.items():
+        audible = max(1, int(np.count_nonzero(presence(part))))
+        means[name] = unit_rows(part.sum(axis=0, dtype=np.float64)[None, :] / audible)[0]
+    return means
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoding:
+    """All that is known of one recording: a row a passage and a row for the whole, per space."""
+
+    passages: Vectors
+    track: Vectors
+    descriptors: Descriptors
+    info: AudioInfo
+    fingerprint: Words
+
+    def at(self, level: Level) -> Vectors:
+        """The rows of one level."""
+        return self.track if level == "track" else self.passages
+
+    @property
+    def silent(self) -> bool:
+        """Whether no space hears anything anywhere."""
+        return not any(rows.any() for rows in self.track.rows.values())
+
+
+class Model:
+    """A recipe with its backbones and heads loaded. `spaces` are its rows of the table."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        from safetensors.numpy import load_file
+
+        self.recipe = recipe
+        tensors = load_file(recipe.weights)
+        self._backbones: dict[str, Backbone] = {}
+        self._heads: dict[str, Head] = {}
+        for space in recipe.spaces:
+            if space.source != "mix":
+                raise ModelError(f"space {space.full_name} listens to {space.source!r}; this version hears 'mix' only")
+            if space.backbone not in self._backbones:
+                self._backbones[space.backbone] = registry.load("backbones", space.backbone)
+            dims = self._backbones[space.backbone].dims
+            if space.feature not in dims:
+                raise ModelError(f"space {space.full_name}: {space.backbone} has no feature {space.feature!r}")
+            self._heads[space.name] = load_head(
+                space.head, space.name, tensors, in_dim=dims[space.feature], out_dim=space.dim
+            )
+        for name, version in recipe.backbone_versions.items():
+            if self._backbones[name].version != version:
+                raise ModelError(
+                    f"model {recipe.name} was made for version {version} of {name}, this is version "
+                    f"{self._backbones[name].version}; install the model again"
+                )
+
+    @classmethod
+    def load(cls, name: str = DEFAULT_MODEL) -> Self:
+        """Load a bundled model by name, or any model folder by path. Raises ModelError."""
+        return cls(load_recipe(name))
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.recipe.name
+
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        """Its rows of the table of spaces."""
+        return self.recipe.spaces
+
+    def encode(self, path: Path, *, start: float = 0.0, end: float | None = None) -> Encoding:
+        """Listen to a recording, or to its seconds `start` to `end`. Raises AudioError."""
+        rows: dict[str, FloatArray] = {}
+        descriptors, words = Descriptors(), np.zeros(0, np.uint32)
+        info: AudioInfo | None = None
+        grid: FloatArray | None = None
+        for name, backbone in self._backbones.items():
+            stream = MonoStream(path, backbone.rate, start=start, end=end)
+            if info is None:
+                fingerprinter = Fingerprinter(backbone.rate)
+                features = backbone.features(fingerprinter.tap(stream), windows)
+                descriptors, words, info = features.descriptors, fingerprinter.words(), stream.info
+                grid = features.windows
+            else:
+                features = backbone.features(stream, windows)
+            for space in self.spaces:
+                if space.backbone == name:
+                    head = self._heads[space.name]
+                    rows[space.name] = head(features.rows[space.feature], features.audible[space.feature])
+        if info is None or grid is None:
+            raise ModelError(f"model {self.name} has no spaces")
+        track = os.fsdecode(path)
+        spans = tuple(Span(track, start + float(low), start + float(high)) for low, high in grid)
+        whole = {space: row[None, :] for space, row in mean_rows(rows).items()}
+        digest = self.recipe.digest
+        return Encoding(
+            passages=Vectors(spans, rows, digest),
+            track=Vectors((Span(track, start, start + info.duration),), whole, digest),
+            descriptors=descriptors,
+            info=info,
+            fingerprint=words,
+        )

@@ -1,0 +1,294 @@
+"""Questions to a library: who answers, who is left out, and what each answer says."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from conftest import TUNES, tune, write
+
+from soundalike.compare import compare
+from soundalike.errors import AudioError, LibraryBusyError, LibraryError, ModelError, UsageError
+from soundalike.filters import parse_filter
+from soundalike.indexing import index
+from soundalike.library import Library, Query
+from soundalike.model import Model
+
+
+def names(result) -> list[str]:
+    return ["/".join(Path(match.span.track).parts[-2:]) for match in result.matches]
+
+
+def test_the_same_tune_and_the_same_sound_are_found(library: Library, music: Path) -> None:
+    same_tune = library.search(Query(music / "leaps" / "0.wav", weights={"melody": 1}, k=2))
+    assert set(names(same_tune)) == {"leaps/1.wav", "leaps/2.wav"}
+    # Variant n of every tune has the same number of harmonics.
+    same_sound = library.search(Query(music / "leaps" / "0.wav", weights={"timbre": 1}, k=3))
+    assert {name[-5] for name in names(same_sound)} == {"0"}
+
+
+def test_a_match_explains_itself(library: Library, music: Path) -> None:
+    result = library.search(Query(music / "up" / "0.wav", weights={"melody": 2, "timbre": -1}, k=11))
+    assert len(result.matches) == 11
+    scores = [match.score for match in result.matches]
+    assert scores == sorted(scores, reverse=True)
+    for match in result.matches:
+        assert sum(part.share for part in match.parts.values()) == pytest.approx(match.score)
+        assert set(match.parts) == {"melody", "rhythm", "timbre", "harmony"}
+        assert match.parts["rhythm"].weight == match.parts["rhythm"].share == 0
+        for part in match.parts.values():
+            assert part.percentile is None or 0 <= part.percentile <= 100
+
+
+def test_a_short_query_finds_passages_and_a_long_one_tracks(library: Library, music: Path) -> None:
+    short = library.search(Query(music / "up" / "0.wav"))
+    assert short.level == "passage"
+    assert all(match.span.end - match.span.start <= 10 for match in short.matches)
+    whole = library.search(Query(music / "up" / "0.wav", by="track"))
+    assert whole.level == "track"
+    assert all(match.span.start == 0 and match.span.end == pytest.approx(12, abs=0.1) for match in whole.matches)
+
+
+def test_a_region_asks_for_passages(tmp_path: Path) -> None:
+    song = np.concatenate([tune(TUNES["up"], seconds=20), tune(TUNES["leaps"], seconds=20, harmonics=1)])
+    write(tmp_path / "in" / "song.wav", song)
+    write(tmp_path / "in" / "up.wav", tune([n + 3 for n in TUNES["up"]], seconds=12, harmonics=3, seed=1))
+    write(tmp_path / "in" / "leaps.wav", tune([n + 3 for n in TUNES["leaps"]], seconds=12, harmonics=3, seed=1))
+    with Library.create(tmp_path / "library") as library:
+        index(library, [tmp_path / "in"])
+        for start, expected in ((2, "in/up.wav"), (24, "in/leaps.wav")):
+            query = Query(tmp_path / "in" / "song.wav", start=start, end=start + 10, weights={"melody": 1}, k=1)
+            assert names(library.search(query)) == [expected]
+        # From the other side: the passage that matches is in the right half of the song.
+        found = library.search(Query(tmp_path / "in" / "leaps.wav", weights={"melody": 1}, k=1)).matches[0]
+        assert found.span.track.endswith("song.wav")
+        assert found.span.start >= 15
+
+
+def test_the_query_and_its_copies_are_left_out(tmp_path: Path) -> None:
+    notes = np.random.default_rng(0).integers(55, 80, 40).tolist()
+    original = write(tmp_path / "in" / "a.wav", tune(notes, seconds=15))
+    write(tmp_path / "in" / "same.flac", tune(notes, seconds=15))
+    write(tmp_path / "in" / "lossy.mp3", 0.5 * tune(notes, seconds=15))
+    write(tmp_path / "in" / "other.wav", tune(notes[::-1], seconds=15))
+    outside = write(tmp_path / "elsewhere.ogg", tune(notes, seconds=15))
+    with Library.create(tmp_path / "library") as library:
+        index(library, [tmp_path / "in"])
+        result = library.search(Query(original, k=3))
+        assert names(result) == ["in/other.wav"]
+        assert {Path(copy).name for copy in result.copies} == {"same.flac", "lossy.mp3"}
+        everyone = library.search(Query(original, include_self=True, by="track"))
+        assert set(names(everyone)) == {"in/a.wav", "in/same.flac", "in/lossy.mp3", "in/other.wav"}
+        assert everyone.matches[0].parts["melody"].similarity == pytest.approx(1, abs=1e-5)
+        assert {Path(copy).name for copy in library.search(Query(outside)).copies} == {"a.wav", "same.flac", "lossy.mp3"}
+        # With one answer asked for, folded copies are made up for by others.
+        assert names(library.search(Query(original, k=1))) == ["in/other.wav"]
+
+
+def test_alike_is_not_a_copy(library: Library, music: Path, tmp_path: Path) -> None:
+    """The same tune played by the same sounds again is as alike as can be, and still another recording."""
+    again = write(tmp_path / "again.wav", 0.9 * tune([n + 1 for n in TUNES["up"]], seconds=12, harmonics=2, seed=7))
+    result = library.search(Query(again))
+    assert result.copies == ()
+    assert names(result)[0].startswith("up/")
+
+
+def test_filters_narrow_the_search(library: Library, music: Path) -> None:
+    result = library.search(Query(music / "up" / "0.wav", where=parse_filter("path ~ pedal")))
+    assert {name.split("/")[0] for name in names(result)} == {"pedal"}
+    assert result.searched == 3
+    assert library.search(Query(music / "up" / "0.wav", where=parse_filter("year = 1999"))).matches == ()
+
+
+def test_the_same_artist_can_be_left_out(tmp_path: Path) -> None:
+    for number, artist in enumerate(("Ann", "ANN", "Bob", None)):
+        path = tmp_path / f"{number}.flac"
+        with sf.SoundFile(path, "w", 22050, 1, format="FLAC") as file:
+            if artist:
+                file.artist = artist
+            file.write(tune([n + number for n in TUNES["up"]], seconds=3))
+    with Library.create(tmp_path / "library") as library:
+        index(library, [tmp_path])
+        assert len(library.search(Query(tmp_path / "0.flac")).matches) == 3
+        others = library.search(Query(tmp_path / "0.flac", exclude_same_artist=True))
+        assert sorted(Path(m.span.track).stem for m in others.matches) == ["2", "3"]
+
+
+def test_silence_is_neither_like_nor_unlike(tmp_path: Path) -> None:
+    write(tmp_path / "silent.wav", np.zeros(22050 * 3))
+    write(tmp_path / "up.wav", tune(TUNES["up"], seconds=3))
+    write(tmp_path / "down.wav", tune(TUNES["down"], seconds=3))
+    with Library.create(tmp_path / "library") as library:
+        report = index(library, [tmp_path])
+        assert [Path(path).name for path in report.silent] == ["silent.wav"]
+        assert report.failed == []
+        result = library.search(Query(tmp_path / "up.wav", weights={"melody": -1}))
+        assert [Path(match.span.track).name for match in result.matches] == ["down.wav"]
+        with pytest.raises(UsageError, match="nothing to hear in the query for melody"):
+            library.search(Query(tmp_path / "silent.wav", weights={"melody": 1}))
+        vectors = library.vectors()
+        assert not any(rows[1].any() for rows in vectors.rows.values())
+
+
+def test_compare_scores_as_search_does(library: Library, music: Path) -> None:
+    model, weights = Model.load(), {"melody": 1.0, "timbre": -0.5}
+    a, b = music / "up" / "0.wav", music / "leaps" / "2.wav"
+    for level in ("track", "passage"):
+        found = library.search(Query(a, weights=weights, by=level, k=20))
+        match = next(one for one in found.matches if one.span.track == str(b))
+        told = compare(model, model.encode(a), model.encode(b), weights, level=level).match
+        assert told.score == pytest.approx(match.score, abs=1e-5)
+        assert told.span == match.span
+        for name, part in told.parts.items():
+            assert part.share == pytest.approx(match.parts[name].share, abs=1e-5)
+
+
+def test_percentiles_are_the_librarys_own_from_200_tracks_on(tmp_path: Path) -> None:
+    """A file stored two hundred times is two hundred tracks, heard once."""
+    for number in range(4):
+        write(tmp_path / f"{number}.wav", tune([n + number for n in list(TUNES.values())[number]], seconds=3))
+    data = [(tmp_path / f"{number}.wav").read_bytes() for number in range(4)]
+    with Library.create(tmp_path / "library") as library:
+        index(library, [tmp_path])
+        for number in range(4, 199):
+            (tmp_path / f"{number}.wav").write_bytes(data[number % 4])
+        index(library, [tmp_path])
+        query = Query(tmp_path / "0.wav", include_self=True, k=1)
+        assert library.search(query).matches[0].parts["melody"].reference == "model"
+        (tmp_path / "199.wav").write_bytes(data[3])
+        assert index(library, [tmp_path]).copied == 1
+    with Library(tmp_path / "library") as library:
+        part = library.search(query).matches[0].parts["melody"]
+        assert part.reference == "library"
+        # Three quarters of the pairs of such a library are of different sounds; the query is its own best match.
+        assert part.percentile is not None and part.percentile > 70
+
+
+def test_models_that_are_not_held(library: Library, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="unknown model 'nope'; installed: .*dsp"):
+        library.search(Query(tmp_path / "x.wav", model="nope"))
+    other = Model.load("dsp")
+    import json
+    import shutil
+
+    folder = Path(shutil.copytree(other.recipe.weights.parent, tmp_path / "other"))
+    recipe = json.loads((folder / "recipe.json").read_text())
+    (folder / "recipe.json").write_text(json.dumps(recipe | {"name": "other"}))
+    with pytest.raises(ModelError, match=r"holds dsp, not other; ask with --model dsp, or add it with: soundalike index --model"):
+        library.search(Query(tmp_path / "x.wav", model=str(folder)))
+
+
+def test_a_second_model_is_added_beside_the_first(music: Path, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    folder = Path(shutil.copytree(Model.load("dsp").recipe.weights.parent, tmp_path / "other"))
+    recipe = json.loads((folder / "recipe.json").read_text())
+    (folder / "recipe.json").write_text(json.dumps(recipe | {"name": "other", "spaces": recipe["spaces"][:2]}))
+    path = tmp_path / "library"
+    with Library.create(path) as library:
+        index(library, [music / "up"])
+        before = library.vectors()
+        index(library, [music / "down"], model=str(folder))
+        assert index(library, [music], model=str(folder)).failed == []
+        assert set(library.catalog.models()) == {"dsp", "other"}
+        both = library.vectors(model="dsp"), library.vectors(model=str(folder))
+        assert [span.track for span in both[0].spans] == [span.track for span in both[1].spans]
+        for space in ("melody", "rhythm"):
+            assert np.array_equal(both[0].rows[space], both[1].rows[space])
+        kept = [n for n, span in enumerate(both[0].spans) if "/up/" in span.track]
+        assert np.array_equal(both[0].rows["timbre"][kept], before.rows["timbre"])
+        assert len(library.search(Query(music / "up" / "0.wav", model=str(folder), k=20)).matches) == 11
+
+
+def test_errors_say_what_to_do(library: Library, music: Path, tmp_path: Path) -> None:
+    with pytest.raises(LibraryError, match="no library at .*; make one with: soundalike index DIR"):
+        Library(tmp_path / "none")
+    with pytest.raises(UsageError, match="ask for at least 1"):
+        library.search(Query(music / "up" / "0.wav", k=0))
+    with pytest.raises(AudioError, match="not found|does not exist|no such file"):
+        library.search(Query(tmp_path / "gone.wav"))
+    with pytest.raises(UsageError, match="unknown space 'mood'"):
+        library.search(Query(music / "up" / "0.wav", weights={"mood": 1}))
+
+
+def test_a_second_writer_is_told_at_once(tmp_path: Path, music: Path) -> None:
+    with Library.create(tmp_path / "library"):
+        with pytest.raises(LibraryBusyError, match="another process is writing"):
+            Library.create(tmp_path / "library")
+    with Library.create(tmp_path / "library") as library:
+        assert index(library, [music / "up"]).added == 3
+
+
+def test_an_empty_library_says_how_to_fill_it(tmp_path: Path, music: Path) -> None:
+    with Library.create(tmp_path / "library") as library, pytest.raises(LibraryError, match="is empty; fill it with"):
+        library.search(Query(music / "up" / "0.wav"))
+
+
+def test_a_folder_of_something_else_is_no_library(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(LibraryError, match="is not empty and holds no library"):
+        Library.create(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def edit(path: Path, *statements: str) -> None:
+    database = sqlite3.connect(path / "catalog.sqlite")
+    for statement in statements:
+        database.execute(statement)
+    database.commit()
+    database.close()
+
+
+@pytest.fixture
+def doomed(tmp_path: Path, music: Path) -> Path:
+    """A small library to be damaged."""
+    with Library.create(tmp_path / "library") as library:
+        index(library, [music / "up"])
+    return tmp_path / "library"
+
+
+def test_a_library_of_a_newer_version_is_refused(doomed: Path) -> None:
+    edit(doomed, "PRAGMA user_version = 2")
+    with pytest.raises(LibraryError, match=r"made by a newer soundalike \(format 2; this version reads up to 1\): upgrade"):
+        Library(doomed)
+
+
+def test_a_catalogue_of_something_else_is_refused(doomed: Path) -> None:
+    edit(doomed, "PRAGMA application_id = 7")
+    with pytest.raises(LibraryError, match="is not a soundalike catalogue"):
+        Library(doomed)
+
+
+@pytest.mark.parametrize("damage", [b"not a database at all, but long enough to be read as a header....." * 100, b""])
+def test_a_corrupt_catalogue_is_named(doomed: Path, damage: bytes) -> None:
+    (doomed / "catalog.sqlite").write_bytes(damage)
+    with pytest.raises(LibraryError, match="is damaged|is not a soundalike catalogue"):
+        Library(doomed)
+
+
+def test_a_page_of_rubbish_in_the_catalogue_is_named(doomed: Path, music: Path) -> None:
+    data = bytearray((doomed / "catalog.sqlite").read_bytes())
+    data[4096:] = b"\xa5" * (len(data) - 4096)
+    (doomed / "catalog.sqlite").write_bytes(data)
+    with pytest.raises(LibraryError, match="is damaged"), Library(doomed) as library:
+        library.search(Query(music / "up" / "0.wav"))
+
+
+def test_vectors_that_are_cut_short_are_named(doomed: Path, music: Path) -> None:
+    sidecar = next(doomed.glob("passage.dsp.melody.f32"))
+    sidecar.write_bytes(sidecar.read_bytes()[:100])
+    with Library(doomed) as library, pytest.raises(LibraryError, match="is damaged; index into a new one"):
+        library.search(Query(music / "up" / "0.wav"))
+
+
+def test_another_version_of_the_model_encodes_again(doomed: Path, music: Path) -> None:
+    edit(doomed, "UPDATE models SET digest = 'older'")
+    with Library(doomed) as library, pytest.raises(ModelError, match="encoded by another version of dsp; encode it again"):
+        library.search(Query(music / "up" / "0.wav"))
+    with Library.create(doomed) as library:
+        assert index(library, [music / "up"]).changed == 3
+        assert len(library.search(Query(music / "up" / "0.wav")).matches) == 2
