@@ -16,9 +16,17 @@ from soundalike.library import Library
 RATE = 22050
 
 
-def tune(notes: Sequence[int], *, seconds: float = 8.0, beat: float = 0.5, harmonics: int = 6, seed: int = 0,
-         drums: Sequence[int] = (0, 4), rate: int = RATE) -> np.ndarray:
-    """A melody of MIDI notes, one a beat and repeated, with noise bursts on the given eighths of a bar: (t,) float32."""
+def tune(
+    notes: Sequence[int],
+    *,
+    seconds: float = 8.0,
+    beat: float = 0.5,
+    harmonics: int = 6,
+    seed: int = 0,
+    drums: Sequence[int] = (0, 4),
+    rate: int = RATE,
+) -> np.ndarray:
+    """A melody of MIDI notes, one a beat and repeated, with noise bursts on the given eighths of a bar: (t,)."""
     random = np.random.default_rng(seed)
     t = np.arange(round(seconds * rate)) / rate
     signal = np.zeros_like(t)
@@ -57,8 +65,13 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("music")
     for number, (name, notes) in enumerate(TUNES.items()):
         for variant in range(3):
-            samples = tune([note + 2 * variant for note in notes], seconds=12, harmonics=2 + 4 * variant,
-                           seed=variant, drums=[(0, 4), (0, 3, 6), (0, 2, 5, 7)][(variant + number) % 3])
+            samples = tune(
+                [note + 2 * variant for note in notes],
+                seconds=12,
+                harmonics=2 + 4 * variant,
+                seed=variant,
+                drums=[(0, 4), (0, 3, 6), (0, 2, 5, 7)][(variant + number) % 3],
+            )
             write(folder / name / f"{variant}.wav", samples)
     return folder
 

@@ -13,9 +13,11 @@ from soundalike.filters import FIELDS, parse_filter
 
 TRACKS = [
     {"bpm_tag": None, "tempo": 92.0, "key_tag": None, "key": "A minor", "duration": 200.0, "loudness": -9.0,
-     "year": 1965, "genre": "Jazz", "artist": "Ornette", "album": "One", "title": "Lonely", "shown_path": "/m/jazz/a.mp3"},
+     "year": 1965, "genre": "Jazz", "artist": "Ornette", "album": "One", "title": "Lonely",
+     "shown_path": "/m/jazz/a.mp3"},
     {"bpm_tag": 120.0, "tempo": 60.0, "key_tag": "C major", "key": "A minor", "duration": 31.5, "loudness": -14.0,
-     "year": None, "genre": "Drum and Bass", "artist": None, "album": None, "title": "Été", "shown_path": "/m/dnb/b [1].mp3"},
+     "year": None, "genre": "Drum and Bass", "artist": None, "album": None, "title": "Été",
+     "shown_path": "/m/dnb/b [1].mp3"},
     {"bpm_tag": None, "tempo": None, "key_tag": None, "key": None, "duration": 0.4, "loudness": None,
      "year": 2001, "genre": None, "artist": "ÉTÉ", "album": "Two", "title": None, "shown_path": "/m/c?.wav"},
 ]  # fmt: skip
@@ -67,7 +69,7 @@ def test_meaning(text: str, expected: list[int]) -> None:
     ("text", "message"),
     [
         ("", "a condition is missing"),
-        ("mood = sad", r"unknown field 'mood'; known: bpm, key, duration, loudness, year, genre, artist, album, title, path"),
+        ("mood = sad", r"unknown field 'mood'; known: bpm, key, duration, loudness, year, genre, artist, album"),
         ("bpm", "bpm is compared with nothing"),
         ("bpm =", "no value after 'bpm ='"),
         ("bpm = fast", "bpm is a number; found '= fast'"),
@@ -96,7 +98,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         assert where.sql.count("?") - 0 >= len(where.parameters) > 0
 
 
-@given(st.sampled_from([f for f in FIELDS if f in ("genre", "artist", "title", "album")]), st.text(min_size=1, max_size=20))
+@given(
+    st.sampled_from([f for f in FIELDS if f in ("genre", "artist", "title", "album")]), st.text(min_size=1, max_size=20)
+)
 def test_quoted_values_are_taken_as_they_are(field: str, value: str) -> None:
     value = value.replace('"', "").replace("*", "").strip()
     where = parse_filter(f'{field} = "{value}"')

@@ -7,8 +7,8 @@ import io
 import numpy as np
 import pytest
 import soundfile as sf
-from conftest import TUNES, tune
 
+from conftest import TUNES, tune
 from soundalike.fingerprint import FRAME_RATE, Fingerprinter, same_recording
 
 RATE = 22050
@@ -68,7 +68,9 @@ def test_other_music_is_no_copy(song: np.ndarray) -> None:
     other = tune(np.random.default_rng(4).integers(50, 80, 80).tolist(), seconds=30, drums=[0, 3, 4, 7], seed=5)
     assert not same_recording(words(song), words(other))
     for name, notes in TUNES.items():
-        assert not same_recording(words(tune(TUNES["up"] if name != "up" else TUNES["down"], seconds=12)), words(tune(notes, seconds=12)))
+        assert not same_recording(
+            words(tune(TUNES["up"] if name != "up" else TUNES["down"], seconds=12)), words(tune(notes, seconds=12))
+        )
 
 
 def test_a_transposed_version_is_no_copy() -> None:

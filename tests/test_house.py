@@ -69,9 +69,9 @@ def test_files_are_short_and_say_what_is_public(file: Path) -> None:
     if file.name != "__main__.py" and len(lines) > 15:
         module = importlib.import_module(module_of(file))
         public = module.__all__
-        assert list(public) == sorted(public, key=lambda name: (not name.isupper(), not name[0].isupper(), name)) or list(
-            public
-        ) == sorted(public), f"{module.__name__}.__all__ is not in order"
+        assert list(public) == sorted(
+            public, key=lambda name: (not name.isupper(), not name[0].isupper(), name)
+        ) or list(public) == sorted(public), f"{module.__name__}.__all__ is not in order"
         assert not [name for name in public if not hasattr(module, name)]
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from conftest import RATE, TUNES, tune, write
 
+from conftest import RATE, TUNES, tune, write
 from soundalike import indexing
 from soundalike.errors import LibraryError, UsageError
 from soundalike.indexing import IndexReport, index
@@ -124,7 +124,8 @@ def test_folders_within_folders_are_the_same_files(run: Run, folder: Path, tmp_p
 def wav_with(rate: int, frames: int = 4000) -> bytes:
     data = (np.sin(np.arange(frames) / 9) * 9000).astype("<i2").tobytes()
     return (
-        b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
+        b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt "
+        + struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
         + b"data" + struct.pack("<I", len(data)) + data
     )  # fmt: skip
 
@@ -150,12 +151,15 @@ def bad_files(folder: Path) -> dict[str, str]:
     (folder / "gone.wav").symlink_to(folder / "nowhere.wav")
     return {
         "empty.wav": "empty", "truncated.flac": "", "headless.wav": "", "short.wav": "truncated", "text.mp3": "",
-        "noise.m4a": "", "onehz.wav": "1 Hz", "ultrasonic.wav": "768,?000 Hz", "nan.wav": "not a number", "inf.wav": "infinite",
+        "noise.m4a": "", "onehz.wav": "1 Hz", "ultrasonic.wav": "768,?000 Hz",
+        "nan.wav": "not a number", "inf.wav": "infinite",
         "one.wav": "0.3", "none.wav": "", "gone.wav": "cannot be read",
     }  # fmt: skip
 
 
-def test_bad_files_cost_only_themselves(run: Run, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_bad_files_cost_only_themselves(
+    run: Run, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     import re
 
     expected = bad_files(folder)
@@ -233,7 +237,16 @@ def test_a_folder_behind_a_link_is_followed(run: Run, folder: Path, tmp_path: Pa
     assert counted(run()) == {"unchanged": 4}
 
 
-ODD = ["two\nlines.wav", "emoji 🎸.wav", "Ünïcödé.wav", " spaces .wav", "-w.wav", "tab\there.wav", "'\".wav", "%s{}.wav"]
+ODD = [
+    "two\nlines.wav",
+    "emoji 🎸.wav",
+    "Ünïcödé.wav",
+    " spaces .wav",
+    "-w.wav",
+    "tab\there.wav",
+    "'\".wav",
+    "%s{}.wav",
+]
 
 
 def test_odd_names(run: Run, folder: Path, tmp_path: Path) -> None:

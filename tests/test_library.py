@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from conftest import TUNES, tune, write
 
+from conftest import TUNES, tune, write
 from soundalike.compare import compare
 from soundalike.errors import AudioError, LibraryBusyError, LibraryError, ModelError, UsageError
 from soundalike.filters import parse_filter
@@ -83,7 +83,11 @@ def test_the_query_and_its_copies_are_left_out(tmp_path: Path) -> None:
         everyone = library.search(Query(original, include_self=True, by="track"))
         assert set(names(everyone)) == {"in/a.wav", "in/same.flac", "in/lossy.mp3", "in/other.wav"}
         assert everyone.matches[0].parts["melody"].similarity == pytest.approx(1, abs=1e-5)
-        assert {Path(copy).name for copy in library.search(Query(outside)).copies} == {"a.wav", "same.flac", "lossy.mp3"}
+        assert {Path(copy).name for copy in library.search(Query(outside)).copies} == {
+            "a.wav",
+            "same.flac",
+            "lossy.mp3",
+        }
         # With one answer asked for, folded copies are made up for by others.
         assert names(library.search(Query(original, k=1))) == ["in/other.wav"]
 
@@ -177,7 +181,9 @@ def test_models_that_are_not_held(library: Library, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(other.recipe.weights.parent, tmp_path / "other"))
     recipe = json.loads((folder / "recipe.json").read_text())
     (folder / "recipe.json").write_text(json.dumps(recipe | {"name": "other"}))
-    with pytest.raises(ModelError, match=r"holds dsp, not other; ask with --model dsp, or add it with: soundalike index --model"):
+    with pytest.raises(
+        ModelError, match=r"holds dsp, not other; ask with --model dsp, or add it with: soundalike index --model"
+    ):
         library.search(Query(tmp_path / "x.wav", model=str(folder)))
 
 
@@ -216,9 +222,8 @@ def test_errors_say_what_to_do(library: Library, music: Path, tmp_path: Path) ->
 
 
 def test_a_second_writer_is_told_at_once(tmp_path: Path, music: Path) -> None:
-    with Library.create(tmp_path / "library"):
-        with pytest.raises(LibraryBusyError, match="another process is writing"):
-            Library.create(tmp_path / "library")
+    with Library.create(tmp_path / "library"), pytest.raises(LibraryBusyError, match="another process is writing"):
+        Library.create(tmp_path / "library")
     with Library.create(tmp_path / "library") as library:
         assert index(library, [music / "up"]).added == 3
 
@@ -253,7 +258,9 @@ def doomed(tmp_path: Path, music: Path) -> Path:
 
 def test_a_library_of_a_newer_version_is_refused(doomed: Path) -> None:
     edit(doomed, "PRAGMA user_version = 2")
-    with pytest.raises(LibraryError, match=r"made by a newer soundalike \(format 2; this version reads up to 1\): upgrade"):
+    with pytest.raises(
+        LibraryError, match=r"made by a newer soundalike \(format 2; this version reads up to 1\): upgrade"
+    ):
         Library(doomed)
 
 
@@ -287,7 +294,10 @@ def test_vectors_that_are_cut_short_are_named(doomed: Path, music: Path) -> None
 
 def test_another_version_of_the_model_encodes_again(doomed: Path, music: Path) -> None:
     edit(doomed, "UPDATE models SET digest = 'older'")
-    with Library(doomed) as library, pytest.raises(ModelError, match="encoded by another version of dsp; encode it again"):
+    with (
+        Library(doomed) as library,
+        pytest.raises(ModelError, match="encoded by another version of dsp; encode it again"),
+    ):
         library.search(Query(music / "up" / "0.wav"))
     with Library.create(doomed) as library:
         assert index(library, [music / "up"]).changed == 3

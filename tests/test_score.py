@@ -113,7 +113,9 @@ def test_calibration_against_plain_loops() -> None:
     assert len(made.quantiles) == 101
 
 
-@pytest.mark.parametrize(("pairs", "message"), [(np.ones(1), "1 and 1 random pairs"), (np.ones(9), "no spread|equally")])
+@pytest.mark.parametrize(
+    ("pairs", "message"), [(np.ones(1), "1 and 1 random pairs"), (np.ones(9), "no spread|equally")]
+)
 def test_calibration_needs_spread(pairs: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         calibrate(pairs, pairs)

@@ -72,7 +72,10 @@ def test_a_linear_head_is_its_formula() -> None:
     features = random.standard_normal((4, 7)).astype(np.float32)
     rows = head(features, np.array([True, True, False, True]))
     for number in range(4):
-        expected = [sum(float(w) * float(f - m) for w, f, m in zip(line, features[number], mean, strict=True)) for line in weight]
+        expected = [
+            sum(float(w) * float(f - m) for w, f, m in zip(line, features[number], mean, strict=True))
+            for line in weight
+        ]
         expected = np.array(expected) / np.linalg.norm(expected) * (number != 2)
         assert rows[number].tolist() == pytest.approx(expected.tolist(), abs=1e-5)
 

@@ -27,6 +27,7 @@ SPACES = [
     for name, dim in DIMS.items()
 ]  # fmt: skip
 
+
 @pytest.fixture(params=registry.names("stores"))
 def name(request: pytest.FixtureRequest) -> str:
     """Every store in turn."""
@@ -79,9 +80,13 @@ def brute_force(terms, rows: dict[str, np.ndarray], groups: np.ndarray, k: int) 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    sizes=st.lists(st.integers(0, 6), min_size=1, max_size=120), keep=st.floats(0.02, 1), k=st.integers(1, 30),
+    sizes=st.lists(st.integers(0, 6), min_size=1, max_size=120),
+    keep=st.floats(0.02, 1),
+    k=st.integers(1, 30),
     weights=st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 7.0]), min_size=3, max_size=3).filter(any),
-    seed=st.integers(0, 99), spiky=st.booleans(), silent=st.sampled_from([0.0, 0.3, 1.0]),
+    seed=st.integers(0, 99),
+    spiky=st.booleans(),
+    silent=st.sampled_from([0.0, 0.3, 1.0]),
 )
 def test_search_equals_brute_force(name, tmp_path_factory, sizes, keep, k, weights, seed, spiky, silent) -> None:
     rows = some_rows(max(1, sum(sizes)), seed, silent, spiky)
@@ -105,10 +110,10 @@ def test_search_equals_brute_force(name, tmp_path_factory, sizes, keep, k, weigh
 
 def test_ten_thousand_rows_of_real_width(opened: Callable[..., Store]) -> None:
     random = np.random.default_rng(0)
-    space = Space("m", "wide", "mix", "b", "f", "identity", 128, dict.fromkeys(("track", "passage"),
-                                                                              Calibration(0.0, 0.1, TABLE)))  # fmt: skip
+    chance = dict.fromkeys(("track", "passage"), Calibration(0.0, 0.1, TABLE))
+    space = Space("m", "wide", "mix", "b", "f", "identity", 128, chance)
     centres = random.standard_normal((50, 128))
-    rows = unit_rows((centres[random.integers(50, size=10_000)] + 0.3 * random.standard_normal((10_000, 128))))
+    rows = unit_rows(centres[random.integers(50, size=10_000)] + 0.3 * random.standard_normal((10_000, 128)))
     store = opened(writable=True)
     store.write("track", space.full_name, 0, rows)
     store.flush()

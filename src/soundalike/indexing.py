@@ -22,8 +22,8 @@ from soundalike.workers import run_tasks
 
 __all__ = ["Heard", "IndexReport", "Progress", "index"]
 
-_BATCH_TRACKS = 64
-_BATCH_SECONDS = 2.0
+_BATCH_TRACKS = 32
+_BATCH_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)

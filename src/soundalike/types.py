@@ -29,8 +29,11 @@ __all__ = [
     "Match",
     "Part",
     "Reference",
+    "Report",
     "Space",
     "Span",
+    "Triplet",
+    "TripletKind",
     "Vectors",
     "Weights",
 ]
@@ -40,6 +43,7 @@ IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 Level: TypeAlias = Literal["track", "passage"]
 Reference: TypeAlias = Literal["library", "model"]
+TripletKind: TypeAlias = Literal["neutral", "adversarial"]
 
 LEVELS: tuple[Level, ...] = ("track", "passage")
 
@@ -189,6 +193,47 @@ class Alignment:
     tempo_ratio: float
     offset: float
     agreement: float
+
+
+@dataclass(frozen=True, slots=True)
+class Triplet:
+    """An anchor that should be nearer to the positive than to the negative, in the space named `space`.
+
+    `kind` says what the negative shares with the anchor: nothing that is known (neutral), or everything but the
+    factor (adversarial). `group` is the unit that intervals resample (a song, a folder); `agreement` the share of
+    listeners who voted for the positive, 1 where the truth is known.
+    """
+
+    anchor: Span
+    positive: Span
+    negative: Span
+    space: str
+    kind: TripletKind = "neutral"
+    group: str = ""
+    agreement: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """What an evaluation found: a table of `values` (r, c) float64, NaN where there is nothing to say.
+
+    `low` and `high` (r, c) bound the 95 % interval, `n` (r, c) counts what each value is a mean of, and `chance` (c,)
+    is what guessing gives. `unit` is what the values are ("%", "", "s"); `command` makes the report again.
+    """
+
+    protocol: str
+    title: str
+    model: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: FloatArray
+    low: FloatArray
+    high: FloatArray
+    n: IntArray
+    chance: FloatArray
+    unit: str
+    command: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

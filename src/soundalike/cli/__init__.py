@@ -17,18 +17,20 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    from soundalike.cli.parser import build_parser
-
-    _speak_utf8()
-    args = build_parser().parse_args(arguments)
+    as_json = False
     try:
+        from soundalike.cli.parser import build_parser
+
+        _speak_utf8()
+        args = build_parser().parse_args(arguments)
+        as_json = args.json
         code: int = args.run(args)
         sys.stdout.flush()
         return code
     except SoundalikeError as error:
         # One line whatever a path in it holds; with --json the same on standard output, for the program that asked.
         message = one_line(str(error))
-        if args.json:
+        if as_json:
             print(json.dumps({"error": message}))
         print(f"soundalike: {message}", file=sys.stderr)
         return 2

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soundalike.cli import show
+from soundalike.cli.inputs import check_folder
 from soundalike.demo import Clip, clips
 from soundalike.demo.page import Answer, Question, render_page
 from soundalike.errors import UsageError, one_line
@@ -58,6 +59,7 @@ def run_demo(args: argparse.Namespace) -> int:
     """Index the clips, ask, print, and write the page."""
     collection = clips()
     page = args.page or Path(tempfile.mkdtemp(prefix="soundalike-demo-")) / "soundalike-demo.html"
+    check_folder(page)
     progress = show.Progress("clip", enabled=not args.json)
     with (
         tempfile.TemporaryDirectory(prefix="soundalike-") as folder,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from soundalike.cli import show
-from soundalike.cli.inputs import recording
+from soundalike.cli.inputs import check_folder, recording
 from soundalike.errors import AudioError, UsageError, one_line
 from soundalike.model import Model
 from soundalike.spaces import DEFAULT_MODEL
@@ -63,11 +63,10 @@ def run_embed(args: argparse.Namespace) -> int:
 
 
 def check_output(path: Path) -> None:
-    """Refuse early what could not be written at the end. Raises UsageError."""
+    """Refuse early a name that is not for vectors, or a folder that is not there. Raises UsageError."""
     if path.suffix.lower() != ".npz":
         raise UsageError(f"cannot write {path}: this version writes .npz files; give a name that ends in .npz")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {path}: its folder does not exist")
+    check_folder(path)
 
 
 def write_npz(path: Path, parts: Sequence[Vectors]) -> None:

@@ -13,12 +13,18 @@ from pathlib import Path
 from soundalike.cli.parser import default_library
 from soundalike.errors import AudioError, UsageError
 
-__all__ = ["about", "library_path", "recording"]
+__all__ = ["about", "check_folder", "library_path", "recording"]
 
 
 def library_path(args: argparse.Namespace) -> Path:
     """The library's folder, absolute."""
     return Path(os.path.abspath(args.library or default_library()))
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a file to be written whose folder is not there, before any work is done. Raises UsageError."""
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {path}: its folder does not exist")
 
 
 @contextmanager

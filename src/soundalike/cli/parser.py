@@ -182,7 +182,7 @@ def build_parser() -> argparse.ArgumentParser:
     fit.add_argument("--renders", type=Path, required=True, metavar="DIR", help="output of tools/render_fit.py")
     fit.add_argument("--recordings", type=Path, required=True, metavar="DIR", help="folder with an index.csv")
     fit.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write the model")
-    fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument("--seed", type=int, default=0, help="of the split and of the random pairs (default: 0)")
     return parser
 
 

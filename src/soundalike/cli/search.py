@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from soundalike.cli import show
-from soundalike.cli.inputs import about, library_path, recording
+from soundalike.cli.inputs import about, check_folder, library_path, recording
 from soundalike.compare import Comparison, compare
 from soundalike.errors import SoundalikeError, UsageError, one_line
 from soundalike.filters import Filter, parse_filter
@@ -24,6 +24,8 @@ __all__ = ["run_compare", "run_search"]
 def run_search(args: argparse.Namespace) -> int:
     """Ask the library with a recording. No match is an answer too: 0."""
     start, end = args.region or (None, None)
+    if args.m3u:
+        check_folder(args.m3u)
     with Library(library_path(args)) as library, recording(args.audio) as path, about(args.audio):
         result = library.search(
             Query(

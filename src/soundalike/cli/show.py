@@ -28,8 +28,9 @@ __all__ = [
 _COLOURS = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "red": "31"}
 
 
-def paint(text: str, colour: str, stream: TextIO = sys.stdout) -> str:
-    """`text` in a colour if `stream` is a terminal that wants colours (https://no-color.org)."""
+def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
+    """`text` in a colour if `stream` (standard output) is a terminal that wants colours (https://no-color.org)."""
+    stream = stream or sys.stdout
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
@@ -142,7 +143,8 @@ class Progress:
     def __call__(self, done: int, total: int, audio_seconds: float) -> None:
         """Say that `done` of `total` are done, with so many seconds of sound in them."""
         now = time.monotonic()
-        if not self._enabled or (now - self._shown < (0.1 if self._live else 10.0) and done < total):
+        due = now - self._shown >= (0.1 if self._live else 10.0)
+        if not self._enabled or not (due or (self._live and done == total)):
             return
         self._shown = now
         elapsed = max(now - self._began, 1e-3)
