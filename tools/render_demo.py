@@ -1,0 +1,201 @@
+"""Render the bundled demo collection: every tune with every groove on every instrumentation, 36 clips of 8 s.
+
+    python tools/render_demo.py
+
+writes `src/soundalike/demo/clips/*.ogg` (mono, 22,050 Hz) and `clips.json`. Keys lie within four semitones of C
+and tempi within 4 % of 120; within a tune each of nine keys and nine tempi comes once, so neither gives a tune
+away. The tunes are in the public domain and entered by hand, the grooves are our own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from scenes import (
+    Chord,
+    Groove,
+    Hit,
+    Instrumentation,
+    Note,
+    Progression,
+    Scene,
+    Tune,
+    check,
+    find_soundfont,
+    render,
+)
+
+DEMO = Path(__file__).resolve().parents[1] / "src" / "soundalike" / "demo"
+SOUNDFONT = "musescore"
+RATE = 22050
+TEMPO, BEATS, TAIL = 120.0, 16.0, 0.5  # beats per minute, beats of music, seconds to ring out
+# Material is written into a loop twice as long as the clip, so that nothing starts again while it rings out.
+LOOP = 2 * BEATS
+
+CREDITS = {
+    "clips": "Rendered by tools/render_demo.py; Apache-2.0, like the rest of soundalike.",
+    "tunes": "Auld Lang Syne (Scots, 18th century), Drunken Sailor (sea shanty, 19th century), God Rest Ye Merry,"
+             " Gentlemen (English, 18th century or before), Canon in D (Johann Pachelbel, 1653-1706): public domain.",
+    "soundfont": {
+        "name": "MuseScore_General (Lite)",
+        "licence": "MIT; parts public domain and CC0-1.0",
+        "copyright": [
+            "Adaptation for MuseScore_General: Copyright 2018-2021 S. Christian Collins",
+            "Fluid (R3) Mono: Copyright 2014-2017 Michael Cowgill",
+            "Fluid (R3): Copyright 2000-2002, 2008 Frank Wen",
+            "Temple Blocks instrument: Copyright 2002 Ethan Winer",
+            "Drumline Cymbals: Copyright 2016 Michael Schorsch",
+            "MuseScore Drumline samples: S. Christian Collins and Amir Oosman (CC0-1.0)",
+            "Versilian Community Sample Library: Sam Gossner (CC0-1.0)",
+        ],
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """A groove with what a comping player and a bassist play over it, as bands do."""
+
+    groove: Groove
+    comp: str
+    bass: str
+
+
+def _song(name: str, mode: str, melody: str, chords: str) -> tuple[Tune, Progression]:
+    """A tune from "pitch:beats ..." and its chords from "root:kind:beats ...", pitches and roots above the tonic."""
+    at, notes = 0.0, []
+    for word in melody.replace("|", " ").split():
+        pitch, length = word.split(":")
+        notes.append(Note(at, float(length), int(pitch), 104 if at % 4 == 0 else 96))
+        at += float(length)
+    start, harmony = 0.0, []
+    for word in chords.split():
+        root, kind, length = word.split(":")
+        harmony.append(Chord(start, float(length), int(root), kind))
+        start += float(length)
+    assert at == start == BEATS, name
+    return Tune(name, mode, LOOP, tuple(notes)), Progression(name, mode, LOOP, tuple(harmony))
+
+
+SONGS = (
+    _song("Auld Lang Syne", "major",
+          "0:1.5 0:.5 0:1 4:1 | 2:1.5 0:.5 2:1 4:1 | 0:1.5 0:.5 4:1 7:1 | 9:4",
+          "0:maj:4 7:7:4 0:maj:4 5:maj:4"),
+    _song("Drunken Sailor", "minor",
+          "7:1 7:.5 7:.5 7:1 7:.5 7:.5 | 7:1 0:1 3:1 7:1 | 5:1 5:.5 5:.5 5:1 5:.5 5:.5 | 5:1 -2:1 2:1 5:1",
+          "0:min:8 10:maj:8"),
+    _song("God Rest Ye Merry, Gentlemen", "minor",
+          "0:1 7:1 7:1 5:1 | 3:1 2:1 0:1 -2:1 | 0:1 2:1 3:1 5:1 | 7:3 0:1",
+          "0:min:4 8:maj7:4 5:min:4 7:7:4"),
+    _song("Canon in D", "major",
+          "0:1 4:1 7:1 5:1 | 4:1 0:1 4:1 2:1 | 0:1 -3:1 0:1 7:1 | 5:1 9:1 7:1 5:1",
+          "0:maj:2 7:maj:2 9:min:2 4:min:2 5:maj:2 0:maj:2 5:maj:2 7:maj:2"),
+)
+
+
+def _groove(name: str, bars: float, swing: float, **strokes: tuple[int, str]) -> Groove:
+    """A pattern of `bars` bars, played until the clip ends; each voice is (drum, "beat/velocity ...")."""
+    hits = [Hit(float(beat) + start, drum, int(velocity)) for drum, line in strokes.values()
+            for beat, velocity in (word.split("/") for word in line.split())
+            for start in np.arange(0.0, BEATS, 4 * bars)]
+    return Groove(name, LOOP, tuple(sorted(hits, key=lambda hit: hit.start)), swing)
+
+
+STYLES = (
+    Style(_groove(
+        "rock", 2, 0.5,
+        kick=(36, "0/118 2/112 2.5/100 4/118 5.5/96 6/112"),
+        snare=(38, "1/116 3/116 5/116 7/116"),
+        hat=(42, " ".join(f"{k / 2}/{86 if k % 2 == 0 else 64}" for k in range(15))),
+        open_hat=(46, "7.5/92")), "quarters", "eighths"),
+    Style(_groove(
+        "swing", 1, 0.667,
+        ride=(51, "0/92 1/112 1.667/88 2/92 3/112 3.667/88"),
+        pedal_hat=(44, "1/100 3/100"),
+        kick=(36, "0/64 2/60"),
+        snare=(38, "2.667/58")), "charleston", "walking"),
+    Style(_groove(
+        "bossa nova", 2, 0.5,
+        rim=(37, "0/112 1.5/108 3/112 5/108 6.5/112"),
+        kick=(36, "0/96 1.5/80 2/100 3.5/80 4/96 5.5/80 6/100 7.5/80"),
+        shaker=(82, " ".join(f"{k / 4}/{84 if k % 4 == 2 else 58}" for k in range(32)))), "bossa", "bossa"),
+)
+
+BANDS = (
+    Instrumentation("flute trio", 73, 24, 32, 40, bass_db=-1, drums_db=2.5, lead_db=5),
+    Instrumentation("synth band", 81, 90, 38, 25, bass_db=-1, drums_db=2.5, lead_db=5),
+    Instrumentation("trumpet and organ", 56, 16, 33, 8, bass_db=0, drums_db=2.5, lead_db=5),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One clip of the cross: what to render, and what to say about it."""
+
+    scene: Scene
+    title: str
+    tune: str
+    groove: str
+    instruments: str
+    key: str
+
+    @property
+    def file(self) -> str:
+        """Name of the clip's file."""
+        parts = (self.tune, self.groove, self.instruments)
+        return ".".join(part.lower().replace(",", "").replace(" ", "-") for part in parts) + ".ogg"
+
+
+def cells() -> Iterator[Cell]:
+    """Every tune x groove x instrumentation, each with its key and tempo."""
+    rng = np.random.default_rng(4)
+    for tune, chords in SONGS:
+        keys, tempi = rng.permutation(np.arange(-4, 5)), rng.permutation(np.linspace(0.96, 1.04, 9))
+        for k, (style, band) in enumerate((style, band) for style in STYLES for band in BANDS):
+            tonic = ["C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B"][keys[k] % 12]
+            yield Cell(
+                Scene(band, tune, chords, style.groove, key=int(keys[k]), tempo=round(TEMPO * tempi[k], 1),
+                      comp_style=style.comp, bass_style=style.bass, level=-18.0, reverb=0.15, seed=k),
+                f"{tune.name}, {style.groove.name}, {band.name}", tune.name, style.groove.name, band.name,
+                f"{tonic} {tune.mode}")
+
+
+def samples(cell: Cell) -> np.ndarray:
+    """(t,) float32 at 22,050 Hz: four bars and their ring-out, faded at the very end."""
+    soundfont = find_soundfont(SOUNDFONT)
+    assert soundfont is not None  # check() comes first
+    out = render(cell.scene, soundfont, BEATS * 60 / cell.scene.tempo + TAIL, RATE)
+    fade = int(0.25 * RATE)
+    out[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
+    return out
+
+
+def main() -> None:
+    """Render the collection and its list."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=DEMO, help="the demo package's folder")
+    out: Path = parser.parse_args().out
+    check([SOUNDFONT])
+    (out / "clips").mkdir(parents=True, exist_ok=True)
+    rows = []
+    for cell in cells():
+        with soundfile.SoundFile(out / "clips" / cell.file, "w", RATE, 1, "VORBIS", format="OGG",
+                                 compression_level=0.85) as file:
+            file.title, file.artist, file.album = cell.title, cell.instruments, "soundalike demo"
+            file.write(samples(cell))
+        rows.append({"file": f"clips/{cell.file}", "title": cell.title, "tune": cell.tune, "groove": cell.groove,
+                     "instruments": cell.instruments, "key": cell.key, "tempo": cell.scene.tempo})
+    (out / "clips.json").write_text(json.dumps({"credits": CREDITS, "clips": rows}, indent=1) + "\n")
+    size = sum(path.stat().st_size for path in (out / "clips").glob("*.ogg"))
+    print(f"{len(rows)} clips, {size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
