@@ -57,8 +57,15 @@ def write(path: Path, samples: np.ndarray, rate: int = RATE, **options: str) -> 
 
 
 def write_av(
-    path: Path, container: str, codec: str | None, samples: np.ndarray, rate: int = RATE, *,
-    layout: str = "stereo", video: bool = False, tags: dict[str, str] | None = None,
+    path: Path,
+    container: str,
+    codec: str | None,
+    samples: np.ndarray,
+    rate: int = RATE,
+    *,
+    layout: str = "stereo",
+    video: bool = False,
+    tags: dict[str, str] | None = None,
 ) -> Path:
     with av.open(str(path), "w", format=container) as out:
         out.metadata.update(tags or {})
@@ -200,7 +207,7 @@ def test_tags_that_are_not_utf8_do_not_matter(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["wav", "mp3"])
 def test_odd_names(tmp_path: Path, name: bytes, kind: str) -> None:
     plain = write(tmp_path / f"a.{kind}", tone(1.0))
-    odd = os.path.join(os.fsencode(tmp_path), name.replace(b"%s", kind.encode()))  # noqa: PTH118
+    odd = os.path.join(os.fsencode(tmp_path), name.replace(b"%s", kind.encode()))
     try:
         os.rename(plain, odd)  # noqa: PTH104
     except OSError:

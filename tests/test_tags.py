@@ -116,7 +116,7 @@ def test_any_bytes_give_some_tags(tmp_path_factory: pytest.TempPathFactory, data
 
 def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     plain = write(tmp_path / "a.mp3", "libmp3lame", "mp3", {"title": "T"})
-    odd = os.path.join(os.fsencode(tmp_path), b"\xff\n\xe9.mp3")  # noqa: PTH118
+    odd = os.path.join(os.fsencode(tmp_path), b"\xff\n\xe9.mp3")
     try:
         os.rename(plain, odd)  # noqa: PTH104
     except OSError:

@@ -24,7 +24,8 @@ from soundalike.types import FloatArray, IntArray, Level
 __all__ = ["FlatStore", "create"]
 
 _LEVELS_INT8 = 127
-_CHUNK = 1 << 15
+_BLOCK = 32
+_CHUNK = 1 << 14
 """Rows scanned at a time: their scores stay in the cache while the spaces are added up."""
 _SCAN_ERROR = 0.012
 """Five standard deviations of what rounding 128 components to 1/127 does to a cosine (0.0023 for the row, as much
@@ -118,44 +119,46 @@ class FlatStore:
     def search(self, level: Level, terms: Sequence[Term], groups: IntArray, k: int) -> Hits:
         """See `Store.search`. The scan only decides who is reranked: every score returned is exact."""
         filled = np.flatnonzero(groups[:, 1] > 0)
-        counts = groups[filled, 1]
         if len(filled) == 0 or k <= 0:
             return _NO_HITS
+        firsts, counts = groups[filled, 0], groups[filled, 1]
         # Candidate rows in one run, group after group: `starts` are the groups' places in it.
         starts = np.cumsum(counts) - counts
-        positions = np.repeat(groups[filled, 0] - starts, counts) + np.arange(int(counts.sum()))
-        coarse = self._scan(level, terms, positions)
-        best = np.maximum.reduceat(coarse, starts)
-        audible = int(np.count_nonzero(best > -np.inf))
-        if audible == 0:
-            return _NO_HITS
+        coarse = self._scan(level, terms, firsts, counts, starts)
+        best = coarse if len(coarse) == len(filled) else np.maximum.reduceat(coarse, starts)
         # The scan is off by at most `margin` / 2: whoever is that near to the k-th best may really be better.
         margin = 2 * _SCAN_ERROR * float(np.sqrt(sum(term.scale**2 for term in terms)))
-        floor = min(_nth_largest(best, min(max(k, _MIN_RERANK), audible)), _nth_largest(best, min(k, audible)) - margin)
-        finalists = np.flatnonzero(best >= floor)
-        owner = np.repeat(finalists, counts[finalists])
-        rows = np.arange(len(owner)) - np.repeat(np.cumsum(counts[finalists]) - counts[finalists], counts[finalists])
-        rows += starts[owner]
+        floor = min(_at_most_nth_largest(best, max(k, _MIN_RERANK)), _at_most_nth_largest(best, k) - margin)
+        finalists = np.flatnonzero((best >= floor) & (best > -np.inf))
+        sizes = counts[finalists]
+        owner = np.repeat(finalists, sizes)
+        rows = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + starts[owner]
         near = coarse[rows] >= best[owner] - margin
         owner, rows = owner[near], rows[near]
+        if len(rows) == 0:
+            return _NO_HITS
+        positions = firsts[owner] + rows - starts[owner]
         exact = score_rows(
-            terms, {t.space.name: self.read(level, t.space.full_name, t.space.dim, positions[rows]) for t in terms}
+            terms, {t.space.name: self.read(level, t.space.full_name, t.space.dim, positions) for t in terms}
         )
         # Best first; equal scores in the order of their rows, so that answers never depend on the scan.
         order = np.lexsort((rows, -exact))
         _, first = np.unique(owner[order], return_index=True)
         order = order[np.sort(first)][:k]
-        return Hits(filled[owner[order]], positions[rows[order]], exact[order])
+        return Hits(filled[owner[order]], positions[order], exact[order])
 
-    def _scan(self, level: Level, terms: Sequence[Term], positions: IntArray) -> FloatArray:
-        """Approximate scores (m,) float32 of the rows at `positions`; -inf where no term is audible."""
+    def _scan(
+        self, level: Level, terms: Sequence[Term], firsts: IntArray, counts: IntArray, starts: IntArray
+    ) -> FloatArray:
+        """Approximate scores (m,) float32 of the groups' rows, group after group; -inf where no term is audible."""
         import numkong
 
-        n = int(positions.max()) + 1
-        gather = len(positions) < _GATHER_BELOW * n
-        span = len(positions) if gather else n
-        scores: FloatArray = np.zeros(span, dtype=np.float32)
-        heard = np.zeros(span, dtype=bool)
+        n = int((firsts + counts).max())
+        wanted = int(starts[-1] + counts[-1])
+        # Mostly every row is wanted, in order: then nothing has to be gathered, before or after.
+        whole = wanted == n and bool(np.array_equal(firsts, starts))
+        positions = None if whole else np.repeat(firsts - starts, counts) + np.arange(wanted)
+        gather = positions is not None and wanted < _GATHER_BELOW * n
         plan = []
         for term in terms:
             rows = self._rows(level, term.space.full_name, "i8", term.space.dim, n)
@@ -165,15 +168,31 @@ class FlatStore:
             peak = float(np.abs(term.row).max())
             packed = numkong.dots_pack(np.rint(term.row * (_LEVELS_INT8 / peak)).astype(np.int8)[None, :])
             plan.append((rows, on, packed, np.float32(term.scale * peak / _LEVELS_INT8**2), np.float32(term.offset)))
+        span = wanted if gather else n
+        scores: FloatArray = np.empty(span, dtype=np.float32)
         for first in range(0, span, _CHUNK):
             part = slice(first, min(first + _CHUNK, span))
+            if first == 0 or part.stop == span:  # one buffer for all chunks but the last: fresh memory costs a third
+                buffer = numkong.zeros((part.stop - first, 1), dtype="int32")
+                dots = np.asarray(buffer)[:, 0]
+            total: FloatArray = np.zeros(len(dots), dtype=np.float32)
+            heard = np.zeros(len(dots), dtype=bool)
             for rows, on, packed, factor, offset in plan:
-                scores[part] += np.asarray(numkong.dots_packed(rows[part], packed))[:, 0] * factor
-                scores[part] += on[part] * offset
-                heard[part] |= on[part]
-        scores[~heard] = -np.inf
-        return scores if gather else scores[positions]
+                numkong.dots_packed(rows[part], packed, out=buffer)
+                total += dots * factor
+                total += on[part] * offset
+                heard |= on[part]
+            scores[part] = np.where(heard, total, np.float32(-np.inf))
+        return scores if whole or gather else scores[positions]
 
 
-def _nth_largest(values: FloatArray, n: int) -> float:
-    return float(np.partition(values, len(values) - n)[len(values) - n])
+def _at_most_nth_largest(values: FloatArray, n: int) -> float:
+    """The n-th largest of (m,) values, or something below it that is quicker to find: n values are at least this."""
+    if len(values) <= n:
+        return -np.inf
+    blocks = values
+    if len(values) > 64 * _BLOCK and len(values) > 4 * n * _BLOCK:
+        # That many blocks have a largest value of at least the n-th largest of the blocks' largest values.
+        cut = len(values) // _BLOCK * _BLOCK
+        blocks = values[:cut].reshape(-1, _BLOCK).max(axis=1)
+    return float(np.partition(blocks, len(blocks) - n)[len(blocks) - n])

@@ -1,0 +1,154 @@
+"""How fast music is indexed, beside the fastest peer, beside decoding alone, and beside a large neural network.
+
+    python benchmarks/index.py [--tracks 16] [--seconds 240] [--save FILE]
+
+Makes MP3s of song length from the demo clips, then runs each contender over all of them with one process a core:
+`soundalike index` (the whole command, four spaces, all passages, on disk at the end), bliss-audio from PyPI (its 23
+features a song), decoding and resampling alone (the limit for anything that listens to everything), and the audio
+tower of CLAP (transformers' ClapAudioModelWithProjection at its real size, random weights, 10 s windows every 10 s)
+where torch and transformers are installed. Core-seconds are user and system time of all processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+
+from soundalike.demo import clips
+
+RATE = 44_100
+
+DECODE = """
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from soundalike.audio import MonoStream
+
+def listen(path):
+    return sum(len(block) for block in MonoStream(Path(path), 22050))
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor() as pool:
+        assert all(pool.map(listen, sys.argv[1:]))
+"""
+
+BLISS = """
+import sys
+from concurrent.futures import ProcessPoolExecutor
+
+def listen(path):
+    import bliss_audio
+    return len(bliss_audio.Song(path).analysis)
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor() as pool:
+        assert all(pool.map(listen, sys.argv[1:]))
+"""
+
+CLAP = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+from transformers import ClapAudioConfig, ClapAudioModelWithProjection, ClapFeatureExtractor
+from soundalike.audio import MonoStream
+
+model = ClapAudioModelWithProjection(ClapAudioConfig()).eval()
+extract = ClapFeatureExtractor(sampling_rate=48000, max_length_s=10, truncation="rand_trunc", padding="repeatpad")
+for path in sys.argv[1:]:
+    samples = np.concatenate(list(MonoStream(Path(path), 48000)))
+    windows = [samples[start : start + 480000] for start in range(0, len(samples), 480000)]
+    inputs = extract(windows, sampling_rate=48000, return_tensors="pt")
+    with torch.inference_mode():
+        for start in range(0, len(windows), 8):
+            model(input_features=inputs["input_features"][start : start + 8])
+"""
+
+
+def make_songs(folder: Path, count: int, seconds: float) -> list[Path]:
+    """Stereo MP3s of `seconds`, each a different sequence of the demo clips."""
+    random = np.random.default_rng(0)
+    sounds = []
+    for clip in clips():
+        samples, rate = sf.read(clip.path, dtype="float32")
+        sounds.append(soxr.resample(samples, rate, RATE))
+    songs = []
+    for number in range(count):
+        order = random.permutation(len(sounds))
+        mono = np.concatenate([sounds[n] for n in np.resize(order, int(seconds / 7) + 1)])[: round(seconds * RATE)]
+        stereo = np.stack([mono, 0.8 * np.roll(mono, 500)], axis=1)
+        songs.append(folder / f"{number:03}.mp3")
+        sf.write(songs[-1], stereo, RATE, format="MP3")
+    return songs
+
+
+def script(folder: Path, text: str) -> str:
+    """A contender as a file, which its worker processes can import."""
+    path = folder / f"contender{len(list(folder.glob('*.py')))}.py"
+    path.write_text(text)
+    return str(path)
+
+
+# A small process between us and the contender: on Linux a child's peak memory starts at its parent's.
+LAUNCH = """
+import json, resource, subprocess, sys, time
+began = time.monotonic()
+done = subprocess.run(sys.argv[1:], capture_output=True)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps({"code": done.returncode, "errors": done.stderr.decode()[-2000:], "wall": time.monotonic() - began,
+                  "cpu": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss / 1024}))
+"""
+
+
+def measure(name: str, command: list[str], tracks: int) -> dict[str, float | str]:
+    """Run a command; tracks a minute, core-seconds a track, and the largest process's memory in MB."""
+    done = subprocess.run([sys.executable, "-c", LAUNCH, *command], capture_output=True, check=True)
+    told = json.loads(done.stdout)
+    if told["code"]:
+        raise SystemExit(f"{name} failed:\n{told['errors']}")
+    return {
+        "name": name,
+        "tracks_a_minute": 60 * tracks / told["wall"],
+        "core_seconds_a_track": told["cpu"] / tracks,
+        "peak_mb": told["peak_mb"],
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tracks", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=240)
+    parser.add_argument("--save", type=Path, help="write the rows as JSON here")
+    args = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        songs = [str(song) for song in make_songs(folder, args.tracks, args.seconds)]
+        rows.append(measure("decode and resample alone", [sys.executable, script(folder, DECODE), *songs], len(songs)))
+        index = [sys.executable, "-m", "soundalike", "index", name, "--library", str(folder / "library")]
+        rows.append(measure("soundalike index", index, len(songs)))
+        if importlib.util.find_spec("bliss_audio"):
+            rows.append(measure("bliss-audio", [sys.executable, script(folder, BLISS), *songs], len(songs)))
+        if importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"):
+            rows.append(measure("CLAP audio tower", [sys.executable, script(folder, CLAP), *songs[:2]], 2))
+    print(f"{args.tracks} MP3s of {args.seconds:.0f} s, {os.cpu_count()} cores")
+    for row in rows:
+        print(f"{row['name']:28} {row['tracks_a_minute']:8.1f} tracks a minute {row['core_seconds_a_track']:8.2f} "
+              f"core-seconds a track {row['peak_mb']:7.0f} MB at most")  # fmt: skip
+    if args.save:
+        args.save.write_text(json.dumps({"tracks": args.tracks, "seconds": args.seconds, "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Facts about real recordings, found by searching a library of them as a person would.
+
+    python benchmarks/recordings.py DATA [--library PATH]
+
+DATA holds `musicdelta/` (stems of 13 songs, with stems.csv) and `recordings/`. Two questions whose answers are known:
+
+1. Are the nearest stems by timbre, the own song left out, of the same class (drums, bass, vocals, other)?
+2. Does a drum stem find, by rhythm, the sum of its own song's other stems among those of all songs?
+
+Intervals: 95 %, bootstrap over songs. p: how often chance alone does as well (100,000 draws of random ranks).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from soundalike.filters import parse_filter
+from soundalike.indexing import index
+from soundalike.library import Library, Query
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A measured mean with its 95 % interval over songs, its chance level, and how many queries it is a mean of."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    chance: float
+    n: int
+    p: float | None = None
+
+    def __str__(self) -> str:
+        interval = f"[{self.low:.3f}, {self.high:.3f}]"
+        told = f"{self.name}: {self.value:.3f} {interval}, chance {self.chance:.3f}, n = {self.n}"
+        return told if self.p is None else f"{told}, p = {self.p:.4f}"
+
+
+@dataclass(frozen=True)
+class Stem:
+    """A line of stems.csv."""
+
+    song: str
+    path: Path
+    kind: str
+
+
+def read_stems(data: Path) -> list[Stem]:
+    """Every stem of the multitrack songs."""
+    with (data / "musicdelta" / "stems.csv").open(newline="") as file:
+        return [Stem(row["song"], data / row["path"], row["stem_class"]) for row in csv.DictReader(file)]
+
+
+def same_class(library: Library, stems: Sequence[Stem], k: int) -> Fact:
+    """Share of the k nearest stems of other songs, by timbre, that are of the query's class."""
+    kinds = {str(stem.path): stem.kind for stem in stems}
+    shares: dict[str, list[float]] = {}
+    chances = []
+    for stem in stems:
+        where = parse_filter(f"path ~ /musicdelta/ and path != '*/musicdelta/{stem.song}/*'")
+        found = library.search(Query(stem.path, weights={"timbre": 1.0}, by="track", where=where, k=k)).matches
+        shares.setdefault(stem.song, []).append(np.mean([kinds[match.span.track] == stem.kind for match in found]))
+        chances.append(np.mean([other.kind == stem.kind for other in stems if other.song != stem.song]))
+    return summarise(f"same class among the {k} nearest by timbre", shares, float(np.mean(chances)))
+
+
+def write_rests(stems: Sequence[Stem], folder: Path) -> dict[str, Path]:
+    """For each song with drums, the sum of its other stems as a WAV file in `folder`."""
+    rests = {}
+    for song in sorted({stem.song for stem in stems if stem.kind == "drums"}):
+        parts = [sf.read(stem.path, dtype="float32") for stem in stems if stem.song == song and stem.kind != "drums"]
+        length = min(len(samples) for samples, _ in parts)
+        total = np.sum([samples[:length] for samples, _ in parts], axis=0)
+        rests[song] = folder / f"{song}.wav"
+        sf.write(rests[song], 0.9 * total / np.abs(total).max(), parts[0][1])
+    return rests
+
+
+def drums_find_the_rest(library: Library, stems: Sequence[Stem], rests: dict[str, Path]) -> Fact:
+    """Mean reciprocal rank of the own song's other stems when a drum stem asks by rhythm."""
+    ranks: dict[str, list[float]] = {}
+    folder = next(iter(rests.values())).parent
+    for stem in stems:
+        if stem.kind == "drums":
+            query = Query(
+                stem.path, weights={"rhythm": 1.0}, by="track", where=parse_filter(f"path ~ '{folder}'"), k=99
+            )
+            found = [match.span.track for match in library.search(query).matches]
+            right = str(rests[stem.song])
+            ranks.setdefault(stem.song, []).append(1 / (found.index(right) + 1) if right in found else 0.0)
+    by_rank = 1 / np.arange(1, len(rests) + 1)
+    fact = summarise("drums find the rest of their song by rhythm, reciprocal rank", ranks, float(by_rank.mean()))
+    guesses = by_rank[np.random.default_rng(0).integers(len(rests), size=(100_000, fact.n))].mean(axis=1)
+    return replace(fact, p=float(np.mean(guesses >= fact.value - 1e-12)))
+
+
+def summarise(name: str, values: dict[str, list[float]], chance: float) -> Fact:
+    """The mean over queries with its bootstrap interval over songs."""
+    random = np.random.default_rng(0)
+    sums = np.array([np.sum(part) for part in values.values()])
+    counts = np.array([len(part) for part in values.values()])
+    drawn = random.integers(len(sums), size=(10_000, len(sums)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Fact(name, float(sums.sum() / counts.sum()), float(low), float(high), chance, int(counts.sum()))
+
+
+def measure(data: Path, library_path: Path) -> list[Fact]:
+    """Index everything and ask both questions."""
+    stems = read_stems(data)
+    with tempfile.TemporaryDirectory() as folder, Library.create(library_path) as library:
+        rests = write_rests(stems, Path(folder))
+        index(library, [data / "musicdelta", data / "recordings", Path(folder)])
+        return [
+            same_class(library, stems, 1),
+            same_class(library, stems, 5),
+            drums_find_the_rest(library, stems, rests),
+        ]
+
+
+def main() -> None:
+    """Print the facts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--library", type=Path, help="keep the library here (default: a temporary one)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for fact in measure(args.data.resolve(), args.library or Path(folder) / "library"):
+            print(fact)
+
+
+if __name__ == "__main__":
+    main()
