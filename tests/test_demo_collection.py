@@ -117,8 +117,11 @@ def test_page_shows_what_it_was_given() -> None:
     first, *others = clips()[:12]
     questions = [_question(first, others[:4]), _question(others[0], [first, *others[5:11]])]
     page = _Page(render_page(questions))
-    wanted = [(rank, a.match.score, {n: p.share for n, p in a.match.parts.items() if p.share})
-              for q in questions for rank, a in enumerate(q.answers, start=1)]
+    wanted = [
+        (rank, a.match.score, {n: p.share for n, p in a.match.parts.items() if p.share})
+        for q in questions
+        for rank, a in enumerate(q.answers, start=1)
+    ]
     assert page.rows == wanted
     text = " ".join(" ".join(page.text).split())
     assert "melody=2,timbre=-1" in text and "97.5 %" in text and "not heard" in text

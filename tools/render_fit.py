@@ -227,7 +227,8 @@ def draw_tune(rng: np.random.Generator, tunes: tuple[Tune, ...]) -> Tune:
     if rng.random() < 0.65:
         # Off-beats go first, then weak beats; what stays holds on into the gap, at most for two beats.
         drop = {0.0: rng.uniform(0, 0.1), 0.5: rng.uniform(0.3, 0.9)}
-        notes = [n for n in notes if rng.random() >= drop.get(n.start % 1, 0.9) * (1 if n.start % 4 else 0.3)]
+        kept = [n for n in notes if rng.random() >= drop.get(n.start % 1, 0.9) * (1 if n.start % 4 else 0.3)]
+        notes = kept or notes[:1]  # off-beats alone could all be dropped
         ends = [n.start for n in notes[1:]] + [beats]
         hold = rng.uniform(0.75, 2.0)
         notes = [replace(n, length=min(end - n.start, max(n.length, hold)))

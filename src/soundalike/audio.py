@@ -21,8 +21,17 @@ from soundalike.errors import AudioError
 from soundalike.types import Audio, FloatArray
 
 __all__ = [
-    "AUDIO_SUFFIXES", "HOP", "WINDOW", "AudioInfo", "AudioStream", "MonoStream", "Tap", "load", "mono",
-    "open_audio", "windows",
+    "AUDIO_SUFFIXES",
+    "HOP",
+    "WINDOW",
+    "AudioInfo",
+    "AudioStream",
+    "MonoStream",
+    "Tap",
+    "load",
+    "mono",
+    "open_audio",
+    "windows",
 ]
 
 WINDOW, HOP = 10.0, 5.0
@@ -90,7 +99,10 @@ class AudioStream:
         try:
             decoder = self._decoder = open_decoder(self._source)
             self.rate, self.channels, self.codec, self.lfe = (
-                decoder.rate, decoder.channels, decoder.codec, decoder.lfe,
+                decoder.rate,
+                decoder.channels,
+                decoder.codec,
+                decoder.lfe,
             )
             if not MIN_RATE <= self.rate <= MAX_RATE:
                 raise AudioError(
@@ -199,9 +211,7 @@ class MonoStream:
                 signal = resampler.resample_chunk(np.empty(0, np.float32), last=True)
                 if len(signal):
                     yield signal
-            self._info = AudioInfo(
-                stream.rate, stream.channels, stream.codec, frames / stream.rate, digest.hexdigest()
-            )
+            self._info = AudioInfo(stream.rate, stream.channels, stream.codec, frames / stream.rate, digest.hexdigest())
 
 
 mono = MonoStream

@@ -192,13 +192,9 @@ class _FFmpeg:
         options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
         try:
             # "replace": a tag that is not UTF-8 must not keep the sound from us.
-            self._container = av.open(
-                source, "r", options=options, metadata_errors="replace", buffer_size=65_536
-            )
+            self._container = av.open(source, "r", options=options, metadata_errors="replace", buffer_size=65_536)
         except (av.error.FFmpegError, OSError) as error:
-            raise AudioError(
-                f"not a recording, or damaged from the start ({_reason(error)}); {_EXPECTED}"
-            ) from error
+            raise AudioError(f"not a recording, or damaged from the start ({_reason(error)}); {_EXPECTED}") from error
         stream = self._container.streams.best("audio")
         if stream is None:
             found = "a video without sound" if self._container.streams.video else "a file without sound"

@@ -30,7 +30,4 @@ class Clip:
 def clips() -> tuple[Clip, ...]:
     """Every clip of the collection, in the order of `clips.json`: by tune, then groove, then instruments."""
     rows = json.loads((_HERE / "clips.json").read_text(encoding="utf-8"))["clips"]
-    return tuple(
-        Clip(path=_HERE / row.pop("file"), **row)
-        for row in rows
-    )
+    return tuple(Clip(path=_HERE / row.pop("file"), **row) for row in rows)

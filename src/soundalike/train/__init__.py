@@ -1,0 +1,1 @@
+"""Fitting the models that are shipped, from audio whose licences permit it."""
