@@ -1,6 +1,6 @@
 """Facts about real recordings, found by searching a library of them as a person would.
 
-    python benchmarks/recordings.py DATA [--library PATH]
+    python benchmarks/recordings.py DATA [--library PATH] [--save DIR]
 
 DATA holds `musicdelta/` (stems of 13 songs, with stems.csv) and `recordings/`. Two questions whose answers are known:
 
@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from common import report_of, show_and_save
 from soundalike.filters import parse_filter
 from soundalike.indexing import index
 from soundalike.library import Library, Query
@@ -38,11 +39,6 @@ class Fact:
     chance: float
     n: int
     p: float | None = None
-
-    def __str__(self) -> str:
-        interval = f"[{self.low:.3f}, {self.high:.3f}]"
-        told = f"{self.name}: {self.value:.3f} {interval}, chance {self.chance:.3f}, n = {self.n}"
-        return told if self.p is None else f"{told}, p = {self.p:.4f}"
 
 
 @dataclass(frozen=True)
@@ -132,10 +128,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--library", type=Path, help="keep the library here (default: a temporary one)")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for fact in measure(args.data.resolve(), args.library or Path(folder) / "library"):
-            print(fact)
+        facts = measure(args.data.resolve(), args.library or Path(folder) / "library")
+    report = report_of(
+        "bench-recordings",
+        "Real stems, found by searching a library of them",
+        "python benchmarks/recordings.py DATA",
+        rows=["dsp"],
+        columns=[fact.name for fact in facts],
+        values=[[fact.value for fact in facts]],
+        low=[[fact.low for fact in facts]],
+        high=[[fact.high for fact in facts]],
+        n=[[fact.n for fact in facts]],
+        chance=[fact.chance for fact in facts],
+        notes=tuple(f"{fact.name}: as good by chance with p = {fact.p:.4f}" for fact in facts if fact.p is not None),
+    )
+    show_and_save(report, args.save)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How fast and how right a weighted search is, beside one pass over the same bytes and beside faiss.
 
-    OMP_NUM_THREADS=1 python benchmarks/search.py [--rows 100000] [--queries 50] [--save FILE]
+    OMP_NUM_THREADS=1 python benchmarks/search.py [--rows 100000] [--queries 50] [--save DIR]
 
 Rows are synthetic with structure: clusters of Zipf sizes, variation of low rank within them, factors independent of one
 another (the worst case for an index over all of them at once), 5 % silent. Recall is against the exact scores in
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common import report_of, show_and_save
 from soundalike.heads import unit_rows
 from soundalike.score import presence, query_terms, score_rows
 from soundalike.stores.flat import FlatStore
@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=50)
-    parser.add_argument("--save", type=Path, help="write the rows as JSON here")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
     args = parser.parse_args()
     random = np.random.default_rng(0)
     rows = make_rows(args.rows + args.queries, random)
@@ -123,14 +123,22 @@ def main() -> None:
                                 "passes": float(np.median(times)) / one_pass})  # fmt: skip
         store.close()
     size = args.rows * DIM * len(NAMES) / 1e6
-    print(
-        f"{args.rows:,} rows x {len(NAMES)} x {DIM}; one pass over {size:.0f} MB of int8: {one_pass:.2f} ms, one thread"
+    columns = {f"recall@{K}": "recall", "p50 ms": "p50_ms", "p95 ms": "p95_ms", "p50 in passes": "passes"}
+    report = report_of(
+        "bench-search",
+        f"Searching {args.rows:,} rows of 4 spaces x {DIM} dims, one thread",
+        f"OMP_NUM_THREADS=1 python benchmarks/search.py --rows {args.rows} --queries {args.queries}",
+        rows=[f"{row['weights']}: {row['engine']}" for row in results],
+        columns=list(columns),
+        values=[[float(row[key]) for key in columns.values()] for row in results],
+        n=[[int(row["n"])] * len(columns) for row in results],
+        notes=(
+            f"One pass over the {size:.0f} MB of int8 of all four spaces (sums of 64-bit words): {one_pass:.2f} ms.",
+            "Rows are synthetic: clusters of Zipf sizes, low-rank variation, independent factors, 5 % silent.",
+            "faiss searches the concatenated float32 rows with their presence; HNSW32 with efSearch 64 and 256.",
+        ),
     )
-    for row in results:
-        print(f"{row['weights']:14} {row['engine']:14} recall@{K} {row['recall']:.4f}  p50 {row['p50_ms']:7.2f} ms  "
-              f"p95 {row['p95_ms']:7.2f} ms  {row['passes']:6.2f} passes")  # fmt: skip
-    if args.save:
-        args.save.write_text(json.dumps({"rows": args.rows, "one_pass_ms": one_pass, "results": results}, indent=1))
+    show_and_save(report, args.save)
 
 
 def faiss_indexes(rows: dict[str, np.ndarray]) -> dict[str, Callable[[np.ndarray], np.ndarray]]:

@@ -57,7 +57,7 @@ def one_error(outcome: Outcome) -> str:
 def test_help_teaches(run) -> None:
     assert run("--version").out == f"soundalike {__version__}\n"
     main_help = run("--help").out
-    for command in ("index", "search", "compare", "embed", "list", "library", "demo", "train"):
+    for command in ("index", "search", "compare", "embed", "list", "library", "demo", "evaluate", "train"):
         assert command in main_help
         assert run(command, "--help").code == 0
     assert "-w rhythm=1,timbre=-1" in main_help
@@ -267,7 +267,7 @@ def test_library_info(run, stocked: Path) -> None:
     assert "12 tracks, 24 passages" in run("library", "info").out
 
 
-@pytest.mark.parametrize("what", ["models", "spaces", "backbones", "datasets", "stores"])
+@pytest.mark.parametrize("what", ["models", "spaces", "backbones", "datasets", "protocols", "stores"])
 def test_list(run, what: str) -> None:
     rows = run("list", what, "--json").json[what]
     printed = run("list", what).out

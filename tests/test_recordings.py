@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,10 @@ def facts(data: Path, tmp_path_factory: pytest.TempPathFactory):
     spec = importlib.util.spec_from_file_location("recordings_benchmark", script)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    import sys
-
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(script.parent)  # where it finds what the benchmarks share
+        spec.loader.exec_module(module)
     return module.measure(data.resolve(), tmp_path_factory.mktemp("recordings") / "library")
 
 

@@ -15,7 +15,7 @@ from soundalike.errors import UsageError
 
 __all__ = ["FOLDERS", "load", "names"]
 
-FOLDERS = ("backbones", "datasets", "stores")
+FOLDERS = ("backbones", "datasets", "protocols", "stores")
 
 
 def names(folder: str) -> tuple[str, ...]:

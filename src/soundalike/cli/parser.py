@@ -58,6 +58,8 @@ Index 36 bundled clips (4 tunes x 3 grooves x 3 instrumentations) into a tempora
 the tune, the groove and the instruments of one, and write a page with players.
 """
 
+_JSON = "print JSON with stable keys on standard output"
+
 _WHERE = (
     "only tracks that meet conditions: FIELD OP VALUE or FIELD a..b, joined by 'and'. Fields: bpm key duration "
     "loudness year genre artist album title path. Operators: = != < <= > >= ~ (contains); * in text stands for anything"
@@ -65,7 +67,16 @@ _WHERE = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors in the form of all others: one line, exit code 2."""
+    """Errors in the form of all others: one line, exit code 2. `fill` adds what is costly to know once it is needed."""
+
+    fill: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, after filling in what was put off."""
+        if self.fill is not None:
+            fill, self.fill = self.fill, None
+            fill(self)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> Any:
         self.exit(2, f"soundalike: {message}; see: {self.prog} --help\n")
@@ -88,9 +99,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"soundalike {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def command(name: str, run: str, summary: str, description: str | None = None) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=summary, description=description or summary, formatter_class=formatter)
-        made.add_argument("--json", action="store_true", help="print JSON with stable keys on standard output")
+    def command(name: str, run: str, summary: str, description: str | None = None) -> _Parser:
+        made: _Parser = commands.add_parser(
+            name, help=summary, description=description or summary, formatter_class=formatter
+        )
+        made.add_argument("--json", action="store_true", help=_JSON)
         made.set_defaults(run=_lazily(run))
         return made
 
@@ -150,13 +163,13 @@ def build_parser() -> argparse.ArgumentParser:
     _model(made)
 
     made = command("list", "listing:run_list", "list models, spaces and plug-ins, with licences")
-    made.add_argument("what", choices=("models", "spaces", "backbones", "datasets", "stores"))
+    made.add_argument("what", choices=("models", "spaces", "backbones", "datasets", "protocols", "stores"))
 
     made = command("library", "listing:run_library", "look into a library, or take its vectors out")
     actions = made.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
     for name, summary in (("info", "what the library holds"), ("export", "write all its vectors to a .npz file")):
         action = actions.add_parser(name, help=summary, description=summary)
-        action.add_argument("--json", action="store_true", help="print JSON with stable keys on standard output")
+        _json(action)
         if name == "export":
             action.add_argument("output", type=Path, metavar="FILE", help="the .npz file to write")
             action.add_argument(
@@ -175,15 +188,28 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--no-serve", action="store_true", help="end when the page is written")
     made.add_argument("--jobs", type=_positive, metavar="N", help="processes to use (default: one a core)")
 
+    made = command("evaluate", "evaluating:run_evaluate", "measure how good a model is, and write reports")
+    made.fill = _protocols
+
     made = command("train", "training:run_train", "fit a model from audio, as the bundled ones were made")
     fits = made.add_subparsers(title="models", metavar="MODEL", required=True, dest="model")
     fit = fits.add_parser("dsp", help="standardisation, projection and calibration of the fixed descriptors")
-    fit.add_argument("--json", action="store_true", help="print JSON with stable keys on standard output")
+    _json(fit)
     fit.add_argument("--renders", type=Path, required=True, metavar="DIR", help="output of tools/render_fit.py")
     fit.add_argument("--recordings", type=Path, required=True, metavar="DIR", help="folder with an index.csv")
     fit.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write the model")
     fit.add_argument("--seed", type=int, default=0, help="of the split and of the random pairs (default: 0)")
     return parser
+
+
+def _protocols(parser: argparse.ArgumentParser) -> None:
+    from soundalike.cli.evaluating import add_protocols
+
+    def common(made: argparse.ArgumentParser) -> None:
+        _json(made)
+        _model(made)
+
+    add_protocols(parser.add_subparsers(title="protocols", metavar="PROTOCOL", required=True), common)
 
 
 def _weights(parser: argparse.ArgumentParser) -> None:
@@ -193,6 +219,11 @@ def _weights(parser: argparse.ArgumentParser) -> None:
         metavar="SPACE=W,...",
         help="how much each space counts, of any sign: melody=2,timbre=-1 (not named: 0; default: 1 each)",
     )
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    """`--json` of a command within a command: what was said before its name still holds."""
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=_JSON)
 
 
 def _model(parser: argparse.ArgumentParser) -> None:
