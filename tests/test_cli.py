@@ -85,6 +85,12 @@ def test_help_teaches(run) -> None:
         (["library", "export", "x.txt"], "give a name that ends in .npz"),
         (["demo", "--page", "/nonexistent/page.html"], "page.html: its folder does not exist"),
         (["list", "moods"], "invalid choice: 'moods'"),
+        (["index", ""], "an empty path; give a file or folder"),
+        (["index", "x" * 300], "File name too long"),
+        (["search", "a.wav", "-w", ""], "cannot read the weight ''"),
+        (["search", "a.wav", "--where", ""], "a condition is missing"),
+        (["search", "a.wav", "--region", "1e300-"], "cannot read the region"),
+        (["search", "a.wav", "--m3u", "song.wav"], "is no name for a playlist"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_one_line(run, arguments: list[str], message: str, tmp_path: Path, monkeypatch) -> None:
@@ -192,6 +198,47 @@ def test_asking_from_standard_input(music: Path, stocked: Path) -> None:
     assert "/leaps/" in answer["matches"][0]["path"]
 
 
+@pytest.mark.parametrize("weights", ["melody=5e-324", "melody=1e308,rhythm=1e308", "dsp/melody=1,melody=2", "melody=0"])
+def test_weights_that_cannot_be_meant(run, music: Path, weights: str) -> None:
+    one_error(run("search", music / "up" / "0.wav", "-w", weights))
+
+
+@pytest.mark.parametrize("arguments", [["search"], ["frobnicate"], ["search", "a.wav", "-k", "0"]])
+def test_a_program_is_told_of_wrong_usage(run, arguments: list[str]) -> None:
+    found = run(*arguments, "--json")
+    assert found.code == 2
+    assert found.json["error"]
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&-", "> /dev/full", ">&- 2>&- <&-"])
+def test_streams_that_are_closed_or_full(music: Path, stocked: Path, redirection: str) -> None:
+    asked = f"{sys.executable} -m soundalike search '{music / 'up' / '0.wav'}' --library '{stocked}' {redirection}"
+    done = subprocess.run(["sh", "-c", asked], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (2 if "full" in redirection else 0)
+    from_nothing = f"{sys.executable} -m soundalike search - --library '{stocked}' {redirection} <&-"
+    done = subprocess.run(["sh", "-c", from_nothing], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 2
+
+
+def test_a_working_folder_that_is_gone(stocked: Path, tmp_path: Path) -> None:
+    command = (
+        f"mkdir {tmp_path}/x; cd {tmp_path}/x; rmdir {tmp_path}/x; "
+        f"{sys.executable} -m soundalike search a.wav --library {stocked}"
+    )
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_comparing_with_silence(run, music: Path, tmp_path: Path) -> None:
+    silent = write(tmp_path / "silent.wav", np.zeros(30000))
+    assert "nothing to hear in the second recording" in one_error(run("compare", music / "up" / "0.wav", silent))
+    assert "nothing to hear in the query" in one_error(run("compare", silent, music / "up" / "0.wav"))
+
+
 def test_a_reader_that_stops_reading(music: Path, stocked: Path) -> None:
     command = (
         f"{sys.executable} -m soundalike search '{music / 'up' / '0.wav'}' --library '{stocked}' --json | head -c 1"
@@ -255,7 +302,7 @@ def test_export_holds_what_embed_would_write(run, music: Path, tmp_path: Path) -
     with np.load(tmp_path / "all.npz") as held, np.load(tmp_path / "each.npz") as fresh:
         for name in ("path", "start", "end"):
             assert held[name].tolist() == fresh[name].tolist()
-        # Workers multiply matrices in one thread, we in several: sums may be rounded in another order.
+        # In this process numeric libraries may use several threads and so round sums in another order.
         for name in ("melody", "rhythm", "timbre", "harmony"):
             assert np.allclose(held[name], fresh[name], rtol=0, atol=1e-6)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
 
 from conftest import TUNES, tune, write
 from soundalike.catalog import Catalog
@@ -207,3 +208,21 @@ def test_a_full_disk_loses_nothing(many: Path, tmp_path: Path) -> None:
         assert b"full" in full.stderr or b"No space left" in full.stderr, full.stderr.decode()
         after = export(library, tmp_path / "after.npz")
         assert set(before) <= set(after)
+
+
+def test_three_hours_in_little_memory(tmp_path: Path) -> None:
+    """A DJ's set: the largest process of an `index` stays under 500 MB."""
+    minute = tune(TUNES["leaps"], seconds=60, rate=16_000)
+    with sf.SoundFile(tmp_path / "set.flac", "w", 16_000, 1) as file:
+        for _ in range(181):
+            file.write(minute)
+    code = (
+        "import resource, sys; from soundalike.cli import main; code = main(sys.argv[1:]);"
+        "usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)];"
+        "print(code, max(usage))"
+    )
+    arguments = ["index", str(tmp_path / "set.flac"), "--library", str(tmp_path / "library"), "--json"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    status, peak = done.stdout.splitlines()[-1].split()
+    assert status == "0", done.stderr
+    assert int(peak) < 500 * (1024 if sys.platform != "darwin" else 1024**2)

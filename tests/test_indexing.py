@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from soundalike import indexing
 from soundalike.errors import LibraryError, UsageError
 from soundalike.indexing import IndexReport, index
 from soundalike.library import Library, Query
+from soundalike.model import Model
 
 Run = Callable[..., IndexReport]
 
@@ -197,12 +199,100 @@ def test_failures_are_tried_again_only_when_asked_or_changed(run: Run, folder: P
     assert run().failed == []
 
 
-def test_a_track_that_turns_bad_is_kept_and_listed(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_a_track_that_turns_bad_is_no_match_but_not_forgotten(run: Run, folder: Path, tmp_path: Path) -> None:
     run()
+    good = (folder / "1.wav").read_bytes()
     (folder / "1.wav").write_bytes(b"RIFF")
     report = run()
     assert [Path(path).name for path, _ in report.failed] == ["1.wav"]
-    assert "1.wav" in paths(tmp_path), "nothing that was stored is lost"
+    assert paths(tmp_path) == ["0.wav", "2.wav"]
+    (folder / "1.wav").write_bytes(good)
+    assert counted(run()) == {"unchanged": 3}, "nothing that was stored is lost"
+    assert paths(tmp_path) == ["0.wav", "1.wav", "2.wav"]
+
+
+def check_against_fresh_encoding(tmp_path: Path) -> None:
+    """Every stored row is what its file sounds like now."""
+    model = Model.load()
+    with Library(tmp_path / "library") as library:
+        vectors = library.vectors()
+        by_path: dict[str, list[int]] = {}
+        for number, span in enumerate(vectors.spans):
+            by_path.setdefault(span.track, []).append(number)
+        for path, numbers in by_path.items():
+            fresh = model.encode(Path(path)).passages
+            assert [vectors.spans[n] for n in numbers] == list(fresh.spans)
+            for space, rows in fresh.rows.items():
+                assert np.allclose(vectors.rows[space][numbers], rows, atol=1e-4), (path, space)
+
+
+def test_files_that_change_places(run: Run, folder: Path, tmp_path: Path) -> None:
+    """Equal sizes, so that each looks like a copy of another; and none is."""
+    run()
+    names = ["0.wav", "1.wav", "2.wav"]
+    for name in names:
+        (folder / name).rename(folder / f"{name}.old")
+    for name, source in zip(names, ["1.wav", "2.wav", "0.wav"], strict=True):
+        (folder / f"{source}.old").rename(folder / name)
+    run()
+    check_against_fresh_encoding(tmp_path)
+    assert counted(run()) == {"unchanged": 3}
+
+
+def test_one_file_moved_over_another(run: Run, folder: Path, tmp_path: Path) -> None:
+    run()
+    (folder / "2.wav").rename(folder / "1.wav")
+    assert counted(run(prune=True)) == {"copied": 1, "missing": 1, "pruned": 1, "unchanged": 1}
+    check_against_fresh_encoding(tmp_path)
+    assert paths(tmp_path) == ["0.wav", "1.wav"]
+
+
+def test_a_new_version_of_the_model_with_new_and_changed_files(run: Run, folder: Path, tmp_path: Path) -> None:
+    run()
+    database = sqlite3.connect(tmp_path / "library" / "catalog.sqlite")
+    database.execute("UPDATE models SET digest = 'older'")
+    database.commit()
+    database.close()
+    write(folder / "a new one.wav", tune(TUNES["pedal"], seconds=13))
+    write(folder / "1.wav", tune(TUNES["pedal"], seconds=4))
+    assert counted(run()) == {"added": 1, "changed": 3}
+    check_against_fresh_encoding(tmp_path)
+
+
+def test_what_never_ends_is_not_listened_to(run: Run, folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "zero.wav").symlink_to("/dev/zero")
+    report = run()
+    assert counted(report) == {"added": 3}
+    assert {(Path(path).name, why) for path, why in report.failed} == {
+        ("pipe.wav", "not a regular file"),
+        ("zero.wav", "not a regular file"),
+    }
+    with pytest.raises(UsageError, match="neither a folder nor a regular file"):
+        run(folder / "pipe.wav")
+
+
+def test_a_disk_that_is_not_there_keeps_its_tracks(run: Run, folder: Path, tmp_path: Path) -> None:
+    other = write(tmp_path / "other" / "x.wav", tune(TUNES["pedal"], seconds=3)).parent
+    run(folder, other)
+    folder.rename(tmp_path / "unmounted")
+    report = run(folder, other, prune=True)
+    assert counted(report) == {"unchanged": 1}
+    assert [Path(path).name for path, _ in report.failed] == ["music"]
+    folder.mkdir()  # the mount point without its disk
+    report = run(folder, other, prune=True)
+    assert counted(report) == {"unchanged": 1}
+    assert "is its disk there? They are kept" in report.failed[0][1]
+    assert len(paths(tmp_path)) == 4
+    # Asked for the folder above, it is clear what is meant.
+    assert counted(run(tmp_path, prune=True)) == {"moved": 3, "unchanged": 1}
+
+
+def test_a_file_given_by_name_is_still_there_when_its_folder_is_indexed(run: Run, folder: Path, tmp_path: Path) -> None:
+    (folder / "0.wav").rename(folder / "no suffix")
+    assert counted(run(folder / "no suffix")) == {"added": 1}
+    assert counted(run(folder)) == {"added": 2}
+    assert paths(tmp_path) == ["1.wav", "2.wav", "no suffix"]
 
 
 def test_a_file_that_vanishes_meanwhile(run: Run, folder: Path, tmp_path: Path, monkeypatch) -> None:
@@ -314,11 +404,12 @@ def test_an_unreadable_folder_hides_nothing(run: Run, folder: Path, tmp_path: Pa
 def test_a_full_disk_is_named_and_loses_nothing(run: Run, folder: Path, tmp_path: Path) -> None:
     run()
     sidecar = tmp_path / "library" / "passage.dsp.melody.f32"
-    kept = sidecar.rename(tmp_path / "kept")
-    sidecar.symlink_to("/dev/full")  # every write there fails as on a full disk
     write(folder / "new.wav", tune(TUNES["pedal"], seconds=3))
-    with pytest.raises(LibraryError, match=r"cannot write passage\.dsp\.melody\.f32: No space left on device"):
-        run()
+    with Library.create(tmp_path / "library") as library:
+        kept = sidecar.rename(tmp_path / "kept")
+        sidecar.symlink_to("/dev/full")  # every write there fails as on a full disk
+        with pytest.raises(LibraryError, match=r"cannot write passage\.dsp\.melody\.f32: No space left on device"):
+            index(library, [folder])
     sidecar.unlink()
     kept.rename(sidecar)
     assert paths(tmp_path) == ["0.wav", "1.wav", "2.wav"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -175,9 +177,6 @@ def test_models_that_are_not_held(library: Library, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="unknown model 'nope'; installed: .*dsp"):
         library.search(Query(tmp_path / "x.wav", model="nope"))
     other = Model.load("dsp")
-    import json
-    import shutil
-
     folder = Path(shutil.copytree(other.recipe.weights.parent, tmp_path / "other"))
     recipe = json.loads((folder / "recipe.json").read_text())
     (folder / "recipe.json").write_text(json.dumps(recipe | {"name": "other"}))
@@ -188,9 +187,6 @@ def test_models_that_are_not_held(library: Library, tmp_path: Path) -> None:
 
 
 def test_a_second_model_is_added_beside_the_first(music: Path, tmp_path: Path) -> None:
-    import json
-    import shutil
-
     folder = Path(shutil.copytree(Model.load("dsp").recipe.weights.parent, tmp_path / "other"))
     recipe = json.loads((folder / "recipe.json").read_text())
     (folder / "recipe.json").write_text(json.dumps(recipe | {"name": "other", "spaces": recipe["spaces"][:2]}))
@@ -288,8 +284,48 @@ def test_a_page_of_rubbish_in_the_catalogue_is_named(doomed: Path, music: Path) 
 def test_vectors_that_are_cut_short_are_named(doomed: Path, music: Path) -> None:
     sidecar = next(doomed.glob("passage.dsp.melody.f32"))
     sidecar.write_bytes(sidecar.read_bytes()[:100])
-    with Library(doomed) as library, pytest.raises(LibraryError, match="is damaged; index into a new one"):
+    with pytest.raises(LibraryError, match="is damaged; index into a new one"), Library(doomed) as library:
         library.search(Query(music / "up" / "0.wav"))
+
+
+def test_vectors_that_are_no_numbers_are_named(doomed: Path, music: Path) -> None:
+    sidecar = next(doomed.glob("passage.dsp.melody.f32"))
+    sidecar.write_bytes(b"\xff" * sidecar.stat().st_size)
+    with Library(doomed) as library, pytest.raises(LibraryError, match="no numbers: the library is damaged"):
+        library.search(Query(music / "pedal" / "0.wav"))
+
+
+def test_a_lost_sidecar_is_named_at_once(doomed: Path, music: Path) -> None:
+    next(doomed.glob("track.dsp.timbre.i8")).unlink()
+    for opening in (Library, Library.create):
+        with pytest.raises(LibraryError, match=r"cannot read track\.dsp\.timbre\.i8"):
+            opening(doomed)
+
+
+def test_a_catalogue_that_was_never_begun_is_begun(tmp_path: Path, music: Path) -> None:
+    """A full disk leaves an empty file behind; with room again it is no obstacle."""
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "catalog.sqlite").touch()
+    with Library.create(tmp_path / "library") as library:
+        assert index(library, [music / "up"]).added == 3
+
+
+def test_a_model_given_by_folder_is_remembered(music: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(Model.load("dsp").recipe.weights.parent, tmp_path / "mine"))
+    recipe = json.loads((folder / "recipe.json").read_text())
+    (folder / "recipe.json").write_text(json.dumps(recipe | {"name": "mine"}))
+    with Library.create(tmp_path / "library") as library:
+        index(library, [music / "up"], model=str(folder))
+        assert index(library, [music]).added == 9
+        assert library.search(Query(music / "up" / "0.wav")).model == "mine"
+        assert len(library.vectors().spans) == 24
+
+
+def test_a_path_through_a_link_and_back(library: Library, music: Path, tmp_path: Path) -> None:
+    """`..` after a link is where the system says, not where the text says."""
+    (tmp_path / "link").symlink_to(music / "up")
+    result = library.search(Query(tmp_path / "link" / ".." / "leaps" / "0.wav", weights={"melody": 1}, k=1))
+    assert names(result)[0].startswith("leaps/")
 
 
 def test_another_version_of_the_model_encodes_again(doomed: Path, music: Path) -> None:

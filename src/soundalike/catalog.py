@@ -20,7 +20,7 @@ from soundalike.filters import Filter
 from soundalike.fingerprint import Words
 from soundalike.types import IntArray, Level
 
-__all__ = ["FORMAT", "Catalog", "Track"]
+__all__ = ["FORMAT", "Catalog", "HeldModel", "Track"]
 
 FORMAT = 1
 """The layout of this version; a library of a higher one is refused, a lower one is migrated."""
@@ -43,7 +43,7 @@ CREATE TABLE fingerprints (track_id INTEGER PRIMARY KEY REFERENCES tracks ON DEL
 CREATE TABLE rows (
     track_id INTEGER NOT NULL REFERENCES tracks ON DELETE CASCADE, level TEXT NOT NULL,
     first INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (track_id, level)) WITHOUT ROWID;
-CREATE TABLE models (name TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE models (name TEXT PRIMARY KEY, digest TEXT NOT NULL, source TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE spaces (
     model TEXT NOT NULL REFERENCES models, name TEXT NOT NULL, level TEXT NOT NULL, dim INTEGER NOT NULL,
     committed INTEGER NOT NULL, PRIMARY KEY (model, name, level)) WITHOUT ROWID;
@@ -84,6 +84,14 @@ class Track:
     silent: bool
     missing: bool = False
     id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HeldModel:
+    """A model whose spaces a library holds: the digest of what encoded them, and where it is loaded from."""
+
+    digest: str
+    source: str
 
 
 _COLUMNS = [name for name in Track.__dataclass_fields__ if name not in ("path", "id")]
@@ -239,17 +247,26 @@ class Catalog:
 
     # Rows -------------------------------------------------------------------------------------------------------
 
-    def models(self) -> dict[str, str]:
-        """The models whose spaces are held: name to digest."""
-        return {row[0]: row[1] for row in self._rows("SELECT name, digest FROM models ORDER BY name")}
+    def models(self) -> dict[str, HeldModel]:
+        """The models whose spaces are held, by name."""
+        rows = self._rows("SELECT name, digest, source FROM models ORDER BY name")
+        return {name: HeldModel(digest, source) for name, digest, source in rows}
 
-    def put_model(self, name: str, digest: str, dims: Sequence[tuple[str, Level, int]]) -> None:
+    def put_model(self, name: str, held: HeldModel, dims: Sequence[tuple[str, Level, int]]) -> None:
         """Hold another model's spaces, none of them committed yet. Inside a transaction."""
-        self._db.execute("INSERT OR IGNORE INTO models VALUES (?, ?)", (name, digest))
+        self._db.execute(
+            "INSERT INTO models VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET source = ?3",
+            (name, held.digest, held.source),
+        )
         self._db.executemany(
             "INSERT OR IGNORE INTO spaces VALUES (?, ?, ?, ?, 0)",
             [(name, space, level, dim) for space, level, dim in dims],
         )
+
+    def spaces(self) -> list[tuple[str, Level, int, int]]:
+        """Every space held: its full name, level, dim, and committed rows."""
+        rows = self._rows("SELECT model || '/' || name, level, dim, committed FROM spaces")
+        return [(name, level, dim, committed) for name, level, dim, committed in rows]
 
     def drop_model(self, name: str) -> None:
         """Forget what a model has heard: its rows count as not encoded. Inside a transaction."""
@@ -259,7 +276,12 @@ class Catalog:
 
     def next_row(self, level: Level) -> int:
         """The first position at a level that is nobody's yet."""
-        return int(self._rows("SELECT coalesce(max(committed), 0) FROM spaces WHERE level = ?", (level,))[0][0])
+        # Committed rows alone would not do: they start afresh with a new version of a model, while rows keep places.
+        sql = (
+            "SELECT max(coalesce((SELECT max(committed) FROM spaces WHERE level = ?1), 0),"
+            " coalesce((SELECT max(first + count) FROM rows WHERE level = ?1), 0))"
+        )
+        return int(self._rows(sql, (level,))[0][0])
 
     def commit_rows(self, model: str, level: Level, first: int, checksums: dict[str, int], count: int) -> None:
         """Declare rows `first`... of each space of a model whole and durable. Inside a transaction."""
@@ -359,13 +381,14 @@ def _as_library_error(path: Path, error: Exception) -> LibraryError:
     text = str(error)
     if "locked" in text or "busy" in text:
         return LibraryBusyError(f"another process is writing to the library at {path.parent}; wait until it is done")
-    if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
-        return LibraryError(
-            f"cannot write to the library at {path.parent}: it is read-only or not yours; give another --library"
-        )
     if "full" in text or "disk I/O" in text:
         return LibraryError(
             f"cannot write to the library at {path.parent}: {text}; make room and run it again (nothing stored is lost)"
+        )
+    if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
+        return LibraryError(
+            f"cannot write to the library at {path.parent}: it is read-only or not yours, or its disk is full; "
+            "give another --library"
         )
     return LibraryError(
         f"the library at {path.parent} is damaged ({text}); restore it from a copy, or index into a new one"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from soundalike.align import align
+from soundalike.errors import UsageError
 from soundalike.model import Encoding, Model, mean_rows
 from soundalike.score import explain, query_terms, score_rows
 from soundalike.spaces import resolve_weights
@@ -56,6 +57,8 @@ def compare(
     if level == "passage":
         best = int(score_rows(terms, b.passages.rows).argmax())
         span, found = b.passages.spans[best], {name: rows[best] for name, rows in b.passages.rows.items()}
+    if not any(found[term.space.name].any() for term in terms):
+        raise UsageError(f"nothing to hear in the second recording for {', '.join(t.space.name for t in terms)}")
     score, parts = explain(model.spaces, query, found, resolved, level)
     pairs = {space.name: _best_pair(space.name, a, b) for space in model.spaces}
     alignment = None

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from soundalike.catalog import Track
+from soundalike.catalog import HeldModel, Track
 from soundalike.errors import AudioError, SoundalikeError
+from soundalike.files import absolute
 from soundalike.library import Library
 from soundalike.model import Encoding, Model
-from soundalike.scanning import File, content_hash, scan, under
+from soundalike.scanning import File, Scan, content_hash, scan, under
 from soundalike.spaces import DEFAULT_MODEL
 from soundalike.tags import Tags, read_tags
 from soundalike.types import LEVELS, FloatArray, Level
@@ -102,13 +103,13 @@ def index(
     (KeyboardInterrupt) keeps what was done and sets `interrupted`. Raises UsageError, ModelError, LibraryError.
     """
     began = time.monotonic()
-    sources = [Path(os.path.abspath(source)) for source in sources]
     report = IndexReport()
     names = _prepare_models(library, model)
-    files = scan(sources, report.failed)
+    seen = scan([absolute(source) for source in sources])
+    report.failed += seen.failed
     job = _Indexer(library, names, report)
     try:
-        tasks = job.plan(files, sources, retry=retry)
+        tasks = job.plan(seen, retry=retry)
         outcomes = run_tasks(_listen, tasks, min(jobs or os.cpu_count() or 1, len(tasks)))
         try:
             for done, (task, outcome) in enumerate(outcomes, start=1):
@@ -119,7 +120,7 @@ def index(
             outcomes.close()
             job.flush()
         if prune:
-            report.pruned = job.prune(sources)
+            report.pruned = job.prune(seen.sources)
     except KeyboardInterrupt:
         report.interrupted = True
     report.seconds = time.monotonic() - began
@@ -130,17 +131,16 @@ def _prepare_models(library: Library, model: str | None) -> tuple[str, ...]:
     """The models to encode with: those held, and the one asked for. One of another version starts afresh."""
     held = library.catalog.models()
     asked = [Model.load(model or DEFAULT_MODEL)] if model or not held else []
-    wanted = {one.name: (one, model or DEFAULT_MODEL) for one in asked}
-    for name in held:
+    wanted = {one.name: (one, one.source) for one in asked}
+    for name, kept in held.items():
         if name not in wanted:
-            wanted[name] = (Model.load(name), name)
+            wanted[name] = (Model.load(kept.source), kept.source)
     with library.catalog.transaction():
-        for name, (one, _) in wanted.items():
-            if held.get(name, one.recipe.digest) != one.recipe.digest:
+        for name, (one, source) in wanted.items():
+            if name in held and held[name].digest != one.recipe.digest:
                 library.catalog.drop_model(name)
-            library.catalog.put_model(
-                name, one.recipe.digest, [(space.name, level, space.dim) for space in one.spaces for level in LEVELS]
-            )
+            dims = [(space.name, level, space.dim) for space in one.spaces for level in LEVELS]
+            library.catalog.put_model(name, HeldModel(one.recipe.digest, source), dims)
     return tuple(source for _, source in wanted.values())
 
 
@@ -153,32 +153,31 @@ class _Indexer:
         self._models = {source: Model.load(source) for source in models}
         self._report = report
         self._done: list[tuple[_Task, Heard]] = []
-        self._failed: list[tuple[File, str]] = []
+        self._failed: list[tuple[_Task, str]] = []
         self._flushed = time.monotonic()
 
     # Plan -------------------------------------------------------------------------------------------------------
 
-    def plan(self, files: Mapping[Path, File], sources: Sequence[Path], *, retry: bool) -> list[_Task]:
+    def plan(self, seen: Scan, *, retry: bool) -> list[_Task]:
         """What has to be listened to. Vanished, returned, moved and copied files are settled on the way."""
         tracks = {track.path: track for track in self._catalog.tracks()}
         encoded = self._catalog.encoded_by()
         failures = self._catalog.failures()
-        unreadable = [Path(path) for path, message in self._report.failed if message.startswith("folder")]
-        gone = [
-            track
-            for path, track in tracks.items()
-            if path not in files and under(path, sources) and not under(path, unreadable)
-        ]
+        gone = self._gone(seen, tracks)
         names = {source: model.name for source, model in self._models.items()}
-        by_size: dict[int, list[Track]] = {}
+        # Whose content a new file may have: files that are still what they were, or gone. One that has changed itself
+        # is no witness of what its line in the catalogue says.
+        witnesses: dict[int, list[Track]] = {}
         for one in tracks.values():
-            by_size.setdefault(one.size, []).append(one)
-        movable = {track.id: track for track in gone}
+            there = seen.files.get(one.path)
+            if one.id in gone or (_still(one) if there is None else _same(one, there)):
+                witnesses.setdefault(one.size, []).append(one)
+        movable = dict(gone)
         tasks: list[_Task] = []
         back: list[int] = []
-        for file in files.values():
+        for file in seen.files.values():
             track = tracks.get(file.path)
-            if track and (track.size, track.mtime_ns) == (file.size, file.mtime_ns):
+            if track and _same(track, file):
                 if track.missing:
                     back.append(track.id)
                 lacking = tuple(s for s in self._sources if names[s] not in encoded.get(track.id, set()))
@@ -191,19 +190,33 @@ class _Indexer:
             if failure and failure[:2] == (file.size, file.mtime_ns) and not retry:
                 self._report.failed.append((str(file.path), f"{failure[2]} (as before; try again with --retry)"))
                 continue
-            if not self._settle(file, track, by_size.get(file.size, []), movable):
+            if not self._settle(file, track, witnesses.get(file.size, []), movable):
                 tasks.append(_Task(file, self._sources, track, same_sound=False))
-        vanished = [track.id for track in movable.values()]
-        self._report.missing = len(vanished)
-        lost = [path for path in failures if path not in files and under(path, sources)]
+        self._report.missing = len(movable)
+        lost = [path for path in failures if path not in seen.files and under(path, seen.sources)]
         with self._catalog.transaction():
             self._catalog.mark_missing(back, missing=False)
-            self._catalog.mark_missing(vanished, missing=True)
+            self._catalog.mark_missing(movable, missing=True)
             self._catalog.forget_failures(lost)
         return tasks
 
-    def _settle(self, file: File, track: Track | None, same_size: Sequence[Track], movable: dict[int, Track]) -> bool:
+    def _gone(self, seen: Scan, tracks: Mapping[Path, Track]) -> dict[int, Track]:
+        """Tracks below the sources whose files are no longer there, by id; what cannot be read is not gone."""
+        gone: dict[int, Track] = {}
+        for source in seen.sources:
+            held = [track for path, track in tracks.items() if under(path, [source])]
+            lost = [t for t in held if t.path not in seen.files and not under(t.path, seen.unreadable)]
+            lost = [track for track in lost if not track.path.is_file()]
+            if len(lost) > 1 and len(lost) == len(held) and not any(under(path, [source]) for path in seen.files):
+                why = f"holds none of the {len(held)} tracks it had; is its disk there? They are kept"
+                self._report.failed.append((str(source), f"{why} (--prune on the folder above forgets them)"))
+            else:
+                gone.update({track.id: track for track in lost})
+        return gone
+
+    def _settle(self, file: File, track: Track | None, witnesses: Sequence[Track], movable: dict[int, Track]) -> bool:
         """Whether the file's content is already known: touched, moved or copied, its rows are kept or shared."""
+        same_size = [*witnesses, *([track] if track and track.size == file.size else [])]
         if not same_size:
             return False
         try:
@@ -224,10 +237,10 @@ class _Indexer:
                 target = self._catalog.put_track(file.root, replace(fresh, id=track.id if track else 0))
                 self._catalog.share_rows(source.id, target)
             self._catalog.forget_failures([file.path])
-        movable.pop(source.id, None)
         if own:
             self._report.unchanged += 1
         elif moved:
+            del movable[source.id]
             self._report.moved += 1
         else:
             self._report.copied += 1
@@ -238,7 +251,7 @@ class _Indexer:
     def take(self, task: _Task, outcome: Heard | SoundalikeError) -> None:
         """Note what came of a task; write when enough has come together."""
         if isinstance(outcome, AudioError):
-            self._failed.append((task.file, str(outcome)))
+            self._failed.append((task, str(outcome)))
             self._report.failed.append((str(task.file.path), str(outcome)))
         elif isinstance(outcome, SoundalikeError):
             raise outcome
@@ -291,8 +304,11 @@ class _Indexer:
                 if task.track is not None and self._fits(task, heard):
                     self._mark(task.track.id, heard)
                     self._report.changed += 1
-            for file, message in failed:
+            for task, message in failed:
+                file = task.file
                 self._catalog.put_failure(file.path, file.size, file.mtime_ns, message)
+                if task.track is not None:  # what it was is kept, but nobody can hear it now
+                    self._catalog.mark_missing([task.track.id], missing=True)
         self._flushed = time.monotonic()
 
     def _fits(self, task: _Task, heard: Heard) -> bool:
@@ -354,3 +370,16 @@ class _Indexer:
         with self._catalog.transaction():
             self._catalog.remove(gone)
         return len(gone)
+
+
+def _same(track: Track, file: File) -> bool:
+    return (track.size, track.mtime_ns) == (file.size, file.mtime_ns)
+
+
+def _still(track: Track) -> bool:
+    """Whether the file of a track that was not looked at is what it was."""
+    try:
+        status = track.path.stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (track.size, track.mtime_ns)

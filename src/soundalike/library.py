@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from soundalike import registry
 from soundalike.audio import HOP, WINDOW, windows
 from soundalike.catalog import Catalog, Track
 from soundalike.errors import LibraryBusyError, LibraryError, ModelError, UsageError
+from soundalike.files import absolute
 from soundalike.filters import Filter
 from soundalike.fingerprint import Words, same_recording
 from soundalike.model import Model, mean_rows
@@ -80,12 +80,17 @@ class Library:
     """Open a library with `Library(path)`, or `Library.create(path)`; close it when done, or use `with`."""
 
     def __init__(self, path: Path, *, writable: bool = False) -> None:
-        """Open an existing library. Raises LibraryError, or LibraryBusyError if another process is writing to it."""
+        """Open a library; one that is opened for writing is made first if there is none (see `create`).
+
+        Raises LibraryError, or LibraryBusyError if another process is writing to it.
+        """
         self.path = path
         self._lock = _take_lock(path) if writable else None
         try:
-            self.catalog = Catalog(path / "catalog.sqlite", writable=writable)
+            self.catalog = Catalog(path / "catalog.sqlite", writable=writable, create=writable)
             self.store: Store = registry.load("stores", "flat", folder=path, writable=writable)
+            for space, level, dim, rows in self.catalog.spaces():
+                self.store.check(level, space, dim, rows)
         except BaseException:
             self._unlock()
             raise
@@ -97,14 +102,13 @@ class Library:
         """Open a library for writing, making it first if there is none. Raises LibraryError."""
         try:
             path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LibraryError(f"cannot make a library at {path}: {error.strerror}; give another --library") from error
-        if not (path / "catalog.sqlite").exists():
-            if any(path.iterdir()):
+            strangers = [file.name for file in path.iterdir() if not file.name.startswith(("catalog.", "writer."))]
+            if strangers and not (path / "catalog.sqlite").exists():
                 raise LibraryError(
                     f"{path} is not empty and holds no library; give an empty or new folder to --library"
                 )
-            Catalog(path / "catalog.sqlite", writable=True, create=True).close()
+        except OSError as error:
+            raise LibraryError(f"cannot make a library at {path}: {error.strerror}; give another --library") from error
         return cls(path, writable=True)
 
     def close(self) -> None:
@@ -131,17 +135,17 @@ class Library:
         held = self.catalog.models()
         if not held:
             raise LibraryError(f"the library at {self.path} is empty; fill it with: soundalike index DIR")
-        chosen = name or (DEFAULT_MODEL if DEFAULT_MODEL in held else next(iter(held)))
+        chosen = name if name is not None else (DEFAULT_MODEL if DEFAULT_MODEL in held else next(iter(held)))
         if chosen not in self._models:
-            # A model given by its folder is held under the name its recipe gives.
-            self._models[chosen] = Model.load(chosen)
+            # A model that was given by its folder is held under the name its recipe gives.
+            self._models[chosen] = Model.load(held[chosen].source if chosen in held else chosen)
         model = self._models[chosen]
         if model.name not in held:
             raise ModelError(
                 f"the library at {self.path} holds {', '.join(held)}, not {model.name}; "
                 f"ask with --model {next(iter(held))}, or add it with: soundalike index --model {chosen} DIR"
             )
-        if held[model.name] != model.recipe.digest:
+        if held[model.name].digest != model.recipe.digest:
             raise ModelError(
                 f"the library at {self.path} was encoded by another version of {model.name}; "
                 "encode it again with: soundalike index DIR"
@@ -155,7 +159,7 @@ class Library:
 
         Raises AudioError.
         """
-        path = Path(os.path.abspath(path))
+        path = absolute(path)
         known = self.catalog.track_at(path)
         if known is not None and (known.missing or not _unchanged(known)):
             known = None

@@ -11,13 +11,14 @@ from typing import Self
 import numpy as np
 
 from soundalike import registry
-from soundalike.audio import AudioInfo, MonoStream, windows
+from soundalike.audio import WINDOW, AudioInfo, MonoStream, windows
 from soundalike.backbones import Backbone
 from soundalike.errors import ModelError
+from soundalike.files import absolute
 from soundalike.fingerprint import Fingerprinter, Words
 from soundalike.heads import Head, load_head, unit_rows
 from soundalike.score import presence
-from soundalike.spaces import DEFAULT_MODEL, Recipe, load_recipe
+from soundalike.spaces import DEFAULT_MODEL, Recipe, installed_models, load_recipe
 from soundalike.types import Descriptors, FloatArray, Level, Space, Span, Vectors
 
 __all__ = ["Encoding", "Model", "mean_rows"]
@@ -56,12 +57,13 @@ class Encoding:
 
 
 class Model:
-    """A recipe with its backbones and heads loaded. `spaces` are its rows of the table."""
+    """A recipe with its backbones and heads loaded. `source` is what to load it by: its name, or its folder."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, source: str | None = None) -> None:
         from safetensors.numpy import load_file
 
         self.recipe = recipe
+        self.source = source or recipe.name
         tensors = load_file(recipe.weights)
         self._backbones: dict[str, Backbone] = {}
         self._heads: dict[str, Head] = {}
@@ -86,7 +88,8 @@ class Model:
     @classmethod
     def load(cls, name: str = DEFAULT_MODEL) -> Self:
         """Load a bundled model by name, or any model folder by path. Raises ModelError."""
-        return cls(load_recipe(name))
+        recipe = load_recipe(name)
+        return cls(recipe, name if name in installed_models() else str(absolute(recipe.weights.parent)))
 
     @property
     def name(self) -> str:
@@ -120,7 +123,9 @@ class Model:
         if info is None or grid is None:
             raise ModelError(f"model {self.name} has no spaces")
         track = os.fsdecode(path)
-        spans = tuple(Span(track, start + float(low), start + float(high)) for low, high in grid)
+        # The grid is the library's own: what the backbone counted may be a sample off after resampling.
+        starts, ends = grid[:, 0].tolist(), np.minimum(grid[:, 0] + WINDOW, info.duration).tolist()
+        spans = tuple(Span(track, start + low, start + high) for low, high in zip(starts, ends, strict=True))
         whole = {space: row[None, :] for space, row in mean_rows(rows).items()}
         digest = self.recipe.digest
         return Encoding(

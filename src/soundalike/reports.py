@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from soundalike.errors import UsageError
+from soundalike.files import write_whole
 from soundalike.types import FloatArray, IntArray, Report
 
 __all__ = [
@@ -219,17 +218,10 @@ def save_reports(reports: Sequence[Report], folder: Path) -> Path:
     body = {"magic": MAGIC, "format": FORMAT, "reports": [to_json(report) for report in reports]}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=folder, prefix=".soundalike-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(json.dumps(body, indent=1, allow_nan=False) + "\n")
-            Path(partial).chmod(0o644)
-            Path(partial).replace(path)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
-            raise
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}; give another folder to --save") from error
+    text = json.dumps(body, indent=1, allow_nan=False) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))
     return path
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from soundalike import registry
 from soundalike.errors import AudioError, UsageError
 
-__all__ = ["File", "content_hash", "scan", "under"]
+__all__ = ["File", "Scan", "content_hash", "scan", "under"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,29 +24,43 @@ class File:
     mtime_ns: int
 
 
-def scan(sources: Sequence[Path], failed: list[tuple[str, str]]) -> dict[Path, File]:
-    """Every file to consider, by absolute path. A source that is not there is listed as failed."""
-    files: dict[Path, File] = {}
-    found = 0
+@dataclass(slots=True)
+class Scan:
+    """What lies under the sources: files by absolute path, the sources that were found, and what could not be read."""
+
+    files: dict[Path, File] = field(default_factory=dict)
+    sources: list[Path] = field(default_factory=list)
+    unreadable: list[Path] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def scan(sources: Sequence[Path]) -> Scan:
+    """Look at every file below the (absolute) sources. Raises UsageError if none of them is there."""
+    seen = Scan()
     for source in sources:
         try:
             dataset = registry.load("datasets", "folder", root=source)
         except UsageError as error:
-            failed.append((str(source), str(error)))
+            seen.failed.append((str(source), str(error)))
             continue
-        found += 1
+        seen.sources.append(source)
         for item in dataset.items():
             try:
                 status = item.path.stat()
             except OSError as error:
-                failed.append((str(item.path), f"cannot be read: {error.strerror}"))
+                seen.failed.append((str(item.path), f"cannot be read: {error.strerror}"))
+                continue
+            if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end, or never begin
+                seen.failed.append((str(item.path), "not a regular file"))
                 continue
             root = source if source.is_dir() else source.parent
-            files.setdefault(item.path, File(item.path, root, status.st_size, status.st_mtime_ns))
-        failed += [(str(folder), f"folder cannot be read: {why}") for folder, why in dataset.unreadable]
-    if not found:
-        raise UsageError(f"{failed[0][0]}: {failed[0][1]}" if failed else "no folder was given")
-    return files
+            seen.files.setdefault(item.path, File(item.path, root, status.st_size, status.st_mtime_ns))
+        for folder, why in dataset.unreadable:
+            seen.unreadable.append(folder)
+            seen.failed.append((str(folder), f"folder cannot be read: {why}"))
+    if not seen.sources:
+        raise UsageError(f"{seen.failed[0][0]}: {seen.failed[0][1]}" if seen.failed else "no folder was given")
+    return seen
 
 
 def content_hash(path: Path) -> str:

@@ -32,6 +32,7 @@ DEFAULT_MODEL = "dsp"
 MAGIC = "soundalike-model"
 FORMAT = 1
 
+_SMALLEST, _LARGEST = 1e-6, 1e6
 _BUNDLED = Path(__file__).parent / "models"
 
 
@@ -178,9 +179,17 @@ def resolve_weights(weights: Mapping[str, float] | None, spaces: Sequence[Space]
         return Weights({space.name: 1.0 for space in spaces})
     known = {alias: space.name for space in spaces for alias in (space.full_name, space.name)}
     values = {space.name: 0.0 for space in spaces}
+    named: dict[str, str] = {}
     for name, value in weights.items():
         if name not in known:
             raise UsageError(f"unknown space {name!r}; known: {_listing(space.name for space in spaces)}")
+        if known[name] in named:
+            raise UsageError(
+                f"the weight of {known[name]} is given twice, as {named[known[name]]} and {name}; give it once"
+            )
+        if value != 0 and not _SMALLEST <= abs(value) <= _LARGEST:
+            raise UsageError(f"the weight of {name} is {value:g}; give 0, or a size from {_SMALLEST:g} to {_LARGEST:g}")
+        named[known[name]] = name
         values[known[name]] = value
     if not any(values.values()):
         raise UsageError(

@@ -12,7 +12,8 @@ from soundalike.cli import show
 from soundalike.cli.inputs import check_folder
 from soundalike.demo import Clip, clips
 from soundalike.demo.page import Answer, Question, render_page
-from soundalike.errors import UsageError, one_line
+from soundalike.errors import one_line
+from soundalike.files import write_whole
 from soundalike.indexing import index
 from soundalike.library import Library, Query
 
@@ -72,10 +73,7 @@ def run_demo(args: argparse.Namespace) -> int:
             raise KeyboardInterrupt
         questions = ask(library, collection, collection[0])
         first = [_first_right(library, collection, asked) for asked in _QUESTIONS]
-    try:
-        page.write_text(render_page(questions), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {page}: {error.strerror}; give another file to --page") from error
+    write_whole(page, lambda file: file.write(render_page(questions).encode()))
     if args.json:
         show.print_json({
             "clips": report.added, "seconds": report.seconds, "page": str(page),

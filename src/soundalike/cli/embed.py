@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 from soundalike.cli import show
 from soundalike.cli.inputs import check_folder, recording
 from soundalike.errors import AudioError, UsageError, one_line
+from soundalike.files import write_whole
 from soundalike.model import Model
 from soundalike.spaces import DEFAULT_MODEL
 from soundalike.types import Span, Vectors
@@ -78,15 +77,4 @@ def write_npz(path: Path, parts: Sequence[Vectors]) -> None:
         "end": np.array([span.end for span in spans], dtype=np.float64),
         **{name: np.concatenate([part.rows[name] for part in parts]) for name in parts[0].rows},
     }
-    try:
-        handle, partial = tempfile.mkstemp(dir=path.absolute().parent, prefix=".soundalike-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-            Path(partial).chmod(0o644)
-            Path(partial).replace(path)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    write_whole(path, lambda file: np.savez(file, allow_pickle=False, **arrays))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundalike import registry, reports
 from soundalike.cli import show
-from soundalike.cli.inputs import check_folder
 from soundalike.errors import UsageError, one_line
+from soundalike.files import write_whole
 from soundalike.types import Report
 
 if TYPE_CHECKING:
@@ -111,7 +109,7 @@ def run_summary(args: argparse.Namespace) -> int:
     command = "soundalike evaluate summary DIR" + (" -o FILE" if args.output else "")
     page = "\n".join([_INTRODUCTION.format(command=command), *map(reports.markdown, reports.merge(found))])
     if args.output:
-        _write(args.output, page)
+        write_whole(args.output, lambda file: file.write(page.encode()))
         if not args.json:
             print(f"{show.count(len(found), 'report')} written: {one_line(args.output)}")
     elif not args.json:
@@ -134,22 +132,6 @@ def _make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write to {path}: {error.strerror}; give another folder to --save") from error
-
-
-def _write(path: Path, text: str) -> None:
-    check_folder(path)
-    try:
-        handle, partial = tempfile.mkstemp(dir=path.absolute().parent, prefix=".soundalike-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(partial).chmod(0o644)
-            Path(partial).replace(path)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _seed(text: str) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from soundalike.cli import INTERRUPTED, show
 from soundalike.cli.inputs import library_path
-from soundalike.errors import one_line
+from soundalike.errors import UsageError, one_line
 from soundalike.indexing import IndexReport, index
 from soundalike.indexing import Progress as Step
 from soundalike.library import Library
@@ -19,12 +19,12 @@ __all__ = ["run_index"]
 
 def run_index(args: argparse.Namespace) -> int:
     """Fill or update the library; 1 if some inputs failed."""
-    path = library_path(args)
+    path, sources = library_path(args), _sources(args.sources)
     progress = show.Progress("file", enabled=not args.json)
     with Library.create(path) as library:
         report = index(
             library,
-            _sources(args.sources),
+            sources,
             model=args.model,
             jobs=args.jobs,
             retry=args.retry,
@@ -50,14 +50,19 @@ def _step(progress: show.Progress, step: Step) -> None:
     progress(step.done, step.total, step.audio_seconds)
 
 
-def _sources(names: list[str]) -> list[Path]:
+def _sources(given: list[Path]) -> list[Path]:
+    """The folders and files that are meant: `-` is a list on standard input, a line each or ended by NUL each."""
     sources: list[Path] = []
-    for name in names:
-        if name == "-":
-            lines = sys.stdin.buffer.read().splitlines()
+    for path in given:
+        if str(path) == "-":
+            data = sys.stdin.buffer.read() if sys.stdin is not None else b""
+            lines = data.split(b"\0" if b"\0" in data else b"\n")
             sources += [Path(os.fsdecode(line)) for line in lines if line.strip()]
         else:
-            sources.append(Path(name))
+            sources.append(path)
+    if not any(path.exists() for path in sources):  # before a library is made for nothing
+        names = ", ".join(map(str, sources[:3])) or "standard input"
+        raise UsageError(f"{names}: not found; give a folder of music or an audio file")
     return sources
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,13 +11,14 @@ from pathlib import Path
 
 from soundalike.cli.parser import default_library
 from soundalike.errors import AudioError, UsageError
+from soundalike.files import absolute
 
 __all__ = ["about", "check_folder", "library_path", "recording"]
 
 
 def library_path(args: argparse.Namespace) -> Path:
     """The library's folder, absolute."""
-    return Path(os.path.abspath(args.library or default_library()))
+    return absolute(args.library or default_library())
 
 
 def check_folder(path: Path) -> None:
@@ -40,10 +40,10 @@ def about(name: str) -> Iterator[None]:
 def recording(name: str) -> Iterator[Path]:
     """The file that `name` means; `-` is what comes on standard input, kept in a temporary file meanwhile."""
     if name != "-":
-        yield Path(os.path.abspath(name))
+        yield absolute(Path(name))
         return
-    if sys.stdin.isatty():
-        raise UsageError("- reads a recording from standard input, but that is a terminal; pipe one in")
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("- reads a recording from standard input, but nothing is piped in there")
     with tempfile.NamedTemporaryFile(prefix="soundalike-", suffix=".audio") as file:
         while chunk := sys.stdin.buffer.read(1 << 20):
             file.write(chunk)

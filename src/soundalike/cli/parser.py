@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -67,7 +68,7 @@ _WHERE = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors in the form of all others: one line, exit code 2. `fill` adds what is costly to know once it is needed."""
+    """Errors in the form of all others, a UsageError. `fill` adds what is costly to know once it is needed."""
 
     fill: Callable[[argparse.ArgumentParser], None] | None = None
 
@@ -79,7 +80,7 @@ class _Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> Any:
-        self.exit(2, f"soundalike: {message}; see: {self.prog} --help\n")
+        raise UsageError(f"{message}; see: {self.prog} --help")
 
 
 def _lazily(name: str) -> Callable[[argparse.Namespace], int]:
@@ -113,7 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
         "listen to folders of music, and keep what was heard",
         _INDEX,
     )
-    made.add_argument("sources", nargs="+", metavar="DIR", help="folders or files; - for paths on standard input")
+    made.add_argument("sources", nargs="+", type=_path, metavar="DIR", help="folders or files; - reads a list of them")
     made.add_argument("--prune", action="store_true", help="remove tracks whose files have vanished")
     made.add_argument("--retry", action="store_true", help="try files again that failed before")
     made.add_argument("--jobs", type=_positive, metavar="N", help="processes to use (default: one a core)")
@@ -128,7 +129,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--where", metavar="CONDITION", help=_WHERE)
     made.add_argument("--exclude-same-artist", action="store_true", help="leave out the query's own artist")
     made.add_argument("--include-self", action="store_true", help="let the query and its copies be matches")
-    made.add_argument("--m3u", type=Path, metavar="FILE", help="write the matches as a playlist too (UTF-8)")
+    made.add_argument("--m3u", type=_path, metavar="FILE", help="write the matches as a playlist too (UTF-8)")
     _model_and_library(made)
 
     made = command(
@@ -156,7 +157,7 @@ def build_parser() -> argparse.ArgumentParser:
         _EMBED,
     )
     made.add_argument("audio", nargs="+", metavar="AUDIO", help="recordings; - for standard input")
-    made.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the .npz file to write")
+    made.add_argument("-o", "--output", type=_path, required=True, metavar="FILE", help="the .npz file to write")
     made.add_argument(
         "--by", choices=("track", "passage"), default="passage", help="rows: passages (default) or tracks"
     )
@@ -171,7 +172,7 @@ def build_parser() -> argparse.ArgumentParser:
         action = actions.add_parser(name, help=summary, description=summary)
         _json(action)
         if name == "export":
-            action.add_argument("output", type=Path, metavar="FILE", help="the .npz file to write")
+            action.add_argument("output", type=_path, metavar="FILE", help="the .npz file to write")
             action.add_argument(
                 "--by", choices=("track", "passage"), default="passage", help="rows: passages or tracks"
             )
@@ -184,7 +185,7 @@ def build_parser() -> argparse.ArgumentParser:
         "see the main job done on 36 bundled clips",
         _DEMO,
     )
-    made.add_argument("--page", type=Path, metavar="FILE", help="where to write the page (default: a temporary file)")
+    made.add_argument("--page", type=_path, metavar="FILE", help="where to write the page (default: a temporary file)")
     made.add_argument("--no-serve", action="store_true", help="end when the page is written")
     made.add_argument("--jobs", type=_positive, metavar="N", help="processes to use (default: one a core)")
 
@@ -195,9 +196,9 @@ def build_parser() -> argparse.ArgumentParser:
     fits = made.add_subparsers(title="models", metavar="MODEL", required=True, dest="model")
     fit = fits.add_parser("dsp", help="standardisation, projection and calibration of the fixed descriptors")
     _json(fit)
-    fit.add_argument("--renders", type=Path, required=True, metavar="DIR", help="output of tools/render_fit.py")
-    fit.add_argument("--recordings", type=Path, required=True, metavar="DIR", help="folder with an index.csv")
-    fit.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write the model")
+    fit.add_argument("--renders", type=_path, required=True, metavar="DIR", help="output of tools/render_fit.py")
+    fit.add_argument("--recordings", type=_path, required=True, metavar="DIR", help="folder with an index.csv")
+    fit.add_argument("--out", type=_path, required=True, metavar="DIR", help="where to write the model")
     fit.add_argument("--seed", type=int, default=0, help="of the split and of the random pairs (default: 0)")
     return parser
 
@@ -233,7 +234,7 @@ def _model(parser: argparse.ArgumentParser) -> None:
 def _library(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--library",
-        type=Path,
+        type=_path,
         default=None,
         metavar="PATH",
         help="the library's folder (default: $SOUNDALIKE_LIBRARY, or a folder among your application data)",
@@ -289,7 +290,16 @@ def parse_region(text: str) -> tuple[float, float | None]:
 
 
 def _seconds(text: str) -> float:
-    parts = [float(part) for part in text.split(":")]
-    if len(parts) > 3 or not all(0 <= part < (60 if n else float("inf")) for n, part in enumerate(parts)):
+    parts = text.split(":")
+    if len(parts) > 3 or not all(re.fullmatch(r"\d{1,6}(\.\d+)?", part) for part in parts):
         raise ValueError(text)
-    return sum(part * 60.0**place for place, part in enumerate(reversed(parts)))
+    if any(float(part) >= 60 for part in parts[1:]):
+        raise ValueError(text)
+    return sum(float(part) * 60.0**place for place, part in enumerate(reversed(parts)))
+
+
+def _path(text: str) -> Path:
+    """A path that was really given: an unset variable of a shell is not the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path; give a file or folder")
+    return Path(text)

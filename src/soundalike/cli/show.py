@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ def message(text: str) -> None:
 
 def clock(seconds: float) -> str:
     """1:02:03 or 2:03 or, for what is short, 0:03.5."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"0:{seconds:04.1f}"
     whole = round(seconds)
     hours, minutes = divmod(whole // 60, 60)
@@ -69,8 +70,14 @@ def closeness(part: Part) -> str:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> None:
-    """Columns wide enough for their cells, right-aligned but for the columns in `left`."""
+    """Columns wide enough for their cells, right-aligned but for the columns in `left`.
+
+    On a terminal that is too narrow the last column loses its beginning: of a path, the end says most.
+    """
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    if sys.stdout.isatty():
+        room = max(24, shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(widths) - 1))
+        rows = [[*row[:-1], row[-1] if len(row[-1]) <= room else "…" + row[-1][1 - room :]] for row in rows]
 
     def line(cells: Sequence[str]) -> str:
         return "  ".join(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +23,14 @@ class FolderDataset:
     """Follows links to folders, but visits each folder once. `unreadable` lists the folders that could not be read."""
 
     def __init__(self, root: Path) -> None:
-        if not root.exists():
-            raise UsageError("not found; give a folder of music or an audio file")
+        try:
+            mode = root.stat().st_mode
+        except FileNotFoundError as error:
+            raise UsageError("not found; give a folder of music or an audio file") from error
+        except OSError as error:
+            raise UsageError(f"cannot be read: {error.strerror}; give a folder of music or an audio file") from error
+        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+            raise UsageError("neither a folder nor a regular file; give a folder of music or an audio file")
         self.root = root
         self.unreadable: list[tuple[Path, str]] = []
 

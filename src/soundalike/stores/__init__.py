@@ -34,6 +34,10 @@ class Store(Protocol):
         """
         ...
 
+    def check(self, level: Level, space: str, dim: int, rows: int) -> None:
+        """Raise LibraryError if fewer than `rows` rows of `dim` dims are there; a quick look, not a full one."""
+        ...
+
     def flush(self) -> None:
         """Make everything written durable. Raises LibraryError if that fails."""
         ...

@@ -32,6 +32,7 @@ _SCAN_ERROR = 0.012
 again at most for the query): rows this near to the k-th best are reranked exactly."""
 _MIN_RERANK = 200
 _DAMAGED = "the library is damaged; index into a new one (--library PATH)"
+_DTYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "i8": np.dtype("i1"), "on": np.dtype("?")}
 _NO_HITS = Hits(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 _GATHER_BELOW = 0.1
 """Where fewer of the rows than this are wanted, they are gathered rather than the whole file scanned."""
@@ -95,19 +96,32 @@ class FlatStore:
     def _name(self, level: Level, space: str, suffix: str) -> str:
         return f"{level}.{space.replace('/', '.')}.{suffix}"
 
+    def check(self, level: Level, space: str, dim: int, rows: int) -> None:
+        """See `Store.check`: compares the sizes of the files."""
+        for suffix, width in (("f32", dim), ("i8", dim), ("on", 1)) if rows else ():
+            self._held(self._name(level, space, suffix), _DTYPES[suffix].itemsize * width, rows)
+
+    def _held(self, name: str, width: int, needed: int) -> int:
+        """How many rows of `width` bytes a file holds. Raises LibraryError if it holds fewer than needed."""
+        try:
+            held = (self._folder / name).stat().st_size // width
+        except OSError as error:
+            raise LibraryError(f"cannot read {name} ({error.strerror}): {_DAMAGED}") from error
+        if held < needed:
+            raise LibraryError(f"{name} holds {held} rows, {needed} were committed: {_DAMAGED}")
+        return held
+
     def _rows(self, level: Level, space: str, suffix: str, dim: int, n: int) -> np.ndarray[Any, Any]:
         """The first n rows of a sidecar, mapped; the mapping is kept and renewed when more rows are asked for."""
         name = self._name(level, space, suffix)
         if name not in self._maps or len(self._maps[name]) < n:
-            dtype = np.dtype({"f32": "<f4", "i8": "i1", "on": "?"}[suffix])
-            path = self._folder / name
+            dtype = _DTYPES[suffix]
+            held = self._held(name, dtype.itemsize * dim, n)
             try:
-                held = path.stat().st_size // (dtype.itemsize * dim)
-                self._maps[name] = np.memmap(path, dtype=dtype, mode="r", shape=(held, dim)).view(np.ndarray)
-            except (OSError, ValueError) as error:
-                raise LibraryError(f"cannot read {name} ({error}): {_DAMAGED}") from error
-            if held < n:
-                raise LibraryError(f"{name} holds {held} rows, {n} were committed: {_DAMAGED}")
+                mapped = np.memmap(self._folder / name, dtype=dtype, mode="r", shape=(held, dim))
+            except OSError as error:
+                raise LibraryError(f"cannot read {name}: {error.strerror}; is it yours to read?") from error
+            self._maps[name] = mapped.view(np.ndarray)
         return self._maps[name][:n]
 
     def read(self, level: Level, space: str, dim: int, positions: IntArray) -> FloatArray:
@@ -141,6 +155,8 @@ class FlatStore:
         exact = score_rows(
             terms, {t.space.name: self.read(level, t.space.full_name, t.space.dim, positions) for t in terms}
         )
+        if not np.isfinite(exact).all():
+            raise LibraryError(f"the vectors of the {level}s hold values that are no numbers: {_DAMAGED}")
         # Best first; equal scores in the order of their rows, so that answers never depend on the scan.
         order = np.lexsort((rows, -exact))
         _, first = np.unique(owner[order], return_index=True)

@@ -6,7 +6,6 @@ import csv
 import hashlib
 import json
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from soundalike import registry
 from soundalike.audio import mono, windows
 from soundalike.backbones import Backbone
 from soundalike.errors import UsageError
+from soundalike.files import write_whole
 from soundalike.heads import Head, unit_rows
 from soundalike.score import calibrate
 from soundalike.train.projection import Projection, fit_projection, folder_accuracy
@@ -223,16 +223,7 @@ def fit(renders: Path, recordings: Path, out: Path, seed: int) -> dict[str, dict
         "trained_on": trained_on,
         "seed": seed,
     }
-    _write(out, "weights.safetensors", weights)
-    _write(out, "recipe.json", (json.dumps(recipe, indent=1) + "\n").encode())
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "weights.safetensors", lambda file: file.write(weights))
+    write_whole(out / "recipe.json", lambda file: file.write((json.dumps(recipe, indent=1) + "\n").encode()))
     return accuracies
-
-
-def _write(folder: Path, name: str, content: bytes) -> None:
-    """Replace a file in one step, so that a reader never sees half of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name}-", delete=False) as file:
-        file.write(content)
-    temporary = Path(file.name)
-    temporary.chmod(0o644)
-    temporary.replace(folder / name)

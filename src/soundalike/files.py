@@ -1,0 +1,41 @@
+"""Paths and files: absolute names that mean what the system means, and files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from soundalike.errors import UsageError
+
+__all__ = ["absolute", "write_whole"]
+
+
+def absolute(path: Path) -> Path:
+    """`path` from the root, with links kept as they are; only a `..`, which may follow a link, has to be resolved.
+
+    Raises OSError if the working directory is gone.
+    """
+    return path.resolve() if ".." in path.parts else Path(os.path.abspath(path))
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in place in one step.
+
+    Whatever interrupts it, `path` holds what it held before, or all of the new. Raises UsageError if it cannot be
+    written.
+    """
+    try:
+        handle, partial = tempfile.mkstemp(dir=path.absolute().parent, prefix=".soundalike-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                write(file)
+            Path(partial).chmod(0o644)  # mkstemp makes files for their owner alone
+            Path(partial).replace(path)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; give another place") from error
