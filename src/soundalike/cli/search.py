@@ -22,8 +22,8 @@ from soundalike.types import Level
 __all__ = ["run_compare", "run_search"]
 
 _SURE = 0.3
-"""Agreement under which an alignment is a guess: of 24 pairs of demo clips each, unrelated ones reached 0.17 to 0.30 and
-clips of the same tune 0.25 to 0.56."""
+"""Agreement under which an alignment is a guess: over 24 pairs of demo clips each, unrelated ones reached 0.17 to 0.30
+and clips of the same tune 0.25 to 0.56."""
 
 
 def run_search(args: argparse.Namespace) -> int:

@@ -24,8 +24,8 @@ from soundalike.types import FloatArray, IntArray, Level
 __all__ = ["FlatStore", "create"]
 
 _LEVELS_INT8 = 127
-_BLOCK = 32
-_CHUNK = 1 << 14
+_EVERY = 32
+_CHUNK = 1 << 15
 """Rows scanned at a time: their scores stay in the cache while the spaces are added up."""
 _SCAN_ERROR = 0.012
 """Five standard deviations of what rounding 128 components to 1/127 does to a cosine (0.0023 for the row, as much
@@ -135,14 +135,14 @@ class FlatStore:
         filled = np.flatnonzero(groups[:, 1] > 0)
         if len(filled) == 0 or k <= 0:
             return _NO_HITS
-        firsts, counts = groups[filled, 0], groups[filled, 1]
+        firsts, counts = groups.T if len(filled) == len(groups) else groups[filled].T
         # Candidate rows in one run, group after group: `starts` are the groups' places in it.
         starts = np.cumsum(counts) - counts
         coarse = self._scan(level, terms, firsts, counts, starts)
         best = coarse if len(coarse) == len(filled) else np.maximum.reduceat(coarse, starts)
         # The scan is off by at most `margin` / 2: whoever is that near to the k-th best may really be better.
         margin = 2 * _SCAN_ERROR * float(np.sqrt(sum(term.scale**2 for term in terms)))
-        floor = min(_at_most_nth_largest(best, max(k, _MIN_RERANK)), _at_most_nth_largest(best, k) - margin)
+        floor = _rerank_from(best, k, margin)
         finalists = np.flatnonzero((best >= floor) & (best > -np.inf))
         sizes = counts[finalists]
         owner = np.repeat(finalists, sizes)
@@ -191,24 +191,30 @@ class FlatStore:
             if first == 0 or part.stop == span:  # one buffer for all chunks but the last: fresh memory costs a third
                 buffer = numkong.zeros((part.stop - first, 1), dtype="int32")
                 dots = np.asarray(buffer)[:, 0]
+                product = np.empty(len(dots), dtype=np.float32)
             total: FloatArray = np.zeros(len(dots), dtype=np.float32)
             heard = np.zeros(len(dots), dtype=bool)
             for rows, on, packed, factor, offset in plan:
                 numkong.dots_packed(rows[part], packed, out=buffer)
-                total += dots * factor
-                total += on[part] * offset
+                # Into a float32 that is there already: int32 times float32 would make a fresh float64.
+                total += np.multiply(dots, factor, out=product, dtype=np.float32, casting="unsafe")
+                total += np.multiply(on[part], offset, out=product)
                 heard |= on[part]
             scores[part] = np.where(heard, total, np.float32(-np.inf))
         return scores if whole or gather else scores[positions]
 
 
-def _at_most_nth_largest(values: FloatArray, n: int) -> float:
-    """The n-th largest of (m,) values, or something below it that is quicker to find: n values are at least this."""
-    if len(values) <= n:
+def _rerank_from(best: FloatArray, k: int, margin: float) -> float:
+    """The score from which groups are reranked: at most the `_MIN_RERANK`-th best, and `margin` under the k-th best.
+
+    Of many groups only the best of every `_EVERY` are looked at: n of them are at least the n-th best of these, so
+    that is at most the n-th best of all, and quicker to find.
+    """
+    keep = max(k, _MIN_RERANK)
+    if len(best) > 4 * keep * _EVERY:
+        cut = len(best) // _EVERY * _EVERY
+        best = best[:cut].reshape(_EVERY, -1).max(axis=0)
+    if len(best) <= keep:
         return -np.inf
-    blocks = values
-    if len(values) > 64 * _BLOCK and len(values) > 4 * n * _BLOCK:
-        # That many blocks have a largest value of at least the n-th largest of the blocks' largest values.
-        cut = len(values) // _BLOCK * _BLOCK
-        blocks = values[:cut].reshape(-1, _BLOCK).max(axis=1)
-    return float(np.partition(blocks, len(blocks) - n)[len(blocks) - n])
+    ordered = np.partition(best, (len(best) - keep, len(best) - k))
+    return float(min(ordered[len(best) - keep], ordered[len(best) - k] - margin))
