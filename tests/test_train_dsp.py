@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from soundalike import registry
 from soundalike.cli import main
 from soundalike.errors import UsageError
 from soundalike.heads import Head
+from soundalike.model import Model
 from soundalike.spaces import load_recipe
 from soundalike.train import dsp
 from soundalike.train.projection import fit_projection, folder_accuracy
@@ -109,6 +111,18 @@ def test_the_command_writes_a_model_that_loads(clips: Path, tmp_path: Path, caps
     body = json.loads((tmp_path / "first" / "recipe.json").read_text())
     assert {"name": "made up", "licence": "CC0-1.0", "n": 48} in body["trained_on"]
     assert not list((tmp_path / "first").glob(".*"))
+
+
+def test_the_baseline_is_the_descriptors_alone(clips: Path, tmp_path: Path) -> None:
+    arguments = ["--renders", str(clips), "--recordings", str(clips), "--out", str(tmp_path / "plain"), "--plain"]
+    assert main(["train", "dsp", *arguments]) == 0
+    model = Model.load(str(tmp_path / "plain"))
+    assert model.name == "dsp-plain"
+    assert {space.head for space in model.spaces} == {"identity"}
+    heard = model.encode(clips / "melody-0-0.wav").passages.rows["timbre"]
+    dims = registry.load("backbones", "dsp").dims["timbre"]
+    assert heard.shape == (1, dims)
+    assert np.linalg.norm(heard) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_missing_index_is_named(tmp_path: Path) -> None:

@@ -200,6 +200,7 @@ def build_parser() -> argparse.ArgumentParser:
     fit.add_argument("--recordings", type=_path, required=True, metavar="DIR", help="folder with an index.csv")
     fit.add_argument("--out", type=_path, required=True, metavar="DIR", help="where to write the model")
     fit.add_argument("--seed", type=int, default=0, help="of the split and of the random pairs (default: 0)")
+    fit.add_argument("--plain", action="store_true", help="leave the projections out: the baseline of fitting them")
     return parser
 
 

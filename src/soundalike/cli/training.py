@@ -13,7 +13,7 @@ __all__ = ["run_train"]
 
 def run_train(args: argparse.Namespace) -> int:
     """Fit the `dsp` model and print how well folders that were held out are told apart."""
-    accuracies = fit(args.renders, args.recordings, args.out, args.seed)
+    accuracies = fit(args.renders, args.recordings, args.out, args.seed, plain=args.plain)
     if args.json:
         show.print_json({"out": str(args.out), "seed": args.seed, "held_out_triplet_accuracy": accuracies})
         return 0

@@ -36,6 +36,7 @@ _SETTINGS: Mapping[str, tuple[float, float, float]] = {
     "timbre": (0.0, 0.1, 0.0),
     "harmony": (0.2, 0.1, 0.0),
 }
+_PLAIN_SUMMARY = "Fixed descriptors of melody, rhythm, timbre and harmony, without a projection."
 _SUMMARY = "Fixed descriptors of melody, rhythm, timbre and harmony; no training beyond a linear projection."
 
 
@@ -131,22 +132,23 @@ def _project(clips: Clips, feature: str, factor: str) -> Projection:
     )
 
 
-def _space_rows(clips: Clips, feature: str, projection: Projection) -> tuple[FloatArray, FloatArray]:
-    """Rows of a space: passages (n, d) and clips (m, d), unit or zero."""
-    passages = Head(projection.mean, projection.weight)(clips.rows[feature], clips.audible[feature])
+def _space_rows(clips: Clips, feature: str, projection: Projection | None) -> tuple[FloatArray, FloatArray]:
+    """Rows of a space: passages (n, d) and clips (m, d), unit or zero; without a projection the descriptors alone."""
+    head = Head(projection.mean, projection.weight) if projection else Head()
+    passages = head(clips.rows[feature], clips.audible[feature])
     sums = np.zeros((len(clips.factor), passages.shape[1]))
     np.add.at(sums, clips.clip, passages)
     return passages, unit_rows(sums)
 
 
-def held_out(clips: Clips, seed: int) -> dict[str, dict[str, float]]:
+def held_out(clips: Clips, seed: int, *, plain: bool = False) -> dict[str, dict[str, float]]:
     """Fit on four fifths of the folders; {space: {factor: triplet accuracy on the folders left out}}."""
     rng = np.random.default_rng(seed)
     out = (rng.random(clips.folder.max() + 1) < HELD_OUT)[clips.folder] & (clips.folder >= 0)
     train, test = clips.pick(~out), clips.pick(out)
     table: dict[str, dict[str, float]] = {}
     for space in FACTORS:
-        _, rows = _space_rows(test, space, _project(train, space, space))
+        _, rows = _space_rows(test, space, None if plain else _project(train, space, space))
         table[space] = {}
         for factor in FACTORS:
             chosen = np.array([name == factor for name in test.factor]) & rows.any(axis=1)
@@ -182,22 +184,24 @@ def _chance(clips: Clips, factor: str, passages: FloatArray, tracks: FloatArray,
     return {level: chance[level] for level in LEVELS}
 
 
-def fit(renders: Path, recordings: Path, out: Path, seed: int) -> dict[str, dict[str, float]]:
+def fit(renders: Path, recordings: Path, out: Path, seed: int, *, plain: bool = False) -> dict[str, dict[str, float]]:
     """Fit and write the model folder `out`; returns the held-out accuracies {space: {factor: accuracy}}.
 
+    `plain` leaves the projections out: the descriptors as they are, the baseline that says what fitting them brings.
     The same inputs and seed write the same bytes.
     """
     from safetensors.numpy import save
 
     backbone: Backbone = registry.load("backbones", "dsp")
     clips, trained_on = listen(backbone, renders, recordings)
-    accuracies = held_out(clips, seed)
+    accuracies = held_out(clips, seed, plain=plain)
     tensors: dict[str, FloatArray] = {}
     spaces = []
     for name in FACTORS:
-        projection = _project(clips, name, name)
+        projection = None if plain else _project(clips, name, name)
         passages, tracks = _space_rows(clips, name, projection)
-        tensors[f"{name}.mean"], tensors[f"{name}.weight"] = projection.mean, projection.weight
+        if projection:
+            tensors[f"{name}.mean"], tensors[f"{name}.weight"] = projection.mean, projection.weight
         chance = _chance(clips, name, passages, tracks, seed)
         spaces.append(
             {
@@ -206,8 +210,8 @@ def fit(renders: Path, recordings: Path, out: Path, seed: int) -> dict[str, dict
                 "backbone": backbone.name,
                 "backbone_version": backbone.version,
                 "feature": name,
-                "head": "linear",
-                "dim": projection.weight.shape[0],
+                "head": "linear" if projection else "identity",
+                "dim": passages.shape[1],
                 "calibration": {level: asdict(value) for level, value in chance.items()},
             }
         )
@@ -215,8 +219,8 @@ def fit(renders: Path, recordings: Path, out: Path, seed: int) -> dict[str, dict
     recipe = {
         "magic": "soundalike-model",
         "format": 1,
-        "name": "dsp",
-        "summary": _SUMMARY,
+        "name": "dsp-plain" if plain else "dsp",
+        "summary": _PLAIN_SUMMARY if plain else _SUMMARY,
         "licence": "Apache-2.0",
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "spaces": spaces,
