@@ -15,6 +15,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_house.py  # layers, cycles, length of files, public names
 
 build: $(VENV)/.dev
 	$(BIN)/python -m build --wheel

@@ -321,6 +321,10 @@ class Catalog:
         rows = self._rows("SELECT first, count FROM rows WHERE track_id = ? AND level = ?", (track_id, level))
         return (rows[0][0], rows[0][1]) if rows else (0, 0)
 
+    def is_encoded(self, track_id: int, model: str) -> bool:
+        """Whether a model has heard a track."""
+        return bool(self._rows("SELECT 1 FROM encoded WHERE track_id = ? AND model = ?", (track_id, model)))
+
     def encoded_by(self) -> dict[int, set[str]]:
         """Which models have heard each track: ids to names."""
         heard: dict[int, set[str]] = {}

@@ -13,7 +13,7 @@ import numpy as np
 from soundalike.catalog import HeldModel, Track
 from soundalike.errors import AudioError, SoundalikeError
 from soundalike.files import absolute
-from soundalike.library import Library
+from soundalike.library import Library, is_current
 from soundalike.model import Encoding, Model
 from soundalike.scanning import File, Scan, content_hash, scan, under
 from soundalike.spaces import DEFAULT_MODEL
@@ -165,13 +165,9 @@ class _Indexer:
         failures = self._catalog.failures()
         gone = self._gone(seen, tracks)
         names = {source: model.name for source, model in self._models.items()}
-        # Whose content a new file may have: files that are still what they were, or gone. One that has changed itself
-        # is no witness of what its line in the catalogue says.
-        witnesses: dict[int, list[Track]] = {}
+        by_size: dict[int, list[Track]] = {}
         for one in tracks.values():
-            there = seen.files.get(one.path)
-            if one.id in gone or (_still(one) if there is None else _same(one, there)):
-                witnesses.setdefault(one.size, []).append(one)
+            by_size.setdefault(one.size, []).append(one)
         movable = dict(gone)
         tasks: list[_Task] = []
         back: list[int] = []
@@ -190,7 +186,7 @@ class _Indexer:
             if failure and failure[:2] == (file.size, file.mtime_ns) and not retry:
                 self._report.failed.append((str(file.path), f"{failure[2]} (as before; try again with --retry)"))
                 continue
-            if not self._settle(file, track, witnesses.get(file.size, []), movable):
+            if not self._settle(file, track, by_size.get(file.size, []), movable, seen):
                 tasks.append(_Task(file, self._sources, track, same_sound=False))
         self._report.missing = len(movable)
         lost = [path for path in failures if path not in seen.files and under(path, seen.sources)]
@@ -214,16 +210,24 @@ class _Indexer:
                 gone.update({track.id: track for track in lost})
         return gone
 
-    def _settle(self, file: File, track: Track | None, witnesses: Sequence[Track], movable: dict[int, Track]) -> bool:
+    def _settle(
+        self, file: File, track: Track | None, same_size: Sequence[Track], movable: dict[int, Track], seen: Scan
+    ) -> bool:
         """Whether the file's content is already known: touched, moved or copied, its rows are kept or shared."""
-        same_size = [*witnesses, *([track] if track and track.size == file.size else [])]
         if not same_size:
             return False
         try:
             digest = content_hash(file.path)
         except AudioError:
             return False  # the worker will say so
-        twins = [one for one in same_size if one.content_hash == digest]
+
+        def is_witness(one: Track) -> bool:
+            """A file that has changed itself says nothing of what its line in the catalogue says."""
+            there = seen.files.get(one.path)
+            own = track is not None and one.id == track.id
+            return own or one.id in movable or (_same(one, there) if there else is_current(one))
+
+        twins = [one for one in same_size if one.content_hash == digest and is_witness(one)]
         if not twins:
             return False
         own = next((one for one in twins if track and one.id == track.id), None)
@@ -374,12 +378,3 @@ class _Indexer:
 
 def _same(track: Track, file: File) -> bool:
     return (track.size, track.mtime_ns) == (file.size, file.mtime_ns)
-
-
-def _still(track: Track) -> bool:
-    """Whether the file of a track that was not looked at is what it was."""
-    try:
-        status = track.path.stat()
-    except OSError:
-        return False
-    return (status.st_size, status.st_mtime_ns) == (track.size, track.mtime_ns)

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from soundalike import registry
-from soundalike.audio import HOP, WINDOW, windows
+from soundalike.audio import HOP, WINDOW
 from soundalike.catalog import Catalog, Track
 from soundalike.errors import LibraryBusyError, LibraryError, ModelError, UsageError
 from soundalike.files import absolute
@@ -24,7 +24,7 @@ from soundalike.stores import Store
 from soundalike.tags import read_tags
 from soundalike.types import LEVELS, FloatArray, IntArray, Level, Match, Span, Vectors, Weights
 
-__all__ = ["Library", "Query", "Result", "Subject"]
+__all__ = ["Library", "Query", "Result", "Subject", "is_current"]
 
 SHORT = 30.0
 """A query under this many seconds is looked for among passages."""
@@ -55,7 +55,6 @@ class Subject:
     span: Span
     passages: Mapping[str, FloatArray]
     track: Mapping[str, FloatArray]
-    windows: FloatArray
     audio_hash: str
     fingerprint: Words
     artist: str | None
@@ -161,15 +160,14 @@ class Library:
         """
         path = absolute(path)
         known = self.catalog.track_at(path)
-        if known is not None and (known.missing or not _unchanged(known)):
+        if known is not None and (known.missing or not is_current(known)):
             known = None
-        if known is not None and start is None and end is None and known.id in self._heard(model):
+        if known is not None and start is None and end is None and self.catalog.is_encoded(known.id, model.name):
             track = self._rows_of(known, model, "track")
             return Subject(
                 span=Span(str(path), 0.0, known.duration),
                 passages=self._rows_of(known, model, "passage"),
                 track={name: rows[0] for name, rows in track.items()},
-                windows=windows(known.duration),
                 audio_hash=known.audio_hash,
                 fingerprint=self.catalog.fingerprint(known.id),
                 artist=known.artist,
@@ -181,15 +179,11 @@ class Library:
             span=encoding.track.spans[0],
             passages=encoding.passages.rows,
             track={name: rows[0] for name, rows in encoding.track.rows.items()},
-            windows=np.array([(span.start, span.end) for span in encoding.passages.spans]),
             audio_hash=known.audio_hash if known else encoding.info.audio_hash,
             fingerprint=self.catalog.fingerprint(known.id) if known else encoding.fingerprint,
             artist=artist,
             known=known,
         )
-
-    def _heard(self, model: Model) -> set[int]:
-        return set(self.catalog.groups(model.name, "track")[:, 2].tolist())
 
     def _rows_of(self, track: Track, model: Model, level: Level) -> dict[str, FloatArray]:
         first, count = self.catalog.rows_of(track.id, level)
@@ -320,7 +314,8 @@ def _span(track: Track, level: Level, index: int) -> Span:
     return Span(str(track.path), index * HOP, min(index * HOP + WINDOW, track.duration))
 
 
-def _unchanged(track: Track) -> bool:
+def is_current(track: Track) -> bool:
+    """Whether the file of a track is there and still what it was, by size and modification time."""
     try:
         status = track.path.stat()
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -74,4 +75,5 @@ def content_hash(path: Path) -> str:
 
 def under(path: Path, folders: Iterable[Path]) -> bool:
     """Whether a path is one of `folders`, or below one."""
-    return any(path == folder or folder in path.parents for folder in folders)
+    name = str(path)
+    return any(name == (base := str(folder)) or name.startswith(base.rstrip(os.sep) + os.sep) for folder in folders)
