@@ -189,10 +189,12 @@ class _FFmpeg:
     def __init__(self, source: Source) -> None:
         import av
 
-        options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
+        options: dict[str, Any] = {"options": {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}}
+        if int(av.__version__.partition(".")[0]) < 19:
+            # A tag that is not UTF-8 must not keep the sound from us; later versions see to that themselves.
+            options["metadata_errors"] = "replace"
         try:
-            # "replace": a tag that is not UTF-8 must not keep the sound from us.
-            self._container = av.open(source, "r", options=options, metadata_errors="replace", buffer_size=65_536)
+            self._container: av.container.InputContainer = av.open(source, "r", buffer_size=65_536, **options)
         except (av.error.FFmpegError, OSError) as error:
             raise AudioError(f"not a recording, or damaged from the start ({_reason(error)}); {_EXPECTED}") from error
         stream = self._container.streams.best("audio")

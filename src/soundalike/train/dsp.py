@@ -144,7 +144,8 @@ def _space_rows(clips: Clips, feature: str, projection: Projection | None) -> tu
 def held_out(clips: Clips, seed: int, *, plain: bool = False) -> dict[str, dict[str, float]]:
     """Fit on four fifths of the folders; {space: {factor: triplet accuracy on the folders left out}}."""
     rng = np.random.default_rng(seed)
-    out = (rng.random(clips.folder.max() + 1) < HELD_OUT)[clips.folder] & (clips.folder >= 0)
+    drawn = np.asarray(rng.random(clips.folder.max() + 1) < HELD_OUT)
+    out = drawn[clips.folder] & (clips.folder >= 0)
     train, test = clips.pick(~out), clips.pick(out)
     table: dict[str, dict[str, float]] = {}
     for space in FACTORS:
