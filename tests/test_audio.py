@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import soundalike.audio as audio
-from soundalike.audio import AUDIO_SUFFIXES, AudioStream, MonoStream, load, mono, open_audio, windows
+from soundalike.audio import AUDIO_SUFFIXES, AudioStream, MonoStream, load, mono, windows
 from soundalike.errors import AudioError
 
 RATE = 44100
@@ -241,7 +241,7 @@ def test_bass_effects_by_layout(tmp_path: Path, kind: str, layout: str | None, l
     else:
         write_av(path, "ipod", "aac", samples, layout=layout)
         bass = lfe[0] if lfe else -1
-    with open_audio(path) as stream:
+    with AudioStream(path) as stream:
         assert (stream.channels, stream.lfe) == (channels, lfe)
     spectrum = np.abs(np.fft.rfft(listen(path)[:RATE] * np.hanning(RATE)))
     for k in range(channels):
@@ -541,7 +541,7 @@ def test_a_flac_of_unstated_length(tmp_path: Path) -> None:
     whole[22:26] = bytes(4)
     path = tmp_path / "b.flac"
     path.write_bytes(whole)
-    with open_audio(path) as stream:
+    with AudioStream(path) as stream:
         assert stream.duration is None
         assert sum(block.shape[1] for block in stream) == 3 * RATE
 
@@ -605,7 +605,7 @@ def test_stray_bytes_between_and_after_mp3_frames_are_skipped(tmp_path: Path) ->
 
 def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", noise(20.0))
-    with open_audio(path) as stream:
+    with AudioStream(path) as stream:
         blocks = iter(stream)
         next(blocks)
         os.truncate(path, 44 + 2 * 5 * RATE)
@@ -637,7 +637,7 @@ def test_a_disk_that_fails_while_it_is_read(
 
     source = type("Source", (audio.Source, Failing), dict(audio.Source.__dict__))
     monkeypatch.setattr(audio, "Source", source)
-    with open_audio(path) as stream:
+    with AudioStream(path) as stream:
         blocks = iter(stream)
         next(blocks)
         broken = True

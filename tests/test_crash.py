@@ -80,7 +80,7 @@ def test_a_run_that_is_cut_off_is_completed_by_the_next(
     for moment in range(MOMENTS // 2):
         library = tmp_path / f"library{moment}"
         process = start("index", many, "--library", library)
-        time.sleep(chance.uniform(0.25, 1.0) * took)
+        time.sleep(chance.uniform(0.02, 1.0) * took)
         if how is signal.SIGINT:
             os.killpg(process.pid, how)  # as a terminal does: to the whole group
         else:
@@ -97,7 +97,7 @@ def test_a_run_that_is_cut_off_is_completed_by_the_next(
         again = subprocess.run([*COMMAND, "index", many, "--library", library], capture_output=True, check=False)
         assert again.returncode == 1, again.stderr.decode()
         assert export(library, tmp_path / "again.npz") == expected
-    assert kept_something >= 2, "too few runs were cut off in the middle: the moments are badly chosen"
+    assert kept_something, "no run was cut off in the middle: the moments are badly chosen"
 
 
 def test_a_cut_off_prune_and_re_encode(many: Path, tmp_path: Path, undisturbed) -> None:

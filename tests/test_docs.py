@@ -64,7 +64,7 @@ def test_every_member_and_model_is_documented() -> None:
     text = "\n".join(page.read_text() for page in PAGES)
     for folder in registry.FOLDERS:
         for name in registry.names(folder):
-            assert name in text, f"{folder}/{name} is nowhere in the documents"
+            assert f"`{name}`" in text, f"{folder}/{name} is nowhere in the documents"
     for name in installed_models():
         page = (ROOT / "docs" / "models" / f"{name}.md").read_text()
         for space in load_recipe(name).spaces:

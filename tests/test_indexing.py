@@ -206,8 +206,11 @@ def test_a_track_that_turns_bad_is_no_match_but_not_forgotten(run: Run, folder: 
     report = run()
     assert [Path(path).name for path, _ in report.failed] == ["1.wav"]
     assert paths(tmp_path) == ["0.wav", "2.wav"]
+    assert counted(run(prune=True)) == {"unchanged": 2}, "it has not vanished"
     (folder / "1.wav").write_bytes(good)
     assert counted(run()) == {"unchanged": 3}, "nothing that was stored is lost"
+    with Library(tmp_path / "library") as library:
+        assert library.catalog.counts() == {"tracks": 3, "missing": 0, "unreadable": 0, "silent": 0, "failures": 0}
     assert paths(tmp_path) == ["0.wav", "1.wav", "2.wav"]
 
 

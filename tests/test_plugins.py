@@ -102,8 +102,10 @@ def test_a_member_of_another_distribution_is_found(tmp_path: Path, monkeypatch: 
     (tmp_path / "otherear.py").write_text("def create():\n    return 'an ear from outside'\n")
     info = tmp_path / "otherear-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: otherear\nVersion: 1.0\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: otherear\nVersion: 1.0\nLicense-Expression: MIT\n")
     (info / "entry_points.txt").write_text("[soundalike.backbones]\nouter = otherear:create\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert "outer" in registry.names("backbones")
     assert registry.load("backbones", "outer") == "an ear from outside"
+    assert registry.licence("backbones", "outer") == "MIT"
+    assert registry.licence("backbones", "dsp") == "Apache-2.0"

@@ -30,7 +30,6 @@ __all__ = [
     "Tap",
     "load",
     "mono",
-    "open_audio",
     "windows",
 ]
 
@@ -160,9 +159,6 @@ class AudioStream:
             found = "the region" if self._first or self._last < math.inf else "the recording"
             held = f"{found} lasts {heard / self.rate:.3f} s"
             raise AudioError(f"{held}, expected at least {MIN_SECONDS} s; choose a longer one")
-
-
-open_audio = AudioStream
 
 
 class MonoStream:

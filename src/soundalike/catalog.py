@@ -11,51 +11,20 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from soundalike.errors import LibraryBusyError, LibraryError, one_line
+from soundalike.database import as_library_error, check_format, connect, create_tables, reported
+from soundalike.errors import LibraryError, one_line
 from soundalike.filters import Filter
 from soundalike.fingerprint import Words
 from soundalike.types import IntArray, Level
 
-__all__ = ["FORMAT", "Catalog", "HeldModel", "Track"]
+__all__ = ["Catalog", "HeldModel", "Track"]
 
-FORMAT = 1
-"""The layout of this version; a library of a higher one is refused, a lower one is migrated."""
 _SEPARATOR = os.fsencode(os.sep)
-_APPLICATION_ID = 0x534E4C4B  # "SNLK"
-
-_SCHEMA = """
-CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE roots (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE);
-CREATE TABLE tracks (
-    id INTEGER PRIMARY KEY, root_id INTEGER NOT NULL REFERENCES roots, path BLOB NOT NULL, shown_path TEXT NOT NULL,
-    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, content_hash TEXT NOT NULL, audio_hash TEXT NOT NULL,
-    duration REAL NOT NULL, rate INTEGER NOT NULL, channels INTEGER NOT NULL, codec TEXT NOT NULL,
-    title TEXT, artist TEXT, album TEXT, genre TEXT, year INTEGER, bpm_tag REAL, key_tag TEXT,
-    tempo REAL, key TEXT, loudness REAL, silent INTEGER NOT NULL, missing INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (root_id, path));
-CREATE INDEX tracks_by_content ON tracks (size, content_hash);
-CREATE INDEX tracks_by_audio ON tracks (audio_hash);
-CREATE TABLE fingerprints (track_id INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, words BLOB NOT NULL);
-CREATE TABLE rows (
-    track_id INTEGER NOT NULL REFERENCES tracks ON DELETE CASCADE, level TEXT NOT NULL,
-    first INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (track_id, level)) WITHOUT ROWID;
-CREATE TABLE models (name TEXT PRIMARY KEY, digest TEXT NOT NULL, source TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE spaces (
-    model TEXT NOT NULL REFERENCES models, name TEXT NOT NULL, level TEXT NOT NULL, dim INTEGER NOT NULL,
-    committed INTEGER NOT NULL, PRIMARY KEY (model, name, level)) WITHOUT ROWID;
-CREATE TABLE encoded (
-    track_id INTEGER NOT NULL REFERENCES tracks ON DELETE CASCADE, model TEXT NOT NULL REFERENCES models,
-    PRIMARY KEY (track_id, model)) WITHOUT ROWID;
-CREATE TABLE batches (
-    model TEXT NOT NULL, space TEXT NOT NULL, level TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
-    checksum INTEGER NOT NULL, PRIMARY KEY (model, space, level, first)) WITHOUT ROWID;
-CREATE TABLE failures (
-    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, message TEXT NOT NULL) WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +52,7 @@ class Track:
     loudness: float | None
     silent: bool
     missing: bool = False
+    unreadable: bool = False
     id: int = 0
 
 
@@ -104,32 +74,26 @@ class Catalog:
         """Open it. Raises LibraryError if it is not there, damaged, of a newer version, or cannot be written."""
         self.path = path
         try:
-            self._db = _connect(path, writable=writable, create=create)
+            self._db = connect(path, writable=writable, create=create)
+        except (sqlite3.Error, OSError) as error:
+            raise as_library_error(path, error) from error
+        try:
             self._db.create_function("casefold", 1, lambda text: text.casefold() if text else text, deterministic=True)
             if create:
-                self._create()
-            self._check()
-        except (sqlite3.Error, OSError) as error:
-            raise _as_library_error(path, error) from error
+                create_tables(self._db)
+            check_format(self._db, path)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise as_library_error(path, error) from error
+        except LibraryError:
+            self._db.close()
+            raise
 
-    def _create(self) -> None:
-        with self.transaction():
-            if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                return
-            for statement in _SCHEMA.split(";")[:-1]:
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            self._db.execute(f"PRAGMA user_version = {FORMAT}")
-
-    def _check(self) -> None:
-        if self._db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-            raise LibraryError(f"{self.path} is not a soundalike catalogue; give another --library")
-        found = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if found > FORMAT:
-            raise LibraryError(
-                f"the library was made by a newer soundalike (format {found}; this version reads up to {FORMAT}): "
-                "upgrade soundalike"
-            )
+    @property
+    def version(self) -> tuple[int, int]:
+        """Differs whenever somebody, we included, has changed the catalogue."""
+        with reported(self.path):
+            return int(self._db.execute("PRAGMA data_version").fetchone()[0]), self._db.total_changes
 
     def close(self) -> None:
         """Close the connection."""
@@ -149,12 +113,12 @@ class Catalog:
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise _as_library_error(self.path, error) from error
+            raise as_library_error(self.path, error) from error
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Everything read inside is of one moment, whatever a writer does meanwhile."""
-        with _reported(self.path):
+        with reported(self.path):
             self._db.execute("BEGIN")
             try:
                 yield
@@ -162,7 +126,7 @@ class Catalog:
                 self._db.execute("COMMIT")
 
     def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
-        with _reported(self.path):
+        with reported(self.path):
             return self._db.execute(sql, parameters).fetchall()
 
     # Tracks -----------------------------------------------------------------------------------------------------
@@ -185,13 +149,17 @@ class Catalog:
         )
         return found[0] if found else None
 
-    def select(self, where: Filter, *, exclude_artist: str | None = None) -> set[int]:
-        """Ids of the tracks, not missing, that meet a filter, leaving out one artist (without regard to case)."""
-        sql, parameters = f"NOT missing AND ({where.sql})", list(where.parameters)
+    def select(self, where: Filter, *, exclude_artist: str | None = None) -> IntArray:
+        """Ids (n,) int64 of the tracks that meet a filter, leaving out one artist (without regard to case)."""
+        sql, parameters = where.sql, list(where.parameters)
         if exclude_artist is not None:
-            sql += " AND (artist IS NULL OR casefold(artist) != ?)"
+            sql = f"({sql}) AND (artist IS NULL OR casefold(artist) != ?)"
             parameters.append(exclude_artist.casefold())
-        return {row[0] for row in self._rows(f"SELECT id FROM tracks WHERE {sql}", parameters)}
+        return self._numbers(f"SELECT id FROM tracks WHERE {sql}", parameters, 1)[:, 0]
+
+    def one_of_each(self) -> IntArray:
+        """Ids (n,) int64 of one track for every different sound."""
+        return self._numbers("SELECT min(id) FROM tracks GROUP BY audio_hash", (), 1)[:, 0]
 
     def put_track(self, root: Path, track: Track) -> int:
         """Add a track, or replace the one with its id; returns its id. Inside a transaction."""
@@ -211,9 +179,11 @@ class Catalog:
         cursor = self._db.execute(f"INSERT INTO tracks ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
         return int(cursor.lastrowid or 0)
 
-    def mark_missing(self, ids: Iterable[int], missing: bool) -> None:
-        """Say that tracks have vanished, or are back. Inside a transaction."""
-        self._db.executemany("UPDATE tracks SET missing = ? WHERE id = ?", [(missing, one) for one in ids])
+    def mark(self, ids: Iterable[int], *, missing: bool = False, unreadable: bool = False) -> None:
+        """Say that tracks have vanished, or can no longer be heard, or are back. Inside a transaction."""
+        self._db.executemany(
+            "UPDATE tracks SET missing = ?, unreadable = ? WHERE id = ?", [(missing, unreadable, one) for one in ids]
+        )
 
     def remove(self, ids: Iterable[int]) -> None:
         """Forget tracks; their rows are no longer anybody's. Inside a transaction."""
@@ -333,67 +303,41 @@ class Catalog:
         return heard
 
     def groups(self, model: str, level: Level) -> IntArray:
-        """Whose rows are where, for the tracks a model has heard: (g, 3) int64 first, count, track id, by first."""
-        rows = self._rows(
-            "SELECT first, count, rows.track_id FROM rows JOIN encoded USING (track_id) "
-            "WHERE level = ? AND model = ? ORDER BY first",
+        """Whose rows are where, for the tracks that are there and that a model has heard.
+
+        (g, 3) int64: first position, number of rows, track id; by first position.
+        """
+        return self._numbers(
+            "SELECT first, count, track_id FROM rows JOIN encoded USING (track_id) JOIN tracks ON id = track_id "
+            "WHERE level = ? AND model = ? AND NOT missing AND NOT unreadable ORDER BY first",
             (level, model),
+            3,
         )
-        return np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 3)
+
+    def _numbers(self, sql: str, parameters: Sequence[object], columns: int) -> IntArray:
+        """Whole numbers (n, columns) int64, without making a Python object a row longer than it takes."""
+        with reported(self.path):
+            cursor = self._db.cursor()
+            cursor.row_factory = None
+            return np.fromiter(chain.from_iterable(cursor.execute(sql, parameters)), np.int64).reshape(-1, columns)
 
     def counts(self) -> dict[str, int]:
-        """Numbers for `library info`: tracks, missing, silent, failures."""
-        tracks, missing, silent = self._rows(
-            "SELECT count(*), coalesce(sum(missing), 0), coalesce(sum(silent), 0) FROM tracks"
+        """Numbers for `library info`: tracks, and how many of them are missing, unreadable, silent; failures."""
+        tracks, missing, unreadable, silent = self._rows(
+            "SELECT count(*), coalesce(sum(missing), 0), coalesce(sum(unreadable), 0), coalesce(sum(silent), 0) "
+            "FROM tracks"
         )[0]
         failures = self._rows("SELECT count(*) FROM failures")[0][0]
-        return {"tracks": tracks, "missing": missing, "silent": silent, "failures": failures}
+        return {
+            "tracks": tracks,
+            "missing": missing,
+            "unreadable": unreadable,
+            "silent": silent,
+            "failures": failures,
+        }
 
 
 def _track(row: sqlite3.Row) -> Track:
     values = {name: row[name] for name in _COLUMNS}
-    values |= {"silent": bool(row["silent"]), "missing": bool(row["missing"])}
+    values |= {name: bool(row[name]) for name in ("silent", "missing", "unreadable")}
     return Track(path=Path(os.fsdecode(row["root"] + row["path"])), id=row["id"], **values)
-
-
-def _connect(path: Path, *, writable: bool, create: bool) -> sqlite3.Connection:
-    """A connection in WAL mode; a reader on a read-only disk gets an immutable one, for nobody can write there."""
-    if not create and not path.is_file():
-        raise LibraryError(f"no library at {path.parent}; make one with: soundalike index DIR")
-    uri = path.absolute().as_uri()
-    mode = "rwc" if create else "rw"
-    if not writable and not os.access(path.parent, os.W_OK):
-        mode = "ro&immutable=1"
-    connection = sqlite3.connect(f"{uri}?mode={mode}", uri=True, isolation_level=None, timeout=10)
-    connection.row_factory = sqlite3.Row
-    if writable:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    return connection
-
-
-@contextmanager
-def _reported(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _as_library_error(path, error) from error
-
-
-def _as_library_error(path: Path, error: Exception) -> LibraryError:
-    text = str(error)
-    if "locked" in text or "busy" in text:
-        return LibraryBusyError(f"another process is writing to the library at {path.parent}; wait until it is done")
-    if "full" in text or "disk I/O" in text:
-        return LibraryError(
-            f"cannot write to the library at {path.parent}: {text}; make room and run it again (nothing stored is lost)"
-        )
-    if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
-        return LibraryError(
-            f"cannot write to the library at {path.parent}: it is read-only or not yours, or its disk is full; "
-            "give another --library"
-        )
-    return LibraryError(
-        f"the library at {path.parent} is damaged ({text}); restore it from a copy, or index into a new one"
-    )

@@ -10,7 +10,7 @@ import numpy as np
 from soundalike.align import align
 from soundalike.errors import UsageError
 from soundalike.model import Encoding, Model, mean_rows
-from soundalike.score import explain, query_terms, score_rows
+from soundalike.score import Quantiles, explain, presence, query_terms, score_rows
 from soundalike.spaces import resolve_weights
 from soundalike.types import Level, Match, Span, Weights
 
@@ -45,26 +45,30 @@ def compare(
     *,
     level: Level,
     aligned: bool = False,
+    library: Quantiles | None = None,
 ) -> Comparison:
-    """Score B as an answer to A at a level. Raises UsageError if no space with a weight is audible in A.
+    """Score B as an answer to A at a level. Raises UsageError if no space with a weight is audible in A, or in B.
 
-    At the passage level B stands as its best passage, as it would in a search.
+    At the passage level B stands as its best passage, as it would in a search. `library` are a library's own quantiles
+    for the percentiles, in place of the model's.
     """
     resolved = resolve_weights(weights, model.spaces)
     query = mean_rows(a.passages.rows)
     terms = query_terms(model.spaces, query, resolved, level)
     span, found = b.track.spans[0], {name: rows[0] for name, rows in b.track.rows.items()}
     if level == "passage":
-        best = int(score_rows(terms, b.passages.rows).argmax())
+        # A passage audible in no active space is no match, though its score of 0 may be above all others.
+        heard = np.any([presence(b.passages.rows[term.space.name]) for term in terms], axis=0)
+        best = int(np.where(heard, score_rows(terms, b.passages.rows), -np.inf).argmax())
         span, found = b.passages.spans[best], {name: rows[best] for name, rows in b.passages.rows.items()}
     if not any(found[term.space.name].any() for term in terms):
         raise UsageError(f"nothing to hear in the second recording for {', '.join(t.space.name for t in terms)}")
-    score, parts = explain(model.spaces, query, found, resolved, level)
+    score, parts = explain(model.spaces, query, found, resolved, level, library)
     pairs = {space.name: _best_pair(space.name, a, b) for space in model.spaces}
     alignment = None
     if aligned:
-        heard = [pair for name, pair in pairs.items() if pair and resolved[name] != 0]
-        alignment = align(*_passages_to_align(a, b, heard))
+        audible = [pair for name, pair in pairs.items() if pair and resolved[name] != 0]
+        alignment = align(*_passages_to_align(a, b, audible))
     return Comparison(Match(span, score, parts, a.track.spans[0], alignment), level, model.name, resolved, pairs)
 
 

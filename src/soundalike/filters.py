@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from soundalike.errors import UsageError
+from soundalike.tags import parse_key
 
 __all__ = ["FIELDS", "Filter", "parse_filter"]
 
@@ -108,6 +109,11 @@ def _condition(field: str, tokens: list[str], at: int, text: str) -> tuple[str, 
         return f"{column} {operator} ?", [float(value)], at + 2
     if operator not in ("=", "!=", "~"):
         raise UsageError(f"in --where {text!r}: {field} is text; compare it with =, != or ~")
+    if field == "key" and operator != "~" and "*" not in value:
+        known = parse_key(value)
+        if known is None:
+            raise UsageError(f"in --where {text!r}: {value!r} is no key; write one such as Am, 'F# minor', Bb or 8A")
+        value = known
     lowered = f"casefold({column})"
     if operator == "~":
         return f"instr({lowered}, ?) > 0", [value.casefold()], at + 2

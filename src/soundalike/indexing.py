@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from soundalike.scanning import File, Scan, content_hash, scan, under
 from soundalike.spaces import DEFAULT_MODEL
 from soundalike.tags import Tags, read_tags
 from soundalike.types import LEVELS, FloatArray, Level
-from soundalike.workers import run_tasks
+from soundalike.workers import default_jobs, run_tasks
 
 __all__ = ["Heard", "IndexReport", "Progress", "index"]
 
@@ -104,13 +103,13 @@ def index(
     """
     began = time.monotonic()
     report = IndexReport()
-    names = _prepare_models(library, model)
+    models = _prepare_models(library, model)
     seen = scan([absolute(source) for source in sources])
     report.failed += seen.failed
-    job = _Indexer(library, names, report)
+    job = _Indexer(library, models, report)
     try:
         tasks = job.plan(seen, retry=retry)
-        outcomes = run_tasks(_listen, tasks, min(jobs or os.cpu_count() or 1, len(tasks)))
+        outcomes = run_tasks(_listen, tasks, min(jobs or default_jobs(), len(tasks)))
         try:
             for done, (task, outcome) in enumerate(outcomes, start=1):
                 job.take(task, outcome)
@@ -127,8 +126,11 @@ def index(
     return report
 
 
-def _prepare_models(library: Library, model: str | None) -> tuple[str, ...]:
-    """The models to encode with: those held, and the one asked for. One of another version starts afresh."""
+def _prepare_models(library: Library, model: str | None) -> dict[str, Model]:
+    """The models to encode with, by what to load them by: those held, and the one asked for.
+
+    One of another version starts afresh.
+    """
     held = library.catalog.models()
     asked = [Model.load(model or DEFAULT_MODEL)] if model or not held else []
     wanted = {one.name: (one, one.source) for one in asked}
@@ -141,16 +143,16 @@ def _prepare_models(library: Library, model: str | None) -> tuple[str, ...]:
                 library.catalog.drop_model(name)
             dims = [(space.name, level, space.dim) for space in one.spaces for level in LEVELS]
             library.catalog.put_model(name, HeldModel(one.recipe.digest, source), dims)
-    return tuple(source for _, source in wanted.values())
+    return {source: one for one, source in wanted.values()}
 
 
 class _Indexer:
     """One run of `index`: plans, collects what workers heard, writes it in batches."""
 
-    def __init__(self, library: Library, models: tuple[str, ...], report: IndexReport) -> None:
+    def __init__(self, library: Library, models: dict[str, Model], report: IndexReport) -> None:
         self._catalog, self._store = library.catalog, library.store
-        self._sources = models
-        self._models = {source: Model.load(source) for source in models}
+        self._sources = tuple(models)
+        self._models = models
         self._report = report
         self._done: list[tuple[_Task, Heard]] = []
         self._failed: list[tuple[_Task, str]] = []
@@ -171,11 +173,13 @@ class _Indexer:
         movable = dict(gone)
         tasks: list[_Task] = []
         back: list[int] = []
+        well: list[Path] = []
         for file in seen.files.values():
             track = tracks.get(file.path)
             if track and _same(track, file):
-                if track.missing:
+                if track.missing or track.unreadable:
                     back.append(track.id)
+                well.append(file.path)
                 lacking = tuple(s for s in self._sources if names[s] not in encoded.get(track.id, set()))
                 if not lacking:
                     self._report.unchanged += 1
@@ -191,9 +195,9 @@ class _Indexer:
         self._report.missing = len(movable)
         lost = [path for path in failures if path not in seen.files and under(path, seen.sources)]
         with self._catalog.transaction():
-            self._catalog.mark_missing(back, missing=False)
-            self._catalog.mark_missing(movable, missing=True)
-            self._catalog.forget_failures(lost)
+            self._catalog.mark(back)
+            self._catalog.mark(movable, missing=True)
+            self._catalog.forget_failures([*lost, *(path for path in well if path in failures)])
         return tasks
 
     def _gone(self, seen: Scan, tracks: Mapping[Path, Track]) -> dict[int, Track]:
@@ -233,7 +237,7 @@ class _Indexer:
         own = next((one for one in twins if track and one.id == track.id), None)
         source = own or next((one for one in twins if one.id in movable), twins[0])
         moved = source.id in movable and track is None
-        fresh = replace(source, path=file.path, size=file.size, mtime_ns=file.mtime_ns, missing=False)
+        fresh = replace(source, path=file.path, size=file.size, mtime_ns=file.mtime_ns, missing=False, unreadable=False)
         with self._catalog.transaction():
             if own or moved:
                 self._catalog.put_track(file.root, fresh)
@@ -275,7 +279,10 @@ class _Indexer:
             return
         done, self._done = self._done, []
         failed, self._failed = self._failed, []
-        fresh = [(task, heard) for task, heard in done if not self._fits(task, heard)]
+        # Another model's rows are put beside those that a track has; all others get new places.
+        beside = [(task.track, heard) for task, heard in done if task.track and self._fits(task, heard)]
+        kept = {track.id for track, _ in beside}
+        fresh = [(task, heard) for task, heard in done if task.track is None or task.track.id not in kept]
         placed: list[tuple[str, Level, int, dict[str, int], int]] = []
         firsts: dict[Level, list[int]] = {}
         for level in LEVELS:
@@ -286,11 +293,10 @@ class _Indexer:
                 batch = [heard.encodings[source].at(level).rows for _, heard in fresh]
                 if batch:
                     placed.append(self._write(source, level, position, batch))
-            for task, heard in done:
-                if task.track is not None and self._fits(task, heard):
-                    first = self._catalog.rows_of(task.track.id, level)[0]
-                    for source, encoding in heard.encodings.items():
-                        placed.append(self._write(source, level, first, [encoding.at(level).rows]))
+            for track, heard in beside:
+                first = self._catalog.rows_of(track.id, level)[0]
+                for source, encoding in heard.encodings.items():
+                    placed.append(self._write(source, level, first, [encoding.at(level).rows]))
         self._store.flush()
         with self._catalog.transaction():
             for model, level, first, checksums, count in placed:
@@ -304,15 +310,14 @@ class _Indexer:
                 self._mark(track_id, heard)
                 self._report.changed += task.track is not None
                 self._report.added += task.track is None
-            for task, heard in done:
-                if task.track is not None and self._fits(task, heard):
-                    self._mark(task.track.id, heard)
-                    self._report.changed += 1
+            for track, heard in beside:
+                self._mark(track.id, heard)
+                self._report.changed += 1
             for task, message in failed:
                 file = task.file
                 self._catalog.put_failure(file.path, file.size, file.mtime_ns, message)
                 if task.track is not None:  # what it was is kept, but nobody can hear it now
-                    self._catalog.mark_missing([task.track.id], missing=True)
+                    self._catalog.mark([task.track.id], unreadable=True)
         self._flushed = time.monotonic()
 
     def _fits(self, task: _Task, heard: Heard) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from soundalike import registry
 from soundalike.audio import HOP, WINDOW
 from soundalike.catalog import Catalog, Track
+from soundalike.database import FORMAT
 from soundalike.errors import LibraryBusyError, LibraryError, ModelError, UsageError
 from soundalike.files import absolute
 from soundalike.filters import Filter
@@ -58,7 +59,7 @@ class Subject:
     audio_hash: str
     fingerprint: Words
     artist: str | None
-    known: Track | None
+    own: Track | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +74,7 @@ class Result:
     tracks: Mapping[str, Track]
     copies: tuple[str, ...]
     searched: int
+    artist: str | None
 
 
 class Library:
@@ -94,6 +96,8 @@ class Library:
             self._unlock()
             raise
         self._models: dict[str, Model] = {}
+        self._version: tuple[int, int] | None = None
+        self._groups: dict[tuple[str, Level], IntArray] = {}
         self._quantiles: dict[tuple[str, Level], Quantiles | None] = {}
 
     @classmethod
@@ -159,9 +163,9 @@ class Library:
         Raises AudioError.
         """
         path = absolute(path)
-        known = self.catalog.track_at(path)
-        if known is not None and (known.missing or not is_current(known)):
-            known = None
+        own = self.catalog.track_at(path)
+        # What the library knows of a file that has changed since is of another sound; it is still the query's own line.
+        known = own if own is not None and is_current(own) else None
         if known is not None and start is None and end is None and self.catalog.is_encoded(known.id, model.name):
             track = self._rows_of(known, model, "track")
             return Subject(
@@ -171,7 +175,7 @@ class Library:
                 audio_hash=known.audio_hash,
                 fingerprint=self.catalog.fingerprint(known.id),
                 artist=known.artist,
-                known=known,
+                own=own,
             )
         encoding = model.encode(path, start=start or 0.0, end=end)
         artist = known.artist if known else read_tags(path).artist
@@ -182,7 +186,7 @@ class Library:
             audio_hash=known.audio_hash if known else encoding.info.audio_hash,
             fingerprint=self.catalog.fingerprint(known.id) if known else encoding.fingerprint,
             artist=artist,
-            known=known,
+            own=own,
         )
 
     def _rows_of(self, track: Track, model: Model, level: Level) -> dict[str, FloatArray]:
@@ -190,25 +194,28 @@ class Library:
         positions = np.arange(first, first + count)
         return {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in model.spaces}
 
-    def search(self, query: Query) -> Result:
-        """The k tracks (or best passages of tracks) most like a query. Raises UsageError, AudioError, ModelError."""
+    def search(self, query: Query, subject: Subject | None = None) -> Result:
+        """The k tracks (or best passages of tracks) most like a query. Raises UsageError, AudioError, ModelError.
+
+        Whoever asks again with other weights hands in the `subject` of the first time, and nothing is encoded again.
+        """
         if query.k < 1:
             raise UsageError(f"asked for {query.k} matches; ask for at least 1")
         with self.catalog.snapshot():
             model = self.model(query.model)
             weights = resolve_weights(query.weights, model.spaces)
-            subject = self.subject(query.path, model, query.start, query.end)
+            subject = subject or self.subject(query.path, model, query.start, query.end)
             region = query.start is not None or query.end is not None
             short = subject.span.end - subject.span.start < SHORT
             level: Level = query.by or ("passage" if region or short else "track")
             rows = subject.track if level == "track" else mean_rows(subject.passages)
             terms = query_terms(model.spaces, rows, weights, level)
+            groups = self._held(model, level)
             artist = subject.artist if query.exclude_same_artist else None
-            allowed = self.catalog.select(query.where, exclude_artist=artist)
-            if not query.include_self and subject.known is not None:
-                allowed.discard(subject.known.id)
-            groups = self.catalog.groups(model.name, level)
-            groups = groups[np.isin(groups[:, 2], np.fromiter(allowed, np.int64, len(allowed)))]
+            if query.where != Filter() or artist is not None:
+                groups = groups[np.isin(groups[:, 2], self.catalog.select(query.where, exclude_artist=artist))]
+            if not query.include_self and subject.own is not None:
+                groups = groups[groups[:, 2] != subject.own.id]
             matches: list[Match] = []
             copies: list[str] = []
             tracks: dict[str, Track] = {}
@@ -228,34 +235,49 @@ class Library:
                     found = {
                         s.name: self.store.read(level, s.full_name, s.dim, np.array([row]))[0] for s in model.spaces
                     }
-                    score, parts = explain(model.spaces, rows, found, weights, level, self._own_quantiles(model, level))
+                    score, parts = explain(model.spaces, rows, found, weights, level, self.quantiles(model, level))
                     matches.append(Match(span, score, parts, query_span=subject.span))
                     tracks[span.track] = track
                 checked = len(hits.group)
                 if len(matches) == query.k or checked < k:
                     break
                 k += query.k + len(copies)
-        return Result(subject.span, level, model.name, weights, tuple(matches), tracks, tuple(copies), len(groups))
+        return Result(
+            subject.span, level, model.name, weights, tuple(matches), tracks, tuple(copies), len(groups), subject.artist
+        )
 
     def _track(self, track_id: int) -> Track:
         return self.catalog.tracks("tracks.id = ?", (track_id,))[0]
 
     def _is_copy(self, subject: Subject, track: Track) -> bool:
         """The same sound or the same recording as the query: never for being alike."""
-        if subject.known is not None and subject.known.id == track.id:
-            return True
         if subject.audio_hash == track.audio_hash:
             return True
         return same_recording(subject.fingerprint, self.catalog.fingerprint(track.id))
 
-    def _own_quantiles(self, model: Model, level: Level) -> Quantiles | None:
-        """Similarities of seeded random pairs of this library's tracks; None below 200 tracks, or where silent."""
+    def _held(self, model: Model, level: Level) -> IntArray:
+        """`Catalog.groups`, kept until the catalogue changes; nothing derived from an older one outlives it."""
+        version = self.catalog.version
+        if version != self._version:
+            self._version = version
+            self._groups.clear()
+            self._quantiles.clear()
+        key = (model.name, level)
+        if key not in self._groups:
+            self._groups[key] = self.catalog.groups(model.name, level)
+        return self._groups[key]
+
+    def quantiles(self, model: Model, level: Level) -> Quantiles | None:
+        """Similarities of seeded random pairs of this library's own tracks; None where it holds fewer than 200.
+
+        Tracks of the same sound count once, and spaces in which fewer than 200 of the pairs are audible are left out.
+        """
+        groups = self._held(model, level)
         key = (model.name, level)
         if key not in self._quantiles:
-            groups = self.catalog.groups(model.name, level)
-            self._quantiles[key] = None
-            if len(groups) >= _OWN_QUANTILES_FROM:
-                self._quantiles[key] = self._sample_pairs(model, level, groups)
+            different = groups[np.isin(groups[:, 2], self.catalog.one_of_each())]
+            enough = len(different) >= _OWN_QUANTILES_FROM
+            self._quantiles[key] = self._sample_pairs(model, level, different) if enough else None
         return self._quantiles[key]
 
     def _sample_pairs(self, model: Model, level: Level, groups: IntArray) -> Quantiles:
@@ -282,14 +304,13 @@ class Library:
     # The whole of it --------------------------------------------------------------------------------------------
 
     def vectors(self, level: Level = "passage", model: str | None = None) -> Vectors:
-        """Every row of every track that is not missing, by path and start. Short space names."""
+        """Every row of every track that is there, by path and start. Short space names."""
         with self.catalog.snapshot():
             chosen = self.model(model)
-            tracks = {track.id: track for track in self.catalog.tracks("NOT missing")}
+            tracks = {track.id: track for track in self.catalog.tracks()}
             entries = []
             for first, count, track_id in self.catalog.groups(chosen.name, level).tolist():
-                if track_id in tracks:
-                    entries += [(_span(tracks[track_id], level, n), first + n) for n in range(count)]
+                entries += [(_span(tracks[track_id], level, n), first + n) for n in range(count)]
             entries.sort()
             positions = np.array([row for _, row in entries], dtype=np.int64)
             rows = {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in chosen.spaces}
@@ -305,7 +326,7 @@ class Library:
                 models.append(
                     {"name": name, "tracks": len(groups["track"]), "passages": int(groups["passage"][:, 1].sum())}
                 )
-            return {"path": str(self.path), "format": 1, "bytes": size, **self.catalog.counts(), "models": models}
+            return {"path": str(self.path), "format": FORMAT, "bytes": size, **self.catalog.counts(), "models": models}
 
 
 def _span(track: Track, level: Level, index: int) -> Span:

@@ -11,8 +11,8 @@ from typing import Self
 import numpy as np
 
 from soundalike import registry
-from soundalike.audio import WINDOW, AudioInfo, MonoStream, windows
-from soundalike.backbones import Backbone
+from soundalike.audio import AudioInfo, MonoStream, windows
+from soundalike.backbones import Backbone, Features
 from soundalike.errors import ModelError
 from soundalike.files import absolute
 from soundalike.fingerprint import Fingerprinter, Words
@@ -103,35 +103,38 @@ class Model:
 
     def encode(self, path: Path, *, start: float = 0.0, end: float | None = None) -> Encoding:
         """Listen to a recording, or to its seconds `start` to `end`. Raises AudioError."""
-        rows: dict[str, FloatArray] = {}
-        descriptors, words = Descriptors(), np.zeros(0, np.uint32)
-        info: AudioInfo | None = None
-        grid: FloatArray | None = None
-        for name, backbone in self._backbones.items():
-            stream = MonoStream(path, backbone.rate, start=start, end=end)
-            if info is None:
-                fingerprinter = Fingerprinter(backbone.rate)
-                features = backbone.features(fingerprinter.tap(stream), windows)
-                descriptors, words, info = features.descriptors, fingerprinter.words(), stream.info
-                grid = features.windows
-            else:
-                features = backbone.features(stream, windows)
-            for space in self.spaces:
-                if space.backbone == name:
-                    head = self._heads[space.name]
-                    rows[space.name] = head(features.rows[space.feature], features.audible[space.feature])
-        if info is None or grid is None:
-            raise ModelError(f"model {self.name} has no spaces")
+        heard = {name: _listen(backbone, path, start, end) for name, backbone in self._backbones.items()}
+        first = next(iter(heard.values()))
+        info, grid = first.info, first.features.windows
+        rows = {}
+        for space in self.spaces:
+            features = heard[space.backbone].features
+            rows[space.name] = self._heads[space.name](features.rows[space.feature], features.audible[space.feature])
         track = os.fsdecode(path)
-        # The grid is the library's own: what the backbone counted may be a sample off after resampling.
-        starts, ends = grid[:, 0].tolist(), np.minimum(grid[:, 0] + WINDOW, info.duration).tolist()
-        spans = tuple(Span(track, start + low, start + high) for low, high in zip(starts, ends, strict=True))
+        spans = tuple(Span(track, start + low, start + high) for low, high in grid.tolist())
         whole = {space: row[None, :] for space, row in mean_rows(rows).items()}
         digest = self.recipe.digest
         return Encoding(
             passages=Vectors(spans, rows, digest),
             track=Vectors((Span(track, start, start + info.duration),), whole, digest),
-            descriptors=descriptors,
+            descriptors=first.features.descriptors,
             info=info,
-            fingerprint=words,
+            fingerprint=first.fingerprint,
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Heard:
+    """What one backbone heard in a recording, and what there is to say of the recording itself."""
+
+    features: Features
+    info: AudioInfo
+    fingerprint: Words
+
+
+def _listen(backbone: Backbone, path: Path, start: float, end: float | None) -> _Heard:
+    stream, fingerprinter = MonoStream(path, backbone.rate, start=start, end=end), Fingerprinter(backbone.rate)
+    # The grid is made of the recording's own length, for a backbone may count a sample more or less after resampling,
+    # and every model has to have the same passages. It is asked for when the sound has been heard to its end.
+    features = backbone.features(fingerprinter.tap(stream), lambda _: windows(stream.info.duration))
+    return _Heard(features, stream.info, fingerprinter.words())

@@ -13,7 +13,7 @@ from typing import Any
 
 from soundalike.errors import UsageError
 
-__all__ = ["FOLDERS", "load", "names"]
+__all__ = ["FOLDERS", "licence", "load", "names"]
 
 FOLDERS = ("backbones", "datasets", "protocols", "stores")
 
@@ -22,6 +22,14 @@ def names(folder: str) -> tuple[str, ...]:
     """Sorted names of the members of a plug-in folder, bundled and from entry points. Imports none of them."""
     bundled = {path.stem for path in (Path(__file__).parent / folder).glob("*.py") if not path.stem.startswith("_")}
     return tuple(sorted(bundled | {point.name for point in entry_points(group=f"soundalike.{folder}")}))
+
+
+def licence(kind: str, name: str) -> str:
+    """The licence of a member: that of the distribution it comes with, or "unknown" where that does not say."""
+    for point in entry_points(group=f"soundalike.{kind}", name=name):
+        told = dict(point.dist.metadata.items()) if point.dist else {}  # type: ignore[attr-defined]
+        return str(told.get("License-Expression") or told.get("License") or "unknown")
+    return "Apache-2.0"
 
 
 def load(kind: str, name: str, /, **options: Any) -> Any:

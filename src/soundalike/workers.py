@@ -12,12 +12,17 @@ from typing import Any, TypeVar
 
 from soundalike.errors import AudioError, SoundalikeError
 
-__all__ = ["run_tasks"]
+__all__ = ["default_jobs", "run_tasks"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def default_jobs() -> int:
+    """One process a core that we may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Worker:

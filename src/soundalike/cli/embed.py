@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from soundalike.cli import show
-from soundalike.cli.inputs import check_folder, recording
+from soundalike.cli.inputs import check_folder, chosen_model, recording
 from soundalike.errors import AudioError, UsageError, one_line
 from soundalike.files import write_whole
-from soundalike.model import Model
-from soundalike.spaces import DEFAULT_MODEL
 from soundalike.types import Span, Vectors
 
 __all__ = ["check_output", "run_embed", "write_npz"]
@@ -22,25 +20,29 @@ __all__ = ["check_output", "run_embed", "write_npz"]
 def run_embed(args: argparse.Namespace) -> int:
     """Encode recordings into one file; a bad one is listed and the rest is written: 1."""
     check_output(args.output)
-    model = Model.load(args.model or DEFAULT_MODEL)
+    if args.audio.count("-") > 1:
+        raise UsageError("only one of the recordings can come from standard input")
     parts: list[Vectors] = []
     failed: list[tuple[str, str]] = []
     progress = show.Progress("recording", enabled=not args.json and len(args.audio) > 1)
     seconds = 0.0
-    for done, name in enumerate(args.audio, start=1):
-        try:
-            with recording(name) as path:
-                encoding = model.encode(path)
-        except AudioError as error:
-            failed.append((name, str(error)))
-            continue
-        seconds += encoding.info.duration
-        vectors = encoding.at(args.by)
-        parts.append(Vectors(tuple(Span(name, s.start, s.end) for s in vectors.spans), vectors.rows, vectors.digest))
-        progress(done, len(args.audio), seconds)
+    with chosen_model(args) as (model, _):
+        for done, name in enumerate(args.audio, start=1):
+            try:
+                with recording(name) as path:
+                    encoding = model.encode(path)
+            except AudioError as error:
+                failed.append((name, str(error)))
+                continue
+            seconds += encoding.info.duration
+            vectors = encoding.at(args.by)
+            parts.append(
+                Vectors(tuple(Span(name, s.start, s.end) for s in vectors.spans), vectors.rows, vectors.digest)
+            )
+            progress(done, len(args.audio), seconds)
     progress.end()
     for name, why in failed:
-        show.message(f"failed {name}: {why}")
+        show.message(f"{name}: {why}", "failed")
     if not parts:
         raise UsageError(f"none of the {len(args.audio)} recordings could be heard; nothing was written")
     write_npz(args.output, parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,9 @@ def add_protocols(
         parser.add_argument("--jobs", type=_jobs, metavar="N", help="processes to use (default: one a core)")
         parser.add_argument("--save", type=Path, metavar="DIR", help="keep the reports as DIR/<protocol>-<model>.json")
         parser.add_argument(
+            "--note", action="append", default=[], metavar="TEXT", help="a remark to keep with the reports"
+        )
+        parser.add_argument(
             "--plot", type=Path, metavar="FILE", help="draw them: .png, .svg or .pdf (needs matplotlib)"
         )
         parser.set_defaults(run=run_evaluate, protocol=name)
@@ -70,6 +74,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         _make_folder(args.save)
     protocol: Protocol = registry.load("protocols", args.protocol)
     found = protocol.run(args, _progress(enabled=not args.json))
+    found = tuple(replace(report, notes=(*report.notes, *args.note)) for report in found)
     saved = reports.save_reports(found, args.save) if args.save else None
     if args.plot:
         reports.plot(found, args.plot)

@@ -34,9 +34,9 @@ def run_index(args: argparse.Namespace) -> int:
         progress.end()
         held = library.catalog.counts()
     for name, why in report.failed:
-        show.message(f"{show.paint('failed', 'red', sys.stderr)} {name}: {why}")
+        show.message(f"{name}: {why}", "failed")
     for name in report.silent:
-        show.message(f"{show.paint('silent', 'yellow', sys.stderr)} {name}: nothing to hear; kept, but never a match")
+        show.message(f"{name}: nothing to hear; kept, but never a match", "silent", "yellow")
     if args.json:
         show.print_json(_report_json(path, report, held))
     else:
@@ -80,6 +80,8 @@ def _print_report(path: Path, report: IndexReport, held: dict[str, int]) -> None
         (report.pruned, "removed"),
         (0 if report.pruned else report.missing, "vanished (remove with --prune)"),
     ]
+    if not done and not any(number for number, _ in notes):
+        print("no recordings there")
     if any(number for number, _ in notes):
         print(", ".join(f"{number:,} {what}" for number, what in notes if number))
     print(f"{show.count(held['tracks'], 'track')} in the library at {one_line(path)}")

@@ -12,8 +12,11 @@ from pathlib import Path
 from soundalike.cli.parser import default_library
 from soundalike.errors import AudioError, UsageError
 from soundalike.files import absolute
+from soundalike.library import Library
+from soundalike.model import Model
+from soundalike.spaces import DEFAULT_MODEL
 
-__all__ = ["about", "check_folder", "library_path", "recording"]
+__all__ = ["about", "check_folder", "chosen_model", "library_path", "recording"]
 
 
 def library_path(args: argparse.Namespace) -> Path:
@@ -25,6 +28,16 @@ def check_folder(path: Path) -> None:
     """Refuse a file to be written whose folder is not there, before any work is done. Raises UsageError."""
     if not path.absolute().parent.is_dir():
         raise UsageError(f"cannot write {path}: its folder does not exist")
+
+
+@contextmanager
+def chosen_model(args: argparse.Namespace) -> Iterator[tuple[Model, Library | None]]:
+    """The model asked for; with `--library` the library's own by default, and the library it is to be measured by."""
+    if args.library is None:
+        yield Model.load(args.model if args.model is not None else DEFAULT_MODEL), None
+        return
+    with Library(library_path(args)) as library:
+        yield library.model(args.model), library
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def run_list(args: argparse.Namespace) -> int:
                 for s in load_recipe(name).spaces
             ]
         else:
-            rows.append({"name": name, "licence": "Apache-2.0", "extra": None, "installed": True})
+            rows.append({"name": name, "licence": registry.licence(args.what, name), "installed": True})
     if args.json:
         show.print_json({args.what: rows})
     elif rows:

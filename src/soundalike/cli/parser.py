@@ -72,6 +72,9 @@ class _Parser(argparse.ArgumentParser):
 
     fill: Callable[[argparse.ArgumentParser], None] | None = None
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, after filling in what was put off."""
         if self.fill is not None:
@@ -148,7 +151,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--region-b", type=_region, metavar="FROM-TO", help="use a part of B only")
     made.add_argument("--by", choices=("track", "passage"), help="compare as whole tracks or by passages")
     made.add_argument("--align", action="store_true", help="find transposition, tempo ratio and offset")
-    _model(made)
+    _model_and_library(made)
 
     made = command(
         "embed",
@@ -161,7 +164,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--by", choices=("track", "passage"), default="passage", help="rows: passages (default) or tracks"
     )
-    _model(made)
+    _model_and_library(made)
 
     made = command("list", "listing:run_list", "list models, spaces and plug-ins, with licences")
     made.add_argument("what", choices=("models", "spaces", "backbones", "datasets", "protocols", "stores"))

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from soundalike.cli import show
-from soundalike.cli.inputs import about, check_folder, library_path, recording
+from soundalike.cli.inputs import about, check_folder, chosen_model, library_path, recording
 from soundalike.compare import Comparison, compare
 from soundalike.errors import SoundalikeError, UsageError, one_line
 from soundalike.files import write_whole
 from soundalike.filters import Filter, parse_filter
 from soundalike.library import SHORT, Library, Query, Result
-from soundalike.model import Model
-from soundalike.spaces import DEFAULT_MODEL, parse_weights
+from soundalike.spaces import parse_weights
 from soundalike.types import Level
 
 __all__ = ["run_compare", "run_search"]
@@ -48,6 +47,8 @@ def run_search(args: argparse.Namespace) -> int:
                 model=args.model,
             )
         )
+    if args.exclude_same_artist and result.artist is None:
+        show.message("the query has no artist tag: nobody is left out for it")
     result = replace(result, query=replace(result.query, track=args.audio))
     if args.m3u:
         _write_playlist(args.m3u, result)
@@ -69,10 +70,11 @@ def _result_json(result: Result, where: str | None) -> dict[str, Any]:
 
 
 def _print_result(result: Result, playlist: Path | None, *, conditions: bool) -> None:
-    query, kind = result.query, "whole tracks" if result.level == "track" else "passages"
+    query, count = result.query, show.count(result.searched, "track")
+    against = f"{count}" if result.level == "track" else f"the passages of {count}"
     print(
-        f"{one_line(query.track)}  {show.clock(query.start)} to {show.clock(query.end)}, against {kind} of "
-        f"{show.count(result.searched, 'track')}; weights: {show.weights_text(result.weights)}; model {result.model}"
+        f"{one_line(query.track)}  {show.clock(query.start)} to {show.clock(query.end)}, against {against}; "
+        f"weights: {show.weights_text(result.weights)}; model {result.model}"
     )
     if not result.matches:
         print(_no_match(result, conditions))
@@ -138,18 +140,19 @@ def run_compare(args: argparse.Namespace) -> int:
     """Score B as an answer to A, and show the best passages of each space."""
     if args.a == args.b == "-":
         raise UsageError("only one of the two recordings can come from standard input")
-    model = Model.load(args.model or DEFAULT_MODEL)
     weights = parse_weights(args.weights) if args.weights is not None else None
-    with recording(args.a) as path_a, recording(args.b) as path_b:
+    with chosen_model(args) as (model, library), recording(args.a) as path_a, recording(args.b) as path_b:
         encodings = []
         for name, path, region in ((args.a, path_a, args.region), (args.b, path_b, args.region_b)):
             with about(name):
                 start, end = region or (0.0, None)
                 encodings.append(model.encode(path, start=start, end=end))
         a, b = encodings
-        level: Level = args.by or ("passage" if args.region or a.info.duration < SHORT else "track")
+        part = args.region or args.region_b or a.info.duration < SHORT
+        level: Level = args.by or ("passage" if part else "track")
+        quantiles = library.quantiles(model, level) if library else None
         try:
-            comparison = compare(model, a, b, weights, level=level, aligned=args.align)
+            comparison = compare(model, a, b, weights, level=level, aligned=args.align, library=quantiles)
         except SoundalikeError as error:
             raise type(error)(f"{args.a} and {args.b}: {error}") from error
     if args.json:

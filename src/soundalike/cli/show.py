@@ -37,9 +37,9 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
-def message(text: str) -> None:
-    """A line on standard error."""
-    print(one_line(text), file=sys.stderr)
+def message(text: str, label: str = "", colour: str = "red") -> None:
+    """A line on standard error, after a coloured label."""
+    print((paint(label, colour, sys.stderr) + " " if label else "") + one_line(text), file=sys.stderr)
 
 
 def clock(seconds: float) -> str:

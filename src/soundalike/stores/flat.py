@@ -28,8 +28,9 @@ _EVERY = 32
 _CHUNK = 1 << 15
 """Rows scanned at a time: their scores stay in the cache while the spaces are added up."""
 _SCAN_ERROR = 0.012
-"""Five standard deviations of what rounding 128 components to 1/127 does to a cosine (0.0023 for the row, as much
-again at most for the query): rows this near to the k-th best are reranked exactly."""
+"""How far off the scan's cosine is taken to be. Rounding 128 components to 1/127 does 0.0023 to it (standard deviation)
+for the row and as much again at most for the query; twice 0.012 is five standard deviations of the difference of two
+rows. Rows made to break it can: the worst case is four times as much."""
 _MIN_RERANK = 200
 _DAMAGED = "the library is damaged; index into a new one (--library PATH)"
 _DTYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "i8": np.dtype("i1"), "on": np.dtype("?")}

@@ -1,0 +1,126 @@
+"""The database under a catalogue: its tables, how it is opened, and what its errors mean to a person."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from soundalike.errors import LibraryBusyError, LibraryError
+
+__all__ = ["FORMAT", "as_library_error", "check_format", "connect", "create_tables", "reported"]
+
+FORMAT = 1
+"""The layout of this version; a library of a higher one is refused, a lower one is migrated."""
+_APPLICATION_ID = 0x534E4C4B  # "SNLK"
+
+_SCHEMA = """
+CREATE TABLE roots (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE);
+CREATE TABLE tracks (
+    id INTEGER PRIMARY KEY, root_id INTEGER NOT NULL REFERENCES roots, path BLOB NOT NULL, shown_path TEXT NOT NULL,
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, content_hash TEXT NOT NULL, audio_hash TEXT NOT NULL,
+    duration REAL NOT NULL, rate INTEGER NOT NULL, channels INTEGER NOT NULL, codec TEXT NOT NULL,
+    title TEXT, artist TEXT, album TEXT, genre TEXT, year INTEGER, bpm_tag REAL, key_tag TEXT,
+    tempo REAL, key TEXT, loudness REAL, silent INTEGER NOT NULL, missing INTEGER NOT NULL DEFAULT 0,
+    unreadable INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (root_id, path));
+CREATE TABLE fingerprints (track_id INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, words BLOB NOT NULL);
+CREATE TABLE rows (
+    track_id INTEGER NOT NULL REFERENCES tracks ON DELETE CASCADE, level TEXT NOT NULL,
+    first INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (track_id, level)) WITHOUT ROWID;
+CREATE TABLE models (name TEXT PRIMARY KEY, digest TEXT NOT NULL, source TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE spaces (
+    model TEXT NOT NULL REFERENCES models, name TEXT NOT NULL, level TEXT NOT NULL, dim INTEGER NOT NULL,
+    committed INTEGER NOT NULL, PRIMARY KEY (model, name, level)) WITHOUT ROWID;
+CREATE TABLE encoded (
+    track_id INTEGER NOT NULL REFERENCES tracks ON DELETE CASCADE, model TEXT NOT NULL REFERENCES models,
+    PRIMARY KEY (track_id, model)) WITHOUT ROWID;
+CREATE TABLE batches (
+    model TEXT NOT NULL, space TEXT NOT NULL, level TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
+    checksum INTEGER NOT NULL, PRIMARY KEY (model, space, level, first)) WITHOUT ROWID;
+CREATE TABLE failures (
+    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, message TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+def create_tables(database: sqlite3.Connection) -> None:
+    """Make the tables where there are none yet, all or nothing."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            for statement in _SCHEMA.split(";")[:-1]:
+                database.execute(statement)
+            database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version = {FORMAT}")
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def check_format(database: sqlite3.Connection, path: Path) -> None:
+    """Raise LibraryError if this is not a catalogue, or one of a newer version."""
+    if database.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+        raise LibraryError(f"{path} is not a soundalike catalogue; give another --library")
+    found = database.execute("PRAGMA user_version").fetchone()[0]
+    if found > FORMAT:
+        raise LibraryError(
+            f"the library was made by a newer soundalike (format {found}; this version reads up to {FORMAT}): "
+            "upgrade soundalike"
+        )
+
+
+def connect(path: Path, *, writable: bool, create: bool) -> sqlite3.Connection:
+    """A connection in WAL mode. A reader takes what it can get: on a read-only disk not even the WAL's index can be
+    made, and nobody can be writing, so there, and only there, the file is taken as it lies.
+    """
+    if not create and not path.is_file():
+        raise LibraryError(f"no library at {path.parent}; make one with: soundalike index DIR")
+    modes = ["rwc"] if create else ["rw"] if writable else ["rw", "ro", "ro&immutable=1"]
+    for mode in modes:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=10
+        )
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            connection.row_factory = sqlite3.Row
+            if writable:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.Error as error:
+            connection.close()
+            if mode == modes[-1] or not ("unable to open" in str(error) or "readonly" in str(error)):
+                raise
+        else:
+            return connection
+    raise AssertionError("unreachable: the last mode returns or raises")
+
+
+@contextmanager
+def reported(path: Path) -> Iterator[None]:
+    """What SQLite raises inside becomes a LibraryError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise as_library_error(path, error) from error
+
+
+def as_library_error(path: Path, error: Exception) -> LibraryError:
+    """The one line that a person reads of a database error."""
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return LibraryBusyError(f"another process is writing to the library at {path.parent}; wait until it is done")
+    if "full" in text or "disk I/O" in text:
+        return LibraryError(
+            f"cannot write to the library at {path.parent}: {text}; make room and run it again (nothing stored is lost)"
+        )
+    if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
+        return LibraryError(
+            f"cannot write to the library at {path.parent}: it is read-only or not yours, or its disk is full; "
+            "give another --library"
+        )
+    return LibraryError(
+        f"the library at {path.parent} is damaged ({text}); restore it from a copy, or index into a new one"
+    )
