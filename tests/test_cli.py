@@ -366,3 +366,30 @@ def test_every_option_is_explained() -> None:
                 assert action.help, action.option_strings
 
     walk(build_parser())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")
+def test_colours_and_progress_are_for_terminals(tmp_path: Path) -> None:
+    import pty
+
+    write(tmp_path / "in" / "a.wav", tune(TUNES["up"], seconds=3))
+    (tmp_path / "in" / "bad.wav").write_bytes(b"RIFF")
+    arguments = ["-m", "soundalike", "index", str(tmp_path / "in"), "--library", str(tmp_path / "library")]
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"}
+    master, slave = pty.openpty()
+    process = subprocess.Popen([sys.executable, *arguments], stdout=slave, stderr=slave, env=environment)
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            piece = os.read(master, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not piece:
+            break
+        seen += piece
+    os.close(master)
+    assert process.wait() == 1
+    assert b"\x1b[31mfailed\x1b[0m " in seen
+    assert b"\\x1b" not in seen, "a colour is not escaped into text"
+    assert b"2 of 2 files" in seen
