@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -86,15 +87,17 @@ class Library:
         Raises LibraryError, or LibraryBusyError if another process is writing to it.
         """
         self.path = path
-        self._lock = _take_lock(path) if writable else None
-        try:
+        # Whatever fails on the way, nothing stays open, the lock least of all.
+        with ExitStack() as opened:
+            if writable:
+                opened.callback(_take_lock(path).close)
             self.catalog = Catalog(path / "catalog.sqlite", writable=writable, create=writable)
+            opened.callback(self.catalog.close)
             self.store: Store = registry.load("stores", "flat", folder=path, writable=writable)
+            opened.callback(self.store.close)
             for space, level, dim, rows in self.catalog.spaces():
                 self.store.check(level, space, dim, rows)
-        except BaseException:
-            self._unlock()
-            raise
+            self._opened = opened.pop_all()
         self._models: dict[str, Model] = {}
         self._version: tuple[int, int] | None = None
         self._groups: dict[tuple[str, Level], IntArray] = {}
@@ -116,14 +119,7 @@ class Library:
 
     def close(self) -> None:
         """Close its files and let others write."""
-        self.store.close()
-        self.catalog.close()
-        self._unlock()
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
