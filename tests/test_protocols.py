@@ -245,7 +245,7 @@ def entry(**changes: object) -> str:
     ("content", "message"),
     [
         (None, "triplets.json cannot be read: No such file"),
-        ("{", "is not JSON"),
+        ("{", "is damaged: not JSON"),
         ("{}", "holds no list of triplets"),
         ("[]", "holds no list of triplets"),
         ("[3]", "triplet 1 needs the texts probe, song, anchor, positive, negative; found 3"),
@@ -342,7 +342,7 @@ def test_mistakes_with_triplet_folders(folders: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="none.json cannot be read"):
         read_split(str(tmp_path / "none.json"), "test")
     (tmp_path / "bad.json").write_text("[")
-    with pytest.raises(UsageError, match="bad.json is not JSON"):
+    with pytest.raises(UsageError, match="bad.json is damaged: not JSON"):
         read_split(f"melody={tmp_path / 'bad.json'}", "test")
     (tmp_path / "triplets_1" / "triplet").mkdir(parents=True)
     write(tmp_path / "triplets_1" / "triplet" / "anchor.wav", np.zeros(9))

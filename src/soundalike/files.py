@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from soundalike.errors import UsageError
 
-__all__ = ["absolute", "write_whole"]
+__all__ = ["absolute", "read_json", "write_whole"]
 
 
 def absolute(path: Path) -> Path:
@@ -19,6 +20,16 @@ def absolute(path: Path) -> Path:
     Raises OSError if the working directory is gone.
     """
     return path.resolve() if ".." in path.parts else Path(os.path.abspath(path))
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises UsageError if it cannot be read or is not JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged: not JSON ({error})") from error
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from soundalike.errors import UsageError
-from soundalike.files import write_whole
+from soundalike.files import read_json, write_whole
 from soundalike.types import FloatArray, IntArray, Report
 
 __all__ = [
@@ -227,12 +227,7 @@ def save_reports(reports: Sequence[Report], folder: Path) -> Path:
 
 def load_reports(path: Path) -> tuple[Report, ...]:
     """The reports in a file of `save_reports`. Raises UsageError if it is missing, damaged or of a newer version."""
-    try:
-        body = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is damaged: not JSON ({error}); make it again") from error
+    body = read_json(path)
     if not isinstance(body, dict) or body.get("magic") != MAGIC:
         raise UsageError(f"{path} is not a report (no magic {MAGIC!r}); reports are written by: evaluate --save")
     if body.get("format") != FORMAT:

@@ -11,7 +11,6 @@ Accuracy is the mean over a probe's triplets. Triplets of one song share clips, 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -19,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from soundalike.errors import UsageError
+from soundalike.files import read_json
 from soundalike.protocols import (
     Heard,
     Progress,
@@ -46,12 +46,7 @@ def read_probes(folder: Path) -> tuple[Triplet, ...]:
     """
     check_folder(folder, "clips and triplets.json")
     path = folder / "triplets.json"
-    try:
-        entries = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}; give a folder that has it") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not JSON: {error}") from error
+    entries = read_json(path)
     if not isinstance(entries, list) or not entries:
         raise UsageError(f"{path} holds no list of triplets; expected [{{{', '.join(_KEYS)}}}, ...]")
     triplets = []

@@ -18,7 +18,6 @@ Reference: MERIT: Learning Disentangled Music Representations for Audio Similari
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import ClassVar
 import numpy as np
 
 from soundalike.errors import UsageError
+from soundalike.files import read_json
 from soundalike.protocols import Progress, Protocol, account, check_folder, in_order, judge, listen, margins, whole
 from soundalike.reports import Estimate, bootstrap, wald
 from soundalike.types import Report, Triplet, TripletKind
@@ -44,12 +44,7 @@ def read_split(text: str, part: str) -> tuple[str | None, frozenset[str]]:
     """
     factor, equals, name = text.rpartition("=")
     path = Path(name)
-    try:
-        body = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}; give --split FILE or FACTOR=FILE") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not JSON: {error}") from error
+    body = read_json(path)
     if not isinstance(body, dict) or not isinstance(body.get(part), list):
         known = ", ".join(map(str, body)) if isinstance(body, dict) else "no parts"
         raise UsageError(f"{path} has no list {part!r}; it holds {known}")
