@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import soundalike.audio as audio
-from soundalike.audio import AUDIO_SUFFIXES, AudioStream, MonoStream, load, mono, windows
+from soundalike.audio import AUDIO_SUFFIXES, AudioStream, MonoStream, load, windows
 from soundalike.errors import AudioError
 
 RATE = 44100
@@ -91,7 +91,7 @@ def write_av(
 
 
 def listen(path: Path, rate: int = RATE, **options: float) -> np.ndarray:
-    return np.concatenate(list(mono(path, rate, **options)))
+    return np.concatenate(list(MonoStream(path, rate, **options)))
 
 
 def info(path: Path) -> audio.AudioInfo:
@@ -110,7 +110,7 @@ def frequency(signal: np.ndarray, rate: int) -> float:
 def fails(path: str | os.PathLike[str], match: str, **options: float) -> str:
     """The whole recording cannot be read, for the reason that `match` describes; the message is as promised."""
     with pytest.raises(AudioError, match=match) as caught:
-        for _ in mono(path, 22050, **options):
+        for _ in MonoStream(path, 22050, **options):
             pass
     message = str(caught.value)
     assert message and "\n" not in message and str(Path(path).parent) not in message
@@ -316,26 +316,10 @@ def test_the_stream_equals_one_resampling(tmp_path: Path, native: int, rate: int
     path = write(tmp_path / "a.wav", samples, native, subtype="FLOAT")
     mixed = (samples[:, 0] + samples[:, 1]) * np.float32(0.5)
     expected = soxr.resample(mixed, native, rate, quality="HQ") if native != rate else mixed
-    blocks = list(mono(path, rate))
+    blocks = list(MonoStream(path, rate))
     assert len(blocks) > 1
     assert all(block.dtype == np.float32 and block.ndim == 1 and len(block) for block in blocks)
     assert np.concatenate(blocks) == pytest.approx(expected, abs=1e-6)
-
-
-def test_the_tap_hears_every_native_block(tmp_path: Path) -> None:
-    samples = noise(5.0, channels=2)
-    path = write(tmp_path / "a.wav", samples, subtype="FLOAT")
-    heard: list[np.ndarray] = []
-    rates = set()
-
-    def tap(block: np.ndarray, rate: int) -> None:
-        heard.append(block.copy())
-        rates.add(rate)
-
-    for _ in mono(path, 16000, tap=tap):
-        pass
-    assert rates == {RATE}
-    assert np.array_equal(np.concatenate(heard, axis=1), samples.T)
 
 
 def test_info_waits_for_the_end_and_a_stream_can_be_read_again(tmp_path: Path) -> None:
@@ -655,7 +639,7 @@ def test_files_are_closed(tmp_path: Path) -> None:
     for _ in range(3):
         info(good)
         fails(bad, "sample rate")
-        next(iter(mono(good, 8000)))  # abandoned at once
+        next(iter(MonoStream(good, 8000)))  # abandoned at once
     assert len(list(descriptors.iterdir())) == before
 
 

@@ -106,4 +106,4 @@ def _correlate(first: _Sequence, second: _Sequence) -> FloatArray:
     enough = overlap >= _LEAST_OVERLAP * min(frames, others)
     table = np.where(enough[:, None], total[lags % size] / np.maximum(overlap, 1)[:, None], -np.inf)
     # Twelve columns from one: a mean over a long overlap is worth more than the same over a short one.
-    return (table * np.where(enough, np.sqrt(overlap / min(frames, others)), 1.0)[:, None]).T.real
+    return (table * np.where(enough, np.sqrt(overlap / min(frames, others)), 1.0)[:, None]).T

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +27,7 @@ __all__ = [
     "AudioInfo",
     "AudioStream",
     "MonoStream",
-    "Tap",
     "load",
-    "mono",
     "windows",
 ]
 
@@ -47,9 +45,6 @@ AUDIO_SUFFIXES = frozenset({
     ".mov", ".mp2", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".w64", ".wav", ".wave", ".webm", ".wma",
 })  # fmt: skip
 """Lower-case suffixes of the files that a scan of a folder opens."""
-
-Tap: TypeAlias = Callable[[FloatArray, int], None]
-"""Called with every decoded (c, t) float32 block and its rate in Hz, before the downmix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +159,8 @@ class AudioStream:
 class MonoStream:
     """A recording as mono float32 (t,) blocks at `rate` Hz; every iteration decodes it anew.
 
-    The mean of the channels, without bass-effect ones, resampled by soxr (HQ) as a stream. `tap` hears every
-    native block first. Iterating raises AudioError.
+    The mean of the channels, without bass-effect ones, resampled by soxr (HQ) as a stream. Iterating raises
+    AudioError.
     """
 
     def __init__(
@@ -175,9 +170,8 @@ class MonoStream:
         *,
         start: float = 0.0,
         end: float | None = None,
-        tap: Tap | None = None,
     ) -> None:
-        self._path, self._rate, self._start, self._end, self._tap = path, rate, start, end, tap
+        self._path, self._rate, self._start, self._end = path, rate, start, end
         self._info: AudioInfo | None = None
 
     @property
@@ -194,8 +188,6 @@ class MonoStream:
             if stream.rate != self._rate:
                 resampler = soxr.ResampleStream(stream.rate, self._rate, 1, dtype="float32", quality="HQ")
             for block in stream:
-                if self._tap is not None:
-                    self._tap(block, stream.rate)
                 signal = _downmix(block, stream.lfe)
                 frames += len(signal)
                 digest.update(_to_int16(signal).data)
@@ -208,9 +200,6 @@ class MonoStream:
                 if len(signal):
                     yield signal
             self._info = AudioInfo(stream.rate, stream.channels, stream.codec, frames / stream.rate, digest.hexdigest())
-
-
-mono = MonoStream
 
 
 def load(path: StrPath, *, start: float = 0.0, end: float | None = None) -> Audio:

@@ -75,8 +75,8 @@ def compare(
 def _best_pair(space: str, a: Encoding, b: Encoding) -> PassagePair | None:
     left, right = a.passages.rows[space], b.passages.rows[space]
     similarity = left.astype(np.float64) @ right.astype(np.float64).T
-    similarity[~left.any(axis=1)] = -np.inf
-    similarity[:, ~right.any(axis=1)] = -np.inf
+    similarity[~presence(left)] = -np.inf
+    similarity[:, ~presence(right)] = -np.inf
     first, second = np.unravel_index(int(similarity.argmax()), similarity.shape)
     if not np.isfinite(similarity[first, second]):
         return None

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from soundalike.errors import UsageError
 
-__all__ = ["absolute", "read_json", "write_whole"]
+__all__ = ["absolute", "make_folder", "read_json", "write_whole"]
 
 
 def absolute(path: Path) -> Path:
@@ -20,6 +20,14 @@ def absolute(path: Path) -> Path:
     Raises OSError if the working directory is gone.
     """
     return path.resolve() if ".." in path.parts else Path(os.path.abspath(path))
+
+
+def make_folder(path: Path, option: str) -> None:
+    """Make a folder to write to, where there is none. Raises UsageError naming the option that chose it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to {path}: {error.strerror}; give another folder to {option}") from error
 
 
 def read_json(path: Path) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +14,17 @@ from soundalike.catalog import HeldModel, Track
 from soundalike.errors import AudioError, SoundalikeError
 from soundalike.files import absolute
 from soundalike.library import Library, is_current
-from soundalike.model import Encoding, Model
+from soundalike.model import Encoding, Model, load_once
 from soundalike.scanning import File, Scan, content_hash, scan, under
 from soundalike.spaces import DEFAULT_MODEL
 from soundalike.tags import Tags, read_tags
 from soundalike.types import LEVELS, FloatArray, Level
-from soundalike.workers import default_jobs, run_tasks
+from soundalike.workers import run_tasks
 
-__all__ = ["Heard", "IndexReport", "Progress", "index"]
+__all__ = ["Heard", "IndexReport", "index"]
 
 _BATCH_TRACKS = 32
 _BATCH_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an `index` is: files done of all that need encoding, and the seconds of sound in them."""
-
-    done: int
-    total: int
-    audio_seconds: float
-    path: Path
 
 
 @dataclass(slots=True)
@@ -72,17 +63,16 @@ class Heard:
     tags: Tags
     encodings: Mapping[str, Encoding]
 
-
-_loaded: dict[str, Model] = {}
+    @property
+    def first(self) -> Encoding:
+        """Any of the encodings, for what is the same in all: the passages, the sound's own numbers."""
+        return next(iter(self.encodings.values()))
 
 
 def _listen(task: _Task) -> Heard:
-    """Runs in a worker: models are loaded once per process."""
-    for name in task.models:
-        if name not in _loaded:
-            _loaded[name] = Model.load(name)
+    """Runs in a worker."""
     path = task.file.path
-    return Heard(content_hash(path), read_tags(path), {name: _loaded[name].encode(path) for name in task.models})
+    return Heard(content_hash(path), read_tags(path), {name: load_once(name).encode(path) for name in task.models})
 
 
 def index(
@@ -93,13 +83,14 @@ def index(
     jobs: int | None = None,
     retry: bool = False,
     prune: bool = False,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
 ) -> IndexReport:
     """Bring a library up to date with the files under `sources`; only what is new or changed is encoded.
 
     A file is known by size and modification time, then by its content: a moved or copied one is not encoded again.
     A bad file costs only itself. Vanished files are marked missing, and removed with `prune`. An interruption
-    (KeyboardInterrupt) keeps what was done and sets `interrupted`. Raises UsageError, ModelError, LibraryError.
+    (KeyboardInterrupt) keeps what was done and sets `interrupted`. `progress` is told of files done, of all that need
+    encoding, and of the seconds of sound in them. Raises UsageError, ModelError, LibraryError.
     """
     began = time.monotonic()
     report = IndexReport()
@@ -109,12 +100,12 @@ def index(
     job = _Indexer(library, models, report)
     try:
         tasks = job.plan(seen, retry=retry)
-        outcomes = run_tasks(_listen, tasks, min(jobs or default_jobs(), len(tasks)))
+        outcomes = run_tasks(_listen, tasks, jobs)
         try:
             for done, (task, outcome) in enumerate(outcomes, start=1):
                 job.take(task, outcome)
                 if progress:
-                    progress(Progress(done, len(tasks), report.audio_seconds, task.file.path))
+                    progress(done, len(tasks), report.audio_seconds)
         finally:
             outcomes.close()
             job.flush()
@@ -265,9 +256,8 @@ class _Indexer:
             raise outcome
         else:
             self._done.append((task, outcome))
-            encoding = next(iter(outcome.encodings.values()))
-            self._report.audio_seconds += encoding.info.duration
-            if encoding.silent:
+            self._report.audio_seconds += outcome.first.info.duration
+            if outcome.first.silent:
                 self._report.silent.append(str(task.file.path))
         full = len(self._done) + len(self._failed) >= _BATCH_TRACKS
         if full or time.monotonic() - self._flushed > _BATCH_SECONDS:
@@ -284,11 +274,11 @@ class _Indexer:
         kept = {track.id for track, _ in beside}
         fresh = [(task, heard) for task, heard in done if task.track is None or task.track.id not in kept]
         placed: list[tuple[str, Level, int, dict[str, int], int]] = []
-        firsts: dict[Level, list[int]] = {}
+        places: dict[Level, list[tuple[int, int]]] = {}
         for level in LEVELS:
             position = self._catalog.next_row(level)
-            counts = [len(next(iter(heard.encodings.values())).at(level)) for _, heard in fresh]
-            firsts[level] = [position + sum(counts[:n]) for n in range(len(counts))]
+            counts = [len(heard.first.at(level)) for _, heard in fresh]
+            places[level] = list(zip(accumulate(counts, initial=position), counts, strict=False))
             for source in self._sources:
                 batch = [heard.encodings[source].at(level).rows for _, heard in fresh]
                 if batch:
@@ -305,8 +295,7 @@ class _Indexer:
                 track_id = self._put(task, heard)
                 self._catalog.unmark_encoded(track_id)
                 for level in LEVELS:
-                    count = len(next(iter(heard.encodings.values())).at(level))
-                    self._catalog.assign_rows(track_id, level, firsts[level][number], count)
+                    self._catalog.assign_rows(track_id, level, *places[level][number])
                 self._mark(track_id, heard)
                 self._report.changed += task.track is not None
                 self._report.added += task.track is None
@@ -339,7 +328,7 @@ class _Indexer:
         return model.name, level, first, checksums, count
 
     def _put(self, task: _Task, heard: Heard) -> int:
-        encoding = next(iter(heard.encodings.values()))
+        encoding = heard.first
         tags, info, descriptors, file = heard.tags, encoding.info, encoding.descriptors, task.file
         track = Track(
             path=file.path,

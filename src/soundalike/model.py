@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -21,7 +22,7 @@ from soundalike.score import presence
 from soundalike.spaces import DEFAULT_MODEL, Recipe, installed_models, load_recipe
 from soundalike.types import Descriptors, FloatArray, Level, Space, Span, Vectors
 
-__all__ = ["Encoding", "Model", "mean_rows"]
+__all__ = ["Encoding", "Model", "load_once", "mean_rows"]
 
 
 def mean_rows(rows: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
@@ -121,6 +122,12 @@ class Model:
             info=info,
             fingerprint=first.fingerprint,
         )
+
+
+@cache
+def load_once(name: str) -> Model:
+    """`Model.load`, once a process: for workers, which are given a model's name with every task."""
+    return Model.load(name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

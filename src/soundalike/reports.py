@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from soundalike.errors import UsageError
-from soundalike.files import read_json, write_whole
+from soundalike.files import make_folder, read_json, write_whole
 from soundalike.types import FloatArray, IntArray, Report
 
 __all__ = [
@@ -216,10 +216,7 @@ def save_reports(reports: Sequence[Report], folder: Path) -> Path:
     first = reports[0]
     path = folder / f"{first.protocol}-{re.sub(r'[^A-Za-z0-9._-]+', '_', first.model)}.json"
     body = {"magic": MAGIC, "format": FORMAT, "reports": [to_json(report) for report in reports]}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}; give another folder to --save") from error
+    make_folder(folder, "--save")
     text = json.dumps(body, indent=1, allow_nan=False) + "\n"
     write_whole(path, lambda file: file.write(text.encode()))
     return path

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -182,7 +182,7 @@ def resolve_weights(weights: Mapping[str, float] | None, spaces: Sequence[Space]
     named: dict[str, str] = {}
     for name, value in weights.items():
         if name not in known:
-            raise UsageError(f"unknown space {name!r}; known: {_listing(space.name for space in spaces)}")
+            raise UsageError(f"unknown space {name!r}; known: {', '.join(space.name for space in spaces)}")
         if known[name] in named:
             raise UsageError(
                 f"the weight of {known[name]} is given twice, as {named[known[name]]} and {name}; give it once"
@@ -193,10 +193,6 @@ def resolve_weights(weights: Mapping[str, float] | None, spaces: Sequence[Space]
         values[known[name]] = value
     if not any(values.values()):
         raise UsageError(
-            f"every weight is 0; give at least one of {_listing(values)} a weight, such as {next(iter(values))}=1"
+            f"every weight is 0; give at least one of {', '.join(values)} a weight, such as {next(iter(values))}=1"
         )
     return Weights(values)
-
-
-def _listing(names: Iterable[str]) -> str:
-    return ", ".join(names)

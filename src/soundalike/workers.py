@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from soundalike.errors import AudioError, SoundalikeError
 
-__all__ = ["default_jobs", "run_tasks"]
+__all__ = ["run_tasks"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def default_jobs() -> int:
+def _default_jobs() -> int:
     """One process a core that we may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -86,14 +86,16 @@ class _Unexpected:
 
 
 def run_tasks(
-    function: Callable[[Task], Result], tasks: Iterable[Task], jobs: int
+    function: Callable[[Task], Result], tasks: Iterable[Task], jobs: int | None = None
 ) -> Generator[tuple[Task, Result | SoundalikeError], None, None]:
     """Yield (task, result) as they are done, in any order; a SoundalikeError in place of the result of one that failed.
 
-    `function` must be importable, tasks and results picklable. A worker that dies takes its task with it: that task's
-    result is an AudioError, and a new worker takes the next one. Any other exception in a worker is a defect and
-    raised here as RuntimeError. When the generator is closed, the workers end at once.
+    At most `jobs` processes, by default one a core, and never more than there are tasks. `function` must be importable,
+    tasks and results picklable. A worker that dies takes its task with it: that task's result is an AudioError, and a
+    new worker takes the next one. Any other exception in a worker is a defect and raised here as RuntimeError. When the
+    generator is closed, the workers end at once.
     """
+    jobs = jobs or _default_jobs()
     waiting = iter(tasks)
     workers: list[_Worker] = []
     try:

@@ -66,8 +66,7 @@ def run_demo(args: argparse.Namespace) -> int:
         tempfile.TemporaryDirectory(prefix="soundalike-") as folder,
         Library.create(Path(folder) / "library") as library,
     ):
-        report = index(library, [collection[0].path.parent], jobs=args.jobs,
-                       progress=lambda step: progress(step.done, step.total, step.audio_seconds))  # fmt: skip
+        report = index(library, [collection[0].path.parent], jobs=args.jobs, progress=progress)
         progress.end()
         if report.interrupted:
             raise KeyboardInterrupt

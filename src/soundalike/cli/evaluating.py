@@ -6,13 +6,15 @@ import argparse
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundalike import registry, reports
 from soundalike.cli import show
+from soundalike.cli.parser import whole_number
 from soundalike.errors import UsageError, one_line
-from soundalike.files import write_whole
+from soundalike.files import make_folder, write_whole
 from soundalike.types import Report
 
 if TYPE_CHECKING:
@@ -48,8 +50,14 @@ def add_protocols(
         )
         protocol.add_arguments(parser)
         common(parser)
-        parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="of whatever is drawn (default: 0)")
-        parser.add_argument("--jobs", type=_jobs, metavar="N", help="processes to use (default: one a core)")
+        parser.add_argument(
+            "--seed",
+            type=partial(whole_number, lowest=0),
+            default=0,
+            metavar="N",
+            help="of whatever is drawn (default: 0)",
+        )
+        parser.add_argument("--jobs", type=whole_number, metavar="N", help="processes to use (default: one a core)")
         parser.add_argument("--save", type=Path, metavar="DIR", help="keep the reports as DIR/<protocol>-<model>.json")
         parser.add_argument(
             "--note", action="append", default=[], metavar="TEXT", help="a remark to keep with the reports"
@@ -71,7 +79,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if args.plot:
         reports.check_plot(args.plot)
     if args.save:
-        _make_folder(args.save)
+        make_folder(args.save, "--save")  # before any work, which a folder that cannot be made would waste
     protocol: Protocol = registry.load("protocols", args.protocol)
     found = protocol.run(args, _progress(enabled=not args.json))
     found = tuple(replace(report, notes=(*report.notes, *args.note)) for report in found)
@@ -129,25 +137,3 @@ def _print(report: Report) -> None:
     for note in report.notes:
         print(show.paint(note, "dim"))
     print()
-
-
-def _make_folder(path: Path) -> None:
-    """Before any work: a folder that cannot be made would waste it."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write to {path}: {error.strerror}; give another folder to --save") from error
-
-
-def _seed(text: str) -> int:
-    return _whole(text, 0)
-
-
-def _jobs(text: str) -> int:
-    return _whole(text, 1)
-
-
-def _whole(text: str, lowest: int) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < lowest:
-        raise argparse.ArgumentTypeError(f"expected a whole number from {lowest}, found {text!r}")
-    return int(text)

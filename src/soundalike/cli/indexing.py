@@ -11,7 +11,6 @@ from soundalike.cli import INTERRUPTED, show
 from soundalike.cli.inputs import library_path
 from soundalike.errors import UsageError, one_line
 from soundalike.indexing import IndexReport, index
-from soundalike.indexing import Progress as Step
 from soundalike.library import Library
 
 __all__ = ["run_index"]
@@ -29,7 +28,7 @@ def run_index(args: argparse.Namespace) -> int:
             jobs=args.jobs,
             retry=args.retry,
             prune=args.prune,
-            progress=lambda step: _step(progress, step),
+            progress=progress,
         )
         progress.end()
         held = library.catalog.counts()
@@ -44,10 +43,6 @@ def run_index(args: argparse.Namespace) -> int:
     if report.interrupted:
         return INTERRUPTED
     return 1 if report.failed else 0
-
-
-def _step(progress: show.Progress, step: Step) -> None:
-    progress(step.done, step.total, step.audio_seconds)
 
 
 def _sources(given: list[Path]) -> list[Path]:
@@ -80,10 +75,9 @@ def _print_report(path: Path, report: IndexReport, held: dict[str, int]) -> None
         (report.pruned, "removed"),
         (0 if report.pruned else report.missing, "vanished (remove with --prune)"),
     ]
-    if not done and not any(number for number, _ in notes):
-        print("no recordings there")
-    if any(number for number, _ in notes):
-        print(", ".join(f"{number:,} {what}" for number, what in notes if number))
+    told = ", ".join(f"{number:,} {what}" for number, what in notes if number)
+    if told or not done:
+        print(told or "no recordings there")
     print(f"{show.count(held['tracks'], 'track')} in the library at {one_line(path)}")
     if report.interrupted:
         show.message("interrupted: what is done is kept; run it again to go on")

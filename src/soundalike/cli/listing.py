@@ -48,11 +48,11 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def _cell(value: object) -> str:
-    return (
-        {True: "yes", False: "no", None: "-"}.get(value, str(value))
-        if value is None or isinstance(value, bool)
-        else str(value)
-    )
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
 
 
 def run_library(args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from soundalike import __version__
 from soundalike.errors import UsageError
 
-__all__ = ["build_parser", "default_library", "parse_region"]
+__all__ = ["build_parser", "default_library", "parse_region", "whole_number"]
 
 _MAIN = """\
 Find music that sounds alike, and hear why: melody, rhythm, timbre and harmony are scored separately,
@@ -120,7 +120,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("sources", nargs="+", type=_path, metavar="DIR", help="folders or files; - reads a list of them")
     made.add_argument("--prune", action="store_true", help="remove tracks whose files have vanished")
     made.add_argument("--retry", action="store_true", help="try files again that failed before")
-    made.add_argument("--jobs", type=_positive, metavar="N", help="processes to use (default: one a core)")
+    made.add_argument("--jobs", type=whole_number, metavar="N", help="processes to use (default: one a core)")
     _model_and_library(made)
 
     made = command("search", "search:run_search", "find what sounds like a recording", _SEARCH)
@@ -128,7 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
     _weights(made)
     made.add_argument("--region", type=_region, metavar="FROM-TO", help="ask with a part of it, such as 0:30-0:40")
     made.add_argument("--by", choices=("track", "passage"), help="compare whole tracks or passages")
-    made.add_argument("-k", type=_positive, default=10, metavar="N", help="how many matches (default: 10)")
+    made.add_argument("-k", type=whole_number, default=10, metavar="N", help="how many matches (default: 10)")
     made.add_argument("--where", metavar="CONDITION", help=_WHERE)
     made.add_argument("--exclude-same-artist", action="store_true", help="leave out the query's own artist")
     made.add_argument("--include-self", action="store_true", help="let the query and its copies be matches")
@@ -190,7 +190,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--page", type=_path, metavar="FILE", help="where to write the page (default: a temporary file)")
     made.add_argument("--no-serve", action="store_true", help="end when the page is written")
-    made.add_argument("--jobs", type=_positive, metavar="N", help="processes to use (default: one a core)")
+    made.add_argument("--jobs", type=whole_number, metavar="N", help="processes to use (default: one a core)")
 
     made = command("evaluate", "evaluating:run_evaluate", "measure how good a model is, and write reports")
     made.fill = _protocols
@@ -264,14 +264,11 @@ def default_library() -> Path:
     return base / "soundalike" / "library"
 
 
-def _positive(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
-    return value
+def whole_number(text: str, lowest: int = 1) -> int:
+    """Read digits as a number of at least `lowest`. Raises argparse.ArgumentTypeError."""
+    if not text.isascii() or not text.isdigit() or int(text) < lowest:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {lowest}, found {text!r}")
+    return int(text)
 
 
 def _region(text: str) -> tuple[float, float | None]:

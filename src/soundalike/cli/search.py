@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from soundalike.catalog import Track
 from soundalike.cli import show
 from soundalike.cli.inputs import about, check_folder, chosen_model, library_path, recording
 from soundalike.compare import Comparison, compare
@@ -88,7 +89,7 @@ def _print_result(result: Result, playlist: Path | None, *, conditions: bool) ->
                 track.key_tag or track.key or "",
             ]
             span = f"{show.clock(match.span.start)}-{show.clock(match.span.end)}"
-            name = f"{track.artist} - {track.title}  " if track.artist and track.title else ""
+            name = f"{credit}  " if (credit := _credit(track)) else ""
             rows.append(
                 [
                     str(number),
@@ -112,6 +113,11 @@ def _no_match(result: Result, conditions: bool) -> str:
     return "no match: no track meets the conditions" if conditions else "no match: the library holds no other track"
 
 
+def _credit(track: Track) -> str | None:
+    """Artist and title, where both are known."""
+    return f"{track.artist} - {track.title}" if track.artist and track.title else None
+
+
 def _near(path: str) -> str:
     """A path relative to here, where that is shorter to read."""
     relative = os.path.relpath(path)
@@ -127,11 +133,7 @@ def _write_playlist(path: Path, result: Result) -> None:
         if b"\n" in name or b"\r" in name:
             show.message(f"left out of the playlist: {match.span.track}: its name holds a line break")
             continue
-        title = (
-            f"{track.artist} - {track.title}"
-            if track.artist and track.title
-            else track.title or Path(match.span.track).stem
-        )
+        title = _credit(track) or track.title or Path(match.span.track).stem
         lines += [f"#EXTINF:{round(track.duration)},{one_line(title)}".encode(), name]
     write_whole(path, lambda file: file.write(b"\n".join(lines) + b"\n"))
 

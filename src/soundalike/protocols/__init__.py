@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 from typing import Protocol as Structure
 
 import numpy as np
 
 from soundalike.errors import AudioError, SoundalikeError, UsageError
 from soundalike.reports import Estimate, make_report
+from soundalike.score import presence
 from soundalike.types import BoolArray, FloatArray, IntArray, Report, Space, Span, Triplet
-
-if TYPE_CHECKING:
-    from soundalike.model import Model
 
 __all__ = [
     "Heard",
@@ -79,7 +76,7 @@ class Heard:
 
     def audible(self, space: Space) -> BoolArray:
         """Which clips (n,) have something to hear in a space."""
-        return np.asarray(self.rows[space.name].any(axis=1), dtype=np.bool_)
+        return presence(self.rows[space.name])
 
     def similarity(self, space: Space, left: IntArray, right: IntArray) -> FloatArray:
         """The cosines (m,) float64 of the clips at `left` and `right` (m,).
@@ -101,17 +98,12 @@ def whole(path: Path) -> Span:
     return Span(str(path), 0.0, math.inf)
 
 
-_loaded: dict[str, Model] = {}
-
-
 def _encode(task: tuple[str, Span]) -> tuple[dict[str, FloatArray], float]:
-    """Runs in a worker: the model is loaded once a process. Returns a (d,) row a space, and the clip's seconds."""
-    from soundalike.model import Model
+    """Runs in a worker. Returns a (d,) row a space, and the clip's seconds."""
+    from soundalike.model import load_once
 
     name, clip = task
-    if name not in _loaded:
-        _loaded[name] = Model.load(name)
-    encoding = _loaded[name].encode(Path(clip.track), start=clip.start, end=clip.end)
+    encoding = load_once(name).encode(Path(clip.track), start=clip.start, end=clip.end)
     return {space: rows[0] for space, rows in encoding.track.rows.items()}, encoding.info.duration
 
 
@@ -131,7 +123,7 @@ def listen(
     chosen = Model.load(name)
     place = {clip: row for row, clip in enumerate(sorted(set(clips)))}
     rows = {space.name: np.zeros((len(place), space.dim), np.float32) for space in chosen.spaces}
-    outcomes = run_tasks(_encode, [(name, clip) for clip in place], min(jobs or os.cpu_count() or 1, len(place)))
+    outcomes = run_tasks(_encode, [(name, clip) for clip in place], jobs)
     seconds = 0.0
     try:
         for done, ((_, clip), outcome) in enumerate(outcomes, start=1):

@@ -23,6 +23,7 @@ import argparse
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -211,42 +212,29 @@ class Retrieval:
         options = "DIR" + (" --labels CSV" if args.labels else "")
         by = f"{len(set(units)):,} groups" if any(item.group for item in items) else "queries"
 
-        def report(title: str, columns: dict[str, Estimate], unit: str, guess: Sequence[float], note: str) -> Report:
-            return account(
-                heard,
-                args,
-                columns,
-                f"{title}: {data}",
-                protocol=self.name,
-                options=options,
-                chance=guess,
-                unit=unit,
-                notes=[note],
-            )
-
+        report = partial(account, heard, args, protocol=self.name, options=options)
         nothing = np.full(len(skews), np.nan)
         hubs = Estimate(np.array(skews), nothing, nothing, np.full(len(skews), len(items)))
         return (
             report(
-                "Retrieval",
                 dict(zip(_COLUMNS, estimates, strict=False)),
-                "%",
-                (100 * chance[:-1]).tolist(),
-                f"n: queries. Intervals: bootstrap over {by}. Chance: a random order.",
+                f"Retrieval: {data}",
+                chance=(100 * chance[:-1]).tolist(),
+                notes=[f"n: queries. Intervals: bootstrap over {by}. Chance: a random order."],
             ),
             report(
-                "First right answer",
                 {"rank": estimates[-1]},
-                "",
-                [float(chance[-1])],
-                f"Lower is better. Intervals: bootstrap over {by}. Chance: a random order.",
+                f"First right answer: {data}",
+                chance=float(chance[-1]),
+                unit="",
+                notes=[f"Lower is better. Intervals: bootstrap over {by}. Chance: a random order."],
             ),
             report(
-                "Hubness",
                 {f"skewness of N{_NEIGHBOURS}": hubs},
-                "",
-                [_binomial_skewness(len(items))],
-                "Nearer to 0 is better. Chance: neighbours drawn at random. n: recordings.",
+                f"Hubness: {data}",
+                chance=_binomial_skewness(len(items)),
+                unit="",
+                notes=["Nearer to 0 is better. Chance: neighbours drawn at random. n: recordings."],
             ),
         )
 

@@ -16,9 +16,8 @@ and Audio Processing 7, 1999 (the stretching, with identity phase locking).
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -211,8 +210,7 @@ class SelfTest:
             tasks = _choose(args.library, args.tracks, args.seed, Path(folder))
             done: list[_Task] = []
             failed: list[SoundalikeError] = []
-            jobs = min(args.jobs or os.cpu_count() or 1, len(tasks))
-            outcomes = run_tasks(_render, tasks, jobs)
+            outcomes = run_tasks(_render, tasks, args.jobs)
             try:
                 for task, outcome in outcomes:
                     if isinstance(outcome, SoundalikeError):
@@ -247,25 +245,25 @@ class SelfTest:
             closeness[space.name] = bootstrap(np.stack(zs, axis=1), tracks, args.seed)
         lost = [f"Left out, because they cannot be heard now: {failed} tracks."] if failed else []
 
-        def report(title: str, columns: dict[str, Estimate], unit: str, guess: float, notes: Sequence[str]) -> Report:
-            return account(
-                heard,
-                args,
-                columns,
-                f"{title}: {len(tracks)} tracks of a library",
-                protocol=self.name,
-                options=f"LIBRARY --tracks {args.tracks}",
-                chance=guess,
-                unit=unit,
-                rows=[_row(change) for change in CHANGES],
-                notes=[*notes, *lost],
-            )
-
-        expected = _expected(space.name for space in heard.spaces)
+        report = partial(
+            account,
+            heard,
+            args,
+            protocol=self.name,
+            options=f"LIBRARY --tracks {args.tracks}",
+            rows=[_row(change) for change in CHANGES],
+        )
+        data = f"{len(tracks)} tracks of a library"
         exact, by = "Intervals: Clopper-Pearson. n: tracks.", "Intervals: bootstrap over tracks. n: tracks."
+        expected = _expected(space.name for space in heard.spaces)
         return (
-            report("Recovered after a change", found, "%", 100 / len(tracks), [exact, *expected]),
-            report("z after a change", closeness, "", 0.0, [by]),
+            report(
+                found,
+                f"Recovered after a change: {data}",
+                chance=100 / len(tracks),
+                notes=[exact, *expected, *lost],
+            ),
+            report(closeness, f"z after a change: {data}", chance=0.0, unit="", notes=[by, *lost]),
         )
 
 

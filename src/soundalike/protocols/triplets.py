@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -142,23 +143,17 @@ class TripletFolders:
         data = f"{len(triplets):,} triplets in {len({one.group for one in triplets}):,} folders{split}"
         options = "DIR" + (f" --split FILE --part {args.part}" if args.split else "")
 
-        def report(title: str, columns: Mapping[str, Estimate], unit: str, chance: float, note: str) -> Report:
-            return account(
-                heard,
-                args,
-                columns,
-                f"{title}: {data}",
-                protocol=self.name,
-                options=options,
-                chance=chance,
-                unit=unit,
-                notes=[note],
-            )
-
+        report = partial(account, heard, args, protocol=self.name, options=options)
+        by = "Intervals: bootstrap over folders."
         return (
-            report("Triplet accuracy", accuracy, "%", 50.0, "Intervals: bootstrap over folders. Ties count half."),
-            report("Triplet accuracy, Wald", published, "%", 50.0, "Intervals: Wald, over triplets, as published."),
-            report("Triplet margin", width, "", 0.0, "cos(a, p) - cos(a, n). Intervals: bootstrap over folders."),
+            report(accuracy, f"Triplet accuracy: {data}", chance=50.0, notes=[f"{by} Ties count half."]),
+            report(
+                published,
+                f"Triplet accuracy, Wald: {data}",
+                chance=50.0,
+                notes=["Intervals: Wald, over triplets, as published."],
+            ),
+            report(width, f"Triplet margin: {data}", chance=0.0, unit="", notes=[f"cos(a, p) - cos(a, n). {by}"]),
         )
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from soundalike import registry
-from soundalike.audio import mono, windows
+from soundalike.audio import MonoStream, windows
 from soundalike.backbones import Backbone
 from soundalike.errors import UsageError
-from soundalike.files import write_whole
+from soundalike.files import make_folder, write_whole
 from soundalike.heads import Head, unit_rows
 from soundalike.score import calibrate
 from soundalike.train.projection import Projection, fit_projection, folder_accuracy
@@ -29,12 +29,12 @@ DIMS = 128
 PAIRS = 20_000
 HELD_OUT = 0.2
 
-# Chosen on held-out folders (docs/models/dsp.md): (shrink, floor, equalise) of `fit_projection`.
-_SETTINGS: Mapping[str, tuple[float, float, float]] = {
-    "melody": (0.0, 0.3, 0.0),
-    "rhythm": (0.0, 1.0, 0.0),
-    "timbre": (0.0, 0.1, 0.0),
-    "harmony": (0.2, 0.1, 0.0),
+# Chosen on held-out folders (docs/models/dsp.md): (shrink, floor) of `fit_projection`.
+_SETTINGS: Mapping[str, tuple[float, float]] = {
+    "melody": (0.0, 0.3),
+    "rhythm": (0.0, 1.0),
+    "timbre": (0.0, 0.1),
+    "harmony": (0.2, 0.1),
 }
 _PLAIN_SUMMARY = "Fixed descriptors of melody, rhythm, timbre and harmony, without a projection."
 _SUMMARY = "Fixed descriptors of melody, rhythm, timbre and harmony; no training beyond a linear projection."
@@ -92,7 +92,7 @@ def listen(backbone: Backbone, renders: Path, recordings: Path) -> tuple[Clips, 
     audible: dict[str, list[BoolArray]] = {name: [] for name in backbone.dims}
     clip: list[int] = []
     for number, (path, _, _) in enumerate(found):
-        heard = backbone.features(mono(path, backbone.rate), windows)
+        heard = backbone.features(MonoStream(path, backbone.rate), windows)
         clip += [number] * len(heard.windows)
         for name in backbone.dims:
             rows[name].append(heard.rows[name])
@@ -125,11 +125,9 @@ def _project(clips: Clips, feature: str, factor: str) -> Projection:
     heard = clips.audible[feature]
     of_factor = np.array([name == factor for name in clips.factor])
     folders = np.where(of_factor, clips.folder, -1)[clips.clip]
-    shrink, floor, equalise = _SETTINGS[factor]
+    shrink, floor = _SETTINGS[factor]
     dims = min(DIMS, clips.rows[feature].shape[1])
-    return fit_projection(
-        clips.rows[feature][heard], folders[heard], dims=dims, shrink=shrink, floor=floor, equalise=equalise
-    )
+    return fit_projection(clips.rows[feature][heard], folders[heard], dims=dims, shrink=shrink, floor=floor)
 
 
 def _space_rows(clips: Clips, feature: str, projection: Projection | None) -> tuple[FloatArray, FloatArray]:
@@ -228,7 +226,7 @@ def fit(renders: Path, recordings: Path, out: Path, seed: int, *, plain: bool = 
         "trained_on": trained_on,
         "seed": seed,
     }
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out, "--out")
     write_whole(out / "weights.safetensors", lambda file: file.write(weights))
     write_whole(out / "recipe.json", lambda file: file.write((json.dumps(recipe, indent=1) + "\n").encode()))
     return accuracies

@@ -25,9 +25,7 @@ class Projection:
     weight: FloatArray
 
 
-def fit_projection(
-    features: FloatArray, folders: IntArray, *, dims: int, shrink: float, floor: float, equalise: float
-) -> Projection:
+def fit_projection(features: FloatArray, folders: IntArray, *, dims: int, shrink: float, floor: float) -> Projection:
     """Turn down the directions in which clips of one folder differ, keep the `dims` strongest of the rest.
 
     `features` (n, D); `folders` (n,): clips with the same number >= 0 share the factor, -1 marks clips that only
@@ -35,8 +33,7 @@ def fit_projection(
     of (1 - shrink) W + shrink T + floor tr(T)/D I: within-class covariance normalisation (Hatch, Kajarekar and
     Stolcke, "Within-class covariance normalization for SVM-based speaker recognition", 2006), shrunk (Ledoit
     and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004) so that directions
-    the folders say nothing about are treated as plain whitening treats them. `equalise` from 0 to 1 goes on to
-    level the variances that are left, as linear discriminant analysis does when it is 1.
+    the folders say nothing about are treated as plain whitening treats them.
     """
     wide = features.astype(np.float64)
     mean = wide.mean(axis=0)
@@ -49,7 +46,6 @@ def fit_projection(
     values, vectors = np.linalg.eigh(whitening @ total @ whitening.T)
     keep = np.argsort(values)[::-1][:dims]
     weight = vectors[:, keep].T @ whitening
-    weight *= np.maximum(values[keep], 1e-12)[:, None] ** (-0.5 * equalise)
     weight /= np.sqrt(np.mean(np.square(weight @ total @ weight.T).diagonal() ** 0.5))
     return Projection(mean.astype(np.float32), np.ascontiguousarray(weight, np.float32))
 
