@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,22 @@ is nothing to hear. Loads with numpy.load(FILE, allow_pickle=False).
 _DEMO = """\
 Index 36 bundled clips (4 tunes x 3 grooves x 3 instrumentations) into a temporary library, ask which of them share
 the tune, the groove and the instruments of one, and write a page with players.
+"""
+
+_RENDER = """\
+Make folders of short clips in which one factor of music is controlled: five positives share it with the anchor and
+nothing else, the negative shares nothing, the adversarial negative everything but it. Layout, as published:
+
+  DIR/<factor>/triplets_N/triplet/{anchor,positive_01..05,negative,negative_adversarial}.wav
+  DIR/<factor>/triplets_N/truth/*.jams, *.mid        what is played: notes, chords, beats, key, instruments, levels
+  DIR/split.json                                     train, validation, test: no tune, drummer, progression or test
+                                                     soundfont crosses
+
+It can be interrupted at any time: the next run goes on, and more --folders add to those that are there. Needs the
+extra `render`, FluidSynth and a soundfont.
+
+  soundalike render --folders 200 --seed 7 -o triplets
+  soundalike render --folders 200 --part test -o unseen        only material that training never hears
 """
 
 _JSON = "print JSON with stable keys on standard output"
@@ -192,6 +209,29 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--no-serve", action="store_true", help="end when the page is written")
     made.add_argument("--jobs", type=whole_number, metavar="N", help="processes to use (default: one a core)")
 
+    made = command(
+        "render", "rendering:run_render", "make triplets of music in which one factor is controlled", _RENDER
+    )
+    made.add_argument("-o", "--output", type=_path, required=True, metavar="DIR", help="where the folders go")
+    made.add_argument("--folders", type=whole_number, required=True, metavar="N", help="how many of every factor")
+    made.add_argument("--factors", metavar="F,...", help="some of melody,rhythm,timbre,harmony (default: all)")
+    made.add_argument("--part", choices=("train", "validation", "test"), help="only this part of the split")
+    made.add_argument("--seed", type=partial(whole_number, lowest=0), default=0, metavar="N", help="default: 0")
+    made.add_argument("--seconds", type=_length, default=10.0, metavar="S", help="length of a clip (default: 10)")
+    made.add_argument("--rate", type=partial(whole_number, lowest=16000), default=32000, metavar="HZ", help="32000")
+    made.add_argument("--format", choices=("wav", "flac"), default="wav", help="of the clips (default: wav)")
+    made.add_argument("--stems", action="store_true", help="write every part of every clip too")
+    made.add_argument("--tunes", type=_path, metavar="PATH", help="folder or archive of MIDI files with melodies")
+    made.add_argument("--grooves", type=_path, metavar="PATH", help="folder or archive of MIDI files with drumming")
+    made.add_argument(
+        "--soundfont",
+        action="append",
+        default=[],
+        metavar="FILE[=PART]",
+        help="use this soundfont, and others so given, in train or test (default: what is installed)",
+    )
+    made.add_argument("--jobs", type=whole_number, metavar="N", help="processes to use (default: one a core)")
+
     made = command("evaluate", "evaluating:run_evaluate", "measure how good a model is, and write reports")
     made.fill = _protocols
 
@@ -269,6 +309,16 @@ def whole_number(text: str, lowest: int = 1) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < lowest:
         raise argparse.ArgumentTypeError(f"expected a whole number from {lowest}, found {text!r}")
     return int(text)
+
+
+def _length(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 4 <= seconds <= 60:
+        raise argparse.ArgumentTypeError(f"expected 4 to 60 seconds, found {text!r}")
+    return seconds
 
 
 def _region(text: str) -> tuple[float, float | None]:
