@@ -26,6 +26,7 @@ def report_of(
     high: Sequence[Sequence[float]] | None = None,
     chance: Sequence[float] | None = None,
     unit: str = "",
+    model: str = "dsp",
 ) -> Report:
     """A table of measurements; without `low` and `high` there are no intervals, without `chance` none is known."""
     table = np.array(values, dtype=np.float64)
@@ -33,7 +34,7 @@ def report_of(
     return Report(
         protocol=protocol,
         title=title,
-        model="dsp",
+        model=model,
         rows=tuple(rows),
         columns=tuple(columns),
         values=table,
