@@ -17,6 +17,7 @@ import soundfile
 from soundalike import demo
 from soundalike.demo import Clip, clips
 from soundalike.demo.page import Answer, Question, render_page
+from soundalike.errors import UsageError
 from soundalike.types import Match, Part, Span
 
 DEMO = Path(demo.__file__).parent
@@ -172,18 +173,18 @@ def test_page_without_answers() -> None:
 
 
 def test_rendering_is_deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("fluidsynth", reason="needs FluidSynth and pyfluidsynth", exc_type=ImportError)
     monkeypatch.syspath_prepend(TOOLS)
     import render_demo
-    import scenes
 
-    if scenes.find_soundfont(render_demo.SOUNDFONT) is None:
-        pytest.skip(f"needs the soundfont of Debian's {scenes.SOUNDFONTS[render_demo.SOUNDFONT][1]}")
+    try:
+        orchestra = render_demo.find_orchestra()
+    except UsageError as missing:
+        pytest.skip(f"needs FluidSynth and one soundfont: {missing}")
     cells = list(render_demo.cells())
     assert {cell.file for cell in cells} == {clip.path.name for clip in clips()}
-    first = render_demo.samples(cells[0])
-    render_demo.samples(cells[4])
-    again = render_demo.samples(cells[0])
+    first = render_demo.samples(cells[0], orchestra)
+    render_demo.samples(cells[4], orchestra)
+    again = render_demo.samples(cells[0], orchestra)
     assert first.dtype == np.float32 and np.array_equal(first, again)
     # The clip in the package is this one: Vorbis is lossy, so alike rather than equal.
     kept, _ = soundfile.read(next(c.path for c in clips() if c.path.name == cells[0].file), dtype="float32")

@@ -18,25 +18,19 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from scenes import (
-    Chord,
-    Groove,
-    Hit,
-    Instrumentation,
-    Note,
-    Progression,
-    Scene,
-    Tune,
-    check,
-    find_soundfont,
-    render,
-)
+from soundalike.errors import SoundalikeError, UsageError
+from soundalike.render.music import Band, Chord, Groove, Hit, Melody, Note, Progression, Rhythm, Scene, Sound
+from soundalike.render.orchestra import Orchestra
+from soundalike.render.soundfonts import KNOWN, check_fluidsynth, find_soundfonts
+from soundalike.render.studio import play
+from soundalike.types import FloatArray
 
 DEMO = Path(__file__).resolve().parents[1] / "src" / "soundalike" / "demo"
 SOUNDFONT = "musescore"
 RATE = 22050
-TEMPO, BEATS, TAIL = 120.0, 16.0, 0.5  # beats per minute, beats of music, seconds to ring out
-# Material is written into a loop twice as long as the clip, so that nothing starts again while it rings out.
+METER, TEMPO, BEATS, TAIL = "4/4", 120.0, 16.0, 0.5  # beats per minute, beats of music, seconds to ring out
+# Tune and groove are written into a loop twice as long as the clip: they do not start again while it rings out, and the
+# chords come home to the first of them.
 LOOP = 2 * BEATS
 
 CREDITS = {
@@ -60,15 +54,14 @@ CREDITS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
-    """A groove with what a comping player and a bassist play over it, as bands do."""
+class Song:
+    """A tune and its chords."""
 
-    groove: Groove
-    comp: str
-    bass: str
+    melody: Melody
+    progression: Progression
 
 
-def _song(name: str, mode: str, melody: str, chords: str) -> tuple[Tune, Progression]:
+def _song(name: str, mode: str, melody: str, chords: str) -> Song:
     """A tune from "pitch:beats ..." and its chords from "root:kind:beats ...", pitches and roots above the tonic."""
     at, notes = 0.0, []
     for word in melody.replace("|", " ").split():
@@ -81,7 +74,8 @@ def _song(name: str, mode: str, melody: str, chords: str) -> tuple[Tune, Progres
         harmony.append(Chord(start, float(length), int(root), kind))
         start += float(length)
     assert at == start == BEATS, name
-    return Tune(name, mode, LOOP, tuple(notes)), Progression(name, mode, LOOP, tuple(harmony))
+    return Song(Melody(name, name, METER, mode, LOOP, tuple(notes)),
+                Progression(name, METER, mode, BEATS, tuple(harmony)))
 
 
 SONGS = (
@@ -105,34 +99,42 @@ def _groove(name: str, bars: float, swing: float, **strokes: tuple[int, str]) ->
     hits = [Hit(float(beat) + start, drum, int(velocity)) for drum, line in strokes.values()
             for beat, velocity in (word.split("/") for word in line.split())
             for start in np.arange(0.0, BEATS, 4 * bars)]
-    return Groove(name, LOOP, tuple(sorted(hits, key=lambda hit: hit.start)), swing)
+    return Groove(name, name, METER, LOOP, tuple(sorted(hits, key=lambda hit: hit.start)), swing)
 
 
-STYLES = (
-    Style(_groove(
+RHYTHMS = (
+    Rhythm(_groove(
         "rock", 2, 0.5,
         kick=(36, "0/118 2/112 2.5/100 4/118 5.5/96 6/112"),
         snare=(38, "1/116 3/116 5/116 7/116"),
         hat=(42, " ".join(f"{k / 2}/{86 if k % 2 == 0 else 64}" for k in range(15))),
         open_hat=(46, "7.5/92")), "quarters", "eighths"),
-    Style(_groove(
+    Rhythm(_groove(
         "swing", 1, 0.667,
         ride=(51, "0/92 1/112 1.667/88 2/92 3/112 3.667/88"),
         pedal_hat=(44, "1/100 3/100"),
         kick=(36, "0/64 2/60"),
         snare=(38, "2.667/58")), "charleston", "walking"),
-    Style(_groove(
+    Rhythm(_groove(
         "bossa nova", 2, 0.5,
         rim=(37, "0/112 1.5/108 3/112 5/108 6.5/112"),
         kick=(36, "0/96 1.5/80 2/100 3.5/80 4/96 5.5/80 6/100 7.5/80"),
         shaker=(82, " ".join(f"{k / 4}/{84 if k % 4 == 2 else 58}" for k in range(32)))), "bossa", "bossa"),
 )
 
-BANDS = (
-    Instrumentation("flute trio", 73, 24, 32, 40, bass_db=-1, drums_db=2.5, lead_db=5),
-    Instrumentation("synth band", 81, 90, 38, 25, bass_db=-1, drums_db=2.5, lead_db=5),
-    Instrumentation("trumpet and organ", 56, 16, 33, 8, bass_db=0, drums_db=2.5, lead_db=5),
-)
+
+def _band(lead: int, comp: int, bass: int, drums: int, bass_db: float) -> Band:
+    """General MIDI programs and a GS drum kit, the tune in front."""
+    # Levels against all the rest. So the drums come to lie some 2 dB above comp and bass, and these stay audible.
+    return Band(Sound(SOUNDFONT, lead), Sound(SOUNDFONT, comp), Sound(SOUNDFONT, bass), Sound(SOUNDFONT, drums),
+                lead_db=4.0, drums_db=-6.0, bass_db=bass_db, room=0.15)
+
+
+BANDS = {
+    "flute trio": _band(73, 24, 32, 40, bass_db=-1.0),
+    "synth band": _band(81, 90, 38, 25, bass_db=-1.0),
+    "trumpet and organ": _band(56, 16, 33, 8, bass_db=0.0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,24 +156,34 @@ class Cell:
 
 
 def cells() -> Iterator[Cell]:
-    """Every tune x groove x instrumentation, each with its key and tempo."""
-    rng = np.random.default_rng(4)
-    for tune, chords in SONGS:
-        keys, tempi = rng.permutation(np.arange(-4, 5)), rng.permutation(np.linspace(0.96, 1.04, 9))
-        for k, (style, band) in enumerate((style, band) for style in STYLES for band in BANDS):
-            tonic = ["C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B"][keys[k] % 12]
+    """Every tune x groove x instrumentation, each with a key, a tempo, a room and players of its own."""
+    rng, seed = np.random.default_rng(4), 0
+    for song in SONGS:
+        keys, tempi = rng.permutation(np.arange(-4, 5)) % 12, rng.permutation(np.linspace(0.96, 1.04, 9))
+        cross = ((rhythm, name, band) for rhythm in RHYTHMS for name, band in BANDS.items())
+        for key, tempo, (rhythm, name, band) in zip(keys, tempi, cross, strict=True):
+            tune, groove = song.melody.name, rhythm.groove.name
+            tonic = ["C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B"][key]
             yield Cell(
-                Scene(band, tune, chords, style.groove, key=int(keys[k]), tempo=round(TEMPO * tempi[k], 1),
-                      comp_style=style.comp, bass_style=style.bass, level=-18.0, reverb=0.15, seed=k),
-                f"{tune.name}, {style.groove.name}, {band.name}", tune.name, style.groove.name, band.name,
-                f"{tonic} {tune.mode}")
+                Scene(song.melody, song.progression, rhythm, band, key=int(key), tempo=round(TEMPO * float(tempo), 1),
+                      level=-18.0, seed=seed),
+                f"{tune}, {groove}, {name}", tune, groove, name, f"{tonic} {song.melody.mode}")
+            seed += 1
 
 
-def samples(cell: Cell) -> np.ndarray:
+def find_orchestra() -> Orchestra:
+    """The players of the one soundfont. Raises UsageError if it or FluidSynth is missing."""
+    check_fluidsynth()
+    found = [one for one in find_soundfonts() if one.bank == SOUNDFONT]
+    if not found:
+        known = next(one for one in KNOWN if one.bank == SOUNDFONT)
+        raise UsageError(f"{known.path} is missing: apt install {known.package}")
+    return Orchestra(found, voices=False, kits=False)
+
+
+def samples(cell: Cell, orchestra: Orchestra) -> FloatArray:
     """(t,) float32 at 22,050 Hz: four bars and their ring-out, faded at the very end."""
-    soundfont = find_soundfont(SOUNDFONT)
-    assert soundfont is not None  # check() comes first
-    out = render(cell.scene, soundfont, BEATS * 60 / cell.scene.tempo + TAIL, RATE)
+    out = play(cell.scene, orchestra, BEATS * 60 / cell.scene.tempo + TAIL, RATE).samples
     fade = int(0.25 * RATE)
     out[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
     return out
@@ -182,14 +194,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=DEMO, help="the demo package's folder")
     out: Path = parser.parse_args().out
-    check([SOUNDFONT])
+    try:
+        orchestra = find_orchestra()
+    except SoundalikeError as error:
+        raise SystemExit(str(error)) from error
     (out / "clips").mkdir(parents=True, exist_ok=True)
     rows = []
     for cell in cells():
         with soundfile.SoundFile(out / "clips" / cell.file, "w", RATE, 1, "VORBIS", format="OGG",
                                  compression_level=0.85) as file:
             file.title, file.artist, file.album = cell.title, cell.instruments, "soundalike demo"
-            file.write(samples(cell))
+            file.write(samples(cell, orchestra))
         rows.append({"file": f"clips/{cell.file}", "title": cell.title, "tune": cell.tune, "groove": cell.groove,
                      "instruments": cell.instruments, "key": cell.key, "tempo": cell.scene.tempo})
     (out / "clips.json").write_text(json.dumps({"credits": CREDITS, "clips": rows}, indent=1) + "\n")

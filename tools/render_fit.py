@@ -2,10 +2,10 @@
 
     python tools/render_fit.py --out DIR --folders 150 --seconds 12 --data DATA --seed 0 --jobs 2
 
-`DIR/<factor>/<i>/0.ogg` to `3.ogg` (mono, 22,050 Hz) share their melody, rhythm, timbre or harmony; whatever
-else there is to hear is drawn afresh for every clip. `DIR/index.csv` lists them with what was drawn;
-`DIR/READY` is written last. Tunes come from The Session (ODbL), grooves from the Groove MIDI Dataset (CC BY 4.0),
-chords from the small grammar below. The parsed notes are kept beside DIR, so that a second run starts at once.
+`DIR/<factor>/<i>/0.ogg` to `3.ogg` (mono, 22,050 Hz) share their melody, rhythm, timbre or harmony; whatever else there
+is to hear is drawn afresh for every clip. `DIR/index.csv` lists them with what was drawn; `DIR/READY` is written last.
+Tunes come from The Session (ODbL), grooves from the Groove MIDI Dataset (CC BY 4.0), chords from the small grammar
+below. The parsed notes are kept beside DIR, so that a second run starts at once. New work uses `soundalike render`.
 """
 
 from __future__ import annotations

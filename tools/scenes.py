@@ -1,11 +1,11 @@
-"""Render short musical scenes through FluidSynth: the development tools' small band.
+"""Render short musical scenes through FluidSynth: the band of `render_fit.py`. New work uses `soundalike render`.
 
-A scene is a tune over a chord progression over a groove, played by an instrumentation, plus what should not
-matter to a listener: key, tempo, where it starts, how loud, how wet. Every part is rendered on its own and
-mixed by measured loudness, so a melody asked for at +3 dB against the rest is there whatever the soundfont.
+A scene is a tune over a chord progression over a groove, played by an instrumentation, plus what should not matter to a
+listener: key, tempo, where it starts, how loud, how wet. Every part is rendered on its own and mixed by measured
+loudness, so a melody asked for at +3 dB against the rest is there whatever the soundfont.
 
-Times inside musical material are beats (quarter notes, 4/4 throughout), pitches are semitones above the
-tonic; `Scene` turns them into seconds and MIDI notes. The same scene and soundfont give the same samples.
+Times inside musical material are beats (quarter notes, 4/4 throughout), pitches are semitones above the tonic; `Scene`
+turns them into seconds and MIDI notes. The same scene and soundfont give the same samples.
 """
 
 from __future__ import annotations
