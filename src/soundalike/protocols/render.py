@@ -97,7 +97,7 @@ def _audit(task: _Task) -> _Audited:
     for name, clip in clips.items():
         path = place / "triplet" / f"{name}.{settings.suffix}"
         on_disk = soundfile.read(path, dtype="int16")[0]
-        identical[name] = bool(np.array_equal(on_disk, _as_file(clip)))
+        identical[name] = bool(np.array_equal(on_disk, _as_file(clip, settings.suffix)))
         if task.page:
             scene = folder.scenes[name]
             names = {str(role): orchestra.describe(sound, role) for role in ROLES if (sound := scene.band.sound(role))}
@@ -155,12 +155,12 @@ def _nuisances(facts: Mapping[str, Any]) -> FloatArray:
     )
 
 
-def _as_file(clip: Clip) -> FloatArray:
-    """The samples of a clip as they are in a file of 16 bits."""
+def _as_file(clip: Clip, suffix: str) -> FloatArray:
+    """The samples of a clip as they are in a file of 16 bits; WAV and FLAC are not rounded alike."""
     import soundfile
 
     file = io.BytesIO()
-    soundfile.write(file, clip.samples, clip.rate, "PCM_16", format="WAV")
+    soundfile.write(file, clip.samples, clip.rate, "PCM_16", format=suffix.upper())
     file.seek(0)
     return np.asarray(soundfile.read(file, dtype="int16")[0])
 
@@ -187,6 +187,8 @@ class RenderAudit:
         check_folder(args.data, "the output of soundalike render")
         if args.folders < 2:
             raise UsageError(f"--folders {args.folders}: expected at least 2, for random pairs")
+        if args.shown < 0:
+            raise UsageError(f"--shown {args.shown}: expected at least 0")
         settings, found = open_render(args.data)
         if args.page:
             make_folder(args.page, "--page")
@@ -195,18 +197,19 @@ class RenderAudit:
             mine = [number for one, number in found if one == factor][: args.folders]
             shown = mine[: args.shown] if args.page else []
             tasks += [_Task(args.data, settings, factor, n, args.page if n in shown else None) for n in mine]
-        audited = _all(_audit, tasks, args.jobs, progress)
         trivia: dict[str, dict[str, _Trivia]] = {factor: {} for factor in FACTORS}
         every = [_Task(args.data, settings, factor, number, None) for factor, number in found]
         for task, one in zip(every, _all(_trivia, every, args.jobs, None), strict=True):
             trivia[task.factor][str(task.number)] = one
+        used = [factor for factor in FACTORS if trivia[factor]]
+        cues = self._cues(used, trivia, args)  # first, for it takes seconds to find folders too few, and listening long
+        audited = _all(_audit, tasks, args.jobs, progress)
         if args.page:
             write_page(args.page, [(one.folder, one.shown) for one in audited if one.shown])
-        used = [factor for factor in FACTORS if any(one.folder.factor == factor for one in audited)]
         return (
             *(self._likeness(factor, [a for a in audited if a.folder.factor == factor], args) for factor in used),
             self._truth(used, audited, args),
-            self._cues(used, trivia, args),
+            cues,
         )
 
     def _likeness(self, factor: str, folders: Sequence[_Audited], args: argparse.Namespace) -> Report:

@@ -40,8 +40,12 @@ _VERSION = 1
 _RECORD, _SPLIT_FILE, _META = "render.json", "split.json", "triplet_meta.json"
 _ATTEMPTS = 30
 _RATES = (16000, 22050, 24000, 32000, 44100, 48000)  # Hz: what every codec of the effects can write
-# What a record is made of, as a user knows it.
-_CALLED = {"version": "version", "settings": "settings", "sources": "tunes or grooves", "sounds": "soundfonts or kits"}
+_CALLED = {
+    "version": "version of soundalike",
+    "settings": "settings",
+    "sources": "tunes or grooves",
+    "sounds": "soundfonts or kits",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,7 @@ def render(
             outcomes.close()
     except KeyboardInterrupt:
         report.interrupted = True
-    _write_split(out)
+    _write_split(out, settings)
     report.seconds = time.monotonic() - began
     return report
 
@@ -332,7 +336,7 @@ def _record(out: Path, settings: Settings, sources: Sources, orchestra: Orchestr
 
 
 def _difference(before: Any, body: Mapping[str, Any]) -> str | None:
-    """In what a record differs, as a user knows it; None if it says the same."""
+    """What a record says else, as a user knows it; None if it says the same."""
     before = before if isinstance(before, dict) else {}
     changed = next((key for key in _CALLED if before.get(key) != body[key]), None)
     if changed == "settings" and isinstance(old := before.get(changed), dict):
@@ -355,7 +359,7 @@ def open_render(out: Path) -> tuple[Settings, list[tuple[str, int]]]:
         raise UsageError(f"{out / _RECORD} is not a record of soundalike render; render into another folder") from error
     body = _body(settings, sources_of(settings.tunes, settings.grooves), orchestra_of(settings.soundfonts))
     if changed := _difference(before, body):
-        raise UsageError(f"{out} was made with other {changed} than are found here; use the same, or render it again")
+        raise UsageError(f"{out} was not made with the {changed} found here; use the same, or render it again")
     found = [(factor, number) for factor, number in _folders(out) if _whole(folder_path(out, factor, number), settings)]
     if not found:
         raise UsageError(f"{out} holds no whole folder; render some with: soundalike render -o {out} --folders N")
@@ -369,17 +373,17 @@ def _folders(out: Path) -> Iterator[tuple[str, int]]:
             yield factor, number
 
 
-def _write_split(out: Path) -> None:
+def _write_split(out: Path, settings: Settings) -> None:
     """Which folders belong to which part, and the sources that each part was made from, as the folders tell."""
     folders: dict[str, set[str]] = {part: set() for part in SPLIT}
     used: dict[str, dict[str, set[str]]] = {
         part: {kind: set() for kind in ("melodies", "grooves", "progressions", "banks")} for part in SPLIT
     }
     for factor, number in _folders(out):
-        path = folder_path(out, factor, number) / "triplet" / _META
-        if not path.is_file():
+        place = folder_path(out, factor, number)
+        if not _whole(place, settings):
             continue
-        meta = read_json(path)
+        meta = read_json(place / "triplet" / _META)
         folders[meta["part"]].add(meta["folder"])
         mine = used[meta["part"]]
         for clip in meta["clips"].values():

@@ -159,7 +159,7 @@ class Stock:
         """Somebody who is not heard yet; where all are, somebody who is at least not the first one, the anchor's."""
         used = [sound for sound in unlike if sound]
         player = self.orchestra.draw(role, self.part, rng, unlike=used)
-        return self.orchestra.draw(role, self.part, rng, unlike=used[:1]) if player in used else player
+        return self.orchestra.draw(role, self.part, rng, unlike=used[:1]) if player in used[:1] else player
 
 
 def _weighted(rng: np.random.Generator, choices: Sequence[str], weights: Sequence[float]) -> str:
