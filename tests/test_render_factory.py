@@ -290,7 +290,7 @@ def test_the_order_of_imports_does_not_matter(place: Place) -> None:
     """FluidSynth reads compressed soundfonts through whichever libsndfile is in the process already."""
     font = write_compressed_soundfont(place.folder / "noise.sf3")
     script = (
-        "import hashlib; from soundalike.render.factory import orchestra_of; from soundalike.render.music import *;"
+        "import hashlib; from soundalike.render.settings import orchestra_of; from soundalike.render.music import *;"
         f"sound, notes = Sound('noise', 0), [Played(0.0, 1.0, 62, 90)]; players = orchestra_of(({str(font)!r},));"
         "print(hashlib.sha256(players.play(sound, 'lead', notes, 1.0).tobytes()).hexdigest())"
     )

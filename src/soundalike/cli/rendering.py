@@ -8,8 +8,9 @@ from pathlib import Path
 from soundalike.cli import INTERRUPTED, show
 from soundalike.errors import UsageError, one_line
 from soundalike.files import absolute
-from soundalike.render.factory import RenderReport, Settings, render
+from soundalike.render.factory import RenderReport, render
 from soundalike.render.music import FACTORS
+from soundalike.render.settings import Settings
 
 __all__ = ["run_render"]
 

@@ -28,11 +28,13 @@ from soundalike.errors import SoundalikeError, UsageError
 from soundalike.files import make_folder, read_json
 from soundalike.protocols import Progress, Protocol, check_folder
 from soundalike.render.cues import CUES, Separability, clip_cues, separability
-from soundalike.render.factory import Settings, draw_again, folder_path, open_render, orchestra_of
+from soundalike.render.factory import draw_again
 from soundalike.render.folders import CLIPS, POSITIVES, Folder
 from soundalike.render.listening import Heard, PairScores, TruthScores, alike, check_truth, hear
 from soundalike.render.music import BAR, FACTORS, ROLES, Clip
 from soundalike.render.page import Shown, draw_clip, write_page
+from soundalike.render.record import META, folder_path, open_render
+from soundalike.render.settings import Settings, orchestra_of
 from soundalike.render.studio import play
 from soundalike.reports import bootstrap
 from soundalike.types import FloatArray, Report
@@ -88,7 +90,7 @@ def _audit(task: _Task) -> _Audited:
     import soundfile
 
     settings, place = task.settings, folder_path(task.out, task.factor, task.number)
-    meta = read_json(place / "triplet" / "triplet_meta.json")
+    meta = read_json(place / "triplet" / META)
     folder = draw_again(settings, task.factor, task.number, int(meta["attempt"]))
     orchestra = orchestra_of(settings.soundfonts)
     clips = {n: play(s, orchestra, settings.seconds, settings.rate, stems=True) for n, s in folder.scenes.items()}
@@ -130,7 +132,7 @@ def _trivia(task: _Task) -> _Trivia:
     import soundfile
 
     triplet = folder_path(task.out, task.factor, task.number) / "triplet"
-    facts = read_json(triplet / "triplet_meta.json")["clips"]
+    facts = read_json(triplet / META)["clips"]
     return _Trivia(
         {name: clip_cues(*soundfile.read(triplet / f"{name}.{task.settings.suffix}")) for name in CLIPS},
         {name: _nuisances(facts[name]) for name in CLIPS},

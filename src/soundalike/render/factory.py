@@ -1,11 +1,11 @@
-"""A set of folders on disk: which ones, from what, resumable, in worker processes, always whole."""
+"""Make a set of folders: drawn, played and written in worker processes, resumable, each of them whole."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -14,57 +14,20 @@ from typing import Any
 import numpy as np
 
 from soundalike.errors import SoundalikeError, UsageError
-from soundalike.files import make_folder, read_json, write_whole
+from soundalike.files import make_folder
 from soundalike.render.folders import CLIPS, Folder, draw_folder, folder_part
 from soundalike.render.music import FACTORS, ROLES, SPLIT, Clip, Scene, SplitPart
 from soundalike.render.orchestra import Orchestra
-from soundalike.render.soundfonts import check_fluidsynth, find_soundfonts
-from soundalike.render.sources import Sources, load_sources
+from soundalike.render.record import META, folder_path, is_whole, write_record, write_split
+from soundalike.render.settings import RATES, Settings, orchestra_of, sources_of
 from soundalike.render.stock import Stock
 from soundalike.render.studio import DraftError, Stopwatch, play
 from soundalike.render.truth import write_truth
 from soundalike.workers import run_tasks
 
-__all__ = [
-    "RenderReport",
-    "Settings",
-    "draw_again",
-    "folder_path",
-    "open_render",
-    "orchestra_of",
-    "render",
-    "sources_of",
-]
+__all__ = ["RenderReport", "draw_again", "render"]
 
-_VERSION = 1
-_RECORD, _SPLIT_FILE, _META = "render.json", "split.json", "triplet_meta.json"
 _ATTEMPTS = 30
-_RATES = (16000, 22050, 24000, 32000, 44100, 48000)  # Hz: what every codec of the effects can write
-_CALLED = {
-    "version": "version of soundalike",
-    "settings": "settings",
-    "sources": "tunes or grooves",
-    "sounds": "soundfonts or kits",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that a set of folders follows from, besides the soundfonts' and the sources' own contents.
-
-    `part` is the part of the split that all folders belong to, or None for a whole set (see `folder_part`); `tunes` and
-    `grooves` are paths or None for what is found; `soundfonts` are given as on the command line.
-    """
-
-    seed: int = 0
-    part: SplitPart | None = None
-    seconds: float = 10.0
-    rate: int = 32000
-    suffix: str = "wav"
-    stems: bool = False
-    tunes: str | None = None
-    grooves: str | None = None
-    soundfonts: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -101,27 +64,9 @@ class _Done:
     watch: Stopwatch
 
 
-@lru_cache(maxsize=1)
-def orchestra_of(soundfonts: tuple[str, ...]) -> Orchestra:
-    """The players for these `--soundfont` values, kept for the next call. Raises UsageError."""
-    check_fluidsynth()
-    return Orchestra(find_soundfonts(soundfonts))
-
-
-@lru_cache(maxsize=1)
-def sources_of(tunes: str | None, grooves: str | None) -> Sources:
-    """The music to draw from, kept for the next call. Raises UsageError."""
-    return load_sources(Path(tunes) if tunes else None, Path(grooves) if grooves else None)
-
-
 @lru_cache(maxsize=len(SPLIT))
 def _stock(tunes: str | None, grooves: str | None, soundfonts: tuple[str, ...], part: SplitPart) -> Stock:
     return Stock(sources_of(tunes, grooves), orchestra_of(soundfonts), part)
-
-
-def folder_path(out: Path, factor: str, number: int) -> Path:
-    """Where a folder lies."""
-    return out / factor / f"triplets_{number}"
 
 
 def draw_again(settings: Settings, factor: str, number: int, attempt: int) -> Folder:
@@ -147,8 +92,8 @@ def render(
     """
     began = time.monotonic()
     report = RenderReport()
-    if settings.rate not in _RATES:
-        raise UsageError(f"--rate {settings.rate}: expected one of {', '.join(map(str, _RATES))}")
+    if settings.rate not in RATES:
+        raise UsageError(f"--rate {settings.rate}: expected one of {', '.join(map(str, RATES))}")
     make_folder(out, "-o")
     orchestra = orchestra_of(settings.soundfonts)
     sources = sources_of(settings.tunes, settings.grooves)
@@ -156,12 +101,12 @@ def render(
         _stock(settings.tunes, settings.grooves, settings.soundfonts, part)  # too little material is said at once
     report.problems += orchestra.problems
     report.skipped += [(one.name, one.reason) for one in sources.skipped]
-    _record(out, settings, sources, orchestra)
+    write_record(out, settings, sources, orchestra)
     wanted = [(factor, number) for number in range(1, folders + 1) for factor in factors]
     tasks = []
     for factor, number in wanted:
         place = folder_path(out, factor, number)
-        if _whole(place, settings):
+        if is_whole(place, settings):
             report.kept += 1
         else:
             report.repaired += place.exists()
@@ -177,7 +122,7 @@ def render(
             outcomes.close()
     except KeyboardInterrupt:
         report.interrupted = True
-    _write_split(out, settings)
+    write_split(out, settings)
     report.seconds = time.monotonic() - began
     return report
 
@@ -239,7 +184,7 @@ def _write(out: Path, folder: Folder, clips: Mapping[str, Clip], settings: Setti
                 # Stems lie as in the mix, which may be louder than a file can hold: floats. Not through libsndfile,
                 # which writes the time of day into such files.
                 wavfile.write(partial / "stems" / name / f"{role}.wav", clip.rate, stem)
-        (partial / "triplet" / _META).write_text(json.dumps(_meta(folder, clips, settings), indent=1) + "\n")
+        (partial / "triplet" / META).write_text(json.dumps(_meta(folder, clips, settings), indent=1) + "\n")
         shutil.rmtree(place, ignore_errors=True)
         partial.rename(place)
     except (OSError, soundfile.LibsndfileError) as error:
@@ -282,118 +227,3 @@ def _facts(scene: Scene, anchor: Scene, clip: Clip) -> dict[str, Any]:
         "effects": {key: value for key, value in asdict(scene.effects).items() if value is not None},
         "levels_db": {role: round(level, 2) for role, level in clip.levels.items() if np.isfinite(level)},
     }
-
-
-def _whole(place: Path, settings: Settings) -> bool:
-    """Whether a folder holds every file it should, to its end. A killed run leaves none under its real name."""
-    import soundfile
-
-    try:
-        clips = json.loads((place / "triplet" / _META).read_bytes())["clips"]
-        for name in CLIPS:
-            if not all((place / "truth" / f"{name}{suffix}").stat().st_size for suffix in (".jams", ".mid")):
-                return False
-            audio = [place / "triplet" / f"{name}.{settings.suffix}"]
-            if settings.stems:
-                audio += [place / "stems" / name / f"{role}.wav" for role in clips[name]["sounds"]]
-            if not all(_is_long(path, settings) for path in audio):
-                return False
-    except (OSError, ValueError, KeyError, TypeError, soundfile.LibsndfileError):
-        return False
-    return True
-
-
-def _is_long(path: Path, settings: Settings) -> bool:
-    """Whether a sound file is as long as it should be. Raises OSError or LibsndfileError if it cannot be read."""
-    import soundfile
-
-    frames = round(settings.seconds * settings.rate)
-    with soundfile.SoundFile(path) as file:
-        if (file.frames, file.samplerate) != (frames, settings.rate):
-            return False
-        file.seek(frames - 1)  # the head of a file that was cut short may say that it is whole
-        return len(file.read(1)) == 1
-
-
-def _body(settings: Settings, sources: Sources, orchestra: Orchestra) -> dict[str, Any]:
-    """What folders are made from, as it is written down."""
-    return {
-        "made_by": "soundalike render",
-        "version": _VERSION,
-        "settings": asdict(settings) | {"soundfonts": list(settings.soundfonts)},
-        "sources": {"digest": sources.digest, "credits": list(sources.credits)},
-        "sounds": dict(orchestra.licences),
-    }
-
-
-def _record(out: Path, settings: Settings, sources: Sources, orchestra: Orchestra) -> None:
-    """Write down what the folders are made from; refuse a folder that was made from something else."""
-    body, path = _body(settings, sources, orchestra), out / _RECORD
-    if not path.exists():
-        write_whole(path, lambda file: file.write((json.dumps(body, indent=1) + "\n").encode()))
-    elif changed := _difference(read_json(path), body):
-        raise UsageError(f"{out} holds folders made with other {changed}; use the same, or give another -o")
-
-
-def _difference(before: Any, body: Mapping[str, Any]) -> str | None:
-    """What a record says else, as a user knows it; None if it says the same."""
-    before = before if isinstance(before, dict) else {}
-    changed = next((key for key in _CALLED if before.get(key) != body[key]), None)
-    if changed == "settings" and isinstance(old := before.get(changed), dict):
-        return f"settings: {', '.join(name for name, value in body[changed].items() if old.get(name, ...) != value)}"
-    return _CALLED[changed] if changed else None
-
-
-def open_render(out: Path) -> tuple[Settings, list[tuple[str, int]]]:
-    """The settings of a rendered set and its whole folders, (factor, number). Raises UsageError.
-
-    What it was made from must be here, and unchanged, so that its folders can be drawn again.
-    """
-    if not (out / _RECORD).is_file():
-        raise UsageError(f"{out} holds no {_RECORD}; give the output of soundalike render")
-    before = read_json(out / _RECORD)
-    try:
-        fields = dict(before["settings"])
-        settings = Settings(**fields | {"soundfonts": tuple(fields["soundfonts"])})
-    except (TypeError, KeyError, ValueError) as error:
-        raise UsageError(f"{out / _RECORD} is not a record of soundalike render; render into another folder") from error
-    body = _body(settings, sources_of(settings.tunes, settings.grooves), orchestra_of(settings.soundfonts))
-    if changed := _difference(before, body):
-        raise UsageError(f"{out} was not made with the {changed} found here; use the same, or render it again")
-    found = [(factor, number) for factor, number in _folders(out) if _whole(folder_path(out, factor, number), settings)]
-    if not found:
-        raise UsageError(f"{out} holds no whole folder; render some with: soundalike render -o {out} --folders N")
-    return settings, found
-
-
-def _folders(out: Path) -> Iterator[tuple[str, int]]:
-    for factor in FACTORS:
-        numbers = [path.name.removeprefix("triplets_") for path in (out / factor).glob("triplets_*")]
-        for number in sorted(int(text) for text in numbers if text.isdigit()):
-            yield factor, number
-
-
-def _write_split(out: Path, settings: Settings) -> None:
-    """Which folders belong to which part, and the sources that each part was made from, as the folders tell."""
-    folders: dict[str, set[str]] = {part: set() for part in SPLIT}
-    used: dict[str, dict[str, set[str]]] = {
-        part: {kind: set() for kind in ("melodies", "grooves", "progressions", "banks")} for part in SPLIT
-    }
-    for factor, number in _folders(out):
-        place = folder_path(out, factor, number)
-        if not _whole(place, settings):
-            continue
-        meta = read_json(place / "triplet" / _META)
-        folders[meta["part"]].add(meta["folder"])
-        mine = used[meta["part"]]
-        for clip in meta["clips"].values():
-            mine["melodies"].add(clip["melody"])
-            mine["grooves"].add(clip["groove_source"])
-            mine["progressions"].add(clip["progression"])
-            mine["banks"] |= {sound.rpartition(" ")[0] for sound in clip["sounds"].values()}
-    names = {
-        part: sorted(found, key=lambda name: int(name.removeprefix("triplets_"))) for part, found in folders.items()
-    }
-    sources = {part: {kind: sorted(found) for kind, found in mine.items()} for part, mine in used.items()}
-    body = json.dumps({**names, "sources": sources}, indent=1) + "\n"
-    write_whole(out / _SPLIT_FILE, lambda file: file.write(body.encode()))
