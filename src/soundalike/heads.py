@@ -1,22 +1,27 @@
 """How a backbone's features become rows of a space: small projections, run in numpy.
 
-Kinds: `identity` (normalise only) and `linear` (subtract a mean, project, normalise). Weights are read from a
-safetensors file under the space's name.
+Kinds: `identity` (normalise only), `linear` (subtract a mean, project, normalise), `mlp` (two layers, normalise) and
+`joint` (one transformer for all spaces of a model, in `joint.py`). Weights are read from a safetensors file under the
+space's name. n windows, D dims of the feature, h hidden units, d dims of the space.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from soundalike.errors import ModelError
 from soundalike.types import BoolArray, FloatArray
 
-__all__ = ["KINDS", "Head", "load_head", "unit_rows"]
+__all__ = ["KINDS", "AnyHead", "Head", "MlpHead", "audible_rows", "load_head", "read_tensor", "unit_rows"]
 
-KINDS = ("identity", "linear")
+KINDS = ("identity", "linear", "mlp", "joint")
+
+AnyHead: TypeAlias = Callable[[FloatArray, BoolArray], FloatArray]
+"""Projects features (n, D) float32 to (n, d) float32 unit rows; those not audible (n,) become zero."""
 
 _TINY = 1e-6
 """Rows shorter than this have no direction worth keeping."""
@@ -27,6 +32,13 @@ def unit_rows(rows: FloatArray) -> FloatArray:
     wide = rows.astype(np.float64)
     norms = np.sqrt(np.einsum("nd,nd->n", wide, wide))[:, None]
     return np.where(norms >= _TINY, wide / np.maximum(norms, _TINY), 0.0).astype(np.float32)
+
+
+def audible_rows(projected: FloatArray, audible: BoolArray) -> FloatArray:
+    """`unit_rows` of `projected` (n, d), all zero where not `audible` (n,)."""
+    rows = unit_rows(projected)
+    rows[~audible] = 0.0
+    return rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,30 +53,66 @@ class Head:
         projected = features
         if self.mean is not None and self.weight is not None:
             projected = (features - self.mean) @ self.weight.T
-        rows = unit_rows(projected)
-        rows[~audible] = 0.0
-        return rows
+        return audible_rows(projected, audible)
 
 
-def load_head(kind: str, name: str, tensors: Mapping[str, FloatArray], *, in_dim: int, out_dim: int) -> Head:
-    """Build the head of space `name` from tensors `name.mean` (D,) and `name.weight` (d, D).
+@dataclass(frozen=True, slots=True, eq=False)
+class MlpHead:
+    """Two layers: unit(out_weight @ relu(hidden_weight @ x + hidden_bias)).
 
-    Raises ModelError for an unknown kind, a missing tensor, or one of other dimensions.
+    `hidden_weight` (h, D), `hidden_bias` (h,), `out_weight` (d, h): torch's Sequential(Linear(D, h), ReLU(),
+    Linear(h, d, bias=False)), then normalised. With h = 512 and d = 128 it is the head of MERIT (Learning Disentangled
+    Music Representations for Audio Similarity, 2026).
     """
-    if kind not in KINDS:
-        raise ModelError(f"space {name}: unknown head {kind!r}; known: {', '.join(KINDS)}")
+
+    hidden_weight: FloatArray
+    hidden_bias: FloatArray
+    out_weight: FloatArray
+
+    def __call__(self, features: FloatArray, audible: BoolArray) -> FloatArray:
+        """Project `features` (n, D) float32 to (n, d) float32 unit rows; inaudible ones (n,) become zero."""
+        hidden = features @ self.hidden_weight.T + self.hidden_bias
+        return audible_rows(np.maximum(hidden, 0.0) @ self.out_weight.T, audible)
+
+
+def read_tensor(space: str, tensors: Mapping[str, FloatArray], name: str, shape: tuple[int, ...]) -> FloatArray:
+    """The tensor `name` of a model's weights, as contiguous float32.
+
+    Raises ModelError, naming the space that needs it, if it is missing, of another shape, or not finite.
+    """
+    tensor = tensors.get(name)
+    if tensor is None:
+        raise ModelError(f"space {space}: the weights hold no {name}; fetch or fit the model again")
+    if tensor.shape != shape:
+        raise ModelError(f"space {space}: {name} has shape {tensor.shape}, expected {shape}; fit the model again")
+    if not np.isfinite(tensor).all():
+        raise ModelError(f"space {space}: {name} holds NaN or infinite weights; fit the model again")
+    return np.ascontiguousarray(tensor, dtype=np.float32)
+
+
+def load_head(kind: str, name: str, tensors: Mapping[str, FloatArray], *, in_dim: int, out_dim: int) -> Head | MlpHead:
+    """Build the head of space `name` from its tensors, float32. `joint.load_joint` builds those of kind `joint`.
+
+    linear: `name.mean` (D,), `name.weight` (d, D).
+    mlp: `name.hidden.weight` (h, D), `name.hidden.bias` (h,), `name.out.weight` (d, h), for any h.
+
+    Raises ModelError for an unknown kind, or a tensor that is missing, of other dimensions, or not finite.
+    """
     if kind == "identity":
         if in_dim != out_dim:
             raise ModelError(f"space {name}: an identity head keeps {in_dim} dims, the recipe says {out_dim}")
         return Head()
-    arrays = []
-    for part, shape in (("mean", (in_dim,)), ("weight", (out_dim, in_dim))):
-        tensor = tensors.get(f"{name}.{part}")
-        if tensor is None:
-            raise ModelError(f"space {name}: the weights hold no {name}.{part}; fetch or fit the model again")
-        if tensor.shape != shape:
-            raise ModelError(f"space {name}: {name}.{part} has shape {tensor.shape}, expected {shape}")
-        if not np.isfinite(tensor).all():
-            raise ModelError(f"space {name}: {name}.{part} holds NaN or infinite weights; fit the model again")
-        arrays.append(np.ascontiguousarray(tensor, dtype=np.float32))
-    return Head(mean=arrays[0], weight=arrays[1])
+    if kind == "linear":
+        return Head(
+            mean=read_tensor(name, tensors, f"{name}.mean", (in_dim,)),
+            weight=read_tensor(name, tensors, f"{name}.weight", (out_dim, in_dim)),
+        )
+    if kind == "mlp":
+        hidden = np.size(tensors.get(f"{name}.hidden.bias", ()))
+        bias = read_tensor(name, tensors, f"{name}.hidden.bias", (hidden,))  # first, for its length is h
+        return MlpHead(
+            hidden_weight=read_tensor(name, tensors, f"{name}.hidden.weight", (hidden, in_dim)),
+            hidden_bias=bias,
+            out_weight=read_tensor(name, tensors, f"{name}.out.weight", (out_dim, hidden)),
+        )
+    raise ModelError(f"space {name}: unknown head {kind!r}; known: {', '.join(KINDS)}")

@@ -17,12 +17,13 @@ from soundalike.backbones import Backbone, Features
 from soundalike.errors import ModelError
 from soundalike.files import absolute
 from soundalike.fingerprint import Fingerprinter, Words
-from soundalike.heads import Head, load_head, unit_rows
+from soundalike.heads import AnyHead, load_head, unit_rows
+from soundalike.joint import load_joint
 from soundalike.score import presence
 from soundalike.spaces import DEFAULT_MODEL, Recipe, installed_models, load_recipe
-from soundalike.types import Descriptors, FloatArray, Level, Space, Span, Vectors
+from soundalike.types import BoolArray, Descriptors, FloatArray, Level, Space, Span, Vectors
 
-__all__ = ["Encoding", "Model", "load_once", "mean_rows"]
+__all__ = ["Encoding", "Model", "join_features", "load_once", "mean_rows"]
 
 
 def mean_rows(rows: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
@@ -35,6 +36,16 @@ def mean_rows(rows: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         audible = max(1, int(np.count_nonzero(presence(part))))
         means[name] = unit_rows(part.sum(axis=0, dtype=np.float64)[None, :] / audible)[0]
     return means
+
+
+def join_features(features: Features, feature: str) -> tuple[FloatArray, BoolArray]:
+    """A space's feature: "a", or "a+b" for the rows of a and b side by side; audible where the first named is.
+
+    Returns rows (n, D) float32 with D the sum of the dims, and audible (n,). Where a later part has nothing to hear,
+    its dims are zero.
+    """
+    parts = feature.split("+")
+    return np.hstack([features.rows[part] for part in parts]), features.audible[parts[0]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,19 +77,19 @@ class Model:
         self.recipe = recipe
         self.source = source or recipe.name
         tensors = load_file(recipe.weights)
+        # Joint heads share a tensor for each block: in another order, one block of a size would pass for another.
+        joint = {f"{space.feature} of {space.backbone}" for space in recipe.spaces if space.head == "joint"}
+        if len(joint) > 1:
+            named = " and ".join(sorted(joint))
+            raise ModelError(f"model {recipe.name}: its joint heads are given {named}; expected one feature for all")
         self._backbones: dict[str, Backbone] = {}
-        self._heads: dict[str, Head] = {}
+        self._heads: dict[str, AnyHead] = {}
         for space in recipe.spaces:
             if space.source != "mix":
                 raise ModelError(f"space {space.full_name} listens to {space.source!r}; this version hears 'mix' only")
             if space.backbone not in self._backbones:
                 self._backbones[space.backbone] = registry.load("backbones", space.backbone)
-            dims = self._backbones[space.backbone].dims
-            if space.feature not in dims:
-                raise ModelError(f"space {space.full_name}: {space.backbone} has no feature {space.feature!r}")
-            self._heads[space.name] = load_head(
-                space.head, space.name, tensors, in_dim=dims[space.feature], out_dim=space.dim
-            )
+            self._heads[space.name] = _load_head(space, self._backbones[space.backbone], tensors)
         for name, version in recipe.backbone_versions.items():
             if self._backbones[name].version != version:
                 raise ModelError(
@@ -110,7 +121,7 @@ class Model:
         rows = {}
         for space in self.spaces:
             features = heard[space.backbone].features
-            rows[space.name] = self._heads[space.name](features.rows[space.feature], features.audible[space.feature])
+            rows[space.name] = self._heads[space.name](*join_features(features, space.feature))
         track = os.fsdecode(path)
         spans = tuple(Span(track, start + low, start + high) for low, high in grid.tolist())
         whole = {space: row[None, :] for space, row in mean_rows(rows).items()}
@@ -122,6 +133,19 @@ class Model:
             info=info,
             fingerprint=first.fingerprint,
         )
+
+
+def _load_head(space: Space, backbone: Backbone, tensors: Mapping[str, FloatArray]) -> AnyHead:
+    parts = space.feature.split("+")
+    for part in parts:
+        if part not in backbone.dims:
+            raise ModelError(
+                f"space {space.full_name}: {space.backbone} has no feature {part!r}; it has {', '.join(backbone.dims)}"
+            )
+    blocks = tuple(backbone.dims[part] for part in parts)
+    if space.head == "joint":
+        return load_joint(space.name, tensors, blocks=blocks, out_dim=space.dim)
+    return load_head(space.head, space.name, tensors, in_dim=sum(blocks), out_dim=space.dim)
 
 
 @cache
