@@ -10,6 +10,7 @@ import argparse
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 from typing import Protocol as Structure
@@ -17,20 +18,26 @@ from typing import Protocol as Structure
 import numpy as np
 
 from soundalike.errors import AudioError, SoundalikeError, UsageError
+from soundalike.fusion import SCORE_FUSIONS, VECTOR_FUSIONS, concatenate_vectors, mean_scores, mean_vectors
 from soundalike.reports import Estimate, make_report
 from soundalike.score import presence
-from soundalike.types import BoolArray, FloatArray, IntArray, Report, Space, Span, Triplet
+from soundalike.spaces import DEFAULT_MODEL, load_recipe, parse_weights, resolve_weights
+from soundalike.types import BoolArray, FloatArray, IntArray, Report, Space, Span, Triplet, Weights
 
 __all__ = [
     "Heard",
+    "Margins",
     "Progress",
     "Protocol",
     "account",
+    "add_fusion_options",
     "check_folder",
+    "check_fusion",
     "in_order",
     "judge",
     "listen",
     "margins",
+    "margins_with_fusions",
     "whole",
 ]
 
@@ -116,7 +123,6 @@ def listen(
     be the number asked for.
     """
     from soundalike.model import Model
-    from soundalike.spaces import DEFAULT_MODEL
     from soundalike.workers import run_tasks
 
     name = model or DEFAULT_MODEL
@@ -142,13 +148,25 @@ def listen(
 
 def margins(heard: Heard, triplets: Sequence[Triplet]) -> FloatArray:
     """cos(anchor, positive) - cos(anchor, negative) of m triplets in every space: (m, spaces) float64."""
-    anchor = heard.positions(one.anchor for one in triplets)
-    positive = heard.positions(one.positive for one in triplets)
-    negative = heard.positions(one.negative for one in triplets)
-    columns = [
-        heard.similarity(space, anchor, positive) - heard.similarity(space, anchor, negative) for space in heard.spaces
-    ]
-    return np.stack(columns, axis=1)
+    near, far = _cosines(heard, triplets)
+    return near - far
+
+
+def _places(heard: Heard, triplets: Sequence[Triplet]) -> tuple[IntArray, IntArray, IntArray]:
+    """The rows of the anchors, positives and negatives of m triplets: (m,) each."""
+    return (
+        heard.positions(one.anchor for one in triplets),
+        heard.positions(one.positive for one in triplets),
+        heard.positions(one.negative for one in triplets),
+    )
+
+
+def _cosines(heard: Heard, triplets: Sequence[Triplet]) -> tuple[FloatArray, FloatArray]:
+    """The cosines of m anchors with their positives and with their negatives, in every space: (m, spaces) each."""
+    anchor, positive, negative = _places(heard, triplets)
+    near = [heard.similarity(space, anchor, positive) for space in heard.spaces]
+    far = [heard.similarity(space, anchor, negative) for space in heard.spaces]
+    return np.stack(near, axis=1), np.stack(far, axis=1)
 
 
 def judge(margin: FloatArray) -> FloatArray:
@@ -200,3 +218,83 @@ def in_order(names: Iterable[str], heard: Heard) -> list[str]:
     found = dict.fromkeys(names)
     spaces = [space.name for space in heard.spaces if space.name in found]
     return spaces + [name for name in found if name not in spaces]
+
+
+# All spaces of a model as one ---------------------------------------------------------------------------------------
+
+
+def add_fusion_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--fusion` and `--weights`, for `check_fusion` and `margins_with_fusions`."""
+    parser.add_argument(
+        "--fusion", action="store_true", help="also a row for each way to use all spaces of the model as one"
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="SPACE=W,...",
+        help="for weighted means among them, such as melody=.4,rhythm=.4,timbre=.2 (default: no weighted means)",
+    )
+
+
+def check_fusion(args: argparse.Namespace, model: str | None) -> None:
+    """Check what is asked of a model's spaces, before any clip is heard.
+
+    Raises UsageError for weights without a fusion or of other spaces, or a model of one space; ModelError.
+    """
+    if args.weights is not None and not args.fusion:
+        raise UsageError("--weights are those of --fusion; add --fusion, or leave them out")
+    if args.fusion:
+        recipe = load_recipe(model or DEFAULT_MODEL)
+        if len(recipe.spaces) < 2:
+            raise UsageError(f"--fusion needs two spaces or more; {recipe.name} has {recipe.spaces[0].name} only")
+        _weights(recipe.spaces, args)
+
+
+def _weights(spaces: Sequence[Space], args: argparse.Namespace) -> Weights | None:
+    return resolve_weights(parse_weights(args.weights), spaces) if args.weights is not None else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Margins:
+    """Margins (m, r) float64 of m triplets in r rows of a report: the spaces, then the fusions that were asked for.
+
+    `options` ask for the same fusions again, `notes` are what their reader should know; both empty without a fusion.
+    """
+
+    rows: tuple[str, ...]
+    values: FloatArray
+    options: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def margins_with_fusions(heard: Heard, triplets: Sequence[Triplet], args: argparse.Namespace) -> Margins:
+    """`margins`, and with `--fusion` those of every fusion of all spaces (`soundalike.fusion`).
+
+    Fused scores take what is inaudible at chance, as the spaces do. Fused vectors know no chance: a triplet ties where
+    one of its clips has none. Spaces of different dims have no fused vectors but the concatenation.
+    """
+    near, far = _cosines(heard, triplets)
+    found = {space.name: margin for space, margin in zip(heard.spaces, (near - far).T, strict=True)}
+    if not args.fusion:
+        return Margins(tuple(found), near - far)
+    scores, vectors = dict(SCORE_FUSIONS), dict(VECTOR_FUSIONS)
+    options = "--fusion"
+    notes = [f"Fused: {', '.join(found)} as one; the product of scores is that of (1 + cos) / 2."]
+    weights = _weights(heard.spaces, args)
+    if weights is not None:
+        order = [weights[space.name] for space in heard.spaces]
+        scores["weighted mean"] = partial(mean_scores, weights=order)
+        vectors["weighted mean"] = partial(mean_vectors, weights=order)
+        options += " --weights " + ",".join(f"{name}={weight:g}" for name, weight in weights.items() if weight)
+    if len({space.dim for space in heard.spaces}) > 1:
+        vectors = {"concatenation": concatenate_vectors}
+        dims = ", ".join(f"{space.name} {space.dim}" for space in heard.spaces)
+        notes.append(f"Vectors of different dims ({dims}) have a concatenation, but no mean, product or max.")
+    for name, fuse in scores.items():
+        found[f"fused scores: {name}"] = fuse(near) - fuse(far)
+    for name, join in vectors.items():
+        rows = join([heard.rows[space.name] for space in heard.spaces]).astype(np.float64)
+        anchor, positive, negative = (rows[place] for place in _places(heard, triplets))
+        margin = np.einsum("md,md->m", anchor, positive) - np.einsum("md,md->m", anchor, negative)
+        present = presence(anchor) & presence(positive) & presence(negative)
+        found[f"fused vectors: {name}"] = np.where(present, margin, 0.0)
+    return Margins(tuple(found), np.column_stack(list(found.values())), options, tuple(notes))

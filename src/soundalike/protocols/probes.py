@@ -6,6 +6,9 @@ the anchor is nearer (cosine) to the positive than to the negative. A tie counts
 or both of whose other clips, are inaudible in the space. If one of the others is, it stands at chance (mu).
 
 Accuracy is the mean over a probe's triplets. Triplets of one song share clips, so intervals resample songs.
+
+With --fusion, rows of all spaces as one stand below those of the spaces: of scores and of vectors (mean, product, max,
+concatenation; with --weights also weighted means).
 """
 
 from __future__ import annotations
@@ -24,11 +27,13 @@ from soundalike.protocols import (
     Progress,
     Protocol,
     account,
+    add_fusion_options,
     check_folder,
+    check_fusion,
     in_order,
     judge,
     listen,
-    margins,
+    margins_with_fusions,
     whole,
 )
 from soundalike.reports import Estimate, bootstrap, paired
@@ -82,24 +87,29 @@ class Probes:
     summary: ClassVar[str] = "frozen triplets of real clips, each probing one factor"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """`--data` and `--against`."""
+        """`--data`, `--against`, `--fusion` and `--weights`."""
         parser.add_argument(
             "--data", type=Path, required=True, metavar="DIR", help="folder with clips and triplets.json"
         )
         parser.add_argument("--against", metavar="MODEL", help="also say how much better it is than another model")
+        add_fusion_options(parser)
 
     def run(self, args: argparse.Namespace, progress: Progress | None = None) -> tuple[Report, ...]:
         """One report, and one of paired differences with `--against`. Raises UsageError, AudioError, ModelError."""
+        for model in (args.model, args.against) if args.against else (args.model,):
+            check_fusion(args, model)
         triplets = read_probes(args.data)
         clips = {clip for one in triplets for clip in (one.anchor, one.positive, one.negative)}
         heard = listen(clips, args.model, jobs=args.jobs, progress=progress)
-        right = judge(margins(heard, triplets))
+        margins = margins_with_fusions(heard, triplets, args)
+        right = judge(margins.values)
         probes = in_order((one.space for one in triplets), heard)
         songs = len({one.group for one in triplets})
         silent = unheard(heard, triplets).sum(axis=0)
         notes = [f"Intervals: bootstrap over {songs} songs. n: triplets. Ties count half."]
         halves = ", ".join(f"{space.name} {count:,}" for space, count in zip(heard.spaces, silent, strict=True))
         notes.append(f"Count half because the anchor or both others are inaudible: {halves} of {len(triplets):,}.")
+        notes += margins.notes
         data = f"{len(triplets):,} triplets of {len(clips):,} clips"
         columns = {probe: _column(right, None, triplets, probe, args.seed) for probe in probes}
         report = account(
@@ -108,19 +118,21 @@ class Probes:
             columns,
             f"Probes: {data}",
             protocol=self.name,
-            options="--data DIR",
+            options=f"--data DIR {margins.options}",
             chance=50.0,
+            rows=margins.rows,
             notes=notes,
         )
         if not args.against:
             return (report,)
         other = listen(clips, args.against, jobs=args.jobs, progress=progress)
-        theirs = [space.name for space in other.spaces]
-        shared = [space.name for space in heard.spaces if space.name in theirs]
+        theirs = margins_with_fusions(other, triplets, args)
+        shared = [name for name in margins.rows if name in theirs.rows]
         if not shared:
-            raise UsageError(f"{heard.model} and {other.model} share no space; {other.model} has {', '.join(theirs)}")
-        ours = right[:, [report.rows.index(name) for name in shared]]
-        rival = judge(margins(other, triplets))[:, [theirs.index(name) for name in shared]]
+            has = ", ".join(theirs.rows)
+            raise UsageError(f"{heard.model} and {other.model} share no space; {other.model} has {has}")
+        ours = right[:, [margins.rows.index(name) for name in shared]]
+        rival = judge(theirs.values)[:, [theirs.rows.index(name) for name in shared]]
         columns = {probe: _column(ours, rival, triplets, probe, args.seed) for probe in probes}
         difference = account(
             heard,
@@ -128,7 +140,7 @@ class Probes:
             columns,
             f"Probes, {heard.model} minus {other.model}: {data}",
             protocol=self.name,
-            options=f"--data DIR --against {other.model}",
+            options=f"--data DIR --against {other.model} {margins.options}",
             chance=0.0,
             rows=shared,
             notes=[

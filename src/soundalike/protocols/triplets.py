@@ -12,6 +12,9 @@ margin is the mean of cos(anchor, positive) - cos(anchor, negative).
 The paper gives Wald intervals that take triplets for independent, though those of a folder share anchor and
 negative; they are repeated here for comparison, after bootstrap intervals that resample folders.
 
+With --fusion, rows of all spaces as one stand below those of the spaces: of scores and, as in the published code, of
+vectors (mean, product, max, concatenation; with --weights also weighted means).
+
 Reference: MERIT: Learning Disentangled Music Representations for Audio Similarity, 2026, section 4.4 and table 2.
 """
 
@@ -28,7 +31,19 @@ import numpy as np
 
 from soundalike.errors import UsageError
 from soundalike.files import read_json
-from soundalike.protocols import Progress, Protocol, account, check_folder, in_order, judge, listen, margins, whole
+from soundalike.protocols import (
+    Progress,
+    Protocol,
+    account,
+    add_fusion_options,
+    check_folder,
+    check_fusion,
+    in_order,
+    judge,
+    listen,
+    margins_with_fusions,
+    whole,
+)
 from soundalike.reports import Estimate, bootstrap, wald
 from soundalike.types import Report, Triplet, TripletKind
 
@@ -109,7 +124,7 @@ class TripletFolders:
     summary: ClassVar[str] = "triplet folders in the published layout, one factor controlled"
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """The folder and the split."""
+        """The folder, the split, `--fusion` and `--weights`."""
         parser.add_argument("data", type=Path, metavar="DIR", help=f"the triplets: {_LAYOUT}")
         parser.add_argument(
             "--split",
@@ -119,14 +134,16 @@ class TripletFolders:
             help='JSON {"train": [folders], "test": [folders]}, of all factors or of one',
         )
         parser.add_argument("--part", default="test", metavar="NAME", help="the part of the split (default: test)")
+        add_fusion_options(parser)
 
     def run(self, args: argparse.Namespace, progress: Progress | None = None) -> tuple[Report, ...]:
         """Accuracy by folder, accuracy with Wald intervals, margin. Raises UsageError, AudioError, ModelError."""
+        check_fusion(args, args.model)
         triplets = read_triplets(args.data, [read_split(text, args.part) for text in args.split])
         clips = {clip for one in triplets for clip in (one.anchor, one.positive, one.negative)}
         heard = listen(clips, args.model, jobs=args.jobs, progress=progress)
-        margin = margins(heard, triplets)
-        right = judge(margin)
+        margins = margins_with_fusions(heard, triplets, args)
+        right = judge(margins.values)
         accuracy: dict[str, Estimate] = {}
         published: dict[str, Estimate] = {}
         width: dict[str, Estimate] = {}
@@ -138,22 +155,30 @@ class TripletFolders:
                     name = factor if kind == "neutral" else f"{factor}, adversarial"
                     accuracy[name] = bootstrap(right[chosen], groups, args.seed)
                     published[name] = wald(accuracy[name].value, accuracy[name].n)
-                    width[name] = bootstrap(margin[chosen], groups, args.seed)
+                    width[name] = bootstrap(margins.values[chosen], groups, args.seed)
         split = f", {args.part} split" if args.split else ""
         data = f"{len(triplets):,} triplets in {len({one.group for one in triplets}):,} folders{split}"
-        options = "DIR" + (f" --split FILE --part {args.part}" if args.split else "")
+        options = "DIR" + (f" --split FILE --part {args.part}" if args.split else "") + f" {margins.options}"
 
-        report = partial(account, heard, args, protocol=self.name, options=options)
+        report = partial(account, heard, args, protocol=self.name, options=options, rows=margins.rows)
         by = "Intervals: bootstrap over folders."
         return (
-            report(accuracy, f"Triplet accuracy: {data}", chance=50.0, notes=[f"{by} Ties count half."]),
+            report(
+                accuracy, f"Triplet accuracy: {data}", chance=50.0, notes=[f"{by} Ties count half.", *margins.notes]
+            ),
             report(
                 published,
                 f"Triplet accuracy, Wald: {data}",
                 chance=50.0,
-                notes=["Intervals: Wald, over triplets, as published."],
+                notes=["Intervals: Wald, over triplets, as published.", *margins.notes],
             ),
-            report(width, f"Triplet margin: {data}", chance=0.0, unit="", notes=[f"cos(a, p) - cos(a, n). {by}"]),
+            report(
+                width,
+                f"Triplet margin: {data}",
+                chance=0.0,
+                unit="",
+                notes=[f"cos(a, p) - cos(a, n). {by}", *margins.notes],
+            ),
         )
 
 
