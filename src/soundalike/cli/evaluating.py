@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from soundalike.protocols import Protocol
 
-__all__ = ["add_protocols", "run_evaluate", "run_summary"]
+__all__ = ["add_protocols", "print_report", "run_evaluate", "run_summary"]
 
 _INTRODUCTION = """\
 # Results
@@ -90,7 +90,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         show.print_json({"reports": [reports.to_json(report) for report in found]})
         return 0
     for report in found:
-        _print(report)
+        print_report(report)
     for written in (saved, args.plot):
         if written:
             print(f"written: {one_line(written)}")
@@ -130,7 +130,8 @@ def run_summary(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print(report: Report) -> None:
+def print_report(report: Report) -> None:
+    """Print a report's table and notes."""
     print(show.paint(f"{report.title} ({report.model})", "bold"))
     header, *lines = reports.table(report)
     show.print_table(header, lines, left=[0])

@@ -235,15 +235,8 @@ def build_parser() -> argparse.ArgumentParser:
     made = command("evaluate", "evaluating:run_evaluate", "measure how good a model is, and write reports")
     made.fill = _protocols
 
-    made = command("train", "training:run_train", "fit a model from audio, as the bundled ones were made")
-    fits = made.add_subparsers(title="models", metavar="MODEL", required=True, dest="model")
-    fit = fits.add_parser("dsp", help="standardisation, projection and calibration of the fixed descriptors")
-    _json(fit)
-    fit.add_argument("--renders", type=_path, required=True, metavar="DIR", help="output of tools/render_fit.py")
-    fit.add_argument("--recordings", type=_path, required=True, metavar="DIR", help="folder with an index.csv")
-    fit.add_argument("--out", type=_path, required=True, metavar="DIR", help="where to write the model")
-    fit.add_argument("--seed", type=int, default=0, help="of the split and of the random pairs (default: 0)")
-    fit.add_argument("--plain", action="store_true", help="leave the projections out: the baseline of fitting them")
+    made = command("train", "training:run_dsp", "fit a model from audio, as the bundled ones were made")
+    made.fill = _models
     return parser
 
 
@@ -255,6 +248,12 @@ def _protocols(parser: argparse.ArgumentParser) -> None:
         _model(made)
 
     add_protocols(parser.add_subparsers(title="protocols", metavar="PROTOCOL", required=True), common)
+
+
+def _models(parser: argparse.ArgumentParser) -> None:
+    from soundalike.cli.training import add_models
+
+    add_models(parser.add_subparsers(title="models", metavar="MODEL", required=True), _json)
 
 
 def _weights(parser: argparse.ArgumentParser) -> None:

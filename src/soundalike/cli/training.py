@@ -1,25 +1,213 @@
-"""`soundalike train`."""
+"""`soundalike train`: models from audio, and what a trained head listens to."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from soundalike.cli import show
+from soundalike import reports
+from soundalike.cli import INTERRUPTED, show
+from soundalike.cli.parser import whole_number
 from soundalike.errors import one_line
-from soundalike.train.dsp import fit
+from soundalike.train.sampling import NEGATIVES, SAMPLINGS
+from soundalike.train.settings import LOSSES, HeadSettings
 
-__all__ = ["run_train"]
+if TYPE_CHECKING:
+    # A name that argparse keeps to itself, though add_subparsers returns one.
+    from argparse import _SubParsersAction
+
+    from soundalike.train.checkpoints import Epoch
+
+__all__ = ["add_models", "run_attribution", "run_dsp", "run_heads"]
+
+_HEADS = """\
+Train projection heads on triplet folders (DIR/<factor>/triplets_N/triplet/..., as `soundalike render` writes them, or
+your own): one space a factor, on the features of a backbone. Clips are embedded once into a cache. An interrupted run
+goes on where it was. Needs torch: pip install 'soundalike[train]'.
+
+  soundalike train heads --triplets triplets --out mine
+  soundalike train heads --triplets triplets --out joint --joint --negatives both --patience 20
+  soundalike evaluate probes PROBES --model mine
+"""
+_LINES = 10  # epochs that are told of a run, besides its last
 
 
-def run_train(args: argparse.Namespace) -> int:
+def add_models(
+    subparsers: _SubParsersAction[argparse.ArgumentParser], common: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """Add `dsp`, `heads` and `attribution`. `common` adds what all commands share: `--json`."""
+    summary = "standardisation, projection and calibration of the fixed descriptors"
+    fit = subparsers.add_parser("dsp", help=summary, description=summary)
+    common(fit)
+    fit.add_argument("--renders", type=Path, required=True, metavar="DIR", help="output of tools/render_fit.py")
+    fit.add_argument("--recordings", type=Path, required=True, metavar="DIR", help="folder with an index.csv")
+    fit.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write the model")
+    fit.add_argument("--seed", type=int, default=0, help="of the split and of the random pairs (default: 0)")
+    fit.add_argument("--plain", action="store_true", help="leave the projections out: the baseline of fitting them")
+    fit.set_defaults(run=run_dsp)
+
+    heads = subparsers.add_parser(
+        "heads",
+        help="projection heads for factors, from triplet folders",
+        description=_HEADS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    common(heads)
+    _add_heads(heads)
+    heads.set_defaults(run=run_heads)
+
+    summary = "which parts of a backbone's features the heads of a model listen to, by their first layer's weights"
+    told = subparsers.add_parser("attribution", help=summary, description=summary)
+    common(told)
+    told.add_argument("attributed", metavar="MODEL", help="a model's name or folder")
+    told.add_argument("--plot", type=Path, metavar="FILE", help="draw it: .png, .svg or .pdf (needs matplotlib)")
+    told.add_argument("--save", type=Path, metavar="DIR", help="keep the report in DIR")
+    told.set_defaults(run=run_attribution)
+
+
+def _add_heads(parser: argparse.ArgumentParser) -> None:
+    usual = HeadSettings()
+    add = parser.add_argument
+    add(
+        "--triplets",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the triplet folders, with split.json if there is one",
+    )
+    add("--out", type=Path, required=True, metavar="DIR", help="where to write the model")
+    add("--cache", type=Path, metavar="DIR", help="where embeddings are kept (default: OUT/cache)")
+    add("--backbone", default="dsp", metavar="NAME", help="whose features (default: dsp)")
+    add("--name", default="heads", help="the model's name (default: heads)")
+    add("--factors", default="", metavar="F,...", help="some of the factors (default: all that there are)")
+    add("--folders", type=whole_number, metavar="N", help="use so many training folders of each factor (default: all)")
+    add("--joint", action="store_true", help="one transformer for all factors, in place of a head each")
+    add("--loss", choices=LOSSES, default=usual.loss, help=f"default: {usual.loss}")
+    add("--negatives", choices=NEGATIVES, default=usual.negatives, help=f"default: {usual.negatives}")
+    add("--sampling", choices=SAMPLINGS, default=usual.sampling, help=f"batches of: (default: {usual.sampling})")
+    add("--batch", type=whole_number, default=usual.batch, metavar="N", help=f"triplets (default: {usual.batch})")
+    add("--epochs", type=whole_number, default=usual.epochs, metavar="N", help=f"default: {usual.epochs}")
+    add("--patience", type=whole_number, metavar="N", help="end after N epochs without a better validation loss")
+    add("--lr", type=float, default=usual.lr, help=f"learning rate at the start (default: {usual.lr:g})")
+    add("--hidden", type=whole_number, default=usual.hidden, metavar="N", help=f"default: {usual.hidden}")
+    add("--dropout", type=float, default=usual.dropout, help=f"before the last layer (default: {usual.dropout:g})")
+    add("--device", default=usual.device, help="cpu, or cuda where there is a GPU (default: cpu)")
+    add("--bf16", action="store_true", help="multiply in bfloat16, where the device is quicker at it")
+    add("--seed", type=partial(whole_number, lowest=0), default=0, metavar="N", help="default: 0")
+    add("--jobs", type=whole_number, metavar="N", help="processes to embed with (default: one a core)")
+
+
+def run_dsp(args: argparse.Namespace) -> int:
     """Fit the `dsp` model and print how well folders that were held out are told apart."""
+    from soundalike.train.dsp import fit
+
     accuracies = fit(args.renders, args.recordings, args.out, args.seed, plain=args.plain)
     if args.json:
         show.print_json({"out": str(args.out), "seed": args.seed, "held_out_triplet_accuracy": accuracies})
         return 0
-    factors = list(next(iter(accuracies.values())))
     print("held-out folders, triplet accuracy in % (chance 50): a row a space, a column a factor")
-    rows = [[space, *(f"{100 * row[factor]:.1f}" for factor in factors)] for space, row in accuracies.items()]
-    show.print_table(["", *factors], rows, left=[0])
+    _print_matrix(accuracies)
     print(f"model written: {one_line(args.out)}")
     return 0
+
+
+def run_heads(args: argparse.Namespace) -> int:
+    """Train heads; 1 if some clips could not be heard. Raises UsageError."""
+    from soundalike.train.heads import HeadsJob, train_heads
+
+    settings = HeadSettings(
+        loss=args.loss,
+        negatives=args.negatives,
+        sampling=args.sampling,
+        hidden=args.hidden,
+        dropout=args.dropout,
+        lr=args.lr,
+        batch=args.batch,
+        epochs=args.epochs,
+        patience=args.patience,
+        seed=args.seed,
+        device=args.device,
+        bf16=args.bf16,
+    )
+    job = HeadsJob(
+        triplets=args.triplets,
+        out=args.out,
+        cache=args.cache,
+        backbone=args.backbone,
+        name=args.name,
+        factors=tuple(name for name in args.factors.split(",") if name),
+        folders=args.folders,
+        joint=args.joint,
+    )
+    clips = show.Progress("clip", enabled=not args.json)
+    ended = False
+
+    def tell(name: str, epoch: Epoch) -> None:
+        nonlocal ended
+        if not ended:
+            clips.end()
+            ended = True
+        if epoch.number == 1 or epoch.number % max(1, settings.epochs // _LINES) == 0:
+            show.message(
+                f"{name}, epoch {epoch.number}: loss {epoch.train_loss:.4f}, validation {epoch.validation_loss:.4f}, "
+                f"right {100 * epoch.validation_accuracy:.1f} %",
+                "training",
+            )
+
+    try:
+        report = train_heads(job, settings, jobs=args.jobs, embedding=clips, progress=None if args.json else tell)
+    except KeyboardInterrupt:
+        show.message("interrupted: what is done is kept; run it again to go on")
+        return INTERRUPTED
+    for path, why in report.failed:
+        show.message(f"{one_line(path)}: {why}", "failed")
+    if args.json:
+        curves = {
+            name: [[e.train_loss, e.validation_loss, e.validation_accuracy] for e in epochs]
+            for name, epochs in report.curves.items()
+        }
+        show.print_json(
+            {
+                "out": str(args.out),
+                "folders": report.counts,
+                "best_epoch": report.best,
+                "test_triplet_accuracy": report.accuracy,
+                "curves": curves,
+                "failed": [{"path": str(path), "error": why} for path, why in report.failed],
+            }
+        )
+    else:
+        for kind, matrix in report.accuracy.items():
+            print(f"test folders, {kind} negatives, triplet accuracy in %: a row a space, a column a factor")
+            _print_matrix(matrix)
+        print("best epochs: " + ", ".join(f"{name} {epoch}" for name, epoch in report.best.items()))
+        print(f"model written: {one_line(args.out)}; try it with --model {one_line(args.out)}")
+    return 1 if report.failed else 0
+
+
+def run_attribution(args: argparse.Namespace) -> int:
+    """Print which blocks of features each head listens to, and draw it where asked. Raises UsageError, ModelError."""
+    from soundalike.cli.evaluating import print_report
+    from soundalike.train.attribution import attribute_model, draw_attribution
+
+    if args.plot:
+        reports.check_plot(args.plot)
+    report = attribute_model(args.attributed)
+    if args.plot:
+        draw_attribution(report, args.plot)
+    if args.save:
+        reports.save_reports([report], args.save)
+    if args.json:
+        show.print_json(reports.to_json(report))
+    else:
+        print_report(report)
+    return 0
+
+
+def _print_matrix(matrix: Mapping[str, Mapping[str, float]]) -> None:
+    factors = list(next(iter(matrix.values())))
+    rows = [[space, *(f"{100 * row[factor]:.1f}" for factor in factors)] for space, row in matrix.items()]
+    show.print_table(["", *factors], rows, left=[0])

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +14,10 @@ from soundalike import registry
 from soundalike.audio import MonoStream, windows
 from soundalike.backbones import Backbone
 from soundalike.errors import UsageError
-from soundalike.files import make_folder, write_whole
 from soundalike.heads import Head, unit_rows
 from soundalike.score import calibrate
 from soundalike.train.projection import Projection, fit_projection, folder_accuracy
+from soundalike.train.recipe import space_entry, write_model
 from soundalike.types import LEVELS, BoolArray, Calibration, FloatArray, IntArray, Level
 
 __all__ = ["FACTORS", "Clips", "fit", "listen"]
@@ -189,8 +187,6 @@ def fit(renders: Path, recordings: Path, out: Path, seed: int, *, plain: bool = 
     `plain` leaves the projections out: the descriptors as they are, the baseline that says what fitting them brings.
     The same inputs and seed write the same bytes.
     """
-    from safetensors.numpy import save
-
     backbone: Backbone = registry.load("backbones", "dsp")
     clips, trained_on = listen(backbone, renders, recordings)
     accuracies = held_out(clips, seed, plain=plain)
@@ -202,31 +198,16 @@ def fit(renders: Path, recordings: Path, out: Path, seed: int, *, plain: bool = 
         if projection:
             tensors[f"{name}.mean"], tensors[f"{name}.weight"] = projection.mean, projection.weight
         chance = _chance(clips, name, passages, tracks, seed)
-        spaces.append(
-            {
-                "name": name,
-                "source": "mix",
-                "backbone": backbone.name,
-                "backbone_version": backbone.version,
-                "feature": name,
-                "head": "linear" if projection else "identity",
-                "dim": passages.shape[1],
-                "calibration": {level: asdict(value) for level, value in chance.items()},
-            }
-        )
-    weights = save(tensors)
-    recipe = {
-        "magic": "soundalike-model",
-        "format": 1,
-        "name": "dsp-plain" if plain else "dsp",
-        "summary": _PLAIN_SUMMARY if plain else _SUMMARY,
-        "licence": "Apache-2.0",
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "spaces": spaces,
-        "trained_on": trained_on,
-        "seed": seed,
-    }
-    make_folder(out, "--out")
-    write_whole(out / "weights.safetensors", lambda file: file.write(weights))
-    write_whole(out / "recipe.json", lambda file: file.write((json.dumps(recipe, indent=1) + "\n").encode()))
+        head = "linear" if projection else "identity"
+        spaces.append(space_entry(name, backbone, name, head, passages.shape[1], chance))
+    write_model(
+        out,
+        name="dsp-plain" if plain else "dsp",
+        summary=_PLAIN_SUMMARY if plain else _SUMMARY,
+        licence="Apache-2.0",
+        spaces=spaces,
+        tensors=tensors,
+        trained_on=trained_on,
+        seed=seed,
+    )
     return accuracies

@@ -1,0 +1,284 @@
+"""`soundalike train heads`: from triplet folders to a model, a space a factor, on the features of any backbone.
+
+Clips are embedded once into a cache; heads are trained on its rows (`trainer.py`), calibrated on random pairs of the
+clips, judged on the test folders, and written as a model that every command can use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from soundalike import registry
+from soundalike.backbones import Backbone
+from soundalike.errors import UsageError
+from soundalike.files import make_folder, read_json
+from soundalike.heads import load_head
+from soundalike.joint import load_joint
+from soundalike.score import calibrate
+from soundalike.train.embeddings import EmbeddingCache, EmbedReport, embed
+from soundalike.train.folders import ClipFolder, read_folders, triplet_set
+from soundalike.train.recipe import space_entry, write_model
+from soundalike.train.sampling import Negatives, TripletSet
+from soundalike.train.settings import HeadSettings
+from soundalike.types import BoolArray, Calibration, FloatArray, IntArray, Level
+
+if TYPE_CHECKING:
+    from soundalike.train.checkpoints import Epoch
+    from soundalike.train.trainer import TrainedHead
+
+__all__ = ["HeadsJob", "HeadsReport", "train_heads"]
+
+_PAIRS = 20_000
+_KINDS: tuple[Negatives, ...] = ("neutral", "adversarial")
+
+
+@dataclass(frozen=True, slots=True)
+class HeadsJob:
+    """What to train on what. `folders` limits the training folders of each factor; `joint` trains one joint head.
+
+    `factors` chooses some of those that are there; `cache` defaults to a folder in `out`.
+    """
+
+    triplets: Path
+    out: Path
+    cache: Path | None = None
+    backbone: str = "dsp"
+    name: str = "heads"
+    factors: tuple[str, ...] = ()
+    folders: int | None = None
+    joint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeadsReport:
+    """What came out: curves and best epoch by head, accuracy on test triplets {kind: {space: {factor: 0..1}}}, clips
+    that failed, and the number of training folders by factor.
+    """
+
+    curves: Mapping[str, Sequence[Epoch]]
+    best: Mapping[str, int]
+    accuracy: Mapping[str, Mapping[str, Mapping[str, float]]]
+    failed: tuple[tuple[Path, str], ...]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Factor:
+    """A factor's folders by part, and the feature its head listens to: its rows (n, D), what is audible (n,)."""
+
+    name: str
+    feature: str
+    folders: Mapping[str, Sequence[ClipFolder]]
+    rows: FloatArray
+    audible: BoolArray
+    sets: Mapping[str, TripletSet]
+
+
+def train_heads(
+    job: HeadsJob,
+    settings: HeadSettings,
+    *,
+    jobs: int | None = None,
+    embedding: Callable[[int, int, float], None] | None = None,
+    progress: Callable[[str, Epoch], None] | None = None,
+) -> HeadsReport:
+    """Train, calibrate, judge, write. An interrupted run goes on where it was, embedding and training alike.
+
+    `embedding` is told of clips, `progress` of every epoch and whose it is. Raises UsageError, and KeyboardInterrupt
+    when interrupted.
+    """
+    make_folder(job.out / "checkpoints", "--out")
+    backbone: Backbone = registry.load("backbones", job.backbone)
+    parts = _chosen(job, settings.seed)
+    paths = sorted({c for of in parts.values() for folders in of.values() for one in folders for c in one.clips})
+    with EmbeddingCache.open(job.cache or job.out / "cache", backbone) as cache:
+        done = embed(cache, paths, jobs=jobs, progress=embedding)
+        if done.interrupted:
+            raise KeyboardInterrupt
+        factors = _load(cache, done, parts, backbone, joint=job.joint)
+    trained = _train(job, settings, factors, progress)
+    tensors: dict[str, FloatArray] = {}
+    spaces = []
+    outputs: dict[str, FloatArray] = {}
+    for factor in factors:
+        head = trained["joint" if job.joint else factor.name]
+        if job.joint:
+            tensors |= head.tensors
+        else:
+            tensors |= {f"{factor.name}.{name}": tensor for name, tensor in head.tensors.items()}
+            tensors[f"{factor.name}.spread"] = head.spread
+    for factor in factors:
+        outputs[factor.name] = _project(job, settings, factor, tensors, backbone)
+        chance = _chance(factor, factors, outputs[factor.name], settings.seed)
+        kind = "joint" if job.joint else "mlp"
+        spaces.append(space_entry(factor.name, backbone, factor.feature, kind, settings.out, chance))
+    write_model(
+        job.out,
+        name=job.name,
+        summary=_summary(job, settings, factors),
+        licence="as of what it was trained on",
+        spaces=spaces,
+        tensors=tensors,
+        trained_on=_credits(job, len(paths)),
+        seed=settings.seed,
+    )
+    for file in (job.out / "checkpoints").glob("*.safetensors"):
+        file.unlink()  # it is in the model now
+    return HeadsReport(
+        {name: head.curves for name, head in trained.items()},
+        {name: head.best_epoch for name, head in trained.items()},
+        {kind: _accuracy(kind, factors, outputs) for kind in _KINDS},
+        done.failed,
+        {factor.name: len(factor.folders["train"]) for factor in factors},
+    )
+
+
+def _chosen(job: HeadsJob, seed: int) -> dict[str, dict[str, tuple[ClipFolder, ...]]]:
+    parts = read_folders(job.triplets, seed)
+    if unknown := [name for name in job.factors if name not in parts]:
+        raise UsageError(f"{job.triplets} has no factor {unknown[0]!r}; it has {', '.join(parts)}")
+    if job.factors:
+        parts = {name: parts[name] for name in job.factors}
+    if job.folders:
+        parts = {name: of | {"train": of["train"][: job.folders]} for name, of in parts.items()}
+    return parts
+
+
+def _load(
+    cache: EmbeddingCache,
+    done: EmbedReport,
+    parts: Mapping[str, Mapping[str, Sequence[ClipFolder]]],
+    backbone: Backbone,
+    *,
+    joint: bool,
+) -> list[_Factor]:
+    """The factors with the features that their heads listen to, all of them, side by side.
+
+    A joined feature is audible where its first part is. A head's first is its own factor's, where the backbone has one;
+    a joint head has one order for all, and timbre, which is there wherever there is sound, comes first.
+    """
+    positions = np.arange(len(cache))
+    known: dict[str, tuple[FloatArray, BoolArray]] = {}
+    factors = []
+    for name, folders in parts.items():
+        first = "timbre" if joint else name
+        feature = "+".join(sorted(backbone.dims, key=lambda one: one != first))
+        if feature not in known:
+            known[feature] = cache.joined(feature, positions)
+        rows, audible = known[feature]
+        sets = {part: triplet_set(of, done.positions, audible) for part, of in folders.items()}
+        factors.append(_Factor(name, feature, folders, rows, audible, sets))
+    return factors
+
+
+def _train(
+    job: HeadsJob,
+    settings: HeadSettings,
+    factors: Sequence[_Factor],
+    progress: Callable[[str, Epoch], None] | None,
+) -> dict[str, TrainedHead]:
+    try:
+        from soundalike.train.trainer import train_head, train_joint
+    except ImportError as error:
+        raise UsageError("training heads needs torch; install it with: pip install 'soundalike[train]'") from error
+
+    def tell(name: str) -> Callable[[Epoch], None]:
+        return lambda epoch: progress(name, epoch) if progress else None
+
+    places = {name: job.out / "checkpoints" / f"{name}.safetensors" for name in ("joint", *(f.name for f in factors))}
+    if job.joint:
+        dims = registry.load("backbones", job.backbone).dims
+        blocks = tuple(dims[name] for name in factors[0].feature.split("+"))
+        pairs = {factor.name: (factor.sets["train"], factor.sets["validation"]) for factor in factors}
+        head = train_joint(factors[0].rows, blocks, pairs, settings, checkpoint=places["joint"], progress=tell("joint"))
+        return {"joint": head}
+    return {
+        factor.name: train_head(
+            factor.rows,
+            factor.sets["train"],
+            factor.sets["validation"],
+            settings,
+            checkpoint=places[factor.name],
+            progress=tell(factor.name),
+        )
+        for factor in factors
+    }
+
+
+def _project(
+    job: HeadsJob, settings: HeadSettings, factor: _Factor, tensors: Mapping[str, FloatArray], backbone: Backbone
+) -> FloatArray:
+    """Rows (n, d) of all clips in a space, as the model will give them."""
+    dims = [backbone.dims[name] for name in factor.feature.split("+")]
+    if job.joint:
+        joint = load_joint(factor.name, tensors, blocks=tuple(dims), out_dim=settings.out)
+        return joint(factor.rows, factor.audible)
+    return load_head("mlp", factor.name, tensors, in_dim=sum(dims), out_dim=settings.out)(factor.rows, factor.audible)
+
+
+def _chance(factor: _Factor, factors: Sequence[_Factor], rows: FloatArray, seed: int) -> dict[Level, Calibration]:
+    """What random pairs of the training clips look like in a space.
+
+    A clip is a passage and a track at once. A folder of the space's own factor stands in for a track when the best
+    passage of a track is asked for: its clips are as alike as the passages of one.
+    """
+    rng = np.random.default_rng(seed)
+    group = np.full(len(rows), -1)
+    for number, table in enumerate(one for each in factors for one in each.sets["train"].folders):
+        group[table[table >= 0]] = number
+    heard = np.flatnonzero((group >= 0) & rows.any(axis=1))
+    first, second = rng.choice(heard, (2, _PAIRS))
+    apart = group[first] != group[second]
+    pairs = np.einsum("nd,nd->n", rows[first[apart]], rows[second[apart]])
+    own = [table[:-2][table[:-2] >= 0] for table in factor.sets["train"].folders]
+    own = [members for members in own if len(members)]
+    best = []
+    for query in rng.choice(heard, _PAIRS // 10):
+        members = own[rng.integers(len(own))]
+        if query not in members:
+            best.append(float((rows[members] @ rows[query]).max()))
+    return {"track": calibrate(pairs, pairs), "passage": calibrate(pairs, np.array(best))}
+
+
+def _accuracy(
+    kind: Negatives, factors: Sequence[_Factor], outputs: Mapping[str, FloatArray]
+) -> dict[str, dict[str, float]]:
+    """Share of (anchor, positive, negative) of the test folders that are right, in every space; ties count half.
+
+    NaN where no folder of a factor has this kind of negative.
+    """
+    table: dict[str, dict[str, float]] = {}
+    column = -2 if kind == "neutral" else -1
+    for space, rows in outputs.items():
+        table[space] = {}
+        for factor in factors:
+            folders: IntArray = factor.sets["test"].folders
+            k = folders.shape[1] - 3
+            triplets = np.stack(
+                [np.repeat(folders[:, 0], k), folders[:, 1:-2].ravel(), np.repeat(folders[:, column], k)], axis=1
+            )
+            a, p, n = rows[triplets[(triplets >= 0).all(axis=1)].T]
+            margin = np.einsum("nd,nd->n", a, p - n)
+            table[space][factor.name] = float(np.mean(np.where(margin == 0, 0.5, margin > 0))) if len(a) else np.nan
+    return table
+
+
+def _summary(job: HeadsJob, settings: HeadSettings, factors: Sequence[_Factor]) -> str:
+    how = "A joint head" if job.joint else "Two-layer heads"
+    count = sum(len(factor.folders["train"]) for factor in factors)
+    return f"{how} on {job.backbone}: {settings.loss}, {settings.negatives} negatives, {count} folders."
+
+
+def _credits(job: HeadsJob, clips: int) -> list[dict[str, Any]]:
+    """What the clips came from, as their renderer recorded it."""
+    record = job.triplets / "render.json"
+    body = read_json(record) if record.is_file() else {}
+    if not isinstance(body, dict) or body.get("made_by") != "soundalike render":
+        return [{"name": "triplet folders of the user's own", "licence": "unknown", "n": clips}]
+    sounds = [f"{name}: {licence}" for name, licence in body["sounds"].items()]
+    return [{"name": "soundalike render", "licence": "; ".join([*body["sources"]["credits"], *sounds]), "n": clips}]
