@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from soundalike.render.effects import draw_effects
-from soundalike.render.music import FACTORS, Band, Melody, Progression, Rhythm, Role, Scene, SplitPart
+from soundalike.render.music import FACTORS, ROLES, Band, Melody, Progression, Rhythm, Role, Scene, SplitPart
 from soundalike.render.stock import Stock
 
 __all__ = ["CLIPS", "POSITIVES", "Folder", "draw_folder", "folder_part"]
@@ -114,31 +114,23 @@ def draw_folder(stock: Stock, factor: str, number: int, seed: int, attempt: int 
     low, high = _TEMPI[meter]
     tempo = first.groove.tempo or float(rng.uniform(low, high))
     tempo = float(np.clip(tempo * rng.uniform(0.95, 1.05), _SLOWEST, _FASTEST))
-    anchor = _Music(
-        stock.melody(rng, meter, mode, sparse=sparse),
-        first,
-        stock.band(rng, layout()),
-        stock.progression(rng, meter, mode),
-    )
-
-    others: list[_Music] = []
-    while (
-        len(others) < len(CLIPS) - 1
-    ):  # unlike the anchor and one another, for positives are compared among themselves
-        known = [anchor, *others]
-        # Timbre belongs to the ensemble: in its folders all clips have the same parts, or their number would be a cue.
-        roles = anchor.band.layout if factor == "timbre" else layout()
-        others.append(
+    # Timbre belongs to the ensemble: in its folders all clips have the same parts, or their number would be a cue.
+    one_layout = layout() if factor == "timbre" else None
+    drawn: list[_Music] = []
+    while len(drawn) < len(CLIPS):  # all unlike one another, for positives are compared among themselves too
+        drawn.append(
             _Music(
-                stock.melody(rng, meter, mode, sparse=sparse, unlike=[one.melody for one in known]),
-                stock.rhythm(rng, meter, tempo, unlike=[one.rhythm for one in known]),
-                stock.band(rng, roles, unlike=[one.band for one in known]),
-                stock.progression(rng, meter, mode, unlike=[one.progression for one in known]),
+                stock.melody(rng, meter, mode, sparse=sparse, unlike=[one.melody for one in drawn]),
+                stock.rhythm(rng, meter, tempo, unlike=[one.rhythm for one in drawn]) if drawn else first,
+                stock.band(rng, one_layout or layout(), unlike=[one.band for one in drawn]),
+                stock.progression(rng, meter, mode, unlike=[one.progression for one in drawn]),
             )
         )
-    # The later ones find less to choose from; shuffled, negatives are no rarer than positives.
-    order = rng.permutation(len(others))
-    *fresh, neutral, adversary = (others[k] for k in order)
+    # The later ones found less to choose from; shuffled, neither anchors nor negatives are rarer than positives. Where
+    # material is short and something came twice, it is not the anchor's.
+    alone = [k for k, one in enumerate(drawn) if not any(_overlap(one, other) for other in drawn if other is not one)]
+    anchor = drawn.pop(int(rng.choice(alone)))
+    *fresh, neutral, adversary = (drawn[k] for k in rng.permutation(len(drawn)))
     music = {"anchor": anchor}
     for name, one in zip(POSITIVES, fresh, strict=True):
         music[name] = _with(one, factor, anchor)
@@ -171,6 +163,12 @@ def draw_folder(stock: Stock, factor: str, number: int, seed: int, attempt: int 
             seed=int(rng.integers(2**31)),
         )
     return Folder(factor, number, stock.part, attempt, scenes)
+
+
+def _overlap(one: _Music, other: _Music) -> bool:
+    """Whether two have a player or a pattern of comping or bass in common."""
+    players = any((sound := one.band.sound(role)) is not None and sound == other.band.sound(role) for role in ROLES)
+    return players or one.rhythm.comp == other.rhythm.comp or one.rhythm.bass == other.rhythm.bass
 
 
 def _with(music: _Music, factor: str, other: _Music) -> _Music:

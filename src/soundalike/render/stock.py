@@ -156,7 +156,7 @@ class Stock:
         )
 
     def _player(self, rng: np.random.Generator, role: Role, unlike: Sequence[Sound | None]) -> Sound:
-        """Somebody who is not heard yet; where all are, somebody who is at least not the first one, the anchor's."""
+        """Somebody who is not heard yet; where all are, somebody who is at least not the first one."""
         used = [sound for sound in unlike if sound]
         player = self.orchestra.draw(role, self.part, rng, unlike=used)
         return self.orchestra.draw(role, self.part, rng, unlike=used[:1]) if player in used[:1] else player
@@ -168,7 +168,7 @@ def _weighted(rng: np.random.Generator, choices: Sequence[str], weights: Sequenc
 
 
 def _another(rng: np.random.Generator, styles: Sequence[str], used: Sequence[str]) -> str:
-    """A style that is not used yet; where all are, one that is at least not the first one's, the anchor's."""
+    """A style that is not used yet; where all are, one that is at least not the first one's."""
     left = [style for style in styles if style not in used] or [style for style in styles if style not in used[:1]]
     return str(rng.choice(left))
 
