@@ -111,7 +111,6 @@ def _actions(notes: Sequence[Played]) -> list[tuple[int, bool, int, int]]:
     return sorted(actions)
 
 
-@functools.cache
 def load_fluidsynth() -> Any:
     """The module `fluidsynth`. Raises ImportError or OSError if it or the C library is missing.
 
