@@ -9,7 +9,7 @@ from pathlib import Path
 
 from soundalike.errors import LibraryBusyError, LibraryError
 
-__all__ = ["FORMAT", "as_library_error", "check_format", "connect", "create_tables", "reported"]
+__all__ = ["FORMAT", "as_library_error", "check_format", "connect", "create_tables", "reported", "take_lock"]
 
 FORMAT = 1
 """The layout of this version; a library of a higher one is refused, a lower one is migrated."""
@@ -42,6 +42,20 @@ CREATE TABLE batches (
 CREATE TABLE failures (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, message TEXT NOT NULL) WITHOUT ROWID;
 """
+
+
+def take_lock(path: Path) -> sqlite3.Connection:
+    """Hold the right to write until the connection closes, or the process ends in whatever way. Raises sqlite3.Error.
+
+    An exclusive transaction on a database of its own: a lock that every platform has, and that no crash leaves behind.
+    """
+    lock = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error:
+        lock.close()
+        raise
+    return lock
 
 
 def create_tables(database: sqlite3.Connection) -> None:

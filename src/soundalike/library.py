@@ -14,7 +14,7 @@ import numpy as np
 from soundalike import registry
 from soundalike.audio import HOP, WINDOW
 from soundalike.catalog import Catalog, Track
-from soundalike.database import FORMAT
+from soundalike.database import FORMAT, take_lock
 from soundalike.errors import LibraryBusyError, LibraryError, ModelError, UsageError
 from soundalike.files import absolute
 from soundalike.filters import Filter
@@ -341,17 +341,9 @@ def is_current(track: Track) -> bool:
 
 
 def _take_lock(path: Path) -> sqlite3.Connection:
-    """Hold the right to write until the connection closes, or the process ends in whatever way.
-
-    An exclusive transaction on a database of its own: a lock that every platform has, and that no crash leaves behind.
-    """
+    """Hold the right to write to the library until the connection closes, or the process ends in whatever way."""
     try:
-        lock = sqlite3.connect(path / "writer.lock", timeout=0, isolation_level=None)
-        try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error:
-            lock.close()
-            raise
+        return take_lock(path / "writer.lock")
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise LibraryBusyError(
@@ -360,4 +352,3 @@ def _take_lock(path: Path) -> sqlite3.Connection:
         raise LibraryError(
             f"cannot write to the library at {path}: it is read-only or not yours; give another --library"
         ) from error
-    return lock

@@ -23,7 +23,7 @@ from soundalike.score import presence
 from soundalike.spaces import DEFAULT_MODEL, Recipe, installed_models, load_recipe
 from soundalike.types import BoolArray, Descriptors, FloatArray, Level, Space, Span, Vectors
 
-__all__ = ["Encoding", "Model", "join_features", "load_once", "mean_rows"]
+__all__ = ["Encoding", "Model", "feature_blocks", "join_features", "load_once", "mean_rows"]
 
 
 def mean_rows(rows: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
@@ -36,6 +36,20 @@ def mean_rows(rows: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         audible = max(1, int(np.count_nonzero(presence(part))))
         means[name] = unit_rows(part.sum(axis=0, dtype=np.float64)[None, :] / audible)[0]
     return means
+
+
+def feature_blocks(space: Space, backbone: Backbone) -> list[tuple[str, int]]:
+    """The features that a space's input joins, in order, and their sizes D.
+
+    Raises ModelError for one that the backbone does not have.
+    """
+    parts = space.feature.split("+")
+    for part in parts:
+        if part not in backbone.dims:
+            raise ModelError(
+                f"space {space.full_name}: {space.backbone} has no feature {part!r}; it has {', '.join(backbone.dims)}"
+            )
+    return [(part, backbone.dims[part]) for part in parts]
 
 
 def join_features(features: Features, feature: str) -> tuple[FloatArray, BoolArray]:
@@ -136,13 +150,7 @@ class Model:
 
 
 def _load_head(space: Space, backbone: Backbone, tensors: Mapping[str, FloatArray]) -> AnyHead:
-    parts = space.feature.split("+")
-    for part in parts:
-        if part not in backbone.dims:
-            raise ModelError(
-                f"space {space.full_name}: {space.backbone} has no feature {part!r}; it has {', '.join(backbone.dims)}"
-            )
-    blocks = tuple(backbone.dims[part] for part in parts)
+    blocks = tuple(size for _, size in feature_blocks(space, backbone))
     if space.head == "joint":
         return load_joint(space.name, tensors, blocks=blocks, out_dim=space.dim)
     return load_head(space.head, space.name, tensors, in_dim=sum(blocks), out_dim=space.dim)

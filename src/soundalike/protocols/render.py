@@ -31,7 +31,7 @@ from soundalike.render.cues import CUES, Separability, clip_cues, separability
 from soundalike.render.factory import draw_again
 from soundalike.render.folders import CLIPS, POSITIVES, Folder
 from soundalike.render.listening import Heard, PairScores, TruthScores, alike, check_truth, hear
-from soundalike.render.music import BAR, FACTORS, ROLES, Clip
+from soundalike.render.music import BAR, FACTORS, Clip
 from soundalike.render.page import Shown, draw_clip, write_page
 from soundalike.render.record import META, folder_path, open_render
 from soundalike.render.settings import Settings, orchestra_of
@@ -101,8 +101,7 @@ def _audit(task: _Task) -> _Audited:
         on_disk = soundfile.read(path, dtype="int16")[0]
         identical[name] = bool(np.array_equal(on_disk, _as_file(clip, settings.suffix)))
         if task.page:
-            scene = folder.scenes[name]
-            names = {str(role): orchestra.describe(sound, role) for role in ROLES if (sound := scene.band.sound(role))}
+            names = orchestra.players(folder.scenes[name].band)
             shown.append(
                 draw_clip(folder, name, replace(clip, samples=on_disk / np.float32(2**15)), path, task.page, names)
             )

@@ -21,7 +21,6 @@ Reference: MERIT: Learning Disentangled Music Representations for Audio Similari
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -45,6 +44,7 @@ from soundalike.protocols import (
     whole,
 )
 from soundalike.reports import Estimate, bootstrap, wald
+from soundalike.train.folders import find_clips
 from soundalike.types import Report, Triplet, TripletKind
 
 __all__ = ["TripletFolders", "create", "read_split", "read_triplets"]
@@ -102,10 +102,7 @@ def _numbered(folder: Path) -> list[Path]:
 
 
 def _triplets(group: Path, factor: str) -> list[Triplet]:
-    from soundalike.audio import AUDIO_SUFFIXES
-
-    clips = {file.stem: file for file in sorted((group / "triplet").glob("*")) if file.suffix.lower() in AUDIO_SUFFIXES}
-    positives = [clip for name, clip in clips.items() if re.fullmatch(r"positive_\d+", name)]
+    clips, positives = find_clips(group)
     for needed, found in (("anchor", "anchor" in clips), ("negative", "negative" in clips), ("positive_01", positives)):
         if not found:
             raise UsageError(f"{group / 'triplet'} holds no {needed}.wav; expected anchor, positive_01.. and negative")

@@ -177,8 +177,7 @@ def _write(out: Path, folder: Folder, clips: Mapping[str, Clip], settings: Setti
         for name, clip in clips.items():
             scene = folder.scenes[name]
             soundfile.write(partial / "triplet" / f"{name}.{settings.suffix}", clip.samples, clip.rate, "PCM_16")
-            names = {role: orchestra.describe(sound, role) for role in ROLES if (sound := scene.band.sound(role))}
-            write_truth(partial / "truth", name, scene, clip, names)
+            write_truth(partial / "truth", name, scene, clip, orchestra.players(scene.band))
             for role, stem in clip.stems.items():
                 (partial / "stems" / name).mkdir(parents=True, exist_ok=True)
                 # Stems lie as in the mix, which may be louder than a file can hold: floats. Not through libsndfile,

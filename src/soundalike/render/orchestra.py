@@ -14,7 +14,7 @@ import numpy as np
 
 from soundalike.errors import UsageError
 from soundalike.render.fluid import DRUM_BANK, Player, read_presets
-from soundalike.render.music import ROLES, Played, Role, Sound, SplitPart
+from soundalike.render.music import ROLES, Band, Played, Role, Sound, SplitPart
 from soundalike.render.soundfonts import Soundfont, split_soundfonts
 from soundalike.types import FloatArray
 
@@ -193,6 +193,10 @@ class Orchestra:
         bank = self._soundfont(sound).bank
         name = f"{_KITS.get(sound.program, 'Drum')} Kit" if role == "drums" else _NAMES[sound.program]
         return f"{name} ({bank} {sound.program})"
+
+    def players(self, band: Band) -> dict[Role, str]:
+        """`describe` for every role that sounds in a band."""
+        return {role: self.describe(sound, role) for role in ROLES if (sound := band.sound(role))}
 
     def family(self, sound: Sound) -> str:
         """What it shares samples with: a family of soundfonts, "voices", or the kit itself.

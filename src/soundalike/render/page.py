@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from soundalike.files import write_whole
 from soundalike.render.folders import Folder
-from soundalike.render.music import FACTORS, ROLES, Clip, Scene
+from soundalike.render.music import FACTORS, ROLES, Clip, Role, Scene
 from soundalike.render.pictures import piano_roll, spectrogram_png
 from soundalike.render.truth import ROOTS
 
@@ -32,7 +32,9 @@ class Shown:
     warnings: tuple[str, ...] = ()
 
 
-def draw_clip(folder: Folder, name: str, clip: Clip, audio: Path, place: Path, instruments: Mapping[str, str]) -> Shown:
+def draw_clip(
+    folder: Folder, name: str, clip: Clip, audio: Path, place: Path, instruments: Mapping[Role, str]
+) -> Shown:
     """Draw a clip's pictures into `place` and collect what the page says of it. Raises UsageError."""
     scene, anchor = folder.scenes[name], folder.scenes["anchor"]
     picture = f"{folder.factor}-{folder.number}-{name}"
@@ -43,7 +45,7 @@ def draw_clip(folder: Folder, name: str, clip: Clip, audio: Path, place: Path, i
     return Shown(name, audio, picture, _facts(scene, anchor, clip, instruments), _warnings(clip))
 
 
-def _facts(scene: Scene, anchor: Scene, clip: Clip, instruments: Mapping[str, str]) -> tuple[str, ...]:
+def _facts(scene: Scene, anchor: Scene, clip: Clip, instruments: Mapping[Role, str]) -> tuple[str, ...]:
     tempo = f"{scene.tempo:.0f} bpm"
     if scene is not anchor:
         tempo += f" (× {scene.tempo / anchor.tempo:.3f})"

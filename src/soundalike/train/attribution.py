@@ -23,6 +23,7 @@ import numpy as np
 
 from soundalike import registry
 from soundalike.errors import ModelError, UsageError
+from soundalike.model import feature_blocks
 from soundalike.reports import Estimate, check_plot, make_report
 from soundalike.spaces import Recipe, load_recipe
 from soundalike.types import FloatArray, Report, Space
@@ -111,15 +112,9 @@ def attribute_model(model: str) -> Report:
 
 def _blocks(space: Space, recipe: Recipe) -> dict[str, int]:
     """The features that a space's input joins, and their sizes; with the backbone's name where there are several."""
-    dims = registry.load("backbones", space.backbone).dims
-    parts = space.feature.split("+")
-    unknown = [part for part in parts if part not in dims]
-    if unknown:
-        raise ModelError(
-            f"space {space.full_name}: {space.backbone} has no feature {unknown[0]!r}; it has {', '.join(dims)}"
-        )
     several = len(recipe.backbone_versions) > 1
-    return {f"{space.backbone} {part}" if several else part: dims[part] for part in parts}
+    blocks = feature_blocks(space, registry.load("backbones", space.backbone))
+    return {f"{space.backbone} {part}" if several else part: size for part, size in blocks}
 
 
 def _shares(space: Space, blocks: Mapping[str, int], tensors: Mapping[str, FloatArray]) -> dict[str, float]:

@@ -25,7 +25,7 @@ from typing import Self
 import numpy as np
 
 from soundalike.backbones import Backbone
-from soundalike.database import connect
+from soundalike.database import connect, take_lock
 from soundalike.errors import UsageError
 from soundalike.types import BoolArray, FloatArray, IntArray
 
@@ -306,15 +306,9 @@ def _make(folder: Path) -> None:
 
 
 def _take_lock(folder: Path) -> sqlite3.Connection:
-    """Hold the right to write until the connection closes or the process ends: as a library does."""
+    """Hold the right to write until the connection closes or the process ends."""
     with _reported(folder):
-        lock = sqlite3.connect(folder / _LOCK, timeout=0, isolation_level=None)
-        try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error:
-            lock.close()
-            raise
-    return lock
+        return take_lock(folder / _LOCK)
 
 
 @contextmanager

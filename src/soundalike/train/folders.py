@@ -20,7 +20,7 @@ from soundalike.files import read_json
 from soundalike.train.sampling import TripletSet
 from soundalike.types import IntArray
 
-__all__ = ["PARTS", "ClipFolder", "read_folders", "triplet_set"]
+__all__ = ["PARTS", "ClipFolder", "find_clips", "read_folders", "triplet_set"]
 
 PARTS = ("train", "validation", "test")
 _LAYOUT = "DIR/<factor>/triplets_N/triplet/ with anchor, positive_01.. and negative"
@@ -44,6 +44,16 @@ class ClipFolder:
         return tuple(clip for clip in found if clip is not None)
 
 
+def find_clips(folder: Path) -> tuple[dict[str, Path], tuple[Path, ...]]:
+    """The sound files of a folder triplets_N by their stems, and those of them that are positives, in order."""
+    from soundalike.audio import AUDIO_SUFFIXES
+
+    clips = {
+        file.stem: file for file in sorted((folder / "triplet").glob("*")) if file.suffix.lower() in AUDIO_SUFFIXES
+    }
+    return clips, tuple(clip for name, clip in clips.items() if re.fullmatch(r"positive_\d+", name))
+
+
 def read_folders(place: Path, seed: int) -> dict[str, dict[str, tuple[ClipFolder, ...]]]:
     """{factor: {part of PARTS: folders}}, in the order of their numbers.
 
@@ -51,8 +61,6 @@ def read_folders(place: Path, seed: int) -> dict[str, dict[str, tuple[ClipFolder
     folders to it, and without a split a tenth goes to test and a tenth to validation, drawn by `seed`.
     Raises UsageError if there are no such folders, one lacks a clip, or a part is empty.
     """
-    from soundalike.audio import AUDIO_SUFFIXES
-
     factors = sorted(sub.name for sub in place.iterdir() if any(sub.glob("triplets_*"))) if place.is_dir() else []
     if not factors:
         raise UsageError(f"{place} holds no triplets; expected {_LAYOUT}")
@@ -64,7 +72,7 @@ def read_folders(place: Path, seed: int) -> dict[str, dict[str, tuple[ClipFolder
         found = {path.name: path for path in (place / factor).glob("triplets_*") if path.is_dir()}
         ordered = sorted(found, key=lambda name: (len(name), name))
         parts = _parts(ordered, split, seed)
-        read[factor] = {part: tuple(_read(found[name], AUDIO_SUFFIXES) for name in parts[part]) for part in PARTS}
+        read[factor] = {part: tuple(_read(found[name]) for name in parts[part]) for part in PARTS}
         for part in PARTS:
             if not read[factor][part]:
                 raise UsageError(f"{place / factor} has no folder for {part}; give it more, or another split.json")
@@ -83,9 +91,8 @@ def _parts(names: Sequence[str], split: Mapping[str, object], seed: int) -> dict
     return {part: [name for name in names if name in chosen[part]] for part in PARTS}
 
 
-def _read(folder: Path, suffixes: frozenset[str]) -> ClipFolder:
-    clips = {file.stem: file for file in sorted((folder / "triplet").glob("*")) if file.suffix.lower() in suffixes}
-    positives = tuple(clip for name, clip in clips.items() if re.fullmatch(r"positive_\d+", name))
+def _read(folder: Path) -> ClipFolder:
+    clips, positives = find_clips(folder)
     if "anchor" not in clips or not positives:
         raise UsageError(f"{folder / 'triplet'} holds no anchor or no positive_01; expected {_LAYOUT}")
     return ClipFolder(folder.name, clips["anchor"], positives, clips.get("negative"), clips.get("negative_adversarial"))
