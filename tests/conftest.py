@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -57,6 +59,26 @@ def write(path: Path, samples: np.ndarray, rate: int = RATE, **options: str) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     sf.write(path, samples, rate, **options)
     return path
+
+
+# A child's peak memory starts at its parent's, and a process that ran other tests is large: a small one stands between.
+LAUNCH = """
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // (1024 if sys.platform != "darwin" else 1024**2))
+sys.exit(done.returncode)
+"""
+
+
+def run_measured(*command: object) -> tuple[str, int]:
+    """Run a command: its standard output, and the peak of its largest process in MB."""
+    pytest.importorskip("resource")
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCH, *map(str, command)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    printed, _, peak = done.stdout.rstrip().rpartition("\n")
+    return printed, int(peak)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from conftest import TUNES, tune, write
+from conftest import TUNES, run_measured, tune, write
 from soundalike.catalog import Catalog
 from soundalike.library import Library
 
@@ -216,13 +216,5 @@ def test_three_hours_in_little_memory(tmp_path: Path) -> None:
     with sf.SoundFile(tmp_path / "set.flac", "w", 16_000, 1) as file:
         for _ in range(181):
             file.write(minute)
-    code = (
-        "import resource, sys; from soundalike.cli import main; code = main(sys.argv[1:]);"
-        "usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)];"
-        "print(code, max(usage))"
-    )
-    arguments = ["index", str(tmp_path / "set.flac"), "--library", str(tmp_path / "library"), "--json"]
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
-    status, peak = done.stdout.splitlines()[-1].split()
-    assert status == "0", done.stderr
-    assert int(peak) < 500 * (1024 if sys.platform != "darwin" else 1024**2)
+    _, peak = run_measured(*COMMAND, "index", tmp_path / "set.flac", "--library", tmp_path / "library")
+    assert peak < 500

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import io
 import os
 import struct
-import sys
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -119,7 +119,7 @@ def load_fluidsynth() -> Any:
     """
     import soundfile  # noqa: F401
 
-    with contextlib.redirect_stdout(sys.stderr):  # where $CI is set, it greets on standard output
+    with contextlib.redirect_stdout(io.StringIO()):  # where $CI is set, it greets
         import fluidsynth
     return fluidsynth
 
