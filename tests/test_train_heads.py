@@ -116,6 +116,26 @@ def test_a_clip_that_cannot_be_heard_is_named_and_the_rest_is_learned_from(
     assert "model written" in shown.out
 
 
+def test_machines_share_the_embedding(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    share = ["train", "embed", "--json", "--triplets", str(data), "--cache"]
+    held = []
+    for shard in ("1/2", "2/2"):
+        assert main([*share, str(tmp_path / shard[0]), "--shard", shard]) == 0
+        held.append(json.loads(capsys.readouterr().out)["held"])
+    assert all(held) and sum(held) == 12 * len(CLIPS)
+    assert main(["train", "merge", str(tmp_path / "1"), str(tmp_path / "2"), "-o", str(tmp_path / "all")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'all'} holds {sum(held)} clips\n"
+    assert main([*share, str(tmp_path / "all")]) == 0
+    assert json.loads(capsys.readouterr().out)["new"] == 0
+    assert train(data, tmp_path / "mine", "--cache", str(tmp_path / "all"), "--json") == 0
+    for shard in ("3/2", "0/2", "2", "a/b"):
+        capsys.readouterr()
+        assert main([*share, str(tmp_path / "none"), "--shard", shard]) == 2
+        assert f"found {shard!r}" in capsys.readouterr().err
+    assert main(["train", "merge", str(tmp_path / "none"), "-o", str(tmp_path / "other")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [

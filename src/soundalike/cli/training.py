@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from soundalike.train.checkpoints import Epoch
 
-__all__ = ["add_models", "run_attribution", "run_dsp", "run_heads"]
+__all__ = ["add_models", "run_attribution", "run_dsp", "run_embed", "run_heads", "run_merge"]
 
 _HEADS = """\
 Train projection heads on triplet folders (DIR/<factor>/triplets_N/triplet/..., as `soundalike render` writes them, or
@@ -32,13 +33,21 @@ goes on where it was. Needs torch: pip install 'soundalike[train]'.
   soundalike train heads --triplets triplets --out joint --joint --negatives both --patience 20
   soundalike evaluate probes PROBES --model mine
 """
+_EMBED = """\
+Embed the clips of triplet folders into a cache, which `train heads --cache` then finds ready. Several machines may
+share the work: each takes a shard of the clips, by their content, and `train merge` puts their caches together.
+
+  soundalike train embed --triplets triplets --cache first --shard 1/2        on one machine
+  soundalike train embed --triplets triplets --cache second --shard 2/2       on another
+  soundalike train merge first second -o cache
+"""
 _LINES = 10  # epochs that are told of a run, besides its last
 
 
 def add_models(
     subparsers: _SubParsersAction[argparse.ArgumentParser], common: Callable[[argparse.ArgumentParser], None]
 ) -> None:
-    """Add `dsp`, `heads` and `attribution`. `common` adds what all commands share: `--json`."""
+    """Add `dsp`, `heads`, `embed`, `merge` and `attribution`. `common` adds what all commands share: `--json`."""
     summary = "standardisation, projection and calibration of the fixed descriptors"
     fit = subparsers.add_parser("dsp", help=summary, description=summary)
     common(fit)
@@ -58,6 +67,27 @@ def add_models(
     common(heads)
     _add_heads(heads)
     heads.set_defaults(run=run_heads)
+
+    embed = subparsers.add_parser(
+        "embed",
+        help="embeddings of triplet folders, as a shard of several machines' work",
+        description=_EMBED,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    common(embed)
+    embed.add_argument("--triplets", type=Path, required=True, metavar="DIR", help="the triplet folders")
+    embed.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where to keep the embeddings")
+    embed.add_argument("--backbone", default="dsp", metavar="NAME", help="whose features (default: dsp)")
+    embed.add_argument("--shard", type=_shard, metavar="I/N", help="only this part of the clips, such as 2/4")
+    embed.add_argument("--jobs", type=whole_number, metavar="N", help="processes to use (default: one a core)")
+    embed.set_defaults(run=run_embed)
+
+    summary = "put embeddings that several machines made into one cache"
+    merged = subparsers.add_parser("merge", help=summary, description=summary)
+    common(merged)
+    merged.add_argument("caches", type=Path, nargs="+", metavar="CACHE", help="folders that `train embed` wrote")
+    merged.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the cache that gets them all")
+    merged.set_defaults(run=run_merge)
 
     summary = "which parts of a backbone's features the heads of a model listen to, by their first layer's weights"
     told = subparsers.add_parser("attribution", help=summary, description=summary)
@@ -186,6 +216,56 @@ def run_heads(args: argparse.Namespace) -> int:
         print("best epochs: " + ", ".join(f"{name} {epoch}" for name, epoch in report.best.items()))
         print(f"model written: {one_line(args.out)}; try it with --model {one_line(args.out)}")
     return 1 if report.failed else 0
+
+
+def _shard(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, such as 2/4; found {text!r}")
+    return int(found[1]), int(found[2])
+
+
+def run_embed(args: argparse.Namespace) -> int:
+    """Fill a cache, or a shard of it; 1 if some clips could not be heard. Raises UsageError."""
+    from soundalike import registry
+    from soundalike.train.embeddings import EmbeddingCache, embed
+    from soundalike.train.folders import read_folders
+
+    clips = {
+        clip
+        for parts in read_folders(args.triplets, 0).values()
+        for folders in parts.values()
+        for folder in folders
+        for clip in folder.clips
+    }
+    told = show.Progress("clip", enabled=not args.json)
+    with EmbeddingCache.open(args.cache, registry.load("backbones", args.backbone)) as cache:
+        done = embed(cache, sorted(clips), jobs=args.jobs, shard=args.shard, progress=told)
+        held = len(cache)
+    told.end()
+    for path, why in done.failed:
+        show.message(f"{one_line(path)}: {why}", "failed")
+    if args.json:
+        failed = [{"path": str(path), "error": why} for path, why in done.failed]
+        show.print_json({"cache": str(args.cache), "new": done.done, "held": held, "failed": failed})
+    else:
+        print(f"{done.done:,} clips embedded, {done.kept:,} were there; {one_line(args.cache)} holds {held:,}")
+    if done.interrupted:
+        show.message("interrupted: what is done is kept; run it again to go on")
+        return INTERRUPTED
+    return 1 if done.failed else 0
+
+
+def run_merge(args: argparse.Namespace) -> int:
+    """Merge caches. Raises UsageError."""
+    from soundalike.train.cache import merge
+
+    held = merge(args.caches, args.output)
+    if args.json:
+        show.print_json({"cache": str(args.output), "held": held})
+    else:
+        print(f"{one_line(args.output)} holds {held:,} clips")
+    return 0
 
 
 def run_attribution(args: argparse.Namespace) -> int:

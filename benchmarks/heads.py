@@ -1,0 +1,197 @@
+"""What training heads on rendered folders brings: accuracy by loss and number of folders, on rendered and real sound.
+
+    python benchmarks/heads.py TRIPLETS --probes PROBES --work DIR [--sizes 500,2000,8000] [--save DIR]
+
+TRIPLETS come from `soundalike render`; a size is the number of its training folders, of all factors together. Every
+way to train is trained at every size on the features of `dsp`, all of them side by side, and judged on the test folders
+and on the real probes beside the `dsp` model itself. DIR keeps the embeddings and every trained model: a second run
+trains only what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from common import report_of, show_and_save
+from soundalike import registry, reports
+from soundalike.heads import load_head
+from soundalike.joint import load_joint
+from soundalike.model import Model, feature_blocks
+from soundalike.protocols import Heard, account, judge, listen, margins
+from soundalike.protocols.probes import read_probes
+from soundalike.protocols.triplets import read_split, read_triplets
+from soundalike.reports import Estimate, bootstrap, paired
+from soundalike.train.embeddings import EmbeddingCache, embed
+from soundalike.train.heads import HeadsJob, train_heads
+from soundalike.train.settings import HeadSettings
+from soundalike.types import Report, Triplet
+
+FACTORS = ("melody", "rhythm", "timbre", "harmony")
+PATIENCE = 20
+WAYS: dict[str, tuple[HeadSettings, bool]] = {
+    "published": (HeadSettings(patience=PATIENCE), False),
+    "circle-merit": (HeadSettings(negatives="both", patience=PATIENCE), False),
+    "circle-sun": (HeadSettings(loss="circle-sun", negatives="both", patience=PATIENCE), False),
+    "triplet-margin": (HeadSettings(loss="triplet-margin", negatives="both", patience=PATIENCE), False),
+    "contrastive": (HeadSettings(loss="supervised-contrastive", negatives="both", patience=PATIENCE), False),
+    "dropout": (HeadSettings(negatives="both", patience=PATIENCE, dropout=0.5), False),
+    "joint": (HeadSettings(negatives="both", patience=PATIENCE), True),
+}
+"""By name: the settings, and whether one joint head is trained. "published" is MERIT's recipe: neutral negatives."""
+NOTES = (
+    "published: MERIT's loss, neutral negatives; the others have both kinds of negatives; circle-merit, dropout (0.5 "
+    "before the last layer) and joint have MERIT's loss.",
+    f"Heads 1,525 -> 512 -> 128 on all features of dsp side by side; at most 200 epochs, ended {PATIENCE} after the "
+    "best.",
+    "The number after the name: training folders, all factors together.",
+)
+
+
+def train_all(triplets: Path, work: Path, sizes: Sequence[int]) -> list[tuple[str, Path, float]]:
+    """Train what is missing: (name, folder, minutes) of every model; the minutes are NaN for those that were there."""
+    models = []
+    for size in sizes:
+        for way, (settings, joint) in WAYS.items():
+            name = f"{way}-{size}"
+            out, began = work / name, time.monotonic()
+            made = not (out / "recipe.json").exists()
+            if made:
+                job = HeadsJob(
+                    triplets, out, work / "cache", name=name, folders=size // len(FACTORS), joint=joint, factors=FACTORS
+                )
+                report = train_heads(job, settings)
+                print(f"{name}: best epochs {dict(report.best)}, {(time.monotonic() - began) / 60:.1f} min", flush=True)
+            models.append((name, out, (time.monotonic() - began) / 60 if made else np.nan))
+    return models
+
+
+def hear(model: Model, cache: EmbeddingCache, triplets: Sequence[Triplet]) -> Heard:
+    """`protocols.listen` from cached features: the same for clips of one window, which rendered ones are."""
+    from safetensors.numpy import load_file
+
+    clips = sorted({clip for one in triplets for clip in (one.anchor, one.positive, one.negative)})
+    found = embed(cache, [Path(clip.track) for clip in clips])
+    if found.failed or found.interrupted:
+        raise SystemExit(f"{len(found.failed)} clips could not be heard, such as {found.failed[:1]}")
+    positions = np.array([found.positions[Path(clip.track)] for clip in clips])
+    tensors = load_file(model.recipe.weights)
+    rows = {}
+    for space in model.spaces:
+        blocks = tuple(size for _, size in feature_blocks(space, registry.load("backbones", space.backbone)))
+        if space.head == "joint":
+            head = load_joint(space.name, tensors, blocks=blocks, out_dim=space.dim)
+        else:
+            head = load_head(space.head, space.name, tensors, in_dim=sum(blocks), out_dim=space.dim)
+        rows[space.name] = head(*cache.joined(space.feature, positions))
+    return Heard(model.name, model.recipe.digest, model.spaces, {clip: row for row, clip in enumerate(clips)}, rows)
+
+
+def right_in(heard: Heard, triplets: Sequence[Triplet], columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Right or not (m, spaces) of the triplets of each column, a mask."""
+    right = judge(margins(heard, triplets))
+    return {name: right[mask] for name, mask in columns.items()}
+
+
+def groups_of(triplets: Sequence[Triplet], columns: dict[str, np.ndarray]) -> dict[str, list[str]]:
+    """What the intervals of each column resample."""
+    return {
+        name: [one.group for one, keep in zip(triplets, mask, strict=True) if keep] for name, mask in columns.items()
+    }
+
+
+def own(estimates: dict[str, Estimate], heard: Heard) -> Estimate:
+    """A row of the short table: of every column, the space that it asks for."""
+    spaces = [space.name for space in heard.spaces]
+    places = [spaces.index(name.split(",")[0]) for name in estimates]
+    cells = [
+        [getattr(one, part)[place] for one, place in zip(estimates.values(), places, strict=True)]
+        for part in ("value", "low", "high", "n")
+    ]
+    return Estimate(*map(np.array, cells))
+
+
+def short_table(
+    title: str, rows: dict[str, Estimate], columns: Sequence[str], command: str, chance: float, notes: Sequence[str]
+) -> Report:
+    """A row a model, a column a question, each answered by its own space."""
+    return report_of(
+        "bench-heads", title, command, rows=list(rows), columns=columns,
+        values=[100 * one.value for one in rows.values()], low=[100 * one.low for one in rows.values()],
+        high=[100 * one.high for one in rows.values()], n=[one.n for one in rows.values()],
+        chance=[chance] * len(columns), unit="%", model="heads on dsp", notes=notes,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Train, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("triplets", type=Path, metavar="TRIPLETS")
+    parser.add_argument("--probes", type=Path, required=True, metavar="PROBES")
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--sizes", default="500,2000,8000", metavar="N,...")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the reports for `soundalike evaluate summary`")
+    args = parser.parse_args()
+    args.seed = 0
+    models = train_all(args.triplets, args.work, [int(size) for size in args.sizes.split(",")])
+    rendered = read_triplets(args.triplets, [read_split(str(args.triplets / "split.json"), "test")])
+    probes = read_probes(args.probes)
+    asked = [one.space if one.kind == "neutral" else f"{one.space}, adversarial" for one in rendered]
+    kinds = {
+        name: np.array([one == name for one in asked])
+        for name in (f"{factor}{kind}" for kind in ("", ", adversarial") for factor in FACTORS)
+    }
+    probed = {factor: np.array([one.space == factor for one in probes]) for factor in FACTORS}
+    groups, songs = groups_of(rendered, kinds), groups_of(probes, probed)
+    clips = {clip for one in probes for clip in (one.anchor, one.positive, one.negative)}
+    title = f"{len(rendered):,} rendered triplets in {len({one.group for one in rendered}):,} test folders"
+    real_title = f"{len(probes):,} real triplets of {len(clips):,} clips"
+    command = f"python benchmarks/heads.py TRIPLETS --probes PROBES --work DIR --sizes {args.sizes}"
+    tables: tuple[dict[str, Estimate], ...] = ({}, {}, {}, {})
+    baseline: tuple[dict[str, np.ndarray], ...] = ()
+    with EmbeddingCache.open(args.work / "cache", registry.load("backbones", "dsp")) as cache:
+        for name in ("dsp", *(str(folder) for _, folder, _ in models)):
+            model = Model.load(name)
+            heard = hear(model, cache, rendered)
+            real = listen(clips, name)
+            found = right_in(heard, rendered, kinds), right_in(real, probes, probed)
+            baseline = baseline or found
+            here = {kind: bootstrap(right, groups[kind], 0) for kind, right in found[0].items()}
+            there = {probe: bootstrap(right, songs[probe], 0) for probe, right in found[1].items()}
+            tables[0][model.name], tables[1][model.name] = own(here, heard), own(there, real)
+            if name != "dsp":
+                more = {kind: paired(found[0][kind], baseline[0][kind], groups[kind], 0) for kind in kinds}
+                tables[2][model.name] = own(more, heard)
+                more = {probe: paired(found[1][probe], baseline[1][probe], songs[probe], 0) for probe in probed}
+                tables[3][model.name] = own(more, real)
+            matrix = [
+                account(
+                    heard, args, estimates, f"Heads, every space on every factor: {data}",
+                    protocol="heads", options="", chance=50.0, notes=[f"Intervals: bootstrap over {over}."],
+                )
+                for estimates, data, over in ((here, title, "folders"), (there, real_title, "songs"))
+            ]  # fmt: skip
+            if args.save:
+                reports.save_reports([replace(report, command=command) for report in matrix], args.save)
+    notes = ["Each factor by its own space.", *NOTES]
+    short = [
+        short_table(f"Heads on dsp, {title}", tables[0], list(kinds), command, 50.0, notes),
+        short_table(f"Heads on dsp minus dsp, {title}", tables[2], list(kinds), command, 0.0,
+                    ["Percentage points, paired bootstrap over folders."]),
+        short_table(f"Heads on dsp, {real_title}", tables[1], FACTORS, command, 50.0, notes),
+        short_table(f"Heads on dsp minus dsp, {real_title}", tables[3], FACTORS, command, 0.0,
+                    ["Percentage points, paired bootstrap over songs."]),
+    ]  # fmt: skip
+    for report in short:
+        show_and_save(report, None)
+    if args.save:
+        print(f"saved: {reports.save_reports(short, args.save)}")
+
+
+if __name__ == "__main__":
+    main()
