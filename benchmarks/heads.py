@@ -2,10 +2,10 @@
 
     python benchmarks/heads.py TRIPLETS --probes PROBES --work DIR [--sizes 500,2000,8000] [--save DIR]
 
-TRIPLETS come from `soundalike render`; a size is the number of its training folders, of all factors together. Every
-way to train is trained at every size on the features of `dsp`, all of them side by side, and judged on the test folders
-and on the real probes beside the `dsp` model itself. DIR keeps the embeddings and every trained model: a second run
-trains only what is missing.
+TRIPLETS come from `soundalike render`; a size is a number of rendered folders, of all factors together, of which eight
+tenths are trained on. Every way to train is trained at every size on the features of `dsp`, all of them side by side,
+and judged on the test folders and on the real probes beside the `dsp` model itself. DIR keeps the embeddings and every
+trained model: a second run trains only what is missing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ NOTES = (
     "before the last layer) and joint have MERIT's loss.",
     f"Heads 1,525 -> 512 -> 128 on all features of dsp side by side; at most 200 epochs, ended {PATIENCE} after the "
     "best.",
-    "The number after the name: training folders, all factors together.",
+    "The number after the name: rendered folders, all factors together. Eight tenths of them are trained on; the test "
+    "folders are those of the whole set.",
 )
 
 
@@ -63,7 +64,13 @@ def train_all(triplets: Path, work: Path, sizes: Sequence[int]) -> list[tuple[st
             made = not (out / "recipe.json").exists()
             if made:
                 job = HeadsJob(
-                    triplets, out, work / "cache", name=name, folders=size // len(FACTORS), joint=joint, factors=FACTORS
+                    triplets,
+                    out,
+                    work / "cache",
+                    name=name,
+                    folders=size * 8 // 10 // len(FACTORS),
+                    joint=joint,
+                    factors=FACTORS,
                 )
                 report = train_heads(job, settings)
                 print(f"{name}: best epochs {dict(report.best)}, {(time.monotonic() - began) / 60:.1f} min", flush=True)
