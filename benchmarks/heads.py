@@ -69,7 +69,7 @@ def train_all(triplets: Path, work: Path, sizes: Sequence[int]) -> list[tuple[st
                     work / "cache",
                     name=name,
                     folders=size * 8 // 10 // len(FACTORS),
-                    joint=joint,
+                    kind="joint" if joint else "mlp",
                     factors=FACTORS,
                 )
                 report = train_heads(job, settings)

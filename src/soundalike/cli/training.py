@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from soundalike import reports
 from soundalike.cli import INTERRUPTED, show
 from soundalike.cli.parser import whole_number
-from soundalike.errors import one_line
+from soundalike.errors import UsageError, one_line
 from soundalike.train.sampling import NEGATIVES, SAMPLINGS
 from soundalike.train.settings import LOSSES, HeadSettings
 
@@ -114,7 +114,10 @@ def _add_heads(parser: argparse.ArgumentParser) -> None:
     add("--name", default="heads", help="the model's name (default: heads)")
     add("--factors", default="", metavar="F,...", help="some of the factors (default: all that there are)")
     add("--folders", type=whole_number, metavar="N", help="use so many training folders of each factor (default: all)")
-    add("--joint", action="store_true", help="one transformer for all factors, in place of a head each")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--joint", action="store_true", help="one transformer for all factors, in place of a head each")
+    kind.add_argument("--linear", action="store_true", help="projections in closed form, in place of heads; no torch")
+    add("--features", default="", metavar="F=A+B,...", help="what the head of a factor hears (default: all there is)")
     add("--loss", choices=LOSSES, default=usual.loss, help=f"default: {usual.loss}")
     add("--negatives", choices=NEGATIVES, default=usual.negatives, help=f"default: {usual.negatives}")
     add("--sampling", choices=SAMPLINGS, default=usual.sampling, help=f"batches of: (default: {usual.sampling})")
@@ -170,7 +173,8 @@ def run_heads(args: argparse.Namespace) -> int:
         name=args.name,
         factors=tuple(name for name in args.factors.split(",") if name),
         folders=args.folders,
-        joint=args.joint,
+        kind="joint" if args.joint else "linear" if args.linear else "mlp",
+        features=_features(args.features),
     )
     clips = show.Progress("clip", enabled=not args.json)
     ended = False
@@ -213,9 +217,21 @@ def run_heads(args: argparse.Namespace) -> int:
         for kind, matrix in report.accuracy.items():
             print(f"test folders, {kind} negatives, triplet accuracy in %: a row a space, a column a factor")
             _print_matrix(matrix)
-        print("best epochs: " + ", ".join(f"{name} {epoch}" for name, epoch in report.best.items()))
+        what = "floors" if args.linear else "best epochs"
+        print(f"{what}: " + ", ".join(f"{name} {chosen:g}" for name, chosen in report.best.items()))
         print(f"model written: {one_line(args.out)}; try it with --model {one_line(args.out)}")
     return 1 if report.failed else 0
+
+
+def _features(text: str) -> dict[str, str]:
+    """ "melody=line+melody,timbre=timbre" as a table. Raises UsageError."""
+    table = {}
+    for part in filter(None, text.split(",")):
+        factor, equals, feature = part.partition("=")
+        if not (factor and equals and feature):
+            raise UsageError(f"--features: found {part!r}, expected FACTOR=FEATURE, such as melody=line+melody")
+        table[factor] = feature
+    return table
 
 
 def _shard(text: str) -> tuple[int, int]:

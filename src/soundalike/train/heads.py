@@ -7,9 +7,9 @@ clips, judged on the test folders, and written as a model that every command can
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from soundalike.joint import load_joint
 from soundalike.score import calibrate
 from soundalike.train.embeddings import EmbeddingCache, EmbedReport, embed
 from soundalike.train.folders import ClipFolder, read_folders, triplet_set
+from soundalike.train.linear import LinearHead, train_linear
 from soundalike.train.recipe import space_entry, write_model
 from soundalike.train.sampling import Negatives, TripletSet
 from soundalike.train.settings import HeadSettings
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from soundalike.train.checkpoints import Epoch
     from soundalike.train.trainer import TrainedHead
 
-__all__ = ["HeadsJob", "HeadsReport", "train_heads"]
+__all__ = ["HeadKind", "HeadsJob", "HeadsReport", "train_heads"]
+
+HeadKind: TypeAlias = Literal["mlp", "linear", "joint"]
 
 _PAIRS = 20_000
 _KINDS: tuple[Negatives, ...] = ("neutral", "adversarial")
@@ -39,9 +42,11 @@ _KINDS: tuple[Negatives, ...] = ("neutral", "adversarial")
 
 @dataclass(frozen=True, slots=True)
 class HeadsJob:
-    """What to train on what. `folders` limits the training folders of each factor; `joint` trains one joint head.
+    """What to train on what. `kind` is a head each, "mlp" or "linear" (closed form), or one "joint" for all.
 
-    `factors` chooses some of those that are there; `cache` defaults to a folder in `out`.
+    `factors` chooses some of those that are there, `folders` limits the training folders of each; `features` are what
+    the head of a factor hears, such as {"melody": "melody+line"} (default: all that the backbone has); `cache` defaults
+    to a folder in `out`.
     """
 
     triplets: Path
@@ -51,17 +56,18 @@ class HeadsJob:
     name: str = "heads"
     factors: tuple[str, ...] = ()
     folders: int | None = None
-    joint: bool = False
+    kind: HeadKind = "mlp"
+    features: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class HeadsReport:
-    """What came out: curves and best epoch by head, accuracy on test triplets {kind: {space: {factor: 0..1}}}, clips
-    that failed, and the number of training folders by factor.
+    """What came out: curves and best epoch by head (of a linear one, its floor), accuracy on test triplets {kind:
+    {space: {factor: 0..1}}}, clips that failed, and the number of training folders by factor.
     """
 
     curves: Mapping[str, Sequence[Epoch]]
-    best: Mapping[str, int]
+    best: Mapping[str, float]
     accuracy: Mapping[str, Mapping[str, Mapping[str, float]]]
     failed: tuple[tuple[Path, str], ...]
     counts: Mapping[str, int]
@@ -69,10 +75,13 @@ class HeadsReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Factor:
-    """A factor's folders by part, and the feature its head listens to: its rows (n, D), what is audible (n,)."""
+    """A factor's folders by part, and the feature its head listens to: the sizes of its parts, rows (n, D), what is
+    audible (n,).
+    """
 
     name: str
     feature: str
+    blocks: tuple[int, ...]
     folders: Mapping[str, Sequence[ClipFolder]]
     rows: FloatArray
     audible: BoolArray
@@ -100,23 +109,20 @@ def train_heads(
         done = embed(cache, paths, jobs=jobs, progress=embedding)
         if done.interrupted:
             raise KeyboardInterrupt
-        factors = _load(cache, done, parts, backbone, joint=job.joint)
+        factors = _load(cache, done, parts, job, backbone)
     trained = _train(job, settings, factors, progress)
     tensors: dict[str, FloatArray] = {}
     spaces = []
     outputs: dict[str, FloatArray] = {}
+    for name, head in trained.items():
+        tensors |= head.tensors if name == "joint" else {f"{name}.{key}": one for key, one in head.tensors.items()}
+        if name != "joint" and not isinstance(head, LinearHead):
+            tensors[f"{name}.spread"] = head.spread
     for factor in factors:
-        head = trained["joint" if job.joint else factor.name]
-        if job.joint:
-            tensors |= head.tensors
-        else:
-            tensors |= {f"{factor.name}.{name}": tensor for name, tensor in head.tensors.items()}
-            tensors[f"{factor.name}.spread"] = head.spread
-    for factor in factors:
-        outputs[factor.name] = _project(job, settings, factor, tensors, backbone)
+        outputs[factor.name] = _project(job, settings, factor, tensors)
         chance = _chance(factor, factors, outputs[factor.name], settings.seed)
-        kind = "joint" if job.joint else "mlp"
-        spaces.append(space_entry(factor.name, backbone, factor.feature, kind, settings.out, chance))
+        dim = outputs[factor.name].shape[1]
+        spaces.append(space_entry(factor.name, backbone, factor.feature, job.kind, dim, chance))
     write_model(
         job.out,
         name=job.name,
@@ -130,8 +136,8 @@ def train_heads(
     for file in (job.out / "checkpoints").glob("*.safetensors"):
         file.unlink()  # it is in the model now
     return HeadsReport(
-        {name: head.curves for name, head in trained.items()},
-        {name: head.best_epoch for name, head in trained.items()},
+        {name: () if isinstance(head, LinearHead) else head.curves for name, head in trained.items()},
+        {name: head.floor if isinstance(head, LinearHead) else head.best_epoch for name, head in trained.items()},
         {kind: _accuracy(kind, factors, outputs) for kind in _KINDS},
         done.failed,
         {factor.name: len(factor.folders["train"]) for factor in factors},
@@ -140,8 +146,10 @@ def train_heads(
 
 def _chosen(job: HeadsJob, seed: int) -> dict[str, dict[str, tuple[ClipFolder, ...]]]:
     parts = read_folders(job.triplets, seed)
-    if unknown := [name for name in job.factors if name not in parts]:
+    if unknown := [name for name in (*job.factors, *job.features) if name not in parts]:
         raise UsageError(f"{job.triplets} has no factor {unknown[0]!r}; it has {', '.join(parts)}")
+    if job.kind == "joint" and len(set(job.features.values())) > 1:
+        raise UsageError("a joint head hears the same features for all factors; give one of them to all, or none")
     if job.factors:
         parts = {name: parts[name] for name in job.factors}
     if job.folders:
@@ -153,11 +161,10 @@ def _load(
     cache: EmbeddingCache,
     done: EmbedReport,
     parts: Mapping[str, Mapping[str, Sequence[ClipFolder]]],
+    job: HeadsJob,
     backbone: Backbone,
-    *,
-    joint: bool,
 ) -> list[_Factor]:
-    """The factors with the features that their heads listen to, all of them, side by side.
+    """The factors with the features that their heads listen to, side by side: all of them, or those of the job.
 
     A joined feature is audible where its first part is. A head's first is its own factor's, where the backbone has one;
     a joint head has one order for all, and timbre, which is there wherever there is sound, comes first.
@@ -166,13 +173,14 @@ def _load(
     known: dict[str, tuple[FloatArray, BoolArray]] = {}
     factors = []
     for name, folders in parts.items():
-        first = "timbre" if joint else name
-        feature = "+".join(sorted(backbone.dims, key=lambda one: one != first))
+        first = "timbre" if job.kind == "joint" else name
+        feature = job.features.get(name) or "+".join(sorted(backbone.dims, key=lambda one: one != first))
         if feature not in known:
             known[feature] = cache.joined(feature, positions)
+        blocks = tuple(backbone.dims[part] for part in feature.split("+"))
         rows, audible = known[feature]
         sets = {part: triplet_set(of, done.positions, audible) for part, of in folders.items()}
-        factors.append(_Factor(name, feature, folders, rows, audible, sets))
+        factors.append(_Factor(name, feature, blocks, folders, rows, audible, sets))
     return factors
 
 
@@ -181,7 +189,15 @@ def _train(
     settings: HeadSettings,
     factors: Sequence[_Factor],
     progress: Callable[[str, Epoch], None] | None,
-) -> dict[str, TrainedHead]:
+) -> Mapping[str, TrainedHead | LinearHead]:
+    if job.kind == "linear":
+        every = [factor.sets["train"] for factor in factors]
+        return {
+            factor.name: train_linear(
+                factor.rows, factor.blocks, every, factor.sets["train"], factor.sets["validation"], settings
+            )
+            for factor in factors
+        }
     try:
         from soundalike.train.trainer import train_head, train_joint
     except ImportError as error:
@@ -191,11 +207,12 @@ def _train(
         return lambda epoch: progress(name, epoch) if progress else None
 
     places = {name: job.out / "checkpoints" / f"{name}.safetensors" for name in ("joint", *(f.name for f in factors))}
-    if job.joint:
-        dims = registry.load("backbones", job.backbone).dims
-        blocks = tuple(dims[name] for name in factors[0].feature.split("+"))
+    if job.kind == "joint":
+        first = factors[0]
         pairs = {factor.name: (factor.sets["train"], factor.sets["validation"]) for factor in factors}
-        head = train_joint(factors[0].rows, blocks, pairs, settings, checkpoint=places["joint"], progress=tell("joint"))
+        head = train_joint(
+            first.rows, first.blocks, pairs, settings, checkpoint=places["joint"], progress=tell("joint")
+        )
         return {"joint": head}
     return {
         factor.name: train_head(
@@ -210,15 +227,14 @@ def _train(
     }
 
 
-def _project(
-    job: HeadsJob, settings: HeadSettings, factor: _Factor, tensors: Mapping[str, FloatArray], backbone: Backbone
-) -> FloatArray:
+def _project(job: HeadsJob, settings: HeadSettings, factor: _Factor, tensors: Mapping[str, FloatArray]) -> FloatArray:
     """Rows (n, d) of all clips in a space, as the model will give them."""
-    dims = [backbone.dims[name] for name in factor.feature.split("+")]
-    if job.joint:
-        joint = load_joint(factor.name, tensors, blocks=tuple(dims), out_dim=settings.out)
+    if job.kind == "joint":
+        joint = load_joint(factor.name, tensors, blocks=factor.blocks, out_dim=settings.out)
         return joint(factor.rows, factor.audible)
-    return load_head("mlp", factor.name, tensors, in_dim=sum(dims), out_dim=settings.out)(factor.rows, factor.audible)
+    dim = min(settings.out, factor.rows.shape[1]) if job.kind == "linear" else settings.out
+    head = load_head(job.kind, factor.name, tensors, in_dim=factor.rows.shape[1], out_dim=dim)
+    return head(factor.rows, factor.audible)
 
 
 def _chance(factor: _Factor, factors: Sequence[_Factor], rows: FloatArray, seed: int) -> dict[Level, Calibration]:
@@ -269,8 +285,10 @@ def _accuracy(
 
 
 def _summary(job: HeadsJob, settings: HeadSettings, factors: Sequence[_Factor]) -> str:
-    how = "A joint head" if job.joint else "Two-layer heads"
     count = sum(len(factor.folders["train"]) for factor in factors)
+    if job.kind == "linear":
+        return f"Linear heads on {job.backbone}, {count} folders."
+    how = "A joint head" if job.kind == "joint" else "Two-layer heads"
     return f"{how} on {job.backbone}: {settings.loss}, {settings.negatives} negatives, {count} folders."
 
 
