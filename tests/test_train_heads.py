@@ -76,7 +76,11 @@ def train(data: Path, out: Path, *more: str) -> int:
     )
 
 
-@pytest.mark.parametrize("more", [(), ("--joint", "--negatives", "both")], ids=["a head each", "joint"])
+@pytest.mark.parametrize(
+    "more",
+    [(), ("--joint", "--negatives", "both"), ("--linear", "--features", "brightness=timbre")],
+    ids=["a head each", "joint", "linear"],
+)
 def test_a_factor_of_ones_own_becomes_a_model(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
 ) -> None:
@@ -85,7 +89,7 @@ def test_a_factor_of_ones_own_becomes_a_model(
     told = json.loads(capsys.readouterr().out)
     assert 0.5 <= told["test_triplet_accuracy"]["neutral"]["brightness"]["brightness"] <= 1.0
     assert told["folders"] == {"brightness": 8}
-    assert all(len(curve) == 30 for curve in told["curves"].values())
+    assert all(len(curve) == (0 if "--linear" in more else 30) for curve in told["curves"].values())
     recipe = load_recipe(str(tmp_path / "mine"))
     assert [space.name for space in recipe.spaces] == ["brightness"]
     model = Model.load(str(tmp_path / "mine"))
@@ -144,6 +148,9 @@ def test_machines_share_the_embedding(data: Path, tmp_path: Path, capsys: pytest
         (["--dropout", "2"], "dropout is 2.0; expected 0 to below 1"),
         (["--device", "nowhere"], "no device 'nowhere' here"),
         (["--backbone", "mert-of-my-own"], "mert-of-my-own"),
+        (["--features", "brightness"], "found 'brightness', expected FACTOR=FEATURE"),
+        (["--features", "warmth=timbre"], "has no factor 'warmth'; it has brightness"),
+        (["--features", "brightness=timbre+light"], "dsp has no feature 'light'"),
     ],
 )
 def test_what_cannot_be_is_one_line(
