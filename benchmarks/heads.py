@@ -28,27 +28,31 @@ from soundalike.protocols.probes import read_probes
 from soundalike.protocols.triplets import read_split, read_triplets
 from soundalike.reports import Estimate, bootstrap, paired
 from soundalike.train.embeddings import EmbeddingCache, embed
-from soundalike.train.heads import HeadsJob, train_heads
+from soundalike.train.heads import HeadKind, HeadsJob, train_heads
 from soundalike.train.settings import HeadSettings
 from soundalike.types import Report, Triplet
 
 FACTORS = ("melody", "rhythm", "timbre", "harmony")
 PATIENCE = 20
-WAYS: dict[str, tuple[HeadSettings, bool]] = {
-    "published": (HeadSettings(patience=PATIENCE), False),
-    "circle-merit": (HeadSettings(negatives="both", patience=PATIENCE), False),
-    "circle-sun": (HeadSettings(loss="circle-sun", negatives="both", patience=PATIENCE), False),
-    "triplet-margin": (HeadSettings(loss="triplet-margin", negatives="both", patience=PATIENCE), False),
-    "contrastive": (HeadSettings(loss="supervised-contrastive", negatives="both", patience=PATIENCE), False),
-    "dropout": (HeadSettings(negatives="both", patience=PATIENCE, dropout=0.5), False),
-    "joint": (HeadSettings(negatives="both", patience=PATIENCE), True),
+OWN = {factor: factor for factor in FACTORS}
+WAYS: dict[str, tuple[HeadSettings, HeadKind, dict[str, str]]] = {
+    "published": (HeadSettings(patience=PATIENCE), "mlp", {}),
+    "circle-merit": (HeadSettings(negatives="both", patience=PATIENCE), "mlp", {}),
+    "circle-sun": (HeadSettings(loss="circle-sun", negatives="both", patience=PATIENCE), "mlp", {}),
+    "triplet-margin": (HeadSettings(loss="triplet-margin", negatives="both", patience=PATIENCE), "mlp", {}),
+    "contrastive": (HeadSettings(loss="supervised-contrastive", negatives="both", patience=PATIENCE), "mlp", {}),
+    "dropout": (HeadSettings(negatives="both", patience=PATIENCE, dropout=0.5), "mlp", {}),
+    "own-feature": (HeadSettings(negatives="both", patience=PATIENCE), "mlp", OWN),
+    "joint": (HeadSettings(negatives="both", patience=PATIENCE), "joint", {}),
+    "linear": (HeadSettings(negatives="both"), "linear", {}),
+    "linear-own": (HeadSettings(negatives="both"), "linear", OWN),
 }
-"""By name: the settings, and whether one joint head is trained. "published" is MERIT's recipe: neutral negatives."""
+"""By name: the settings, the kind of heads, and what each hears; "published" is MERIT's recipe: neutral negatives."""
 NOTES = (
     "published: MERIT's loss, neutral negatives; the others have both kinds of negatives; circle-merit, dropout (0.5 "
-    "before the last layer) and joint have MERIT's loss.",
-    f"Heads 1,525 -> 512 -> 128 on all features of dsp side by side; at most 200 epochs, ended {PATIENCE} after the "
-    "best.",
+    "before the last layer), own-feature and joint have MERIT's loss.",
+    "Heads 1,525 -> 512 -> 128 on all features of dsp side by side, own-feature on that of their factor alone; at most "
+    f"200 epochs, ended {PATIENCE} after the best. linear: projections in closed form, linear-own of one feature.",
     "The number after the name: rendered folders, all factors together. Eight tenths of them are trained on; the test "
     "folders are those of the whole set.",
 )
@@ -58,7 +62,7 @@ def train_all(triplets: Path, work: Path, sizes: Sequence[int]) -> list[tuple[st
     """Train what is missing: (name, folder, minutes) of every model; the minutes are NaN for those that were there."""
     models = []
     for size in sizes:
-        for way, (settings, joint) in WAYS.items():
+        for way, (settings, kind, features) in WAYS.items():
             name = f"{way}-{size}"
             out, began = work / name, time.monotonic()
             made = not (out / "recipe.json").exists()
@@ -69,11 +73,15 @@ def train_all(triplets: Path, work: Path, sizes: Sequence[int]) -> list[tuple[st
                     work / "cache",
                     name=name,
                     folders=size * 8 // 10 // len(FACTORS),
-                    kind="joint" if joint else "mlp",
+                    kind=kind,
+                    features=features,
                     factors=FACTORS,
                 )
                 report = train_heads(job, settings)
-                print(f"{name}: best epochs {dict(report.best)}, {(time.monotonic() - began) / 60:.1f} min", flush=True)
+                print(
+                    f"{name}: best epochs or floors {dict(report.best)}, {(time.monotonic() - began) / 60:.1f} min",
+                    flush=True,
+                )
             models.append((name, out, (time.monotonic() - began) / 60 if made else np.nan))
     return models
 
