@@ -64,7 +64,7 @@ def test_an_mlp_head_equals_torch() -> None:
     network.load_state_dict({theirs: torch.from_numpy(tensors[f"x.{ours}"]) for theirs, ours in names.items()})
     with torch.no_grad():
         expected = torch.nn.functional.normalize(network(torch.from_numpy(features))).numpy()
-    head = load_head("mlp", "x", tensors, in_dim=40, out_dim=12)
+    head = load_head("mlp", "x", tensors, blocks=[("f", 40)], out_dim=12)
     np.testing.assert_allclose(head(features, np.ones(50, np.bool_)), expected, atol=1e-5)
 
 
@@ -160,7 +160,7 @@ def test_nobody_attends_to_the_query_of_another_space() -> None:
 
 def heads_of_both_kinds() -> list[Callable[[np.ndarray, np.ndarray], np.ndarray]]:
     return [
-        load_head("mlp", "x", mlp_tensors("x", 18, 10, 7), in_dim=18, out_dim=7),
+        load_head("mlp", "x", mlp_tensors("x", 18, 10, 7), blocks=[("f", 18)], out_dim=7),
         load_joint("melody", joint_tensors(SHAPE), blocks=SHAPE.blocks, out_dim=7),
     ]
 
@@ -201,7 +201,7 @@ SAYS = {
 def test_damaged_mlp_tensors_are_named(name: str, how: str) -> None:
     tensors = damage(mlp_tensors("x", 18, 10, 7), name, how)
     with pytest.raises(ModelError, match=SAYS[how].format(name)):
-        load_head("mlp", "x", tensors, in_dim=18, out_dim=7)
+        load_head("mlp", "x", tensors, blocks=[("f", 18)], out_dim=7)
 
 
 @pytest.mark.parametrize("how", SAYS)
@@ -217,9 +217,9 @@ def test_damaged_joint_tensors_are_named(name: str, how: str) -> None:
 def test_heads_of_other_sizes_are_refused() -> None:
     tensors = mlp_tensors("x", 18, 10, 7)
     with pytest.raises(ModelError, match=r"x.hidden.weight has shape \(10, 18\), expected \(10, 17\)"):
-        load_head("mlp", "x", tensors, in_dim=17, out_dim=7)
+        load_head("mlp", "x", tensors, blocks=[("f", 17)], out_dim=7)
     with pytest.raises(ModelError, match=r"x.out.weight has shape \(7, 10\), expected \(8, 10\)"):
-        load_head("mlp", "x", tensors, in_dim=18, out_dim=8)
+        load_head("mlp", "x", tensors, blocks=[("f", 18)], out_dim=8)
     joint = joint_tensors(SHAPE)
     with pytest.raises(ModelError, match=r"joint.blocks.1.weight has shape \(24, 9\), expected \(24, 8\)"):
         load_joint("melody", joint, blocks=(5, 8, 4), out_dim=7)
@@ -231,7 +231,7 @@ def test_heads_of_other_sizes_are_refused() -> None:
         with pytest.raises(ModelError, match=f"attention_heads is {wrong}, expected a divisor of the width 24"):
             load_joint("melody", joint | {"joint.attention_heads": np.array(wrong)}, blocks=SHAPE.blocks, out_dim=7)
     with pytest.raises(ModelError, match=f"unknown head 'gru'; known: {', '.join(KINDS)}"):
-        load_head("gru", "x", {}, in_dim=18, out_dim=7)
+        load_head("gru", "x", {}, blocks=[("f", 18)], out_dim=7)
 
 
 def test_features_are_joined_side_by_side() -> None:

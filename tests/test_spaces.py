@@ -68,7 +68,7 @@ def test_a_track_is_the_mean_of_its_audible_passages() -> None:
 def test_a_linear_head_is_its_formula() -> None:
     random = np.random.default_rng(0)
     mean, weight = random.standard_normal(7).astype(np.float32), random.standard_normal((3, 7)).astype(np.float32)
-    head = load_head("linear", "x", {"x.mean": mean, "x.weight": weight}, in_dim=7, out_dim=3)
+    head = load_head("linear", "x", {"x.mean": mean, "x.weight": weight}, blocks=[("f", 7)], out_dim=3)
     features = random.standard_normal((4, 7)).astype(np.float32)
     rows = head(features, np.array([True, True, False, True]))
     for number in range(4):
@@ -92,7 +92,7 @@ def test_a_linear_head_is_its_formula() -> None:
 )
 def test_heads_that_do_not_fit_are_refused(kind: str, tensors: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        load_head(kind, "x", tensors, in_dim=7, out_dim=3)
+        load_head(kind, "x", tensors, blocks=[("f", 7)], out_dim=3)
 
 
 @pytest.fixture

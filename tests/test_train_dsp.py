@@ -17,7 +17,7 @@ from soundalike.heads import Head
 from soundalike.model import Model
 from soundalike.spaces import load_recipe
 from soundalike.train import dsp
-from soundalike.train.projection import fit_projection, folder_accuracy
+from soundalike.train.projection import fit_projection, folder_accuracy, measure_scatter
 
 RATE = 22050
 
@@ -48,7 +48,7 @@ def folders_of_clips(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_projection_turns_down_what_folders_do_not_share() -> None:
     features, folders = folders_of_clips(60, 0)
-    fitted = fit_projection(features, folders, dims=6, shrink=0.0, floor=0.001)
+    fitted = fit_projection(measure_scatter(features, folders), dims=6, shrink=0.0, floor=0.001)
     assert fitted.mean.shape == (10,) and fitted.weight.shape == (6, 10)
     assert fitted.weight.dtype == np.float32
     unseen, labels = folders_of_clips(30, 1)
@@ -59,7 +59,7 @@ def test_a_projection_turns_down_what_folders_do_not_share() -> None:
 
 def test_full_shrinkage_whitens() -> None:
     features, _ = folders_of_clips(60, 0)
-    fitted = fit_projection(features, np.full(240, -1), dims=10, shrink=1.0, floor=0.0)
+    fitted = fit_projection(measure_scatter(features, np.full(240, -1)), dims=10, shrink=1.0, floor=0.0)
     projected = (features - fitted.mean) @ fitted.weight.T
     np.testing.assert_allclose(projected.T @ projected / 240, np.eye(10), atol=1e-3)
 

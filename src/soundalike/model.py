@@ -150,10 +150,10 @@ class Model:
 
 
 def _load_head(space: Space, backbone: Backbone, tensors: Mapping[str, FloatArray]) -> AnyHead:
-    blocks = tuple(size for _, size in feature_blocks(space, backbone))
+    blocks = feature_blocks(space, backbone)
     if space.head == "joint":
-        return load_joint(space.name, tensors, blocks=blocks, out_dim=space.dim)
-    return load_head(space.head, space.name, tensors, in_dim=sum(blocks), out_dim=space.dim)
+        return load_joint(space.name, tensors, blocks=tuple(size for _, size in blocks), out_dim=space.dim)
+    return load_head(space.head, space.name, tensors, blocks=blocks, out_dim=space.dim)
 
 
 @cache

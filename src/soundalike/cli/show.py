@@ -139,6 +139,13 @@ def weights_text(weights: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in weights.items() if value != 0)
 
 
+def print_matrix(matrix: Mapping[str, Mapping[str, float]]) -> None:
+    """A table of shares, 0 to 1, in %: {row: {column: share}}."""
+    columns = list(next(iter(matrix.values())))
+    rows = [[name, *(f"{100 * row[column]:.1f}" for column in columns)] for name, row in matrix.items()]
+    print_table(["", *columns], rows, left=[0])
+
+
 class Progress:
     """How far long work is, with rate and time left: one line that renews itself on a terminal, else every 10 s."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,7 +142,7 @@ def run_dsp(args: argparse.Namespace) -> int:
         show.print_json({"out": str(args.out), "seed": args.seed, "held_out_triplet_accuracy": accuracies})
         return 0
     print("held-out folders, triplet accuracy in % (chance 50): a row a space, a column a factor")
-    _print_matrix(accuracies)
+    show.print_matrix(accuracies)
     print(f"model written: {one_line(args.out)}")
     return 0
 
@@ -208,6 +208,7 @@ def run_heads(args: argparse.Namespace) -> int:
                 "out": str(args.out),
                 "folders": report.counts,
                 "best_epoch": report.best,
+                "floors": report.floors,
                 "test_triplet_accuracy": report.accuracy,
                 "curves": curves,
                 "failed": [{"path": str(path), "error": why} for path, why in report.failed],
@@ -216,9 +217,10 @@ def run_heads(args: argparse.Namespace) -> int:
     else:
         for kind, matrix in report.accuracy.items():
             print(f"test folders, {kind} negatives, triplet accuracy in %: a row a space, a column a factor")
-            _print_matrix(matrix)
-        what = "floors" if args.linear else "best epochs"
-        print(f"{what}: " + ", ".join(f"{name} {chosen:g}" for name, chosen in report.best.items()))
+            show.print_matrix(matrix)
+        floors = {f"{name} ({part})": floor for name, parts in report.floors.items() for part, floor in parts.items()}
+        told = floors or report.best
+        print(("floors: " if floors else "best epochs: ") + ", ".join(f"{name} {one:g}" for name, one in told.items()))
         print(f"model written: {one_line(args.out)}; try it with --model {one_line(args.out)}")
     return 1 if report.failed else 0
 
@@ -301,9 +303,3 @@ def run_attribution(args: argparse.Namespace) -> int:
     else:
         print_report(report)
     return 0
-
-
-def _print_matrix(matrix: Mapping[str, Mapping[str, float]]) -> None:
-    factors = list(next(iter(matrix.values())))
-    rows = [[space, *(f"{100 * row[factor]:.1f}" for factor in factors)] for space, row in matrix.items()]
-    show.print_table(["", *factors], rows, left=[0])

@@ -16,7 +16,7 @@ from soundalike.backbones import Backbone
 from soundalike.errors import UsageError
 from soundalike.heads import Head, unit_rows
 from soundalike.score import calibrate
-from soundalike.train.projection import Projection, fit_projection, folder_accuracy
+from soundalike.train.projection import Projection, fit_projection, folder_accuracy, measure_scatter
 from soundalike.train.recipe import space_entry, write_model
 from soundalike.types import LEVELS, BoolArray, Calibration, FloatArray, IntArray, Level
 
@@ -125,7 +125,8 @@ def _project(clips: Clips, feature: str, factor: str) -> Projection:
     folders = np.where(of_factor, clips.folder, -1)[clips.clip]
     shrink, floor = _SETTINGS[factor]
     dims = min(DIMS, clips.rows[feature].shape[1])
-    return fit_projection(clips.rows[feature][heard], folders[heard], dims=dims, shrink=shrink, floor=floor)
+    scatter = measure_scatter(clips.rows[feature][heard], folders[heard])
+    return fit_projection(scatter, dims=dims, shrink=shrink, floor=floor)
 
 
 def _space_rows(clips: Clips, feature: str, projection: Projection | None) -> tuple[FloatArray, FloatArray]:

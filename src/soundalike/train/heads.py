@@ -22,7 +22,7 @@ from soundalike.joint import load_joint
 from soundalike.score import calibrate
 from soundalike.train.embeddings import EmbeddingCache, EmbedReport, embed
 from soundalike.train.folders import ClipFolder, read_folders, triplet_set
-from soundalike.train.linear import LinearHead, train_linear
+from soundalike.train.linear import LinearHead, linear_dim, train_linear
 from soundalike.train.recipe import space_entry, write_model
 from soundalike.train.sampling import Negatives, TripletSet
 from soundalike.train.settings import HeadSettings
@@ -42,7 +42,8 @@ _KINDS: tuple[Negatives, ...] = ("neutral", "adversarial")
 
 @dataclass(frozen=True, slots=True)
 class HeadsJob:
-    """What to train on what. `kind` is a head each, "mlp" or "linear" (closed form), or one "joint" for all.
+    """What to train on what. `kind` is a head each, "mlp" or "linear" (closed form; of a
+    feature of several parts one for each part, side by side), or one "joint" for all.
 
     `factors` chooses some of those that are there, `folders` limits the training folders of each; `features` are what
     the head of a factor hears, such as {"melody": "melody+line"} (default: all that the backbone has); `cache` defaults
@@ -58,16 +59,19 @@ class HeadsJob:
     folders: int | None = None
     kind: HeadKind = "mlp"
     features: Mapping[str, str] = field(default_factory=dict)
+    summary: str | None = None
+    licence: str = "as of what it was trained on"
 
 
 @dataclass(frozen=True, slots=True)
 class HeadsReport:
-    """What came out: curves and best epoch by head (of a linear one, its floor), accuracy on test triplets {kind:
-    {space: {factor: 0..1}}}, clips that failed, and the number of training folders by factor.
+    """What came out: curves and best epoch by head (of linear ones, the floor of each part), accuracy on test triplets
+    {kind: {space: {factor: 0..1}}}, clips that failed, and the number of training folders by factor.
     """
 
     curves: Mapping[str, Sequence[Epoch]]
-    best: Mapping[str, float]
+    best: Mapping[str, int]
+    floors: Mapping[str, Mapping[str, float]]
     accuracy: Mapping[str, Mapping[str, Mapping[str, float]]]
     failed: tuple[tuple[Path, str], ...]
     counts: Mapping[str, int]
@@ -75,17 +79,22 @@ class HeadsReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Factor:
-    """A factor's folders by part, and the feature its head listens to: the sizes of its parts, rows (n, D), what is
+    """A factor's folders by part, and the feature its head listens to: its parts and their sizes, rows (n, D), what is
     audible (n,).
     """
 
     name: str
     feature: str
-    blocks: tuple[int, ...]
+    blocks: tuple[tuple[str, int], ...]
     folders: Mapping[str, Sequence[ClipFolder]]
     rows: FloatArray
     audible: BoolArray
     sets: Mapping[str, TripletSet]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Those of the parts."""
+        return tuple(size for _, size in self.blocks)
 
 
 def train_heads(
@@ -122,12 +131,12 @@ def train_heads(
         outputs[factor.name] = _project(job, settings, factor, tensors)
         chance = _chance(factor, factors, outputs[factor.name], settings.seed)
         dim = outputs[factor.name].shape[1]
-        spaces.append(space_entry(factor.name, backbone, factor.feature, job.kind, dim, chance))
+        spaces.append(space_entry(factor.name, backbone, factor.feature, _kind(job, factor), dim, chance))
     write_model(
         job.out,
         name=job.name,
-        summary=_summary(job, settings, factors),
-        licence="as of what it was trained on",
+        summary=job.summary or _summary(job, settings, factors),
+        licence=job.licence,
         spaces=spaces,
         tensors=tensors,
         trained_on=_credits(job, len(paths)),
@@ -137,7 +146,8 @@ def train_heads(
         file.unlink()  # it is in the model now
     return HeadsReport(
         {name: () if isinstance(head, LinearHead) else head.curves for name, head in trained.items()},
-        {name: head.floor if isinstance(head, LinearHead) else head.best_epoch for name, head in trained.items()},
+        {name: head.best_epoch for name, head in trained.items() if not isinstance(head, LinearHead)},
+        {name: head.floors for name, head in trained.items() if isinstance(head, LinearHead)},
         {kind: _accuracy(kind, factors, outputs) for kind in _KINDS},
         done.failed,
         {factor.name: len(factor.folders["train"]) for factor in factors},
@@ -177,7 +187,7 @@ def _load(
         feature = job.features.get(name) or "+".join(sorted(backbone.dims, key=lambda one: one != first))
         if feature not in known:
             known[feature] = cache.joined(feature, positions)
-        blocks = tuple(backbone.dims[part] for part in feature.split("+"))
+        blocks = tuple((part, backbone.dims[part]) for part in feature.split("+"))
         rows, audible = known[feature]
         sets = {part: triplet_set(of, done.positions, audible) for part, of in folders.items()}
         factors.append(_Factor(name, feature, blocks, folders, rows, audible, sets))
@@ -210,9 +220,7 @@ def _train(
     if job.kind == "joint":
         first = factors[0]
         pairs = {factor.name: (factor.sets["train"], factor.sets["validation"]) for factor in factors}
-        head = train_joint(
-            first.rows, first.blocks, pairs, settings, checkpoint=places["joint"], progress=tell("joint")
-        )
+        head = train_joint(first.rows, first.sizes, pairs, settings, checkpoint=places["joint"], progress=tell("joint"))
         return {"joint": head}
     return {
         factor.name: train_head(
@@ -230,11 +238,16 @@ def _train(
 def _project(job: HeadsJob, settings: HeadSettings, factor: _Factor, tensors: Mapping[str, FloatArray]) -> FloatArray:
     """Rows (n, d) of all clips in a space, as the model will give them."""
     if job.kind == "joint":
-        joint = load_joint(factor.name, tensors, blocks=factor.blocks, out_dim=settings.out)
+        joint = load_joint(factor.name, tensors, blocks=factor.sizes, out_dim=settings.out)
         return joint(factor.rows, factor.audible)
-    dim = min(settings.out, factor.rows.shape[1]) if job.kind == "linear" else settings.out
-    head = load_head(job.kind, factor.name, tensors, in_dim=factor.rows.shape[1], out_dim=dim)
+    dim = linear_dim(factor.sizes, settings.out) if job.kind == "linear" else settings.out
+    head = load_head(_kind(job, factor), factor.name, tensors, blocks=factor.blocks, out_dim=dim)
     return head(factor.rows, factor.audible)
+
+
+def _kind(job: HeadsJob, factor: _Factor) -> str:
+    """The head's kind, as a recipe names it."""
+    return "parts" if job.kind == "linear" and len(factor.blocks) > 1 else job.kind
 
 
 def _chance(factor: _Factor, factors: Sequence[_Factor], rows: FloatArray, seed: int) -> dict[Level, Calibration]:

@@ -1,4 +1,4 @@
-"""A linear head in closed form from triplet folders: what a folder's clips differ in is turned down.
+"""Linear heads in closed form from triplet folders: what a folder's clips differ in is turned down.
 
 n clips, D dims of a feature, d dims of a space.
 """
@@ -12,12 +12,12 @@ import numpy as np
 
 from soundalike.errors import UsageError
 from soundalike.heads import Head
-from soundalike.train.projection import Projection, fit_projection
+from soundalike.train.projection import Projection, fit_projection, measure_scatter
 from soundalike.train.sampling import TripletSet
 from soundalike.train.settings import HeadSettings
 from soundalike.types import FloatArray, IntArray
 
-__all__ = ["FLOORS", "LinearHead", "train_linear"]
+__all__ = ["FLOORS", "LinearHead", "linear_dim", "train_linear"]
 
 FLOORS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Strengths of the floor of `fit_projection` among which the validation folders choose."""
@@ -25,21 +25,28 @@ FLOORS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearHead:
-    """What came out: mean (D,) and weight (d, D), the chosen floor, and {floor: accuracy on validation triplets}."""
+    """What came out: for each part of the feature, by name, its projection, the chosen floor, and {floor: accuracy on
+    validation triplets}.
+    """
 
-    projection: Projection
-    floor: float
-    accuracies: Mapping[float, float]
+    projections: Mapping[str, Projection]
+    floors: Mapping[str, float]
+    accuracies: Mapping[str, Mapping[float, float]]
 
     @property
     def tensors(self) -> dict[str, FloatArray]:
-        """As a model's weights hold them."""
-        return {"mean": self.projection.mean, "weight": self.projection.weight}
+        """As a model's weights hold them: "mean" and "weight", of several parts with their names before."""
+        alone = len(self.projections) == 1
+        found: dict[str, FloatArray] = {}
+        for part, projection in self.projections.items():
+            before = "" if alone else f"{part}."
+            found |= {f"{before}mean": projection.mean, f"{before}weight": projection.weight}
+        return found
 
 
 def train_linear(
     rows: FloatArray,
-    blocks: Sequence[int],
+    blocks: Sequence[tuple[str, int]],
     sets: Sequence[TripletSet],
     own: TripletSet,
     validation: TripletSet,
@@ -47,7 +54,7 @@ def train_linear(
 ) -> LinearHead:
     """Fit the head of one factor to `rows` (n, D): `own` says what to ignore, all of `sets` how music varies.
 
-    `blocks` are the sizes of the features that stand side by side; each counts alike, whatever its numbers' scale.
+    `blocks` are the parts of the feature and their sizes; each is projected by itself, to as many dims as fit.
     Raises UsageError where there is nothing to fit, or to judge by.
     """
     folders = np.full(len(rows), -1)
@@ -58,22 +65,21 @@ def train_linear(
     if not (folders[heard] >= 0).any():
         raise UsageError("no clip of the training folders is audible; give folders with sound")
     judged = validation.expand("both" if settings.negatives == "in-batch" else settings.negatives).rows
-    given = rows[heard]
-    spreads = [_spread(part) for part in np.split(given, np.cumsum(blocks)[:-1], axis=1)]
-    scale = np.repeat(1.0 / np.maximum(spreads, 1e-9), blocks).astype(np.float32)
-    accuracies, fitted = {}, {}
-    for floor in FLOORS:
-        found = fit_projection(
-            given * scale, folders[heard], dims=min(settings.out, rows.shape[1]), shrink=0.0, floor=floor
-        )
-        fitted[floor] = Projection(found.mean / scale, found.weight * scale)
-        accuracies[floor] = _accuracy(rows, fitted[floor], judged)
-    best = max(FLOORS, key=lambda floor: accuracies[floor])
-    return LinearHead(fitted[best], best, accuracies)
+    dims = linear_dim([size for _, size in blocks], settings.out) // len(blocks)
+    projections, floors, accuracies = {}, {}, {}
+    columns = np.split(rows, np.cumsum([size for _, size in blocks])[:-1], axis=1)
+    for (name, _), part in zip(blocks, columns, strict=True):
+        scatter = measure_scatter(part[heard], folders[heard])
+        fitted = {floor: fit_projection(scatter, dims=dims, shrink=0.0, floor=floor) for floor in FLOORS}
+        accuracies[name] = {floor: _accuracy(part, one, judged) for floor, one in fitted.items()}
+        floors[name] = max(FLOORS, key=accuracies[name].__getitem__)
+        projections[name] = fitted[floors[name]]
+    return LinearHead(projections, floors, accuracies)
 
 
-def _spread(part: FloatArray) -> float:
-    return float(np.sqrt(part.var(axis=0, dtype=np.float64).mean()))
+def linear_dim(sizes: Sequence[int], out: int) -> int:
+    """Dims of the space: `out`, divided evenly among the parts, of which none can have more than it has."""
+    return len(sizes) * min(out // len(sizes), *sizes)
 
 
 def _accuracy(rows: FloatArray, projection: Projection, triplets: IntArray) -> float:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from soundalike.types import FloatArray, IntArray
 
-__all__ = ["Projection", "fit_projection", "folder_accuracy"]
+__all__ = ["Projection", "Scatter", "fit_projection", "folder_accuracy", "measure_scatter"]
 
 _Float64 = npt.NDArray[np.float64]
 
@@ -25,29 +25,44 @@ class Projection:
     weight: FloatArray
 
 
-def fit_projection(features: FloatArray, folders: IntArray, *, dims: int, shrink: float, floor: float) -> Projection:
-    """Turn down the directions in which clips of one folder differ, keep the `dims` strongest of the rest.
+@dataclass(frozen=True, slots=True, eq=False)
+class Scatter:
+    """How clips vary: their `mean` (D,), `total` covariance (D, D), and `within` (D, D), that inside folders."""
 
-    `features` (n, D); `folders` (n,): clips with the same number >= 0 share the factor, -1 marks clips that only
-    say how music varies. With T the covariance of all clips and W that within folders, the metric is the inverse
-    of (1 - shrink) W + shrink T + floor tr(T)/D I: within-class covariance normalisation (Hatch, Kajarekar and
-    Stolcke, "Within-class covariance normalization for SVM-based speaker recognition", 2006), shrunk (Ledoit
-    and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004) so that directions
-    the folders say nothing about are treated as plain whitening treats them.
+    mean: _Float64
+    total: _Float64
+    within: _Float64
+
+
+def measure_scatter(features: FloatArray, folders: IntArray) -> Scatter:
+    """The scatter of `features` (n, D) in `folders` (n,): clips with the same number >= 0 share the factor, -1 marks
+    clips that only say how music varies.
     """
     wide = features.astype(np.float64)
     mean = wide.mean(axis=0)
-    total = _covariance(wide - mean)
+    return Scatter(mean, _covariance(wide - mean), _within(wide, folders))
+
+
+def fit_projection(scatter: Scatter, *, dims: int, shrink: float, floor: float) -> Projection:
+    """Turn down the directions in which clips of one folder differ, keep the `dims` strongest of the rest.
+
+    With T the covariance of all clips and W that within folders, the metric is the inverse of (1 - shrink) W + shrink T
+    + floor tr(T)/D I: within-class covariance normalisation (Hatch, Kajarekar and Stolcke, "Within-class covariance
+    normalization for SVM-based speaker recognition", 2006), shrunk (Ledoit and Wolf, "A well-conditioned estimator for
+    large-dimensional covariance matrices", 2004) so that directions the folders say nothing about are treated as plain
+    whitening treats them.
+    """
+    total = scatter.total
     metric = shrink * total + floor * np.trace(total) / len(total) * np.eye(len(total))
     if shrink < 1.0:
-        metric += (1.0 - shrink) * _within(wide, folders)
+        metric += (1.0 - shrink) * scatter.within
     values, vectors = np.linalg.eigh(metric)
     whitening = (vectors / np.sqrt(np.maximum(values, 1e-12 * values[-1]))).T
     values, vectors = np.linalg.eigh(whitening @ total @ whitening.T)
     keep = np.argsort(values)[::-1][:dims]
     weight = vectors[:, keep].T @ whitening
     weight /= np.sqrt(np.mean(np.square(weight @ total @ weight.T).diagonal() ** 0.5))
-    return Projection(mean.astype(np.float32), np.ascontiguousarray(weight, np.float32))
+    return Projection(scatter.mean.astype(np.float32), np.ascontiguousarray(weight, np.float32))
 
 
 def _covariance(centred: _Float64) -> _Float64:
