@@ -35,16 +35,19 @@ class Backbone(Protocol):
     """Turns a stream of sound into features of its windows. Stateless between calls, deterministic."""
 
     name: ClassVar[str]
-    version: ClassVar[int]
-    """Raised whenever the numbers change: part of every model's digest."""
     rate: ClassVar[int]
     """Samples a second it wants, mono."""
     dims: ClassVar[Mapping[str, int]]
     """The features it offers and their sizes D."""
 
+    @property
+    def version(self) -> int:
+        """Another one whenever the numbers change: part of every model's digest."""
+        ...
+
     def features(self, blocks: Iterable[np.ndarray[tuple[int], np.dtype[np.float32]]], grid: WindowGrid) -> Features:
         """Listen once to `blocks`, mono (t,) float32 pieces at `rate` of any lengths, and pool each window.
 
-        Memory must not grow by more than 15 kB a second of sound (a 3-hour recording stays under 500 MB).
+        Memory must not grow by more than 30 kB a second of sound (a 3-hour recording stays under 500 MB).
         """
         ...

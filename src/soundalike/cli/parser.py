@@ -251,9 +251,12 @@ def _protocols(parser: argparse.ArgumentParser) -> None:
 
 
 def _models(parser: argparse.ArgumentParser) -> None:
+    from soundalike.cli.compacting import add_compact
     from soundalike.cli.training import add_models
 
-    add_models(parser.add_subparsers(title="models", metavar="MODEL", required=True), _json)
+    models = parser.add_subparsers(title="models", metavar="MODEL", required=True)
+    add_models(models, _json)
+    add_compact(models, _json)
 
 
 def _weights(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,156 @@
+"""`soundalike train compact`: from nothing to the model `compact`, in steps of which each goes on where it was.
+
+Render triplets; keep the spectra of every clip; teach the transcriber's networks what is played; hear every clip with
+them; fit the projections. All but the model itself lies in a working folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soundalike.backbones.compact import SETTING
+from soundalike.errors import UsageError
+from soundalike.files import make_folder, write_whole
+from soundalike.train.folders import read_folders
+from soundalike.train.heads import HeadsJob, HeadsReport, train_heads
+from soundalike.train.settings import HeadSettings
+
+if TYPE_CHECKING:
+    from soundalike.train.checkpoints import Epoch
+
+__all__ = ["EPOCHS", "FEATURES", "CompactJob", "CompactReport", "Progress", "train_compact"]
+
+FEATURES: Mapping[str, str] = {
+    "melody": "melody+line",
+    "rhythm": "rhythm+strokes",
+    "timbre": "timbre+colour",
+    "harmony": "harmony+chords",
+}
+"""What the projection of each factor hears: the sound itself, and what is played."""
+EPOCHS: Mapping[str, int] = {"strokes": 4, "colour": 6, "pitch": 3}
+"""How often each network hears all training clips; that of colour hears those alone that share their band."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactJob:
+    """What to make `out` from: the triplets in `renders`, or `folders` of each factor rendered with `render_seed`.
+
+    `work` keeps what the steps leave; `epochs` are those of each network (default: EPOCHS).
+    """
+
+    out: Path
+    work: Path
+    renders: Path | None = None
+    folders: int = 2000
+    render_seed: int = 8
+    epochs: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Who is told: that a step begins, how much of it is done (done, all, seconds of sound), and of every epoch."""
+
+    step: Callable[[str], None]
+    done: Callable[[int, int, float], None]
+    epoch: Callable[[str, Epoch], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CompactReport:
+    """Curves of the networks, what the projections know of test folders, and folders and clips that failed."""
+
+    curves: Mapping[str, tuple[Epoch, ...]]
+    heads: HeadsReport
+    failed: tuple[tuple[Path, str], ...]
+
+
+def train_compact(job: CompactJob, progress: Progress, *, jobs: int | None = None) -> CompactReport:
+    """Do what is not done yet. Raises UsageError, and KeyboardInterrupt when interrupted."""
+    make_folder(job.out, "--out")
+    make_folder(job.work, "--work")
+    renders = job.renders or _render(job, progress, jobs)
+    curves, failed = _teach(job, renders, progress, jobs)
+    os.environ[SETTING] = str(job.out.absolute())  # for this process and its workers
+    progress.step("hearing every clip with the networks, and fitting the projections")
+    heads = train_heads(
+        HeadsJob(
+            renders,
+            job.out,
+            cache=job.work / "features",
+            backbone="compact",
+            name="compact",
+            kind="linear",
+            features={name: FEATURES[name] for name in read_folders(renders, job.seed) if name in FEATURES},
+            summary="What is played, as small networks trained on rendered music hear it, and how it sounds.",
+            licence="Apache-2.0",
+        ),
+        HeadSettings(negatives="both", seed=job.seed),
+        jobs=jobs,
+        embedding=progress.done,
+    )
+    return CompactReport(curves, heads, (*failed, *heads.failed))
+
+
+def _render(job: CompactJob, progress: Progress, jobs: int | None) -> Path:
+    """The rendered triplets of the job, whole."""
+    from soundalike.render.factory import render
+    from soundalike.render.settings import Settings
+
+    progress.step(f"rendering {job.folders:,} folders of each factor")
+    place = job.work / "renders"
+    report = render(
+        place, job.folders, Settings(seed=job.render_seed, suffix="flac"), jobs=jobs, progress=progress.done
+    )
+    if report.interrupted:
+        raise KeyboardInterrupt
+    return place
+
+
+def _teach(
+    job: CompactJob, renders: Path, progress: Progress, jobs: int | None
+) -> tuple[dict[str, tuple[Epoch, ...]], tuple[tuple[Path, str], ...]]:
+    """Write the networks to the job's `out`; their curves, and the folders that could not be read."""
+    try:
+        from soundalike.train.transcriber.export import export
+        from soundalike.train.transcriber.fit import FitSettings, fit
+        from soundalike.train.transcriber.material import gather
+        from soundalike.train.transcriber.tasks import ColourTask, PitchTask, StrokeTask
+    except ImportError as error:
+        raise UsageError("training networks needs torch; install it with: pip install 'soundalike[train]'") from error
+
+    progress.step("keeping the spectra of every clip, 180 kB each")
+    material = gather(renders, job.work / "spectra", jobs=jobs, progress=progress.done)
+    train, validation = material.parts["train"], material.parts["validation"]
+    make_folder(job.work / "checkpoints", "--work")
+    networks, curves, kept = {}, {}, {}
+    for task in (StrokeTask(), ColourTask(train), PitchTask()):
+        settings = FitSettings(epochs=job.epochs or EPOCHS[task.name], seed=job.seed, device=job.device)
+        progress.step(f"teaching the network of {task.name}, {settings.epochs} epochs")
+        kept[task.name] = asdict(settings)
+        place = job.work / "checkpoints" / f"{task.name}.safetensors"
+        networks[task.name], curves[task.name] = fit(
+            task,
+            train,
+            validation,
+            settings,
+            checkpoint=place,
+            progress=partial(progress.epoch, task.name),
+        )
+    export(networks["pitch"], networks["strokes"], networks["colour"].get_submodule("ears"), job.out)
+    record = {
+        "clips": {part: len(clips) for part, clips in material.parts.items()},
+        "networks": {
+            name: {"settings": kept[name], "curves": [asdict(epoch) for epoch in epochs]}
+            for name, epochs in curves.items()
+        },
+    }
+    write_whole(job.out / "networks.json", lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
+    return curves, material.failed

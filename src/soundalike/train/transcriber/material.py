@@ -1,0 +1,200 @@
+"""Spectra and scores of rendered clips on disk, from which a transcriber learns: a file a folder, mapped into memory.
+
+The spectra are those that the transcriber hears later (`soundalike.spectra`), so training and use cannot differ. c
+clips of a folder, f fast and g slow frames; shorter clips are filled up with silence.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soundalike.audio import MonoStream
+from soundalike.errors import AudioError, SoundalikeError, UsageError
+from soundalike.files import make_folder, write_whole
+from soundalike.render.truth import read_truth
+from soundalike.spectra import RATE, spectra_of
+from soundalike.train.folders import PARTS, ClipFolder, read_folders
+from soundalike.train.transcriber.targets import write_score
+from soundalike.transcriber import HOP
+from soundalike.types import FloatArray
+from soundalike.workers import run_tasks
+
+__all__ = ["ClipMaterial", "Material", "gather", "open_material"]
+
+_MAGIC, _FORMAT = "soundalike-material", 1
+_SPECTRA = ("fast", "colour", "pitch")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipMaterial:
+    """One clip: root spectra `fast` (f, 32), `colour` and `pitch` (g, 64), (g, 252) float16, and its score.
+
+    `band` names who plays, role by role; `name` is the clip's in its `folder`.
+    """
+
+    folder: str
+    name: str
+    fast: FloatArray
+    colour: FloatArray
+    pitch: FloatArray
+    notes: FloatArray
+    chords: FloatArray
+    band: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """What is there to learn from: the clips of every part of the split, and folders that could not be read."""
+
+    parts: Mapping[str, Sequence[ClipMaterial]]
+    failed: tuple[tuple[Path, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    folder: ClipFolder
+    out: Path
+    stamp: str
+
+
+def gather(
+    renders: Path,
+    out: Path,
+    *,
+    folders: int | None = None,
+    jobs: int | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> Material:
+    """Listen to the clips of a rendered set that `out` lacks, in `jobs` processes, and open all that is there.
+
+    `folders` limits the folders of each factor and part. A folder that cannot be read is listed in `failed`; an
+    interrupted run goes on where it was. Raises UsageError if there is no rendered set, and KeyboardInterrupt.
+    """
+    make_folder(out, "--cache")
+    chosen: dict[str, list[_Task]] = {
+        part: [
+            _Task(folder, out / f"{factor}-{folder.name}.safetensors", _stamp(folder))
+            for factor, parts in read_folders(renders, 0).items()
+            for folder in parts[part][:folders]
+        ]
+        for part in PARTS
+    }
+    missing = [task for tasks in chosen.values() for task in tasks if not _is_made_of(task.out, task.stamp)]
+    failed: list[tuple[Path, str]] = []
+    outcomes = run_tasks(_listen, missing, jobs)
+    seconds = 0.0
+    try:
+        for done, (task, outcome) in enumerate(outcomes, start=1):
+            if isinstance(outcome, SoundalikeError):
+                failed.append((task.folder.anchor.parent, str(outcome)))
+            else:
+                seconds += outcome
+            if progress:
+                progress(done, len(missing), seconds)
+    finally:
+        outcomes.close()
+    bad = {folder for folder, _ in failed}
+    parts = {
+        part: [clip for task in tasks if task.folder.anchor.parent not in bad for clip in open_material(task.out)]
+        for part, tasks in chosen.items()
+    }
+    return Material(parts, tuple(failed))
+
+
+def _stamp(folder: ClipFolder) -> str:
+    """What tells a folder from another of the same name: sizes and times of its clips, version of what is kept."""
+    times = [(clip.name, clip.stat().st_size, clip.stat().st_mtime_ns) for clip in folder.clips]
+    return json.dumps([_FORMAT, HOP, *times])
+
+
+def _is_made_of(path: Path, stamp: str) -> bool:
+    try:
+        return _header(path)[0]["__metadata__"]["stamp"] == stamp
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return False
+
+
+def _listen(task: _Task) -> float:
+    """Runs in a worker: writes a folder's file, and returns how many seconds of sound it heard."""
+    from safetensors.numpy import save
+
+    clips = task.folder.clips
+    spectra: dict[str, list[FloatArray]] = {name: [] for name in _SPECTRA}
+    scores: dict[str, FloatArray] = {}
+    bands, seconds = [], 0.0
+    for number, clip in enumerate(clips):
+        truth = read_truth(clip.parents[1] / "truth" / f"{clip.stem}.jams")
+        try:
+            heard = spectra_of(MonoStream(clip, RATE), HOP)
+        except AudioError as error:
+            raise AudioError(f"{clip.name}: {error}") from error
+        seconds += heard.duration
+        for name in _SPECTRA:
+            spectra[name].append(getattr(heard, name))
+        scores[f"notes.{number}"], scores[f"chords.{number}"] = write_score(truth)
+        bands.append({role: truth.instruments[role] for role in truth.parts})
+    stacked = {name: _stack(parts) for name, parts in spectra.items()}
+    about = {"magic": _MAGIC, "stamp": task.stamp, "clips": json.dumps([clip.stem for clip in clips])}
+    content = save(stacked | scores, about | {"bands": json.dumps(bands, sort_keys=True)})
+    write_whole(task.out, lambda file: file.write(content))
+    return seconds
+
+
+def _stack(parts: Sequence[FloatArray]) -> FloatArray:
+    """Spectra of clips as one array (c, frames, bands), the shorter ones filled up with silence."""
+    stacked = np.zeros((len(parts), max(map(len, parts)), parts[0].shape[1]), parts[0].dtype)
+    for row, part in zip(stacked, parts, strict=True):
+        row[: len(part)] = part
+    return stacked
+
+
+def open_material(path: Path) -> tuple[ClipMaterial, ...]:
+    """The clips of one folder's file; their spectra are read from disk when they are looked at.
+
+    Raises UsageError if it is missing or damaged.
+    """
+    try:
+        header, start = _header(path)
+        about = header.pop("__metadata__")
+        raw = np.memmap(path, np.uint8, "r")
+        arrays = {name: _array(raw, start, entry) for name, entry in header.items()}
+        bands = json.loads(about["bands"])
+        return tuple(
+            ClipMaterial(
+                path.stem,
+                name,
+                fast=arrays["fast"][number],
+                colour=arrays["colour"][number],
+                pitch=arrays["pitch"][number],
+                notes=arrays[f"notes.{number}"],
+                chords=arrays[f"chords.{number}"],
+                band=json.dumps(bands[number], sort_keys=True),
+            )
+            for number, name in enumerate(json.loads(about["clips"]))
+        )
+    except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error) as error:
+        raise UsageError(
+            f"{path} cannot be read as spectra of clips ({error}); delete it to have it made again"
+        ) from error
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, and where its data begin. Ours, for the library reads whole tensors only."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > path.stat().st_size:
+            raise ValueError("its header is longer than the file")
+        return json.loads(file.read(length)), 8 + length
+
+
+def _array(raw: np.memmap[Any, Any], start: int, entry: Mapping[str, Any]) -> FloatArray:
+    dtype = {"F16": np.float16, "F32": np.float32}[entry["dtype"]]
+    first, last = entry["data_offsets"]
+    return raw[start + first : start + last].view(dtype).reshape(entry["shape"])
