@@ -1,18 +1,18 @@
 """What training heads on rendered folders brings: accuracy by loss and number of folders, on rendered and real sound.
 
-    python benchmarks/heads.py TRIPLETS --probes PROBES --work DIR [--sizes 500,2000,8000] [--save DIR]
+    python benchmarks/heads.py TRIPLETS --probes PROBES --work DIR [--sizes 500,2000,8000] [--backbone dsp] [--save DIR]
 
 TRIPLETS come from `soundalike render`; a size is a number of rendered folders, of all factors together, of which eight
-tenths are trained on. Every way to train is trained at every size on the features of `dsp`, all of them side by side,
-and judged on the test folders and on the real probes beside the `dsp` model itself. DIR keeps the embeddings and every
-trained model: a second run trains only what is missing.
+tenths are trained on. Every way to train is trained at every size on the features of a backbone, and judged on the test
+folders and on the real probes beside the `dsp` model itself. DIR keeps the embeddings and every trained model: a second
+run trains only what is missing.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from soundalike.protocols import Heard, account, judge, listen, margins
 from soundalike.protocols.probes import read_probes
 from soundalike.protocols.triplets import read_split, read_triplets
 from soundalike.reports import Estimate, bootstrap, paired
+from soundalike.train.compact import FEATURES
 from soundalike.train.embeddings import EmbeddingCache, embed
 from soundalike.train.heads import HeadKind, HeadsJob, train_heads
 from soundalike.train.settings import HeadSettings
@@ -35,34 +36,48 @@ from soundalike.types import Report, Triplet
 FACTORS = ("melody", "rhythm", "timbre", "harmony")
 PATIENCE = 20
 OWN = {factor: factor for factor in FACTORS}
-WAYS: dict[str, tuple[HeadSettings, HeadKind, dict[str, str]]] = {
+BOTH = HeadSettings(negatives="both", patience=PATIENCE)
+WAYS: dict[str, tuple[HeadSettings, HeadKind, Mapping[str, str]]] = {
     "published": (HeadSettings(patience=PATIENCE), "mlp", {}),
-    "circle-merit": (HeadSettings(negatives="both", patience=PATIENCE), "mlp", {}),
+    "circle-merit": (BOTH, "mlp", {}),
     "circle-sun": (HeadSettings(loss="circle-sun", negatives="both", patience=PATIENCE), "mlp", {}),
     "triplet-margin": (HeadSettings(loss="triplet-margin", negatives="both", patience=PATIENCE), "mlp", {}),
     "contrastive": (HeadSettings(loss="supervised-contrastive", negatives="both", patience=PATIENCE), "mlp", {}),
     "dropout": (HeadSettings(negatives="both", patience=PATIENCE, dropout=0.5), "mlp", {}),
-    "own-feature": (HeadSettings(negatives="both", patience=PATIENCE), "mlp", OWN),
-    "joint": (HeadSettings(negatives="both", patience=PATIENCE), "joint", {}),
-    "linear": (HeadSettings(negatives="both"), "linear", {}),
-    "linear-own": (HeadSettings(negatives="both"), "linear", OWN),
+    "own-feature": (BOTH, "mlp", OWN),
+    "joint": (BOTH, "joint", {}),
+    "linear": (BOTH, "linear", OWN),
 }
 """By name: the settings, the kind of heads, and what each hears; "published" is MERIT's recipe: neutral negatives."""
+PLAYED = {factor: feature.split("+")[1] for factor, feature in FEATURES.items()}
+COMPACT_WAYS: dict[str, tuple[HeadSettings, HeadKind, Mapping[str, str]]] = {
+    "fixed": (BOTH, "linear", OWN),
+    "played": (BOTH, "linear", PLAYED),
+    "parts": (BOTH, "linear", FEATURES),
+    "mlp": (BOTH, "mlp", FEATURES),
+    "mlp-played": (BOTH, "mlp", PLAYED),
+}
+"""Those of the backbone `compact`: on the sound itself, on what is played, on both."""
 NOTES = (
     "published: MERIT's loss, neutral negatives; the others have both kinds of negatives; circle-merit, dropout (0.5 "
     "before the last layer), own-feature and joint have MERIT's loss.",
     "Heads 1,525 -> 512 -> 128 on all features of dsp side by side, own-feature on that of their factor alone; at most "
-    f"200 epochs, ended {PATIENCE} after the best. linear: projections in closed form, linear-own of one feature.",
+    f"200 epochs, ended {PATIENCE} after the best. linear: projections in closed form, of that feature too.",
     "The number after the name: rendered folders, all factors together. Eight tenths of them are trained on; the test "
     "folders are those of the whole set.",
 )
+COMPACT_NOTES = (
+    "Projections in closed form: fixed, of the sound itself; played, of what the networks hear; parts, of both, side "
+    f"by side. mlp: heads of two layers with MERIT's loss, both kinds of negatives, ended {PATIENCE} after the best.",
+    NOTES[-1],
+)
 
 
-def train_all(triplets: Path, work: Path, sizes: Sequence[int]) -> list[tuple[str, Path, float]]:
+def train_all(triplets: Path, work: Path, sizes: Sequence[int], backbone: str) -> list[tuple[str, Path, float]]:
     """Train what is missing: (name, folder, minutes) of every model; the minutes are NaN for those that were there."""
     models = []
     for size in sizes:
-        for way, (settings, kind, features) in WAYS.items():
+        for way, (settings, kind, features) in (COMPACT_WAYS if backbone == "compact" else WAYS).items():
             name = f"{way}-{size}"
             out, began = work / name, time.monotonic()
             made = not (out / "recipe.json").exists()
@@ -73,15 +88,14 @@ def train_all(triplets: Path, work: Path, sizes: Sequence[int]) -> list[tuple[st
                     work / "cache",
                     name=name,
                     folders=size * 8 // 10 // len(FACTORS),
+                    backbone=backbone,
                     kind=kind,
                     features=features,
                     factors=FACTORS,
                 )
                 report = train_heads(job, settings)
-                print(
-                    f"{name}: best epochs or floors {dict(report.best)}, {(time.monotonic() - began) / 60:.1f} min",
-                    flush=True,
-                )
+                chosen, took = report.best or report.floors, (time.monotonic() - began) / 60
+                print(f"{name}: best epochs or floors {dict(chosen)}, {took:.1f} min", flush=True)
             models.append((name, out, (time.monotonic() - began) / 60 if made else np.nan))
     return models
 
@@ -98,11 +112,11 @@ def hear(model: Model, cache: EmbeddingCache, triplets: Sequence[Triplet]) -> He
     tensors = load_file(model.recipe.weights)
     rows = {}
     for space in model.spaces:
-        blocks = tuple(size for _, size in feature_blocks(space, registry.load("backbones", space.backbone)))
+        blocks = feature_blocks(space, registry.load("backbones", space.backbone))
         if space.head == "joint":
-            head = load_joint(space.name, tensors, blocks=blocks, out_dim=space.dim)
+            head = load_joint(space.name, tensors, blocks=tuple(size for _, size in blocks), out_dim=space.dim)
         else:
-            head = load_head(space.head, space.name, tensors, in_dim=sum(blocks), out_dim=space.dim)
+            head = load_head(space.head, space.name, tensors, blocks=blocks, out_dim=space.dim)
         rows[space.name] = head(*cache.joined(space.feature, positions))
     return Heard(model.name, model.recipe.digest, model.spaces, {clip: row for row, clip in enumerate(clips)}, rows)
 
@@ -132,14 +146,20 @@ def own(estimates: dict[str, Estimate], heard: Heard) -> Estimate:
 
 
 def short_table(
-    title: str, rows: dict[str, Estimate], columns: Sequence[str], command: str, chance: float, notes: Sequence[str]
+    title: str,
+    rows: dict[str, Estimate],
+    columns: Sequence[str],
+    command: str,
+    chance: float,
+    notes: Sequence[str],
+    backbone: str,
 ) -> Report:
     """A row a model, a column a question, each answered by its own space."""
     return report_of(
         "bench-heads", title, command, rows=list(rows), columns=columns,
         values=[100 * one.value for one in rows.values()], low=[100 * one.low for one in rows.values()],
         high=[100 * one.high for one in rows.values()], n=[one.n for one in rows.values()],
-        chance=[chance] * len(columns), unit="%", model="heads on dsp", notes=notes,
+        chance=[chance] * len(columns), unit="%", model=f"heads on {backbone}", notes=notes,
     )  # fmt: skip
 
 
@@ -150,10 +170,11 @@ def main() -> None:
     parser.add_argument("--probes", type=Path, required=True, metavar="PROBES")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR")
     parser.add_argument("--sizes", default="500,2000,8000", metavar="N,...")
+    parser.add_argument("--backbone", default="dsp", choices=["dsp", "compact"])
     parser.add_argument("--save", type=Path, metavar="DIR", help="keep the reports for `soundalike evaluate summary`")
     args = parser.parse_args()
     args.seed = 0
-    models = train_all(args.triplets, args.work, [int(size) for size in args.sizes.split(",")])
+    models = train_all(args.triplets, args.work, [int(size) for size in args.sizes.split(",")], args.backbone)
     rendered = read_triplets(args.triplets, [read_split(str(args.triplets / "split.json"), "test")])
     probes = read_probes(args.probes)
     asked = [one.space if one.kind == "neutral" else f"{one.space}, adversarial" for one in rendered]
@@ -167,9 +188,11 @@ def main() -> None:
     title = f"{len(rendered):,} rendered triplets in {len({one.group for one in rendered}):,} test folders"
     real_title = f"{len(probes):,} real triplets of {len(clips):,} clips"
     command = f"python benchmarks/heads.py TRIPLETS --probes PROBES --work DIR --sizes {args.sizes}"
+    if args.backbone != "dsp":
+        command += f" --backbone {args.backbone}"
     tables: tuple[dict[str, Estimate], ...] = ({}, {}, {}, {})
     baseline: tuple[dict[str, np.ndarray], ...] = ()
-    with EmbeddingCache.open(args.work / "cache", registry.load("backbones", "dsp")) as cache:
+    with EmbeddingCache.open(args.work / "cache", registry.load("backbones", args.backbone)) as cache:
         for name in ("dsp", *(str(folder) for _, folder, _ in models)):
             model = Model.load(name)
             heard = hear(model, cache, rendered)
@@ -193,14 +216,15 @@ def main() -> None:
             ]  # fmt: skip
             if args.save:
                 reports.save_reports([replace(report, command=command) for report in matrix], args.save)
-    notes = ["Each factor by its own space.", *NOTES]
+    notes = ["Each factor by its own space.", *(COMPACT_NOTES if args.backbone == "compact" else NOTES)]
+    what = f"Heads on {args.backbone}"
     short = [
-        short_table(f"Heads on dsp, {title}", tables[0], list(kinds), command, 50.0, notes),
-        short_table(f"Heads on dsp minus dsp, {title}", tables[2], list(kinds), command, 0.0,
-                    ["Percentage points, paired bootstrap over folders."]),
-        short_table(f"Heads on dsp, {real_title}", tables[1], FACTORS, command, 50.0, notes),
-        short_table(f"Heads on dsp minus dsp, {real_title}", tables[3], FACTORS, command, 0.0,
-                    ["Percentage points, paired bootstrap over songs."]),
+        short_table(f"{what}, {title}", tables[0], list(kinds), command, 50.0, notes, args.backbone),
+        short_table(f"{what} minus dsp, {title}", tables[2], list(kinds), command, 0.0,
+                    ["Percentage points, paired bootstrap over folders."], args.backbone),
+        short_table(f"{what}, {real_title}", tables[1], FACTORS, command, 50.0, notes, args.backbone),
+        short_table(f"{what} minus dsp, {real_title}", tables[3], FACTORS, command, 0.0,
+                    ["Percentage points, paired bootstrap over songs."], args.backbone),
     ]  # fmt: skip
     for report in short:
         show_and_save(report, None)

@@ -1,0 +1,171 @@
+"""Other people's settings of a tune, played by random bands, among a thousand: mean average precision.
+
+    python benchmarks/covers.py [--tunes TUNES] [--works 250] [--model dsp --model MODEL] [--work DIR] [--save DIR]
+
+From the test part of the split (unseen tunes, progressions and soundfonts): of each work four settings, as different
+people wrote them down, each with its own band, groove, chords, key and tempo within 15 %. Every clip asks for the
+others of its work by the melody space alone. TUNES as for `soundalike render`; WORK keeps the clips for the next run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from common import report_of, show_and_save
+from soundalike.model import Model, load_once
+from soundalike.render.effects import draw_effects
+from soundalike.render.music import ROLES, Melody, Scene
+from soundalike.render.settings import orchestra_of, sources_of
+from soundalike.render.stock import Stock
+from soundalike.render.studio import DraftError, play
+from soundalike.reports import bootstrap
+
+SETTINGS, SECONDS, RATE = 4, 10.0, 32000
+LAYOUTS = (("lead",), ("lead", "comp"), ("lead", "comp", "bass"), ROLES, ROLES)
+ATTEMPTS = 8
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip to make: setting `number` of the work `work`, which is the `drawn`-th that was drawn."""
+
+    tunes: str | None
+    drawn: int
+    number: int
+    path: Path
+
+
+@cache
+def stock(tunes: str | None) -> Stock:
+    """What the test part has."""
+    return Stock(sources_of(tunes, None), orchestra_of(()), "test")
+
+
+def melody(tunes: str | None, drawn: int) -> Melody:
+    """The `drawn`-th melody of which there is more than one setting."""
+    rng = np.random.default_rng([1, drawn])
+    while True:
+        place = stock(tunes).meter_and_mode(rng)
+        one = stock(tunes).melody(rng, *place, sparse=False)
+        if stock(tunes).has_settings(one):
+            return one
+
+
+def different(tunes: str | None, works: int) -> list[int]:
+    """The numbers of the first draws that are of different works."""
+    seen: dict[str, int] = {}
+    for drawn in range(20 * works):
+        seen.setdefault(melody(tunes, drawn).name, drawn)
+        if len(seen) == works:
+            return list(seen.values())
+    raise SystemExit(f"only {len(seen)} works with more than one setting; give more --tunes, or fewer --works")
+
+
+def make(task: Task) -> None:
+    """Write the clip of a task, unless it is there."""
+    if task.path.exists():
+        return
+    one, have = melody(task.tunes, task.drawn), stock(task.tunes)
+    for attempt in range(ATTEMPTS):
+        rng = np.random.default_rng([2, task.drawn, task.number, attempt])
+        scene = Scene(
+            have.setting(rng, one) if task.number else one,
+            have.progression(rng, one.meter, one.mode),
+            have.rhythm(rng, one.meter),
+            have.band(rng, LAYOUTS[rng.integers(len(LAYOUTS))]),
+            key=int(rng.integers(12)),
+            tempo=float(110 * np.exp(rng.uniform(-0.14, 0.14))),
+            offset=float(rng.uniform(0, one.beats)),
+            octave=int(rng.choice([-1, 0, 1], p=[0.15, 0.7, 0.15])),
+            level=float(rng.uniform(-24, -9)),
+            effects=draw_effects(rng),
+            seed=int(rng.integers(2**31)),
+        )
+        try:
+            clip = play(scene, have.orchestra, SECONDS, RATE)
+        except DraftError:
+            continue  # a part was mute: draw again
+        partly = task.path.with_suffix(".partial")
+        soundfile.write(partly, clip.samples, RATE, "PCM_16", format="FLAC")
+        partly.rename(task.path)
+        return
+    raise SystemExit(f"{task.path.name}: no draft in {ATTEMPTS} came out")
+
+
+def encode(model: str, path: Path) -> np.ndarray:
+    """The melody row of a clip."""
+    return load_once(model).encode(path).track.rows["melody"][0]
+
+
+def precisions(rows: np.ndarray) -> np.ndarray:
+    """The average precision of every clip's question, in %: clips come work by work."""
+    similarity = rows @ rows.T
+    np.fill_diagonal(similarity, -np.inf)
+    work = np.arange(len(rows)) // SETTINGS
+    found = []
+    for place, line in enumerate(similarity):
+        order = np.argsort(-line, kind="stable")[:-1]
+        right = work[order] == work[place]
+        found.append((np.cumsum(right) / np.arange(1, len(order) + 1))[right].mean())
+    return 100 * np.array(found)
+
+
+def main() -> None:
+    """Render what is missing, ask every model, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tunes")
+    parser.add_argument("--works", type=int, default=250)
+    parser.add_argument("--model", action="append")
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--save", type=Path)
+    args = parser.parse_args()
+    models = args.model or ["dsp"]
+    with tempfile.TemporaryDirectory() as scratch, ProcessPoolExecutor(args.jobs) as pool:
+        place = args.work or Path(scratch)
+        place.mkdir(parents=True, exist_ok=True)
+        tasks = [
+            Task(args.tunes, drawn, number, place / f"{drawn}-{number}.flac")
+            for drawn in different(args.tunes, args.works)
+            for number in range(SETTINGS)
+        ]
+        list(pool.map(make, tasks, chunksize=SETTINGS))
+        works = [str(task.drawn) for task in tasks]
+        clips = [task.path for task in tasks]
+        found = {}
+        for model in models:
+            rows = np.stack(list(pool.map(partial(encode, model), clips, chunksize=8)))
+            found[Model.load(model).name] = precisions(rows)
+    chance = precisions(np.random.default_rng(0).standard_normal((len(tasks), 128)))
+    names = list(found)
+    estimate = bootstrap(np.stack([found[name] for name in names], axis=1), works, 0)
+    gain = bootstrap(np.stack([found[name] - found[names[0]] for name in names], axis=1), works, 0)
+    show_and_save(
+        report_of(
+            "bench-covers",
+            f"Settings of a tune by random bands: {len(tasks)} clips, {args.works} works",
+            f"python benchmarks/covers.py --tunes TUNES --works {args.works}",
+            rows=names,
+            columns=["mean average precision (%)", f"minus {names[0]}"],
+            values=np.stack([estimate.value, gain.value], axis=1).tolist(),
+            low=np.stack([estimate.low, gain.low], axis=1).tolist(),
+            high=np.stack([estimate.high, gain.high], axis=1).tolist(),
+            n=[[len(tasks)] * 2] * len(names),
+            chance=[float(chance.mean()), 0.0],
+            notes=["By the melody space alone. Intervals: bootstrap over works. Chance: random rows."],
+            model=", ".join(names),
+        ),
+        args.save,
+    )
+
+
+if __name__ == "__main__":
+    main()

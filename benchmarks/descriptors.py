@@ -1,0 +1,168 @@
+"""Tempo and key, as people filter by them, beside librosa's, against what is known of the sound.
+
+    python benchmarks/descriptors.py TRIPLETS [--grooves FOLDER] [--backbone dsp] [--clips 600] [--save DIR]
+
+TRIPLETS come from `soundalike render`: the truth beside a clip has tempo and key. FOLDER holds the Groove MIDI
+Dataset; performances of at least eight seconds are played by FluidSynth, and the tempo is that of their metronome.
+Tempo: share within 4 %, and within 4 % of it, its half, third, double or triple. Key: share that is right, and
+mir_eval's weighted score, which gives half for a fifth, 0.3 for the relative and 0.2 for the parallel key.
+
+librosa has tempo (`librosa.feature.tempo` of its onset strength) but no key: its mean `chroma_cqt` is matched with the
+profiles that ours uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from common import report_of, show_and_save
+from soundalike import descriptors, registry
+from soundalike.audio import MonoStream, windows
+from soundalike.render.music import PULSE
+from soundalike.render.soundfonts import find_soundfonts
+from soundalike.render.truth import ROOTS, read_truth
+from soundalike.reports import Estimate, bootstrap
+from soundalike.train.folders import read_folders
+
+SECONDS = 8.0  # of the shortest performance that is worth a tempo
+KINDS = {"major": "major", "mixolydian": "major", "minor": "minor", "dorian": "minor"}  # by their third
+FACTORS = (1.0, 0.5, 2.0, 1 / 3, 3.0)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A clip, its tempo in beats a minute, its key, such as "F# minor", where it has one, and what group it is of."""
+
+    path: Path
+    tempo: float
+    key: str | None
+    group: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """What an ear says of it."""
+
+    tempo: float | None
+    key: str | None
+
+
+def rendered(triplets: Path, count: int) -> list[Known]:
+    """Clips of the test folders, at most one key and tempo a folder: anchors and neutral negatives."""
+    folders = [folder for parts in read_folders(triplets, 0).values() for folder in parts["test"]]
+    chosen = np.random.default_rng(0).permutation(len(folders))[: count // 2]
+    found = []
+    for place in sorted(chosen):
+        for clip in (folders[place].anchor, folders[place].negative):
+            if clip is None:
+                continue
+            truth = read_truth(clip.parents[1] / "truth" / f"{clip.stem}.jams")
+            found.append(
+                Known(clip, truth.tempo / PULSE[truth.meter], f"{ROOTS[truth.key]} {KINDS[truth.mode]}", str(place))
+            )
+    return found
+
+
+def performances(folder: Path, count: int, place: Path) -> list[Known]:
+    """Human drumming in one tempo, played by FluidSynth to wave files in `place`."""
+    font = next(one.path for one in find_soundfonts() if one.part == "test")
+    with (folder / "info.csv").open(newline="", encoding="utf-8") as file:
+        lines = [
+            row for row in csv.DictReader(file) if row["beat_type"] == "beat" and float(row["duration"]) >= SECONDS
+        ]
+    found = []
+    with tarfile.open(folder / "groove-midi.tar.gz") as tar:
+        for number in sorted(np.random.default_rng(0).permutation(len(lines))[:count]):
+            midi, sound = place / "one.mid", place / f"{number}.wav"
+            midi.write_bytes(tar.extractfile(lines[number]["midi_filename"]).read())
+            subprocess.run(["fluidsynth", "-niq", "-r", "22050", "-F", sound, font, midi], check=True)
+            found.append(Known(sound, float(lines[number]["bpm"]), None, lines[number]["drummer"]))
+    return found
+
+
+def ours(backbone: str, path: Path) -> Said:
+    """The descriptors of a backbone."""
+    ear = registry.load("backbones", backbone)
+    heard = ear.features(MonoStream(path, ear.rate), windows).descriptors
+    return Said(heard.tempo, heard.key)
+
+
+def librosas(path: Path) -> Said:
+    """The same of librosa."""
+    import librosa
+
+    samples, rate = librosa.load(path, sr=22050)
+    tempo = float(np.atleast_1d(librosa.feature.tempo(y=samples, sr=rate))[0])
+    chroma = librosa.feature.chroma_cqt(y=samples, sr=rate).sum(axis=1)
+    return Said(tempo, descriptors.key(np.roll(chroma, 3)))  # ours counts from A
+
+
+def scores(known: Sequence[Known], said: Sequence[Said]) -> dict[str, np.ndarray]:
+    """Right or not, or a score, of every clip."""
+    from mir_eval.key import weighted_score
+
+    tempo = np.array([one.tempo or np.nan for one in said]) / np.array([one.tempo for one in known])
+    columns = {
+        "tempo": np.abs(tempo - 1) <= 0.04,
+        "tempo or a multiple": np.any([np.abs(tempo / factor - 1) <= 0.04 for factor in FACTORS], axis=0),
+    }
+    if known[0].key is not None:
+        pairs = [(truth.key, one.key) for truth, one in zip(known, said, strict=True)]
+        found = np.array([weighted_score(truth, guess) if guess else 0.0 for truth, guess in pairs])
+        columns["key"], columns["key, weighted"] = found == 1.0, found
+    return {name: column.astype(float) for name, column in columns.items()}
+
+
+def measure(title: str, known: Sequence[Known], args: argparse.Namespace, command: str) -> None:
+    """Ask everybody and print a table."""
+    ears = {args.backbone: partial(ours, args.backbone), "librosa": librosas}
+    rows: dict[str, Estimate] = {}
+    names: list[str] = []
+    with ProcessPoolExecutor(args.jobs) as pool:
+        for name, ear in ears.items():
+            table = scores(known, list(pool.map(ear, [one.path for one in known], chunksize=8)))
+            names = list(table)
+            rows[name] = bootstrap(100 * np.stack(list(table.values()), axis=1), [one.group for one in known], 0)
+    show_and_save(
+        report_of(
+            "bench-descriptors", title, command, rows=list(rows), columns=[f"{name} (%)" for name in names],
+            values=[one.value for one in rows.values()], low=[one.low for one in rows.values()],
+            high=[one.high for one in rows.values()], n=[one.n for one in rows.values()], model=args.backbone,
+            notes=("Intervals: bootstrap over folders, or drummers.",),
+        ),
+        args.save,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Measure on rendered clips, and on human drumming where it is given."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("triplets", type=Path)
+    parser.add_argument("--grooves", type=Path)
+    parser.add_argument("--backbone", default="dsp")
+    parser.add_argument("--clips", type=int, default=600)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--save", type=Path)
+    args = parser.parse_args()
+    command = f"python benchmarks/descriptors.py TRIPLETS --grooves FOLDER --backbone {args.backbone}"
+    known = rendered(args.triplets, args.clips)
+    measure(f"Tempo and key of {len(known)} rendered clips of 10 s", known, args, command)
+    if args.grooves:
+        with tempfile.TemporaryDirectory() as place:
+            known = performances(args.grooves, args.clips // 4, Path(place))
+            measure(f"Tempo of {len(known)} human drum performances", known, args, command)
+
+
+if __name__ == "__main__":
+    main()
