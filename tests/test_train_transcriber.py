@@ -20,7 +20,7 @@ from soundalike.render.truth import write_truth
 from test_render_truth import Band, scene_of
 
 pytest.importorskip("torch", reason="the transcriber is trained with torch")
-pytest.importorskip("onnxruntime", reason="its networks are run by onnxruntime")
+pytest.importorskip("onnx", reason="torch writes networks with onnx")
 from soundalike.train.transcriber.fit import FitSettings, fit
 from soundalike.train.transcriber.material import Material, gather, open_material
 from soundalike.train.transcriber.tasks import ColourTask, PitchTask, StrokeTask

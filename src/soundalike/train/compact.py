@@ -119,12 +119,16 @@ def _teach(
 ) -> tuple[dict[str, tuple[Epoch, ...]], tuple[tuple[Path, str], ...]]:
     """Write the networks to the job's `out`; their curves, and the folders that could not be read."""
     try:
+        import onnx  # noqa: F401  # torch's exporter needs it, which had better be known before hours of training
+
         from soundalike.train.transcriber.export import export
         from soundalike.train.transcriber.fit import FitSettings, fit
         from soundalike.train.transcriber.material import gather
         from soundalike.train.transcriber.tasks import ColourTask, PitchTask, StrokeTask
     except ImportError as error:
-        raise UsageError("training networks needs torch; install it with: pip install 'soundalike[train]'") from error
+        raise UsageError(
+            "training networks needs torch and onnx; install them with: pip install 'soundalike[train]'"
+        ) from error
 
     progress.step("keeping the spectra of every clip, 180 kB each")
     material = gather(renders, job.work / "spectra", jobs=jobs, progress=progress.done)

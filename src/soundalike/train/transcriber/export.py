@@ -31,7 +31,7 @@ def export(pitch: nn.Module, strokes: nn.Module, colour: nn.Module, out: Path) -
 
 def _write(network: nn.Module, example: Tensor, outputs: tuple[str, ...], path: Path) -> None:
     with TemporaryDirectory() as place, warnings.catch_warnings():
-        # The exporter that needs no package but torch is called old; the new one brings three more.
+        # The exporter that needs no package but torch and onnx is called old; the new one needs onnxscript too.
         warnings.simplefilter("ignore")
         written = Path(place) / path.name
         torch.onnx.export(
