@@ -27,13 +27,14 @@ from pathlib import Path
 import numpy as np
 
 from common import report_of, show_and_save
-from soundalike import descriptors, registry
+from soundalike import descriptors, registry, reports
 from soundalike.audio import MonoStream, windows
 from soundalike.render.music import PULSE
 from soundalike.render.soundfonts import find_soundfonts
 from soundalike.render.truth import ROOTS, read_truth
 from soundalike.reports import Estimate, bootstrap
 from soundalike.train.folders import read_folders
+from soundalike.types import Report
 
 SECONDS = 8.0  # of the shortest performance that is worth a tempo
 KINDS = {"major": "major", "mixolydian": "major", "minor": "minor", "dorian": "minor"}  # by their third
@@ -124,7 +125,7 @@ def scores(known: Sequence[Known], said: Sequence[Said]) -> dict[str, np.ndarray
     return {name: column.astype(float) for name, column in columns.items()}
 
 
-def measure(title: str, known: Sequence[Known], args: argparse.Namespace, command: str) -> None:
+def measure(title: str, known: Sequence[Known], args: argparse.Namespace, command: str) -> Report:
     """Ask everybody and print a table."""
     ears = {args.backbone: partial(ours, args.backbone), "librosa": librosas}
     rows: dict[str, Estimate] = {}
@@ -134,15 +135,14 @@ def measure(title: str, known: Sequence[Known], args: argparse.Namespace, comman
             table = scores(known, list(pool.map(ear, [one.path for one in known], chunksize=8)))
             names = list(table)
             rows[name] = bootstrap(100 * np.stack(list(table.values()), axis=1), [one.group for one in known], 0)
-    show_and_save(
-        report_of(
-            "bench-descriptors", title, command, rows=list(rows), columns=[f"{name} (%)" for name in names],
-            values=[one.value for one in rows.values()], low=[one.low for one in rows.values()],
-            high=[one.high for one in rows.values()], n=[one.n for one in rows.values()], model=args.backbone,
-            notes=("Intervals: bootstrap over folders, or drummers.",),
-        ),
-        args.save,
+    report = report_of(
+        "bench-descriptors", title, command, rows=list(rows), columns=[f"{name} (%)" for name in names],
+        values=[one.value for one in rows.values()], low=[one.low for one in rows.values()],
+        high=[one.high for one in rows.values()], n=[one.n for one in rows.values()], model=args.backbone,
+        notes=("Intervals: bootstrap over folders, or drummers.",),
     )  # fmt: skip
+    show_and_save(report, None)
+    return report
 
 
 def main() -> None:
@@ -157,11 +157,13 @@ def main() -> None:
     args = parser.parse_args()
     command = f"python benchmarks/descriptors.py TRIPLETS --grooves FOLDER --backbone {args.backbone}"
     known = rendered(args.triplets, args.clips)
-    measure(f"Tempo and key of {len(known)} rendered clips of 10 s", known, args, command)
+    found = [measure(f"Tempo and key of {len(known)} rendered clips of 10 s", known, args, command)]
     if args.grooves:
         with tempfile.TemporaryDirectory() as place:
             known = performances(args.grooves, args.clips // 4, Path(place))
-            measure(f"Tempo of {len(known)} human drum performances", known, args, command)
+            found.append(measure(f"Tempo of {len(known)} human drum performances", known, args, command))
+    if args.save:
+        print(f"saved: {reports.save_reports(found, args.save)}")
 
 
 if __name__ == "__main__":
