@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from soundalike.types import BoolArray, Descriptors, FloatArray
 
-__all__ = ["Backbone", "Features", "WindowGrid"]
+__all__ = ["Backbone", "Features", "WindowGrid", "collect_rows"]
 
 WindowGrid = Callable[[float], FloatArray]
 """From a duration in seconds to the (n, 2) float64 starts and ends of its windows (`audio.windows`)."""
@@ -29,6 +29,18 @@ class Features:
     audible: Mapping[str, BoolArray]
     descriptors: Descriptors
     duration: float
+
+
+def collect_rows(
+    dims: Mapping[str, int], passages: Sequence[Mapping[str, FloatArray]]
+) -> tuple[dict[str, FloatArray], dict[str, BoolArray]]:
+    """The `rows` and `audible` of Features from what is audible in each passage: its rows (D,) by feature."""
+    rows = {name: np.zeros((len(passages), dim), np.float32) for name, dim in dims.items()}
+    audible = {name: np.zeros(len(passages), np.bool_) for name in dims}
+    for index, passage in enumerate(passages):
+        for name, row in passage.items():
+            rows[name][index], audible[name][index] = row, True
+    return rows, audible
 
 
 class Backbone(Protocol):

@@ -16,10 +16,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from soundalike.backbones import Backbone, Features, WindowGrid
+from soundalike.backbones import Backbone, Features, WindowGrid, collect_rows
 from soundalike.passages import FIXED_DIMS, describe, describe_recording
 from soundalike.playing import CHORDS_DIM, COLOUR_DIM, LINE_DIM, STROKES_DIM, chords, colour, line, strokes
-from soundalike.spectra import FAST_HOP, RATE, spectra_of
+from soundalike.spectra import FAST_HOP, RATE, Spectra, spectra_of
 from soundalike.transcriber import HOP, Heard, Transcriber
 from soundalike.types import FloatArray
 
@@ -55,31 +55,31 @@ class CompactBackbone:
         """
         frames = spectra_of(blocks, HOP)
         windows = grid(frames.duration) if frames.duration else np.zeros((0, 2))
-        rows = {name: np.zeros((len(windows), dim), np.float32) for name, dim in self.dims.items()}
-        audible = {name: np.zeros(len(windows), np.bool_) for name in self.dims}
         heard = self._transcriber.listen(frames.pitch, frames.fast, frames.colour)
         halved = frames.halved()
         passages = [describe(halved, start, end) for start, end in windows]
-        for index, (passage, (start, end)) in enumerate(zip(passages, windows, strict=True)):
-            found = dict(passage.rows)
-            fast, slow = frames.fast_frames(start, end), frames.slow_frames(start, end)
-            found |= _playing(heard, fast, slow, found)
-            if "timbre" in found:
-                half = halved.slow_frames(start, end)
-                found["colour"] = colour(heard.colours[half], halved.colour[half])
-            for name, row in found.items():
-                rows[name][index], audible[name][index] = row, True
+        found = [
+            {**passage.rows, **_playing(heard, frames, halved, start, end, passage.rows)}
+            for passage, (start, end) in zip(passages, windows, strict=True)
+        ]
+        rows, audible = collect_rows(self.dims, found)
         return Features(windows, rows, audible, describe_recording(frames, passages), frames.duration)
 
 
-def _playing(heard: Heard, fast: slice, slow: slice, found: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+def _playing(
+    heard: Heard, frames: Spectra, halved: Spectra, start: float, end: float, found: Mapping[str, FloatArray]
+) -> dict[str, FloatArray]:
     """What is played in a window; each is audible where its counterpart in the sound is."""
     rows = {}
     if "melody" in found:
+        slow = frames.slow_frames(start, end)
         rows["line"] = line(heard.lead[slow], HOP / RATE)
         rows["chords"] = chords(heard.tones[slow.start // 2 : -(-slow.stop // 2)], 2 * HOP / RATE)
     if "rhythm" in found:
-        rows["strokes"] = strokes(heard.strokes[fast], FAST_HOP / RATE)
+        rows["strokes"] = strokes(heard.strokes[frames.fast_frames(start, end)], FAST_HOP / RATE)
+    if "timbre" in found:
+        half = halved.slow_frames(start, end)
+        rows["colour"] = colour(heard.colours[half], halved.colour[half])
     return rows
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from soundalike.backbones import Backbone, Features, WindowGrid
+from soundalike.backbones import Backbone, Features, WindowGrid, collect_rows
 from soundalike.passages import FIXED_DIMS, describe, describe_recording
 from soundalike.spectra import RATE, spectra_of
 
@@ -29,12 +29,8 @@ class DspBackbone:
         frames = spectra_of(blocks, _HOP)
         # A stream without a sample has no duration that a grid could cut.
         windows = grid(frames.duration) if frames.duration else np.zeros((0, 2))
-        rows = {name: np.zeros((len(windows), dim), np.float32) for name, dim in self.dims.items()}
-        audible = {name: np.zeros(len(windows), np.bool_) for name in self.dims}
         passages = [describe(frames, start, end) for start, end in windows]
-        for index, passage in enumerate(passages):
-            for name, row in passage.rows.items():
-                rows[name][index], audible[name][index] = row, True
+        rows, audible = collect_rows(self.dims, [passage.rows for passage in passages])
         return Features(windows, rows, audible, describe_recording(frames, passages), frames.duration)
 
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 from soundalike.cli import INTERRUPTED, show
 from soundalike.cli.parser import whole_number
+from soundalike.cli.training import curves_json, failed_json, print_accuracies, tell_epoch
 from soundalike.errors import one_line
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
-
-    from soundalike.train.checkpoints import Epoch
 
 __all__ = ["add_compact", "run_compact"]
 
@@ -70,15 +69,8 @@ def run_compact(args: argparse.Namespace) -> int:
         shown = show.Progress("piece", enabled=not args.json)
         show.message(what, "step")
 
-    def epoch(name: str, one: Epoch) -> None:
-        show.message(
-            f"{name}, epoch {one.number}: loss {one.train_loss:.4f}, validation "
-            f"{one.validation_loss:.4f}, right {100 * one.validation_accuracy:.1f} %",
-            "training",
-        )
-
     try:
-        report = train_compact(job, Progress(step, lambda *done: shown(*done), epoch), jobs=args.jobs)
+        report = train_compact(job, Progress(step, lambda *done: shown(*done), tell_epoch), jobs=args.jobs)
     except KeyboardInterrupt:
         show.message("interrupted: what is done is kept; run it again to go on")
         return INTERRUPTED
@@ -87,17 +79,16 @@ def run_compact(args: argparse.Namespace) -> int:
     for path, why in report.failed:
         show.message(f"{one_line(path)}: {why}", "failed")
     if args.json:
-        curves = {
-            name: [[e.train_loss, e.validation_loss, e.validation_accuracy] for e in epochs]
-            for name, epochs in report.curves.items()
-        }
-        failed = [{"path": str(path), "error": why} for path, why in report.failed]
-        accuracy = report.heads.accuracy
-        show.print_json({"out": str(args.out), "curves": curves, "test_triplet_accuracy": accuracy, "failed": failed})
+        show.print_json(
+            {
+                "out": str(args.out),
+                "curves": curves_json(report.curves),
+                "test_triplet_accuracy": report.heads.accuracy,
+                "failed": failed_json(report.failed),
+            }
+        )
     else:
-        for kind, matrix in report.heads.accuracy.items():
-            print(f"test folders, {kind} negatives, triplet accuracy in %: a row a space, a column a factor")
-            show.print_matrix(matrix)
+        print_accuracies(report.heads.accuracy)
         place = one_line(args.out)
         print(f"model written: {place}; use it with SOUNDALIKE_COMPACT={place} and --model {place}")
     return 1 if report.failed else 0

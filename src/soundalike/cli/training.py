@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,18 @@ if TYPE_CHECKING:
 
     from soundalike.train.checkpoints import Epoch
 
-__all__ = ["add_models", "run_attribution", "run_dsp", "run_embed", "run_heads", "run_merge"]
+__all__ = [
+    "add_models",
+    "curves_json",
+    "failed_json",
+    "print_accuracies",
+    "run_attribution",
+    "run_dsp",
+    "run_embed",
+    "run_heads",
+    "run_merge",
+    "tell_epoch",
+]
 
 _HEADS = """\
 Train projection heads on triplet folders (DIR/<factor>/triplets_N/triplet/..., as `soundalike render` writes them, or
@@ -185,11 +196,7 @@ def run_heads(args: argparse.Namespace) -> int:
             clips.end()
             ended = True
         if epoch.number == 1 or epoch.number % max(1, settings.epochs // _LINES) == 0:
-            show.message(
-                f"{name}, epoch {epoch.number}: loss {epoch.train_loss:.4f}, validation {epoch.validation_loss:.4f}, "
-                f"right {100 * epoch.validation_accuracy:.1f} %",
-                "training",
-            )
+            tell_epoch(name, epoch)
 
     try:
         report = train_heads(job, settings, jobs=args.jobs, embedding=clips, progress=None if args.json else tell)
@@ -199,10 +206,6 @@ def run_heads(args: argparse.Namespace) -> int:
     for path, why in report.failed:
         show.message(f"{one_line(path)}: {why}", "failed")
     if args.json:
-        curves = {
-            name: [[e.train_loss, e.validation_loss, e.validation_accuracy] for e in epochs]
-            for name, epochs in report.curves.items()
-        }
         show.print_json(
             {
                 "out": str(args.out),
@@ -210,19 +213,46 @@ def run_heads(args: argparse.Namespace) -> int:
                 "best_epoch": report.best,
                 "floors": report.floors,
                 "test_triplet_accuracy": report.accuracy,
-                "curves": curves,
-                "failed": [{"path": str(path), "error": why} for path, why in report.failed],
+                "curves": curves_json(report.curves),
+                "failed": failed_json(report.failed),
             }
         )
     else:
-        for kind, matrix in report.accuracy.items():
-            print(f"test folders, {kind} negatives, triplet accuracy in %: a row a space, a column a factor")
-            show.print_matrix(matrix)
+        print_accuracies(report.accuracy)
         floors = {f"{name} ({part})": floor for name, parts in report.floors.items() for part, floor in parts.items()}
         told = floors or report.best
         print(("floors: " if floors else "best epochs: ") + ", ".join(f"{name} {one:g}" for name, one in told.items()))
         print(f"model written: {one_line(args.out)}; try it with --model {one_line(args.out)}")
     return 1 if report.failed else 0
+
+
+def tell_epoch(name: str, epoch: Epoch) -> None:
+    """Say how far the training of `name` is."""
+    show.message(
+        f"{name}, epoch {epoch.number}: loss {epoch.train_loss:.4f}, validation {epoch.validation_loss:.4f}, "
+        f"right {100 * epoch.validation_accuracy:.1f} %",
+        "training",
+    )
+
+
+def curves_json(curves: Mapping[str, Sequence[Epoch]]) -> dict[str, list[list[float]]]:
+    """Learning curves as `--json` has them: training loss, validation loss, validation accuracy of every epoch."""
+    return {
+        name: [[e.train_loss, e.validation_loss, e.validation_accuracy] for e in epochs]
+        for name, epochs in curves.items()
+    }
+
+
+def failed_json(failed: Sequence[tuple[Path, str]]) -> list[dict[str, str]]:
+    """What could not be read, as `--json` has it."""
+    return [{"path": str(path), "error": why} for path, why in failed]
+
+
+def print_accuracies(accuracies: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
+    """The tables of test folders, {kind of negatives: {space: {factor: 0..1}}}."""
+    for kind, matrix in accuracies.items():
+        print(f"test folders, {kind} negatives, triplet accuracy in %: a row a space, a column a factor")
+        show.print_matrix(matrix)
 
 
 def _features(text: str) -> dict[str, str]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -19,7 +22,17 @@ from torch.optim import Optimizer
 from soundalike.errors import UsageError
 from soundalike.files import write_whole
 
-__all__ = ["FORMAT", "MAGIC", "Checkpoint", "Epoch", "digest_arrays", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "FORMAT",
+    "MAGIC",
+    "Checkpoint",
+    "Epoch",
+    "digest_arrays",
+    "load_checkpoint",
+    "save_checkpoint",
+    "seeded",
+    "shapes_of",
+]
 
 MAGIC = "soundalike-training"
 FORMAT = "1"
@@ -43,6 +56,34 @@ class Checkpoint:
 
     curves: tuple[Epoch, ...]
     best: Mapping[str, Tensor]
+
+    def after(self, epoch: Epoch, module: nn.Module) -> Checkpoint:
+        """One epoch further, with `module` as the best if its validation loss is. Raises UsageError if it diverged."""
+        if not math.isfinite(epoch.train_loss + epoch.validation_loss):
+            raise UsageError(
+                f"training diverged in epoch {epoch.number} (its loss is no number); give a lower learning rate"
+            )
+        better = epoch.validation_loss < min((one.validation_loss for one in self.curves), default=math.inf)
+        best = {name: tensor.cpu().clone() for name, tensor in module.state_dict().items()} if better else self.best
+        return Checkpoint((*self.curves, epoch), best)
+
+
+@contextmanager
+def seeded(device: str, seed: int) -> Iterator[torch.device]:
+    """Draw by the seed inside, and leave torch's generators outside as they were. Raises UsageError for the device."""
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        raise UsageError(f"no device {device!r} here; give cpu, or cuda where there is a GPU") from error
+    with torch.random.fork_rng([place] if place.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield place
+
+
+def shapes_of(module: nn.Module) -> dict[str, list[int]]:
+    """Those of all that its state holds: part of what a run must share with its checkpoint."""
+    return {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
 def digest_arrays(arrays: Iterable[npt.NDArray[Any]]) -> str:

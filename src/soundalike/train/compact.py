@@ -134,11 +134,10 @@ def _teach(
     material = gather(renders, job.work / "spectra", jobs=jobs, progress=progress.done)
     train, validation = material.parts["train"], material.parts["validation"]
     make_folder(job.work / "checkpoints", "--work")
-    networks, curves, kept = {}, {}, {}
+    networks, curves, about = {}, {}, {}
     for task in (StrokeTask(), ColourTask(train), PitchTask()):
         settings = FitSettings(epochs=job.epochs or EPOCHS[task.name], seed=job.seed, device=job.device)
         progress.step(f"teaching the network of {task.name}, {settings.epochs} epochs")
-        kept[task.name] = asdict(settings)
         place = job.work / "checkpoints" / f"{task.name}.safetensors"
         networks[task.name], curves[task.name] = fit(
             task,
@@ -148,13 +147,11 @@ def _teach(
             checkpoint=place,
             progress=partial(progress.epoch, task.name),
         )
+        about[task.name] = {"settings": asdict(settings), "curves": [asdict(epoch) for epoch in curves[task.name]]}
     export(networks["pitch"], networks["strokes"], networks["colour"].get_submodule("ears"), job.out)
     record = {
         "clips": {part: len(clips) for part, clips in material.parts.items()},
-        "networks": {
-            name: {"settings": kept[name], "curves": [asdict(epoch) for epoch in epochs]}
-            for name, epochs in curves.items()
-        },
+        "networks": about,
     }
     write_whole(job.out / "networks.json", lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
     return curves, material.failed

@@ -23,6 +23,7 @@ from soundalike.score import calibrate
 from soundalike.train.embeddings import EmbeddingCache, EmbedReport, embed
 from soundalike.train.folders import ClipFolder, read_folders, triplet_set
 from soundalike.train.linear import LinearHead, linear_dim, train_linear
+from soundalike.train.projection import triplet_accuracy
 from soundalike.train.recipe import space_entry, write_model
 from soundalike.train.sampling import Negatives, TripletSet
 from soundalike.train.settings import HeadSettings
@@ -291,9 +292,7 @@ def _accuracy(
             triplets = np.stack(
                 [np.repeat(folders[:, 0], k), folders[:, 1:-2].ravel(), np.repeat(folders[:, column], k)], axis=1
             )
-            a, p, n = rows[triplets[(triplets >= 0).all(axis=1)].T]
-            margin = np.einsum("nd,nd->n", a, p - n)
-            table[space][factor.name] = float(np.mean(np.where(margin == 0, 0.5, margin > 0))) if len(a) else np.nan
+            table[space][factor.name] = triplet_accuracy(rows, triplets[(triplets >= 0).all(axis=1)])
     return table
 
 

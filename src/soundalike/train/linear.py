@@ -12,7 +12,7 @@ import numpy as np
 
 from soundalike.errors import UsageError
 from soundalike.heads import Head
-from soundalike.train.projection import Projection, fit_projection, measure_scatter
+from soundalike.train.projection import Projection, fit_projection, measure_scatter, triplet_accuracy
 from soundalike.train.sampling import TripletSet
 from soundalike.train.settings import HeadSettings
 from soundalike.types import FloatArray, IntArray
@@ -83,9 +83,7 @@ def linear_dim(sizes: Sequence[int], out: int) -> int:
 
 
 def _accuracy(rows: FloatArray, projection: Projection, triplets: IntArray) -> float:
-    """Share of triplets (m, 3) that are right; ties count half."""
+    """That of triplets (m, 3) of rows (n, D), projected."""
     used, places = np.unique(triplets, return_inverse=True)
     projected = Head(projection.mean, projection.weight)(rows[used], np.ones(len(used), np.bool_))
-    a, p, n = projected[places.reshape(triplets.shape).T]
-    margin = np.einsum("nd,nd->n", a, p - n)
-    return float(np.mean(np.where(margin == 0, 0.5, margin > 0)))
+    return triplet_accuracy(projected, places.reshape(triplets.shape))

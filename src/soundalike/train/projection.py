@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from soundalike.types import FloatArray, IntArray
 
-__all__ = ["Projection", "Scatter", "fit_projection", "folder_accuracy", "measure_scatter"]
+__all__ = ["Projection", "Scatter", "fit_projection", "folder_accuracy", "measure_scatter", "triplet_accuracy"]
 
 _Float64 = npt.NDArray[np.float64]
 
@@ -77,6 +77,16 @@ def _within(features: _Float64, folders: IntArray) -> _Float64:
     spread = features[inside] - (sums / sizes[:, None])[index]
     # Unbiased: each folder has used up one degree of freedom for its own mean.
     return _covariance(spread) * (len(spread) / max(len(spread) - len(sizes), 1))
+
+
+def triplet_accuracy(rows: FloatArray, triplets: IntArray) -> float:
+    """Share of `triplets` (m, 3), anchor, positive, negative among unit `rows` (n, d), that are right; ties count half.
+
+    NaN without triplets.
+    """
+    a, p, n = rows[triplets.T]
+    margin = np.einsum("nd,nd->n", a, p - n)
+    return float(np.mean(np.heaviside(margin, 0.5))) if len(a) else float("nan")
 
 
 def folder_accuracy(rows: FloatArray, folders: IntArray) -> float:

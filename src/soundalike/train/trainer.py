@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,7 +28,15 @@ from torch.nn.functional import normalize
 from soundalike.errors import UsageError
 from soundalike.joint import JointShape
 from soundalike.train import losses
-from soundalike.train.checkpoints import Checkpoint, Epoch, digest_arrays, load_checkpoint, save_checkpoint
+from soundalike.train.checkpoints import (
+    Checkpoint,
+    Epoch,
+    digest_arrays,
+    load_checkpoint,
+    save_checkpoint,
+    seeded,
+    shapes_of,
+)
 from soundalike.train.joint import JointNetwork, fold_joint
 from soundalike.train.sampling import Batch, Negatives, Triplets, TripletSet
 from soundalike.train.settings import HeadSettings
@@ -102,7 +109,7 @@ def train_head(
     settings give the same head. Raises UsageError for features or triplets that cannot be trained on, a checkpoint of
     another run, or training that diverges.
     """
-    with _seeded(settings):
+    with seeded(settings.device, settings.seed):
         tasks = {"": (train, validation)}
         module = nn.Sequential(
             nn.Linear(features.shape[1], settings.hidden),
@@ -137,7 +144,7 @@ def train_joint(
     """
     if sum(blocks) != features.shape[1] or not factors:
         raise ValueError(f"blocks {blocks} for features of {features.shape[1]} dims and {len(factors)} factors")
-    with _seeded(settings):
+    with seeded(settings.device, settings.seed):
         module = JointNetwork(JointShape(blocks, out_dim=settings.out, spaces=tuple(factors)))
         best, scaling, curves = _fit(module, module, features, factors, settings, checkpoint, progress)
     return _result(fold_joint(best, blocks, scaling.mean, scaling.inverse), scaling, curves)
@@ -149,19 +156,6 @@ def _result(tensors: Mapping[str, FloatArray], scaling: _Scaling, curves: tuple[
         for name, tensor in tensors.items()
     }
     return TrainedHead(narrow, scaling.spread.astype(np.float32), curves, _best(curves))
-
-
-@contextmanager
-def _seeded(settings: HeadSettings) -> Iterator[None]:
-    """Draw by the seed inside, and leave torch's generators outside as they were. Raises UsageError for the device."""
-    try:
-        device = torch.device(settings.device)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
-        raise UsageError(f"no device {settings.device!r} here; give cpu, or cuda where there is a GPU") from error
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(settings.seed)
-        yield
 
 
 def _fit(
@@ -186,11 +180,7 @@ def _fit(
         number = len(run.curves) + 1
         train_loss = _train_epoch(module, project, optimizer, rows, tasks, settings, number)
         epoch = Epoch(number, train_loss, *_validate(module, project, rows, tasks, settings))
-        if not math.isfinite(epoch.train_loss + epoch.validation_loss):
-            raise UsageError(f"training diverged in epoch {number} (its loss is no number); give a lower learning rate")
-        better = epoch.validation_loss < min((one.validation_loss for one in run.curves), default=math.inf)
-        best = {name: tensor.cpu().clone() for name, tensor in module.state_dict().items()} if better else run.best
-        run = Checkpoint((*run.curves, epoch), best)
+        run = run.after(epoch, module)
         if checkpoint and (_done(run.curves, settings) or time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS):
             save_checkpoint(checkpoint, run, identity, module, optimizer)
             saved = time.monotonic()
@@ -212,9 +202,8 @@ def _best(curves: tuple[Epoch, ...]) -> int:
 def _identity(settings: HeadSettings, module: nn.Module, scaling: _Scaling, tasks: Sequence[_Task]) -> dict[str, Any]:
     """What a run must share with its checkpoint. A device is not among it: a run may move, and ends nearly the same."""
     told = {name: value for name, value in asdict(settings).items() if name != "device"}
-    shapes = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
     arrays = [part.rows for task in tasks for part in (task.train, task.validation)]
-    return told | {"shapes": shapes, "data": digest_arrays([scaling.mean, scaling.spread, *arrays])}
+    return told | {"shapes": shapes_of(module), "data": digest_arrays([scaling.mean, scaling.spread, *arrays])}
 
 
 def _prepare(

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from soundalike.errors import UsageError
-from soundalike.train.checkpoints import Checkpoint, Epoch, load_checkpoint, save_checkpoint
+from soundalike.train.checkpoints import Checkpoint, Epoch, load_checkpoint, save_checkpoint, seeded, shapes_of
 from soundalike.train.transcriber.augment import augment
 from soundalike.train.transcriber.material import ClipMaterial
 from soundalike.train.transcriber.tasks import Task
@@ -60,18 +60,12 @@ def fit(
     With `checkpoint`, a file, an interrupted run goes on after its last epoch. Raises UsageError for a checkpoint of
     another run, an unknown device, or training that diverges.
     """
-    try:
-        device = torch.device(settings.device)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
-        raise UsageError(f"no device {settings.device!r} here; give cpu, or cuda where there is a GPU") from error
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(settings.seed)
+    with seeded(settings.device, settings.seed) as device:
         network = task.network().to(device)
     optimizer = torch.optim.AdamW(network.parameters(), settings.lr, weight_decay=settings.weight_decay)
     offered = len(task.order(train, np.random.default_rng(0)))
     steps = max(1, min(settings.clips or offered, offered) // task.batch)
-    identity = asdict(settings) | {"device": "", "task": task.name, "train": len(train), "shapes": _shapes(network)}
+    identity = asdict(settings) | {"device": "", "task": task.name, "train": len(train), "shapes": shapes_of(network)}
     run = Checkpoint((), {})
     if checkpoint and checkpoint.exists():
         run = load_checkpoint(checkpoint, identity, network, optimizer)
@@ -81,22 +75,13 @@ def fit(
         number = len(run.curves) + 1
         loss = _train_epoch(task, network, optimizer, train, settings, number, steps)
         epoch = Epoch(number, loss, *_validate(task, network, judged, settings))
-        if not math.isfinite(epoch.train_loss + epoch.validation_loss):
-            raise UsageError(f"training diverged in epoch {number} (its loss is no number); give a lower learning rate")
-        better = epoch.validation_loss < min((one.validation_loss for one in run.curves), default=math.inf)
-        state = network.state_dict()
-        best = {name: tensor.cpu().clone() for name, tensor in state.items()} if better else run.best
-        run = Checkpoint((*run.curves, epoch), best)
+        run = run.after(epoch, network)
         if checkpoint:
             save_checkpoint(checkpoint, run, identity, network, optimizer)
         if progress:
             progress(epoch)
     network.load_state_dict(dict(run.best))
     return network.cpu().eval(), run.curves
-
-
-def _shapes(network: nn.Module) -> dict[str, list[int]]:
-    return {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 def _train_epoch(

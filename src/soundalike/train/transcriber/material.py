@@ -26,7 +26,7 @@ from soundalike.transcriber import HOP
 from soundalike.types import FloatArray
 from soundalike.workers import run_tasks
 
-__all__ = ["ClipMaterial", "Material", "gather", "open_material"]
+__all__ = ["ClipMaterial", "Material", "gather", "open_material", "stack_frames"]
 
 _MAGIC, _FORMAT = "soundalike-material", 1
 _SPECTRA = ("fast", "colour", "pitch")
@@ -140,14 +140,14 @@ def _listen(task: _Task) -> float:
             spectra[name].append(getattr(heard, name))
         scores[f"notes.{number}"], scores[f"chords.{number}"] = write_score(truth)
         bands.append({role: truth.instruments[role] for role in truth.parts})
-    stacked = {name: _stack(parts) for name, parts in spectra.items()}
+    stacked = {name: stack_frames(parts) for name, parts in spectra.items()}
     about = {"magic": _MAGIC, "stamp": task.stamp, "clips": json.dumps([clip.stem for clip in clips])}
     content = save(stacked | scores, about | {"bands": json.dumps(bands, sort_keys=True)})
     write_whole(task.out, lambda file: file.write(content))
     return seconds
 
 
-def _stack(parts: Sequence[FloatArray]) -> FloatArray:
+def stack_frames(parts: Sequence[FloatArray]) -> FloatArray:
     """Spectra of clips as one array (c, frames, bands), the shorter ones filled up with silence."""
     stacked = np.zeros((len(parts), max(map(len, parts)), parts[0].shape[1]), parts[0].dtype)
     for row, part in zip(stacked, parts, strict=True):

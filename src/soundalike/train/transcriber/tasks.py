@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, max_pool1d, normalize, pad
 
 from soundalike.train.losses import supervised_contrastive
-from soundalike.train.transcriber.material import ClipMaterial
+from soundalike.train.transcriber.material import ClipMaterial, stack_frames
 from soundalike.train.transcriber.nets import ColourNetwork, PitchNetwork, StrokeNetwork
 from soundalike.train.transcriber.targets import NO_CHORD, pitch_targets, stroke_targets
 from soundalike.transcriber import CELLS, COLOURS, QUIET
-from soundalike.types import FloatArray, IntArray
+from soundalike.types import IntArray
 
 __all__ = ["ColourTask", "PitchTask", "StrokeTask", "Task"]
 
@@ -74,7 +74,7 @@ class PitchTask(_InAnyOrder):
 
     def examples(self, clips: Sequence[ClipMaterial]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Spectra (B, g, 252); lead (B, g), notes (B, g, n), tones (B, h, 12), root (B, h)."""
-        roots = _stacked([clip.pitch for clip in clips])
+        roots = torch.from_numpy(stack_frames([clip.pitch for clip in clips]).astype(np.float32))
         found = [pitch_targets(clip.notes, clip.chords, roots.shape[1]) for clip in clips]
         parts = [np.stack([getattr(one, part) for one in found]) for part in ("lead", "notes", "tones", "root")]
         return roots, tuple(torch.from_numpy(part) for part in parts)
@@ -105,7 +105,7 @@ class StrokeTask(_InAnyOrder):
 
     def examples(self, clips: Sequence[ClipMaterial]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Spectra (B, f, 32) and strokes (B, f, s)."""
-        roots = _stacked([clip.fast for clip in clips])
+        roots = torch.from_numpy(stack_frames([clip.fast for clip in clips]).astype(np.float32))
         return roots, (torch.from_numpy(np.stack([stroke_targets(clip.notes, roots.shape[1]) for clip in clips])),)
 
     def loss(self, outputs: Tensor | tuple[Tensor, ...], targets: tuple[Tensor, ...]) -> Tensor:
@@ -185,7 +185,7 @@ class ColourTask:
 
     def examples(self, clips: Sequence[ClipMaterial]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Spectra (B, g, 64); band (B,), instruments (B, k); a band that was not trained on has a number of its own."""
-        roots = _stacked([clip.colour[::2] for clip in clips])
+        roots = torch.from_numpy(stack_frames([clip.colour[::2] for clip in clips]).astype(np.float32))
         strange: dict[str, int] = {}
         bands = torch.tensor(
             [self._bands.get(clip.band, -1 - strange.setdefault(clip.band, len(strange))) for clip in clips]
@@ -215,12 +215,3 @@ class ColourTask:
 def _near(values: Tensor) -> Tensor:
     """The maximum within two frames, along the last axis."""
     return max_pool1d(values, 5, stride=1, padding=2)
-
-
-def _stacked(spectra: Sequence[FloatArray]) -> Tensor:
-    """Clips of one length; the few that are a frame shorter are filled up with silence."""
-    longest = max(map(len, spectra))
-    out = np.zeros((len(spectra), longest, spectra[0].shape[1]), np.float32)
-    for row, part in zip(out, spectra, strict=True):
-        row[: len(part)] = part
-    return torch.from_numpy(out)
