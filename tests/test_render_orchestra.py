@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from soundalike.errors import UsageError
 from soundalike.render.fluid import SYNTH_RATE, Player, read_presets
 from soundalike.render.music import ROLES, SPLIT, Played, Role, Sound, SplitPart
-from soundalike.render.orchestra import PROGRAMS, VOICES, Orchestra
+from soundalike.render.orchestra import PROGRAMS, SINGERS, VOICES, Orchestra
+from soundalike.render.singers import Singers
 from soundalike.render.soundfonts import Soundfont, check_fluidsynth, find_soundfonts, split_soundfonts
 from soundalike.render.voices import Voices
 
@@ -252,7 +253,7 @@ def test_what_is_tested_on_is_heard_nowhere_else(orchestra: Orchestra) -> None:
     for role in ROLES:
         train, validation, test = (orchestra.pool(role, part) for part in SPLIT)
         assert train == validation
-        assert {sound.bank for sound in train} == {"one", "sibling", VOICES}
+        assert {sound.bank for sound in train} == {"one", "sibling", VOICES} | ({SINGERS} if role == "lead" else set())
         assert {sound.bank for sound in test} == {"other"}
         assert len(set(train)) == len(train)
     assert orchestra.problems == ()
@@ -272,13 +273,13 @@ def test_with_one_family_own_voices_are_tested_on_and_not_trained_on(fluidsynth:
     orchestra = Orchestra(fonts, kits=False)
     for role in ROLES:
         assert {sound.bank for sound in orchestra.pool(role, "train")} == {"one", "sibling"}
-        assert {sound.bank for sound in orchestra.pool(role, "test")} == {VOICES}
+        assert {sound.bank for sound in orchestra.pool(role, "test")} - {SINGERS} == {VOICES}
     assert len(orchestra.problems) == 1 and "no soundfont is for test" in orchestra.problems[0]
     without = Orchestra(fonts, voices=False, kits=False)
     assert without.pool("bass", "test") == without.pool("bass", "train")
     assert "no sound is for test in the bass: those of training are tested on" in without.problems
     alone = Orchestra((), kits=False)
-    assert {alone.draw(role, "train", np.random.default_rng(0)).bank for role in ROLES} == {VOICES}
+    assert {alone.draw(role, "train", np.random.default_rng(0)).bank for role in ROLES} <= {VOICES, SINGERS}
 
 
 @given(data=st.data(), role=st.sampled_from(ROLES), part=st.sampled_from(SPLIT), seed=st.integers(0, 2**32))
@@ -289,8 +290,11 @@ def test_a_drawn_sound_is_of_the_pool_and_unlike_the_others(
     unlike = data.draw(st.lists(st.sampled_from(pool), min_size=1, max_size=3))
     for sound in (orchestra.draw(role, part, rng, unlike) for _ in range(20)):
         assert sound in pool
-        others = {other.program for other in unlike if (other.bank == VOICES) == (sound.bank == VOICES)}
-        if sound.bank == VOICES:
+        own = (VOICES, SINGERS)
+        others = {o.program for o in unlike if o.bank == sound.bank or not {o.bank, sound.bank} & set(own)}
+        if sound.bank == SINGERS:
+            assert Singers().kind(sound.program) not in {Singers().kind(program) for program in others}
+        elif sound.bank == VOICES:
             assert Voices().kind(sound.program) not in {Voices().kind(program) for program in others}
         elif role in ("lead", "comp"):
             assert sound.program // 8 not in {program // 8 for program in others}
@@ -322,9 +326,10 @@ def test_draws_follow_the_seed_and_the_shares(orchestra: Orchestra) -> None:
     sounds = draw(1)
     assert sounds == draw(1) and sounds != draw(2)
     banks = Counter(sound.bank for sound in sounds)
-    assert banks[VOICES] / 2000 == pytest.approx(0.2 / 0.95, abs=0.04)
+    assert banks[VOICES] / 2000 == pytest.approx(0.15, abs=0.04)
+    assert banks[SINGERS] / 2000 == pytest.approx(0.35, abs=0.04)
     assert banks["one"] / banks["sibling"] == pytest.approx(1, abs=0.2)
-    programs = Counter(sound.program for sound in sounds if sound.bank != VOICES)
+    programs = Counter(sound.program for sound in sounds if sound.bank not in (VOICES, SINGERS))
     assert programs[73] + programs[40] > 1.4 * (programs[0] + programs[1])
 
 
@@ -335,7 +340,7 @@ def test_every_role_is_played_and_by_a_small_pickled_orchestra_the_same(orchestr
     for role in ROLES:
         assert copy.pool(role, "train") == orchestra.pool(role, "train")
         notes = [Played(0.0, 0.4, 38 if role in ("bass", "drums") else 60, 100)]
-        for bank in ("one", VOICES):
+        for bank in ("one", VOICES, *([SINGERS] if role == "lead" else [])):
             sound = next(one for one in orchestra.pool(role, "train") if one.bank == bank)
             out = orchestra.play(sound, role, notes, 0.5)
             assert out.shape == (SYNTH_RATE // 2,) and out.dtype == np.float32 and np.abs(out).max() > 1e-3
@@ -349,7 +354,10 @@ def test_sounds_are_called_what_general_midi_calls_them(orchestra: Orchestra) ->
     voice = orchestra.pool("bass", "train")[-1]
     assert orchestra.describe(voice, "bass").endswith(f"(voices {voice.program})")
     assert orchestra.family(Sound("sibling", 40)) == "family" and orchestra.family(voice) == VOICES
-    assert dict(orchestra.licences) == {"one": "none", "sibling": "none", "other": "none", VOICES: "own synthesis"}
+    own = dict.fromkeys((VOICES, SINGERS), "own synthesis")
+    assert dict(orchestra.licences) == {"one": "none", "sibling": "none", "other": "none"} | own
+    singer = Sound(SINGERS, 3)
+    assert orchestra.describe(singer, "lead").endswith("(singers 3)") and orchestra.family(singer) == SINGERS
     with pytest.raises(UsageError, match="no soundfont or kit is called gone here"):
         orchestra.play(Sound("gone", 0), "lead", SCALE, 1.0)
 
@@ -360,6 +368,9 @@ def test_leads_have_their_range_and_their_manner(orchestra: Orchestra) -> None:
     assert orchestra.range(Sound("one", 4), "lead") == 72 and orchestra.range(flute, "comp") is None
     assert orchestra.plucked(guitar) and not orchestra.plucked(flute)
     assert orchestra.vibrato(violin) and not orchestra.vibrato(guitar) and not orchestra.vibrato(Sound(VOICES, 40))
+    singer = Sound(SINGERS, 40)
+    assert 50 < (orchestra.range(singer, "lead") or 0) < 72
+    assert not orchestra.plucked(singer) and not orchestra.vibrato(singer)
 
 
 def test_sampled_kits_take_part_where_they_are_installed() -> None:

@@ -10,13 +10,15 @@ from soundalike.errors import AudioError, UsageError
 from soundalike.render.music import Effects
 from soundalike.types import FloatArray
 
-__all__ = ["apply", "draw_effects"]
+__all__ = ["amplified", "apply", "draw_effects"]
 
 _PEAK = 0.9
 _TURN = 1000.0  # Hz about which the spectrum is tilted
 
 # The compressor: seconds in which it hears a peak and in which it lets go, and how far below RMS it starts.
 _HOP, _ATTACK, _RELEASE, _BELOW = 0.002, 0.01, 0.15, 6.0
+
+_LOUDSPEAKER = (80.0, 5000.0)  # Hz
 
 _HISS_STREAM = 2  # the room has 1
 
@@ -67,6 +69,14 @@ def apply(samples: FloatArray, effects: Effects, level: float, rate: int, seed: 
             )
         out = _levelled(decoded, level)
     return out
+
+
+def amplified(samples: FloatArray, drive_db: float, rate: int) -> FloatArray:
+    """(t,) samples through an overdriven amplifier and its loudspeaker, float32: bent by tanh, 80 Hz to 5 kHz."""
+    from scipy import signal
+
+    driven = np.tanh(samples * (10 ** (drive_db / 20) / max(3 * _rms(samples), 1e-9)))
+    return signal.sosfilt(signal.butter(2, _LOUDSPEAKER, "bandpass", fs=rate, output="sos"), driven).astype(np.float32)
 
 
 def _rms(samples: FloatArray) -> float:

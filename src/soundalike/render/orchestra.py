@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from soundalike.errors import UsageError
-from soundalike.render.fluid import DRUM_BANK, Player, read_presets
+from soundalike.render.effects import amplified
+from soundalike.render.fluid import DRUM_BANK, SYNTH_RATE, Player, read_presets
 from soundalike.render.music import ROLES, Band, Played, Role, Sound, SplitPart
 from soundalike.render.soundfonts import Soundfont, split_soundfonts
 from soundalike.types import FloatArray
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PROGRAMS", "VOICES", "Orchestra"]
 
-VOICES = "voices"  # the bank of our own synthesis
+VOICES, SINGERS = "voices", "singers"  # the banks of our own synthesis
 
 # General MIDI programs by role (drums: GS drum kits), and how often each is drawn.
 PROGRAMS: Mapping[Role, Mapping[int, int]] = {
@@ -34,17 +35,22 @@ PROGRAMS: Mapping[Role, Mapping[int, int]] = {
         85: 3,
     },
     "comp": {
-        **dict.fromkeys((1, 2, 3, 6, 7, 11, 12, 15, 16, 17, 18, 19, 21, 26, 28, 29, 30, 46, 49, 50, 51, 52, 53), 1),
+        **dict.fromkeys((1, 2, 3, 6, 7, 11, 12, 15, 16, 17, 18, 19, 21, 26, 28, 46, 49, 50, 51, 52, 53), 1),
         **dict.fromkeys((61, 62, 63, *range(88, 96), 105, 107), 1),
         **dict.fromkeys((0, 4, 5, 24, 25, 27, 48), 2),
+        **dict.fromkeys((29, 30), 3),
     },
     "bass": {**dict.fromkeys((34, 35, 36, 37, 43, 58), 1), **dict.fromkeys((32, 33, 38, 39), 2)},
     "drums": {**dict.fromkeys((24, 25, 32, 40), 1), **dict.fromkeys((0, 8, 16), 2)},
 }
 
+# dB of drive, for soundfonts hold single notes of overdriven guitars, and what makes a chord of one is how its notes
+# distort each other.
+_DRIVE: Mapping[int, float] = {29: 12.0, 30: 24.0}
+
 # How often a sound comes from where, in proportion; among soundfonts, or among kits, each is as likely as the others.
 _SHARES: Mapping[Role, Mapping[str, float]] = {
-    "lead": {"soundfonts": 0.75, "voices": 0.2},
+    "lead": {"soundfonts": 0.5, "voices": 0.15, "singers": 0.35},
     "comp": {"soundfonts": 0.75, "voices": 0.2},
     "bass": {"soundfonts": 0.75, "voices": 0.2},
     "drums": {"soundfonts": 0.65, "voices": 0.1, "kits": 0.25},
@@ -105,10 +111,11 @@ class Orchestra:
     """
 
     def __init__(self, soundfonts: Sequence[Soundfont], voices: bool = True, kits: bool = True) -> None:
+        from soundalike.render.singers import Singers
         from soundalike.render.voices import Voices
 
         self._soundfonts = {one.bank: one for one in split_soundfonts(soundfonts)}
-        self._voices = Voices()
+        self._voices, self._singers = Voices(), Singers()
         self._kits = _find_kits() if kits else {}
         self._players: dict[str, Player] = {}
         presets = {bank: read_presets(one.path) for bank, one in self._soundfonts.items()}
@@ -127,6 +134,8 @@ class Orchestra:
                 sounds[one.part or "train"] += [Sound(bank, program) for program in _usable(bank, presets[bank], role)]
             if voices:
                 sounds[own] += [Sound(VOICES, program) for program in self._voices.programs(role)]
+                if role == "lead":
+                    sounds[own] += [Sound(SINGERS, program) for program in self._singers.programs()]
             if role == "drums":
                 sounds[own] += [Sound(bank, 0) for bank in self._kits]
             if sounds["train"] and not sounds["test"]:
@@ -140,7 +149,7 @@ class Orchestra:
                 bank: f"{kit.licence}, by {kit.author}" if kit.author else kit.licence
                 for bank, kit in self._kits.items()
             }
-            | ({VOICES: "own synthesis"} if voices else {})
+            | (dict.fromkeys((VOICES, SINGERS), "own synthesis") if voices else {})
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -155,8 +164,8 @@ class Orchestra:
 
         `unlike` are sounds of the same role that it must not resemble. Alike are, for lead and comp, General MIDI
         programs of one family, for the bass and the drums one program (of drums: in soundfonts that share samples), of
-        own voices one kind of synthesis. Where all sounds are like one of these, one that is not the same is drawn if
-        there is one. Raises UsageError if no sound plays the role.
+        own voices one kind of synthesis, of singers one manner at one height. Where all sounds are like one of these,
+        one that is not the same is drawn if there is one. Raises UsageError if no sound plays the role.
         """
         pool = self.pool(role, part)
         if not pool:
@@ -175,6 +184,8 @@ class Orchestra:
         """
         if sound.bank == VOICES:
             return self._voices.play(sound.program, role, notes, seconds)
+        if sound.bank == SINGERS:
+            return self._singers.sing(sound.program, notes, seconds)
         if sound.bank in self._kits:
             return self._kits[sound.bank].play(notes, seconds)
         path = self._soundfont(sound).path
@@ -182,12 +193,16 @@ class Orchestra:
             self._players[sound.bank] = Player(path)
         drums = role == "drums"
         vibrato = not drums and self.vibrato(sound)
-        return self._players[sound.bank].play(sound.program, notes, seconds, drums=drums, vibrato=vibrato)
+        out = self._players[sound.bank].play(sound.program, notes, seconds, drums=drums, vibrato=vibrato)
+        drive = 0.0 if drums else _DRIVE.get(sound.program, 0.0)
+        return amplified(out, drive, SYNTH_RATE) if drive else out
 
     def describe(self, sound: Sound, role: Role) -> str:
         """Such as "Flute (fluidr3 73)", "Brush Kit (fluidr3 40)". Raises UsageError if the bank is not there."""
         if sound.bank == VOICES:
             return f"{self._voices.describe(sound.program)} ({VOICES} {sound.program})"
+        if sound.bank == SINGERS:
+            return f"{self._singers.describe(sound.program)} ({SINGERS} {sound.program})"
         if sound.bank in self._kits:
             return f"{self._kits[sound.bank].name} (sampled kit)"
         bank = self._soundfont(sound).bank
@@ -199,27 +214,30 @@ class Orchestra:
         return {role: self.describe(sound, role) for role in ROLES if (sound := band.sound(role))}
 
     def family(self, sound: Sound) -> str:
-        """What it shares samples with: a family of soundfonts, "voices", or the kit itself.
+        """What it shares samples with: a family of soundfonts, "voices", "singers", or the kit itself.
 
         Raises UsageError if the bank is not there.
         """
-        return sound.bank if sound.bank == VOICES or sound.bank in self._kits else self._soundfont(sound).family
+        own = sound.bank in (VOICES, SINGERS) or sound.bank in self._kits
+        return sound.bank if own else self._soundfont(sound).family
 
     def range(self, sound: Sound, role: Role) -> int | None:
         """The MIDI note that a lead's tunes centre on; None for the other roles, whose range is their own affair."""
         if role != "lead":
             return None
+        if sound.bank == SINGERS:
+            return self._singers.home(sound.program)
         return _VOICES_HOME if sound.bank == VOICES else _HOMES.get(sound.program, _HOME)
 
     def plucked(self, sound: Sound) -> bool:
         """Whether the notes of a lead, comp or bass ring on by themselves, as plucked and struck ones do."""
         if sound.bank == VOICES:
             return self._voices.kind(sound.program) in _PLUCKED_KINDS
-        return sound.program in _PLUCKED
+        return sound.bank != SINGERS and sound.program in _PLUCKED
 
     def vibrato(self, sound: Sound) -> bool:
         """Whether a lead, comp or bass of a soundfont is played with vibrato; own voices have theirs built in."""
-        return sound.bank != VOICES and sound.program in _VIBRATO
+        return sound.bank not in (VOICES, SINGERS) and sound.program in _VIBRATO
 
     def _soundfont(self, sound: Sound) -> Soundfont:
         if sound.bank not in self._soundfonts:
@@ -234,6 +252,8 @@ class Orchestra:
         """What two sounds have in common that are alike."""
         if sound.bank == VOICES:
             return VOICES, self._voices.kind(sound.program)
+        if sound.bank == SINGERS:
+            return SINGERS, self._singers.kind(sound.program)
         if role == "drums":
             return self.family(sound), sound.program
         return "General MIDI", sound.program if role == "bass" else sound.program // 8
@@ -251,7 +271,7 @@ class Orchestra:
 
     def _origin(self, bank: str) -> str:
         """The key of _SHARES."""
-        return VOICES if bank == VOICES else "kits" if bank in self._kits else "soundfonts"
+        return bank if bank in (VOICES, SINGERS) else "kits" if bank in self._kits else "soundfonts"
 
 
 def _find_kits() -> dict[str, Kit]:

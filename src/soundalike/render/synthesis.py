@@ -28,6 +28,7 @@ __all__ = [
     "add",
     "band_noise",
     "decaying_partials",
+    "harmonic_table",
     "without_rumble",
 ]
 
@@ -121,14 +122,14 @@ class Wave:
         levels = np.array(self.harmonics[:count]) * brightness ** np.log2(1 + np.arange(count))
         if self.formants:
             levels *= 0.03 + sum(gain / (1 + ((frequencies - f) / width) ** 2) for f, width, gain in self.formants)
-        tables, fade = [_table(levels)], None
+        tables, fade = [harmonic_table(levels)], None
         if self.filter:
             closed = self.filter.gains(frequencies, frequency, 0.0)
-            tables = [_table(levels * closed)]
+            tables = [harmonic_table(levels * closed)]
             if self.filter.sweep > 0:
                 # Fading between two spectra stands for the sweep: a filter that moves would cost far more.
                 opened = self.filter.gains(frequencies, frequency, self.filter.sweep * brightness)
-                tables.append(_table(levels * (opened - closed)))
+                tables.append(harmonic_table(levels * (opened - closed)))
                 fade = np.exp(-np.arange(samples, dtype=np.float32) / np.float32(self.filter.time * RATE))
         cycles = _cycles(frequency, samples, self.vibrato)
         out = np.zeros(samples, np.float32)
@@ -284,7 +285,7 @@ def _angle(cycles: FloatArray) -> FloatArray:
     return ((cycles % 1.0) * (2 * np.pi)).astype(np.float32)
 
 
-def _table(levels: FloatArray) -> FloatArray:
+def harmonic_table(levels: FloatArray) -> FloatArray:
     """One period of a wave with these levels of harmonics."""
     spectrum = np.zeros(_TABLE // 2 + 1, complex)
     spectrum[1 : len(levels) + 1] = -0.5j * _TABLE * levels
