@@ -1,11 +1,12 @@
-"""Tempo and key, as people filter by them, beside librosa's, against what is known of the sound.
+"""Tempo, key and meter, as people filter by them, beside librosa's, against what is known of the sound.
 
-    python benchmarks/descriptors.py TRIPLETS [--grooves FOLDER] [--backbone dsp] [--clips 600] [--save DIR]
+    python benchmarks/descriptors.py TRIPLETS [--grooves FOLDER] [--backbones compact dsp] [--clips 600] [--save DIR]
 
 TRIPLETS come from `soundalike render`: the truth beside a clip has tempo and key. FOLDER holds the Groove MIDI
 Dataset; performances of at least eight seconds are played by FluidSynth, and the tempo is that of their metronome.
-Tempo: share within 4 %, and within 4 % of it, its half, third, double or triple. Key: share that is right, and
-mir_eval's weighted score, which gives half for a fifth, 0.3 for the relative and 0.2 for the parallel key.
+Tempo: share within 4 %, and within 4 % of it, its half, third, double or triple. Key: share that is right, also of
+those that are sure, and mir_eval's weighted score, which gives half for a fifth, 0.3 for the relative and 0.2 for the
+parallel key. Meter: share that is right of those where it is said, and how often it is.
 
 librosa has tempo (`librosa.feature.tempo` of its onset strength) but no key: its mean `chroma_cqt` is matched with the
 profiles that ours uses.
@@ -36,6 +37,7 @@ from soundalike.reports import Estimate, bootstrap
 from soundalike.train.folders import read_folders
 from soundalike.types import Report
 
+SURE = 0.7  # of a key's probability
 SECONDS = 8.0  # of the shortest performance that is worth a tempo
 KINDS = {"major": "major", "mixolydian": "major", "minor": "minor", "dorian": "minor"}  # by their third
 FACTORS = (1.0, 0.5, 2.0, 1 / 3, 3.0)
@@ -43,11 +45,12 @@ FACTORS = (1.0, 0.5, 2.0, 1 / 3, 3.0)
 
 @dataclass(frozen=True)
 class Known:
-    """A clip, its tempo in beats a minute, its key, such as "F# minor", where it has one, and what group it is of."""
+    """A clip, its tempo in beats a minute, its key, such as "F# minor", and meter, where known, and its group."""
 
     path: Path
     tempo: float
     key: str | None
+    meter: str | None
     group: str
 
 
@@ -57,6 +60,8 @@ class Said:
 
     tempo: float | None
     key: str | None
+    key_confidence: float | None = None
+    meter: str | None = None
 
 
 def rendered(triplets: Path, count: int) -> list[Known]:
@@ -69,9 +74,8 @@ def rendered(triplets: Path, count: int) -> list[Known]:
             if clip is None:
                 continue
             truth = read_truth(clip.parents[1] / "truth" / f"{clip.stem}.jams")
-            found.append(
-                Known(clip, truth.tempo / PULSE[truth.meter], f"{ROOTS[truth.key]} {KINDS[truth.mode]}", str(place))
-            )
+            key = f"{ROOTS[truth.key]} {KINDS[truth.mode]}" if set(truth.parts) - {"drums"} else None
+            found.append(Known(clip, truth.tempo / PULSE[truth.meter], key, truth.meter, str(place)))
     return found
 
 
@@ -88,7 +92,7 @@ def performances(folder: Path, count: int, place: Path) -> list[Known]:
             midi, sound = place / "one.mid", place / f"{number}.wav"
             midi.write_bytes(tar.extractfile(lines[number]["midi_filename"]).read())
             subprocess.run(["fluidsynth", "-niq", "-r", "22050", "-F", sound, font, midi], check=True)
-            found.append(Known(sound, float(lines[number]["bpm"]), None, lines[number]["drummer"]))
+            found.append(Known(sound, float(lines[number]["bpm"]), None, None, lines[number]["drummer"]))
     return found
 
 
@@ -96,7 +100,7 @@ def ours(backbone: str, path: Path) -> Said:
     """The descriptors of a backbone."""
     ear = registry.load("backbones", backbone)
     heard = ear.features(MonoStream(path, ear.rate), windows).descriptors
-    return Said(heard.tempo, heard.key)
+    return Said(heard.tempo, heard.key, heard.key_confidence, heard.meter)
 
 
 def librosas(path: Path) -> Said:
@@ -110,7 +114,7 @@ def librosas(path: Path) -> Said:
 
 
 def scores(known: Sequence[Known], said: Sequence[Said]) -> dict[str, np.ndarray]:
-    """Right or not, or a score, of every clip."""
+    """Right or not, or a score, of every clip; NaN where it is not asked about, or nothing is said."""
     from mir_eval.key import weighted_score
 
     tempo = np.array([one.tempo or np.nan for one in said]) / np.array([one.tempo for one in known])
@@ -118,28 +122,56 @@ def scores(known: Sequence[Known], said: Sequence[Said]) -> dict[str, np.ndarray
         "tempo": np.abs(tempo - 1) <= 0.04,
         "tempo or a multiple": np.any([np.abs(tempo / factor - 1) <= 0.04 for factor in FACTORS], axis=0),
     }
-    if known[0].key is not None:
-        pairs = [(truth.key, one.key) for truth, one in zip(known, said, strict=True)]
-        found = np.array([weighted_score(truth, guess) if guess else 0.0 for truth, guess in pairs])
-        columns["key"], columns["key, weighted"] = found == 1.0, found
-    return {name: column.astype(float) for name, column in columns.items()}
+    columns = {name: column.astype(float) for name, column in columns.items()}
+    if any(one.key for one in known):
+        pairs = list(zip(known, said, strict=True))
+        found = np.array(
+            [
+                np.nan if not truth.key else weighted_score(truth.key, one.key) if one.key else 0.0
+                for truth, one in pairs
+            ]
+        )
+        right = np.where(np.isnan(found), np.nan, found == 1.0)
+        sure = np.array([(one.key_confidence or 0.0) >= SURE for one in said])
+        meant = np.array([bool(one.meter) for one in said])
+        columns |= {
+            "key": right,
+            "key, weighted": found,
+            f"key, p >= {SURE:g}": np.where(sure, right, np.nan),
+            "meter, where said": np.where(meant, [one.meter == truth.meter for truth, one in pairs], np.nan),
+            "meter said": meant.astype(float),
+        }
+    return columns
+
+
+def estimates(columns: Sequence[np.ndarray], groups: Sequence[str]) -> list[list[float]]:
+    """Value, low, high and n of every column over the clips that are asked about in it."""
+    found = []
+    for column in columns:
+        asked = ~np.isnan(column)
+        if not asked.any():
+            found.append([np.nan, np.nan, np.nan, 0])
+            continue
+        one = bootstrap(100 * column[asked, None], [group for group, yes in zip(groups, asked, strict=True) if yes], 0)
+        found.append([float(one.value[0]), float(one.low[0]), float(one.high[0]), int(one.n[0])])
+    return [list(part) for part in zip(*found, strict=True)]
 
 
 def measure(title: str, known: Sequence[Known], args: argparse.Namespace, command: str) -> Report:
     """Ask everybody and print a table."""
-    ears = {args.backbone: partial(ours, args.backbone), "librosa": librosas}
-    rows: dict[str, Estimate] = {}
+    ears = {name: partial(ours, name) for name in args.backbones} | {"librosa": librosas}
+    rows: dict[str, list[list[float]]] = {}
     names: list[str] = []
     with ProcessPoolExecutor(args.jobs) as pool:
         for name, ear in ears.items():
             table = scores(known, list(pool.map(ear, [one.path for one in known], chunksize=8)))
             names = list(table)
-            rows[name] = bootstrap(100 * np.stack(list(table.values()), axis=1), [one.group for one in known], 0)
+            rows[name] = estimates(list(table.values()), [one.group for one in known])
+    values, low, high, n = zip(*rows.values(), strict=True)
     report = report_of(
         "bench-descriptors", title, command, rows=list(rows), columns=[f"{name} (%)" for name in names],
-        values=[one.value for one in rows.values()], low=[one.low for one in rows.values()],
-        high=[one.high for one in rows.values()], n=[one.n for one in rows.values()], model=args.backbone,
-        notes=("Intervals: bootstrap over folders, or drummers.",),
+        values=values, low=low, high=high, n=n, model=args.backbones[0],
+        notes=("Intervals: bootstrap over folders, or drummers. Key: of clips in which more than drums plays.",),
     )  # fmt: skip
     show_and_save(report, None)
     return report
@@ -150,14 +182,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("triplets", type=Path)
     parser.add_argument("--grooves", type=Path)
-    parser.add_argument("--backbone", default="dsp")
+    parser.add_argument("--backbones", nargs="+", default=["compact", "dsp"])
     parser.add_argument("--clips", type=int, default=600)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--save", type=Path)
     args = parser.parse_args()
-    command = f"python benchmarks/descriptors.py TRIPLETS --grooves FOLDER --backbone {args.backbone}"
+    command = f"python benchmarks/descriptors.py TRIPLETS --grooves FOLDER --backbones {' '.join(args.backbones)}"
     known = rendered(args.triplets, args.clips)
-    found = [measure(f"Tempo and key of {len(known)} rendered clips of 10 s", known, args, command)]
+    found = [measure(f"Tempo, key and meter of {len(known)} rendered clips of 10 s", known, args, command)]
     if args.grooves:
         with tempfile.TemporaryDirectory() as place:
             known = performances(args.grooves, args.clips // 4, Path(place))

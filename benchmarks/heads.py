@@ -27,7 +27,7 @@ from soundalike.protocols import Heard, account, judge, listen, margins
 from soundalike.protocols.probes import read_probes
 from soundalike.protocols.triplets import read_split, read_triplets
 from soundalike.reports import Estimate, bootstrap, paired
-from soundalike.train.compact import FEATURES
+from soundalike.train.compact import DIMS, FEATURES
 from soundalike.train.embeddings import EmbeddingCache, embed
 from soundalike.train.heads import HeadKind, HeadsJob, train_heads
 from soundalike.train.settings import HeadSettings
@@ -54,10 +54,12 @@ COMPACT_WAYS: dict[str, tuple[HeadSettings, HeadKind, Mapping[str, str]]] = {
     "fixed": (BOTH, "linear", OWN),
     "played": (BOTH, "linear", PLAYED),
     "parts": (BOTH, "linear", FEATURES),
+    "wide": (replace(BOTH, out=DIMS), "linear", FEATURES),
     "mlp": (BOTH, "mlp", FEATURES),
     "mlp-played": (BOTH, "mlp", PLAYED),
+    "joint": (BOTH, "joint", {}),
 }
-"""Those of the backbone `compact`: on the sound itself, on what is played, on both."""
+"""Those of the backbone `compact`: on the sound itself, on what is played, on both; "wide" is the shipped model's."""
 NOTES = (
     "published: MERIT's loss, neutral negatives; the others have both kinds of negatives; circle-merit, dropout (0.5 "
     "before the last layer), own-feature and joint have MERIT's loss.",
@@ -67,8 +69,9 @@ NOTES = (
     "folders are those of the whole set.",
 )
 COMPACT_NOTES = (
-    "Projections in closed form: fixed, of the sound itself; played, of what the networks hear; parts, of both, side "
-    f"by side. mlp: heads of two layers with MERIT's loss, both kinds of negatives, ended {PATIENCE} after the best.",
+    "Projections in closed form: fixed, of the sound itself; played, of what the networks hear; parts, of both, 64 "
+    f"dims each; wide, {DIMS // 2} each, as shipped. mlp, mlp-played: heads of two layers with MERIT's loss and both "
+    f"kinds of negatives, ended {PATIENCE} after the best; joint: one transformer over all features.",
     NOTES[-1],
 )
 

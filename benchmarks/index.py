@@ -1,12 +1,12 @@
 """How fast music is indexed, beside the fastest peer, beside decoding alone, and beside a large neural network.
 
-    python benchmarks/index.py [--tracks 16] [--seconds 240] [--save DIR]
+    python benchmarks/index.py [--tracks 16] [--seconds 240] [--models compact dsp] [--save DIR]
 
 Makes MP3s of song length from the demo clips, then runs each contender over all of them with one process a core:
-`soundalike index` (the whole command, four spaces, all passages, on disk at the end), bliss-audio from PyPI (its 23
-features a song), decoding and resampling alone (the limit for anything that listens to everything), and the audio
-tower of CLAP (transformers' ClapAudioModelWithProjection at its real size, random weights, 10 s windows every 10 s)
-where torch and transformers are installed. Core-seconds are user and system time of all processes.
+`soundalike index` with each model (the whole command, four spaces, all passages, on disk at the end), bliss-audio from
+PyPI (its 23 features a song), decoding and resampling alone (the limit for anything that listens to everything), and
+the audio tower of CLAP (transformers' ClapAudioModelWithProjection at its real size, random weights, 10 s windows every
+10 s) where torch and transformers are installed. Core-seconds are user and system time of all processes.
 """
 
 from __future__ import annotations
@@ -131,6 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=240)
+    parser.add_argument("--models", nargs="+", default=["compact", "dsp"])
     parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
     args = parser.parse_args()
     rows = []
@@ -138,8 +139,10 @@ def main() -> None:
         folder = Path(name)
         songs = [str(song) for song in make_songs(folder, args.tracks, args.seconds)]
         rows.append(measure("decode and resample alone", [sys.executable, script(folder, DECODE), *songs], len(songs)))
-        index = [sys.executable, "-m", "soundalike", "index", name, "--library", str(folder / "library")]
-        rows.append(measure("soundalike index", index, len(songs)))
+        for model in args.models:
+            library = str(folder / f"library-{model}")
+            index = [sys.executable, "-m", "soundalike", "index", name, "--model", model, "--library", library]
+            rows.append(measure(f"soundalike index ({model})", index, len(songs)))
         if importlib.util.find_spec("bliss_audio"):
             rows.append(measure("bliss-audio", [sys.executable, script(folder, BLISS), *songs], len(songs)))
         if importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"):
@@ -160,7 +163,7 @@ def main() -> None:
         notes=(
             "Core-seconds: user and system time of all processes, start included; peak MB: the largest process.",
             "Decoding alone is the limit for anything that hears every sample. bliss-audio keeps 23 numbers a song; "
-            "soundalike keeps four 128-d rows for every 10 s passage, a fingerprint, tempo, key and loudness, on disk.",
+            "soundalike keeps four rows for every 10 s passage, a fingerprint, tempo, key and loudness, on disk.",
             "CLAP: transformers' audio tower at its real size with random weights, 10 s windows every 10 s.",
         ),
     )

@@ -33,7 +33,9 @@ def tune(
     drums: Sequence[int] = (0, 4),
     rate: int = RATE,
 ) -> np.ndarray:
-    """A melody of MIDI notes, one a beat and repeated, with noise bursts on the given eighths of a bar: (t,)."""
+    """A melody of MIDI notes, one a beat and repeated, over a soft chord every four, with noise bursts on the given
+    eighths of a bar: (t,).
+    """
     random = np.random.default_rng(seed)
     t = np.arange(round(seconds * rate)) / rate
     signal = np.zeros_like(t)
@@ -43,6 +45,13 @@ def tune(
         pitch = 440.0 * 2 ** ((notes[n % len(notes)] - 69) / 12)
         wave = sum(np.sin(2 * np.pi * pitch * h * part) / h for h in range(1, harmonics + 1))
         signal[start : start + len(part)] += 0.2 * wave * np.exp(-3 * part)
+    for n in range(0, int(seconds / beat) + 1, 4):
+        start = round(n * beat * rate)
+        part = t[start : start + round(4 * beat * rate)] - n * beat
+        for interval in (-12, -8, -5):
+            pitch = 440.0 * 2 ** ((notes[n % len(notes)] + interval - 69) / 12)
+            wave = sum(np.sin(2 * np.pi * pitch * h * part) / h for h in range(1, 4))
+            signal[start : start + len(part)] += 0.05 * wave * np.exp(-part)
     for n in range(int(seconds / (beat / 2)) + 1):
         if n % 8 in drums:
             start = round(n * beat / 2 * rate)

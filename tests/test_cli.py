@@ -131,7 +131,7 @@ def test_search_prints_a_table(run, music: Path) -> None:
     found = run("search", music / "up" / "0.wav", "-w", "melody=2,timbre=-1", "-k", "3")
     assert found.code == 0
     lines = found.out.splitlines()
-    assert "weights: melody 2, timbre -1; model dsp" in lines[0]
+    assert "weights: melody 2, timbre -1; model compact" in lines[0]
     assert lines[1].split() == ["#", "score", "melody", "timbre", "bpm", "key", "time", "track"]
     assert len(lines) == 5
     assert "\x1b" not in found.out
@@ -140,7 +140,7 @@ def test_search_prints_a_table(run, music: Path) -> None:
 def test_search_json_has_stable_keys(run, music: Path) -> None:
     found = run("search", music / "up" / "0.wav", "--json", "-k", "2", "-w", "melody=2,timbre=-1").json
     assert set(found) == {"query", "models", "weights", "matches", "copies"}
-    assert found["models"] == ["dsp"]
+    assert found["models"] == ["compact"]
     assert found["weights"] == {"melody": 2.0, "rhythm": 0.0, "timbre": -1.0, "harmony": 0.0}
     assert found["query"] == {"path": str(music / "up" / "0.wav"), "start": 0.0, "end": 12.0, "level": "passage",
                               "where": None, "searched": 11}  # fmt: skip
@@ -198,7 +198,9 @@ def test_asking_from_standard_input(music: Path, stocked: Path) -> None:
     assert "/leaps/" in answer["matches"][0]["path"]
 
 
-@pytest.mark.parametrize("weights", ["melody=5e-324", "melody=1e308,rhythm=1e308", "dsp/melody=1,melody=2", "melody=0"])
+@pytest.mark.parametrize(
+    "weights", ["melody=5e-324", "melody=1e308,rhythm=1e308", "compact/melody=1,melody=2", "melody=0"]
+)
 def test_weights_that_cannot_be_meant(run, music: Path, weights: str) -> None:
     one_error(run("search", music / "up" / "0.wav", "-w", weights))
 
@@ -302,15 +304,16 @@ def test_export_holds_what_embed_would_write(run, music: Path, tmp_path: Path) -
     with np.load(tmp_path / "all.npz") as held, np.load(tmp_path / "each.npz") as fresh:
         for name in ("path", "start", "end"):
             assert held[name].tolist() == fresh[name].tolist()
-        # In this process numeric libraries may use several threads and so round sums in another order.
+        # In this process numeric libraries may use several threads and so round sums in another order, and a
+        # probability that the transcriber keeps in 255ths the other way.
         for name in ("melody", "rhythm", "timbre", "harmony"):
-            assert np.allclose(held[name], fresh[name], rtol=0, atol=1e-6)
+            assert np.allclose(held[name], fresh[name], rtol=0, atol=1e-3)
 
 
 def test_library_info(run, stocked: Path) -> None:
     told = run("library", "info", "--json").json
     assert (told["tracks"], told["missing"], told["path"]) == (12, 0, str(stocked))
-    assert told["models"] == [{"name": "dsp", "tracks": 12, "passages": 24}]
+    assert told["models"] == [{"name": "compact", "tracks": 12, "passages": 24}]
     assert "12 tracks, 24 passages" in run("library", "info").out
 
 
@@ -321,7 +324,7 @@ def test_list(run, what: str) -> None:
     assert rows
     assert all(row["name"] in printed for row in rows)
     if what == "models":
-        assert [row["name"] for row in rows if row["default"]] == ["dsp"]
+        assert [row["name"] for row in rows if row["default"]] == ["compact"]
         assert all(row["licence"] for row in rows)
 
 

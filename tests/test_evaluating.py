@@ -46,11 +46,11 @@ def test_tables_and_a_saved_report(run, music: Path, tmp_path: Path) -> None:
     code, out = run("retrieval", music, "--save", tmp_path / "reports")
     assert code == 0
     lines = out.splitlines()
-    assert lines[0] == "Retrieval: 12 recordings, 4 labels (dsp)"
+    assert lines[0] == "Retrieval: 12 recordings, 4 labels (compact)"
     assert lines[1].split() == ["mAP", "(%)", "R@1", "(%)", "R@5", "(%)", "R@10", "(%)"]
     assert [line.split()[0] for line in lines[2:8]] == ["melody", "rhythm", "timbre", "harmony", "chance", "n"]
-    assert lines[-1] == f"written: {tmp_path / 'reports' / 'retrieval-dsp.json'}"
-    saved = reports.load_reports(tmp_path / "reports" / "retrieval-dsp.json")
+    assert lines[-1] == f"written: {tmp_path / 'reports' / 'retrieval-compact.json'}"
+    saved = reports.load_reports(tmp_path / "reports" / "retrieval-compact.json")
     assert [report.title.partition(":")[0] for report in saved] == ["Retrieval", "First right answer", "Hubness"]
 
 

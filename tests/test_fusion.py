@@ -258,14 +258,17 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Make a model named `plain` of the first spaces of `dsp`, without heads: their dims differ."""
+    """Make a model named `plain` of the first spaces of `compact`, without heads: their dims differ."""
 
     def make(spaces: int) -> Path:
         folder = tmp_path_factory.mktemp("plain")
-        body = json.loads((load_recipe("dsp").weights.parent / "recipe.json").read_text())
+        body = json.loads((load_recipe("compact").weights.parent / "recipe.json").read_text())
         dims = {"melody": 500, "rhythm": 576, "timbre": 137, "harmony": 312}
         weights = (2).to_bytes(8, "little") + b"{}"  # a safetensors file of no tensors
-        body["spaces"] = [entry | {"head": "identity", "dim": dims[entry["name"]]} for entry in body["spaces"][:spaces]]
+        body["spaces"] = [
+            entry | {"head": "identity", "feature": entry["name"], "dim": dims[entry["name"]]}
+            for entry in body["spaces"][:spaces]
+        ]
         body |= {"name": "plain", "weights_sha256": hashlib.sha256(weights).hexdigest()}
         (folder / "weights.safetensors").write_bytes(weights)
         (folder / "recipe.json").write_text(json.dumps(body))
@@ -291,7 +294,7 @@ def test_fused_rows_stand_below_those_of_the_spaces(clips: Path) -> None:
             "fused vectors: weighted mean",
         ]
         assert "Fused: melody, rhythm, timbre, harmony as one" in " ".join(two.notes)
-        assert two.command == "soundalike evaluate triplets DIR --fusion --weights melody=3,timbre=1 --model dsp"
+        assert two.command == "soundalike evaluate triplets DIR --fusion --weights melody=3,timbre=1 --model compact"
         # The rows that both have are the same, and the tables still merge into one.
         for part in ("values", "low", "high", "n"):
             assert getattr(two, part)[:4] == pytest.approx(getattr(one, part), nan_ok=True)
@@ -314,7 +317,7 @@ def test_probes_of_two_models_with_fusions(clips: Path, model: Callable[..., Pat
     assert difference.values == pytest.approx(expected) and len(set(expected[:, 1])) > 3
     # The other model's spaces are of different dims: of its vectors there is the concatenation alone.
     assert list(difference.rows) == list(theirs.rows) == [*SPACES[:3], *SCORES, VECTORS[-1]]
-    assert difference.command == "soundalike evaluate probes --data DIR --against plain --fusion --model dsp"
+    assert difference.command == "soundalike evaluate probes --data DIR --against plain --fusion --model compact"
 
 
 def test_vectors_that_cannot_be_fused_are_told_of(clips: Path, model: Callable[..., Path]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -185,20 +187,21 @@ def test_a_changed_file_is_still_its_own_track(tmp_path: Path) -> None:
 
 
 def test_models_that_are_not_held(library: Library, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="unknown model 'nope'; installed: .*dsp"):
+    with pytest.raises(ModelError, match="unknown model 'nope'; installed: .*compact"):
         library.search(Query(tmp_path / "x.wav", model="nope"))
-    other = Model.load("dsp")
+    other = Model.load("compact")
     folder = Path(shutil.copytree(other.recipe.weights.parent, tmp_path / "other"))
     recipe = json.loads((folder / "recipe.json").read_text())
     (folder / "recipe.json").write_text(json.dumps(recipe | {"name": "other"}))
     with pytest.raises(
-        ModelError, match=r"holds dsp, not other; ask with --model dsp, or add it with: soundalike index --model"
+        ModelError,
+        match=r"holds compact, not other; ask with --model compact, or add it with: soundalike index --model",
     ):
         library.search(Query(tmp_path / "x.wav", model=str(folder)))
 
 
 def test_a_second_model_is_added_beside_the_first(music: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(Model.load("dsp").recipe.weights.parent, tmp_path / "other"))
+    folder = Path(shutil.copytree(Model.load("compact").recipe.weights.parent, tmp_path / "other"))
     recipe = json.loads((folder / "recipe.json").read_text())
     (folder / "recipe.json").write_text(json.dumps(recipe | {"name": "other", "spaces": recipe["spaces"][:2]}))
     path = tmp_path / "library"
@@ -207,8 +210,8 @@ def test_a_second_model_is_added_beside_the_first(music: Path, tmp_path: Path) -
         before = library.vectors()
         index(library, [music / "down"], model=str(folder))
         assert index(library, [music], model=str(folder)).failed == []
-        assert set(library.catalog.models()) == {"dsp", "other"}
-        both = library.vectors(model="dsp"), library.vectors(model=str(folder))
+        assert set(library.catalog.models()) == {"compact", "other"}
+        both = library.vectors(model="compact"), library.vectors(model=str(folder))
         assert [span.track for span in both[0].spans] == [span.track for span in both[1].spans]
         for space in ("melody", "rhythm"):
             assert np.array_equal(both[0].rows[space], both[1].rows[space])
@@ -264,11 +267,51 @@ def doomed(tmp_path: Path, music: Path) -> Path:
 
 
 def test_a_library_of_a_newer_version_is_refused(doomed: Path) -> None:
-    edit(doomed, "PRAGMA user_version = 2")
+    edit(doomed, "PRAGMA user_version = 3")
     with pytest.raises(
-        LibraryError, match=r"made by a newer soundalike \(format 2; this version reads up to 1\): upgrade"
+        LibraryError, match=r"made by a newer soundalike \(format 3; this version reads up to 2\): upgrade"
     ):
         Library(doomed)
+
+
+def make_older(folder: Path) -> None:
+    """Take from a library what format 1 had not."""
+    for statement in (
+        "ALTER TABLE tracks DROP COLUMN key_confidence",
+        "ALTER TABLE tracks DROP COLUMN meter",
+        "PRAGMA user_version = 1",
+    ):
+        edit(folder, statement)
+
+
+def test_a_library_of_an_older_version_is_brought_up_to_date(doomed: Path) -> None:
+    with Library(doomed) as library:
+        before = library.catalog.tracks()
+    make_older(doomed)
+    with Library(doomed) as library:
+        after = library.catalog.tracks()
+        assert library.info()["format"] == 2
+    assert after == [replace(track, key_confidence=None, meter=None) for track in before]
+
+
+def test_a_library_of_an_older_version_that_cannot_be_written_says_so(doomed: Path) -> None:
+    make_older(doomed)
+    for path in doomed.glob("catalog.sqlite*"):
+        path.chmod(0o444)
+    doomed.chmod(0o555)
+    try:
+        if os.access(doomed, os.W_OK):
+            pytest.skip("whoever runs this may write anywhere")
+        with pytest.raises(LibraryError, match="made by an older soundalike and cannot be written"):
+            Library(doomed)
+    finally:
+        doomed.chmod(0o755)
+
+
+def test_a_library_that_was_never_made_is_none(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "catalog.sqlite").execute("PRAGMA journal_mode = WAL").close()
+    with pytest.raises(LibraryError, match="no library at .*; make one with: soundalike index DIR"):
+        Library(tmp_path)
 
 
 def test_a_catalogue_of_something_else_is_refused(doomed: Path) -> None:
@@ -293,23 +336,23 @@ def test_a_page_of_rubbish_in_the_catalogue_is_named(doomed: Path, music: Path) 
 
 
 def test_vectors_that_are_cut_short_are_named(doomed: Path, music: Path) -> None:
-    sidecar = next(doomed.glob("passage.dsp.melody.f32"))
+    sidecar = next(doomed.glob("passage.compact.melody.f32"))
     sidecar.write_bytes(sidecar.read_bytes()[:100])
     with pytest.raises(LibraryError, match="is damaged; index into a new one"), Library(doomed) as library:
         library.search(Query(music / "up" / "0.wav"))
 
 
 def test_vectors_that_are_no_numbers_are_named(doomed: Path, music: Path) -> None:
-    sidecar = next(doomed.glob("passage.dsp.melody.f32"))
+    sidecar = next(doomed.glob("passage.compact.melody.f32"))
     sidecar.write_bytes(b"\xff" * sidecar.stat().st_size)
     with Library(doomed) as library, pytest.raises(LibraryError, match="no numbers: the library is damaged"):
         library.search(Query(music / "pedal" / "0.wav"))
 
 
 def test_a_lost_sidecar_is_named_at_once(doomed: Path, music: Path) -> None:
-    next(doomed.glob("track.dsp.timbre.i8")).unlink()
+    next(doomed.glob("track.compact.timbre.i8")).unlink()
     for opening in (Library, Library.create):
-        with pytest.raises(LibraryError, match=r"cannot read track\.dsp\.timbre\.i8"):
+        with pytest.raises(LibraryError, match=r"cannot read track\.compact\.timbre\.i8"):
             opening(doomed)
 
 
@@ -322,7 +365,7 @@ def test_a_catalogue_that_was_never_begun_is_begun(tmp_path: Path, music: Path) 
 
 
 def test_a_model_given_by_folder_is_remembered(music: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(Model.load("dsp").recipe.weights.parent, tmp_path / "mine"))
+    folder = Path(shutil.copytree(Model.load("compact").recipe.weights.parent, tmp_path / "mine"))
     recipe = json.loads((folder / "recipe.json").read_text())
     (folder / "recipe.json").write_text(json.dumps(recipe | {"name": "mine"}))
     with Library.create(tmp_path / "library") as library:
@@ -343,7 +386,7 @@ def test_another_version_of_the_model_encodes_again(doomed: Path, music: Path) -
     edit(doomed, "UPDATE models SET digest = 'older'")
     with (
         Library(doomed) as library,
-        pytest.raises(ModelError, match="encoded by another version of dsp; encode it again"),
+        pytest.raises(ModelError, match="encoded by another version of compact; encode it again"),
     ):
         library.search(Query(music / "up" / "0.wav"))
     with Library.create(doomed) as library:

@@ -43,7 +43,7 @@ def evaluate(*arguments: object) -> tuple[Report, ...]:
         shape = (len(report.rows), len(report.columns))
         assert report.values.shape == report.low.shape == report.high.shape == report.n.shape == shape
         assert report.chance.shape == shape[1:]
-        assert report.protocol == args.protocol and report.model == "dsp" and report.title and report.notes
+        assert report.protocol == args.protocol and report.model == "compact" and report.title and report.notes
         assert report.command.startswith(f"soundalike evaluate {args.protocol} ")
         assert "/" not in report.command + report.title
         held = ~np.isnan(report.low)
@@ -209,7 +209,7 @@ def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_probes_from_folder_to_report(probes: Path) -> None:
-    report, difference = evaluate("probes", "--data", probes, "--against", "dsp")
+    report, difference = evaluate("probes", "--data", probes, "--against", "compact")
     assert report.columns == ("melody", "timbre")
     assert list(report.rows) == SPACES
     assert report.n.tolist() == [[4, 2]] * 4

@@ -160,7 +160,7 @@ def test_a_listening_test_from_labels_to_reports(study: Path) -> None:
     assert total.low[0, 1] == pytest.approx(2.5)
     assert same_song.columns == ("piano",)
     assert timbre.values[0].tolist() == [0]
-    assert total.command.endswith("abx --labels FILE --audio DIR --majority 0.75 --model dsp")
+    assert total.command.endswith("abx --labels FILE --audio DIR --majority 0.75 --model compact")
 
 
 def test_no_agreement_and_no_audio(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

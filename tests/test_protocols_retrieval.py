@@ -145,7 +145,7 @@ def test_members_of_a_group_are_no_answers(music: Path, tmp_path: Path) -> None:
     report = evaluate("retrieval", music, "--labels", tmp_path / "labels.csv")[0]
     assert report.n[0].tolist() == [6] * 4
     assert "4 groups" in report.notes[0]
-    assert report.command == "soundalike evaluate retrieval DIR --labels CSV --model dsp"
+    assert report.command == "soundalike evaluate retrieval DIR --labels CSV --model compact"
 
 
 def test_folders_by_their_first_part(tmp_path: Path) -> None:

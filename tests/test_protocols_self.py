@@ -126,7 +126,7 @@ def test_a_library_from_disk_to_reports(collection: Path) -> None:
     assert (zs.values[quieter] > 1).all()
     assert "Expected of melody: stays." in shares.notes
     assert any("Expected of timbre: stays; may move after transpose +3" in note for note in shares.notes)
-    assert shares.command == "soundalike evaluate self LIBRARY --tracks 9 --model dsp --seed 1"
+    assert shares.command == "soundalike evaluate self LIBRARY --tracks 9 --model compact --seed 1"
 
 
 def test_a_track_that_broke_since_is_left_out(collection: Path) -> None:

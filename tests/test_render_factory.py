@@ -182,7 +182,7 @@ def test_stems_sum_to_the_clip_at_the_levels_that_are_told(rendered: Path) -> No
                     level_errors.append(loudness(stem, RATE) - loudness(mix - stem, RATE) - truth.levels[role])
     # Levels are measured dry, and the stems stand in their room.
     assert len(level_errors) > 50
-    assert abs(np.median(level_errors)) < 0.2 and np.quantile(np.abs(level_errors), 0.9) < 1.5
+    assert abs(np.median(level_errors)) < 0.2 and np.quantile(np.abs(level_errors), 0.9) < 2
 
 
 def test_no_source_is_in_two_parts_of_the_split(rendered: Path) -> None:

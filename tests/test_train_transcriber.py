@@ -17,6 +17,7 @@ from soundalike.errors import UsageError
 from soundalike.model import Model
 from soundalike.render.music import Beat, Clip, Performance, Played, Role, Sound, SoundingChord
 from soundalike.render.truth import write_truth
+from soundalike.transcriber import Hearing
 from test_render_truth import Band, scene_of
 
 pytest.importorskip("torch", reason="the transcriber is trained with torch")
@@ -95,6 +96,28 @@ def test_material_is_kept_and_only_what_is_missing_is_heard(renders: Path, tmp_p
     assert clip.notes.shape == (18, 5) and clip.chords.tolist() == [[0.0, 3.0, 9.0, 1.0]]
 
 
+def test_what_is_heard_later_is_what_was_trained_on(
+    renders: Path, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The front end of training and of use give the networks the same numbers, but for the last bit of a half float."""
+    clip = next(one for one in material.parts["train"] if (one.folder, one.name) == ("timbre-triplets_3", "negative"))
+    given: dict[str, list[np.ndarray]] = {"fast": [], "colour": [], "pitch": []}
+    push = Hearing.push
+
+    def listen(hearing: Hearing, fast: np.ndarray, colour: np.ndarray, pitch: np.ndarray) -> None:
+        for name, frames in (("fast", fast), ("colour", colour), ("pitch", pitch)):
+            given[name].append(frames)
+        push(hearing, fast, colour, pitch)
+
+    monkeypatch.setattr(Hearing, "push", listen)
+    Model.load("compact").encode(renders / "timbre" / "triplets_3" / "triplet" / "negative.wav")
+    for name, parts in given.items():
+        heard, kept = np.concatenate(parts), getattr(clip, name)
+        assert heard.dtype == kept.dtype == np.float16
+        np.testing.assert_allclose(heard.astype(float), kept.astype(float), rtol=1e-3, atol=1e-7)
+        assert np.mean(heard == kept) > 0.99
+
+
 def test_a_clip_without_truth_is_named_and_the_rest_is_learned_from(renders: Path, tmp_path: Path) -> None:
     truth = renders / "timbre" / "triplets_4" / "truth" / "positive_01.jams"
     content = truth.read_bytes()
@@ -144,6 +167,21 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(material: Material, 
         fit(StrokeTask(), train, held, FitSettings(epochs=3, seed=1, bf16=False), checkpoint=place)
 
 
+def test_networks_learn_on_from_another_run(material: Material, tmp_path: Path) -> None:
+    train, held = material.parts["train"], material.parts["validation"]
+    settings, before = FitSettings(epochs=4, bf16=False), tmp_path / "before.safetensors"
+    _, first = fit(StrokeTask(), train, held, settings, checkpoint=before)
+    _, second = fit(StrokeTask(), train, held, settings, start=before)
+    assert second[0].train_loss < first[0].train_loss
+    with pytest.raises(UsageError, match="nothing in .* fits this network; give the --work of another run"):
+        fit(PitchTask(), train, held, settings, start=before)
+    with pytest.raises(UsageError, match="cannot be read: .*; give the --work of another run"):
+        fit(StrokeTask(), train, held, settings, start=tmp_path / "nowhere")
+    (tmp_path / "bad").write_bytes(b"bad")
+    with pytest.raises(UsageError, match="is no checkpoint"):
+        fit(StrokeTask(), train, held, settings, start=tmp_path / "bad")
+
+
 def test_the_command_makes_a_model_that_listens(
     renders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +197,8 @@ def test_the_command_makes_a_model_that_listens(
     assert f"model written: {two}; use it with SOUNDALIKE_COMPACT={two} and --model {two}" in shown.out
     assert "strokes, epoch 2: loss" in shown.err
     files = sorted(path.name for path in one.iterdir() if path.is_file())
-    assert files == ["colour.onnx", "networks.json", "pitch.onnx", "recipe.json", "strokes.onnx", "weights.safetensors"]
+    networks = {"colour.onnx", "pitch.onnx", "strokes.onnx"}
+    assert set(files) == networks | {"readings.safetensors", "networks.json", "recipe.json", "weights.safetensors"}
     for name in files:
         assert (one / name).read_bytes() == (two / name).read_bytes(), "the same inputs and seed write the same bytes"
     model = Model.load(str(two))

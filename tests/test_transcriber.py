@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -136,12 +137,32 @@ def test_pieces_say_what_the_whole_would(tmp_path: Path) -> None:
             sounds = colour(torch.from_numpy(wide[::2].copy())[None])[0]
         lead = torch.softmax(whole.lead[0], dim=1)[:, :CELLS]
         tones = torch.sigmoid(whole.tones[0])
-        pairs = ((heard.lead, lead), (heard.tones, tones), (heard.strokes, struck), (heard.colours, sounds))
-        for ours, theirs in pairs:
-            assert ours.shape == tuple(theirs.shape)
-            np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-3)
+        for ours, theirs in ((heard.lead, lead), (heard.tones, tones), (heard.strokes, struck)):
+            assert ours.shape == tuple(theirs.shape) and ours.dtype == np.uint8
+            np.testing.assert_allclose(ours / 255, theirs.numpy(), atol=1e-3 + 0.5 / 255)
+        assert heard.colours.shape == tuple(sounds.shape)
+        np.testing.assert_allclose(heard.colours, sounds.numpy(), atol=1e-3)
+        hearing, cuts = transcriber.hearing(), sorted(random.integers(0, frames + 1, 3))
+        for first, last in pairwise([0, *cuts, frames]):
+            hearing.push(fast[4 * first : 4 * last], wide[first:last], roots[first:last])
+        streamed = hearing.finish()
+        for name in ("lead", "tones", "strokes", "colours"):
+            np.testing.assert_array_equal(getattr(streamed, name), getattr(heard, name))
     nothing = transcriber.listen(*(np.zeros((0, bands), np.float32) for bands in (252, 32, 64)))
     assert len(nothing.lead) == len(nothing.strokes) == 0
+
+
+def test_an_ear_keeps_no_more_than_a_piece_and_its_margins(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="torch writes networks with onnx")
+    from soundalike.train.transcriber.export import export
+    from soundalike.transcriber import Transcriber
+
+    export(PitchNetwork().eval(), StrokeNetwork().eval(), ColourNetwork().eval(), tmp_path)
+    hearing = Transcriber(tmp_path).hearing()
+    for _ in range(40):
+        hearing.push(np.zeros((512, 32), np.float16), np.zeros((128, 64), np.float16), np.zeros((128, 252), np.float16))
+        assert sum(len(frames) for frames in hearing._pitch._waiting) <= 512 + 2 * 96 + 128
+    assert len(hearing.finish().lead) == 40 * 128
 
 
 def test_the_truth_as_a_score() -> None:

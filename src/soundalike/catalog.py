@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from soundalike.database import as_library_error, check_format, connect, create_tables, reported
+from soundalike.database import FORMAT, as_library_error, check_format, connect, create_tables, reported, upgrade
 from soundalike.errors import LibraryError, one_line
 from soundalike.filters import Filter
 from soundalike.fingerprint import Words
@@ -53,6 +53,8 @@ class Track:
     silent: bool
     missing: bool = False
     unreadable: bool = False
+    key_confidence: float | None = None
+    meter: str | None = None
     id: int = 0
 
 
@@ -81,7 +83,8 @@ class Catalog:
             self._db.create_function("casefold", 1, lambda text: text.casefold() if text else text, deterministic=True)
             if create:
                 create_tables(self._db)
-            check_format(self._db, path)
+            if check_format(self._db, path) < FORMAT:
+                upgrade(path)
         except sqlite3.Error as error:
             self._db.close()
             raise as_library_error(path, error) from error

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from soundalike.errors import LibraryBusyError, LibraryError
 
-__all__ = ["FORMAT", "as_library_error", "check_format", "connect", "create_tables", "reported", "take_lock"]
+__all__ = ["FORMAT", "as_library_error", "check_format", "connect", "create_tables", "reported", "take_lock", "upgrade"]
 
-FORMAT = 1
+FORMAT = 2
 """The layout of this version; a library of a higher one is refused, a lower one is migrated."""
 _APPLICATION_ID = 0x534E4C4B  # "SNLK"
 
@@ -23,7 +23,7 @@ CREATE TABLE tracks (
     duration REAL NOT NULL, rate INTEGER NOT NULL, channels INTEGER NOT NULL, codec TEXT NOT NULL,
     title TEXT, artist TEXT, album TEXT, genre TEXT, year INTEGER, bpm_tag REAL, key_tag TEXT,
     tempo REAL, key TEXT, loudness REAL, silent INTEGER NOT NULL, missing INTEGER NOT NULL DEFAULT 0,
-    unreadable INTEGER NOT NULL DEFAULT 0,
+    unreadable INTEGER NOT NULL DEFAULT 0, key_confidence REAL, meter TEXT,
     UNIQUE (root_id, path));
 CREATE TABLE fingerprints (track_id INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, words BLOB NOT NULL);
 CREATE TABLE rows (
@@ -42,6 +42,11 @@ CREATE TABLE batches (
 CREATE TABLE failures (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, message TEXT NOT NULL) WITHOUT ROWID;
 """
+
+# What makes a catalogue of a format one of the next.
+_MIGRATIONS = {
+    1: ("ALTER TABLE tracks ADD COLUMN key_confidence REAL", "ALTER TABLE tracks ADD COLUMN meter TEXT"),
+}
 
 
 def take_lock(path: Path) -> sqlite3.Connection:
@@ -73,16 +78,45 @@ def create_tables(database: sqlite3.Connection) -> None:
     database.execute("COMMIT")
 
 
-def check_format(database: sqlite3.Connection, path: Path) -> None:
-    """Raise LibraryError if this is not a catalogue, or one of a newer version."""
+def check_format(database: sqlite3.Connection, path: Path) -> int:
+    """Its format. Raises LibraryError if this is not a catalogue, or one of a newer version."""
+    if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        # Whoever was about to make it was killed at that moment.
+        raise LibraryError(f"no library at {path.parent}; make one with: soundalike index DIR")
     if database.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
         raise LibraryError(f"{path} is not a soundalike catalogue; give another --library")
-    found = database.execute("PRAGMA user_version").fetchone()[0]
+    found = int(database.execute("PRAGMA user_version").fetchone()[0])
     if found > FORMAT:
         raise LibraryError(
             f"the library was made by a newer soundalike (format {found}; this version reads up to {FORMAT}): "
             "upgrade soundalike"
         )
+    return found
+
+
+def upgrade(path: Path) -> None:
+    """Bring a catalogue of an older version up to this one's format, all or nothing; it costs no time.
+
+    Raises sqlite3.Error, and LibraryError where it cannot be written.
+    """
+    connection = connect(path, writable=False, create=False)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        found = connection.execute("PRAGMA user_version").fetchone()[0]  # somebody may have been faster
+        for version in range(found, FORMAT):
+            for statement in _MIGRATIONS[version]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        if "readonly" in str(error):
+            raise LibraryError(
+                f"the library at {path.parent} was made by an older soundalike and cannot be written, so it cannot be "
+                "brought up to date: copy it to where it can be written"
+            ) from error
+        raise
+    finally:
+        connection.close()
 
 
 def connect(path: Path, *, writable: bool, create: bool) -> sqlite3.Connection:

@@ -13,6 +13,8 @@ __all__ = ["FIELDS", "Filter", "parse_filter"]
 FIELDS = {
     "bpm": "coalesce(tracks.bpm_tag, tracks.tempo)",
     "key": "coalesce(tracks.key_tag, tracks.key)",
+    "key_confidence": "tracks.key_confidence",
+    "meter": "tracks.meter",
     "duration": "tracks.duration",
     "loudness": "tracks.loudness",
     "year": "tracks.year",
@@ -24,7 +26,7 @@ FIELDS = {
 }
 """What can be asked, and the SQL it stands for. A tag, where there is one, goes before what was measured."""
 
-_NUMBERS = {"bpm", "duration", "loudness", "year"}
+_NUMBERS = {"bpm", "key_confidence", "duration", "loudness", "year"}
 _TOKEN = re.compile(r"""\s*(?:(?P<op><=|>=|!=|=|<|>|~)|(?P<quoted>"[^"]*"|'[^']*')|(?P<word>[^\s<>=!~"']+))""")
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})")

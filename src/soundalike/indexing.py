@@ -350,6 +350,8 @@ class _Indexer:
             tempo=descriptors.tempo,
             key=descriptors.key,
             loudness=descriptors.loudness,
+            key_confidence=descriptors.key_confidence,
+            meter=descriptors.meter,
             silent=encoding.silent,
             id=task.track.id if task.track else 0,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from soundalike import descriptors, dsp
 from soundalike.spectra import FAST_HOP, RATE, Spectra
 from soundalike.types import Descriptors, FloatArray
 
-__all__ = ["FIXED_DIMS", "Passage", "describe", "describe_recording"]
+__all__ = ["FIXED_DIMS", "PULSE_FRAMES", "Passage", "PassageSum", "describe"]
 
 FIXED_DIMS: Mapping[str, int] = {
     "melody": descriptors.MELODY_DIM,
@@ -24,7 +24,8 @@ FIXED_DIMS: Mapping[str, int] = {
 _SILENT = 1e-7  # mean square: -70 dBFS
 # Onset strength, summed over bands, below which a frame holds the ripple of steady tones and of rounding only.
 _ONSET = 1.0
-_PULSE_FRAMES = 5 * RATE // FAST_HOP  # four beats at 50 BPM
+PULSE_FRAMES = 5 * RATE // FAST_HOP
+"""Of an autocorrelation of onsets: four beats at 50 BPM."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +54,7 @@ def describe(frames: Spectra, start: float, end: float) -> Passage:
     if np.count_nonzero(total > _ONSET) >= 2:
         rows["rhythm"] = descriptors.rhythm(strength, FAST_HOP / RATE)
         centred = total - total.mean()
-        pulse = dsp.cross_correlation(centred, centred)[:_PULSE_FRAMES, 0]
+        pulse = dsp.cross_correlation(centred, centred)[:PULSE_FRAMES, 0]
     peaks = descriptors.pitch_peaks(frames.pitch[fine])
     if not descriptors.pitched(peaks):
         return Passage(rows, pulse, np.zeros(12))
@@ -65,14 +66,21 @@ def describe(frames: Spectra, start: float, end: float) -> Passage:
     return Passage(rows, pulse, classes.sum(axis=0))
 
 
-def describe_recording(frames: Spectra, passages: Iterable[Passage]) -> Descriptors:
-    """Tempo, key and loudness of a recording, from its passages, which may overlap."""
-    pulse, pitch_classes = np.zeros(_PULSE_FRAMES), np.zeros(12)
-    for passage in passages:
-        pulse[: len(passage.pulse)] += passage.pulse
-        pitch_classes += passage.pitch_classes
-    return Descriptors(
-        tempo=descriptors.tempo(pulse, FAST_HOP / RATE),
-        key=descriptors.key(pitch_classes),
-        loudness=dsp.gated_loudness(frames.weighted, FAST_HOP / RATE),
-    )
+class PassageSum:
+    """What the passages of a recording, which may overlap, hold together: `pulse` (PULSE_FRAMES,), chroma (12,)."""
+
+    def __init__(self) -> None:
+        self.pulse, self.pitch_classes = np.zeros(PULSE_FRAMES), np.zeros(12)
+
+    def add(self, passage: Passage) -> None:
+        """One more."""
+        self.pulse[: len(passage.pulse)] += passage.pulse
+        self.pitch_classes += passage.pitch_classes
+
+    def describe(self, frames: Spectra) -> Descriptors:
+        """Tempo, key and loudness of the recording."""
+        return Descriptors(
+            tempo=descriptors.tempo(self.pulse, FAST_HOP / RATE),
+            key=descriptors.key(self.pitch_classes),
+            loudness=dsp.gated_loudness(frames.weighted, FAST_HOP / RATE),
+        )

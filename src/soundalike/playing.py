@@ -1,9 +1,9 @@
 """How something is played, from what a transcriber heard: descriptors of line, strokes, chords and colour.
 
 The counterparts of `descriptors.melody`, `.rhythm`, `.harmony` and `.timbre`, which work on the sound itself: the same
-lag correlations, but of probabilities that a pitch leads, a drum is struck, a tone belongs to the chord. Invariant to
-level; but for `colour`, to the sound of the instruments, because that does not change what they play; `line` and
-`chords` to transposition; all to shifts in time, and nearly so to small changes of tempo.
+lag correlations, but of probabilities that a pitch leads, a drum is struck, a tone belongs to the chord, in whatever
+unit. Invariant to level; but for `colour`, to the sound of the instruments, because that does not change what they
+play; `line` and `chords` to transposition; all to shifts in time, and nearly so to small changes of tempo.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from soundalike import descriptors, dsp
 from soundalike.transcriber import COLOURS, QUIET, STROKES
-from soundalike.types import FloatArray
+from soundalike.types import AnyArray, FloatArray
 
 __all__ = ["CHORDS_DIM", "COLOUR_DIM", "LINE_DIM", "STROKES_DIM", "chords", "colour", "line", "strokes"]
 
@@ -34,7 +34,7 @@ CHORDS_DIM = descriptors.HARMONY_DIM
 COLOUR_DIM = 2 * COLOURS
 
 
-def line(lead: FloatArray, period: float) -> FloatArray:
+def line(lead: AnyArray, period: float) -> FloatArray:
     """Interval-by-lag histogram of the leading pitch, (g, n) probabilities every `period` seconds. Returns (600,).
 
     How often a pitch is followed by one i semitones away (-12 to 12) after each of 24 lags from 0.1 to 4 s: the
@@ -45,7 +45,7 @@ def line(lead: FloatArray, period: float) -> FloatArray:
     return _unit(dsp.lag_bands(len(lead), period, 0.1, 4.0, _LINE_LAGS, 1.0) @ table)
 
 
-def strokes(struck: FloatArray, period: float) -> FloatArray:
+def strokes(struck: AnyArray, period: float) -> FloatArray:
     """Lag correlations of strokes (f, 9) within themselves and among kick, snare and hat. Returns (720,).
 
     As `descriptors.rhythm`, with drums in place of bands: 48 lags from 0.08 to 4 s. Onsets of notes weigh half.
@@ -60,7 +60,7 @@ def strokes(struck: FloatArray, period: float) -> FloatArray:
     return np.concatenate([_unit(within[:, :_DRUMS]), _unit(across), 0.5 * _unit(within[:, _DRUMS:])])
 
 
-def chords(tones: FloatArray, period: float) -> FloatArray:
+def chords(tones: AnyArray, period: float) -> FloatArray:
     """How chords move: `descriptors.harmony` of the chord's tones (h, 12). Returns (312,)."""
     return descriptors.harmony(tones.astype(np.float32), period)
 

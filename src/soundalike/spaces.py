@@ -28,7 +28,7 @@ __all__ = [
     "resolve_weights",
 ]
 
-DEFAULT_MODEL = "dsp"
+DEFAULT_MODEL = "compact"
 MAGIC = "soundalike-model"
 FORMAT = 1
 

@@ -5,16 +5,16 @@ f fast frames, g slow frames; times in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from soundalike import descriptors, dsp
-from soundalike.types import FloatArray
+from soundalike.types import AnyArray, FloatArray
 
-__all__ = ["FAST_HOP", "RATE", "Spectra", "spectra_of"]
+__all__ = ["FAST_HOP", "RATE", "FrameList", "Spectra", "frames_between", "spectra_of"]
 
 RATE = 22050
 """Samples a second of the stream."""
@@ -43,40 +43,89 @@ class Spectra:
 
     def fast_frames(self, start: float, end: float) -> slice:
         """The fast frames of a window."""
-        return _between(start, end, FAST_HOP, len(self.fast))
+        return frames_between(start, end, FAST_HOP, len(self.fast))
 
     def slow_frames(self, start: float, end: float) -> slice:
         """The slow frames of a window."""
-        return _between(start, end, self.hop, len(self.pitch))
-
-    def halved(self) -> Spectra:
-        """The same with every second slow frame."""
-        return replace(self, colour=self.colour[::2], pitch=self.pitch[::2], hop=2 * self.hop)
+        return frames_between(start, end, self.hop, len(self.pitch))
 
 
-def spectra_of(blocks: Iterable[FloatArray], hop: int) -> Spectra:
-    """Listen to `blocks`, mono (t,) float32 at 22,050 Hz, with slow frames every `hop` samples, which divides 2,048."""
+class FrameList:
+    """Frames that come a few at a time and are wanted as one array, without hours of sound being held twice."""
+
+    _BLOCK = 1 << 22  # bytes: what the system takes back when it is freed
+
+    def __init__(self) -> None:
+        self._blocks: list[AnyArray] = []
+        self._few: list[AnyArray] = []
+        self._bytes = 0
+
+    def append(self, frames: AnyArray) -> None:
+        """Add (n, m) frames, or a view of some, which is copied."""
+        self._few.append(frames.copy())
+        self._bytes += frames.nbytes
+        if self._bytes >= self._BLOCK:
+            self._settle()
+
+    def joined(self) -> AnyArray:
+        """All frames (sum of n, m); the list is empty then. (0, 0) float16 if there never were any."""
+        self._settle()
+        if not self._blocks:
+            return np.zeros((0, 0), np.float16)
+        whole = np.empty((sum(map(len, self._blocks)), *self._blocks[0].shape[1:]), self._blocks[0].dtype)
+        at = 0
+        self._blocks.reverse()
+        while self._blocks:
+            block = self._blocks.pop()
+            whole[at : at + len(block)] = block
+            at += len(block)
+        return whole
+
+    def _settle(self) -> None:
+        if self._few:
+            self._blocks.append(np.concatenate(self._few))
+        self._few, self._bytes = [], 0
+
+
+def spectra_of(
+    blocks: Iterable[FloatArray],
+    hop: int,
+    *,
+    keep_every: int = 1,
+    hear: Callable[[FloatArray, FloatArray, FloatArray], None] | None = None,
+) -> Spectra:
+    """Listen to `blocks`, mono (t,) float32 at 22,050 Hz, with slow frames every `hop` samples, which divides 2,048.
+
+    `hear` is given all of them as they come, (f, 32), (g, 64) and (g, 252); one of `keep_every` slow frames is kept.
+    """
     quick_map, colour_map, pitch_map = _maps()
     fast, slow = dsp.SpectrumStream(_FAST, FAST_HOP), dsp.SpectrumStream(_SLOW, hop)
-    bands: list[FloatArray] = []
-    energies: list[FloatArray] = []
-    colour: list[FloatArray] = []
-    pitch: list[FloatArray] = []
+    bands, energies, colour, pitch = (FrameList() for _ in range(4))
+    count = slow_frames = 0
 
     def keep(quick: FloatArray, fine: FloatArray) -> None:
+        nonlocal slow_frames
         mapped = quick @ quick_map
-        bands.append(_compact(mapped[:, :-2]))
-        energies.append(mapped[:, -2:].copy())  # a view would keep all of `mapped`
-        colour.append(_compact(fine @ colour_map))
-        pitch.append(_compact(np.square(np.sqrt(fine) @ pitch_map)))
+        strokes, tints, pitches = (
+            _compact(mapped[:, :-2]),
+            _compact(fine @ colour_map),
+            _compact(np.square(np.sqrt(fine) @ pitch_map)),
+        )
+        if hear:
+            hear(strokes, tints, pitches)
+        kept = slice(-slow_frames % keep_every, None, keep_every)
+        bands.append(strokes)
+        energies.append(mapped[:, -2:])
+        colour.append(tints[kept])
+        pitch.append(pitches[kept])
+        slow_frames += len(fine)
 
-    count = 0
     for piece in dsp.rechunk(blocks, _PIECE):
         count += len(piece)
         keep(fast.push(piece), slow.push(piece))
     keep(fast.finish(), slow.finish())
-    energy, weighted = _joined(energies).T
-    return Spectra(_joined(bands), energy, weighted, _joined(colour), _joined(pitch), hop, count / RATE)
+    energy, weighted = energies.joined().T
+    return Spectra(bands.joined(), energy, weighted, colour.joined(), pitch.joined(), keep_every * hop, count / RATE)
 
 
 @cache
@@ -98,17 +147,12 @@ def _maps() -> tuple[FloatArray, FloatArray, FloatArray]:
     return quick, colour, pitch
 
 
-def _between(start: float, end: float, hop: int, count: int) -> slice:
-    """The frames whose centres lie in [start, end) seconds; the nearest one where there are none."""
+def frames_between(start: float, end: float, hop: int, count: int) -> slice:
+    """Of `count` frames every `hop` samples, those whose centres lie in [start, end) seconds; the nearest one where
+    there are none.
+    """
     first = min(int(np.ceil(start * RATE / hop - 1e-6)), max(count - 1, 0))
     return slice(first, min(max(int(np.ceil(end * RATE / hop - 1e-6)), first + 1), count))
-
-
-def _joined(parts: list[FloatArray]) -> FloatArray:
-    """The parts end to end; empties the list, so that hours of sound are not held twice."""
-    whole = np.concatenate(parts)
-    parts.clear()
-    return whole
 
 
 def _compact(power: FloatArray) -> FloatArray:

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from soundalike.errors import ModelError
-from soundalike.types import FloatArray
+from soundalike.spectra import FrameList
+from soundalike.types import AnyArray, ByteArray, FloatArray
 
 __all__ = [
     "CELLS",
@@ -33,6 +34,7 @@ __all__ = [
     "STROKES",
     "STROKE_FILE",
     "Heard",
+    "Hearing",
     "Transcriber",
 ]
 
@@ -52,23 +54,24 @@ PITCH_FILE, STROKE_FILE, COLOUR_FILE = "pitch.onnx", "strokes.onnx", "colour.onn
 PITCH_OUTPUTS = ("lead", "notes", "tones", "root")
 """Of the pitch network, in order; all are logits."""
 
-_FRONT_END = b"1"  # raised when the spectra or the descriptors of what is played change
+_FRONT_END = b"2"  # raised when the spectra or the descriptors of what is played change
 
 # A piece is what the networks are given at a time, so that memory stays bounded; its margins are more than a frame of
 # the output can see either side, so that pieces say what the whole would.
-_PITCH_PIECE, _PITCH_MARGIN = 2048, 96
+_PITCH_PIECE, _PITCH_MARGIN = 512, 96
 _FAST_PIECE, _FAST_MARGIN = 4096, 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heard:
-    """Probabilities, float16: `lead` (g, CELLS) of leading, what is missing to 1 for none; `tones` (h, 12) of being in
-    the chord, from A; `strokes` (f, len(STROKES)) of beginning. And `colours` (h, COLOURS), what the sound is made of.
+    """Probabilities in 255ths, uint8: `lead` (g, CELLS) of leading, what is missing to 255 for none; `tones` (h, 12) of
+    being in the chord, from A; `strokes` (f, len(STROKES)) of beginning. And `colours` (h, COLOURS) float16, what the
+    sound is made of.
     """
 
-    lead: FloatArray
-    tones: FloatArray
-    strokes: FloatArray
+    lead: ByteArray
+    tones: ByteArray
+    strokes: ByteArray
     colours: FloatArray
 
 
@@ -90,11 +93,38 @@ class Transcriber:
 
         Those of pitch and colour are HOP samples apart.
         """
-        lead, tones = _in_pieces(
-            self._pitch, pitch, _PITCH_PIECE, _PITCH_MARGIN, {"lead": (1, _leading), "tones": (2, _sigmoid)}
+        hearing = self.hearing()
+        hearing.push(fast, colour, pitch)
+        return hearing.finish()
+
+    def hearing(self) -> Hearing:
+        """Listen to a stream as it comes."""
+        return Hearing(
+            _Ear(self._pitch, _PITCH_PIECE, _PITCH_MARGIN, {"lead": (1, _leading), "tones": (2, _sigmoid)}),
+            _Ear(self._strokes, _FAST_PIECE, _FAST_MARGIN, {"strokes": (1, _sigmoid)}),
+            _Ear(self._colour, _PITCH_PIECE, _PITCH_MARGIN, {"colours": (1, _half)}),
         )
-        (strokes,) = _in_pieces(self._strokes, fast, _FAST_PIECE, _FAST_MARGIN, {"strokes": (1, _sigmoid)})
-        (colours,) = _in_pieces(self._colour, colour[::2], _PITCH_PIECE, _PITCH_MARGIN, {"colours": (1, _half)})
+
+
+class Hearing:
+    """A transcriber that is given a stream piece by piece, so that nobody has to keep the spectra of hours."""
+
+    def __init__(self, pitch: _Ear, strokes: _Ear, colour: _Ear) -> None:
+        self._pitch, self._strokes, self._colour = pitch, strokes, colour
+        self._slow = 0
+
+    def push(self, fast: FloatArray, colour: FloatArray, pitch: FloatArray) -> None:
+        """The next root spectra, (f, 32), (g, 64) and (g, 252)."""
+        self._strokes.push(fast)
+        self._colour.push(colour[self._slow % 2 :: 2])
+        self._pitch.push(pitch)
+        self._slow += len(pitch)
+
+    def finish(self) -> Heard:
+        """All that was heard, once the stream has come to its end."""
+        lead, tones = self._pitch.finish()
+        (strokes,) = self._strokes.finish()
+        (colours,) = self._colour.finish()
         return Heard(lead, tones, strokes, colours)
 
 
@@ -119,37 +149,64 @@ def _session(path: Path, outputs: Sequence[str], read: Callable[[bytes], None]) 
     return session
 
 
-def _in_pieces(
-    session: Any,
-    roots: FloatArray,
-    piece: int,
-    margin: int,
-    wanted: Mapping[str, tuple[int, Callable[[FloatArray], FloatArray]]],
-) -> list[FloatArray]:
-    """Outputs (frames / stride, m) of a network over (frames, bands) root spectra, by name: stride, and what is kept of
-    each piece. Strides divide the margin.
+class _Ear:
+    """One network over a stream of root spectra (frames, bands), a piece at a time.
+
+    `wanted` says of each output its stride, which divides the margin, and what is kept of a piece.
     """
-    parts: list[list[FloatArray]] = [[] for _ in wanted]
-    (name,) = (one.name for one in session.get_inputs())
-    for start in range(0, len(roots), piece):
-        first, last = max(start - margin, 0), min(start + piece + margin, len(roots))
-        given = np.ascontiguousarray(roots[None, first:last], np.float32)
-        outputs = session.run(list(wanted), {name: given})
-        for part, output, (stride, kept) in zip(parts, outputs, wanted.values(), strict=True):
-            inside = slice((start - first) // stride, -(-(min(start + piece, len(roots)) - first) // stride))
-            part.append(kept(output[0, inside]))
-    return [np.concatenate(part) if part else np.zeros((0, 0), np.float16) for part in parts]
+
+    def __init__(
+        self,
+        session: Any,
+        piece: int,
+        margin: int,
+        wanted: Mapping[str, tuple[int, Callable[[FloatArray], AnyArray]]],
+    ) -> None:
+        self._session, self._piece, self._margin, self._wanted = session, piece, margin, wanted
+        (self._input,) = (one.name for one in session.get_inputs())
+        self._waiting: list[FloatArray] = []
+        self._from = self._until = self._next = 0  # frames that wait, and where the next piece begins
+        self._parts = [FrameList() for _ in wanted]
+
+    def push(self, roots: FloatArray) -> None:
+        """The next frames."""
+        self._waiting.append(roots)
+        self._until += len(roots)
+        while self._until >= self._next + self._piece + self._margin:
+            self._hear()
+
+    def finish(self) -> list[AnyArray]:
+        """The outputs (frames / stride, m), in the order of `wanted`."""
+        while self._next < self._until:
+            self._hear()
+        return [part.joined() for part in self._parts]
+
+    def _hear(self) -> None:
+        start, end = self._next, min(self._next + self._piece, self._until)
+        first, last = max(start - self._margin, 0), min(end + self._margin, self._until)
+        held = np.concatenate(self._waiting)
+        given = np.ascontiguousarray(held[None, first - self._from : last - self._from], np.float32)
+        outputs = self._session.run(list(self._wanted), {self._input: given})
+        for part, output, (stride, kept) in zip(self._parts, outputs, self._wanted.values(), strict=True):
+            part.append(kept(output[0, (start - first) // stride : -(-(end - first) // stride)]))
+        self._next = end
+        past = max(end - self._margin, 0) - self._from
+        self._waiting, self._from = [held[past:].copy()], self._from + past
 
 
 def _half(values: FloatArray) -> FloatArray:
     return values.astype(np.float16)
 
 
-def _sigmoid(logits: FloatArray) -> FloatArray:
-    return _half(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))))
+def _sigmoid(logits: FloatArray) -> ByteArray:
+    return _bytes(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))))
 
 
-def _leading(logits: FloatArray) -> FloatArray:
+def _leading(logits: FloatArray) -> ByteArray:
     """The softmax without its last, which is for none."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True, initial=-np.inf))
-    return _half((powers / powers.sum(axis=-1, keepdims=True))[:, :CELLS])
+    return _bytes((powers / powers.sum(axis=-1, keepdims=True))[:, :CELLS])
+
+
+def _bytes(probabilities: FloatArray) -> ByteArray:
+    return np.rint(255.0 * probabilities).astype(np.uint8)

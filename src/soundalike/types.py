@@ -18,8 +18,10 @@ import numpy.typing as npt
 __all__ = [
     "LEVELS",
     "Alignment",
+    "AnyArray",
     "Audio",
     "BoolArray",
+    "ByteArray",
     "Calibration",
     "Descriptors",
     "FloatArray",
@@ -41,6 +43,8 @@ __all__ = [
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
+ByteArray: TypeAlias = npt.NDArray[np.uint8]
+AnyArray: TypeAlias = npt.NDArray[Any]
 Level: TypeAlias = Literal["track", "passage"]
 Reference: TypeAlias = Literal["library", "model"]
 TripletKind: TypeAlias = Literal["neutral", "adversarial"]
@@ -130,11 +134,16 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True)
 class Descriptors:
-    """What people filter by: `tempo` BPM, `key` such as "F# minor", `loudness` LUFS; None where not heard."""
+    """What people filter by: `tempo` BPM, `key` such as "F# minor", `loudness` LUFS; None where not heard.
+
+    `key_confidence` is how probable the key is, 0 to 1; `meter`, such as "3/4", is there only where it is sure.
+    """
 
     tempo: float | None = None
     key: str | None = None
     loudness: float | None = None
+    key_confidence: float | None = None
+    meter: str | None = None
 
 
 class Weights(Mapping[str, float]):

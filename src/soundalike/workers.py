@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
+from types import FrameType
 from typing import Any, TypeVar
 
 from soundalike.errors import AudioError, SoundalikeError
@@ -46,17 +48,36 @@ def _quiet_start() -> Iterator[None]:
     """
     before = {name: os.environ.get(name) for name in _THREAD_SETTINGS}
     os.environ.update(dict.fromkeys(_THREAD_SETTINGS, "1"))
+    try:
+        with _without_interrupt():
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _without_interrupt() -> Iterator[None]:
+    """Ctrl-C comes afterwards: to the worker, who inherits the mask, never; to us, once the worker has all it needs.
+
+    A mask is one thread's own, so where a library has threads the signal finds its way in: it is noted until then.
+    """
+    noted: list[tuple[int, FrameType | None]] = []
+    ours = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda *found: noted.append(found)) if ours else None
     held = hasattr(signal, "pthread_sigmask") and signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         if held is not False:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        if ours:
+            signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
+            if noted and callable(handler):
+                handler(*noted[0])
 
 
 def _serve(pipe: Connection, function: Callable[[Any], Any]) -> None:

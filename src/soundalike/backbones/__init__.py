@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -32,11 +32,11 @@ class Features:
 
 
 def collect_rows(
-    dims: Mapping[str, int], passages: Sequence[Mapping[str, FloatArray]]
+    dims: Mapping[str, int], count: int, passages: Iterable[Mapping[str, FloatArray]]
 ) -> tuple[dict[str, FloatArray], dict[str, BoolArray]]:
-    """The `rows` and `audible` of Features from what is audible in each passage: its rows (D,) by feature."""
-    rows = {name: np.zeros((len(passages), dim), np.float32) for name, dim in dims.items()}
-    audible = {name: np.zeros(len(passages), np.bool_) for name in dims}
+    """The `rows` and `audible` of Features from what is audible in each of `count` passages: rows (D,) by feature."""
+    rows = {name: np.zeros((count, dim), np.float32) for name, dim in dims.items()}
+    audible = {name: np.zeros(count, np.bool_) for name in dims}
     for index, passage in enumerate(passages):
         for name, row in passage.items():
             rows[name][index], audible[name][index] = row, True

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
 
 from soundalike.backbones import Backbone, Features, WindowGrid, collect_rows
-from soundalike.passages import FIXED_DIMS, describe, describe_recording
+from soundalike.passages import FIXED_DIMS, PassageSum, describe
 from soundalike.spectra import RATE, spectra_of
+from soundalike.types import FloatArray
 
 __all__ = ["DspBackbone", "create"]
 
@@ -29,9 +30,16 @@ class DspBackbone:
         frames = spectra_of(blocks, _HOP)
         # A stream without a sample has no duration that a grid could cut.
         windows = grid(frames.duration) if frames.duration else np.zeros((0, 2))
-        passages = [describe(frames, start, end) for start, end in windows]
-        rows, audible = collect_rows(self.dims, [passage.rows for passage in passages])
-        return Features(windows, rows, audible, describe_recording(frames, passages), frames.duration)
+        together = PassageSum()
+
+        def heard() -> Iterator[Mapping[str, FloatArray]]:
+            for start, end in windows:
+                passage = describe(frames, start, end)
+                together.add(passage)
+                yield passage.rows
+
+        rows, audible = collect_rows(self.dims, len(windows), heard())
+        return Features(windows, rows, audible, together.describe(frames), frames.duration)
 
 
 def create() -> Backbone:

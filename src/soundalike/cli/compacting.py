@@ -45,8 +45,11 @@ def add_compact(
     add("--out", type=Path, required=True, metavar="DIR", help="where to write the model")
     add("--work", type=Path, required=True, metavar="DIR", help="where the steps keep what they made")
     add("--renders", type=Path, metavar="DIR", help="output of `soundalike render` (default: rendered in WORK)")
-    add("--folders", type=whole_number, default=2000, metavar="N", help="to render of each factor (default: 2000)")
-    add("--render-seed", type=partial(whole_number, lowest=0), default=8, metavar="N", help="default: 8")
+    add("--folders", type=whole_number, default=1000, metavar="N", help="to render of each factor (default: 1000)")
+    add("--render-seed", type=partial(whole_number, lowest=0), default=8, metavar="N", help="default: 9")
+    add("--tunes", type=Path, metavar="PATH", help="folder or archive of MIDI files with melodies, to render")
+    add("--grooves", type=Path, metavar="PATH", help="folder or archive of MIDI files with drumming, to render")
+    add("--start", type=Path, metavar="WORK", help="that of another run, whose networks learn on")
     add("--epochs", type=whole_number, metavar="N", help="of each network (default: as the bundled model has them)")
     add("--device", default="cpu", help="cpu, or cuda where there is a GPU (default: cpu)")
     add("--seed", type=partial(whole_number, lowest=0), default=0, metavar="N", help="default: 0")
@@ -59,7 +62,17 @@ def run_compact(args: argparse.Namespace) -> int:
     from soundalike.train.compact import CompactJob, Progress, train_compact
 
     job = CompactJob(
-        args.out, args.work, args.renders, args.folders, args.render_seed, args.epochs, args.seed, args.device
+        args.out,
+        args.work,
+        renders=args.renders,
+        folders=args.folders,
+        render_seed=args.render_seed,
+        tunes=args.tunes,
+        grooves=args.grooves,
+        start=args.start,
+        epochs=args.epochs,
+        seed=args.seed,
+        device=args.device,
     )
     shown = show.Progress("piece", enabled=not args.json)
 

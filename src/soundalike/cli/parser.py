@@ -79,8 +79,9 @@ extra `render`, FluidSynth and a soundfont.
 _JSON = "print JSON with stable keys on standard output"
 
 _WHERE = (
-    "only tracks that meet conditions: FIELD OP VALUE or FIELD a..b, joined by 'and'. Fields: bpm key duration "
-    "loudness year genre artist album title path. Operators: = != < <= > >= ~ (contains); * in text stands for anything"
+    "only tracks that meet conditions: FIELD OP VALUE or FIELD a..b, joined by 'and'. Fields: bpm key key_confidence "
+    "meter duration loudness year genre artist album title path. Operators: = != < <= > >= ~ (contains); * in text "
+    "stands for anything"
 )
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "save_checkpoint",
     "seeded",
     "shapes_of",
+    "start_from",
 ]
 
 MAGIC = "soundalike-training"
@@ -114,6 +115,27 @@ def save_checkpoint(
     }
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, facts)
     write_whole(path, lambda file: file.write(content))
+
+
+def start_from(path: Path, module: nn.Module) -> str:
+    """Give `module` what another run's best epoch knew, wherever names and shapes agree. Returns the file's digest.
+
+    Raises UsageError if it cannot be read, or nothing in it fits.
+    """
+    try:
+        digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+        with safe_open(path, framework="pt") as file:
+            found = _below("best.", {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}; give the --work of another run") from error
+    except SafetensorError as error:
+        raise UsageError(f"{path} is no checkpoint ({error}); give the --work of another run") from error
+    own = module.state_dict()
+    fitting = {name: tensor for name, tensor in found.items() if name in own and own[name].shape == tensor.shape}
+    if not fitting:
+        raise UsageError(f"nothing in {path} fits this network; give the --work of another run")
+    module.load_state_dict(own | fitting)
+    return digest
 
 
 def load_checkpoint(path: Path, identity: Mapping[str, Any], module: nn.Module, optimizer: Optimizer) -> Checkpoint:

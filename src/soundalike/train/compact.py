@@ -9,22 +9,24 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundalike.backbones.compact import SETTING
 from soundalike.errors import UsageError
-from soundalike.files import make_folder, write_whole
+from soundalike.files import absolute, make_folder, read_json, write_whole
+from soundalike.readings import READINGS_FILE
 from soundalike.train.folders import read_folders
 from soundalike.train.heads import HeadsJob, HeadsReport, train_heads
 from soundalike.train.settings import HeadSettings
+from soundalike.transcriber import Transcriber
 
 if TYPE_CHECKING:
     from soundalike.train.checkpoints import Epoch
 
-__all__ = ["EPOCHS", "FEATURES", "CompactJob", "CompactReport", "Progress", "train_compact"]
+__all__ = ["DIMS", "EPOCHS", "FEATURES", "RECORD", "CompactJob", "CompactReport", "Progress", "train_compact"]
 
 FEATURES: Mapping[str, str] = {
     "melody": "melody+line",
@@ -33,22 +35,31 @@ FEATURES: Mapping[str, str] = {
     "harmony": "harmony+chords",
 }
 """What the projection of each factor hears: the sound itself, and what is played."""
+DIMS = 256
+"""Of a space: 128 for each of its two features."""
+RECORD = "networks.json"
+"""How the networks and the readings were made, beside them."""
 EPOCHS: Mapping[str, int] = {"strokes": 4, "colour": 6, "pitch": 3}
 """How often each network hears all training clips; that of colour hears those alone that share their band."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompactJob:
-    """What to make `out` from: the triplets in `renders`, or `folders` of each factor rendered with `render_seed`.
+    """What to make `out` from: the triplets in `renders`, or `folders` of each factor rendered with `render_seed`, from
+    the music in `tunes` and `grooves` or what is found.
 
-    `work` keeps what the steps leave; `epochs` are those of each network (default: EPOCHS).
+    `work` keeps what the steps leave; `start` is the `work` of another run, whose networks learn on; `epochs` are those
+    of each network (default: EPOCHS).
     """
 
     out: Path
     work: Path
     renders: Path | None = None
-    folders: int = 2000
-    render_seed: int = 8
+    folders: int = 1000
+    render_seed: int = 9
+    tunes: Path | None = None
+    grooves: Path | None = None
+    start: Path | None = None
     epochs: int | None = None
     seed: int = 0
     device: str = "cpu"
@@ -79,7 +90,11 @@ def train_compact(job: CompactJob, progress: Progress, *, jobs: int | None = Non
     renders = job.renders or _render(job, progress, jobs)
     curves, failed = _teach(job, renders, progress, jobs)
     os.environ[SETTING] = str(job.out.absolute())  # for this process and its workers
+    progress.step("hearing key and meter in some of the clips")
+    _read(job, renders, progress, jobs)
     progress.step("hearing every clip with the networks, and fitting the projections")
+    there = read_folders(renders, job.seed)
+    features = {name: feature for name, feature in FEATURES.items() if name in there}
     heads = train_heads(
         HeadsJob(
             renders,
@@ -88,11 +103,12 @@ def train_compact(job: CompactJob, progress: Progress, *, jobs: int | None = Non
             backbone="compact",
             name="compact",
             kind="linear",
-            features={name: FEATURES[name] for name in read_folders(renders, job.seed) if name in FEATURES},
+            factors=tuple(features),
+            features=features,
             summary="What is played, as small networks trained on rendered music hear it, and how it sounds.",
             licence="Apache-2.0",
         ),
-        HeadSettings(negatives="both", seed=job.seed),
+        HeadSettings(negatives="both", seed=job.seed, out=DIMS),
         jobs=jobs,
         embedding=progress.done,
     )
@@ -106,12 +122,33 @@ def _render(job: CompactJob, progress: Progress, jobs: int | None) -> Path:
 
     progress.step(f"rendering {job.folders:,} folders of each factor")
     place = job.work / "renders"
-    report = render(
-        place, job.folders, Settings(seed=job.render_seed, suffix="flac"), jobs=jobs, progress=progress.done
+    settings = Settings(
+        seed=job.render_seed,
+        suffix="flac",
+        tunes=str(absolute(job.tunes)) if job.tunes else None,
+        grooves=str(absolute(job.grooves)) if job.grooves else None,
     )
+    report = render(place, job.folders, settings, jobs=jobs, progress=progress.done)
     if report.interrupted:
         raise KeyboardInterrupt
     return place
+
+
+def _read(job: CompactJob, renders: Path, progress: Progress, jobs: int | None) -> None:
+    """Write the readings of key and meter to the job's `out`, once for its networks; how they do goes to its record."""
+    from soundalike.train.transcriber.readings import fit_readings
+
+    version = Transcriber(job.out).version
+    done = job.work / "readings.json"
+    result = read_json(done) if done.exists() and (job.out / READINGS_FILE).exists() else {}
+    if result.get("networks") != version:
+        result = {"networks": version, **fit_readings(renders, job.out, jobs=jobs, progress=progress.done)}
+        _write_record(done, result)
+    _write_record(job.out / RECORD, read_json(job.out / RECORD) | {"readings": result})
+
+
+def _write_record(path: Path, record: object) -> None:
+    write_whole(path, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
 
 
 def _teach(
@@ -137,14 +174,17 @@ def _teach(
     networks, curves, about = {}, {}, {}
     for task in (StrokeTask(), ColourTask(train), PitchTask()):
         settings = FitSettings(epochs=job.epochs or EPOCHS[task.name], seed=job.seed, device=job.device)
+        if job.start:
+            settings = replace(settings, lr=settings.lr / 3)  # what is known already is not to be shaken out
         progress.step(f"teaching the network of {task.name}, {settings.epochs} epochs")
-        place = job.work / "checkpoints" / f"{task.name}.safetensors"
+        file = f"{task.name}.safetensors"
         networks[task.name], curves[task.name] = fit(
             task,
             train,
             validation,
             settings,
-            checkpoint=place,
+            checkpoint=job.work / "checkpoints" / file,
+            start=job.start / "checkpoints" / file if job.start else None,
             progress=partial(progress.epoch, task.name),
         )
         about[task.name] = {"settings": asdict(settings), "curves": [asdict(epoch) for epoch in curves[task.name]]}
@@ -153,5 +193,5 @@ def _teach(
         "clips": {part: len(clips) for part, clips in material.parts.items()},
         "networks": about,
     }
-    write_whole(job.out / "networks.json", lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
+    _write_record(job.out / RECORD, record)
     return curves, material.failed

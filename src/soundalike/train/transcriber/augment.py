@@ -12,10 +12,10 @@ from torch import Tensor
 __all__ = ["augment"]
 
 _RIPPLES = 6  # cosines that make up an equaliser's curve
-_TILT_DB = 3.0  # standard deviation of the gain of the slowest of them
-_HISS_DB = (15.0, 60.0)  # below the clip's level
-_BEHIND_DB = (15.0, 40.0)
-_BEHIND = 0.3  # of the clips have other music behind them
+_TILT_DB = 4.0  # standard deviation of the gain of the slowest of them
+_HISS_DB = (12.0, 60.0)  # below the clip's level
+_BEHIND_DB = (8.0, 40.0)
+_BEHIND = 0.4  # of the clips have other music behind them
 
 
 def augment(roots: Tensor, random: np.random.Generator) -> Tensor:

@@ -15,7 +15,15 @@ import torch
 from torch import nn
 
 from soundalike.errors import UsageError
-from soundalike.train.checkpoints import Checkpoint, Epoch, load_checkpoint, save_checkpoint, seeded, shapes_of
+from soundalike.train.checkpoints import (
+    Checkpoint,
+    Epoch,
+    load_checkpoint,
+    save_checkpoint,
+    seeded,
+    shapes_of,
+    start_from,
+)
 from soundalike.train.transcriber.augment import augment
 from soundalike.train.transcriber.material import ClipMaterial
 from soundalike.train.transcriber.tasks import Task
@@ -53,12 +61,14 @@ def fit(
     settings: FitSettings,
     *,
     checkpoint: Path | None = None,
+    start: Path | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> tuple[nn.Module, tuple[Epoch, ...]]:
     """The network after the epoch of the least validation loss, on the CPU and in evaluation mode, and the curves.
 
-    With `checkpoint`, a file, an interrupted run goes on after its last epoch. Raises UsageError for a checkpoint of
-    another run, an unknown device, or training that diverges.
+    With `checkpoint`, a file, an interrupted run goes on after its last epoch; with `start`, the checkpoint of another
+    run, the network begins as the best of that. Raises UsageError for a checkpoint of another run, an unknown device,
+    or training that diverges.
     """
     with seeded(settings.device, settings.seed) as device:
         network = task.network().to(device)
@@ -66,6 +76,8 @@ def fit(
     offered = len(task.order(train, np.random.default_rng(0)))
     steps = max(1, min(settings.clips or offered, offered) // task.batch)
     identity = asdict(settings) | {"device": "", "task": task.name, "train": len(train), "shapes": shapes_of(network)}
+    if start:
+        identity |= {"start": start_from(start, network)}
     run = Checkpoint((), {})
     if checkpoint and checkpoint.exists():
         run = load_checkpoint(checkpoint, identity, network, optimizer)

@@ -1,0 +1,67 @@
+"""What a model says it hears of rendered clips, by which parts play in them: is a space n/a where it should be?
+
+    python benchmarks/audible.py TRIPLETS [--model compact] [--part test] [--save DIR]
+
+TRIPLETS come from `soundalike render`. A row is a line-up of players, a column the share of its clips, in per cent, in
+which a space is audible. Melody belongs to the lead, harmony to chords and bass, rhythm to all who play.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from common import report_of, show_and_save
+from soundalike.protocols import listen, whole
+from soundalike.render.music import ROLES
+from soundalike.render.truth import read_truth
+from soundalike.reports import bootstrap
+from soundalike.spaces import load_recipe
+from soundalike.train.folders import read_folders
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("triplets", type=Path)
+    parser.add_argument("--model", default="compact")
+    parser.add_argument("--part", default="test")
+    parser.add_argument("--jobs", type=int)
+    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
+    args = parser.parse_args()
+    lineups: dict[tuple[str, ...], list[tuple[Path, str]]] = defaultdict(list)
+    for parts in read_folders(args.triplets, 0).values():
+        for folder in parts[args.part]:
+            for clip in (folder.anchor, folder.negative):
+                if clip is not None:
+                    parts_of = read_truth(clip.parents[1] / "truth" / f"{clip.stem}.jams").parts
+                    lineup = tuple(role for role in ROLES if role in parts_of)
+                    lineups[lineup].append((clip, str(folder.anchor.parents[1])))
+    heard = listen([whole(clip) for clips in lineups.values() for clip, _ in clips], args.model, jobs=args.jobs)
+    rows, names = [], []
+    for lineup, clips in sorted(lineups.items(), key=lambda one: (len(one[0]), one[0])):
+        positions = heard.positions(whole(clip) for clip, _ in clips)
+        table = np.stack([heard.audible(space)[positions] for space in heard.spaces], axis=1)
+        rows.append(bootstrap(100.0 * table, [folder for _, folder in clips], 0))
+        names.append(" + ".join(lineup))
+    report = report_of(
+        "bench-audible",
+        f"Audible in rendered clips, {args.part} folders",
+        f"python benchmarks/audible.py TRIPLETS --model {args.model}",
+        rows=names,
+        columns=[f"{space.name} (%)" for space in heard.spaces],
+        values=[row.value for row in rows],
+        low=[row.low for row in rows],
+        high=[row.high for row in rows],
+        n=[[len(lineups[tuple(name.split(" + "))])] * len(heard.spaces) for name in names],
+        notes=("Intervals: bootstrap over folders. Lead: a tune; comp: chords.",),
+        model=load_recipe(args.model).name,
+    )
+    show_and_save(report, args.save)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Backbone `logmel`: mean and spread of 64 log-mel bands, the plainest thing to hear; what others have to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+import numpy as np
+
+from soundalike.backbones import Backbone, Features, WindowGrid, collect_rows
+from soundalike.descriptors import TIMBRE_BANDS
+from soundalike.passages import PassageSum, describe
+from soundalike.spectra import RATE, spectra_of
+from soundalike.types import FloatArray
+
+__all__ = ["LogMelBackbone", "create"]
+
+_HOP = 2048
+_FLOOR = 1e-10  # of the power of a full-scale sine
+
+
+class LogMelBackbone:
+    """Statistics of log-mel spectra over windows of mono sound at 22,050 Hz."""
+
+    name: ClassVar[str] = "logmel"
+    version: ClassVar[int] = 1
+    rate: ClassVar[int] = RATE
+    dims: ClassVar[Mapping[str, int]] = MappingProxyType({"logmel": 2 * TIMBRE_BANDS})
+
+    def features(self, blocks: Iterable[np.ndarray[tuple[int], np.dtype[np.float32]]], grid: WindowGrid) -> Features:
+        """Listen once to `blocks`, mono (t,) float32 at 22,050 Hz, and pool each window of `grid`."""
+        frames = spectra_of(blocks, _HOP)
+        windows = grid(frames.duration) if frames.duration else np.zeros((0, 2))
+        together = PassageSum()
+
+        def heard() -> Iterator[Mapping[str, FloatArray]]:
+            for start, end in windows:
+                passage = describe(frames, start, end)
+                together.add(passage)
+                roots = frames.colour[frames.slow_frames(start, end)].astype(np.float32)
+                bands = np.log(np.square(np.square(roots)) + _FLOOR)
+                yield {"logmel": np.concatenate([bands.mean(axis=0), bands.std(axis=0)])} if passage.rows else {}
+
+        rows, audible = collect_rows(self.dims, len(windows), heard())
+        return Features(windows, rows, audible, together.describe(frames), frames.duration)
+
+
+def create() -> Backbone:
+    """The backbone, ready to listen."""
+    return LogMelBackbone()

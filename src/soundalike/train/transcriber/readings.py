@@ -1,0 +1,160 @@
+"""Fit the readings of key and meter to rendered clips: two logistic regressions on what the transcriber hears."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from soundalike.audio import MonoStream, windows
+from soundalike.backbones.compact import CompactBackbone
+from soundalike.descriptors import KEYS
+from soundalike.errors import SoundalikeError, UsageError
+from soundalike.files import write_whole
+from soundalike.readings import KEY_SOURCES, METER_EVIDENCE, METERS, READINGS_FILE, Readings
+from soundalike.render.truth import read_truth
+from soundalike.spectra import RATE
+from soundalike.train.folders import ClipFolder, read_folders
+from soundalike.types import FloatArray, IntArray
+from soundalike.workers import run_tasks
+
+__all__ = ["Example", "fit", "fit_readings"]
+
+_MINOR = ("minor", "dorian")  # by their third
+_FOLDERS = {"train": 400, "validation": 60}  # of each factor
+_STEPS, _RATE, _DECAY = 600, 0.03, 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """A clip: what is heard of it, and its key and meter as numbers; no meter where no tempo is heard."""
+
+    key_evidence: FloatArray
+    key: int
+    meter_evidence: FloatArray | None
+    meter: int
+
+
+def fit_readings(
+    renders: Path,
+    out: Path,
+    *,
+    jobs: int | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> dict[str, float]:
+    """Write the readings beside the networks in `out`, which the backbone has to be set to already.
+
+    Returns how they do on validation folders: share of keys that are right, of clips whose meter is said, and of those
+    that are right. Raises UsageError if nothing is heard.
+    """
+    parts: dict[str, list[Example]] = {}
+    chosen = {
+        part: [folder for of in read_folders(renders, 0).values() for folder in of[part][:count]]
+        for part, count in _FOLDERS.items()
+    }
+    total, done, why = sum(map(len, chosen.values())), 0, "no clip has a key or a beat"
+    for part, folders in chosen.items():
+        parts[part] = []
+        for _, outcome in run_tasks(_listen, folders, jobs):
+            if isinstance(outcome, SoundalikeError):
+                why = str(outcome)
+            else:
+                parts[part] += outcome
+            done += 1
+            if progress:
+                progress(done, total, 0.0)
+    train, test = parts["train"], parts["validation"]
+    if not any(one.key_evidence.any() and one.meter_evidence is not None for one in train):
+        raise UsageError(f"nothing to learn key and meter from in {renders} ({why}); give folders of music")
+    tensors = fit(train)
+    content = _save(tensors)
+    write_whole(out / READINGS_FILE, lambda file: file.write(content))
+    readings = Readings(**tensors)
+    keys = [(found[0], one.key) for one in test if (found := readings.key(one.key_evidence))]
+    meters = [
+        (said, one.meter)
+        for one in test
+        if one.meter_evidence is not None and (said := readings.meter(one.meter_evidence))
+    ]
+    return {
+        "key_right": float(np.mean([KEYS.index(said) == truth for said, truth in keys])) if keys else 0.0,
+        "meter_said": len(meters) / max(len(test), 1),
+        "meter_right": float(np.mean([METERS.index(said) == truth for said, truth in meters])) if meters else 0.0,
+    }
+
+
+def fit(examples: Sequence[Example]) -> dict[str, FloatArray]:
+    """The tensors of `Readings`, from clips of which some have a key and some a beat."""
+    keys = _fit_keys([one for one in examples if one.key_evidence.any()])
+    return keys | _fit_meters([one for one in examples if one.meter_evidence is not None])
+
+
+def _save(tensors: Mapping[str, FloatArray]) -> bytes:
+    from safetensors.numpy import save
+
+    return save(dict(tensors))
+
+
+@cache
+def _backbone() -> CompactBackbone:
+    return CompactBackbone()
+
+
+def _listen(folder: ClipFolder) -> list[Example]:
+    """Runs in a worker. Clips that share what the folder shares tell nothing new: three of them are enough."""
+    found = []
+    for clip in (folder.anchor, folder.positives[0], folder.negative):
+        if clip is None:
+            continue
+        truth = read_truth(clip.parents[1] / "truth" / f"{clip.stem}.jams")
+        heard = _backbone().evidence(MonoStream(clip, RATE), windows)
+        key = truth.key + 12 * (truth.mode in _MINOR)  # as in KEYS
+        found.append(Example(heard.key, key, heard.meter, METERS.index(truth.meter)))
+    return found
+
+
+def _fit_keys(clips: Sequence[Example]) -> dict[str, FloatArray]:
+    """Weights for a tonic of C; for another tonic they are the same, turned."""
+    given = torch.tensor(np.stack([one.key_evidence for one in clips]), dtype=torch.float32)
+    turned = torch.stack([given.roll(-tonic, dims=2) for tonic in range(12)], dim=1)
+    weight = torch.zeros(2, KEY_SOURCES, 12, requires_grad=True)
+    bias = torch.zeros(2, requires_grad=True)
+
+    def logits() -> Tensor:
+        return (torch.einsum("ntkc,mkc->nmt", turned, weight) + bias[None, :, None]).flatten(1)
+
+    _descend(logits, weight, bias, np.array([one.key for one in clips]))
+    return {"key": _numbers(weight), "key_bias": _numbers(bias)}
+
+
+def _fit_meters(clips: Sequence[Example]) -> dict[str, FloatArray]:
+    """Weights on evidence as it is; fitted on it standardised."""
+    given = np.stack([one.meter_evidence for one in clips if one.meter_evidence is not None])
+    mean, spread = given.mean(axis=0), given.std(axis=0) + 1e-6
+    standard = torch.tensor((given - mean) / spread, dtype=torch.float32)
+    weight = torch.zeros(METER_EVIDENCE, len(METERS), requires_grad=True)
+    bias = torch.zeros(len(METERS), requires_grad=True)
+    _descend(lambda: standard @ weight + bias, weight, bias, np.array([one.meter for one in clips]))
+    plain = _numbers(weight) / spread[:, None].astype(np.float32)
+    return {"meter": plain, "meter_bias": _numbers(bias) - (mean @ plain).astype(np.float32)}
+
+
+def _descend(logits: Callable[[], Tensor], weight: Tensor, bias: Tensor, truth: IntArray) -> None:
+    """Multinomial logistic regression, by Adam over all clips at once."""
+    optimizer = torch.optim.Adam([weight, bias], _RATE)
+    wanted = torch.from_numpy(truth)
+    for _ in range(_STEPS):
+        loss = cross_entropy(logits(), wanted) + _DECAY * weight.square().sum()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def _numbers(tensor: Tensor) -> FloatArray:
+    return tensor.detach().numpy().copy()
