@@ -33,7 +33,7 @@ from soundalike.audio import MonoStream, windows
 from soundalike.render.music import PULSE
 from soundalike.render.soundfonts import find_soundfonts
 from soundalike.render.truth import ROOTS, read_truth
-from soundalike.reports import Estimate, bootstrap
+from soundalike.reports import bootstrap
 from soundalike.train.folders import read_folders
 from soundalike.types import Report
 

@@ -71,7 +71,7 @@ def test_meaning(text: str, expected: list[int]) -> None:
     ("text", "message"),
     [
         ("", "a condition is missing"),
-        ("mood = sad", r"unknown field 'mood'; known: bpm, key, duration, loudness, year, genre, artist, album"),
+        ("mood = sad", r"unknown field 'mood'; known: bpm, key, key_confidence, meter, duration, loudness"),
         ("bpm", "bpm is compared with nothing"),
         ("key = H", "'H' is no key; write one such as Am"),
         ("bpm =", "no value after 'bpm ='"),

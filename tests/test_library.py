@@ -323,7 +323,7 @@ def test_a_catalogue_of_something_else_is_refused(doomed: Path) -> None:
 @pytest.mark.parametrize("damage", [b"not a database at all, but long enough to be read as a header....." * 100, b""])
 def test_a_corrupt_catalogue_is_named(doomed: Path, damage: bytes) -> None:
     (doomed / "catalog.sqlite").write_bytes(damage)
-    with pytest.raises(LibraryError, match="is damaged|is not a soundalike catalogue"):
+    with pytest.raises(LibraryError, match="is damaged|is not a soundalike catalogue|no library at"):
         Library(doomed)
 
 
