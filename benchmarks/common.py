@@ -9,6 +9,7 @@ import numpy as np
 
 from soundalike import reports
 from soundalike.cli.show import print_table
+from soundalike.spaces import DEFAULT_MODEL
 from soundalike.types import Report
 
 
@@ -26,7 +27,7 @@ def report_of(
     high: Sequence[Sequence[float]] | None = None,
     chance: Sequence[float] | None = None,
     unit: str = "",
-    model: str = "dsp",
+    model: str = DEFAULT_MODEL,
 ) -> Report:
     """A table of measurements; without `low` and `high` there are no intervals, without `chance` none is known."""
     table = np.array(values, dtype=np.float64)

@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--save", type=Path)
     args = parser.parse_args()
-    models = args.model or ["dsp"]
+    models = args.model or ["dsp", "compact"]
     with tempfile.TemporaryDirectory() as scratch, ProcessPoolExecutor(args.jobs) as pool:
         place = args.work or Path(scratch)
         place.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ from common import report_of, show_and_save
 from soundalike.filters import parse_filter
 from soundalike.indexing import index
 from soundalike.library import Library, Query
+from soundalike.spaces import DEFAULT_MODEL
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def main() -> None:
         "bench-recordings",
         "Real stems, found by searching a library of them",
         "python benchmarks/recordings.py DATA",
-        rows=["dsp"],
+        rows=[DEFAULT_MODEL],
         columns=[fact.name for fact in facts],
         values=[[fact.value for fact in facts]],
         low=[[fact.low for fact in facts]],
