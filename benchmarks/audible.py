@@ -41,22 +41,21 @@ def main() -> None:
                     lineup = tuple(role for role in ROLES if role in parts_of)
                     lineups[lineup].append((clip, str(folder.anchor.parents[1])))
     heard = listen([whole(clip) for clips in lineups.values() for clip, _ in clips], args.model, jobs=args.jobs)
-    rows, names = [], []
+    rows = {}
     for lineup, clips in sorted(lineups.items(), key=lambda one: (len(one[0]), one[0])):
         positions = heard.positions(whole(clip) for clip, _ in clips)
         table = np.stack([heard.audible(space)[positions] for space in heard.spaces], axis=1)
-        rows.append(bootstrap(100.0 * table, [folder for _, folder in clips], 0))
-        names.append(" + ".join(lineup))
+        rows[" + ".join(lineup)] = bootstrap(100.0 * table, [folder for _, folder in clips], 0)
     report = report_of(
         "bench-audible",
         f"Audible in rendered clips, {args.part} folders",
         f"python benchmarks/audible.py TRIPLETS --model {args.model}",
-        rows=names,
+        rows=list(rows),
         columns=[f"{space.name} (%)" for space in heard.spaces],
-        values=[row.value for row in rows],
-        low=[row.low for row in rows],
-        high=[row.high for row in rows],
-        n=[[len(lineups[tuple(name.split(" + "))])] * len(heard.spaces) for name in names],
+        values=[row.value for row in rows.values()],
+        low=[row.low for row in rows.values()],
+        high=[row.high for row in rows.values()],
+        n=[row.n for row in rows.values()],
         notes=("Intervals: bootstrap over folders. Lead: a tune; comp: chords.",),
         model=load_recipe(args.model).name,
     )

@@ -20,9 +20,7 @@ import numpy as np
 
 from common import report_of, show_and_save
 from soundalike import registry, reports
-from soundalike.heads import load_head
-from soundalike.joint import load_joint
-from soundalike.model import Model, feature_blocks
+from soundalike.model import Model, load_space_head
 from soundalike.protocols import Heard, account, judge, listen, margins
 from soundalike.protocols.probes import read_probes
 from soundalike.protocols.triplets import read_split, read_triplets
@@ -115,11 +113,7 @@ def hear(model: Model, cache: EmbeddingCache, triplets: Sequence[Triplet]) -> He
     tensors = load_file(model.recipe.weights)
     rows = {}
     for space in model.spaces:
-        blocks = feature_blocks(space, registry.load("backbones", space.backbone))
-        if space.head == "joint":
-            head = load_joint(space.name, tensors, blocks=tuple(size for _, size in blocks), out_dim=space.dim)
-        else:
-            head = load_head(space.head, space.name, tensors, blocks=blocks, out_dim=space.dim)
+        head = load_space_head(space, registry.load("backbones", space.backbone), tensors)
         rows[space.name] = head(*cache.joined(space.feature, positions))
     return Heard(model.name, model.recipe.digest, model.spaces, {clip: row for row, clip in enumerate(clips)}, rows)
 

@@ -34,10 +34,10 @@ def pitches(samples: FloatArray, note: int) -> FloatArray:
 
 
 @settings(max_examples=20, deadline=None)
-@given(program=st.sampled_from(SINGERS.programs()), shift=st.integers(-7, 7))
+@given(program=st.sampled_from(SINGERS.programs("lead")), shift=st.integers(-7, 7))
 def test_a_held_note_is_sung_near_its_pitch_and_never_still(program: int, shift: int) -> None:
     note = SINGERS.home(program) + shift
-    out = SINGERS.sing(program, [Played(0.2, 2.2, note, 96)], 2.6)
+    out = SINGERS.play(program, "lead", [Played(0.2, 2.2, note, 96)], 2.6)
     assert out.shape == (round(2.6 * RATE),) and out.dtype == np.float32 and np.isfinite(out).all()
     found = pitches(out[round(0.6 * RATE) : round(1.6 * RATE)], note)
     assert abs(float(np.median(found)) - note) < 0.6
@@ -45,11 +45,11 @@ def test_a_held_note_is_sung_near_its_pitch_and_never_still(program: int, shift:
 
 
 @settings(max_examples=20, deadline=None)
-@given(program=st.sampled_from(SINGERS.programs()), start=st.floats(0.3, 1.0))
+@given(program=st.sampled_from(SINGERS.programs("lead")), start=st.floats(0.3, 1.0))
 def test_a_phrase_begins_and_ends_where_it_is_written(program: int, start: float) -> None:
     note = SINGERS.home(program)
     notes = [Played(start + k * 0.4, start + (k + 1) * 0.4, note + step, 90) for k, step in enumerate((0, 4, 2))]
-    out = SINGERS.sing(program, notes, 3.5)
+    out = SINGERS.play(program, "lead", notes, 3.5)
 
     def level(low: float, high: float) -> float:
         return float(np.sqrt(np.mean(np.square(out[round(low * RATE) : round(high * RATE)]))))
@@ -60,21 +60,21 @@ def test_a_phrase_begins_and_ends_where_it_is_written(program: int, start: float
 
 def test_singers_differ_and_one_sings_the_same_every_time() -> None:
     notes = [Played(0.1, 0.8, 60, 96), Played(0.8, 1.5, 64, 96)]
-    first, second = (SINGERS.sing(program, notes, 1.6) for program in (0, 1))
-    np.testing.assert_array_equal(SINGERS.sing(0, notes, 1.6), first)
+    first, second = (SINGERS.play(program, "lead", notes, 1.6) for program in (0, 1))
+    np.testing.assert_array_equal(SINGERS.play(0, "lead", notes, 1.6), first)
     assert abs(float(np.corrcoef(first, second)[0, 1])) < 0.9
-    assert {SINGERS.kind(program) for program in SINGERS.programs()} == {
+    assert {SINGERS.kind(program) for program in SINGERS.programs("lead")} == {
         f"{height} {manner}" for height in ("low", "high") for manner in ("plain", "breathy", "raspy", "doubled")
     }
-    assert all(50 < SINGERS.home(program) < 72 for program in SINGERS.programs())
+    assert all(50 < SINGERS.home(program) < 72 for program in SINGERS.programs("lead"))
 
 
 def test_of_notes_that_begin_together_the_highest_is_sung_and_of_none_silence() -> None:
     chord = [Played(0.1, 1.0, note, 96) for note in (60, 64, 67)]
-    np.testing.assert_array_equal(SINGERS.sing(2, chord, 1.2), SINGERS.sing(2, chord[-1:], 1.2))
-    assert not SINGERS.sing(2, [], 1.0).any()
+    np.testing.assert_array_equal(SINGERS.play(2, "lead", chord, 1.2), SINGERS.play(2, "lead", chord[-1:], 1.2))
+    assert not SINGERS.play(2, "lead", [], 1.0).any()
     with pytest.raises(UsageError, match="there is no singer 64, expected 0 to 63"):
-        SINGERS.sing(64, chord, 1.0)
+        SINGERS.play(64, "lead", chord, 1.0)
 
 
 def test_an_overdriven_amplifier_makes_the_tones_of_a_chord_distort_each_other() -> None:

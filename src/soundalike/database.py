@@ -80,10 +80,10 @@ def create_tables(database: sqlite3.Connection) -> None:
 
 def check_format(database: sqlite3.Connection, path: Path) -> int:
     """Its format. Raises LibraryError if this is not a catalogue, or one of a newer version."""
-    if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        # Whoever was about to make it was killed at that moment.
-        raise LibraryError(f"no library at {path.parent}; make one with: soundalike index DIR")
     if database.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+        if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            # Whoever was about to make it was killed at that moment.
+            raise LibraryError(f"no library at {path.parent}; make one with: soundalike index DIR")
         raise LibraryError(f"{path} is not a soundalike catalogue; give another --library")
     found = int(database.execute("PRAGMA user_version").fetchone()[0])
     if found > FORMAT:

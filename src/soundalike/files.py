@@ -40,6 +40,12 @@ def read_json(path: Path) -> Any:
         raise UsageError(f"{path} is damaged: not JSON ({error})") from error
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file for people to read, whole or not at all. Raises UsageError if it cannot be written."""
+    content = (json.dumps(value, indent=1) + "\n").encode()
+    write_whole(path, lambda file: file.write(content))
+
+
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place in one step.
 

@@ -23,7 +23,7 @@ from soundalike.score import presence
 from soundalike.spaces import DEFAULT_MODEL, Recipe, installed_models, load_recipe
 from soundalike.types import BoolArray, Descriptors, FloatArray, Level, Space, Span, Vectors
 
-__all__ = ["Encoding", "Model", "feature_blocks", "join_features", "load_once", "mean_rows"]
+__all__ = ["Encoding", "Model", "feature_blocks", "join_features", "load_once", "load_space_head", "mean_rows"]
 
 
 def mean_rows(rows: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
@@ -103,7 +103,7 @@ class Model:
                 raise ModelError(f"space {space.full_name} listens to {space.source!r}; this version hears 'mix' only")
             if space.backbone not in self._backbones:
                 self._backbones[space.backbone] = registry.load("backbones", space.backbone)
-            self._heads[space.name] = _load_head(space, self._backbones[space.backbone], tensors)
+            self._heads[space.name] = load_space_head(space, self._backbones[space.backbone], tensors)
         for name, version in recipe.backbone_versions.items():
             if self._backbones[name].version != version:
                 raise ModelError(
@@ -149,7 +149,8 @@ class Model:
         )
 
 
-def _load_head(space: Space, backbone: Backbone, tensors: Mapping[str, FloatArray]) -> AnyHead:
+def load_space_head(space: Space, backbone: Backbone, tensors: Mapping[str, FloatArray]) -> AnyHead:
+    """The head of a space, of whichever kind, from a model's tensors. Raises ModelError."""
     blocks = feature_blocks(space, backbone)
     if space.head == "joint":
         return load_joint(space.name, tensors, blocks=tuple(size for _, size in blocks), out_dim=space.dim)

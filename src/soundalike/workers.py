@@ -69,14 +69,14 @@ def _without_interrupt() -> Iterator[None]:
     noted: list[tuple[int, FrameType | None]] = []
     ours = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, lambda *found: noted.append(found)) if ours else None
-    masks = hasattr(signal, "pthread_sigmask")
-    if masks:
+    held: set[int | signal.Signals] | None = None
+    if hasattr(signal, "pthread_sigmask"):
         resource_tracker.ensure_running()  # the first worker would start it, which lifts the mask
-    held = masks and signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        if held is not False:
+        if held is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
         if ours:
             signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
 from soundalike.types import BoolArray, Descriptors, FloatArray
 
-__all__ = ["Backbone", "Features", "WindowGrid", "collect_rows"]
+__all__ = ["Backbone", "Blocks", "Features", "WindowGrid", "collect", "cut"]
 
+Blocks: TypeAlias = Iterable[np.ndarray[tuple[int], np.dtype[np.float32]]]
+"""A mono stream in pieces (t,) of any lengths."""
 WindowGrid = Callable[[float], FloatArray]
 """From a duration in seconds to the (n, 2) float64 starts and ends of its windows (`audio.windows`)."""
 
@@ -31,16 +33,27 @@ class Features:
     duration: float
 
 
-def collect_rows(
-    dims: Mapping[str, int], count: int, passages: Iterable[Mapping[str, FloatArray]]
-) -> tuple[dict[str, FloatArray], dict[str, BoolArray]]:
-    """The `rows` and `audible` of Features from what is audible in each of `count` passages: rows (D,) by feature."""
-    rows = {name: np.zeros((count, dim), np.float32) for name, dim in dims.items()}
-    audible = {name: np.zeros(count, np.bool_) for name in dims}
-    for index, passage in enumerate(passages):
-        for name, row in passage.items():
+def cut(grid: WindowGrid, duration: float) -> FloatArray:
+    """The windows (n, 2) of a stream; a stream without a sample has no duration that a grid could cut."""
+    return grid(duration) if duration else np.zeros((0, 2))
+
+
+def collect(
+    dims: Mapping[str, int],
+    windows: FloatArray,
+    duration: float,
+    hear: Callable[[float, float], Mapping[str, FloatArray]],
+    say: Callable[[], Descriptors],
+) -> Features:
+    """The features of a stream: `hear` gives what is audible from a start to an end, rows (D,) by feature, and is asked
+    for every window in turn; `say` describes the recording after that.
+    """
+    rows = {name: np.zeros((len(windows), dim), np.float32) for name, dim in dims.items()}
+    audible = {name: np.zeros(len(windows), np.bool_) for name in dims}
+    for index, (start, end) in enumerate(windows):
+        for name, row in hear(start, end).items():
             rows[name][index], audible[name][index] = row, True
-    return rows, audible
+    return Features(windows, rows, audible, say(), duration)
 
 
 class Backbone(Protocol):
@@ -57,7 +70,7 @@ class Backbone(Protocol):
         """Another one whenever the numbers change: part of every model's digest."""
         ...
 
-    def features(self, blocks: Iterable[np.ndarray[tuple[int], np.dtype[np.float32]]], grid: WindowGrid) -> Features:
+    def features(self, blocks: Blocks, grid: WindowGrid) -> Features:
         """Listen once to `blocks`, mono (t,) float32 pieces at `rate` of any lengths, and pool each window.
 
         Memory must not grow by more than 30 kB a second of sound (a 3-hour recording stays under 500 MB).

@@ -8,27 +8,25 @@ itself.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 import numpy as np
 
 from soundalike import dsp
-from soundalike.backbones import Backbone, Features, WindowGrid, collect_rows
+from soundalike.backbones import Backbone, Blocks, Features, WindowGrid, collect, cut
 from soundalike.passages import FIXED_DIMS, PULSE_FRAMES, Passage, PassageSum, describe
 from soundalike.playing import CHORDS_DIM, COLOUR_DIM, LINE_DIM, STROKES_DIM, chords, colour, line, strokes
 from soundalike.readings import Readings, key_evidence, meter_evidence
 from soundalike.spectra import FAST_HOP, RATE, Spectra, frames_between, spectra_of
 from soundalike.transcriber import CELLS, HOP, STROKES, Heard, Transcriber
-from soundalike.types import Descriptors, FloatArray
+from soundalike.types import ByteArray, Descriptors, FloatArray
 
 __all__ = ["SETTING", "CompactBackbone", "Evidence", "create"]
-
-Blocks: TypeAlias = Iterable[np.ndarray[tuple[int], np.dtype[np.float32]]]
 
 SETTING = "SOUNDALIKE_COMPACT"
 """Names the folder of other networks than the bundled ones."""
@@ -73,37 +71,37 @@ class CompactBackbone:
         frames, heard, windows = self._listen(blocks, grid)
         together = _Together()
 
-        def rows_of_passages() -> Iterator[Mapping[str, FloatArray]]:
-            for start, end in windows:
-                passage = _describe(frames, heard, start, end)
-                together.listen(passage, frames, heard, start, end)
-                yield {**passage.rows, **_playing(heard, frames, start, end, passage.rows)}
+        def hear(start: float, end: float) -> Mapping[str, FloatArray]:
+            window = _Window.of(frames, heard, start, end)
+            passage = _describe(frames, window, start, end)
+            together.listen(passage, window)
+            return {**passage.rows, **_playing(window, passage.rows)}
 
-        rows, audible = collect_rows(self.dims, len(windows), rows_of_passages())
-        evidence = together.evidence(frames)
-        key = self._readings.key(evidence.key)
-        said = replace(
-            evidence.said,
-            key=key[0] if key else None,
-            key_confidence=key[1] if key else None,
-            meter=None if evidence.meter is None else self._readings.meter(evidence.meter),
-        )
-        return Features(windows, rows, audible, said, frames.duration)
+        return collect(self.dims, windows, frames.duration, hear, lambda: self._say(together.evidence(frames)))
 
     def evidence(self, blocks: Blocks, grid: WindowGrid) -> Evidence:
         """What key and meter are read from. Raises ModelError if the networks are missing."""
         frames, heard, windows = self._listen(blocks, grid)
         together = _Together()
         for start, end in windows:
-            together.listen(_describe(frames, heard, start, end), frames, heard, start, end)
+            window = _Window.of(frames, heard, start, end)
+            together.listen(_describe(frames, window, start, end), window)
         return together.evidence(frames)
 
     def _listen(self, blocks: Blocks, grid: WindowGrid) -> tuple[Spectra, Heard, FloatArray]:
         """Spectra with every second slow frame, what is heard in all of them, and windows (n, 2) in seconds."""
         hearing = self._transcriber.hearing()
         frames = spectra_of(blocks, HOP, keep_every=2, hear=hearing.push)
-        windows = grid(frames.duration) if frames.duration else np.zeros((0, 2))
-        return frames, hearing.finish(), windows
+        return frames, hearing.finish(), cut(grid, frames.duration)
+
+    def _say(self, evidence: Evidence) -> Descriptors:
+        key = self._readings.key(evidence.key)
+        return replace(
+            evidence.said,
+            key=key[0] if key else None,
+            key_confidence=key[1] if key else None,
+            meter=None if evidence.meter is None else self._readings.meter(evidence.meter),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +115,30 @@ class Evidence:
     meter: FloatArray | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Window:
+    """What was heard from one time to another, as in `Heard`, and the root spectra `roots` (h, 64) of its colours."""
+
+    lead: ByteArray
+    tones: ByteArray
+    strokes: ByteArray
+    colours: FloatArray
+    roots: FloatArray
+
+    @classmethod
+    def of(cls, frames: Spectra, heard: Heard, start: float, end: float) -> _Window:
+        """That from `start` to `end` seconds."""
+        slow = frames_between(start, end, HOP, len(heard.lead))
+        half = frames.slow_frames(start, end)
+        return cls(
+            lead=heard.lead[slow],
+            tones=heard.tones[slow.start // 2 : -(-slow.stop // 2)],
+            strokes=heard.strokes[frames.fast_frames(start, end)],
+            colours=heard.colours[half],
+            roots=frames.colour[half],
+        )
+
+
 class _Together(PassageSum):
     """What all passages hold together of what is played."""
 
@@ -125,15 +147,14 @@ class _Together(PassageSum):
         self._tones, self._lead = np.zeros(12), np.zeros(CELLS)
         self._strokes = np.zeros((PULSE_FRAMES, len(STROKES)))
 
-    def listen(self, passage: Passage, frames: Spectra, heard: Heard, start: float, end: float) -> None:
-        """One more passage, from `start` to `end` seconds."""
+    def listen(self, passage: Passage, window: _Window) -> None:
+        """One more passage, and what was heard in its window."""
         self.add(passage)
         if passage.pitch_classes.any():
-            slow = frames_between(start, end, HOP, len(heard.lead))
-            self._lead += heard.lead[slow].sum(axis=0, dtype=np.float64)
-            self._tones += heard.tones[_halved(slow)].sum(axis=0, dtype=np.float64)
+            self._lead += window.lead.sum(axis=0, dtype=np.float64)
+            self._tones += window.tones.sum(axis=0, dtype=np.float64)
         if "rhythm" in passage.rows:
-            struck = heard.strokes[frames.fast_frames(start, end)].astype(np.float32)
+            struck = window.strokes.astype(np.float32)
             struck = struck - struck.mean(axis=0)
             correlation = dsp.cross_correlation(struck, struck)[:PULSE_FRAMES]
             self._strokes[: len(correlation)] += correlation
@@ -146,16 +167,15 @@ class _Together(PassageSum):
         return Evidence(said, key_evidence(self.pitch_classes, self._tones, self._lead), meter)
 
 
-def _describe(frames: Spectra, heard: Heard, start: float, end: float) -> Passage:
+def _describe(frames: Spectra, window: _Window, start: float, end: float) -> Passage:
     """The passage from `start` to `end` seconds; without melody where no pitch leads, without harmony where no tones
     make a chord, and without pitch classes where neither.
     """
     passage = describe(frames, start, end)
     if "melody" not in passage.rows:
         return passage
-    slow = frames_between(start, end, HOP, len(heard.lead))
-    leads = heard.lead[slow].sum(axis=1, dtype=np.float32).mean() >= 255 * _LEADS
-    chords = heard.tones[_halved(slow)].max(axis=1).mean() >= 255 * _CHORDS
+    leads = window.lead.sum(axis=1, dtype=np.float32).mean() >= 255 * _LEADS
+    chords = window.tones.max(axis=1).mean() >= 255 * _CHORDS
     missing = {name for name, there in (("melody", leads), ("harmony", chords)) if not there}
     return replace(
         passage,
@@ -164,27 +184,18 @@ def _describe(frames: Spectra, heard: Heard, start: float, end: float) -> Passag
     )
 
 
-def _playing(
-    heard: Heard, frames: Spectra, start: float, end: float, found: Mapping[str, FloatArray]
-) -> dict[str, FloatArray]:
+def _playing(window: _Window, found: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     """What is played in a window; each is audible where its counterpart in the sound is."""
     rows = {}
-    slow = frames_between(start, end, HOP, len(heard.lead))
     if "melody" in found:
-        rows["line"] = line(heard.lead[slow], HOP / RATE)
+        rows["line"] = line(window.lead, HOP / RATE)
     if "harmony" in found:
-        rows["chords"] = chords(heard.tones[_halved(slow)], 2 * HOP / RATE)
+        rows["chords"] = chords(window.tones, 2 * HOP / RATE)
     if "rhythm" in found:
-        rows["strokes"] = strokes(heard.strokes[frames.fast_frames(start, end)], FAST_HOP / RATE)
+        rows["strokes"] = strokes(window.strokes, FAST_HOP / RATE)
     if "timbre" in found:
-        half = frames.slow_frames(start, end)
-        rows["colour"] = colour(heard.colours[half], frames.colour[half])
+        rows["colour"] = colour(window.colours, window.roots)
     return rows
-
-
-def _halved(frames: slice) -> slice:
-    """The same time in frames twice as far apart."""
-    return slice(frames.start // 2, -(-frames.stop // 2))
 
 
 def create() -> Backbone:

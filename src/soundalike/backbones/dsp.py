@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
-import numpy as np
-
-from soundalike.backbones import Backbone, Features, WindowGrid, collect_rows
+from soundalike.backbones import Backbone, Blocks, Features, WindowGrid, collect, cut
 from soundalike.passages import FIXED_DIMS, PassageSum, describe
 from soundalike.spectra import RATE, spectra_of
 from soundalike.types import FloatArray
@@ -25,21 +23,17 @@ class DspBackbone:
     rate: ClassVar[int] = RATE
     dims: ClassVar[Mapping[str, int]] = FIXED_DIMS
 
-    def features(self, blocks: Iterable[np.ndarray[tuple[int], np.dtype[np.float32]]], grid: WindowGrid) -> Features:
+    def features(self, blocks: Blocks, grid: WindowGrid) -> Features:
         """Listen once to `blocks`, mono (t,) float32 at 22,050 Hz, and pool each window of `grid`."""
-        frames = spectra_of(blocks, _HOP)
-        # A stream without a sample has no duration that a grid could cut.
-        windows = grid(frames.duration) if frames.duration else np.zeros((0, 2))
-        together = PassageSum()
+        frames, together = spectra_of(blocks, _HOP), PassageSum()
 
-        def heard() -> Iterator[Mapping[str, FloatArray]]:
-            for start, end in windows:
-                passage = describe(frames, start, end)
-                together.add(passage)
-                yield passage.rows
+        def hear(start: float, end: float) -> Mapping[str, FloatArray]:
+            passage = describe(frames, start, end)
+            together.add(passage)
+            return passage.rows
 
-        rows, audible = collect_rows(self.dims, len(windows), heard())
-        return Features(windows, rows, audible, together.describe(frames), frames.duration)
+        windows = cut(grid, frames.duration)
+        return collect(self.dims, windows, frames.duration, hear, lambda: together.describe(frames))
 
 
 def create() -> Backbone:

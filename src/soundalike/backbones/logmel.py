@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 
-from soundalike.backbones import Backbone, Features, WindowGrid, collect_rows
+from soundalike.backbones import Backbone, Blocks, Features, WindowGrid, collect, cut
 from soundalike.descriptors import TIMBRE_BANDS
 from soundalike.passages import PassageSum, describe
 from soundalike.spectra import RATE, spectra_of
@@ -28,22 +28,19 @@ class LogMelBackbone:
     rate: ClassVar[int] = RATE
     dims: ClassVar[Mapping[str, int]] = MappingProxyType({"logmel": 2 * TIMBRE_BANDS})
 
-    def features(self, blocks: Iterable[np.ndarray[tuple[int], np.dtype[np.float32]]], grid: WindowGrid) -> Features:
+    def features(self, blocks: Blocks, grid: WindowGrid) -> Features:
         """Listen once to `blocks`, mono (t,) float32 at 22,050 Hz, and pool each window of `grid`."""
-        frames = spectra_of(blocks, _HOP)
-        windows = grid(frames.duration) if frames.duration else np.zeros((0, 2))
-        together = PassageSum()
+        frames, together = spectra_of(blocks, _HOP), PassageSum()
 
-        def heard() -> Iterator[Mapping[str, FloatArray]]:
-            for start, end in windows:
-                passage = describe(frames, start, end)
-                together.add(passage)
-                roots = frames.colour[frames.slow_frames(start, end)].astype(np.float32)
-                bands = np.log(np.square(np.square(roots)) + _FLOOR)
-                yield {"logmel": np.concatenate([bands.mean(axis=0), bands.std(axis=0)])} if passage.rows else {}
+        def hear(start: float, end: float) -> Mapping[str, FloatArray]:
+            passage = describe(frames, start, end)
+            together.add(passage)
+            roots = frames.colour[frames.slow_frames(start, end)].astype(np.float32)
+            bands = np.log(np.square(np.square(roots)) + _FLOOR)
+            return {"logmel": np.concatenate([bands.mean(axis=0), bands.std(axis=0)])} if passage.rows else {}
 
-        rows, audible = collect_rows(self.dims, len(windows), heard())
-        return Features(windows, rows, audible, together.describe(frames), frames.duration)
+        windows = cut(grid, frames.duration)
+        return collect(self.dims, windows, frames.duration, hear, lambda: together.describe(frames))
 
 
 def create() -> Backbone:

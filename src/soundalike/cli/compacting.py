@@ -46,7 +46,7 @@ def add_compact(
     add("--work", type=Path, required=True, metavar="DIR", help="where the steps keep what they made")
     add("--renders", type=Path, metavar="DIR", help="output of `soundalike render` (default: rendered in WORK)")
     add("--folders", type=whole_number, default=1000, metavar="N", help="to render of each factor (default: 1000)")
-    add("--render-seed", type=partial(whole_number, lowest=0), default=8, metavar="N", help="default: 9")
+    add("--render-seed", type=partial(whole_number, lowest=0), default=8, metavar="N", help="default: 8")
     add("--tunes", type=Path, metavar="PATH", help="folder or archive of MIDI files with melodies, to render")
     add("--grooves", type=Path, metavar="PATH", help="folder or archive of MIDI files with drumming, to render")
     add("--start", type=Path, metavar="WORK", help="that of another run, whose networks learn on")

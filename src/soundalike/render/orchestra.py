@@ -73,7 +73,7 @@ _HOMES: Mapping[int, int] = {
     **dict.fromkeys(range(72, 80), 79),
     **{40: 74, 41: 66, 60: 62, 67: 55, 70: 54},
 }
-_HOME, _VOICES_HOME = 72, 67
+_HOME = 72
 _VIBRATO = {*range(40, 44), *range(52, 55), *range(64, 69), *range(71, 76), 80, 81, 85}
 _PLUCKED = {*range(16), *range(24, 32), 45, 46, *range(104, 109), 112, 114}
 _PLUCKED_KINDS = {"plucked", "mallet"}
@@ -115,7 +115,7 @@ class Orchestra:
         from soundalike.render.voices import Voices
 
         self._soundfonts = {one.bank: one for one in split_soundfonts(soundfonts)}
-        self._voices, self._singers = Voices(), Singers()
+        self._own: Mapping[str, Voices | Singers] = {VOICES: Voices(), SINGERS: Singers()}
         self._kits = _find_kits() if kits else {}
         self._players: dict[str, Player] = {}
         presets = {bank: read_presets(one.path) for bank, one in self._soundfonts.items()}
@@ -133,9 +133,8 @@ class Orchestra:
             for bank, one in self._soundfonts.items():
                 sounds[one.part or "train"] += [Sound(bank, program) for program in _usable(bank, presets[bank], role)]
             if voices:
-                sounds[own] += [Sound(VOICES, program) for program in self._voices.programs(role)]
-                if role == "lead":
-                    sounds[own] += [Sound(SINGERS, program) for program in self._singers.programs()]
+                for bank, players in self._own.items():
+                    sounds[own] += [Sound(bank, program) for program in players.programs(role)]
             if role == "drums":
                 sounds[own] += [Sound(bank, 0) for bank in self._kits]
             if sounds["train"] and not sounds["test"]:
@@ -149,7 +148,7 @@ class Orchestra:
                 bank: f"{kit.licence}, by {kit.author}" if kit.author else kit.licence
                 for bank, kit in self._kits.items()
             }
-            | (dict.fromkeys((VOICES, SINGERS), "own synthesis") if voices else {})
+            | (dict.fromkeys(self._own, "own synthesis") if voices else {})
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -182,10 +181,8 @@ class Orchestra:
 
         Raises UsageError if the sound's bank or program is not there.
         """
-        if sound.bank == VOICES:
-            return self._voices.play(sound.program, role, notes, seconds)
-        if sound.bank == SINGERS:
-            return self._singers.sing(sound.program, notes, seconds)
+        if own := self._own.get(sound.bank):
+            return own.play(sound.program, role, notes, seconds)
         if sound.bank in self._kits:
             return self._kits[sound.bank].play(notes, seconds)
         path = self._soundfont(sound).path
@@ -199,10 +196,8 @@ class Orchestra:
 
     def describe(self, sound: Sound, role: Role) -> str:
         """Such as "Flute (fluidr3 73)", "Brush Kit (fluidr3 40)". Raises UsageError if the bank is not there."""
-        if sound.bank == VOICES:
-            return f"{self._voices.describe(sound.program)} ({VOICES} {sound.program})"
-        if sound.bank == SINGERS:
-            return f"{self._singers.describe(sound.program)} ({SINGERS} {sound.program})"
+        if own := self._own.get(sound.bank):
+            return f"{own.describe(sound.program)} ({sound.bank} {sound.program})"
         if sound.bank in self._kits:
             return f"{self._kits[sound.bank].name} (sampled kit)"
         bank = self._soundfont(sound).bank
@@ -218,26 +213,24 @@ class Orchestra:
 
         Raises UsageError if the bank is not there.
         """
-        own = sound.bank in (VOICES, SINGERS) or sound.bank in self._kits
+        own = sound.bank in self._own or sound.bank in self._kits
         return sound.bank if own else self._soundfont(sound).family
 
     def range(self, sound: Sound, role: Role) -> int | None:
         """The MIDI note that a lead's tunes centre on; None for the other roles, whose range is their own affair."""
         if role != "lead":
             return None
-        if sound.bank == SINGERS:
-            return self._singers.home(sound.program)
-        return _VOICES_HOME if sound.bank == VOICES else _HOMES.get(sound.program, _HOME)
+        own = self._own.get(sound.bank)
+        return own.home(sound.program) if own else _HOMES.get(sound.program, _HOME)
 
     def plucked(self, sound: Sound) -> bool:
         """Whether the notes of a lead, comp or bass ring on by themselves, as plucked and struck ones do."""
-        if sound.bank == VOICES:
-            return self._voices.kind(sound.program) in _PLUCKED_KINDS
-        return sound.bank != SINGERS and sound.program in _PLUCKED
+        own = self._own.get(sound.bank)
+        return own.kind(sound.program) in _PLUCKED_KINDS if own else sound.program in _PLUCKED
 
     def vibrato(self, sound: Sound) -> bool:
         """Whether a lead, comp or bass of a soundfont is played with vibrato; own voices have theirs built in."""
-        return sound.bank not in (VOICES, SINGERS) and sound.program in _VIBRATO
+        return sound.bank not in self._own and sound.program in _VIBRATO
 
     def _soundfont(self, sound: Sound) -> Soundfont:
         if sound.bank not in self._soundfonts:
@@ -250,10 +243,8 @@ class Orchestra:
 
     def _instrument(self, sound: Sound, role: Role) -> tuple[str, Hashable]:
         """What two sounds have in common that are alike."""
-        if sound.bank == VOICES:
-            return VOICES, self._voices.kind(sound.program)
-        if sound.bank == SINGERS:
-            return SINGERS, self._singers.kind(sound.program)
+        if own := self._own.get(sound.bank):
+            return sound.bank, own.kind(sound.program)
         if role == "drums":
             return self.family(sound), sound.program
         return "General MIDI", sound.program if role == "bass" else sound.program // 8
@@ -271,7 +262,7 @@ class Orchestra:
 
     def _origin(self, bank: str) -> str:
         """The key of _SHARES."""
-        return bank if bank in (VOICES, SINGERS) else "kits" if bank in self._kits else "soundfonts"
+        return bank if bank in self._own else "kits" if bank in self._kits else "soundfonts"
 
 
 def _find_kits() -> dict[str, Kit]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from soundalike.errors import UsageError
-from soundalike.files import read_json, write_whole
+from soundalike.files import read_json, write_json
 from soundalike.render.folders import CLIPS
 from soundalike.render.music import FACTORS, SPLIT
 from soundalike.render.orchestra import Orchestra
@@ -81,7 +81,7 @@ def write_record(out: Path, settings: Settings, sources: Sources, orchestra: Orc
     """Write down what the folders are made from; refuse a folder that was made from something else."""
     body, path = _body(settings, sources, orchestra), out / _RECORD
     if not path.exists():
-        write_whole(path, lambda file: file.write((json.dumps(body, indent=1) + "\n").encode()))
+        write_json(path, body)
     elif changed := _difference(read_json(path), body):
         raise UsageError(f"{out} holds folders made with other {changed}; use the same, or give another -o")
 
@@ -148,5 +148,4 @@ def write_split(out: Path, settings: Settings) -> None:
         part: sorted(found, key=lambda name: int(name.removeprefix("triplets_"))) for part, found in folders.items()
     }
     sources = {part: {kind: sorted(found) for kind, found in mine.items()} for part, mine in used.items()}
-    body = json.dumps({**names, "sources": sources}, indent=1) + "\n"
-    write_whole(out / _SPLIT_FILE, lambda file: file.write(body.encode()))
+    write_json(out / _SPLIT_FILE, {**names, "sources": sources})

@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from soundalike.errors import UsageError
-from soundalike.render.music import Played
+from soundalike.render.music import Played, Role
 from soundalike.render.synthesis import RATE, harmonic_table, without_rumble
 from soundalike.types import FloatArray
 
@@ -110,9 +110,9 @@ class Singer:
 class Singers:
     """The bank of singers, who sing leads."""
 
-    def programs(self) -> tuple[int, ...]:
-        """Their numbers."""
-        return tuple(range(_COUNT))
+    def programs(self, role: Role) -> tuple[int, ...]:
+        """Their numbers; none but for the lead."""
+        return tuple(range(_COUNT)) if role == "lead" else ()
 
     def describe(self, program: int) -> str:
         """A singer in a few words. Raises UsageError if there is none of that number."""
@@ -126,7 +126,7 @@ class Singers:
         """The MIDI note that tunes centre on. Raises UsageError if there is no such singer."""
         return _singer(program).home
 
-    def sing(self, program: int, notes: Sequence[Played], seconds: float) -> FloatArray:
+    def play(self, program: int, role: Role, notes: Sequence[Played], seconds: float) -> FloatArray:
         """(t,) float32 mono at 44.1 kHz, `seconds` long: one voice, so where notes overlap the later one is sung.
 
         Raises UsageError if there is no such singer.
@@ -145,6 +145,16 @@ class Singers:
         return out * np.float32(_LEVEL / max(float(np.sqrt(np.mean(np.square(out)))), 1e-9))
 
 
+@dataclass(frozen=True, slots=True)
+class _Tone:
+    """A note as it is sung, until `end` seconds; whether it is the `first` or the `last` of its phrase."""
+
+    note: Played
+    end: float
+    first: bool
+    last: bool
+
+
 @functools.cache
 def _singer(program: int) -> Singer:
     if not 0 <= program < _COUNT:
@@ -156,11 +166,9 @@ def _take(singer: Singer, notes: Sequence[Played], seconds: float, rng: np.rando
     """(t,) float32: the notes sung once."""
     samples = round(seconds * RATE)
     time = np.arange(-(-samples // _HOP) + _WINDOW // _HOP) * (_HOP / RATE)
-    pairs = tuple(pairwise(notes))
-    ends = [*(after.start if after.start - note.end < _BREAK else note.end for note, after in pairs), notes[-1].end]
-    firsts = [True, *(end < after.start for end, (_, after) in zip(ends, pairs, strict=False))]
-    pitch = _pitch(singer, notes, ends, firsts, time, rng)
-    voiced, noise, color = _articulation(singer, notes, ends, firsts, time, rng)
+    tones = _phrased(notes)
+    pitch = _pitch(singer, tones, time, rng)
+    voiced, noise, color = _articulation(singer, tones, time, rng)
     frequency = 440 * 2 ** ((pitch - 69) / 12)
     steps = np.interp(np.arange(len(time) * _HOP), np.arange(len(time)) * _HOP, frequency) / RATE
     cycles = np.cumsum(steps)
@@ -178,28 +186,30 @@ def _take(singer: Singer, notes: Sequence[Played], seconds: float, rng: np.rando
     return _overlap(tone + air, window)[:samples]
 
 
-def _pitch(
-    singer: Singer,
-    notes: Sequence[Played],
-    ends: Sequence[float],
-    firsts: Sequence[bool],
-    time: FloatArray,
-    rng: np.random.Generator,
-) -> FloatArray:
+def _phrased(notes: Sequence[Played]) -> list[_Tone]:
+    """Notes joined to phrases: what rests less than `_BREAK` goes on."""
+    pairs = tuple(pairwise(notes))
+    ends = [*(after.start if after.start - note.end < _BREAK else note.end for note, after in pairs), notes[-1].end]
+    firsts = [True, *(end < after.start for end, (_, after) in zip(ends, pairs, strict=False))]
+    return [_Tone(*told) for told in zip(notes, ends, firsts, [*firsts[1:], True], strict=True)]
+
+
+def _pitch(singer: Singer, tones: Sequence[_Tone], time: FloatArray, rng: np.random.Generator) -> FloatArray:
     """MIDI pitch (n,) at times (n,): notes joined by glides, with scoops, vibrato and drift."""
     period = _HOP / RATE
-    pitch = np.full(len(time), notes[0].note + 0.0)
-    before = notes[0].note + 0.0
-    for note, end, first, last in zip(notes, ends, firsts, [*firsts[1:], True], strict=True):
+    before = tones[0].note.note + 0.0
+    pitch = np.full(len(time), before)
+    for tone in tones:
+        note, end = tone.note, tone.end
         aim = note.note + float(rng.normal(0, 0.1))
-        width = 0.002 if first else singer.glide * float(rng.uniform(0.5, 1.5)) / 4
+        width = 0.002 if tone.first else singer.glide * float(rng.uniform(0.5, 1.5)) / 4
         pitch += (aim - before) / (1 + np.exp(-np.clip((time - note.start) / width, -50, 50)))
         before = aim
         held = (time >= note.start) & (time < end + 0.2)
         since = time[held] - note.start
-        if first or rng.random() < 0.3:
+        if tone.first or rng.random() < 0.3:
             pitch[held] -= singer.scoop * rng.exponential() * np.exp(-since / rng.uniform(0.03, 0.09))
-        if last:
+        if tone.last:
             pitch[held] -= singer.fall * rng.exponential() * np.square(np.clip((time[held] - end + 0.15) / 0.15, 0, 2))
         if end - note.start > 0.25:
             depth = singer.vibrato * float(rng.uniform(0.4, 1.2)) * np.clip((since - singer.delay) / 0.3, 0, 1)
@@ -212,28 +222,24 @@ def _pitch(
 
 
 def _articulation(
-    singer: Singer,
-    notes: Sequence[Played],
-    ends: Sequence[float],
-    firsts: Sequence[bool],
-    time: FloatArray,
-    rng: np.random.Generator,
+    singer: Singer, tones: Sequence[_Tone], time: FloatArray, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Levels (n,) of the voice and of a consonant's noise, and the noise's middle in Hz (n,)."""
     voiced, noise, color = np.zeros(len(time)), np.zeros(len(time)), np.full(len(time), 5000.0)
-    for note, until, first in zip(notes, ends, firsts, strict=True):
-        end = note.start + (until - note.start) * float(rng.uniform(0.7, 1.0))
-        attack = float(rng.uniform(0.02, 0.08)) if first else 0.02
+    for tone in tones:
+        note = tone.note
+        end = note.start + (tone.end - note.start) * float(rng.uniform(0.7, 1.0))
+        attack = float(rng.uniform(0.02, 0.08)) if tone.first else 0.02
         release = float(rng.uniform(0.04, 0.15))
         rise = np.clip((time - note.start) / attack, 0, 1)
         fall = np.clip((end + 0.3 * release - time) / release, 0, 1)
         swell = 1 + rng.uniform(-0.4, 0.3) * np.clip((time - note.start) / max(end - note.start, 0.1), 0, 1)
         loud = (note.velocity / 96) * float(rng.uniform(0.7, 1.2))
         voiced = np.maximum(voiced, loud * swell * rise * fall)
-    for note in notes:
+    for tone in tones:
         if rng.random() > singer.consonants:
             continue
-        kind, at = rng.integers(3), note.start + float(rng.uniform(-0.02, 0.02))
+        kind, at = rng.integers(3), tone.note.start + float(rng.uniform(-0.02, 0.02))
         if kind == 0:  # plosive: the mouth is shut, then bursts open
             voiced[(time > at - _CLOSURE) & (time < at)] *= 0.05
             here = (time >= at) & (time < at + _BURST)

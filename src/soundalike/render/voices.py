@@ -42,6 +42,7 @@ _VELOCITIES = 24  # steps of velocity between which a note keeps its colour
 _LEVEL, _MEASURED = 0.1, 0.3  # RMS of the first seconds of a note at velocity 96
 _SHORTEST = 0.04  # seconds: a note shorter than that is held so long
 _HARMONICS = 512
+_HOME = 67
 
 # (Hz, width in Hz, level) of the formants of sung vowels.
 _VOWELS = {
@@ -75,6 +76,10 @@ class Voices:
         Raises UsageError if there is no such program.
         """
         return _entry(program)[1]
+
+    def home(self, program: int) -> int:
+        """The MIDI note that a lead's tunes centre on."""
+        return _HOME
 
     def describe(self, program: int) -> str:
         """A program in a few words. Raises UsageError if there is no such program."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -123,9 +123,8 @@ def start_from(path: Path, module: nn.Module) -> str:
     Raises UsageError if it cannot be read, or nothing in it fits.
     """
     try:
-        digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-        with safe_open(path, framework="pt") as file:
-            found = _below("best.", {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
+        content = path.read_bytes()
+        found = _below("best.", load(content))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}; give the --work of another run") from error
     except SafetensorError as error:
@@ -135,7 +134,7 @@ def start_from(path: Path, module: nn.Module) -> str:
     if not fitting:
         raise UsageError(f"nothing in {path} fits this network; give the --work of another run")
     module.load_state_dict(own | fitting)
-    return digest
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def load_checkpoint(path: Path, identity: Mapping[str, Any], module: nn.Module, optimizer: Optimizer) -> Checkpoint:

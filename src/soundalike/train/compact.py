@@ -6,7 +6,6 @@ them; fit the projections. All but the model itself lies in a working folder.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from soundalike.backbones.compact import SETTING
 from soundalike.errors import UsageError
-from soundalike.files import absolute, make_folder, read_json, write_whole
+from soundalike.files import absolute, make_folder, read_json, write_json
 from soundalike.readings import READINGS_FILE
 from soundalike.train.folders import read_folders
 from soundalike.train.heads import HeadsJob, HeadsReport, train_heads
@@ -56,7 +55,7 @@ class CompactJob:
     work: Path
     renders: Path | None = None
     folders: int = 1000
-    render_seed: int = 9
+    render_seed: int = 8
     tunes: Path | None = None
     grooves: Path | None = None
     start: Path | None = None
@@ -143,12 +142,8 @@ def _read(job: CompactJob, renders: Path, progress: Progress, jobs: int | None) 
     result = read_json(done) if done.exists() and (job.out / READINGS_FILE).exists() else {}
     if result.get("networks") != version:
         result = {"networks": version, **fit_readings(renders, job.out, jobs=jobs, progress=progress.done)}
-        _write_record(done, result)
-    _write_record(job.out / RECORD, read_json(job.out / RECORD) | {"readings": result})
-
-
-def _write_record(path: Path, record: object) -> None:
-    write_whole(path, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
+        write_json(done, result)
+    write_json(job.out / RECORD, read_json(job.out / RECORD) | {"readings": result})
 
 
 def _teach(
@@ -193,5 +188,5 @@ def _teach(
         "clips": {part: len(clips) for part, clips in material.parts.items()},
         "networks": about,
     }
-    _write_record(job.out / RECORD, record)
+    write_json(job.out / RECORD, record)
     return curves, material.failed

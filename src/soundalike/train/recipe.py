@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from soundalike.backbones import Backbone
-from soundalike.files import make_folder, write_whole
+from soundalike.files import make_folder, write_json, write_whole
 from soundalike.spaces import FORMAT, MAGIC
 from soundalike.types import Calibration, FloatArray, Level
 
@@ -61,4 +60,4 @@ def write_model(
     }
     make_folder(out, "--out")
     write_whole(out / "weights.safetensors", lambda file: file.write(weights))
-    write_whole(out / "recipe.json", lambda file: file.write((json.dumps(recipe, indent=1) + "\n").encode()))
+    write_json(out / "recipe.json", recipe)

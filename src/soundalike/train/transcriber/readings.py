@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.numpy import save
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -53,27 +54,26 @@ def fit_readings(
     Returns how they do on validation folders: share of keys that are right, of clips whose meter is said, and of those
     that are right. Raises UsageError if nothing is heard.
     """
-    parts: dict[str, list[Example]] = {}
     chosen = {
         part: [folder for of in read_folders(renders, 0).values() for folder in of[part][:count]]
         for part, count in _FOLDERS.items()
     }
-    total, done, why = sum(map(len, chosen.values())), 0, "no clip has a key or a beat"
-    for part, folders in chosen.items():
-        parts[part] = []
-        for _, outcome in run_tasks(_listen, folders, jobs):
-            if isinstance(outcome, SoundalikeError):
-                why = str(outcome)
-            else:
-                parts[part] += outcome
-            done += 1
-            if progress:
-                progress(done, total, 0.0)
-    train, test = parts["train"], parts["validation"]
+    asked = [folder for folders in chosen.values() for folder in folders]
+    heard: dict[ClipFolder, list[Example]] = {}
+    why = "no clip has a key or a beat"
+    for done, (folder, outcome) in enumerate(run_tasks(_listen, asked, jobs), start=1):
+        if isinstance(outcome, SoundalikeError):
+            why = str(outcome)
+        else:
+            heard[folder] = outcome
+        if progress:
+            progress(done, len(asked), 0.0)
+    # In the order of the folders, not in that of who was done first: sums round otherwise.
+    train, test = ([one for folder in chosen[part] for one in heard.get(folder, ())] for part in _FOLDERS)
     if not any(one.key_evidence.any() and one.meter_evidence is not None for one in train):
         raise UsageError(f"nothing to learn key and meter from in {renders} ({why}); give folders of music")
     tensors = fit(train)
-    content = _save(tensors)
+    content = save(tensors)
     write_whole(out / READINGS_FILE, lambda file: file.write(content))
     readings = Readings(**tensors)
     keys = [(found[0], one.key) for one in test if (found := readings.key(one.key_evidence))]
@@ -93,12 +93,6 @@ def fit(examples: Sequence[Example]) -> dict[str, FloatArray]:
     """The tensors of `Readings`, from clips of which some have a key and some a beat."""
     keys = _fit_keys([one for one in examples if one.key_evidence.any()])
     return keys | _fit_meters([one for one in examples if one.meter_evidence is not None])
-
-
-def _save(tensors: Mapping[str, FloatArray]) -> bytes:
-    from safetensors.numpy import save
-
-    return save(dict(tensors))
 
 
 @cache
