@@ -267,9 +267,9 @@ def doomed(tmp_path: Path, music: Path) -> Path:
 
 
 def test_a_library_of_a_newer_version_is_refused(doomed: Path) -> None:
-    edit(doomed, "PRAGMA user_version = 3")
+    edit(doomed, "PRAGMA user_version = 4")
     with pytest.raises(
-        LibraryError, match=r"made by a newer soundalike \(format 3; this version reads up to 2\): upgrade"
+        LibraryError, match=r"made by a newer soundalike \(format 4; this version reads up to 3\): upgrade"
     ):
         Library(doomed)
 
@@ -279,6 +279,7 @@ def make_older(folder: Path) -> None:
     for statement in (
         "ALTER TABLE tracks DROP COLUMN key_confidence",
         "ALTER TABLE tracks DROP COLUMN meter",
+        "DROP TABLE meta",
         "PRAGMA user_version = 1",
     ):
         edit(folder, statement)
@@ -290,7 +291,7 @@ def test_a_library_of_an_older_version_is_brought_up_to_date(doomed: Path) -> No
     make_older(doomed)
     with Library(doomed) as library:
         after = library.catalog.tracks()
-        assert library.info()["format"] == 2
+        assert library.info()["format"] == 3
     assert after == [replace(track, key_confidence=None, meter=None) for track in before]
 
 

@@ -93,10 +93,9 @@ class Catalog:
             raise
 
     @property
-    def version(self) -> tuple[int, int]:
-        """Differs whenever somebody, we included, has changed the catalogue."""
-        with reported(self.path):
-            return int(self._db.execute("PRAGMA data_version").fetchone()[0]), self._db.total_changes
+    def generation(self) -> int:
+        """How many transactions have changed the catalogue: what was read of another generation may be out of date."""
+        return int(self._rows("SELECT value FROM meta WHERE name = 'generation'")[0][0])
 
     def close(self) -> None:
         """Close the connection."""
@@ -109,6 +108,7 @@ class Catalog:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise

@@ -11,7 +11,7 @@ from soundalike.errors import LibraryBusyError, LibraryError
 
 __all__ = ["FORMAT", "as_library_error", "check_format", "connect", "create_tables", "reported", "take_lock", "upgrade"]
 
-FORMAT = 2
+FORMAT = 3
 """The layout of this version; a library of a higher one is refused, a lower one is migrated."""
 _APPLICATION_ID = 0x534E4C4B  # "SNLK"
 
@@ -41,11 +41,17 @@ CREATE TABLE batches (
     checksum INTEGER NOT NULL, PRIMARY KEY (model, space, level, first)) WITHOUT ROWID;
 CREATE TABLE failures (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, message TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('generation', 0);
 """
 
 # What makes a catalogue of a format one of the next.
 _MIGRATIONS = {
     1: ("ALTER TABLE tracks ADD COLUMN key_confidence REAL", "ALTER TABLE tracks ADD COLUMN meter TEXT"),
+    2: (
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+        "INSERT INTO meta VALUES ('generation', 0)",
+    ),
 }
 
 

@@ -99,7 +99,7 @@ class Library:
                 self.store.check(level, space, dim, rows)
             self._opened = opened.pop_all()
         self._models: dict[str, Model] = {}
-        self._version: tuple[int, int] | None = None
+        self._generation: int | None = None
         self._groups: dict[tuple[str, Level], IntArray] = {}
         self._quantiles: dict[tuple[str, Level], Quantiles | None] = {}
 
@@ -253,9 +253,9 @@ class Library:
 
     def _held(self, model: Model, level: Level) -> IntArray:
         """`Catalog.groups`, kept until the catalogue changes; nothing derived from an older one outlives it."""
-        version = self.catalog.version
-        if version != self._version:
-            self._version = version
+        generation = self.catalog.generation
+        if generation != self._generation:
+            self._generation = generation
             self._groups.clear()
             self._quantiles.clear()
         key = (model.name, level)

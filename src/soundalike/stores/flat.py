@@ -164,6 +164,10 @@ class FlatStore:
         order = order[np.sort(first)][:k]
         return Hits(filled[owner[order]], positions[order], exact[order])
 
+    def search_many(self, level: Level, queries: Sequence[Sequence[Term]], groups: IntArray, k: int) -> list[Hits]:
+        """See `Store.search_many`."""
+        return [self.search(level, terms, groups, k) for terms in queries]
+
     def _scan(
         self, level: Level, terms: Sequence[Term], firsts: IntArray, counts: IntArray, starts: IntArray
     ) -> FloatArray:
