@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from soundalike import registry
 from soundalike.errors import LibraryError
+from soundalike.groups import Groups
 from soundalike.heads import unit_rows
 from soundalike.score import presence, query_terms, score_rows
 from soundalike.stores import Store
@@ -82,22 +83,27 @@ def brute_force(terms, rows: dict[str, np.ndarray], groups: np.ndarray, k: int) 
 @given(
     sizes=st.lists(st.integers(0, 6), min_size=1, max_size=120),
     keep=st.floats(0.02, 1),
+    asked=st.sampled_from([0.05, 0.6, 1.0]),
     k=st.integers(1, 30),
     weights=st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 7.0]), min_size=3, max_size=3).filter(any),
     seed=st.integers(0, 99),
     spiky=st.booleans(),
     silent=st.sampled_from([0.0, 0.3, 1.0]),
 )
-def test_search_equals_brute_force(name, tmp_path_factory, sizes, keep, k, weights, seed, spiky, silent) -> None:
+def test_search_equals_brute_force(name, tmp_path_factory, sizes, keep, asked, k, weights, seed, spiky, silent) -> None:
     rows = some_rows(max(1, sum(sizes)), seed, silent, spiky)
     store = registry.load("stores", name, folder=tmp_path_factory.mktemp("store"), writable=True)
     fill(store, rows)
     query = {space: row[0] for space, row in some_rows(1, seed + 1, 0.0).items()}
     terms = query_terms(SPACES, query, dict(zip(DIMS, weights, strict=True)), LEVEL)
     groups = np.stack([np.cumsum(sizes) - sizes, sizes], axis=1)
-    groups = groups[np.random.default_rng(seed).random(len(groups)) < keep]
-    hits = store.search(LEVEL, terms, groups, k)
-    expected = brute_force(terms, rows, groups, k)
+    groups = groups[groups[:, 1] > 0]
+    chance = np.random.default_rng(seed)
+    groups = groups[chance.random(len(groups)) < keep]
+    wanted = chance.random(len(groups)) < asked
+    hits = store.search(LEVEL, terms, Groups.of(groups), k, wanted if asked < 1 else None)
+    assert wanted[hits.group].all()
+    expected = brute_force(terms, rows, np.where(wanted[:, None], groups, 0), k)
     assert hits.score.tolist() == pytest.approx([score for _, _, score in expected], abs=1e-9)
     # Rows that score alike may come in either order; each must score what the law says.
     exact = score_rows(terms, rows)
@@ -121,7 +127,7 @@ def test_ten_thousand_rows_of_real_width(opened: Callable[..., Store]) -> None:
     for number in range(20):
         terms = query_terms([space], {"wide": rows[number]}, {"wide": 1.0}, "track")
         expected = np.argsort(-score_rows(terms, {"wide": rows}), kind="stable")[:10]
-        assert store.search("track", terms, groups, 10).row.tolist() == expected.tolist()
+        assert store.search("track", terms, Groups.of(groups), 10).row.tolist() == expected.tolist()
 
 
 def test_groups_may_share_rows(opened: Callable[..., Store]) -> None:
@@ -129,7 +135,7 @@ def test_groups_may_share_rows(opened: Callable[..., Store]) -> None:
     store = opened(writable=True)
     fill(store, rows)
     terms = query_terms(SPACES, {space: row[2] for space, row in rows.items()}, dict.fromkeys(DIMS, 1.0), LEVEL)
-    hits = store.search(LEVEL, terms, np.array([[0, 2], [2, 2], [2, 2], [4, 2]]), 2)
+    hits = store.search(LEVEL, terms, Groups.of(np.array([[0, 2], [2, 2], [2, 2], [4, 2]])), 2)
     assert sorted(hits.group.tolist()) == [1, 2]
     assert hits.row.tolist() == [2, 2]
 
@@ -158,21 +164,70 @@ def test_a_reader_sees_rows_that_were_added_after_it_opened(opened: Callable[...
     assert np.array_equal(reader.read(LEVEL, space.full_name, space.dim, np.array([2, 3])), more[space.name])
 
 
-def test_a_checksum_tells_rows_apart(opened: Callable[..., Store]) -> None:
+def flip(path: Path, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+def test_every_flipped_bit_is_found(name: str, opened: Callable[..., Store], tmp_path: Path) -> None:
+    """Of every file, each bit in turn; the rows that are said to be damaged are those that are."""
+    n, space = 3, SPACES[1]
+    fill(opened(writable=True), some_rows(n, 1, silent=0))
+    files = sorted(file for file in tmp_path.iterdir() if ".rhythm." in file.name)
+    assert files
+    for file in files:
+        bits = 8 * file.stat().st_size
+        for bit in range(bits):
+            flip(file, bit)
+            reader = registry.load("stores", name, folder=tmp_path, writable=False)
+            damaged = reader.damaged(LEVEL, space.full_name, space.dim, np.arange(n))
+            assert damaged.tolist() == [row == bit * n // bits for row in range(n)], (file.name, bit)
+            reader.close()
+            flip(file, bit)
+
+
+def test_many_queries_are_answered_as_one_by_one(name: str, tmp_path: Path) -> None:
+    rows, asked = some_rows(700, 1), some_rows(37, 2, silent=0.3)
+    weights = [dict(zip(DIMS, np.random.default_rng(n).choice([-1.0, 0.0, 2.0], 3), strict=True)) for n in range(37)]
+    queries = []
+    for number, sliders in enumerate(weights):
+        query = {space: row[number] for space, row in asked.items()}
+        if any(sliders[space] and query[space].any() for space in DIMS):
+            queries.append(query_terms(SPACES, query, sliders, LEVEL))
+    groups = Groups.of(np.stack([np.arange(0, 700, 7), np.full(100, 5)], axis=1))  # with gaps in between
+    answers = []
+    for threads in (1, 2):
+        store = registry.load("stores", name, folder=tmp_path, writable=True, threads=threads)
+        fill(store, rows)
+        answers += [store.search_many(LEVEL, queries, groups, 9), [store.search(LEVEL, q, groups, 9) for q in queries]]
+        store.close()
+    for others in answers[1:]:
+        for one, other in zip(answers[0], others, strict=True):
+            assert one.row.tolist() == other.row.tolist()
+            assert one.score.tolist() == other.score.tolist()
+
+
+def test_rows_that_are_no_numbers_come_first(opened: Callable[..., Store], tmp_path: Path) -> None:
+    """So that whoever asks looks at their checksums."""
+    rows = some_rows(400, 1, silent=0)
     store = opened(writable=True)
-    rows = some_rows(4, 1)["melody"]
-    once = store.write(LEVEL, "m/melody", 0, rows)
-    assert store.write(LEVEL, "m/melody", 0, rows) == once
-    changed = rows.copy()
-    changed[2, 3] = np.nextafter(changed[2, 3], 2)
-    assert store.write(LEVEL, "m/melody", 0, changed) != once
+    fill(store, rows)
+    spoilt = rows["melody"].copy()
+    spoilt[7] = np.nan
+    (tmp_path / f"{LEVEL}.m.melody.f32").write_bytes(spoilt.tobytes())
+    terms = query_terms(SPACES, {space: row[7] for space, row in rows.items()}, dict.fromkeys(DIMS, 1.0), LEVEL)
+    groups = Groups.of(np.stack([np.arange(400), np.ones(400, np.int64)], axis=1))
+    reader = opened()
+    assert reader.search(LEVEL, terms, groups, 3).row[0] == 7
+    assert reader.damaged(LEVEL, "m/melody", 16, np.array([6, 7])).tolist() == [False, True]
 
 
 def test_damage_and_misuse_are_named(opened: Callable[..., Store]) -> None:
     store = opened()
     with pytest.raises(LibraryError, match="opened for reading only"):
         store.write(LEVEL, "m/melody", 0, some_rows(1, 1)["melody"])
-    with pytest.raises(LibraryError, match=r"cannot read .*the library is damaged; index into a new one"):
+    with pytest.raises(LibraryError, match=r"cannot read .*the library is damaged: see soundalike library check"):
         store.read(LEVEL, "m/melody", 16, np.array([0]))
     writer = opened(writable=True)
     fill(writer, some_rows(4, 1))

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from soundalike.database import FORMAT, as_library_error, check_format, connect, create_tables, reported, upgrade
+from soundalike.database import as_library_error, check_format, connect, create_tables, reported
 from soundalike.errors import LibraryError, one_line
 from soundalike.filters import Filter
 from soundalike.fingerprint import Words
+from soundalike.seals import catalogue_seal, failure_seal, renew, track_seals
 from soundalike.types import IntArray, Level
 
 __all__ = ["Catalog", "HeldModel", "Track"]
@@ -66,6 +67,12 @@ class HeldModel:
     source: str
 
 
+_SHARED = (
+    ("rows", "level, first, count"),
+    ("encoded", "model"),
+    ("kept", "backbone"),
+    ("fingerprints", "words"),
+)
 _COLUMNS = [name for name in Track.__dataclass_fields__ if name not in ("path", "id")]
 
 
@@ -83,14 +90,24 @@ class Catalog:
             self._db.create_function("casefold", 1, lambda text: text.casefold() if text else text, deterministic=True)
             if create:
                 create_tables(self._db)
-            if check_format(self._db, path) < FORMAT:
-                upgrade(path)
+            self.format = check_format(self._db, path)
         except sqlite3.Error as error:
             self._db.close()
             raise as_library_error(path, error) from error
         except LibraryError:
             self._db.close()
             raise
+
+        self._changed: set[int] = set()
+
+    @property
+    def epoch(self) -> int:
+        """How often the rows have been written anew: the number of the folder that they lie in."""
+        return int(self._rows("SELECT value FROM meta WHERE name = 'epoch'")[0][0])
+
+    def begin_epoch(self, epoch: int) -> None:
+        """From this transaction on the rows lie in another folder."""
+        self._db.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
 
     @property
     def generation(self) -> int:
@@ -107,8 +124,11 @@ class Catalog:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._changed.clear()
                 yield
+                renew(self._db, self._changed)
                 self._db.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
+                self._db.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_seal(self._db),))
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
@@ -175,17 +195,21 @@ class Catalog:
         values = {name: getattr(track, name) for name in _COLUMNS}
         values |= {"root_id": root_id, "path": name[len(base) :], "shown_path": one_line(track.path)}
         if track.id:
+            self._changed.add(track.id)
             assignments = ", ".join(f"{column} = ?" for column in values)
             self._db.execute(f"UPDATE tracks SET {assignments} WHERE id = ?", (*values.values(), track.id))
             return track.id
         marks = ", ".join("?" * len(values))
         cursor = self._db.execute(f"INSERT INTO tracks ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+        self._changed.add(int(cursor.lastrowid or 0))
         return int(cursor.lastrowid or 0)
 
     def mark(self, ids: Iterable[int], *, missing: bool = False, unreadable: bool = False) -> None:
         """Say that tracks have vanished, or can no longer be heard, or are back. Inside a transaction."""
+        chosen = list(ids)
+        self._changed.update(chosen)
         self._db.executemany(
-            "UPDATE tracks SET missing = ?, unreadable = ? WHERE id = ?", [(missing, unreadable, one) for one in ids]
+            "UPDATE tracks SET missing = ?, unreadable = ? WHERE id = ?", [(missing, unreadable, one) for one in chosen]
         )
 
     def remove(self, ids: Iterable[int]) -> None:
@@ -194,6 +218,7 @@ class Catalog:
 
     def put_fingerprint(self, track_id: int, words: Words) -> None:
         """Keep a track's fingerprint. Inside a transaction."""
+        self._changed.add(track_id)
         self._db.execute("INSERT OR REPLACE INTO fingerprints VALUES (?, ?)", (track_id, words.astype("<u4").tobytes()))
 
     def fingerprint(self, track_id: int) -> Words:
@@ -210,9 +235,8 @@ class Catalog:
 
     def put_failure(self, path: Path, size: int, mtime_ns: int, message: str) -> None:
         """Remember a file that could not be heard. Inside a transaction."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", (os.fsencode(path), size, mtime_ns, message)
-        )
+        said = (os.fsencode(path), size, mtime_ns, message)
+        self._db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)", (*said, failure_seal(*said)))
 
     def forget_failures(self, paths: Iterable[Path]) -> None:
         """These files are well, or gone. Inside a transaction."""
@@ -243,7 +267,8 @@ class Catalog:
 
     def drop_model(self, name: str) -> None:
         """Forget what a model has heard: its rows count as not encoded. Inside a transaction."""
-        for table in ("encoded", "batches", "spaces"):
+        self._changed.update(row[0] for row in self._rows("SELECT track_id FROM encoded WHERE model = ?", (name,)))
+        for table in ("encoded", "spaces"):
             self._db.execute(f"DELETE FROM {table} WHERE model = ?", (name,))
         self._db.execute("DELETE FROM models WHERE name = ?", (name,))
 
@@ -256,29 +281,27 @@ class Catalog:
         )
         return int(self._rows(sql, (level,))[0][0])
 
-    def commit_rows(self, model: str, level: Level, first: int, checksums: dict[str, int], count: int) -> None:
-        """Declare rows `first`... of each space of a model whole and durable. Inside a transaction."""
-        for space, checksum in checksums.items():
-            self._db.execute(
-                "UPDATE spaces SET committed = max(committed, ?) WHERE model = ? AND name = ? AND level = ?",
-                (first + count, model, space, level),
-            )
-            self._db.execute(
-                "INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)",
-                (model, space, level, first, count, checksum),
-            )
+    def commit_rows(self, model: str, level: Level, first: int, count: int) -> None:
+        """Declare rows `first`... of every space of a model whole and durable. Inside a transaction."""
+        self._db.execute(
+            "UPDATE spaces SET committed = max(committed, ?) WHERE model = ? AND level = ?",
+            (first + count, model, level),
+        )
 
     def assign_rows(self, track_id: int, level: Level, first: int, count: int) -> None:
         """These rows are a track's. Inside a transaction."""
+        self._changed.add(track_id)
         self._db.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", (track_id, level, first, count))
 
     def mark_encoded(self, track_id: int, model: str) -> None:
         """A track's rows hold a model's spaces: silent ones are zero, not absent. Inside a transaction."""
+        self._changed.add(track_id)
         self._db.execute("INSERT OR REPLACE INTO encoded VALUES (?, ?)", (track_id, model))
 
     def share_rows(self, source: int, target: int) -> None:
         """One file is a copy of another: it has the same rows, models and fingerprint. Inside a transaction."""
-        for table, columns in (("rows", "level, first, count"), ("encoded", "model"), ("fingerprints", "words")):
+        self._changed.add(target)
+        for table, columns in _SHARED:
             self._db.execute(f"DELETE FROM {table} WHERE track_id = ?", (target,))
             self._db.execute(
                 f"INSERT INTO {table} (track_id, {columns}) SELECT ?, {columns} FROM {table} WHERE track_id = ?",
@@ -287,7 +310,9 @@ class Catalog:
 
     def unmark_encoded(self, track_id: int) -> None:
         """A track's sound has changed: no model has heard it. Inside a transaction."""
-        self._db.execute("DELETE FROM encoded WHERE track_id = ?", (track_id,))
+        self._changed.add(track_id)
+        for table in ("encoded", "kept"):
+            self._db.execute(f"DELETE FROM {table} WHERE track_id = ?", (track_id,))
 
     def rows_of(self, track_id: int, level: Level) -> tuple[int, int]:
         """Position of a track's first row at a level, and how many there are; (0, 0) if it has none."""
@@ -312,7 +337,7 @@ class Catalog:
         """
         return self._numbers(
             "SELECT first, count, track_id FROM rows JOIN encoded USING (track_id) JOIN tracks ON id = track_id "
-            "WHERE level = ? AND model = ? AND NOT missing AND NOT unreadable ORDER BY first",
+            "WHERE level = ? AND model = ? AND NOT missing AND NOT unreadable AND count > 0 ORDER BY first",
             (level, model),
             3,
         )
@@ -323,6 +348,27 @@ class Catalog:
             cursor = self._db.cursor()
             cursor.row_factory = None
             return np.fromiter(chain.from_iterable(cursor.execute(sql, parameters)), np.int64).reshape(-1, columns)
+
+    def damaged_tracks(self, ids: Iterable[int] | None = None) -> list[int]:
+        """Those of the tracks (all, by default) whose lines are not what was written, by their seals."""
+        with reported(self.path):
+            asked = [row[0] for row in self._db.execute("SELECT id FROM tracks")] if ids is None else ids
+            return [track_id for track_id, kept, due in track_seals(self._db, asked) if kept != due]
+
+    def damage(self) -> list[str]:
+        """What is wrong with the database but for single tracks, a line each; reads all of it."""
+        found = []
+        with reported(self.path):
+            for (problem,) in self._db.execute("PRAGMA integrity_check"):
+                found += [] if problem == "ok" else [f"catalog.sqlite: {problem}"]
+            for table, *_ in self._db.execute("PRAGMA foreign_key_check"):
+                found.append(f"catalog.sqlite: a line of {table} is about nothing that is there")
+            if self._rows("SELECT value FROM meta WHERE name = 'seal'")[0][0] != catalogue_seal(self._db):
+                found.append("catalog.sqlite: models, spaces or tables are not what was written")
+            for path, size, mtime, message, seal in self._db.execute("SELECT * FROM failures"):
+                if failure_seal(path, size, mtime, message) != seal:
+                    found.append(f"catalog.sqlite: the failure of {os.fsdecode(path)} is not what was written")
+        return found
 
     def counts(self) -> dict[str, int]:
         """Numbers for `library info`: tracks, and how many of them are missing, unreadable, silent; failures."""

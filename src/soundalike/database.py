@@ -9,7 +9,7 @@ from pathlib import Path
 
 from soundalike.errors import LibraryBusyError, LibraryError
 
-__all__ = ["FORMAT", "as_library_error", "check_format", "connect", "create_tables", "reported", "take_lock", "upgrade"]
+__all__ = ["FORMAT", "as_library_error", "check_format", "connect", "create_tables", "reported", "take_lock"]
 
 FORMAT = 3
 """The layout of this version; a library of a higher one is refused, a lower one is migrated."""
@@ -23,7 +23,7 @@ CREATE TABLE tracks (
     duration REAL NOT NULL, rate INTEGER NOT NULL, channels INTEGER NOT NULL, codec TEXT NOT NULL,
     title TEXT, artist TEXT, album TEXT, genre TEXT, year INTEGER, bpm_tag REAL, key_tag TEXT,
     tempo REAL, key TEXT, loudness REAL, silent INTEGER NOT NULL, missing INTEGER NOT NULL DEFAULT 0,
-    unreadable INTEGER NOT NULL DEFAULT 0, key_confidence REAL, meter TEXT,
+    unreadable INTEGER NOT NULL DEFAULT 0, key_confidence REAL, meter TEXT, seal INTEGER NOT NULL DEFAULT 0,
     UNIQUE (root_id, path));
 CREATE TABLE fingerprints (track_id INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, words BLOB NOT NULL);
 CREATE TABLE rows (
@@ -36,23 +36,18 @@ CREATE TABLE spaces (
 CREATE TABLE encoded (
     track_id INTEGER NOT NULL REFERENCES tracks ON DELETE CASCADE, model TEXT NOT NULL REFERENCES models,
     PRIMARY KEY (track_id, model)) WITHOUT ROWID;
-CREATE TABLE batches (
-    model TEXT NOT NULL, space TEXT NOT NULL, level TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
-    checksum INTEGER NOT NULL, PRIMARY KEY (model, space, level, first)) WITHOUT ROWID;
+CREATE TABLE features (
+    backbone TEXT NOT NULL, version INTEGER NOT NULL, name TEXT NOT NULL, dim INTEGER NOT NULL,
+    PRIMARY KEY (backbone, name)) WITHOUT ROWID;
+CREATE TABLE kept (
+    track_id INTEGER NOT NULL REFERENCES tracks ON DELETE CASCADE, backbone TEXT NOT NULL,
+    PRIMARY KEY (track_id, backbone)) WITHOUT ROWID;
 CREATE TABLE failures (
-    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, message TEXT NOT NULL) WITHOUT ROWID;
+    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, message TEXT NOT NULL,
+    seal INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO meta VALUES ('generation', 0);
+INSERT INTO meta VALUES ('generation', 0), ('epoch', 0), ('seal', 0);
 """
-
-# What makes a catalogue of a format one of the next.
-_MIGRATIONS = {
-    1: ("ALTER TABLE tracks ADD COLUMN key_confidence REAL", "ALTER TABLE tracks ADD COLUMN meter TEXT"),
-    2: (
-        "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-        "INSERT INTO meta VALUES ('generation', 0)",
-    ),
-}
 
 
 def take_lock(path: Path) -> sqlite3.Connection:
@@ -98,31 +93,6 @@ def check_format(database: sqlite3.Connection, path: Path) -> int:
             "upgrade soundalike"
         )
     return found
-
-
-def upgrade(path: Path) -> None:
-    """Bring a catalogue of an older version up to this one's format, all or nothing; it costs no time.
-
-    Raises sqlite3.Error, and LibraryError where it cannot be written.
-    """
-    connection = connect(path, writable=False, create=False)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        found = connection.execute("PRAGMA user_version").fetchone()[0]  # somebody may have been faster
-        for version in range(found, FORMAT):
-            for statement in _MIGRATIONS[version]:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
-        connection.execute("COMMIT")
-    except sqlite3.OperationalError as error:
-        if "readonly" in str(error):
-            raise LibraryError(
-                f"the library at {path.parent} was made by an older soundalike and cannot be written, so it cannot be "
-                "brought up to date: copy it to where it can be written"
-            ) from error
-        raise
-    finally:
-        connection.close()
 
 
 def connect(path: Path, *, writable: bool, create: bool) -> sqlite3.Connection:

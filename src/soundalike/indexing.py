@@ -273,7 +273,7 @@ class _Indexer:
         beside = [(task.track, heard) for task, heard in done if task.track and self._fits(task, heard)]
         kept = {track.id for track, _ in beside}
         fresh = [(task, heard) for task, heard in done if task.track is None or task.track.id not in kept]
-        placed: list[tuple[str, Level, int, dict[str, int], int]] = []
+        placed: list[tuple[str, Level, int, int]] = []
         places: dict[Level, list[tuple[int, int]]] = {}
         for level in LEVELS:
             position = self._catalog.next_row(level)
@@ -289,8 +289,8 @@ class _Indexer:
                     placed.append(self._write(source, level, first, [encoding.at(level).rows]))
         self._store.flush()
         with self._catalog.transaction():
-            for model, level, first, checksums, count in placed:
-                self._catalog.commit_rows(model, level, first, checksums, count)
+            for model, level, first, count in placed:
+                self._catalog.commit_rows(model, level, first, count)
             for number, (task, heard) in enumerate(fresh):
                 track_id = self._put(task, heard)
                 self._catalog.unmark_encoded(track_id)
@@ -318,14 +318,13 @@ class _Indexer:
 
     def _write(
         self, source: str, level: Level, first: int, batch: Sequence[Mapping[str, FloatArray]]
-    ) -> tuple[str, Level, int, dict[str, int], int]:
-        model = self._models[source]
-        checksums, count = {}, 0
+    ) -> tuple[str, Level, int, int]:
+        model, count = self._models[source], 0
         for space in model.spaces:
             rows = np.concatenate([part[space.name] for part in batch])
-            checksums[space.name] = self._store.write(level, space.full_name, first, rows)
+            self._store.write(level, space.full_name, first, rows)
             count = len(rows)
-        return model.name, level, first, checksums, count
+        return model.name, level, first, count
 
     def _put(self, task: _Task, heard: Heard) -> int:
         encoding = heard.first

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -19,19 +19,19 @@ from soundalike.errors import LibraryBusyError, LibraryError, ModelError, UsageE
 from soundalike.files import absolute
 from soundalike.filters import Filter
 from soundalike.fingerprint import Words, same_recording
+from soundalike.holdings import Holdings
+from soundalike.migrations import migrate
 from soundalike.model import Model, mean_rows
-from soundalike.score import Quantiles, explain, presence, query_terms
+from soundalike.score import Quantiles, explain, query_terms
 from soundalike.spaces import DEFAULT_MODEL, resolve_weights
 from soundalike.stores import Store
 from soundalike.tags import read_tags
-from soundalike.types import LEVELS, FloatArray, IntArray, Level, Match, Span, Vectors, Weights
+from soundalike.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Match, Span, Vectors, Weights
 
-__all__ = ["Library", "Query", "Result", "Subject", "is_current"]
+__all__ = ["Library", "Query", "Result", "Subject", "is_current", "rows_folder"]
 
 SHORT = 30.0
 """A query under this many seconds is looked for among passages."""
-_OWN_QUANTILES_FROM = 200
-_PAIRS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """The answer to a query: matches best first, the copies of the query that were left out, and how it was asked."""
+    """The answer to a query: matches best first, the copies of the query that were left out, and how it was asked.
+
+    `damaged` are tracks that would have been matches, but of which something is not what was written.
+    """
 
     query: Span
     level: Level
@@ -76,32 +79,34 @@ class Result:
     copies: tuple[str, ...]
     searched: int
     artist: str | None
+    damaged: tuple[str, ...] = ()
 
 
 class Library:
     """Open a library with `Library(path)`, or `Library.create(path)`; close it when done, or use `with`."""
 
-    def __init__(self, path: Path, *, writable: bool = False) -> None:
+    def __init__(self, path: Path, *, writable: bool = False, threads: int = 1) -> None:
         """Open a library; one that is opened for writing is made first if there is none (see `create`).
 
-        Raises LibraryError, or LibraryBusyError if another process is writing to it.
+        A search uses so many threads. Raises LibraryError, or LibraryBusyError if another process is writing to it.
         """
         self.path = path
+        self._writable, self._threads = writable, threads
         # Whatever fails on the way, nothing stays open, the lock least of all.
         with ExitStack() as opened:
             if writable:
                 opened.callback(_take_lock(path).close)
             self.catalog = Catalog(path / "catalog.sqlite", writable=writable, create=writable)
+            if self.catalog.format < FORMAT:
+                self.catalog.close()
+                migrate(path)
+                self.catalog = Catalog(path / "catalog.sqlite", writable=writable, create=False)
             opened.callback(self.catalog.close)
-            self.store: Store = registry.load("stores", "flat", folder=path, writable=writable)
-            opened.callback(self.store.close)
-            for space, level, dim, rows in self.catalog.spaces():
-                self.store.check(level, space, dim, rows)
+            self.store = self._open_store()
+            opened.callback(lambda: self.store.close())  # whichever it is by then
             self._opened = opened.pop_all()
+        self.holdings = Holdings(path, self.catalog, lambda: self.store)
         self._models: dict[str, Model] = {}
-        self._generation: int | None = None
-        self._groups: dict[tuple[str, Level], IntArray] = {}
-        self._quantiles: dict[tuple[str, Level], Quantiles | None] = {}
 
     @classmethod
     def create(cls, path: Path) -> Self:
@@ -116,6 +121,24 @@ class Library:
         except OSError as error:
             raise LibraryError(f"cannot make a library at {path}: {error.strerror}; give another --library") from error
         return cls(path, writable=True)
+
+    def _open_store(self) -> Store:
+        """The rows of this epoch. Raises LibraryError if some are not there."""
+        self._epoch = self.catalog.epoch
+        folder = rows_folder(self.path, self._epoch)
+        store: Store = registry.load("stores", "flat", folder=folder, writable=self._writable, threads=self._threads)
+        for space, level, dim, rows in self.catalog.spaces():
+            store.check(level, space, dim, rows)
+        return store
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read inside is of one moment: the catalogue, and the rows it speaks of."""
+        with self.catalog.snapshot():
+            if self.catalog.epoch != self._epoch:
+                self.store.close()
+                self.store = self._open_store()
+            yield
 
     def close(self) -> None:
         """Close its files and let others write."""
@@ -162,7 +185,8 @@ class Library:
         own = self.catalog.track_at(path)
         # What the library knows of a file that has changed since is of another sound; it is still the query's own line.
         known = own if own is not None and is_current(own) else None
-        if known is not None and start is None and end is None and self.catalog.is_encoded(known.id, model.name):
+        whole = start is None and end is None
+        if known and whole and self.catalog.is_encoded(known.id, model.name) and not self._is_damaged(known, model):
             track = self._rows_of(known, model, "track")
             return Subject(
                 span=Span(str(path), 0.0, known.duration),
@@ -197,50 +221,87 @@ class Library:
         """
         if query.k < 1:
             raise UsageError(f"asked for {query.k} matches; ask for at least 1")
-        with self.catalog.snapshot():
-            model = self.model(query.model)
-            weights = resolve_weights(query.weights, model.spaces)
-            subject = subject or self.subject(query.path, model, query.start, query.end)
-            region = query.start is not None or query.end is not None
-            short = subject.span.end - subject.span.start < SHORT
-            level: Level = query.by or ("passage" if region or short else "track")
-            rows = subject.track if level == "track" else mean_rows(subject.passages)
-            terms = query_terms(model.spaces, rows, weights, level)
-            groups = self._held(model, level)
-            artist = subject.artist if query.exclude_same_artist else None
-            if query.where != Filter() or artist is not None:
-                groups = groups[np.isin(groups[:, 2], self.catalog.select(query.where, exclude_artist=artist))]
-            if not query.include_self and subject.own is not None:
-                groups = groups[groups[:, 2] != subject.own.id]
-            matches: list[Match] = []
-            copies: list[str] = []
-            tracks: dict[str, Track] = {}
-            k = query.k
-            checked = 0
-            # Copies of the query are folded away before the list is cut: ask for more until k are left.
-            while True:
-                hits = self.store.search(level, terms, groups[:, :2], k)
-                for group, row in zip(hits.group[checked:], hits.row[checked:], strict=True):
-                    if len(matches) == query.k:
-                        break
-                    track = self._track(int(groups[group, 2]))
-                    if not query.include_self and self._is_copy(subject, track):
-                        copies.append(str(track.path))
-                        continue
-                    span = _span(track, level, int(row - groups[group, 0]))
-                    found = {
-                        s.name: self.store.read(level, s.full_name, s.dim, np.array([row]))[0] for s in model.spaces
-                    }
-                    score, parts = explain(model.spaces, rows, found, weights, level, self.quantiles(model, level))
-                    matches.append(Match(span, score, parts, query_span=subject.span))
-                    tracks[span.track] = track
-                checked = len(hits.group)
-                if len(matches) == query.k or checked < k:
+        while True:
+            epoch = self._epoch
+            try:
+                with self.snapshot():
+                    return self._search(query, subject)
+            except LibraryError:
+                # Rows that were written anew while we looked for the old ones are looked for again.
+                if self.catalog.epoch == self._epoch == epoch:
+                    raise
+
+    def _search(self, query: Query, subject: Subject | None) -> Result:
+        model = self.model(query.model)
+        weights = resolve_weights(query.weights, model.spaces)
+        subject = subject or self.subject(query.path, model, query.start, query.end)
+        region = query.start is not None or query.end is not None
+        short = subject.span.end - subject.span.start < SHORT
+        level: Level = query.by or ("passage" if region or short else "track")
+        rows = subject.track if level == "track" else mean_rows(subject.passages)
+        terms = query_terms(model.spaces, rows, weights, level)
+        table, groups = self.holdings.table(model.name, level), self.holdings.groups(model.name, level)
+        artist = subject.artist if query.exclude_same_artist else None
+        wanted = self._wanted(table, query.where, artist)
+        own = None if query.include_self or subject.own is None else subject.own.id
+        matches: list[Match] = []
+        copies: list[str] = []
+        damaged: list[str] = []
+        tracks: dict[str, Track] = {}
+        k = query.k + (own is not None)
+        checked = 0
+        # Copies of the query are folded away before the list is cut: ask for more until k are left.
+        while True:
+            hits = self.store.search(level, terms, groups, k, wanted)
+            spoiled = self._spoiled(model, level, hits.row[checked:], table[hits.group[checked:], 2])
+            for group, row, bad in zip(hits.group[checked:], hits.row[checked:], spoiled, strict=True):
+                if len(matches) == query.k:
                     break
-                k += query.k + len(copies)
+                if table[group, 2] == own:
+                    continue
+                track = self._track(int(table[group, 2]))
+                if bad:
+                    damaged.append(str(track.path))
+                    continue
+                if not query.include_self and self._is_copy(subject, track):
+                    copies.append(str(track.path))
+                    continue
+                span = _span(track, level, int(row - table[group, 0]))
+                found = {s.name: self.store.read(level, s.full_name, s.dim, np.array([row]))[0] for s in model.spaces}
+                score, parts = explain(model.spaces, rows, found, weights, level, self.quantiles(model, level))
+                matches.append(Match(span, score, parts, query_span=subject.span))
+                tracks[span.track] = track
+            checked = len(hits.group)
+            if len(matches) == query.k or checked < k:
+                break
+            k += query.k + len(copies) + len(damaged)
+        there = np.ones(len(table), np.bool_) if wanted is None else wanted
+        searched = int(np.count_nonzero(there)) - bool(own is not None and (there & (table[:, 2] == own)).any())
         return Result(
-            subject.span, level, model.name, weights, tuple(matches), tracks, tuple(copies), len(groups), subject.artist
-        )
+            subject.span, level, model.name, weights, tuple(matches), tracks, tuple(copies), searched, subject.artist,
+            tuple(damaged),
+        )  # fmt: skip
+
+    def _wanted(self, table: IntArray, where: Filter, artist: str | None) -> BoolArray | None:
+        """Which lines of `table` (g, 3) meet a filter and are not of an artist; None: all."""
+        if where == Filter() and artist is None:
+            return None
+        return np.isin(table[:, 2], self.catalog.select(where, exclude_artist=artist))
+
+    def _spoiled(self, model: Model, level: Level, rows: IntArray, ids: IntArray) -> BoolArray:
+        """Which answers, each a row and its track's id (m,), are not what was written, by their checksums."""
+        damaged = np.isin(ids, self.catalog.damaged_tracks(ids.tolist()))
+        for space in model.spaces:
+            damaged |= self.store.damaged(level, space.full_name, space.dim, rows)
+        return damaged
+
+    def _is_damaged(self, track: Track, model: Model) -> bool:
+        """Whether anything the library knows of a track's sound is not what was written."""
+        for level in LEVELS:
+            first, count = self.catalog.rows_of(track.id, level)
+            if self._spoiled(model, level, np.arange(first, first + count), np.array([track.id] * count)).any():
+                return True
+        return False
 
     def _track(self, track_id: int) -> Track:
         return self.catalog.tracks("tracks.id = ?", (track_id,))[0]
@@ -251,57 +312,15 @@ class Library:
             return True
         return same_recording(subject.fingerprint, self.catalog.fingerprint(track.id))
 
-    def _held(self, model: Model, level: Level) -> IntArray:
-        """`Catalog.groups`, kept until the catalogue changes; nothing derived from an older one outlives it."""
-        generation = self.catalog.generation
-        if generation != self._generation:
-            self._generation = generation
-            self._groups.clear()
-            self._quantiles.clear()
-        key = (model.name, level)
-        if key not in self._groups:
-            self._groups[key] = self.catalog.groups(model.name, level)
-        return self._groups[key]
-
     def quantiles(self, model: Model, level: Level) -> Quantiles | None:
-        """Similarities of seeded random pairs of this library's own tracks; None where it holds fewer than 200.
-
-        Tracks of the same sound count once, and spaces in which fewer than 200 of the pairs are audible are left out.
-        """
-        groups = self._held(model, level)
-        key = (model.name, level)
-        if key not in self._quantiles:
-            different = groups[np.isin(groups[:, 2], self.catalog.one_of_each())]
-            enough = len(different) >= _OWN_QUANTILES_FROM
-            self._quantiles[key] = self._sample_pairs(model, level, different) if enough else None
-        return self._quantiles[key]
-
-    def _sample_pairs(self, model: Model, level: Level, groups: IntArray) -> Quantiles:
-        random = np.random.default_rng(0)
-        pairs = _PAIRS if level == "track" else _PAIRS // 4
-        left = random.integers(len(groups), size=pairs)
-        right = (left + random.integers(1, len(groups), size=pairs)) % len(groups)
-        asked = groups[left, 0] + random.integers(groups[left, 1])
-        starts = np.cumsum(groups[right, 1]) - groups[right, 1]
-        answers = np.concatenate([np.arange(first, first + count) for first, count in groups[right, :2]])
-        owner = np.repeat(np.arange(pairs), groups[right, 1])
-        tables = {}
-        for space in model.spaces:
-            queries = self.store.read(level, space.full_name, space.dim, asked)
-            rows = self.store.read(level, space.full_name, space.dim, answers)
-            similarity = np.einsum("nd,nd->n", queries[owner], rows)
-            similarity[~(presence(queries)[owner] & presence(rows))] = -np.inf
-            best = np.maximum.reduceat(similarity, starts)
-            heard = best[best > -np.inf]
-            if len(heard) >= _OWN_QUANTILES_FROM:
-                tables[space.name] = tuple(np.quantile(heard.astype(np.float64), np.linspace(0, 1, 101)).tolist())
-        return tables
+        """See `Holdings.quantiles`."""
+        return self.holdings.quantiles(model, level)
 
     # The whole of it --------------------------------------------------------------------------------------------
 
     def vectors(self, level: Level = "passage", model: str | None = None) -> Vectors:
         """Every row of every track that is there, by path and start. Short space names."""
-        with self.catalog.snapshot():
+        with self.snapshot():
             chosen = self.model(model)
             tracks = {track.id: track for track in self.catalog.tracks()}
             entries = []
@@ -314,8 +333,8 @@ class Library:
 
     def info(self) -> dict[str, object]:
         """Numbers about the library, for people and machines."""
-        size = sum(file.stat().st_size for file in self.path.iterdir() if file.is_file())
-        with self.catalog.snapshot():
+        size = sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        with self.snapshot():
             models = []
             for name in self.catalog.models():
                 groups = {level: self.catalog.groups(name, level) for level in LEVELS}
@@ -323,6 +342,11 @@ class Library:
                     {"name": name, "tracks": len(groups["track"]), "passages": int(groups["passage"][:, 1].sum())}
                 )
             return {"path": str(self.path), "format": FORMAT, "bytes": size, **self.catalog.counts(), "models": models}
+
+
+def rows_folder(path: Path, epoch: int) -> Path:
+    """Where the rows of an epoch lie: at first in the library's folder itself, then in one of their own."""
+    return path / f"rows.{epoch}" if epoch else path
 
 
 def _span(track: Track, level: Level, index: int) -> Span:

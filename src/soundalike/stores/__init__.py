@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from soundalike.groups import Groups
 from soundalike.score import Term
-from soundalike.types import FloatArray, IntArray, Level
+from soundalike.types import BoolArray, FloatArray, IntArray, Level
 
 __all__ = ["Hits", "Store"]
 
@@ -27,8 +28,8 @@ class Store(Protocol):
     The caller (`Library`) hands out positions once, commits them after `flush`, and asks for committed ones only.
     """
 
-    def write(self, level: Level, space: str, first: int, rows: FloatArray) -> int:
-        """Put `rows` (n, d) float32 at positions `first`...; returns their checksum.
+    def write(self, level: Level, space: str, first: int, rows: FloatArray) -> None:
+        """Put `rows` (n, d) float32 at positions `first`..., with a checksum each.
 
         Raises LibraryError if they cannot be written.
         """
@@ -36,6 +37,13 @@ class Store(Protocol):
 
     def check(self, level: Level, space: str, dim: int, rows: int) -> None:
         """Raise LibraryError if fewer than `rows` rows of `dim` dims are there; a quick look, not a full one."""
+        ...
+
+    def damaged(self, level: Level, space: str, dim: int, positions: IntArray) -> BoolArray:
+        """Which of the rows at `positions` (m,) are not what was written, by their checksums: (m,) bool.
+
+        Raises LibraryError if they cannot be read.
+        """
         ...
 
     def flush(self) -> None:
@@ -50,15 +58,16 @@ class Store(Protocol):
         """The rows (m, dim) float32 at `positions` (m,), exactly as written."""
         ...
 
-    def search(self, level: Level, terms: Sequence[Term], groups: IntArray, k: int) -> Hits:
-        """The k best groups for a weighted query, each by its best row.
+    def search(
+        self, level: Level, terms: Sequence[Term], groups: Groups, k: int, wanted: BoolArray | None = None
+    ) -> Hits:
+        """The k best groups for a weighted query, each by its best row, of those `wanted` (g,) bool.
 
-        `groups` (g, 2) int64: first position and number of rows of each candidate track, all committed; copies
-        of a file share rows. A group that is audible in no term is no answer. Scores are exact; fewer than
-        k are returned where there are fewer.
+        All rows of the groups are committed. A group that is audible in no term is no answer. Scores are exact; fewer
+        than k are returned where there are fewer. Rows whose score is no number are damaged, and score infinity.
         """
         ...
 
-    def search_many(self, level: Level, queries: Sequence[Sequence[Term]], groups: IntArray, k: int) -> list[Hits]:
+    def search_many(self, level: Level, queries: Sequence[Sequence[Term]], groups: Groups, k: int) -> list[Hits]:
         """`search` for several queries at once, which costs less than one after the other."""
         ...

@@ -1,14 +1,13 @@
 """Flat files, one set per level and space: an int8 scan over everything, then an exact float32 rerank.
 
 `<level>.<space>.i8` holds round(127 x) to scan, `.f32` the rows themselves to rerank, `.on` one byte a row that says
-whether it is audible. Graph and inverted-list indexes lose up to two thirds of the right answers when only one
-slider is up; a flat scan never does, and it needs no building.
+whether it is audible, `.crc` a checksum a row of all three. Graph and inverted-list indexes lose up to two thirds of
+the right answers when only one slider is up; a flat scan never does, and it needs no building.
 """
 
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
@@ -16,52 +15,61 @@ from typing import Any
 
 import numpy as np
 
+from soundalike.checksums import row_checksums
 from soundalike.errors import LibraryError
+from soundalike.groups import Groups, Scored
+from soundalike.scan import BATCH, Column, ScanTerm, default_scanner, on_threads, scan_on_threads
 from soundalike.score import Term, presence, score_rows
 from soundalike.stores import Hits
-from soundalike.types import FloatArray, IntArray, Level
+from soundalike.types import BoolArray, FloatArray, IntArray, Level, Space
 
 __all__ = ["FlatStore", "create"]
 
 _LEVELS_INT8 = 127
 _EVERY = 32
-_CHUNK = 1 << 15
-"""Rows scanned at a time: their scores stay in the cache while the spaces are added up."""
 _SCAN_ERROR = 0.012
 """How far off the scan's cosine is taken to be. Rounding 128 components to 1/127 does 0.0023 to it (standard deviation)
 for the row and as much again at most for the query; twice 0.012 is five standard deviations of the difference of two
 rows. Rows made to break it can: the worst case is four times as much."""
 _MIN_RERANK = 200
-_DAMAGED = "the library is damaged; index into a new one (--library PATH)"
-_DTYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "i8": np.dtype("i1"), "on": np.dtype("?")}
+_DAMAGED = "the library is damaged: see soundalike library check"
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "f32": np.dtype("<f4"),
+    "i8": np.dtype("i1"),
+    "on": np.dtype("?"),
+    "crc": np.dtype("<u4"),
+}
 _NO_HITS = Hits(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-_GATHER_BELOW = 0.1
-"""Where fewer of the rows than this are wanted, they are gathered rather than the whole file scanned."""
+_BATCH_ROWS = 1 << 22
+"""Queries are scanned together up to so many rows: their scores have to fit into memory."""
 
 
-def create(folder: Path, *, writable: bool = False) -> FlatStore:
-    """Open the store in `folder`."""
-    return FlatStore(folder, writable=writable)
+def create(folder: Path, *, writable: bool = False, threads: int = 1) -> FlatStore:
+    """Open the store in `folder`; a search uses so many threads."""
+    return FlatStore(folder, writable=writable, threads=threads)
 
 
 class FlatStore:
     """Sidecar files in one folder. What is written is durable after `flush`; readers map what they are told of."""
 
-    def __init__(self, folder: Path, *, writable: bool) -> None:
+    def __init__(self, folder: Path, *, writable: bool, threads: int = 1) -> None:
         self._folder = folder
         self._writable = writable
         self._unsynced: set[FileIO] = set()
         self._open: dict[str, FileIO] = {}
         self._maps: dict[str, np.ndarray[Any, Any]] = {}
+        self._columns: dict[tuple[str, int], Column] = {}
+        self._threads = threads
+        self._scanner = default_scanner()
 
-    def write(self, level: Level, space: str, first: int, rows: FloatArray) -> int:
-        """See `Store.write`. The checksum is the CRC-32 of the float32 bytes followed by the int8 bytes."""
+    def write(self, level: Level, space: str, first: int, rows: FloatArray) -> None:
+        """See `Store.write`."""
         rows = np.ascontiguousarray(rows, dtype="<f4")
         coarse = np.rint(rows * _LEVELS_INT8).astype(np.int8)
-        for suffix, array in (("f32", rows), ("i8", coarse), ("on", presence(rows).astype(np.uint8))):
+        on = presence(rows)
+        for suffix, array in (("f32", rows), ("i8", coarse), ("on", on), ("crc", row_checksums(rows, coarse, on))):
             width = array.itemsize * (array.shape[1] if array.ndim == 2 else 1)
             self._put(self._name(level, space, suffix), first * width, array.tobytes())
-        return zlib.crc32(coarse.tobytes(), zlib.crc32(rows.tobytes()))
 
     def _put(self, name: str, offset: int, data: bytes) -> None:
         if not self._writable:
@@ -99,7 +107,7 @@ class FlatStore:
 
     def check(self, level: Level, space: str, dim: int, rows: int) -> None:
         """See `Store.check`: compares the sizes of the files."""
-        for suffix, width in (("f32", dim), ("i8", dim), ("on", 1)) if rows else ():
+        for suffix, width in (("f32", dim), ("i8", dim), ("on", 1), ("crc", 1)) if rows else ():
             self._held(self._name(level, space, suffix), _DTYPES[suffix].itemsize * width, rows)
 
     def _held(self, name: str, width: int, needed: int) -> int:
@@ -131,82 +139,105 @@ class FlatStore:
             return np.zeros((0, dim), dtype=np.float32)
         return np.asarray(self._rows(level, space, "f32", dim, int(positions.max()) + 1)[positions], dtype=np.float32)
 
-    def search(self, level: Level, terms: Sequence[Term], groups: IntArray, k: int) -> Hits:
+    def damaged(self, level: Level, space: str, dim: int, positions: IntArray) -> BoolArray:
+        """See `Store.damaged`."""
+        if len(positions) == 0:
+            return np.zeros(0, np.bool_)
+        n = int(positions.max()) + 1
+        rows, coarse, on, sums = (
+            self._rows(level, space, suffix, width, n)[positions]
+            for suffix, width in (("f32", dim), ("i8", dim), ("on", 1), ("crc", 1))
+        )
+        # A byte of `.on` that is neither 0 nor 1 is compared as it is.
+        return np.asarray(row_checksums(rows, coarse, on[:, 0].view(np.uint8)) != sums[:, 0])
+
+    def search(
+        self, level: Level, terms: Sequence[Term], groups: Groups, k: int, wanted: BoolArray | None = None
+    ) -> Hits:
         """See `Store.search`. The scan only decides who is reranked: every score returned is exact."""
-        filled = np.flatnonzero(groups[:, 1] > 0)
-        if len(filled) == 0 or k <= 0:
+        if k <= 0 or len(groups) == 0:
             return _NO_HITS
-        firsts, counts = groups.T if len(filled) == len(groups) else groups[filled].T
-        # Candidate rows in one run, group after group: `starts` are the groups' places in it.
-        starts = np.cumsum(counts) - counts
-        coarse = self._scan(level, terms, firsts, counts, starts)
-        best = coarse if len(coarse) == len(filled) else np.maximum.reduceat(coarse, starts)
+        plan = self._plan(level, terms, groups.end)
+        positions = None
+        if wanted is not None or groups.rows < self._scanner.gather_below * groups.end:
+            everybody = np.ones(len(groups), np.bool_) if wanted is None else wanted
+            if self._few(groups, everybody):
+                positions = groups.positions(everybody)
+        scores: FloatArray = np.empty(groups.end if positions is None else len(positions), np.float32)
+
+        def part(low: int, high: int) -> None:
+            chosen = None if positions is None else positions[low:high]
+            self._scanner.scan(plan, low if chosen is None else 0, scores[low:high], chosen)
+
+        scan_on_threads(part, len(scores), self._threads)
+        scored = groups.fold(scores) if positions is None else groups.fold_some(scores, positions)
+        best = scored.best if wanted is None else np.where(wanted, scored.best, np.float32(-np.inf))
+        return self._rerank(level, terms, scored, best, k)
+
+    def _few(self, groups: Groups, wanted: BoolArray) -> bool:
+        """Whether so few rows are wanted that these alone are scanned."""
+        rows = int(groups.size[groups.wanted_units(wanted)].sum())
+        return rows < self._scanner.gather_below * groups.end
+
+    def search_many(self, level: Level, queries: Sequence[Sequence[Term]], groups: Groups, k: int) -> list[Hits]:
+        """See `Store.search_many`: a pass over the rows for every sixteen queries; threads share the passes."""
+        if k <= 0 or len(groups) == 0 or groups.end > _BATCH_ROWS or len(queries) < 2:
+            return [self.search(level, terms, groups, k) for terms in queries]
+        plans = [self._plan(level, terms, groups.end) for terms in queries]
+        found: list[Hits] = [_NO_HITS] * len(queries)
+
+        def part(first: int) -> None:
+            batch = range(first, min(first + BATCH, len(queries)))
+            scores: FloatArray = np.empty((len(batch), groups.end), np.float32)
+            self._scanner.scan_batch([plans[number] for number in batch], 0, scores)
+            for number, row in zip(batch, scores, strict=True):
+                scored = groups.fold(row)
+                found[number] = self._rerank(level, queries[number], scored, scored.best, k)
+
+        on_threads(part, range(0, len(queries), BATCH), self._threads)
+        return found
+
+    def _plan(self, level: Level, terms: Sequence[Term], n: int) -> list[ScanTerm]:
+        """What the scanner is to do: queries in int8, each on its own scale, and where the first n rows lie."""
+        plan = []
+        for term in terms:
+            peak = float(np.abs(term.row).max())
+            query = np.rint(term.row * (_LEVELS_INT8 / peak)).astype(np.int8)
+            factor = float(np.float32(term.scale * peak / _LEVELS_INT8**2))
+            plan.append(ScanTerm(self._column(level, term.space, n), query, factor, float(np.float32(term.offset))))
+        return plan
+
+    def _column(self, level: Level, space: Space, n: int) -> Column:
+        name = self._name(level, space.full_name, "i8")
+        if (name, n) not in self._columns:
+            self._columns = {key: column for key, column in self._columns.items() if key[0] != name}
+            rows = self._rows(level, space.full_name, "i8", space.dim, n)
+            on = self._rows(level, space.full_name, "on", 1, n)[:, 0]
+            self._columns[name, n] = Column(name, rows, on)
+        return self._columns[name, n]
+
+    def _rerank(self, level: Level, terms: Sequence[Term], scored: Scored, best: FloatArray, k: int) -> Hits:
+        """The k best groups by exact scores, of those whose approximate `best` (g,) comes near enough."""
         # The scan is off by at most `margin` / 2: whoever is that near to the k-th best may really be better.
         margin = 2 * _SCAN_ERROR * float(np.sqrt(sum(term.scale**2 for term in terms)))
         floor = _rerank_from(best, k, margin)
         finalists = np.flatnonzero((best >= floor) & (best > -np.inf))
-        sizes = counts[finalists]
-        owner = np.repeat(finalists, sizes)
-        rows = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + starts[owner]
-        near = coarse[rows] >= best[owner] - margin
-        owner, rows = owner[near], rows[near]
-        if len(rows) == 0:
+        owner, places, positions = scored.rows(finalists)
+        owner = finalists[owner]
+        near = scored.scores[places] >= best[owner] - margin
+        owner, positions = owner[near], positions[near]
+        if len(positions) == 0:
             return _NO_HITS
-        positions = firsts[owner] + rows - starts[owner]
-        exact = score_rows(
-            terms, {t.space.name: self.read(level, t.space.full_name, t.space.dim, positions) for t in terms}
-        )
-        if not np.isfinite(exact).all():
-            raise LibraryError(f"the vectors of the {level}s hold values that are no numbers: {_DAMAGED}")
+        rows = {t.space.name: self.read(level, t.space.full_name, t.space.dim, positions) for t in terms}
+        with np.errstate(invalid="ignore", over="ignore"):
+            exact = score_rows(terms, rows)
+        # What is no number is damaged: it goes to the top, where whoever asked looks at checksums.
+        exact = np.where(np.isfinite(exact), exact, np.inf)
         # Best first; equal scores in the order of their rows, so that answers never depend on the scan.
-        order = np.lexsort((rows, -exact))
+        order = np.lexsort((positions, -exact))
         _, first = np.unique(owner[order], return_index=True)
         order = order[np.sort(first)][:k]
-        return Hits(filled[owner[order]], positions[order], exact[order])
-
-    def search_many(self, level: Level, queries: Sequence[Sequence[Term]], groups: IntArray, k: int) -> list[Hits]:
-        """See `Store.search_many`."""
-        return [self.search(level, terms, groups, k) for terms in queries]
-
-    def _scan(
-        self, level: Level, terms: Sequence[Term], firsts: IntArray, counts: IntArray, starts: IntArray
-    ) -> FloatArray:
-        """Approximate scores (m,) float32 of the groups' rows, group after group; -inf where no term is audible."""
-        import numkong
-
-        n = int((firsts + counts).max())
-        wanted = int(starts[-1] + counts[-1])
-        # Mostly every row is wanted, in order: then nothing has to be gathered, before or after.
-        whole = wanted == n and bool(np.array_equal(firsts, starts))
-        positions = None if whole else np.repeat(firsts - starts, counts) + np.arange(wanted)
-        gather = positions is not None and wanted < _GATHER_BELOW * n
-        plan = []
-        for term in terms:
-            rows = self._rows(level, term.space.full_name, "i8", term.space.dim, n)
-            on = self._rows(level, term.space.full_name, "on", 1, n)[:, 0]
-            if gather:
-                rows, on = rows[positions], on[positions]
-            peak = float(np.abs(term.row).max())
-            packed = numkong.dots_pack(np.rint(term.row * (_LEVELS_INT8 / peak)).astype(np.int8)[None, :])
-            plan.append((rows, on, packed, np.float32(term.scale * peak / _LEVELS_INT8**2), np.float32(term.offset)))
-        span = wanted if gather else n
-        scores: FloatArray = np.empty(span, dtype=np.float32)
-        for first in range(0, span, _CHUNK):
-            part = slice(first, min(first + _CHUNK, span))
-            if first == 0 or part.stop == span:  # one buffer for all chunks but the last: fresh memory costs a third
-                buffer = numkong.zeros((part.stop - first, 1), dtype="int32")
-                dots = np.asarray(buffer)[:, 0]
-                product = np.empty(len(dots), dtype=np.float32)
-            total: FloatArray = np.zeros(len(dots), dtype=np.float32)
-            heard = np.zeros(len(dots), dtype=bool)
-            for rows, on, packed, factor, offset in plan:
-                numkong.dots_packed(rows[part], packed, out=buffer)
-                # Into a float32 that is there already: int32 times float32 would make a fresh float64.
-                total += np.multiply(dots, factor, out=product, dtype=np.float32, casting="unsafe")
-                total += np.multiply(on[part], offset, out=product)
-                heard |= on[part]
-            scores[part] = np.where(heard, total, np.float32(-np.inf))
-        return scores if whole or gather else scores[positions]
+        return Hits(owner[order], positions[order], exact[order])
 
 
 def _rerank_from(best: FloatArray, k: int, margin: float) -> float:

@@ -1,0 +1,34 @@
+"""Builds the scan kernel (src/soundalike/scan.c) where there is a C compiler; without one, numkong does its work."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+FLAGS = ("-O3", "-ffp-contract=off", "-shared", "-fPIC")
+
+
+class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Compiles one file, and marks the wheel as one of this platform where that went well."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Before the wheel is put together, an editable one too."""
+        source = Path(self.root) / "src" / "soundalike" / "scan.c"
+        target = source.with_name("_scan.so")
+        target.unlink(missing_ok=True)
+        compiler = shlex.split(os.environ.get("CC") or "cc")
+        try:
+            subprocess.run([*compiler, *FLAGS, str(source), "-o", str(target)], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"no compiled kernel ({error}): numkong will do its work", file=sys.stderr)
+            return
+        build_data["artifacts"].append("/src/soundalike/_scan.so")
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
