@@ -206,10 +206,8 @@ class Library:
             level: Level = query.by or ("passage" if region or short else "track")
             rows = subject.track if level == "track" else mean_rows(subject.passages)
             terms = query_terms(model.spaces, rows, weights, level)
-            groups = self._held(model, level)
             artist = subject.artist if query.exclude_same_artist else None
-            if query.where != Filter() or artist is not None:
-                groups = groups[np.isin(groups[:, 2], self.catalog.select(query.where, exclude_artist=artist))]
+            groups = self.groups(model, level, query.where, exclude_artist=artist)
             if not query.include_self and subject.own is not None:
                 groups = groups[groups[:, 2] != subject.own.id]
             matches: list[Match] = []
@@ -241,6 +239,18 @@ class Library:
         return Result(
             subject.span, level, model.name, weights, tuple(matches), tracks, tuple(copies), len(groups), subject.artist
         )
+
+    def groups(
+        self, model: Model, level: Level, where: Filter | None = None, *, exclude_artist: str | None = None
+    ) -> IntArray:
+        """What there is to search: `Catalog.groups` of the tracks that meet a filter, (g, 3) int64.
+
+        Inside `Catalog.snapshot`, so that tracks and rows read with them are of the same moment.
+        """
+        groups = self._held(model, level)
+        if (where is None or where == Filter()) and exclude_artist is None:
+            return groups
+        return groups[np.isin(groups[:, 2], self.catalog.select(where or Filter(), exclude_artist=exclude_artist))]
 
     def _track(self, track_id: int) -> Track:
         return self.catalog.tracks("tracks.id = ?", (track_id,))[0]
