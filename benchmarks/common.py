@@ -1,14 +1,18 @@
-"""What the benchmarks share: their numbers become a Report, printed and kept like those of `soundalike evaluate`."""
+"""What the benchmarks share: libraries of synthetic rows, and reports, printed and kept like those of `evaluate`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from soundalike import reports
+from soundalike.catalog import HeldModel, Track
 from soundalike.cli.show import print_table
+from soundalike.fingerprint import FRAME_RATE
+from soundalike.library import Library
+from soundalike.model import Model
 from soundalike.spaces import DEFAULT_MODEL
 from soundalike.types import Report
 
@@ -58,3 +62,43 @@ def show_and_save(report: Report, folder: Path | None) -> None:
         print(f"- {note}")
     if folder:
         print(f"saved: {reports.save_reports([report], folder)}")
+
+
+def synthetic_library(
+    folder: Path,
+    model: Model,
+    rows: Mapping[str, np.ndarray],
+    artists: Sequence[str | None] = (),
+    tempos: Sequence[float | None] = (),
+    *,
+    music: Path = Path("/music"),
+    fingerprints: bool = False,
+) -> None:
+    """Make a library of tracks of 200 s with these track rows, (n, d) by space; n is <n // 100>/<n>.mp3 in `music`.
+
+    An empty file of 1970 stands for a track that is to be asked with. `artists` and `tempos` (n,) are unknown and 100
+    BPM where not given; fingerprints are random words, all different.
+    """
+    count, random = len(next(iter(rows.values()))), np.random.default_rng(0)
+    with Library.create(folder) as library:
+        catalog = library.catalog
+        with catalog.transaction():
+            dims = [(space.name, "track", space.dim) for space in model.spaces]
+            catalog.put_model(model.name, HeldModel(model.recipe.digest, model.source), dims)
+        for space in model.spaces:
+            library.store.write("track", space.full_name, 0, rows[space.name])
+        library.store.flush()
+        with catalog.transaction():
+            catalog.commit_rows(model.name, "track", 0, count)
+            for number in range(count):
+                track = Track(
+                    music / str(number // 100) / f"{number}.mp3", 0, 0, str(number), str(number), 200.0, 44_100, 2,
+                    "mp3", None, artists[number] if artists else None, None, None, None, None, None,
+                    tempos[number] if tempos else 100.0, "A minor", -10.0, False,
+                )  # fmt: skip
+                track_id = catalog.put_track(music, track)
+                catalog.assign_rows(track_id, "track", number, 1)
+                catalog.mark_encoded(track_id, model.name)
+                if fingerprints:
+                    words = random.integers(1, 2**32, size=round(200 * FRAME_RATE), dtype=np.uint32)
+                    catalog.put_fingerprint(track_id, words)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common import report_of, show_and_save
-from soundalike.catalog import HeldModel, Track
+from common import report_of, show_and_save, synthetic_library
+from soundalike.groups import Groups
 from soundalike.heads import unit_rows
 from soundalike.library import Library, Query, Subject
 from soundalike.model import Model
@@ -40,16 +40,16 @@ WEIGHTS = {
 }
 
 
-def make_rows(n: int, random: np.random.Generator) -> dict[str, np.ndarray]:
-    """Unit rows (n, 128) per space in clusters, some of them silent."""
+def make_rows(n: int, random: np.random.Generator, dim: int = DIM) -> dict[str, np.ndarray]:
+    """Unit rows (n, dim) per space in clusters, some of them silent."""
     rows = {}
     for name in NAMES:
         clusters = max(10, n // 200)
         sizes = 1 / np.arange(1, clusters + 1)
-        centres, basis = random.standard_normal((clusters, DIM)), random.standard_normal((16, DIM))
+        centres, basis = random.standard_normal((clusters, dim)), random.standard_normal((16, dim))
         chosen = random.choice(clusters, size=n, p=sizes / sizes.sum())
         within = random.standard_normal((n, 16)).astype(np.float32) @ basis.astype(np.float32) / 4
-        noise = 0.3 * random.standard_normal((n, DIM), dtype=np.float32)
+        noise = 0.3 * random.standard_normal((n, dim), dtype=np.float32)
         rows[name] = unit_rows(centres[chosen].astype(np.float32) + within + noise)
         rows[name][random.random(n) < 0.05] = 0
     return rows
@@ -107,7 +107,7 @@ def main() -> None:
                     return float(np.mean(exact[indices] >= best - 1e-9))
 
                 began = time.perf_counter()
-                hits = store.search("track", terms, groups, K)
+                hits = store.search("track", terms, Groups.of(groups), K)
                 took = 1000 * (time.perf_counter() - began)
                 found.setdefault("soundalike", []).append((took, right(hits.row)))
                 scaled = np.zeros((1, 4 * DIM + 4), np.float32)
@@ -151,40 +151,8 @@ def end_to_end(
     folder: Path, rows: dict[str, np.ndarray], queries: dict[str, np.ndarray], one_pass: float
 ) -> list[dict[str, float | str]]:
     """`Library.search` in a library of as many tracks: weights, matches with their tracks and explanations, copies."""
-    model, count = Model.load(), len(rows["melody"])
-    with Library.create(folder) as library:
-        catalog = library.catalog
-        with catalog.transaction():
-            dims = [(space.name, "track", space.dim) for space in model.spaces]
-            catalog.put_model(model.name, HeldModel(model.recipe.digest, model.source), dims)
-        sums = {
-            space.name: library.store.write("track", space.full_name, 0, rows[space.name]) for space in model.spaces
-        }
-        library.store.flush()
-        with catalog.transaction():
-            catalog.commit_rows(model.name, "track", 0, sums, count)
-            for number in range(count):
-                path, nothing = Path(f"/music/{number // 100}/{number}.mp3"), str(number)
-                about = (
-                    200.0,
-                    44_100,
-                    2,
-                    "mp3",
-                    None,
-                    None,
-                    None,
-                    None,
-                    None,
-                    None,
-                    None,
-                    100.0,
-                    "A minor",
-                    -10.0,
-                    False,
-                )
-                track_id = catalog.put_track(Path("/music"), Track(path, number, 0, nothing, nothing, *about))
-                catalog.assign_rows(track_id, "track", number, 1)
-                catalog.mark_encoded(track_id, model.name)
+    model = Model.load("dsp")
+    synthetic_library(folder, model, rows)
     found = []
     with Library(folder) as library:
         for number in range(-1, len(queries["melody"])):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np

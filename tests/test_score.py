@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from soundalike.errors import UsageError
 from soundalike.heads import unit_rows
-from soundalike.score import calibrate, explain, query_terms, score_rows
+from soundalike.score import calibrate, explain, mutual_scores, query_terms, score_rows
 from soundalike.types import Calibration, Space
 
 NAMES = ("melody", "rhythm", "timbre")
@@ -45,6 +45,22 @@ def by_definition(q: np.ndarray, x: np.ndarray, table: list[Space], weights: dic
             dot = sum(float(a) * float(b) for a, b in zip(q[number], x[number], strict=True))
             above += weights[space.name] * (dot - space.calibration[level].mu) / space.calibration[level].sigma
     return above / total
+
+
+@given(st.lists(rows, min_size=1, max_size=4), chances, weightings, levels, st.sets(st.integers(0, 2)))
+def test_mutual_scores_are_the_mean_of_both_directions(tracks, chance, w, level, mute) -> None:
+    table, weights = spaces(chance), dict(zip(NAMES, w, strict=True))
+    tracks = np.stack(tracks)
+    tracks[0, list(mute)] = 0
+    by_space = {name: tracks[:, number] for number, name in enumerate(NAMES)}
+    if not all(any(weights[name] and by_space[name][n].any() for name in NAMES) for n in range(len(tracks))):
+        with pytest.raises(UsageError, match="nothing to hear in one of the tracks"):
+            mutual_scores(table, by_space, weights, level)
+        return
+    both = np.array([[by_definition(q, x, table, weights, level) for x in tracks] for q in tracks])
+    np.testing.assert_allclose(
+        mutual_scores(table, by_space, weights, level), (both + both.T) / 2, rtol=1e-4, atol=1e-4
+    )
 
 
 @given(rows, rows, chances, weightings, levels, st.sets(st.integers(0, 2)), st.sets(st.integers(0, 2)))

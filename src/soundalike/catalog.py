@@ -58,6 +58,11 @@ class Track:
     meter: str | None = None
     id: int = 0
 
+    @property
+    def bpm(self) -> float | None:
+        """Beats a minute: the tag, where there is one, goes before what was measured, as in filters."""
+        return self.bpm_tag if self.bpm_tag is not None else self.tempo
+
 
 @dataclass(frozen=True, slots=True)
 class HeldModel:

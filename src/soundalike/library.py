@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -18,68 +17,21 @@ from soundalike.database import FORMAT, take_lock
 from soundalike.errors import LibraryBusyError, LibraryError, ModelError, UsageError
 from soundalike.files import absolute
 from soundalike.filters import Filter
-from soundalike.fingerprint import Words, same_recording
+from soundalike.fingerprint import same_recording
 from soundalike.holdings import Holdings
 from soundalike.migrations import migrate
 from soundalike.model import Model, mean_rows
+from soundalike.queries import Candidates, Query, Result, Subject
 from soundalike.score import Quantiles, explain, query_terms
 from soundalike.spaces import DEFAULT_MODEL, resolve_weights
 from soundalike.stores import Store
 from soundalike.tags import read_tags
-from soundalike.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Match, Span, Vectors, Weights
+from soundalike.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Match, Span, Vectors
 
-__all__ = ["Library", "Query", "Result", "Subject", "is_current", "rows_folder"]
+__all__ = ["Candidates", "Library", "Query", "Result", "Subject", "is_current", "rows_folder"]
 
 SHORT = 30.0
 """A query under this many seconds is looked for among passages."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A question. `start` and `end` in seconds choose a region; `by` None lets the query's length decide the level."""
-
-    path: Path
-    start: float | None = None
-    end: float | None = None
-    weights: Mapping[str, float] | None = None
-    by: Level | None = None
-    k: int = 10
-    where: Filter = field(default_factory=Filter)
-    exclude_same_artist: bool = False
-    include_self: bool = False
-    model: str | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Subject:
-    """What a query sounds like: rows by short space name, (n, d) a passage and (d,) for the whole."""
-
-    span: Span
-    passages: Mapping[str, FloatArray]
-    track: Mapping[str, FloatArray]
-    audio_hash: str
-    fingerprint: Words
-    artist: str | None
-    own: Track | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Result:
-    """The answer to a query: matches best first, the copies of the query that were left out, and how it was asked.
-
-    `damaged` are tracks that would have been matches, but of which something is not what was written.
-    """
-
-    query: Span
-    level: Level
-    model: str
-    weights: Weights
-    matches: tuple[Match, ...]
-    tracks: Mapping[str, Track]
-    copies: tuple[str, ...]
-    searched: int
-    artist: str | None
-    damaged: tuple[str, ...] = ()
 
 
 class Library:
@@ -126,19 +78,36 @@ class Library:
         """The rows of this epoch. Raises LibraryError if some are not there."""
         self._epoch = self.catalog.epoch
         folder = rows_folder(self.path, self._epoch)
-        store: Store = registry.load("stores", "flat", folder=folder, writable=self._writable, threads=self._threads)
-        for space, level, dim, rows in self.catalog.spaces():
-            store.check(level, space, dim, rows)
-        return store
+        return self._hold(
+            registry.load("stores", "flat", folder=folder, writable=self._writable, threads=self._threads)
+        )
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Everything read inside is of one moment: the catalogue, and the rows it speaks of."""
-        with self.catalog.snapshot():
-            if self.catalog.epoch != self._epoch:
-                self.store.close()
-                self.store = self._open_store()
-            yield
+        while True:
+            with self.catalog.snapshot():
+                epoch = self.catalog.epoch
+                try:
+                    if self.catalog.generation != self._checked:
+                        before = self.store
+                        self.store = self._open_store() if epoch != self._epoch else self._hold(self.store)
+                        if before is not self.store:
+                            before.close()
+                except LibraryError as error:
+                    missing = error
+                else:
+                    yield
+                    return
+            if self.catalog.epoch == epoch:  # else they were written anew between our looking here and there
+                raise missing
+
+    def _hold(self, store: Store) -> Store:
+        """The store, with all rows that are committed by now in its hands."""
+        for space, level, dim, rows in self.catalog.spaces():
+            store.check(level, space, dim, rows)
+        self._checked = self.catalog.generation
+        return store
 
     def close(self) -> None:
         """Close its files and let others write."""
@@ -221,15 +190,8 @@ class Library:
         """
         if query.k < 1:
             raise UsageError(f"asked for {query.k} matches; ask for at least 1")
-        while True:
-            epoch = self._epoch
-            try:
-                with self.snapshot():
-                    return self._search(query, subject)
-            except LibraryError:
-                # Rows that were written anew while we looked for the old ones are looked for again.
-                if self.catalog.epoch == self._epoch == epoch:
-                    raise
+        with self.snapshot():
+            return self._search(query, subject)
 
     def _search(self, query: Query, subject: Subject | None) -> Result:
         model = self.model(query.model)
@@ -240,9 +202,8 @@ class Library:
         level: Level = query.by or ("passage" if region or short else "track")
         rows = subject.track if level == "track" else mean_rows(subject.passages)
         terms = query_terms(model.spaces, rows, weights, level)
-        table, groups = self.holdings.table(model.name, level), self.holdings.groups(model.name, level)
-        artist = subject.artist if query.exclude_same_artist else None
-        wanted = self._wanted(table, query.where, artist)
+        candidates = self.candidates(model, level, query.where, subject.artist if query.exclude_same_artist else None)
+        table = candidates.table
         own = None if query.include_self or subject.own is None else subject.own.id
         matches: list[Match] = []
         copies: list[str] = []
@@ -252,8 +213,8 @@ class Library:
         checked = 0
         # Copies of the query are folded away before the list is cut: ask for more until k are left.
         while True:
-            hits = self.store.search(level, terms, groups, k, wanted)
-            spoiled = self._spoiled(model, level, hits.row[checked:], table[hits.group[checked:], 2])
+            hits = self.store.search(level, terms, candidates.groups, k, candidates.wanted)
+            spoiled = self.spoiled(model, level, hits.row[checked:], table[hits.group[checked:], 2])
             for group, row, bad in zip(hits.group[checked:], hits.row[checked:], spoiled, strict=True):
                 if len(matches) == query.k:
                     break
@@ -275,20 +236,19 @@ class Library:
             if len(matches) == query.k or checked < k:
                 break
             k += query.k + len(copies) + len(damaged)
-        there = np.ones(len(table), np.bool_) if wanted is None else wanted
-        searched = int(np.count_nonzero(there)) - bool(own is not None and (there & (table[:, 2] == own)).any())
         return Result(
-            subject.span, level, model.name, weights, tuple(matches), tracks, tuple(copies), searched, subject.artist,
-            tuple(damaged),
+            subject.span, level, model.name, weights, tuple(matches), tracks, tuple(copies), candidates.count(own),
+            subject.artist, tuple(damaged),
         )  # fmt: skip
 
-    def _wanted(self, table: IntArray, where: Filter, artist: str | None) -> BoolArray | None:
-        """Which lines of `table` (g, 3) meet a filter and are not of an artist; None: all."""
+    def candidates(self, model: Model, level: Level, where: Filter, artist: str | None = None) -> Candidates:
+        """What there is to search, inside `snapshot`; with a filter, and without an artist's tracks."""
+        table, groups = self.holdings.table(model.name, level), self.holdings.groups(model.name, level)
         if where == Filter() and artist is None:
-            return None
-        return np.isin(table[:, 2], self.catalog.select(where, exclude_artist=artist))
+            return Candidates(table, groups)
+        return Candidates(table, groups, np.isin(table[:, 2], self.catalog.select(where, exclude_artist=artist)))
 
-    def _spoiled(self, model: Model, level: Level, rows: IntArray, ids: IntArray) -> BoolArray:
+    def spoiled(self, model: Model, level: Level, rows: IntArray, ids: IntArray) -> BoolArray:
         """Which answers, each a row and its track's id (m,), are not what was written, by their checksums."""
         damaged = np.isin(ids, self.catalog.damaged_tracks(ids.tolist()))
         for space in model.spaces:
@@ -299,7 +259,7 @@ class Library:
         """Whether anything the library knows of a track's sound is not what was written."""
         for level in LEVELS:
             first, count = self.catalog.rows_of(track.id, level)
-            if self._spoiled(model, level, np.arange(first, first + count), np.array([track.id] * count)).any():
+            if self.spoiled(model, level, np.arange(first, first + count), np.array([track.id] * count)).any():
                 return True
         return False
 

@@ -24,7 +24,7 @@ import numpy as np
 from soundalike.errors import UsageError
 from soundalike.types import BoolArray, Calibration, FloatArray, Level, Part, Reference, Space
 
-__all__ = ["Quantiles", "Term", "calibrate", "explain", "presence", "query_terms", "score_rows"]
+__all__ = ["Quantiles", "Term", "calibrate", "explain", "mutual_scores", "presence", "query_terms", "score_rows"]
 
 Quantiles = Mapping[str, tuple[float, ...]]
 """Per space, the similarities at 0, 1, ..., 100 % of random pairs."""
@@ -72,6 +72,30 @@ def score_rows(terms: Sequence[Term], rows: Mapping[str, FloatArray]) -> FloatAr
         candidates = rows[term.space.name]
         similarity = candidates.astype(np.float64) @ term.row.astype(np.float64)
         total += term.scale * similarity + term.offset * presence(candidates)
+    return total
+
+
+def mutual_scores(
+    spaces: Sequence[Space], rows: Mapping[str, FloatArray], weights: Mapping[str, float], level: Level
+) -> FloatArray:
+    """The score of every pair of rows, (n, n) float64 and symmetric: the mean of either as the query.
+
+    `rows` maps short names to (n, d) float32. The two directions differ only where a space is audible on one side.
+    Raises UsageError if no space with a weight is audible in one of the rows.
+    """
+    count = len(next(iter(rows.values())))
+    total, heard = np.zeros((count, count)), np.zeros(count)
+    for space in spaces:
+        weight, chance = weights.get(space.name, 0.0), space.calibration[level]
+        if weight == 0.0:
+            continue
+        candidates = rows[space.name].astype(np.float64)
+        on = presence(candidates)
+        total += (weight / chance.sigma) * (candidates @ candidates.T - chance.mu * np.outer(on, on))
+        heard += abs(weight) * on
+    if not heard.all():
+        raise UsageError("nothing to hear in one of the tracks for the spaces with a weight; weigh other spaces")
+    total *= 0.5 * (1 / heard[:, None] + 1 / heard)
     return total
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from soundalike import __version__
+from soundalike.cli import texts
 from soundalike.errors import UsageError
 
 __all__ = ["build_parser", "default_library", "parse_region", "whole_number"]
@@ -153,6 +154,20 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--m3u", type=_path, metavar="FILE", help="write the matches as a playlist too (UTF-8)")
     _model_and_library(made)
 
+    made = command("path", "journeys:run_path", "go from one track to another in small steps", texts.PATH)
+    made.add_argument("a", metavar="A", help="where to start: a recording, in the library or not")
+    made.add_argument("b", metavar="B", help="where to arrive")
+    made.add_argument("-n", type=whole_number, default=8, metavar="STEPS", help="tracks in between (default: 8)")
+    _journey(made)
+
+    made = command("playlist", "journeys:run_playlist", "choose tracks like one, with variety", texts.PLAYLIST)
+    made.add_argument("seed", metavar="SEED", help="a recording, in the library or not; - for standard input")
+    made.add_argument("-n", type=whole_number, default=30, metavar="LENGTH", help="how many tracks (default: 30)")
+    made.add_argument("--spread", type=float, default=0.3, metavar="S", help="variety, from 0 to 1 (default: 0.3)")
+    made.add_argument("--tempo", metavar="LOW..HIGH", help="only tracks of this tempo, in BPM: 118..126")
+    made.add_argument("--tempo-step", type=float, metavar="PERCENT", help="each this near to the tempo before it")
+    _journey(made)
+
     made = command(
         "compare",
         "search:run_compare",
@@ -267,6 +282,14 @@ def _weights(parser: argparse.ArgumentParser) -> None:
         metavar="SPACE=W,...",
         help="how much each space counts, of any sign: melody=2,timbre=-1 (not named: 0; default: 1 each)",
     )
+
+
+def _journey(parser: argparse.ArgumentParser) -> None:
+    """What `path` and `playlist` have in common."""
+    _weights(parser)
+    parser.add_argument("--where", metavar="CONDITION", help=_WHERE)
+    parser.add_argument("--m3u", type=_path, metavar="FILE", help="write it as a playlist too (UTF-8)")
+    _model_and_library(parser)
 
 
 def _json(parser: argparse.ArgumentParser) -> None:

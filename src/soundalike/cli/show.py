@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from soundalike.catalog import Track
 from soundalike.errors import one_line
 from soundalike.types import Match, Part, Span
 
@@ -18,8 +19,13 @@ __all__ = [
     "clock",
     "closeness",
     "count",
+    "credit",
+    "damaged",
+    "facts",
     "match_json",
     "message",
+    "named",
+    "near",
     "paint",
     "print_json",
     "print_table",
@@ -40,6 +46,15 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
 def message(text: str, label: str = "", colour: str = "red") -> None:
     """A line on standard error, after a coloured label."""
     print((paint(label, colour, sys.stderr) + " " if label else "") + one_line(text), file=sys.stderr)
+
+
+def damaged(paths: Sequence[str]) -> int:
+    """Name the tracks that were left out because something of them is not what was written; the exit code for that."""
+    for path in paths:
+        message(
+            f"{path}: something of it in the library is not what was written; see: soundalike library check", "damaged"
+        )
+    return 1 if paths else 0
 
 
 def clock(seconds: float) -> str:
@@ -67,6 +82,30 @@ def share(part: Part) -> str:
 def closeness(part: Part) -> str:
     """One cell: how many per cent of random pairs are less alike in a space."""
     return "n/a" if part.percentile is None else f"{part.percentile:.0f}%"
+
+
+def credit(track: Track) -> str | None:
+    """Artist and title, where both are known."""
+    return f"{track.artist} - {track.title}" if track.artist and track.title else None
+
+
+def facts(track: Track | None) -> list[str]:
+    """Two cells: beats a minute and key, empty where they are not known."""
+    if track is None:
+        return ["", ""]
+    return [f"{track.bpm:.0f}" if track.bpm else "", track.key_tag or track.key or ""]
+
+
+def named(path: str, track: Track | None = None) -> str:
+    """One cell: artist and title, where both are known, and the path."""
+    known = credit(track) if track else None
+    return one_line(f"{known}  {near(path)}" if known else near(path))
+
+
+def near(path: str) -> str:
+    """A path relative to here, where that is shorter to read."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> None:

@@ -36,7 +36,10 @@ class Store(Protocol):
         ...
 
     def check(self, level: Level, space: str, dim: int, rows: int) -> None:
-        """Raise LibraryError if fewer than `rows` rows of `dim` dims are there; a quick look, not a full one."""
+        """Raise LibraryError if fewer than `rows` rows of `dim` dims are there; a quick look, not a full one.
+
+        From then on they can be read, whoever deletes their files.
+        """
         ...
 
     def damaged(self, level: Level, space: str, dim: int, positions: IntArray) -> BoolArray:
@@ -68,6 +71,13 @@ class Store(Protocol):
         """
         ...
 
-    def search_many(self, level: Level, queries: Sequence[Sequence[Term]], groups: Groups, k: int) -> list[Hits]:
+    def search_many(
+        self,
+        level: Level,
+        queries: Sequence[Sequence[Term]],
+        groups: Groups,
+        k: int,
+        wanted: BoolArray | None = None,
+    ) -> list[Hits]:
         """`search` for several queries at once, which costs less than one after the other."""
         ...

@@ -106,9 +106,9 @@ class FlatStore:
         return f"{level}.{space.replace('/', '.')}.{suffix}"
 
     def check(self, level: Level, space: str, dim: int, rows: int) -> None:
-        """See `Store.check`: compares the sizes of the files."""
+        """See `Store.check`: compares the sizes of the files, and maps them."""
         for suffix, width in (("f32", dim), ("i8", dim), ("on", 1), ("crc", 1)) if rows else ():
-            self._held(self._name(level, space, suffix), _DTYPES[suffix].itemsize * width, rows)
+            self._rows(level, space, suffix, width, rows)
 
     def _held(self, name: str, width: int, needed: int) -> int:
         """How many rows of `width` bytes a file holds. Raises LibraryError if it holds fewer than needed."""
@@ -179,10 +179,17 @@ class FlatStore:
         rows = int(groups.size[groups.wanted_units(wanted)].sum())
         return rows < self._scanner.gather_below * groups.end
 
-    def search_many(self, level: Level, queries: Sequence[Sequence[Term]], groups: Groups, k: int) -> list[Hits]:
+    def search_many(
+        self,
+        level: Level,
+        queries: Sequence[Sequence[Term]],
+        groups: Groups,
+        k: int,
+        wanted: BoolArray | None = None,
+    ) -> list[Hits]:
         """See `Store.search_many`: a pass over the rows for every sixteen queries; threads share the passes."""
         if k <= 0 or len(groups) == 0 or groups.end > _BATCH_ROWS or len(queries) < 2:
-            return [self.search(level, terms, groups, k) for terms in queries]
+            return [self.search(level, terms, groups, k, wanted) for terms in queries]
         plans = [self._plan(level, terms, groups.end) for terms in queries]
         found: list[Hits] = [_NO_HITS] * len(queries)
 
@@ -192,7 +199,8 @@ class FlatStore:
             self._scanner.scan_batch([plans[number] for number in batch], 0, scores)
             for number, row in zip(batch, scores, strict=True):
                 scored = groups.fold(row)
-                found[number] = self._rerank(level, queries[number], scored, scored.best, k)
+                best = scored.best if wanted is None else np.where(wanted, scored.best, np.float32(-np.inf))
+                found[number] = self._rerank(level, queries[number], scored, best, k)
 
         on_threads(part, range(0, len(queries), BATCH), self._threads)
         return found

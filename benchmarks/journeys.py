@@ -1,0 +1,133 @@
+"""How long journeys take, and how small a path's steps are beside those of the tracks nearest to the way.
+
+    OMP_NUM_THREADS=1 python benchmarks/journeys.py [--tracks 100000] [--pairs 20] [--save DIR]
+
+The library is synthetic: rows as in search.py at the dims of the default model, calibrated on random pairs of them;
+2,000 artists, tempos normal around 120 BPM, random fingerprints of 200 s. The naive path takes, for each of as many
+points between the two tracks, the nearest track that it has not yet taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from common import report_of, show_and_save, synthetic_library
+from search import make_rows
+from soundalike.journeys import path_between, playlist
+from soundalike.library import Library
+from soundalike.model import Model
+from soundalike.routes import slerp
+from soundalike.score import mutual_scores, query_terms
+
+STEPS = 8
+LENGTH = 30
+
+
+def calibrated(folder: Path, rows: dict[str, np.ndarray], random: np.random.Generator) -> Model:
+    """The default model, with random pairs of these rows for chance."""
+    source = Model.load().recipe.weights.parent
+    shutil.copytree(source, folder)
+    recipe = json.loads((folder / "recipe.json").read_text())
+    left, right = random.integers(len(rows["melody"]), size=(2, 20_000))
+    for space in recipe["spaces"]:
+        pairs = np.einsum("nd,nd->n", rows[space["name"]][left], rows[space["name"]][right])
+        pairs = pairs[pairs != 0]
+        quantiles = np.quantile(pairs.astype(np.float64), np.linspace(0, 1, 101)).tolist()
+        chance = {"mu": float(pairs.mean()), "sigma": float(pairs.std()), "quantiles": quantiles}
+        space["calibration"] = {"track": chance, "passage": chance}
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    return Model.load(str(folder))
+
+
+def naive(model: Model, library: Library, rows: dict[str, np.ndarray], a: int, b: int) -> float:
+    """The smallest step over the nearest tracks to points between two."""
+    weights = {space.name: 1.0 for space in model.spaces}
+    groups = library.holdings.groups(model.name, "track")
+    taken = [a, b]
+    for part in np.linspace(0, 1, STEPS + 2)[1:-1].tolist():
+        point = {name: slerp(all_rows[a], all_rows[b], part) for name, all_rows in rows.items()}
+        terms = query_terms(model.spaces, point, weights, "track")
+        hits = library.store.search("track", terms, groups, STEPS + 2)
+        taken.append(next(int(row) for row in hits.row if row not in taken))
+    order = [a, *taken[2:], b]
+    scores = mutual_scores(model.spaces, {name: all_rows[order] for name, all_rows in rows.items()}, weights, "track")
+    return float(min(scores[n, n + 1] for n in range(len(order) - 1)))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tracks", type=int, default=100_000)
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
+    args = parser.parse_args()
+    random = np.random.default_rng(0)
+    times: dict[str, list[float]] = {"path": [], "playlist": []}
+    smallest: dict[str, list[float]] = {"path": [], "naive path": [], "direct step": []}
+    with tempfile.TemporaryDirectory() as made:
+        rows = make_rows(args.tracks, random, dim=Model.load().spaces[0].dim)
+        model = calibrated(Path(made) / "model", rows, random)
+        artists = [f"artist {number}" for number in random.integers(2000, size=args.tracks)]
+        tempos = np.clip(random.normal(120, 20, size=args.tracks), 50, 220).tolist()
+        music = Path(made) / "music"
+        synthetic_library(Path(made) / "library", model, rows, artists, tempos, music=music, fingerprints=True)
+        with Library(Path(made) / "library") as library:
+            ends = random.choice(audible(rows), size=(args.pairs + 1, 2), replace=False).tolist()
+            # The first pair reads the catalogue and draws the random pairs of the percentiles: it is not counted.
+            for number, (a, b) in enumerate(ends):
+                paths = [stand_in(music, end) for end in (a, b)]
+                began = time.perf_counter()
+                path = path_between(library, *paths, STEPS)
+                walked = time.perf_counter()
+                playlist(library, paths[0], LENGTH, tempo=(100, 140), tempo_step=5)
+                listed = time.perf_counter()
+                if number and path.smallest is not None and path.direct is not None:
+                    times["path"].append(1000 * (walked - began))
+                    times["playlist"].append(1000 * (listed - walked))
+                    smallest["path"].append(path.smallest)
+                    smallest["naive path"].append(naive(model, library, rows, a, b))
+                    smallest["direct step"].append(path.direct.score)
+    columns = ["median", "least", "most"]
+    table = {f"{name}, ms": values for name, values in times.items()}
+    table |= {f"smallest score: {name}" if name != "direct step" else name: found for name, found in smallest.items()}
+    better = sum(a > b for a, b in zip(smallest["path"], smallest["naive path"], strict=True))
+    report = report_of(
+        "bench-journeys",
+        f"Paths of {STEPS} tracks and playlists of {LENGTH} in a library of {args.tracks:,} tracks, one thread",
+        f"OMP_NUM_THREADS=1 python benchmarks/journeys.py --tracks {args.tracks} --pairs {args.pairs}",
+        rows=list(table),
+        columns=columns,
+        values=[[float(np.median(found)), min(found), max(found)] for found in table.values()],
+        n=[[len(found)] * len(columns) for found in table.values()],
+        notes=(
+            f"The path's smallest step is larger than the naive path's in {better} of {args.pairs} pairs.",
+            "Playlists are of tracks of 100 to 140 BPM, each within 5 % of the one before, with a spread of 0.3.",
+        ),
+    )
+    show_and_save(report, args.save)
+
+
+def audible(rows: dict[str, np.ndarray]) -> np.ndarray:
+    """Which tracks (m,) hold something in every space."""
+    return np.flatnonzero(np.all([part.any(axis=1) for part in rows.values()], axis=0))
+
+
+def stand_in(music: Path, number: int) -> Path:
+    """The empty file that stands for a track."""
+    path = music / str(number // 100) / f"{number}.mp3"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (0, 0))
+    return path
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Questions to a library, and their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from soundalike.catalog import Track
+from soundalike.filters import Filter
+from soundalike.fingerprint import Words
+from soundalike.groups import Groups
+from soundalike.types import BoolArray, FloatArray, IntArray, Level, Match, Span, Weights
+
+__all__ = ["Candidates", "Query", "Result", "Subject"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question. `start` and `end` in seconds choose a region; `by` None lets the query's length decide the level."""
+
+    path: Path
+    start: float | None = None
+    end: float | None = None
+    weights: Mapping[str, float] | None = None
+    by: Level | None = None
+    k: int = 10
+    where: Filter = field(default_factory=Filter)
+    exclude_same_artist: bool = False
+    include_self: bool = False
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """What a query sounds like: rows by short space name, (n, d) a passage and (d,) for the whole."""
+
+    span: Span
+    passages: Mapping[str, FloatArray]
+    track: Mapping[str, FloatArray]
+    audio_hash: str
+    fingerprint: Words
+    artist: str | None
+    own: Track | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """The answer to a query: matches best first, the copies of the query that were left out, and how it was asked.
+
+    `damaged` are tracks that would have been matches, but of which something is not what was written.
+    """
+
+    query: Span
+    level: Level
+    model: str
+    weights: Weights
+    matches: tuple[Match, ...]
+    tracks: Mapping[str, Track]
+    copies: tuple[str, ...]
+    searched: int
+    artist: str | None
+    damaged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What a search looks at: `table` (g, 3) as of `Holdings.table`, and which lines are `wanted` (g,); None: all."""
+
+    table: IntArray
+    groups: Groups
+    wanted: BoolArray | None = None
+
+    def count(self, without: int | None) -> int:
+        """How many tracks there are to find, without the one of that id."""
+        ids = self.table[:, 2] if self.wanted is None else self.table[self.wanted, 2]
+        return len(ids) - int(np.count_nonzero(ids == without))
+
+    def without(self, ids: Sequence[int]) -> Candidates:
+        """Some tracks less."""
+        there = ~np.isin(self.table[:, 2], ids)
+        return Candidates(self.table, self.groups, there if self.wanted is None else self.wanted & there)
