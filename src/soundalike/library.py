@@ -14,6 +14,7 @@ import numpy as np
 from soundalike import registry
 from soundalike.audio import HOP, WINDOW
 from soundalike.catalog import Catalog, Track
+from soundalike.columns import Columns
 from soundalike.database import FORMAT, take_lock
 from soundalike.errors import LibraryBusyError, LibraryError, ModelError, UsageError
 from soundalike.files import absolute
@@ -24,7 +25,7 @@ from soundalike.score import Quantiles, explain, presence, query_terms
 from soundalike.spaces import DEFAULT_MODEL, resolve_weights
 from soundalike.stores import Store
 from soundalike.tags import read_tags
-from soundalike.types import LEVELS, FloatArray, IntArray, Level, Match, Span, Vectors, Weights
+from soundalike.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Match, Span, Vectors, Weights
 
 __all__ = ["Library", "Query", "Result", "Subject", "is_current"]
 
@@ -100,6 +101,7 @@ class Library:
             self._opened = opened.pop_all()
         self._models: dict[str, Model] = {}
         self._generation: int | None = None
+        self._columns: Columns | None = None
         self._groups: dict[tuple[str, Level], IntArray] = {}
         self._quantiles: dict[tuple[str, Level], Quantiles | None] = {}
 
@@ -209,7 +211,7 @@ class Library:
             groups = self._held(model, level)
             artist = subject.artist if query.exclude_same_artist else None
             if query.where != Filter() or artist is not None:
-                groups = groups[np.isin(groups[:, 2], self.catalog.select(query.where, exclude_artist=artist))]
+                groups = groups[self._wanted(groups, query.where, artist)]
             if not query.include_self and subject.own is not None:
                 groups = groups[groups[:, 2] != subject.own.id]
             matches: list[Match] = []
@@ -241,6 +243,12 @@ class Library:
         return Result(
             subject.span, level, model.name, weights, tuple(matches), tracks, tuple(copies), len(groups), subject.artist
         )
+
+    def _wanted(self, groups: IntArray, where: Filter, artist: str | None) -> BoolArray:
+        """Which groups (g,) are of tracks that meet a filter and, where an artist is given, are not by that artist."""
+        if self._columns is None or self._columns.generation != self.catalog.generation:
+            self._columns = Columns(self.catalog, self.path)
+        return self._columns.among(groups[:, 2], where, exclude_artist=artist)
 
     def _track(self, track_id: int) -> Track:
         return self.catalog.tracks("tracks.id = ?", (track_id,))[0]
