@@ -90,9 +90,8 @@ def save(folder: Path, name: str, generation: int, arrays: Mapping[str, AnyArray
             file.write(_bytes(array))
             file.write(bytes(-array.nbytes % _ALIGN))
         file.flush()
-        os.fsync(
-            file.fileno()
-        )  # nobody reads the checksums before using it: after a power cut it is whole, or not there
+        # Nobody reads the checksums before using it: after a power cut it is whole, or not there.
+        os.fsync(file.fileno())
 
     try:
         folder.mkdir(exist_ok=True)

@@ -1,43 +1,68 @@
-"""`--where`: conditions on tracks, such as `bpm 90..110 and genre = jazz`, compiled to SQL on the catalogue."""
+"""`--where`: conditions on tracks, such as `bpm 90..110 and genre = jazz`. `columns.py` says who meets them."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from soundalike.errors import UsageError
 from soundalike.tags import parse_key
 
-__all__ = ["FIELDS", "Filter", "parse_filter"]
+__all__ = ["FIELDS", "NUMBERS", "Condition", "Filter", "NumberCondition", "TextCondition", "parse_filter"]
 
-FIELDS = {
-    "bpm": "coalesce(tracks.bpm_tag, tracks.tempo)",
-    "key": "coalesce(tracks.key_tag, tracks.key)",
-    "key_confidence": "tracks.key_confidence",
-    "meter": "tracks.meter",
-    "duration": "tracks.duration",
-    "loudness": "tracks.loudness",
-    "year": "tracks.year",
-    "genre": "tracks.genre",
-    "artist": "tracks.artist",
-    "album": "tracks.album",
-    "title": "tracks.title",
-    "path": "tracks.shown_path",
-}
-"""What can be asked, and the SQL it stands for. A tag, where there is one, goes before what was measured."""
+FIELDS = (
+    "bpm",
+    "key",
+    "key_confidence",
+    "meter",
+    "duration",
+    "loudness",
+    "year",
+    "genre",
+    "artist",
+    "album",
+    "title",
+    "path",
+)
+"""What can be asked about. A tag, where there is one, goes before what was measured."""
+NUMBERS = frozenset({"bpm", "key_confidence", "duration", "loudness", "year"})
+"""The fields that are numbers; the others are text."""
 
-_NUMBERS = {"bpm", "key_confidence", "duration", "loudness", "year"}
 _TOKEN = re.compile(r"""\s*(?:(?P<op><=|>=|!=|=|<|>|~)|(?P<quoted>"[^"]*"|'[^']*')|(?P<word>[^\s<>=!~"']+))""")
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})")
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """A condition as SQL with its parameters."""
+class NumberCondition:
+    """A number compared with `value`: `operator` is one of = != < <= > >=. Who has none does not meet it."""
 
-    sql: str = "1"
-    parameters: tuple[str | float, ...] = ()
+    field: str
+    operator: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextCondition:
+    """Casefolded text compared with `value`, casefolded too: `operator` is =, != or ~ (contains).
+
+    With = and !=, each `*` in the value stands for anything. Who has no text does not meet it.
+    """
+
+    field: str
+    operator: str
+    value: str
+
+
+Condition: TypeAlias = NumberCondition | TextCondition
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Conditions that a track has to meet, all of them; without any, every track does."""
+
+    conditions: tuple[Condition, ...] = ()
 
 
 def parse_filter(text: str) -> Filter:
@@ -47,16 +72,14 @@ def parse_filter(text: str) -> Filter:
     for anything. A track without the value asked about does not match. Raises UsageError saying what is wrong.
     """
     tokens = _tokens(text)
-    clauses: list[str] = []
-    parameters: list[str | float] = []
+    conditions: list[Condition] = []
     at = 0
     while True:
         field, at = _field(tokens, at, text)
-        clause, values, at = _condition(field, tokens, at, text)
-        clauses.append(clause)
-        parameters += values
+        found, at = _conditions(field, tokens, at, text)
+        conditions += found
         if at == len(tokens):
-            return Filter(" AND ".join(clauses), tuple(parameters))
+            return Filter(tuple(conditions))
         if tokens[at].lower() != "and":
             raise UsageError(
                 f"in --where {text!r}: found {tokens[at]!r}, expected 'and'; put quotes around several words"
@@ -85,17 +108,16 @@ def _field(tokens: list[str], at: int, text: str) -> tuple[str, int]:
     return field, at + 1
 
 
-def _condition(field: str, tokens: list[str], at: int, text: str) -> tuple[str, list[str | float], int]:
-    column = FIELDS[field]
+def _conditions(field: str, tokens: list[str], at: int, text: str) -> tuple[list[Condition], int]:
     if at >= len(tokens):
         raise UsageError(f"in --where {text!r}: {field} is compared with nothing; expected '{field} = VALUE'")
     operator = tokens[at]
     between = _RANGE.fullmatch(operator)
-    if between and field in _NUMBERS:
+    if between and field in NUMBERS:
         low, high = float(between[1]), float(between[2])
         if low > high:
             raise UsageError(f"in --where {text!r}: {operator} is empty; put the smaller number first")
-        return f"{column} BETWEEN ? AND ?", [low, high], at + 1
+        return [NumberCondition(field, ">=", low), NumberCondition(field, "<=", high)], at + 1
     if operator not in ("=", "!=", "<", "<=", ">", ">=", "~"):
         raise UsageError(
             f"in --where {text!r}: found {operator!r} after {field}, expected = != < <= > >= ~ or a range a..b"
@@ -105,10 +127,10 @@ def _condition(field: str, tokens: list[str], at: int, text: str) -> tuple[str, 
     value = tokens[at + 1]
     quoted = value[:1] in "\"'"
     value = value[1:-1] if quoted else value
-    if field in _NUMBERS:
+    if field in NUMBERS:
         if operator == "~" or not re.fullmatch(_NUMBER, value):
             raise UsageError(f"in --where {text!r}: {field} is a number; found '{operator} {value}'")
-        return f"{column} {operator} ?", [float(value)], at + 2
+        return [NumberCondition(field, operator, float(value))], at + 2
     if operator not in ("=", "!=", "~"):
         raise UsageError(f"in --where {text!r}: {field} is text; compare it with =, != or ~")
     if field == "key" and operator != "~" and "*" not in value:
@@ -116,11 +138,4 @@ def _condition(field: str, tokens: list[str], at: int, text: str) -> tuple[str, 
         if known is None:
             raise UsageError(f"in --where {text!r}: {value!r} is no key; write one such as Am, 'F# minor', Bb or 8A")
         value = known
-    lowered = f"casefold({column})"
-    if operator == "~":
-        return f"instr({lowered}, ?) > 0", [value.casefold()], at + 2
-    if "*" in value:
-        # GLOB knows ? and [ too: only the star is ours.
-        pattern = re.sub(r"([?\[])", r"[\1]", value.casefold())
-        return f"{lowered} {'NOT ' if operator == '!=' else ''}GLOB ?", [pattern], at + 2
-    return f"{lowered} {operator} ?", [value.casefold()], at + 2
+    return [TextCondition(field, operator, value.casefold())], at + 2

@@ -13,6 +13,7 @@ import numpy as np
 
 from soundalike import derived
 from soundalike.catalog import Catalog
+from soundalike.columns import Columns
 from soundalike.groups import Groups
 from soundalike.model import Model
 from soundalike.score import Quantiles, presence
@@ -38,12 +39,13 @@ class Holdings:
         self._tables: dict[tuple[str, Level], IntArray] = {}
         self._groups: dict[tuple[str, Level], Groups] = {}
         self._quantiles: dict[tuple[str, Level], Quantiles | None] = {}
+        self._columns: Columns | None = None
 
     def _refresh(self) -> int:
         """Forget what is of an older catalogue; returns the generation of this one."""
         generation = self._catalog.generation
         if generation != self._generation:
-            self._generation = generation
+            self._generation, self._columns = generation, None
             for kept in (self._tables, self._groups, self._quantiles):
                 kept.clear()
         return generation
@@ -66,6 +68,13 @@ class Holdings:
         if key not in self._groups:
             self._groups[key] = Groups.of(table)
         return self._groups[key]
+
+    def columns(self) -> Columns:
+        """The fields that filters ask about."""
+        self._refresh()
+        if self._columns is None:
+            self._columns = Columns(self._catalog, self._folder)
+        return self._columns
 
     def quantiles(self, model: Model, level: Level) -> Quantiles | None:
         """Similarities of seeded random pairs of this library's own tracks; None where it holds fewer than 200.

@@ -15,7 +15,7 @@ import numpy as np
 
 from soundalike.catalog import Track
 from soundalike.errors import AudioError, UsageError
-from soundalike.filters import FIELDS, Filter
+from soundalike.filters import Filter, NumberCondition
 from soundalike.fingerprint import Words, same_recording
 from soundalike.library import Library, Subject
 from soundalike.model import Model
@@ -231,8 +231,8 @@ def playlist(
     if tempo_step is not None and not 0 <= tempo_step <= 100:
         raise UsageError(f"a tempo step of {tempo_step:g} %; give 0 to 100")
     if tempo is not None:
-        sql, parameters = (where.sql, where.parameters) if where is not None else ("1", ())
-        where = Filter(f"({sql}) AND {FIELDS['bpm']} BETWEEN ? AND ?", (*parameters, *tempo))
+        low, high = (NumberCondition("bpm", op, bpm) for op, bpm in zip((">=", "<="), tempo, strict=True))
+        where = Filter((*(where or Filter()).conditions, low, high))
     with library.snapshot():
         chosen = library.model(model)
         resolved = resolve_weights(weights, chosen.spaces)

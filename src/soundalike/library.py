@@ -246,7 +246,8 @@ class Library:
         table, groups = self.holdings.table(model.name, level), self.holdings.groups(model.name, level)
         if where == Filter() and artist is None:
             return Candidates(table, groups)
-        return Candidates(table, groups, np.isin(table[:, 2], self.catalog.select(where, exclude_artist=artist)))
+        wanted = self.holdings.columns().among(table[:, 2], where, exclude_artist=artist)
+        return Candidates(table, groups, wanted)
 
     def spoiled(self, model: Model, level: Level, rows: IntArray, ids: IntArray) -> BoolArray:
         """Which answers, each a row and its track's id (m,), are not what was written, by their checksums."""
