@@ -9,18 +9,17 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from soundalike.database import as_library_error, check_format, connect, create_tables, reported
-from soundalike.errors import LibraryError, one_line
+from soundalike.database import reported
+from soundalike.errors import one_line
 from soundalike.fingerprint import Words
-from soundalike.seals import catalogue_seal, failure_seal, renew, track_seals
+from soundalike.sealed import SealedDatabase
+from soundalike.seals import failure_seal
 from soundalike.types import IntArray, Level
 
 __all__ = ["Catalog", "HeldModel", "Track"]
@@ -83,80 +82,8 @@ _SHARED = (
 _COLUMNS = [name for name in Track.__dataclass_fields__ if name not in ("path", "id")]
 
 
-class Catalog:
+class Catalog(SealedDatabase):
     """One connection to `catalog.sqlite`. Not shared between threads."""
-
-    def __init__(self, path: Path, *, writable: bool, create: bool = False) -> None:
-        """Open it. Raises LibraryError if it is not there, damaged, of a newer version, or cannot be written."""
-        self.path = path
-        try:
-            self._db = connect(path, writable=writable, create=create)
-        except (sqlite3.Error, OSError) as error:
-            raise as_library_error(path, error) from error
-        try:
-            if create:
-                create_tables(self._db)
-            self.format = check_format(self._db, path)
-        except sqlite3.Error as error:
-            self._db.close()
-            raise as_library_error(path, error) from error
-        except LibraryError:
-            self._db.close()
-            raise
-
-        self._changed: set[int] = set()
-
-    @property
-    def epoch(self) -> int:
-        """How often the rows have been written anew: the number of the folder that they lie in."""
-        return int(self._rows("SELECT value FROM meta WHERE name = 'epoch'")[0][0])
-
-    def begin_epoch(self, epoch: int) -> None:
-        """From this transaction on the rows lie in another folder."""
-        self._db.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
-
-    @property
-    def generation(self) -> int:
-        """How many transactions have changed the catalogue: what was read of another generation may be out of date."""
-        return int(self._rows("SELECT value FROM meta WHERE name = 'generation'")[0][0])
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._db.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing. Raises LibraryError if it cannot be committed (read-only, full disk, damaged)."""
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._changed.clear()
-                yield
-                renew(self._db, self._changed)
-                self._db.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
-                self._db.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_seal(self._db),))
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise as_library_error(self.path, error) from error
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Everything read inside is of one moment, whatever a writer does meanwhile."""
-        with reported(self.path):
-            self._db.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._db.execute("COMMIT")
-
-    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
-        with reported(self.path):
-            return self._db.execute(sql, parameters).fetchall()
 
     # Tracks -----------------------------------------------------------------------------------------------------
 
@@ -337,45 +264,40 @@ class Catalog:
             heard.setdefault(track_id, set()).add(model)
         return heard
 
-    def groups(self, model: str, level: Level) -> IntArray:
-        """Whose rows are where, for the tracks that are there and that a model has heard.
+    def groups(self, model: str, level: Level, *, absent: bool = False) -> IntArray:
+        """Whose rows are where, for the tracks that a model has heard and that are there, or with `absent` for all.
 
-        (g, 3) int64: first position, number of rows, track id; by first position.
+        (g, 3) int64: first position, number of rows, track id; by first position, then id.
         """
         return self._numbers(
             "SELECT first, count, track_id FROM rows JOIN encoded USING (track_id) JOIN tracks ON id = track_id "
-            "WHERE level = ? AND model = ? AND NOT missing AND NOT unreadable AND count > 0 ORDER BY first",
-            (level, model),
+            "WHERE level = ? AND model = ? AND count > 0 AND (? OR NOT missing AND NOT unreadable) "
+            "ORDER BY first, track_id",
+            (level, model, absent),
             3,
         )
 
-    def _numbers(self, sql: str, parameters: Sequence[object], columns: int) -> IntArray:
-        """Whole numbers (n, columns) int64, without making a Python object a row longer than it takes."""
-        with reported(self.path):
-            cursor = self._db.cursor()
-            cursor.row_factory = None
-            return np.fromiter(chain.from_iterable(cursor.execute(sql, parameters)), np.int64).reshape(-1, columns)
+    def segments(self, level: Level) -> IntArray:
+        """Whose rows are where at a level, whoever has heard them and whether they are there or not.
 
-    def damaged_tracks(self, ids: Iterable[int] | None = None) -> list[int]:
-        """Those of the tracks (all, by default) whose lines are not what was written, by their seals."""
-        with reported(self.path):
-            asked = [row[0] for row in self._db.execute("SELECT id FROM tracks")] if ids is None else ids
-            return [track_id for track_id, kept, due in track_seals(self._db, asked) if kept != due]
+        (n, 3) int64: first position, number of rows, track id; by first position.
+        """
+        return self._numbers(
+            "SELECT first, count, track_id FROM rows WHERE level = ? AND count > 0 ORDER BY first", (level,), 3
+        )
 
-    def damage(self) -> list[str]:
-        """What is wrong with the database but for single tracks, a line each; reads all of it."""
-        found = []
-        with reported(self.path):
-            for (problem,) in self._db.execute("PRAGMA integrity_check"):
-                found += [] if problem == "ok" else [f"catalog.sqlite: {problem}"]
-            for table, *_ in self._db.execute("PRAGMA foreign_key_check"):
-                found.append(f"catalog.sqlite: a line of {table} is about nothing that is there")
-            if self._rows("SELECT value FROM meta WHERE name = 'seal'")[0][0] != catalogue_seal(self._db):
-                found.append("catalog.sqlite: models, spaces or tables are not what was written")
-            for path, size, mtime, message, seal in self._db.execute("SELECT * FROM failures"):
-                if failure_seal(path, size, mtime, message) != seal:
-                    found.append(f"catalog.sqlite: the failure of {os.fsdecode(path)} is not what was written")
-        return found
+    def move_rows(self, level: Level, firsts: Iterable[tuple[int, int]]) -> None:
+        """The rows of tracks lie elsewhere: pairs of a first position and an id. Inside a transaction."""
+        moves = [(first, track_id, level) for first, track_id in firsts]
+        self._changed.update(track_id for _, track_id, _ in moves)
+        self._db.executemany("UPDATE rows SET first = ? WHERE track_id = ? AND level = ?", moves)
+
+    def recount_rows(self) -> None:
+        """Of every space, those rows are committed that a track has. Inside a transaction."""
+        self._db.execute(
+            "UPDATE spaces SET committed = (SELECT coalesce(max(first + count), 0) FROM rows JOIN encoded "
+            "USING (track_id) WHERE rows.level = spaces.level AND encoded.model = spaces.model)"
+        )
 
     def counts(self) -> dict[str, int]:
         """Numbers for `library info`: tracks, and how many of them are missing, unreadable, silent; failures."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from soundalike.errors import LibraryBusyError, LibraryError
+from soundalike.seals import catalogue_seal
 
 __all__ = ["FORMAT", "as_library_error", "check_format", "connect", "create_tables", "reported", "take_lock"]
 
@@ -71,6 +72,7 @@ def create_tables(database: sqlite3.Connection) -> None:
         if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             for statement in _SCHEMA.split(";")[:-1]:
                 database.execute(statement)
+            database.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_seal(database),))
             database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             database.execute(f"PRAGMA user_version = {FORMAT}")
     except BaseException:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from soundalike.errors import UsageError
 
-__all__ = ["absolute", "make_folder", "read_json", "write_whole"]
+__all__ = ["absolute", "make_folder", "read_json", "size_of", "write_json", "write_whole"]
 
 
 def absolute(path: Path) -> Path:
@@ -28,6 +28,17 @@ def make_folder(path: Path, option: str) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write to {path}: {error.strerror}; give another folder to {option}") from error
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder; those that go away meanwhile do not count."""
+    total = 0
+    for file in folder.rglob("*"):
+        try:
+            total += file.stat().st_size if file.is_file() else 0
+        except OSError:
+            continue
+    return total
 
 
 def read_json(path: Path) -> Any:

@@ -15,7 +15,7 @@ from soundalike.audio import HOP, WINDOW
 from soundalike.catalog import Catalog, Track
 from soundalike.database import FORMAT, take_lock
 from soundalike.errors import LibraryBusyError, LibraryError, ModelError, UsageError
-from soundalike.files import absolute
+from soundalike.files import absolute, size_of
 from soundalike.filters import Filter
 from soundalike.fingerprint import same_recording
 from soundalike.holdings import Holdings
@@ -54,9 +54,11 @@ class Library:
                 migrate(path)
                 self.catalog = Catalog(path / "catalog.sqlite", writable=writable, create=False)
             opened.callback(self.catalog.close)
-            self.store = self._open_store()
+            self._epoch = self._checked = -1
+            self.store: Store = self._store_of(0)
             opened.callback(lambda: self.store.close())  # whichever it is by then
-            self._opened = opened.pop_all()
+            with self.snapshot():
+                self._opened = opened.pop_all()
         self.holdings = Holdings(path, self.catalog, lambda: self.store)
         self._models: dict[str, Model] = {}
 
@@ -74,26 +76,17 @@ class Library:
             raise LibraryError(f"cannot make a library at {path}: {error.strerror}; give another --library") from error
         return cls(path, writable=True)
 
-    def _open_store(self) -> Store:
-        """The rows of this epoch. Raises LibraryError if some are not there."""
-        self._epoch = self.catalog.epoch
-        folder = rows_folder(self.path, self._epoch)
-        return self._hold(
-            registry.load("stores", "flat", folder=folder, writable=self._writable, threads=self._threads)
-        )
-
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Everything read inside is of one moment: the catalogue, and the rows it speaks of."""
+        """Everything read inside is of one moment: the catalogue, and the rows it speaks of.
+
+        Raises LibraryError if some of these rows are not there.
+        """
         while True:
             with self.catalog.snapshot():
                 epoch = self.catalog.epoch
                 try:
-                    if self.catalog.generation != self._checked:
-                        before = self.store
-                        self.store = self._open_store() if epoch != self._epoch else self._hold(self.store)
-                        if before is not self.store:
-                            before.close()
+                    self._take_rows(epoch)
                 except LibraryError as error:
                     missing = error
                 else:
@@ -102,11 +95,22 @@ class Library:
             if self.catalog.epoch == epoch:  # else they were written anew between our looking here and there
                 raise missing
 
-    def _hold(self, store: Store) -> Store:
-        """The store, with all rows that are committed by now in its hands."""
+    def _take_rows(self, epoch: int) -> None:
+        """Hold all rows that are committed by now, so that nobody can delete them under us."""
+        generation = self.catalog.generation
+        if generation == self._checked:
+            return
+        if epoch != self._epoch:
+            self.store.close()
+            self.store = self._store_of(epoch)
+            self._epoch = epoch
         for space, level, dim, rows in self.catalog.spaces():
-            store.check(level, space, dim, rows)
-        self._checked = self.catalog.generation
+            self.store.check(level, space, dim, rows)
+        self._checked = generation
+
+    def _store_of(self, epoch: int) -> Store:
+        folder = rows_folder(self.path, epoch)
+        store: Store = registry.load("stores", "flat", folder=folder, writable=self._writable, threads=self._threads)
         return store
 
     def close(self) -> None:
@@ -294,7 +298,7 @@ class Library:
 
     def info(self) -> dict[str, object]:
         """Numbers about the library, for people and machines."""
-        size = sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        size = size_of(self.path)
         with self.snapshot():
             models = []
             for name in self.catalog.models():

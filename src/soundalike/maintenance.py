@@ -1,0 +1,237 @@
+"""Care of a library: is all of it as it was written, and room given back that nobody's rows take."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from soundalike import derived, registry
+from soundalike.errors import LibraryError
+from soundalike.files import size_of
+from soundalike.holdings import DERIVED
+from soundalike.library import Library, rows_folder
+from soundalike.stores import Store
+from soundalike.types import LEVELS, IntArray, Level
+
+__all__ = ["CheckReport", "VacuumReport", "check", "repair", "vacuum"]
+
+_CHUNK = 1 << 14
+Progress = Callable[[int, int], None]
+"""Told of rows done, of all there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What `check` looked at, and what is not as it was written.
+
+    `problems` are lines about the catalogue as a whole; `tracks` maps ids of tracks to what of them is damaged, `paths`
+    to where they are. `derived` are files that can be made again, and were removed where that was possible.
+    """
+
+    rows: int
+    checked_tracks: int
+    problems: tuple[str, ...]
+    tracks: dict[int, tuple[str, ...]]
+    paths: dict[int, str]
+    derived: tuple[str, ...]
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is damaged that cannot be made again without listening."""
+        return not self.problems and not self.tracks
+
+
+@dataclass(frozen=True, slots=True)
+class VacuumReport:
+    """Sizes in bytes before and after, and how many rows were nobody's."""
+
+    before: int
+    after: int
+    dropped: int
+
+
+def check(library: Library, progress: Progress | None = None) -> CheckReport:
+    """Read everything and compare it with its checksums; one moment of the library, whoever writes meanwhile.
+
+    Every flipped bit of a committed row and of what the catalogue says is found. Raises LibraryError only where the
+    catalogue cannot be read at all.
+    """
+    found: dict[int, list[str]] = {}
+    removed = []
+    for path in sorted((library.path / DERIVED).glob("*.derived")):
+        if not derived.verify(path):
+            removed.append(path.name)
+            with suppress(OSError):  # whoever may only read leaves it
+                path.unlink()
+    with library.snapshot():
+        catalog = library.catalog
+        problems: list[str] = []
+        for look in (catalog.damage, lambda: _line_damage(library, found)):
+            try:
+                problems += look()
+            except LibraryError as error:
+                problems.append(str(error))
+        plan = list(_columns(library))
+        total, done = sum(int(runs[:, 1].sum()) for _, _, _, runs in plan), 0
+        for level, space, dim, runs in plan:
+            for part in _parts(runs):
+                positions, owners = _positions(part)
+                bad = library.store.damaged(level, space, dim, positions)
+                for track_id in np.unique(owners[bad]).tolist():
+                    found.setdefault(track_id, []).append(f"{level} rows of {space}")
+                done += len(positions)
+                if progress:
+                    progress(done, total)
+        tracks = catalog.counts()["tracks"]
+        paths = {}
+        for track_id in found:
+            try:
+                paths[track_id] = str(catalog.tracks("tracks.id = ?", (track_id,))[0].path)
+            except (LibraryError, IndexError, ValueError, TypeError):
+                paths[track_id] = f"track {track_id}"
+    kept = {track_id: tuple(dict.fromkeys(what)) for track_id, what in sorted(found.items())}
+    return CheckReport(total, tracks, tuple(problems), kept, paths, tuple(removed))
+
+
+def _line_damage(library: Library, found: dict[int, list[str]]) -> list[str]:
+    for track_id in library.catalog.damaged_tracks():
+        found.setdefault(track_id, []).append("its line in the catalogue")
+    return []
+
+
+def _columns(library: Library) -> Iterator[tuple[Level, str, int, IntArray]]:
+    """Every space and level with rows: its full name, dim, and whose rows were encoded where, (n, 3)."""
+    for space, level, dim, _ in library.catalog.spaces():
+        runs = library.catalog.groups(space.partition("/")[0], level, absent=True)
+        if len(runs):
+            yield level, space, dim, runs
+
+
+def _parts(runs: IntArray) -> Iterator[IntArray]:
+    """Runs (n, 3) in parts of about `_CHUNK` rows."""
+    ends = np.cumsum(runs[:, 1])
+    first = 0
+    while first < len(runs):
+        before = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + _CHUNK, side="right")))
+        yield runs[first:last]
+        first = last
+
+
+def _positions(runs: IntArray) -> tuple[IntArray, IntArray]:
+    """The positions (m,) of all rows of runs (n, 3), and whose they are (m,)."""
+    counts = runs[:, 1]
+    starts = np.cumsum(counts) - counts
+    return np.repeat(runs[:, 0] - starts, counts) + np.arange(int(counts.sum())), np.repeat(runs[:, 2], counts)
+
+
+def repair(library: Library, report: CheckReport) -> int:
+    """Let damaged tracks be listened to again by the next `index`; returns how many. The library is open for writing.
+
+    A track whose rows are damaged counts as not encoded; one whose line is damaged is forgotten, and found anew. Raises
+    LibraryError where the catalogue as a whole is damaged, for that cannot be mended.
+    """
+    if report.problems:
+        raise LibraryError(
+            f"the catalogue of {library.path} is damaged as a whole ({report.problems[0]}); restore it from a copy, or "
+            "index into a new library"
+        )
+    with library.catalog.transaction():
+        for track_id, what in report.tracks.items():
+            if "its line in the catalogue" in what:
+                library.catalog.remove([track_id])
+            else:
+                library.catalog.unmark_encoded(track_id)
+    return len(report.tracks)
+
+
+def vacuum(library: Library) -> VacuumReport:
+    """Write the rows that somebody has anew, without gaps, and drop all others; the library is open for writing.
+
+    The new rows lie in a folder of their own until one transaction makes them the library's: whatever interrupts it,
+    the library is what it was, or all of it new. Who reads meanwhile goes on reading what was. Raises LibraryError
+    where rows are damaged, or the disk has no room for a second copy of them.
+    """
+    catalog, epoch = library.catalog, library.catalog.epoch
+    before = size_of(library.path)
+    _sweep(library.path, epoch)
+    dropped = 0
+    moves: dict[Level, IntArray] = {}
+    for level in LEVELS:
+        segments = catalog.segments(level)
+        _, places, back = np.unique(segments[:, 0], return_index=True, return_inverse=True)
+        counts = segments[places, 1]
+        fresh = segments.copy()
+        fresh[:, 0] = (np.cumsum(counts) - counts)[back]
+        moves[level] = np.column_stack([segments, fresh[:, 0]])
+        dropped += catalog.next_row(level) - int(counts.sum())
+    if dropped:
+        _check_room(library)
+        target = rows_folder(library.path, epoch + 1)
+        target.mkdir()
+        store: Store = registry.load("stores", "flat", folder=target, writable=True)
+        try:
+            for level, space, dim, runs in _columns(library):
+                _copy(library, store, level, space, dim, runs, moves[level])
+            store.flush()
+        except BaseException:
+            store.close()
+            shutil.rmtree(target, ignore_errors=True)
+            raise
+        store.close()
+        with catalog.transaction():
+            for level, table in moves.items():
+                changed = table[table[:, 0] != table[:, 3]]
+                catalog.move_rows(level, zip(changed[:, 3].tolist(), changed[:, 2].tolist(), strict=True))
+            catalog.recount_rows()
+            catalog.begin_epoch(epoch + 1)
+        with library.snapshot():  # takes the new rows in hand, so that the old ones can go
+            pass
+        _sweep(library.path, epoch + 1)
+    catalog.compact()
+    return VacuumReport(before, size_of(library.path), dropped)
+
+
+def _copy(library: Library, store: Store, level: Level, space: str, dim: int, runs: IntArray, moves: IntArray) -> None:
+    """One space's rows to where they will be; a run that several tracks share is copied once."""
+    runs = runs[np.unique(runs[:, 0], return_index=True)[1]]
+    target = dict(zip(moves[:, 0].tolist(), moves[:, 3].tolist(), strict=True))
+    for part in _parts(runs):
+        positions, _ = _positions(part)
+        if library.store.damaged(level, space, dim, positions).any():
+            raise LibraryError(
+                f"rows of {space} are damaged, and a copy would pass for well: see soundalike library check --repair"
+            )
+        rows = library.store.read(level, space, dim, positions)
+        # Neighbours stay neighbours, but for the gaps between them.
+        places = _positions(np.column_stack([[target[first] for first in part[:, 0].tolist()], part[:, 1:]]))[0]
+        breaks = np.flatnonzero(np.diff(places) != 1) + 1
+        for low, high in zip([0, *breaks.tolist()], [*breaks.tolist(), len(places)], strict=True):
+            store.write(level, space, int(places[low]), rows[low:high])
+
+
+def _check_room(library: Library) -> None:
+    folder = rows_folder(library.path, library.catalog.epoch)
+    needed = sum(file.stat().st_size for file in folder.iterdir() if file.suffix in (".f32", ".i8", ".on", ".crc"))
+    free = shutil.disk_usage(library.path).free
+    if free < needed:
+        raise LibraryError(
+            f"{needed / 1e6:,.0f} MB are needed on the disk of {library.path} while its rows are written anew, and "
+            f"{free / 1e6:,.0f} MB are free; make room"
+        )
+
+
+def _sweep(path: Path, epoch: int) -> None:
+    """Remove rows of other epochs: what an interrupted vacuum left, or a finished one no longer needs."""
+    for folder in path.glob("rows.*"):
+        if folder != rows_folder(path, epoch):
+            shutil.rmtree(folder, ignore_errors=True)
+    if epoch:
+        for suffix in ("f32", "i8", "on", "crc"):
+            for file in path.glob(f"*.{suffix}"):
+                file.unlink(missing_ok=True)
