@@ -21,7 +21,7 @@ STOREYS = {
     "audio": 1, "decoders": 1, "tags": 1, "dsp": 1, "descriptors": 1, "heads": 1, "score": 1, "spaces": 1, "filters": 1,
     "fingerprint": 1, "catalog": 1, "database": 1, "reports": 1, "fusion": 1, "joint": 1, "spectra": 1,
     "groups": 1, "derived": 1, "columns": 1, "holdings": 4, "scan": 1,
-    "seals": 1, "sealed": 1, "maintenance": 4, "checksums": 1, "migrations": 1,
+    "coarse": 1, "seals": 1, "sealed": 1, "maintenance": 4, "checksums": 1, "migrations": 1,
     "passages": 1, "transcriber": 1, "playing": 1, "readings": 1, "routes": 1,
     "backbones": 2, "datasets": 2, "stores": 2,
     "model": 3, "workers": 3,

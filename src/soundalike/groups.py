@@ -83,6 +83,11 @@ class Groups:
         starts = np.cumsum(sizes) - sizes
         return np.repeat(self.start[chosen] - starts, sizes) + np.arange(int(sizes.sum()))
 
+    def held(self, positions: IntArray) -> IntArray:
+        """Those of `positions` (m,), ascending, that belong to a group."""
+        unit = np.searchsorted(self.start, positions, side="right") - 1
+        return positions[(unit >= 0) & (positions < (self.start + self.size)[unit])]
+
     def wanted_units(self, wanted: BoolArray) -> BoolArray:
         """Which units (u,) belong to a wanted group."""
         if self.unit is None:

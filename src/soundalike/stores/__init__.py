@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,4 +80,15 @@ class Store(Protocol):
         wanted: BoolArray | None = None,
     ) -> list[Hits]:
         """`search` for several queries at once, which costs less than one after the other."""
+        ...
+
+    def build_coarse(self, level: Level, model: str, rows: int, progress: Callable[[int, int], None]) -> bool:
+        """Prepare what makes searching very many rows of a model quicker, after `check` of its spaces, for `rows` rows.
+
+        Returns whether there was anything to do; it can always be made again. `progress` is told of rows done, of all.
+        """
+        ...
+
+    def drop_coarse(self, model: str) -> None:
+        """Forget it, before rows of the model are written over."""
         ...

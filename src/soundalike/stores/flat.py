@@ -8,7 +8,7 @@ the right answers when only one slider is up; a flat scan never does, and it nee
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from soundalike.checksums import row_checksums
+from soundalike.coarse import Coarse, installed
 from soundalike.errors import LibraryError
 from soundalike.groups import Groups, Scored
 from soundalike.scan import BATCH, Column, ScanTerm, default_scanner, on_threads, scan_on_threads
 from soundalike.score import Term, presence, score_rows
 from soundalike.stores import Hits
-from soundalike.types import BoolArray, FloatArray, IntArray, Level, Space
+from soundalike.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space
 
 __all__ = ["FlatStore", "create"]
 
@@ -42,17 +43,21 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 _NO_HITS = Hits(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 _BATCH_ROWS = 1 << 22
 """Queries are scanned together up to so many rows: their scores have to fit into memory."""
+_COARSE_FROM = 3_000_000
+"""From so many rows on a coarse stage chooses what is scanned, where one was built."""
+_COARSE_KEEPS = 250
+"""One row in so many passes the coarse stage: of a million, 4,000."""
 
 
-def create(folder: Path, *, writable: bool = False, threads: int = 1) -> FlatStore:
-    """Open the store in `folder`; a search uses so many threads."""
-    return FlatStore(folder, writable=writable, threads=threads)
+def create(folder: Path, *, writable: bool = False, threads: int = 1, coarse_from: int = _COARSE_FROM) -> FlatStore:
+    """Open the store in `folder`; a search uses so many threads, and from so many rows on the coarse stage."""
+    return FlatStore(folder, writable=writable, threads=threads, coarse_from=coarse_from)
 
 
 class FlatStore:
     """Sidecar files in one folder. What is written is durable after `flush`; readers map what they are told of."""
 
-    def __init__(self, folder: Path, *, writable: bool, threads: int = 1) -> None:
+    def __init__(self, folder: Path, *, writable: bool, threads: int = 1, coarse_from: int = _COARSE_FROM) -> None:
         self._folder = folder
         self._writable = writable
         self._unsynced: set[FileIO] = set()
@@ -61,6 +66,9 @@ class FlatStore:
         self._columns: dict[tuple[str, int], Column] = {}
         self._threads = threads
         self._scanner = default_scanner()
+        self._coarse_from = coarse_from
+        self._coarse: dict[tuple[Level, str], Coarse | None] = {}
+        self._dims: dict[tuple[Level, str], dict[str, int]] = {}  # of what was checked
 
     def write(self, level: Level, space: str, first: int, rows: FloatArray) -> None:
         """See `Store.write`."""
@@ -107,6 +115,8 @@ class FlatStore:
 
     def check(self, level: Level, space: str, dim: int, rows: int) -> None:
         """See `Store.check`: compares the sizes of the files, and maps them."""
+        model = space.partition("/")[0]
+        self._dims.setdefault((level, model), {})[space] = dim
         for suffix, width in (("f32", dim), ("i8", dim), ("on", 1), ("crc", 1)) if rows else ():
             self._rows(level, space, suffix, width, rows)
 
@@ -158,11 +168,14 @@ class FlatStore:
         if k <= 0 or len(groups) == 0:
             return _NO_HITS
         plan = self._plan(level, terms, groups.end)
-        positions = None
+        rows, positions = groups.rows, None
         if wanted is not None or groups.rows < self._scanner.gather_below * groups.end:
             everybody = np.ones(len(groups), np.bool_) if wanted is None else wanted
-            if self._few(groups, everybody):
+            rows = int(groups.size[groups.wanted_units(everybody)].sum())
+            if rows < self._scanner.gather_below * groups.end:
                 positions = groups.positions(everybody)
+        if positions is None and groups.end >= self._coarse_from:
+            positions = self._coarsely(level, terms, groups, k, rows / groups.end)
         scores: FloatArray = np.empty(groups.end if positions is None else len(positions), np.float32)
 
         def part(low: int, high: int) -> None:
@@ -174,10 +187,49 @@ class FlatStore:
         best = scored.best if wanted is None else np.where(wanted, scored.best, np.float32(-np.inf))
         return self._rerank(level, terms, scored, best, k)
 
-    def _few(self, groups: Groups, wanted: BoolArray) -> bool:
-        """Whether so few rows are wanted that these alone are scanned."""
-        rows = int(groups.size[groups.wanted_units(wanted)].sum())
-        return rows < self._scanner.gather_below * groups.end
+    def _coarsely(self, level: Level, terms: Sequence[Term], groups: Groups, k: int, share: float) -> IntArray | None:
+        """The rows (m,) that are worth scanning, ascending, if there is a coarse stage; `share` of all are wanted."""
+        coarse = self._coarse_stage(level, terms[0].space.model)
+        if coarse is None:
+            return None
+        count = int(max(groups.end / _COARSE_KEEPS, 20 * k) / share)
+        if count > self._scanner.gather_below * groups.end:
+            return None
+        later = np.arange(coarse.rows, groups.end)  # what came after it was built
+        return groups.held(np.concatenate([coarse.candidates(terms, count), later]))
+
+    def _coarse_stage(self, level: Level, model: str) -> Coarse | None:
+        if (level, model) not in self._coarse:
+            dims = self._dims.get((level, model))
+            found = Coarse.load(self._folder, self._coarse_name(level, model), dims) if dims and installed() else None
+            self._coarse[level, model] = found
+        return self._coarse[level, model]
+
+    def _coarse_name(self, level: Level, model: str) -> str:
+        return f"coarse.{level}.{model}"
+
+    def build_coarse(self, level: Level, model: str, rows: int, progress: Callable[[int, int], None]) -> bool:
+        """See `Store.build_coarse`. A stage that lacks at most a tenth of the rows is left as it is."""
+        dims = self._dims.get((level, model), {})
+        if rows < self._coarse_from or not dims or not installed():
+            return False
+        there = self._coarse_stage(level, model)
+        if there is not None and 0.9 * rows <= there.rows <= rows:
+            return False
+
+        def read(space: str, positions: IntArray) -> FloatArray:
+            whole = self._rows(level, space, "i8", dims[space], rows)
+            return whole[positions].astype(np.float32) / np.float32(_LEVELS_INT8)
+
+        stage = Coarse.build(dims, rows, read, progress)
+        self._coarse[level, model] = stage
+        return stage.save(self._folder, self._coarse_name(level, model))
+
+    def drop_coarse(self, model: str) -> None:
+        """See `Store.drop_coarse`."""
+        for level in LEVELS:
+            self._coarse.pop((level, model), None)
+            (self._folder / f"{self._coarse_name(level, model)}.derived").unlink(missing_ok=True)
 
     def search_many(
         self,
