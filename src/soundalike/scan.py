@@ -19,7 +19,17 @@ import numpy as np
 
 from soundalike.types import AnyArray, BoolArray, FloatArray, IntArray
 
-__all__ = ["BATCH", "LIBRARY", "Column", "ScanTerm", "Scanner", "default_scanner", "on_threads", "scan_on_threads"]
+__all__ = [
+    "BATCH",
+    "LIBRARY",
+    "Column",
+    "ScanTerm",
+    "Scanner",
+    "compiled",
+    "default_scanner",
+    "on_threads",
+    "scan_on_threads",
+]
 
 BATCH = 16
 """Queries that one pass answers."""
@@ -66,9 +76,14 @@ class Scanner(Protocol):
         ...
 
 
-def default_scanner() -> Scanner:
-    """The compiled kernel where it was built and this processor can run it, else numkong."""
-    library = None if os.environ.get("SOUNDALIKE_KERNEL") == "numkong" else _load()
+def compiled() -> bool:
+    """Whether the compiled kernel was built, and this processor can run it."""
+    return _load() is not None
+
+
+def default_scanner(kernel: bool = True) -> Scanner:
+    """The compiled kernel where there is one (and `kernel` is true), else numkong."""
+    library = _load() if kernel and os.environ.get("SOUNDALIKE_KERNEL") != "numkong" else None
     return _Numkong() if library is None else _Kernel(library)
 
 

@@ -49,15 +49,22 @@ _COARSE_KEEPS = 250
 """One row in so many passes the coarse stage: of a million, 4,000."""
 
 
-def create(folder: Path, *, writable: bool = False, threads: int = 1, coarse_from: int = _COARSE_FROM) -> FlatStore:
-    """Open the store in `folder`; a search uses so many threads, and from so many rows on the coarse stage."""
-    return FlatStore(folder, writable=writable, threads=threads, coarse_from=coarse_from)
+def create(
+    folder: Path, *, writable: bool = False, threads: int = 1, kernel: bool = True, coarse_from: int = _COARSE_FROM
+) -> FlatStore:
+    """Open the store in `folder`.
+
+    A search uses so many threads, the compiled kernel if `kernel`, and from so many rows on the coarse stage.
+    """
+    return FlatStore(folder, writable=writable, threads=threads, kernel=kernel, coarse_from=coarse_from)
 
 
 class FlatStore:
     """Sidecar files in one folder. What is written is durable after `flush`; readers map what they are told of."""
 
-    def __init__(self, folder: Path, *, writable: bool, threads: int = 1, coarse_from: int = _COARSE_FROM) -> None:
+    def __init__(
+        self, folder: Path, *, writable: bool, threads: int = 1, kernel: bool = True, coarse_from: int = _COARSE_FROM
+    ) -> None:
         self._folder = folder
         self._writable = writable
         self._unsynced: set[FileIO] = set()
@@ -65,7 +72,7 @@ class FlatStore:
         self._maps: dict[str, np.ndarray[Any, Any]] = {}
         self._columns: dict[tuple[str, int], Column] = {}
         self._threads = threads
-        self._scanner = default_scanner()
+        self._scanner = default_scanner(kernel)
         self._coarse_from = coarse_from
         self._coarse: dict[tuple[Level, str], Coarse | None] = {}
         self._dims: dict[tuple[Level, str], dict[str, int]] = {}  # of what was checked
@@ -171,7 +178,7 @@ class FlatStore:
         rows, positions = groups.rows, None
         if wanted is not None or groups.rows < self._scanner.gather_below * groups.end:
             everybody = np.ones(len(groups), np.bool_) if wanted is None else wanted
-            rows = int(groups.size[groups.wanted_units(everybody)].sum())
+            rows = groups.count(everybody)
             if rows < self._scanner.gather_below * groups.end:
                 positions = groups.positions(everybody)
         if positions is None and groups.end >= self._coarse_from:
