@@ -4,7 +4,7 @@
 
 Rows are synthetic with structure: clusters of Zipf sizes, variation of low rank within them, factors independent of
 one another (the worst case for an index over all of them at once), 5 % silent in every space. Recall is against exact
-scores. One pass: the sum of the int8 bytes of the active spaces, read as 64-bit words by one thread from the same files.
+scores. One pass: the sum of the int8 bytes of the active spaces, as 64-bit words in one thread, from the same files.
 
 With --peers (four spaces): faiss Flat and HNSW over the concatenated rows and the scaled query, and the published way
 of MERIT-like systems at its best: an exact index per space, the union of the m best of each, exact scores of these.

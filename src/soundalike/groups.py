@@ -83,7 +83,7 @@ class Groups:
         starts = np.cumsum(sizes) - sizes
         return np.repeat(self.start[chosen] - starts, sizes) + np.arange(int(sizes.sum()))
 
-    def count(self, wanted: BoolArray) -> int:
+    def rows_of(self, wanted: BoolArray) -> int:
         """How many rows the wanted groups (g,) bool have."""
         units = self.wanted_units(wanted)
         return int(np.count_nonzero(units) if self.rows == len(self.start) else self.size[units].sum())

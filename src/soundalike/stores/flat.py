@@ -178,7 +178,7 @@ class FlatStore:
         rows, positions = groups.rows, None
         if wanted is not None or groups.rows < self._scanner.gather_below * groups.end:
             everybody = np.ones(len(groups), np.bool_) if wanted is None else wanted
-            rows = groups.count(everybody)
+            rows = groups.rows_of(everybody)
             if rows < self._scanner.gather_below * groups.end:
                 positions = groups.positions(everybody)
         if positions is None and groups.end >= self._coarse_from:

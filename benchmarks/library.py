@@ -1,0 +1,286 @@
+"""How a library holds at size: rescan, opening, adding, being killed fifty times, and readers while one writes.
+
+    OMP_NUM_THREADS=1 python benchmarks/library.py [--tracks 100000] [--large 1000000] [--kills 50] [--save DIR]
+
+Libraries at size are synthetic (the model `dsp`: four spaces of 128 dims; rows are random, for none of this depends on
+what they say). Rescan: the command `soundalike index` over as many files that nothing has happened to. Opening and
+first search: in a new process each, its imports not counted, files in the page cache, the query encoded. Killed: an
+`index` of short recordings with SIGKILL at a random moment, after each of which everything is compared with its
+checksums and the next goes on. Readers: two processes search for as long as a third adds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random as chance
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+
+from common import report_of, show_and_save, synthetic_library
+from soundalike.catalog import Track
+from soundalike.demo import clips
+from soundalike.heads import unit_rows
+from soundalike.library import Library
+from soundalike.maintenance import check
+from soundalike.model import Model
+
+COMMAND = [sys.executable, "-m", "soundalike"]
+PASSAGES = 47
+"""Of a track of four minutes."""
+
+OPEN = """
+import json, sys, time
+from pathlib import Path
+import numpy as np
+from soundalike.filters import parse_filter
+from soundalike.library import Library, Query, Subject
+from soundalike.types import Span
+import numkong
+random, took = np.random.default_rng(1), {}
+began = time.perf_counter()
+library = Library(Path(sys.argv[1]))
+took["open"] = time.perf_counter() - began
+model = library.model()
+def ask(where=""):
+    track = {s.name: random.standard_normal(s.dim, np.float32) for s in model.spaces}
+    track = {name: row / np.linalg.norm(row) for name, row in track.items()}
+    passages = {name: row[None, :] for name, row in track.items()}
+    subject = Subject(Span("/elsewhere.mp3", 0.0, 200.0), passages, track, "", np.zeros(0, np.uint32), None, None)
+    query = Query(Path("/elsewhere.mp3"), by="track", **({"where": parse_filter(where)} if where else {}))
+    began = time.perf_counter()
+    found = library.search(query, subject)
+    assert len(found.matches) == 10 and not found.damaged
+    return time.perf_counter() - began
+took["first"] = ask()
+took["later"] = float(np.median([ask() for _ in range(20)]))
+took["first where"] = ask("bpm 90..110")
+took["later where"] = float(np.median([ask("bpm 90..110") for _ in range(20)]))
+print(json.dumps(took))
+"""
+
+READ = """
+import json, sys, time
+from pathlib import Path
+from soundalike.library import Library, Query
+took, counts, stop = [], [], Path(sys.argv[3])
+with Library(Path(sys.argv[1])) as library:
+    while not stop.exists():
+        began = time.perf_counter()
+        found = library.search(Query(Path(sys.argv[2]), k=10_000, include_self=True))
+        took.append(time.perf_counter() - began)
+        assert not found.damaged
+        counts.append(found.searched)
+        assert counts == sorted(counts)
+print(json.dumps({"took": took, "last": counts[-1]}))
+"""
+
+
+def opened(library: Path) -> dict[str, float]:
+    """Seconds of opening, the first and later searches, in a process of their own."""
+    done = subprocess.run([sys.executable, "-c", OPEN, library], capture_output=True, text=True, check=True)
+    told: dict[str, float] = json.loads(done.stdout)
+    return told
+
+
+def make_library(folder: Path, count: int) -> tuple[Path, Path]:
+    """A library of so many tracks, whose files are there and empty, and their folder."""
+    model, random = Model.load("dsp"), np.random.default_rng(0)
+    rows = {s.name: unit_rows(random.standard_normal((count, s.dim), np.float32)) for s in model.spaces}
+    music = folder / "music"
+    synthetic_library(folder / "library", model, rows, music=music)
+    return folder / "library", music
+
+
+def touch(music: Path, count: int) -> None:
+    """The empty files of 1970 that a synthetic library speaks of."""
+    import os
+
+    for number in range(count):
+        path = music / str(number // 100) / f"{number}.mp3"
+        if number % 100 == 0:
+            path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, ns=(0, 0))
+
+
+def add_rate(folder: Path) -> tuple[float, float]:
+    """Tracks of 47 passages a second that are appended, made durable and committed, 32 at a time; and MB/s."""
+    model, random = Model.load("dsp"), np.random.default_rng(0)
+    batch, tracks = 32, 960
+    rows = unit_rows(random.standard_normal((batch * PASSAGES, 128), np.float32))
+    with Library.create(folder) as library:
+        from soundalike.catalog import HeldModel
+
+        catalog, store = library.catalog, library.store
+        with catalog.transaction():
+            dims = [(s.name, level, s.dim) for s in model.spaces for level in ("track", "passage")]
+            catalog.put_model(model.name, HeldModel(model.recipe.digest, model.source), dims)
+        began = time.perf_counter()
+        for first in range(0, tracks, batch):
+            for space in model.spaces:
+                store.write("track", space.full_name, first, rows[:batch])
+                store.write("passage", space.full_name, first * PASSAGES, rows)
+            store.flush()
+            with catalog.transaction():
+                catalog.commit_rows(model.name, "track", first, batch)
+                catalog.commit_rows(model.name, "passage", first * PASSAGES, batch * PASSAGES)
+                for number in range(first, first + batch):
+                    name = str(number)
+                    about = (200.0, 44_100, 2, "mp3", name, "A", None, None, None, None, None, 100.0, None, -9.0, False)
+                    track = Track(Path(f"/music/{name}.mp3"), 0, 0, name, name, *about)
+                    track_id = catalog.put_track(Path("/music"), track)
+                    catalog.put_fingerprint(track_id, random.integers(1, 2**32, size=1600, dtype=np.uint32))
+                    catalog.assign_rows(track_id, "track", number, 1)
+                    catalog.assign_rows(track_id, "passage", number * PASSAGES, PASSAGES)
+                    catalog.mark_encoded(track_id, model.name)
+        took = time.perf_counter() - began
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    return tracks / took, size / 1e6 / took
+
+
+def short_songs(folder: Path, count: int) -> Path:
+    """As many recordings of 6 s, no two alike, from the demo clips."""
+    random = np.random.default_rng(0)
+    sounds = []
+    for clip in clips():
+        samples, rate = sf.read(clip.path, dtype="float32")
+        sounds.append(soxr.resample(samples, rate, 22_050))
+    folder.mkdir()
+    for number in range(count):
+        one, other = random.choice(len(sounds), 2, replace=False)
+        sf.write(folder / f"{number:03}.flac", np.concatenate([sounds[one][:66_150], sounds[other][:66_150]]), 22_050)
+    return folder
+
+
+def killed(folder: Path, songs: Path, kills: int) -> dict[str, float]:
+    """Kill `index` again and again; everything committed has to be there and well each time, and to grow."""
+    held, libraries, in_the_middle, lost = 0, 0, 0, 0
+    draw = chance.Random(0)
+    for _ in range(kills):
+        library = folder / f"killed{libraries}"
+        process = subprocess.Popen([*COMMAND, "index", songs, "--library", library], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+        time.sleep(draw.uniform(0.3, 3.0))
+        in_the_middle += process.poll() is None
+        process.kill()
+        process.wait()
+        if not (library / "catalog.sqlite").exists():
+            continue
+        try:
+            with Library(library) as opened_again:
+                count = opened_again.catalog.counts()["tracks"]
+                lost += count < held or not check(opened_again).well
+        except Exception as error:
+            if "make one with" not in str(error):  # it was cut off before there was anything in it
+                raise
+            count = 0
+        held = count
+        if count == len(list(songs.iterdir())):
+            libraries, held = libraries + 1, 0
+    return {"kills": in_the_middle, "lost": lost}
+
+
+def read_while_writing(folder: Path, songs: Path) -> dict[str, float]:
+    """Seconds of a search while somebody indexes, and how many there were."""
+    library, stop = folder / "shared", folder / "stop"
+    first = next(iter(sorted(songs.iterdir())))
+    subprocess.run([*COMMAND, "index", first, "--library", library], check=True, capture_output=True)
+    readers = [
+        subprocess.Popen([sys.executable, "-c", READ, library, first, stop], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    subprocess.run([*COMMAND, "index", songs, "--library", library, "--jobs", "1"], check=True, capture_output=True)
+    second = subprocess.run([*COMMAND, "index", songs, "--library", library], capture_output=True, check=False)
+    stop.touch()
+    told = [json.loads(reader.communicate()[0]) for reader in readers]
+    took = np.concatenate([one["took"] for one in told])
+    return {
+        "answers": len(took),
+        "p50": float(np.median(took)),
+        "p95": float(np.quantile(took, 0.95)),
+        "failed": sum(reader.returncode != 0 for reader in readers) + (second.returncode != 0),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tracks", type=int, default=100_000)
+    parser.add_argument("--large", type=int, default=1_000_000)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
+    args = parser.parse_args()
+    rows: list[tuple[str, float, float, int]] = []  # what, measured, bar, of how many
+    nothing = float("nan")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for count in (args.tracks, args.large):
+            place = folder / str(count)
+            place.mkdir()
+            library, music = make_library(place, count)
+            if count == args.tracks:
+                touch(music, count)
+                took = []
+                for _ in range(3):
+                    began = time.perf_counter()
+                    done = subprocess.run([*COMMAND, "index", music, "--library", library, "--json"],
+                                          capture_output=True, check=True, text=True)  # fmt: skip
+                    took.append(time.perf_counter() - began)
+                    assert json.loads(done.stdout)["unchanged"] == count
+                rows.append((f"rescan of {count:,} unchanged files, s", float(np.median(took)), 10, 3))
+            made = opened(library)  # makes the arrays that later processes map
+            again = [opened(library) for _ in range(5)]
+            median = {key: float(np.median([one[key] for one in again])) for key in made}
+            rows += [
+                (f"{count:,} tracks: opening, ms", 1000 * median["open"], 100, 5),
+                (f"{count:,} tracks: first search after it, ms", 1000 * median["first"], nothing, 5),
+                (f"{count:,} tracks: later searches, ms", 1000 * median["later"], nothing, 100),
+                (f"{count:,} tracks: first search with a filter, ms", 1000 * median["first where"], nothing, 5),
+                (f"{count:,} tracks: later ones with it, ms", 1000 * median["later where"], nothing, 100),
+                (f"{count:,} tracks: first search ever, arrays made, s", made["first"], nothing, 1),
+            ]
+        tracks, megabytes = add_rate(folder / "added")
+        rows += [("tracks added a second, 47 passages each", tracks, nothing, 960),
+                 ("MB a second, made durable", megabytes, nothing, 960)]  # fmt: skip
+        songs = short_songs(folder / "songs", 48)
+        survived = killed(folder, songs, args.kills)
+        rows += [("runs killed in the middle", survived["kills"], nothing, args.kills),
+                 ("of them with anything lost or damaged", survived["lost"], 0, args.kills)]  # fmt: skip
+        reading = read_while_writing(folder, songs)
+        rows += [
+            ("searches by two readers while one writes", reading["answers"], nothing, int(reading["answers"])),
+            ("of them, p50 ms", 1000 * reading["p50"], nothing, int(reading["answers"])),
+            ("of them, p95 ms", 1000 * reading["p95"], nothing, int(reading["answers"])),
+            ("processes that failed", reading["failed"], 0, 3),
+        ]
+    show_and_save(
+        report_of(
+            "bench-library",
+            "A library at size, and under load",
+            f"OMP_NUM_THREADS=1 python benchmarks/library.py --tracks {args.tracks} --large {args.large}",
+            rows=[row[0] for row in rows],
+            columns=["measured", "bar"],
+            values=[[row[1], row[2]] for row in rows],
+            n=[[row[3]] * 2 for row in rows],
+            notes=(
+                "Synthetic libraries hold track rows of four spaces of 128 dims; files in the page cache; the query is "
+                "encoded, and a search brings ten matches with their explanations, checked against their checksums.",
+                "The first search ever makes the arrays that later processes map (whose rows are where, what chance "
+                "looks like); the first with a filter makes its columns.",
+                f"Killed: SIGKILL after 0.3 to 3 s of an index of {48} recordings, the next run goes on with it.",
+            ),
+        ),
+        args.save,
+    )
+
+
+if __name__ == "__main__":
+    main()
