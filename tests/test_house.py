@@ -20,13 +20,16 @@ STOREYS = {
     "types": 0, "errors": 0, "files": 0, "registry": 0,
     "audio": 1, "decoders": 1, "tags": 1, "dsp": 1, "descriptors": 1, "heads": 1, "score": 1, "spaces": 1, "filters": 1,
     "fingerprint": 1, "catalog": 1, "database": 1, "reports": 1, "fusion": 1, "joint": 1, "spectra": 1,
-    "passages": 1, "transcriber": 1, "playing": 1, "readings": 1,
+    "passages": 1, "transcriber": 1, "playing": 1, "readings": 1, "parquet": 1, "vectors_io": 1,
     "backbones": 2, "datasets": 2, "stores": 2,
     "model": 3, "workers": 3,
     "library": 4, "scanning": 4, "indexing": 4, "compare": 4, "align": 4, "train": 4, "render": 4, "protocols": 4,
+    "exchange": 4, "exported": 4, "exporting": 4, "importing": 4,
     "demo": 5, "cli": 5, "__main__": 5, "__init__": 5,
 }  # fmt: skip
-HEAVY = ("torch", "transformers", "av", "soundfile", "soxr", "scipy", "fastapi", "uvicorn", "numkong", "tinytag")
+HEAVY = (
+    "torch", "transformers", "av", "soundfile", "soxr", "scipy", "fastapi", "uvicorn", "numkong", "tinytag", "pyarrow",
+)  # fmt: skip
 
 
 def module_of(file: Path) -> str:

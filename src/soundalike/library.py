@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -26,12 +27,14 @@ from soundalike.stores import Store
 from soundalike.tags import read_tags
 from soundalike.types import LEVELS, FloatArray, IntArray, Level, Match, Span, Vectors, Weights
 
-__all__ = ["Library", "Query", "Result", "Subject", "is_current"]
+__all__ = ["Library", "Query", "Result", "Subject", "is_current", "positions_of", "runs"]
 
 SHORT = 30.0
 """A query under this many seconds is looked for among passages."""
 _OWN_QUANTILES_FROM = 200
 _PAIRS = 2000
+_PART = 8192
+"""Rows that `parts` gives at a time, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +286,7 @@ class Library:
         right = (left + random.integers(1, len(groups), size=pairs)) % len(groups)
         asked = groups[left, 0] + random.integers(groups[left, 1])
         starts = np.cumsum(groups[right, 1]) - groups[right, 1]
-        answers = np.concatenate([np.arange(first, first + count) for first, count in groups[right, :2]])
+        answers = positions_of(groups[right])
         owner = np.repeat(np.arange(pairs), groups[right, 1])
         tables = {}
         for space in model.spaces:
@@ -301,16 +304,27 @@ class Library:
 
     def vectors(self, level: Level = "passage", model: str | None = None) -> Vectors:
         """Every row of every track that is there, by path and start. Short space names."""
+        parts = list(self.parts(level, model))
+        rows = {name: np.concatenate([part.rows[name] for part in parts]) for name in parts[0].rows}
+        return Vectors(tuple(span for part in parts for span in part.spans), rows, parts[0].digest)
+
+    def parts(self, level: Level = "passage", model: str | None = None) -> Generator[Vectors, None, None]:
+        """What `vectors` gives, some thousand rows at a time and all of one moment; at least one part, maybe empty.
+
+        Ask the library for nothing else meanwhile; `close` the generator if it is left before its end.
+        """
         with self.catalog.snapshot():
             chosen = self.model(model)
             tracks = {track.id: track for track in self.catalog.tracks()}
-            entries = []
-            for first, count, track_id in self.catalog.groups(chosen.name, level).tolist():
-                entries += [(_span(tracks[track_id], level, n), first + n) for n in range(count)]
-            entries.sort()
-            positions = np.array([row for _, row in entries], dtype=np.int64)
-            rows = {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in chosen.spaces}
-        return Vectors(tuple(span for span, _ in entries), rows, chosen.recipe.digest)
+            groups = self.catalog.groups(chosen.name, level)
+            groups = groups[sorted(range(len(groups)), key=lambda n: str(tracks[int(groups[n, 2])].path))]
+            for part in runs(groups[:, 1], _PART) or [slice(0)]:
+                spans: list[Span] = []
+                for _, count, track_id in groups[part].tolist():
+                    spans += [_span(tracks[track_id], level, n) for n in range(count)]
+                positions = positions_of(groups[part])
+                rows = {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in chosen.spaces}
+                yield Vectors(tuple(spans), rows, chosen.recipe.digest)
 
     def info(self) -> dict[str, object]:
         """Numbers about the library, for people and machines."""
@@ -323,6 +337,19 @@ class Library:
                     {"name": name, "tracks": len(groups["track"]), "passages": int(groups["passage"][:, 1].sum())}
                 )
             return {"path": str(self.path), "format": FORMAT, "bytes": size, **self.catalog.counts(), "models": models}
+
+
+def runs(sizes: IntArray, limit: int) -> list[slice]:
+    """Cut entries (n,) into runs whose sizes sum to `limit` at most, or a little more: less than one entry's size."""
+    part = (np.cumsum(sizes) - sizes) // limit
+    edges = [*np.flatnonzero(np.diff(part, prepend=-1)).tolist(), len(sizes)]
+    return [slice(first, last) for first, last in pairwise(edges)]
+
+
+def positions_of(places: IntArray) -> IntArray:
+    """The positions (m,) of the rows at `places` (n, 2 or more): first position and number of each."""
+    counts = places[:, 1]
+    return np.repeat(places[:, 0] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
 
 
 def _span(track: Track, level: Level, index: int) -> Span:
