@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,21 @@ def run_measured(*command: object) -> tuple[str, int]:
     assert done.returncode == 0, done.stderr
     printed, _, peak = done.stdout.rstrip().rpartition("\n")
     return printed, int(peak)
+
+
+@contextmanager
+def mounted(*arguments: str, at: Path) -> Iterator[None]:
+    """A file system at a folder, unmounted at the end; skips where this machine does not let us mount one."""
+    try:
+        done = subprocess.run(["mount", *arguments, str(at)], capture_output=True, check=False).returncode == 0
+    except OSError:
+        done = False
+    if not done:
+        pytest.skip("cannot mount a file system here (this takes root)")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(at)], check=False)
 
 
 @pytest.fixture(scope="session")

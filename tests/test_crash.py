@@ -8,15 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
 
-from conftest import TUNES, run_measured, tune, write
+from conftest import TUNES, mounted, run_measured, tune, write
 from soundalike.catalog import Catalog
 from soundalike.errors import LibraryError
 from soundalike.library import Library
@@ -153,21 +151,6 @@ def test_one_writes_while_others_read(many: Path, tmp_path: Path) -> None:
         assert code == 2
         assert "another process is writing to the library" in text
         assert text.count("\n") == 1
-
-
-@contextmanager
-def mounted(*arguments: str, at: Path) -> Iterator[None]:
-    """A file system at a folder, unmounted at the end; skips where this machine does not let us mount one."""
-    try:
-        done = subprocess.run(["mount", *arguments, str(at)], capture_output=True, check=False).returncode == 0
-    except OSError:
-        done = False
-    if not done:
-        pytest.skip("cannot mount a file system here (this takes root)")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(at)], check=False)
 
 
 def check_read_only(library: Path, many: Path) -> None:

@@ -23,13 +23,17 @@ STOREYS = {
     "groups": 1, "derived": 1, "columns": 1, "holdings": 4, "scan": 1,
     "coarse": 1, "seals": 1, "sealed": 1, "maintenance": 4, "checksums": 1, "migrations": 1,
     "passages": 1, "transcriber": 1, "playing": 1, "readings": 1, "routes": 1,
+    "parquet": 1, "vectors_io": 1,
     "backbones": 2, "datasets": 2, "stores": 2,
     "model": 3, "workers": 3,
     "queries": 3, "library": 4, "journeys": 4,
     "scanning": 4, "indexing": 4, "compare": 4, "align": 4, "train": 4, "render": 4, "protocols": 4,
+    "exchange": 4, "exported": 4, "exporting": 4, "importing": 4,
     "demo": 5, "cli": 5, "__main__": 5, "__init__": 5,
 }  # fmt: skip
-HEAVY = ("torch", "transformers", "av", "soundfile", "soxr", "scipy", "fastapi", "uvicorn", "numkong", "tinytag")
+HEAVY = (
+    "torch", "transformers", "av", "soundfile", "soxr", "scipy", "fastapi", "uvicorn", "numkong", "tinytag", "pyarrow",
+)  # fmt: skip
 
 
 def module_of(file: Path) -> str:

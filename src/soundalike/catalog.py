@@ -96,14 +96,27 @@ class Catalog(SealedDatabase):
         )
         return [_track(row) for row in rows]
 
+    def ids(self) -> IntArray:
+        """The ids (n,) int64 of all tracks, ascending."""
+        return self._numbers("SELECT id FROM tracks ORDER BY id", (), 1)[:, 0]
+
     def track_at(self, path: Path) -> Track | None:
         """The track at an absolute path, if it is known."""
+        found = self.id_at(path)
+        return None if found is None else self.tracks("tracks.id = ?", (found,))[0]
+
+    def id_at(self, path: Path) -> int | None:
+        """The id of the track at an absolute path, if it is known; as quick in a large library as in a small one."""
         name = os.fsencode(path)
-        found = self.tracks(
-            "tracks.path = substr(?, length(roots.path) + 1) AND substr(?, 1, length(roots.path)) = roots.path",
-            (name, name),
+        bases = [name[: at + 1] for at in range(len(name)) if name.startswith(_SEPARATOR, at)]
+        # CROSS JOIN: SQLite is to go from the few roots that it may lie under to the track, and not over all tracks.
+        rows = self._rows(
+            "SELECT tracks.id FROM roots CROSS JOIN tracks ON root_id = roots.id "
+            "WHERE tracks.path = substr(?, length(roots.path) + 1) "
+            f"AND roots.path IN ({', '.join('?' * len(bases))}) ORDER BY tracks.id",
+            (name, *bases),
         )
-        return found[0] if found else None
+        return int(rows[0][0]) if rows else None
 
     def columns(self, expressions: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
         """SQL expressions on every track, in the order of their ids: a tuple a track, some hundreds at a time."""
@@ -115,8 +128,17 @@ class Catalog(SealedDatabase):
                 yield batch
 
     def one_of_each(self) -> IntArray:
-        """Ids (n,) int64 of one track for every different sound."""
-        return self._numbers("SELECT min(id) FROM tracks GROUP BY audio_hash", (), 1)[:, 0]
+        """Ids (n,) int64 of one track for every different sound: the one whose rows come first, whatever its id."""
+        sql = (
+            "SELECT track_id, min(first) FROM rows JOIN tracks ON id = track_id "
+            "WHERE level = 'track' GROUP BY audio_hash"
+        )
+        return self._numbers(sql, (), 2)[:, 0]
+
+    def root_of(self, track_id: int) -> Path:
+        """The folder under which a track was found."""
+        sql = "SELECT roots.path FROM roots JOIN tracks ON root_id = roots.id WHERE tracks.id = ?"
+        return Path(os.fsdecode(self._rows(sql, (track_id,))[0][0]))
 
     def put_track(self, root: Path, track: Track) -> int:
         """Add a track, or replace the one with its id; returns its id. Inside a transaction."""

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
 
 from soundalike.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Groups", "Scored"]
+__all__ = ["Groups", "Scored", "positions_of", "runs"]
+
+
+def runs(sizes: IntArray, limit: int) -> list[slice]:
+    """Cut entries (n,) into runs whose sizes sum to `limit` at most, or a little more: less than one entry's size."""
+    part = (np.cumsum(sizes) - sizes) // limit
+    edges = [*np.flatnonzero(np.diff(part, prepend=-1)).tolist(), len(sizes)]
+    return [slice(first, last) for first, last in pairwise(edges)]
+
+
+def positions_of(places: IntArray) -> IntArray:
+    """The positions (m,) of the rows at `places` (n, 2 or more): first position and number of each."""
+    counts = places[:, 1]
+    return np.repeat(places[:, 0] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,9 +93,7 @@ class Groups:
         chosen = np.flatnonzero(self.wanted_units(wanted))
         if self.rows == len(self.start):  # one row each
             return self.start[chosen]
-        sizes = self.size[chosen]
-        starts = np.cumsum(sizes) - sizes
-        return np.repeat(self.start[chosen] - starts, sizes) + np.arange(int(sizes.sum()))
+        return positions_of(np.column_stack([self.start[chosen], self.size[chosen]]))
 
     def rows_of(self, wanted: BoolArray) -> int:
         """How many rows the wanted groups (g,) bool have."""

@@ -14,7 +14,7 @@ import numpy as np
 from soundalike import derived
 from soundalike.catalog import Catalog
 from soundalike.columns import Columns
-from soundalike.groups import Groups
+from soundalike.groups import Groups, positions_of
 from soundalike.model import Model
 from soundalike.score import Quantiles, presence
 from soundalike.stores import Store
@@ -107,7 +107,7 @@ class Holdings:
         right = (left + random.integers(1, len(groups), size=pairs)) % len(groups)
         asked = groups[left, 0] + random.integers(groups[left, 1])
         starts = np.cumsum(groups[right, 1]) - groups[right, 1]
-        answers = np.concatenate([np.arange(first, first + count) for first, count in groups[right, :2]])
+        answers = positions_of(groups[right])
         owner = np.repeat(np.arange(pairs), groups[right, 1])
         tables: dict[str, FloatArray] = {}
         for space in model.spaces:

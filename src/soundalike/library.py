@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -18,6 +18,7 @@ from soundalike.errors import LibraryBusyError, LibraryError, ModelError, UsageE
 from soundalike.files import absolute, size_of
 from soundalike.filters import Filter
 from soundalike.fingerprint import same_recording
+from soundalike.groups import positions_of, runs
 from soundalike.holdings import Holdings
 from soundalike.migrations import migrate
 from soundalike.model import Model, mean_rows
@@ -32,6 +33,8 @@ __all__ = ["Candidates", "Library", "Query", "Result", "Subject", "is_current", 
 
 SHORT = 30.0
 """A query under this many seconds is looked for among passages."""
+_PART = 8192
+"""Rows that `parts` gives at a time, about."""
 
 
 class Library:
@@ -285,16 +288,27 @@ class Library:
 
     def vectors(self, level: Level = "passage", model: str | None = None) -> Vectors:
         """Every row of every track that is there, by path and start. Short space names."""
+        parts = list(self.parts(level, model))
+        rows = {name: np.concatenate([part.rows[name] for part in parts]) for name in parts[0].rows}
+        return Vectors(tuple(span for part in parts for span in part.spans), rows, parts[0].digest)
+
+    def parts(self, level: Level = "passage", model: str | None = None) -> Generator[Vectors, None, None]:
+        """What `vectors` gives, some thousand rows at a time and all of one moment; at least one part, maybe empty.
+
+        Ask the library for nothing else meanwhile; `close` the generator if it is left before its end.
+        """
         with self.snapshot():
             chosen = self.model(model)
             tracks = {track.id: track for track in self.catalog.tracks()}
-            entries = []
-            for first, count, track_id in self.catalog.groups(chosen.name, level).tolist():
-                entries += [(_span(tracks[track_id], level, n), first + n) for n in range(count)]
-            entries.sort()
-            positions = np.array([row for _, row in entries], dtype=np.int64)
-            rows = {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in chosen.spaces}
-        return Vectors(tuple(span for span, _ in entries), rows, chosen.recipe.digest)
+            groups = self.catalog.groups(chosen.name, level)
+            groups = groups[sorted(range(len(groups)), key=lambda n: str(tracks[int(groups[n, 2])].path))]
+            for part in runs(groups[:, 1], _PART) or [slice(0)]:
+                spans: list[Span] = []
+                for _, count, track_id in groups[part].tolist():
+                    spans += [_span(tracks[track_id], level, n) for n in range(count)]
+                positions = positions_of(groups[part])
+                rows = {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in chosen.spaces}
+                yield Vectors(tuple(spans), rows, chosen.recipe.digest)
 
     def info(self) -> dict[str, object]:
         """Numbers about the library, for people and machines."""

@@ -13,6 +13,7 @@ import numpy as np
 from soundalike import derived, registry
 from soundalike.errors import LibraryError
 from soundalike.files import size_of
+from soundalike.groups import positions_of, runs
 from soundalike.holdings import DERIVED
 from soundalike.library import Library, rows_folder
 from soundalike.stores import Store
@@ -77,10 +78,11 @@ def check(library: Library, progress: Progress | None = None) -> CheckReport:
             except LibraryError as error:
                 problems.append(str(error))
         plan = list(_columns(library))
-        total, done = sum(int(runs[:, 1].sum()) for _, _, _, runs in plan), 0
-        for level, space, dim, runs in plan:
-            for part in _parts(runs):
-                positions, owners = _positions(part)
+        total, done = sum(int(held[:, 1].sum()) for _, _, _, held in plan), 0
+        for level, space, dim, held in plan:
+            for part in runs(held[:, 1], _CHUNK):
+                positions = positions_of(held[part])
+                owners = np.repeat(held[part, 2], held[part, 1])
                 bad = library.store.damaged(level, space, dim, positions)
                 for track_id in np.unique(owners[bad]).tolist():
                     found.setdefault(track_id, []).append(f"{level} rows of {space}")
@@ -107,27 +109,9 @@ def _line_damage(library: Library, found: dict[int, list[str]]) -> list[str]:
 def _columns(library: Library) -> Iterator[tuple[Level, str, int, IntArray]]:
     """Every space and level with rows: its full name, dim, and whose rows were encoded where, (n, 3)."""
     for space, level, dim, _ in library.catalog.spaces():
-        runs = library.catalog.groups(space.partition("/")[0], level, absent=True)
-        if len(runs):
-            yield level, space, dim, runs
-
-
-def _parts(runs: IntArray) -> Iterator[IntArray]:
-    """Runs (n, 3) in parts of about `_CHUNK` rows."""
-    ends = np.cumsum(runs[:, 1])
-    first = 0
-    while first < len(runs):
-        before = int(ends[first - 1]) if first else 0
-        last = max(first + 1, int(np.searchsorted(ends, before + _CHUNK, side="right")))
-        yield runs[first:last]
-        first = last
-
-
-def _positions(runs: IntArray) -> tuple[IntArray, IntArray]:
-    """The positions (m,) of all rows of runs (n, 3), and whose they are (m,)."""
-    counts = runs[:, 1]
-    starts = np.cumsum(counts) - counts
-    return np.repeat(runs[:, 0] - starts, counts) + np.arange(int(counts.sum())), np.repeat(runs[:, 2], counts)
+        held = library.catalog.groups(space.partition("/")[0], level, absent=True)
+        if len(held):
+            yield level, space, dim, held
 
 
 def repair(library: Library, report: CheckReport) -> int:
@@ -176,8 +160,8 @@ def vacuum(library: Library) -> VacuumReport:
         target.mkdir()
         store: Store = registry.load("stores", "flat", folder=target, writable=True)
         try:
-            for level, space, dim, runs in _columns(library):
-                _copy(library, store, level, space, dim, runs, moves[level])
+            for level, space, dim, held in _columns(library):
+                _copy(library, store, level, space, dim, held, moves[level])
             store.flush()
         except BaseException:
             store.close()
@@ -197,19 +181,20 @@ def vacuum(library: Library) -> VacuumReport:
     return VacuumReport(before, size_of(library.path), dropped)
 
 
-def _copy(library: Library, store: Store, level: Level, space: str, dim: int, runs: IntArray, moves: IntArray) -> None:
+def _copy(library: Library, store: Store, level: Level, space: str, dim: int, held: IntArray, moves: IntArray) -> None:
     """One space's rows to where they will be; a run that several tracks share is copied once."""
-    runs = runs[np.unique(runs[:, 0], return_index=True)[1]]
+    held = held[np.unique(held[:, 0], return_index=True)[1]]
     target = dict(zip(moves[:, 0].tolist(), moves[:, 3].tolist(), strict=True))
-    for part in _parts(runs):
-        positions, _ = _positions(part)
+    for part in runs(held[:, 1], _CHUNK):
+        positions = positions_of(held[part])
         if library.store.damaged(level, space, dim, positions).any():
             raise LibraryError(
                 f"rows of {space} are damaged, and a copy would pass for well: see soundalike library check --repair"
             )
         rows = library.store.read(level, space, dim, positions)
         # Neighbours stay neighbours, but for the gaps between them.
-        places = _positions(np.column_stack([[target[first] for first in part[:, 0].tolist()], part[:, 1:]]))[0]
+        fresh = [target[first] for first in held[part, 0].tolist()]
+        places = positions_of(np.column_stack([fresh, held[part, 1]]))
         breaks = np.flatnonzero(np.diff(places) != 1) + 1
         for low, high in zip([0, *breaks.tolist()], [*breaks.tolist(), len(places)], strict=True):
             store.write(level, space, int(places[low]), rows[low:high])

@@ -1,4 +1,4 @@
-"""`soundalike list` and `soundalike library`."""
+"""`soundalike list`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import argparse
 
 from soundalike import registry
 from soundalike.cli import show
-from soundalike.cli.embed import check_output, write_npz
-from soundalike.cli.inputs import library_path
-from soundalike.errors import one_line
-from soundalike.library import Library
 from soundalike.spaces import DEFAULT_MODEL, installed_models, load_recipe
 
-__all__ = ["run_library", "run_list"]
+__all__ = ["run_list"]
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -53,37 +49,3 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
-
-
-def run_library(args: argparse.Namespace) -> int:
-    """`info` and `export`."""
-    if args.action == "export":
-        check_output(args.output)
-    with Library(library_path(args)) as library:
-        if args.action == "info":
-            info = library.info()
-            if args.json:
-                show.print_json(info)
-            else:
-                for name, value in info.items():
-                    if name != "models":
-                        print(f"{name:9} {value:,}" if isinstance(value, int) else f"{name:9} {one_line(str(value))}")
-                models = info["models"]
-                for model in models if isinstance(models, list) else []:
-                    print(f"model     {model['name']}: {model['tracks']:,} tracks, {model['passages']:,} passages")
-            return 0
-        vectors = library.vectors(args.by, args.model)
-        digest = vectors.digest
-    write_npz(args.output, [vectors])
-    if args.json:
-        show.print_json(
-            {
-                "output": str(args.output),
-                "rows": len(vectors),
-                "digest": digest,
-                "spaces": {name: rows.shape[1] for name, rows in vectors.rows.items()},
-            }
-        )
-    else:
-        print(f"{show.count(len(vectors), 'row')} written: {one_line(args.output)}")
-    return 0

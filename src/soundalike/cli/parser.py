@@ -16,7 +16,7 @@ from soundalike import __version__
 from soundalike.cli import texts
 from soundalike.errors import UsageError
 
-__all__ = ["build_parser", "default_library", "parse_region", "whole_number"]
+__all__ = ["build_parser", "default_library", "given_path", "parse_region", "whole_number"]
 
 _MAIN = """\
 Find music that sounds alike, and hear why: melody, rhythm, timbre and harmony are scored separately,
@@ -53,7 +53,8 @@ any time: the next run goes on. Vanished files are marked, and removed by --prun
 
 _EMBED = """\
 Arrays path, start, end, and one (n, d) float32 array per space under its short name; unit rows, or zero where there
-is nothing to hear. Loads with numpy.load(FILE, allow_pickle=False).
+is nothing to hear. Loads with numpy.load(FILE, allow_pickle=False). A name that ends in .parquet gives columns of the
+same names, with a list of d numbers per space, and path_bytes, the path exactly; it needs soundalike[parquet].
 """
 
 _DEMO = """\
@@ -136,7 +137,9 @@ def build_parser() -> argparse.ArgumentParser:
         "listen to folders of music, and keep what was heard",
         _INDEX,
     )
-    made.add_argument("sources", nargs="+", type=_path, metavar="DIR", help="folders or files; - reads a list of them")
+    made.add_argument(
+        "sources", nargs="+", type=given_path, metavar="DIR", help="folders or files; - reads a list of them"
+    )
     made.add_argument("--prune", action="store_true", help="remove tracks whose files have vanished")
     made.add_argument("--retry", action="store_true", help="try files again that failed before")
     made.add_argument("--jobs", type=whole_number, metavar="N", help="processes to use (default: one a core)")
@@ -151,7 +154,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--where", metavar="CONDITION", help=_WHERE)
     made.add_argument("--exclude-same-artist", action="store_true", help="leave out the query's own artist")
     made.add_argument("--include-self", action="store_true", help="let the query and its copies be matches")
-    made.add_argument("--m3u", type=_path, metavar="FILE", help="write the matches as a playlist too (UTF-8)")
+    made.add_argument("--m3u", type=given_path, metavar="FILE", help="write the matches as a playlist too (UTF-8)")
     _model_and_library(made)
 
     made = command("path", "journeys:run_path", "go from one track to another in small steps", texts.PATH)
@@ -189,11 +192,11 @@ def build_parser() -> argparse.ArgumentParser:
     made = command(
         "embed",
         "embed:run_embed",
-        "write the vectors of recordings to a .npz file",
+        "write the vectors of recordings to a .npz or .parquet file",
         _EMBED,
     )
     made.add_argument("audio", nargs="+", metavar="AUDIO", help="recordings; - for standard input")
-    made.add_argument("-o", "--output", type=_path, required=True, metavar="FILE", help="the .npz file to write")
+    made.add_argument("-o", "--output", type=given_path, required=True, metavar="FILE", help="a .npz or .parquet file")
     made.add_argument(
         "--by", choices=("track", "passage"), default="passage", help="rows: passages (default) or tracks"
     )
@@ -202,18 +205,8 @@ def build_parser() -> argparse.ArgumentParser:
     made = command("list", "listing:run_list", "list models, spaces and plug-ins, with licences")
     made.add_argument("what", choices=("models", "spaces", "backbones", "datasets", "protocols", "stores"))
 
-    made = command("library", "listing:run_library", "look into a library, or take its vectors out")
-    actions = made.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
-    for name, summary in (("info", "what the library holds"), ("export", "write all its vectors to a .npz file")):
-        action = actions.add_parser(name, help=summary, description=summary)
-        _json(action)
-        if name == "export":
-            action.add_argument("output", type=_path, metavar="FILE", help="the .npz file to write")
-            action.add_argument(
-                "--by", choices=("track", "passage"), default="passage", help="rows: passages or tracks"
-            )
-            _model(action)
-        _library(action)
+    made = command("library", "library:run_info", "look into a library, or take all of it out or in")
+    made.fill = _library_actions
 
     made = command(
         "demo",
@@ -221,14 +214,16 @@ def build_parser() -> argparse.ArgumentParser:
         "see the main job done on 36 bundled clips",
         _DEMO,
     )
-    made.add_argument("--page", type=_path, metavar="FILE", help="where to write the page (default: a temporary file)")
+    made.add_argument(
+        "--page", type=given_path, metavar="FILE", help="where to write the page (default: a temporary file)"
+    )
     made.add_argument("--no-serve", action="store_true", help="end when the page is written")
     made.add_argument("--jobs", type=whole_number, metavar="N", help="processes to use (default: one a core)")
 
     made = command(
         "render", "rendering:run_render", "make triplets of music in which one factor is controlled", _RENDER
     )
-    made.add_argument("-o", "--output", type=_path, required=True, metavar="DIR", help="where the folders go")
+    made.add_argument("-o", "--output", type=given_path, required=True, metavar="DIR", help="where the folders go")
     made.add_argument("--folders", type=whole_number, required=True, metavar="N", help="how many of every factor")
     made.add_argument("--factors", metavar="F,...", help="some of melody,rhythm,timbre,harmony (default: all)")
     made.add_argument("--part", choices=("train", "validation", "test"), help="only this part of the split")
@@ -237,8 +232,10 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--rate", type=partial(whole_number, lowest=16000), default=32000, metavar="HZ", help="32000")
     made.add_argument("--format", choices=("wav", "flac"), default="wav", help="of the clips (default: wav)")
     made.add_argument("--stems", action="store_true", help="write every part of every clip too")
-    made.add_argument("--tunes", type=_path, metavar="PATH", help="folder or archive of MIDI files with melodies")
-    made.add_argument("--grooves", type=_path, metavar="PATH", help="folder or archive of MIDI files with drumming")
+    made.add_argument("--tunes", type=given_path, metavar="PATH", help="folder or archive of MIDI files with melodies")
+    made.add_argument(
+        "--grooves", type=given_path, metavar="PATH", help="folder or archive of MIDI files with drumming"
+    )
     made.add_argument(
         "--soundfont",
         action="append",
@@ -275,6 +272,16 @@ def _models(parser: argparse.ArgumentParser) -> None:
     add_compact(models, _json)
 
 
+def _library_actions(parser: argparse.ArgumentParser) -> None:
+    from soundalike.cli.library import add_actions
+
+    def common(made: argparse.ArgumentParser) -> None:
+        _json(made)
+        _library(made)
+
+    add_actions(parser.add_subparsers(title="actions", metavar="ACTION", required=True), common, _model)
+
+
 def _weights(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-w",
@@ -288,7 +295,7 @@ def _journey(parser: argparse.ArgumentParser) -> None:
     """What `path` and `playlist` have in common."""
     _weights(parser)
     parser.add_argument("--where", metavar="CONDITION", help=_WHERE)
-    parser.add_argument("--m3u", type=_path, metavar="FILE", help="write it as a playlist too (UTF-8)")
+    parser.add_argument("--m3u", type=given_path, metavar="FILE", help="write it as a playlist too (UTF-8)")
     _model_and_library(parser)
 
 
@@ -304,7 +311,7 @@ def _model(parser: argparse.ArgumentParser) -> None:
 def _library(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--library",
-        type=_path,
+        type=given_path,
         default=None,
         metavar="PATH",
         help="the library's folder (default: $SOUNDALIKE_LIBRARY, or a folder among your application data)",
@@ -375,7 +382,7 @@ def _seconds(text: str) -> float:
     return sum(float(part) * 60.0**place for place, part in enumerate(reversed(parts)))
 
 
-def _path(text: str) -> Path:
+def given_path(text: str) -> Path:
     """A path that was really given: an unset variable of a shell is not the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("an empty path; give a file or folder")
