@@ -23,6 +23,7 @@ STOREYS = {
     "passages": 1, "transcriber": 1, "playing": 1, "readings": 1,
     "backbones": 2, "datasets": 2, "stores": 2,
     "model": 3, "workers": 3,
+    "chance": 1, "families": 4, "kin": 1,
     "library": 4, "scanning": 4, "indexing": 4, "compare": 4, "align": 4, "train": 4, "render": 4, "protocols": 4,
     "demo": 5, "cli": 5, "__main__": 5, "__init__": 5,
 }  # fmt: skip

@@ -279,6 +279,7 @@ def make_older(folder: Path) -> None:
     for statement in (
         "ALTER TABLE tracks DROP COLUMN key_confidence",
         "ALTER TABLE tracks DROP COLUMN meter",
+        "DROP TABLE families",
         "DROP TABLE meta",
         "PRAGMA user_version = 1",
     ):

@@ -41,6 +41,7 @@ CREATE TABLE batches (
     checksum INTEGER NOT NULL, PRIMARY KEY (model, space, level, first)) WITHOUT ROWID;
 CREATE TABLE failures (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, message TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE families (track_id INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, family INTEGER NOT NULL);
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('generation', 0);
 """
@@ -51,6 +52,8 @@ _MIGRATIONS = {
     2: (
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         "INSERT INTO meta VALUES ('generation', 0)",
+        "CREATE TABLE families (track_id INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, "
+        "family INTEGER NOT NULL)",
     ),
 }
 

@@ -19,6 +19,7 @@ from soundalike.errors import LibraryBusyError, LibraryError, ModelError, UsageE
 from soundalike.files import absolute
 from soundalike.filters import Filter
 from soundalike.fingerprint import Words, same_recording
+from soundalike.kin import Kin
 from soundalike.model import Model, mean_rows
 from soundalike.score import Quantiles, explain, presence, query_terms
 from soundalike.spaces import DEFAULT_MODEL, resolve_weights
@@ -36,7 +37,10 @@ _PAIRS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question. `start` and `end` in seconds choose a region; `by` None lets the query's length decide the level."""
+    """A question. `start` and `end` in seconds choose a region; `by` None lets the query's length decide the level.
+
+    With `collapse` only the best match of every version family is listed (`families.keep` made them).
+    """
 
     path: Path
     start: float | None = None
@@ -48,6 +52,7 @@ class Query:
     exclude_same_artist: bool = False
     include_self: bool = False
     model: str | None = None
+    collapse: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +70,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """The answer to a query: matches best first, the copies of the query that were left out, and how it was asked."""
+    """The answer to a query: matches best first, the copies of the query that were left out, and how it was asked.
+
+    `versions` has, for the path of a match that stands for its family, the paths of the others; None if not collapsed.
+    """
 
     query: Span
     level: Level
@@ -76,6 +84,7 @@ class Result:
     copies: tuple[str, ...]
     searched: int
     artist: str | None
+    versions: Mapping[str, tuple[str, ...]] | None = None
 
 
 class Library:
@@ -215,9 +224,10 @@ class Library:
             matches: list[Match] = []
             copies: list[str] = []
             tracks: dict[str, Track] = {}
+            kin = Kin.of(self.catalog) if query.collapse else None
             k = query.k
             checked = 0
-            # Copies of the query are folded away before the list is cut: ask for more until k are left.
+            # Copies of the query, and versions, are folded away before the list is cut: ask for more until k are left.
             while True:
                 hits = self.store.search(level, terms, groups[:, :2], k)
                 for group, row in zip(hits.group[checked:], hits.row[checked:], strict=True):
@@ -226,6 +236,8 @@ class Library:
                     track = self._track(int(groups[group, 2]))
                     if not query.include_self and self._is_copy(subject, track):
                         copies.append(str(track.path))
+                        continue
+                    if kin is not None and not kin.is_first(track):
                         continue
                     span = _span(track, level, int(row - groups[group, 0]))
                     found = {
@@ -237,10 +249,10 @@ class Library:
                 checked = len(hits.group)
                 if len(matches) == query.k or checked < k:
                     break
-                k += query.k + len(copies)
-        return Result(
-            subject.span, level, model.name, weights, tuple(matches), tracks, tuple(copies), len(groups), subject.artist
-        )
+                k += query.k + checked - len(matches)
+            versions = kin.others(groups[:, 2].tolist(), copies) if kin else None
+        answer = (tuple(matches), tracks, tuple(copies))
+        return Result(subject.span, level, model.name, weights, *answer, len(groups), subject.artist, versions)
 
     def _track(self, track_id: int) -> Track:
         return self.catalog.tracks("tracks.id = ?", (track_id,))[0]

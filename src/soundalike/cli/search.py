@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from soundalike.catalog import Track
 from soundalike.cli import show
-from soundalike.cli.inputs import about, check_folder, chosen_model, library_path, recording
+from soundalike.cli.inputs import about, chosen_model, library_path, recording
+from soundalike.cli.playlist import check_playlist, write_playlist
 from soundalike.compare import Comparison, compare
 from soundalike.errors import SoundalikeError, UsageError, one_line
-from soundalike.files import write_whole
 from soundalike.filters import Filter, parse_filter
 from soundalike.library import SHORT, Library, Query, Result
 from soundalike.spaces import parse_weights
-from soundalike.types import Level
+from soundalike.types import Level, Match
 
 __all__ = ["run_compare", "run_search"]
 
@@ -30,9 +28,7 @@ def run_search(args: argparse.Namespace) -> int:
     """Ask the library with a recording. No match is an answer too: 0."""
     start, end = args.region or (None, None)
     if args.m3u:
-        if args.m3u.suffix.lower() not in (".m3u", ".m3u8"):
-            raise UsageError(f"{args.m3u} is no name for a playlist; give one that ends in .m3u8 or .m3u")
-        check_folder(args.m3u)
+        check_playlist(args.m3u)
     with Library(library_path(args)) as library, recording(args.audio) as path, about(args.audio):
         result = library.search(
             Query(
@@ -46,13 +42,16 @@ def run_search(args: argparse.Namespace) -> int:
                 exclude_same_artist=args.exclude_same_artist,
                 include_self=args.include_self,
                 model=args.model,
+                collapse=args.collapse,
             )
         )
     if args.exclude_same_artist and result.artist is None:
         show.message("the query has no artist tag: nobody is left out for it")
+    if args.collapse and result.versions is None:
+        show.message("no version families to collapse by were looked for yet; run: soundalike versions")
     result = replace(result, query=replace(result.query, track=args.audio))
     if args.m3u:
-        _write_playlist(args.m3u, result)
+        write_playlist(args.m3u, [result.tracks[match.span.track] for match in result.matches])
     if args.json:
         show.print_json(_result_json(result, args.where))
     else:
@@ -65,9 +64,14 @@ def _result_json(result: Result, where: str | None) -> dict[str, Any]:
         "query": {**show.span_json(result.query), "level": result.level, "where": where, "searched": result.searched},
         "models": [result.model],
         "weights": dict(result.weights),
-        "matches": [show.match_json(match) for match in result.matches],
+        "matches": [{**show.match_json(match), **_versions_json(result, match)} for match in result.matches],
         "copies": list(result.copies),
     }
+
+
+def _versions_json(result: Result, match: Match) -> dict[str, Any]:
+    """The paths of the versions that a match of a collapsed search stands for."""
+    return {} if result.versions is None else {"versions": list(result.versions.get(match.span.track, ()))}
 
 
 def _print_result(result: Result, playlist: Path | None, *, conditions: bool) -> None:
@@ -84,25 +88,23 @@ def _print_result(result: Result, playlist: Path | None, *, conditions: bool) ->
         rows = []
         for number, match in enumerate(result.matches, start=1):
             track = result.tracks[match.span.track]
-            about_it = [
-                f"{track.bpm_tag or track.tempo:.0f}" if track.bpm_tag or track.tempo else "",
-                track.key_tag or track.key or "",
-            ]
+            more = len((result.versions or {}).get(match.span.track, ()))
             span = f"{show.clock(match.span.start)}-{show.clock(match.span.end)}"
-            name = f"{credit}  " if (credit := _credit(track)) else ""
             rows.append(
                 [
                     str(number),
                     f"{match.score:+.2f}",
                     *(show.share(match.parts[s]) for s in spaces),
-                    *about_it,
+                    *show.facts(track),
                     span,
-                    one_line(name) + one_line(_near(match.span.track)),
+                    show.named(match.span.track, track) + (f"  +{show.count(more, 'version')}" if more else ""),
                 ]
             )
         show.print_table(["#", "score", *spaces, "bpm", "key", "time", "track"], rows, left=[len(rows[0]) - 1])
     for copy in result.copies:
-        print(show.paint(f"left out, a copy of the query: {one_line(_near(copy))} (--include-self keeps it)", "dim"))
+        print(
+            show.paint(f"left out, a copy of the query: {one_line(show.near(copy))} (--include-self keeps it)", "dim")
+        )
     if playlist:
         print(f"playlist written: {one_line(playlist)}")
 
@@ -111,31 +113,6 @@ def _no_match(result: Result, conditions: bool) -> str:
     if result.searched:
         return "no match"
     return "no match: no track meets the conditions" if conditions else "no match: the library holds no other track"
-
-
-def _credit(track: Track) -> str | None:
-    """Artist and title, where both are known."""
-    return f"{track.artist} - {track.title}" if track.artist and track.title else None
-
-
-def _near(path: str) -> str:
-    """A path relative to here, where that is shorter to read."""
-    relative = os.path.relpath(path)
-    return path if relative.startswith("..") else relative
-
-
-def _write_playlist(path: Path, result: Result) -> None:
-    """An extended M3U in UTF-8: absolute paths, byte for byte; a name with a line break has no place in the format."""
-    lines = [b"#EXTM3U"]
-    for match in result.matches:
-        track = result.tracks[match.span.track]
-        name = os.fsencode(match.span.track)
-        if b"\n" in name or b"\r" in name:
-            show.message(f"left out of the playlist: {match.span.track}: its name holds a line break")
-            continue
-        title = _credit(track) or track.title or Path(match.span.track).stem
-        lines += [f"#EXTINF:{round(track.duration)},{one_line(title)}".encode(), name]
-    write_whole(path, lambda file: file.write(b"\n".join(lines) + b"\n"))
 
 
 def run_compare(args: argparse.Namespace) -> int:

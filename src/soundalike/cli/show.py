@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from soundalike.catalog import Track
 from soundalike.errors import one_line
 from soundalike.types import Match, Part, Span
 
@@ -18,8 +19,12 @@ __all__ = [
     "clock",
     "closeness",
     "count",
+    "credit",
+    "facts",
     "match_json",
     "message",
+    "named",
+    "near",
     "paint",
     "print_json",
     "print_table",
@@ -67,6 +72,30 @@ def share(part: Part) -> str:
 def closeness(part: Part) -> str:
     """One cell: how many per cent of random pairs are less alike in a space."""
     return "n/a" if part.percentile is None else f"{part.percentile:.0f}%"
+
+
+def credit(track: Track) -> str | None:
+    """Artist and title, where both are known."""
+    return f"{track.artist} - {track.title}" if track.artist and track.title else None
+
+
+def facts(track: Track | None) -> list[str]:
+    """Two cells: beats a minute and key, empty where they are not known."""
+    if track is None:
+        return ["", ""]
+    return [f"{track.bpm:.0f}" if track.bpm else "", track.key_tag or track.key or ""]
+
+
+def named(path: str, track: Track | None = None) -> str:
+    """One cell: artist and title, where both are known, and the path."""
+    known = credit(track) if track else None
+    return one_line(f"{known}  {near(path)}" if known else near(path))
+
+
+def near(path: str) -> str:
+    """A path relative to here, where that is shorter to read."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> None:
@@ -154,8 +183,8 @@ class Progress:
         self._began = self._shown = time.monotonic()
         self._live = sys.stderr.isatty()
 
-    def __call__(self, done: int, total: int, audio_seconds: float) -> None:
-        """Say that `done` of `total` are done, with so many seconds of sound in them."""
+    def __call__(self, done: int, total: int, audio_seconds: float | None = None) -> None:
+        """Say that `done` of `total` are done, with so many seconds of sound in them, where there is sound."""
         now = time.monotonic()
         due = now - self._shown >= (0.1 if self._live else 10.0)
         if not self._enabled or not (due or (self._live and done == total)):
@@ -163,10 +192,8 @@ class Progress:
         self._shown = now
         elapsed = max(now - self._began, 1e-3)
         left = clock((total - done) * elapsed / done) if done else "?"
-        line = (
-            f"{done:,} of {count(total, self._noun)}, {done / elapsed * 60:,.0f} a minute, "
-            f"{audio_seconds / elapsed:,.0f} x real time, {left} left"
-        )
+        speed = "" if audio_seconds is None else f"{audio_seconds / elapsed:,.0f} x real time, "
+        line = f"{done:,} of {count(total, self._noun)}, {done / elapsed * 60:,.0f} a minute, {speed}{left} left"
         if self._live:
             print(f"\r\x1b[K{line}", end="\n" if done == total else "", file=sys.stderr, flush=True)
         else:
