@@ -36,12 +36,17 @@ ATTEMPTS = 8
 
 @dataclass(frozen=True)
 class Task:
-    """One clip to make: setting `number` of the work `work`, which is the `drawn`-th that was drawn."""
+    """One clip to make: setting `number` of the `drawn`-th work, over its own chords or the same as all its settings.
+
+    `single` works may be such as nobody else has set down.
+    """
 
     tunes: str | None
     drawn: int
     number: int
     path: Path
+    same_chords: bool = False
+    single: bool = False
 
 
 @cache
@@ -50,13 +55,13 @@ def stock(tunes: str | None) -> Stock:
     return Stock(sources_of(tunes, None), orchestra_of(()), "test")
 
 
-def melody(tunes: str | None, drawn: int) -> Melody:
-    """The `drawn`-th melody of which there is more than one setting."""
+def melody(tunes: str | None, drawn: int, single: bool = False) -> Melody:
+    """The `drawn`-th melody; of which there is more than one setting, unless a `single` one will do."""
     rng = np.random.default_rng([1, drawn])
     while True:
         place = stock(tunes).meter_and_mode(rng)
         one = stock(tunes).melody(rng, *place, sparse=False)
-        if stock(tunes).has_settings(one):
+        if single or stock(tunes).has_settings(one):
             return one
 
 
@@ -74,12 +79,12 @@ def make(task: Task) -> None:
     """Write the clip of a task, unless it is there."""
     if task.path.exists():
         return
-    one, have = melody(task.tunes, task.drawn), stock(task.tunes)
+    one, have = melody(task.tunes, task.drawn, task.single), stock(task.tunes)
     for attempt in range(ATTEMPTS):
         rng = np.random.default_rng([2, task.drawn, task.number, attempt])
         scene = Scene(
             have.setting(rng, one) if task.number else one,
-            have.progression(rng, one.meter, one.mode),
+            have.progression(np.random.default_rng([3, task.drawn]) if task.same_chords else rng, one.meter, one.mode),
             have.rhythm(rng, one.meter),
             have.band(rng, LAYOUTS[rng.integers(len(LAYOUTS))]),
             key=int(rng.integers(12)),

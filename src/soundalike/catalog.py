@@ -182,6 +182,30 @@ class Catalog(SealedDatabase):
         rows = self._rows("SELECT words FROM fingerprints WHERE track_id = ?", (track_id,))
         return np.frombuffer(rows[0][0], dtype="<u4").astype(np.uint32) if rows else np.zeros(0, np.uint32)
 
+    # Families ---------------------------------------------------------------------------------------------------
+
+    def same_sound(self) -> IntArray:
+        """(n, 2) int64: id of every track that is there, and that of the first of those with the same sound."""
+        there = "FROM tracks WHERE NOT missing AND NOT unreadable"
+        sql = f"SELECT id, first FROM (SELECT id, audio_hash {there}) JOIN "
+        sql += f"(SELECT audio_hash, min(id) AS first {there} GROUP BY audio_hash) USING (audio_hash)"
+        return self._numbers(sql, (), 2)
+
+    def put_families(self, families: Sequence[Iterable[int]]) -> None:
+        """Keep version families, ids of tracks each, in place of those kept before. Inside a transaction."""
+        members = [(one, number) for number, ids in enumerate(families) for one in ids]
+        self._changed.update(row[0] for row in self._rows("SELECT track_id FROM families"))
+        self._changed.update(one for one, _ in members)
+        self._db.execute("DELETE FROM families")
+        self._db.executemany("INSERT INTO families VALUES (?, ?)", members)
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('families', ?)", (len(families),))
+
+    def families(self) -> dict[int, int] | None:
+        """The number of the version family of every track that is in one; None if they were never looked for."""
+        if not self._rows("SELECT 1 FROM meta WHERE name = 'families'"):
+            return None
+        return dict(self._numbers("SELECT track_id, family FROM families", (), 2).tolist())
+
     # Failures ---------------------------------------------------------------------------------------------------
 
     def failures(self) -> dict[Path, tuple[int, int, str]]:

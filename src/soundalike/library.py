@@ -20,6 +20,7 @@ from soundalike.filters import Filter
 from soundalike.fingerprint import same_recording
 from soundalike.groups import positions_of, runs
 from soundalike.holdings import Holdings
+from soundalike.kin import Kin
 from soundalike.migrations import migrate
 from soundalike.model import Model, mean_rows
 from soundalike.queries import Candidates, Query, Result, Subject
@@ -216,9 +217,10 @@ class Library:
         copies: list[str] = []
         damaged: list[str] = []
         tracks: dict[str, Track] = {}
+        kin = Kin.of(self.catalog) if query.collapse else None
         k = query.k + (own is not None)
         checked = 0
-        # Copies of the query are folded away before the list is cut: ask for more until k are left.
+        # Copies of the query, and versions, are folded away before the list is cut: ask for more until k are left.
         while True:
             hits = self.store.search(level, terms, candidates.groups, k, candidates.wanted)
             spoiled = self.spoiled(model, level, hits.row[checked:], table[hits.group[checked:], 2])
@@ -234,6 +236,8 @@ class Library:
                 if not query.include_self and self._is_copy(subject, track):
                     copies.append(str(track.path))
                     continue
+                if kin is not None and not kin.is_first(track):
+                    continue
                 span = _span(track, level, int(row - table[group, 0]))
                 found = {s.name: self.store.read(level, s.full_name, s.dim, np.array([row]))[0] for s in model.spaces}
                 score, parts = explain(model.spaces, rows, found, weights, level, self.quantiles(model, level))
@@ -242,10 +246,11 @@ class Library:
             checked = len(hits.group)
             if len(matches) == query.k or checked < k:
                 break
-            k += query.k + len(copies) + len(damaged)
+            k += query.k + checked - len(matches)
+        versions = kin.others(candidates.ids(without=own), copies) if kin else None
         return Result(
-            subject.span, level, model.name, weights, tuple(matches), tracks, tuple(copies), candidates.count(own),
-            subject.artist, tuple(damaged),
+            subject.span, level, model.name, weights, tuple(matches), tracks, tuple(copies),
+            len(candidates.ids(without=own)), subject.artist, tuple(damaged), versions,
         )  # fmt: skip
 
     def candidates(self, model: Model, level: Level, where: Filter, artist: str | None = None) -> Candidates:

@@ -30,6 +30,8 @@ _STATEMENTS = {
         "dim INTEGER NOT NULL, PRIMARY KEY (backbone, name)) WITHOUT ROWID",
         "CREATE TABLE kept (track_id INTEGER NOT NULL REFERENCES tracks ON DELETE CASCADE, backbone TEXT NOT NULL, "
         "PRIMARY KEY (track_id, backbone)) WITHOUT ROWID",
+        "CREATE TABLE families (track_id INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, "
+        "family INTEGER NOT NULL)",
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         "INSERT INTO meta VALUES ('generation', 0), ('epoch', 0), ('seal', 0)",
     ),

@@ -19,7 +19,10 @@ __all__ = ["Candidates", "Query", "Result", "Subject"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question. `start` and `end` in seconds choose a region; `by` None lets the query's length decide the level."""
+    """A question. `start` and `end` in seconds choose a region; `by` None lets the query's length decide the level.
+
+    With `collapse` only the best match of every version family is listed (`families.keep` made them).
+    """
 
     path: Path
     start: float | None = None
@@ -31,6 +34,7 @@ class Query:
     exclude_same_artist: bool = False
     include_self: bool = False
     model: str | None = None
+    collapse: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +54,8 @@ class Subject:
 class Result:
     """The answer to a query: matches best first, the copies of the query that were left out, and how it was asked.
 
-    `damaged` are tracks that would have been matches, but of which something is not what was written.
+    `damaged` are tracks that would have been matches, but of which something is not what was written. `versions` has,
+    for the path of a match that stands for its family, the paths of the others; None if not collapsed.
     """
 
     query: Span
@@ -63,6 +68,7 @@ class Result:
     searched: int
     artist: str | None
     damaged: tuple[str, ...] = ()
+    versions: Mapping[str, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,10 +79,10 @@ class Candidates:
     groups: Groups
     wanted: BoolArray | None = None
 
-    def count(self, without: int | None) -> int:
-        """How many tracks there are to find, without the one of that id."""
+    def ids(self, without: int | None = None) -> IntArray:
+        """The tracks (n,) that there are to find, but for one."""
         ids = self.table[:, 2] if self.wanted is None else self.table[self.wanted, 2]
-        return len(ids) - int(np.count_nonzero(ids == without))
+        return ids if without is None else ids[ids != without]
 
     def without(self, ids: Sequence[int]) -> Candidates:
         """Some tracks less."""

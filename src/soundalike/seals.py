@@ -22,13 +22,14 @@ _ABOUT_A_TRACK = (
     "SELECT * FROM rows WHERE track_id IN (SELECT value FROM json_each(?)) ORDER BY track_id, level",
     "SELECT * FROM encoded WHERE track_id IN (SELECT value FROM json_each(?)) ORDER BY track_id, model",
     "SELECT * FROM kept WHERE track_id IN (SELECT value FROM json_each(?)) ORDER BY track_id, backbone",
+    "SELECT * FROM families WHERE track_id IN (SELECT value FROM json_each(?))",
 )
 _ABOUT_THE_CATALOGUE = (
     "SELECT * FROM models ORDER BY name",
     "SELECT * FROM spaces ORDER BY model, name, level",
     "SELECT * FROM features ORDER BY backbone, name",
     "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name",
-    "SELECT value FROM meta WHERE name = 'epoch'",
+    "SELECT * FROM meta WHERE name NOT IN ('generation', 'seal') ORDER BY name",
 )
 
 

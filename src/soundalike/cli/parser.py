@@ -30,21 +30,6 @@ weighed as you like, and every result shows what each contributed.
   soundalike compare a.wav b.wav            why do these two sound alike?
 """
 
-_SEARCH = """\
-Ask with a recording, in the library or not. A query of 30 s or more is compared with whole tracks; a shorter one,
-or a region, with 10 s passages, and each track answers with its best one.
-
-  soundalike search song.mp3
-  soundalike search song.mp3 -w melody=2,timbre=-1      like the tune, unlike the sound
-  soundalike search song.mp3 --region 0:30-0:40         what sounds like this passage?
-  soundalike search song.mp3 --where 'bpm 90..110 and genre = jazz'
-  soundalike search song.mp3 --m3u alike.m3u8           a playlist of the answers
-
-The score says how much closer than chance a match is, in standard deviations of random pairs, weighed over the
-spaces; the columns are each space's share of it (they sum to the score) and, after it, how many per cent of random
-pairs are less alike. n/a: nothing of that kind to hear on one of the sides.
-"""
-
 _INDEX = """\
 Listen to every recording below the folders (or to single files; - reads paths from standard input) and keep what
 was heard in the library. Only new or changed files are encoded; a moved one is recognised. It can be interrupted at
@@ -60,22 +45,6 @@ same names, with a list of d numbers per space, and path_bytes, the path exactly
 _DEMO = """\
 Index 36 bundled clips (4 tunes x 3 grooves x 3 instrumentations) into a temporary library, ask which of them share
 the tune, the groove and the instruments of one, and write a page with players.
-"""
-
-_RENDER = """\
-Make folders of short clips in which one factor of music is controlled: five positives share it with the anchor and
-nothing else, the negative shares nothing, the adversarial negative everything but it. Layout, as published:
-
-  DIR/<factor>/triplets_N/triplet/{anchor,positive_01..05,negative,negative_adversarial}.wav
-  DIR/<factor>/triplets_N/truth/*.jams, *.mid        what is played: notes, chords, beats, key, instruments, levels
-  DIR/split.json                                     train, validation, test: no tune, drummer, progression or test
-                                                     soundfont crosses
-
-It can be interrupted at any time: the next run goes on, and more --folders add to those that are there. Needs the
-extra `render`, FluidSynth and a soundfont.
-
-  soundalike render --folders 200 --seed 7 -o triplets
-  soundalike render --folders 200 --part test -o unseen        only material that training never hears
 """
 
 _JSON = "print JSON with stable keys on standard output"
@@ -145,7 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--jobs", type=whole_number, metavar="N", help="processes to use (default: one a core)")
     _model_and_library(made)
 
-    made = command("search", "search:run_search", "find what sounds like a recording", _SEARCH)
+    made = command("search", "search:run_search", "find what sounds like a recording", texts.SEARCH)
     made.add_argument("audio", metavar="AUDIO", help="the recording to ask with; - for standard input")
     _weights(made)
     made.add_argument("--region", type=_region, metavar="FROM-TO", help="ask with a part of it, such as 0:30-0:40")
@@ -154,6 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--where", metavar="CONDITION", help=_WHERE)
     made.add_argument("--exclude-same-artist", action="store_true", help="leave out the query's own artist")
     made.add_argument("--include-self", action="store_true", help="let the query and its copies be matches")
+    made.add_argument("--collapse", action="store_true", help="of versions of a piece (see: versions) only the best")
     made.add_argument("--m3u", type=given_path, metavar="FILE", help="write the matches as a playlist too (UTF-8)")
     _model_and_library(made)
 
@@ -170,6 +140,18 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--tempo", metavar="LOW..HIGH", help="only tracks of this tempo, in BPM: 118..126")
     made.add_argument("--tempo-step", type=float, metavar="PERCENT", help="each this near to the tempo before it")
     _journey(made)
+
+    made = command("duplicates", "families:run_duplicates", "list tracks that are the same recording", texts.DUPLICATES)
+    made.add_argument("--m3u", type=given_path, metavar="FILE", help="write them as a playlist too (UTF-8)")
+    _model_and_library(made)
+
+    made = command("versions", "families:run_versions", "list covers, live takes and remasters", texts.VERSIONS)
+    _weights(made, "melody=2,harmony=1")
+    made.add_argument(
+        "--false-discovery-rate", type=float, default=0.05, metavar="Q", help="share of chance pairs (default: 0.05)"
+    )
+    made.add_argument("--m3u", type=given_path, metavar="FILE", help="write them as a playlist too (UTF-8)")
+    _model_and_library(made)
 
     made = command(
         "compare",
@@ -221,7 +203,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--jobs", type=whole_number, metavar="N", help="processes to use (default: one a core)")
 
     made = command(
-        "render", "rendering:run_render", "make triplets of music in which one factor is controlled", _RENDER
+        "render", "rendering:run_render", "make triplets of music in which one factor is controlled", texts.RENDER
     )
     made.add_argument("-o", "--output", type=given_path, required=True, metavar="DIR", help="where the folders go")
     made.add_argument("--folders", type=whole_number, required=True, metavar="N", help="how many of every factor")
@@ -282,12 +264,12 @@ def _library_actions(parser: argparse.ArgumentParser) -> None:
     add_actions(parser.add_subparsers(title="actions", metavar="ACTION", required=True), common, _model)
 
 
-def _weights(parser: argparse.ArgumentParser) -> None:
+def _weights(parser: argparse.ArgumentParser, default: str = "1 each") -> None:
     parser.add_argument(
         "-w",
         "--weights",
         metavar="SPACE=W,...",
-        help="how much each space counts, of any sign: melody=2,timbre=-1 (not named: 0; default: 1 each)",
+        help=f"how much each space counts, of any sign: melody=2,timbre=-1 (not named: 0; default: {default})",
     )
 
 

@@ -15,7 +15,7 @@ from soundalike.errors import SoundalikeError, UsageError, one_line
 from soundalike.filters import Filter, parse_filter
 from soundalike.library import SHORT, Library, Query, Result
 from soundalike.spaces import parse_weights
-from soundalike.types import Level
+from soundalike.types import Level, Match
 
 __all__ = ["run_compare", "run_search"]
 
@@ -42,10 +42,13 @@ def run_search(args: argparse.Namespace) -> int:
                 exclude_same_artist=args.exclude_same_artist,
                 include_self=args.include_self,
                 model=args.model,
+                collapse=args.collapse,
             )
         )
     if args.exclude_same_artist and result.artist is None:
         show.message("the query has no artist tag: nobody is left out for it")
+    if args.collapse and result.versions is None:
+        show.message("no version families to collapse by were looked for yet; run: soundalike versions")
     result = replace(result, query=replace(result.query, track=args.audio))
     if args.m3u:
         write_playlist(args.m3u, [result.tracks[match.span.track] for match in result.matches])
@@ -61,10 +64,15 @@ def _result_json(result: Result, where: str | None) -> dict[str, Any]:
         "query": {**show.span_json(result.query), "level": result.level, "where": where, "searched": result.searched},
         "models": [result.model],
         "weights": dict(result.weights),
-        "matches": [show.match_json(match) for match in result.matches],
+        "matches": [{**show.match_json(match), **_versions_json(result, match)} for match in result.matches],
         "copies": list(result.copies),
         "damaged": list(result.damaged),
     }
+
+
+def _versions_json(result: Result, match: Match) -> dict[str, Any]:
+    """The paths of the versions that a match of a collapsed search stands for."""
+    return {} if result.versions is None else {"versions": list(result.versions.get(match.span.track, ()))}
 
 
 def _print_result(result: Result, playlist: Path | None, *, conditions: bool) -> None:
@@ -81,6 +89,7 @@ def _print_result(result: Result, playlist: Path | None, *, conditions: bool) ->
         rows = []
         for number, match in enumerate(result.matches, start=1):
             track = result.tracks[match.span.track]
+            more = len((result.versions or {}).get(match.span.track, ()))
             span = f"{show.clock(match.span.start)}-{show.clock(match.span.end)}"
             rows.append(
                 [
@@ -89,7 +98,7 @@ def _print_result(result: Result, playlist: Path | None, *, conditions: bool) ->
                     *(show.share(match.parts[s]) for s in spaces),
                     *show.facts(track),
                     span,
-                    show.named(match.span.track, track),
+                    show.named(match.span.track, track) + (f"  +{show.count(more, 'version')}" if more else ""),
                 ]
             )
         show.print_table(["#", "score", *spaces, "bpm", "key", "time", "track"], rows, left=[len(rows[0]) - 1])

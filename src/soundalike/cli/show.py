@@ -194,7 +194,7 @@ class Progress:
         self._live = sys.stderr.isatty()
 
     def __call__(self, done: int, total: int, audio_seconds: float | None = None) -> None:
-        """Say that `done` of `total` are done, with so many seconds of sound in them where sound is what takes time."""
+        """Say that `done` of `total` are done, with so many seconds of sound in them, where there is sound."""
         now = time.monotonic()
         due = now - self._shown >= (0.1 if self._live else 10.0)
         if not self._enabled or not (due or (self._live and done == total)):
@@ -202,11 +202,8 @@ class Progress:
         self._shown = now
         elapsed = max(now - self._began, 1e-3)
         left = clock((total - done) * elapsed / done) if done else "?"
-        line = (
-            f"{done:,} of {count(total, self._noun)}, {done / elapsed * 60:,.0f} a minute, "
-            + (f"{audio_seconds / elapsed:,.0f} x real time, " if audio_seconds is not None else "")
-            + f"{left} left"
-        )
+        speed = "" if audio_seconds is None else f"{audio_seconds / elapsed:,.0f} x real time, "
+        line = f"{done:,} of {count(total, self._noun)}, {done / elapsed * 60:,.0f} a minute, {speed}{left} left"
         if self._live:
             print(f"\r\x1b[K{line}", end="\n" if done == total else "", file=sys.stderr, flush=True)
         else:

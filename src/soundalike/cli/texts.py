@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PATH", "PLAYLIST"]
+__all__ = ["DUPLICATES", "PATH", "PLAYLIST", "RENDER", "SEARCH", "VERSIONS"]
 
 PATH = """\
 Find the way from A to B over tracks of the library, each alike to the one before it: of all ways on which every
@@ -26,4 +26,55 @@ matches, 1 only looks for what is unlike the tracks before. No recording comes t
 
 The scores are those of a search with SEED. A tempo is the tag's, or what was measured; half of it is another tempo.
 Where no track is left that meets all of this, the list ends early and says why.
+"""
+
+DUPLICATES = """\
+List the tracks of the library that are the same recording, whatever their format, level or leading silence: equal
+sound, or equal acoustic fingerprints. No two are listed for being alike.
+
+  soundalike duplicates
+  soundalike duplicates --json
+"""
+
+RENDER = """\
+Make folders of short clips in which one factor of music is controlled: five positives share it with the anchor and
+nothing else, the negative shares nothing, the adversarial negative everything but it. Layout, as published:
+
+  DIR/<factor>/triplets_N/triplet/{anchor,positive_01..05,negative,negative_adversarial}.wav
+  DIR/<factor>/triplets_N/truth/*.jams, *.mid        what is played: notes, chords, beats, key, instruments, levels
+  DIR/split.json                                     train, validation, test: no tune, drummer, progression or test
+                                                     soundfont crosses
+
+It can be interrupted at any time: the next run goes on, and more --folders add to those that are there. Needs the
+extra `render`, FluidSynth and a soundfont.
+
+  soundalike render --folders 200 --seed 7 -o triplets
+  soundalike render --folders 200 --part test -o unseen        only material that training never hears
+"""
+
+SEARCH = """\
+Ask with a recording, in the library or not. A query of 30 s or more is compared with whole tracks; a shorter one,
+or a region, with 10 s passages, and each track answers with its best one.
+
+  soundalike search song.mp3
+  soundalike search song.mp3 -w melody=2,timbre=-1      like the tune, unlike the sound
+  soundalike search song.mp3 --region 0:30-0:40         what sounds like this passage?
+  soundalike search song.mp3 --where 'bpm 90..110 and genre = jazz'
+  soundalike search song.mp3 --m3u alike.m3u8           a playlist of the answers
+  soundalike search song.mp3 --collapse                 one of each piece (after: soundalike versions)
+
+The score says how much closer than chance a match is, in standard deviations of random pairs, weighed over the
+spaces; the columns are each space's share of it (they sum to the score) and, after it, how many per cent of random
+pairs are less alike. n/a: nothing of that kind to hear on one of the sides.
+"""
+
+VERSIONS = """\
+List the pieces of which the library has several versions: covers, live takes, remasters. Found are the pairs of tracks
+that are nearer in melody and harmony than chance explains, by what random pairs of this library score; of the pairs
+found, no more than the false-discovery rate are expected to be chance. Tracks that are the same recording count once.
+At least 200 different recordings are needed. What is found is kept, for `soundalike search --collapse`.
+
+  soundalike versions
+  soundalike versions --false-discovery-rate 0.01       fewer and surer
+  soundalike versions -w melody=1                       the same tune over whatever chords
 """

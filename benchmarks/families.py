@@ -1,0 +1,179 @@
+"""Version families and duplicates whose truth is known: does the stated false-discovery rate hold?
+
+    python benchmarks/families.py [--tunes TUNES] [--works 240] [--singles 700] [--work DIR] [--save DIR]
+
+From the test part of the split, three libraries (see covers.py for how clips are made; none of these works decided how
+families are found, for which the first 250 were used):
+
+1. *same chords*: four settings of each work, with other bands, grooves, keys and tempos, over the same chords, as
+   covers have it; and one clip each of other works, that have no version there.
+2. *other chords*: the same, but every setting over chords of its own: only the tune is shared.
+3. *no versions*: one clip of each work, and of every 25th a copy through MP3, softer and 0.7 s later: no version is
+   there to be found, and the copies are duplicates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from common import report_of, show_and_save
+from covers import SETTINGS, Task, different, make, melody
+from soundalike.catalog import Track
+from soundalike.families import Versions, duplicates, versions
+from soundalike.indexing import index
+from soundalike.library import Library
+from soundalike.reports import bootstrap
+from soundalike.spaces import DEFAULT_MODEL
+
+RATES = (0.01, 0.05, 0.2)
+CHOSEN_ON = 250  # works that decided how families are found
+SINGLE = 10_000  # draws from here on are of works with one clip
+COPY_EVERY = 25
+
+
+def singles(tunes: str | None, count: int, besides: Sequence[int]) -> list[int]:
+    """The numbers of the first draws of works that are not `besides`, each of another work."""
+    seen = {melody(tunes, drawn).name for drawn in besides}
+    found: list[int] = []
+    for drawn in range(SINGLE, SINGLE + 50 * count):
+        name = melody(tunes, drawn, single=True).name
+        if name not in seen:
+            seen.add(name)
+            found.append(drawn)
+        if len(found) == count:
+            return found
+    raise SystemExit(f"only {len(found)} works with one clip; give more --tunes, or fewer --singles")
+
+
+def copy(source: Path, target: Path) -> None:
+    """The same recording through MP3, at 0.3 of its level and after 0.7 s of silence."""
+    if not target.exists():
+        samples, rate = soundfile.read(source, dtype="float32")
+        soundfile.write(target, np.concatenate([np.zeros(7 * rate // 10, np.float32), 0.3 * samples]), rate)
+
+
+def work_of(track: Track) -> str:
+    """The work of a clip, which its name begins with."""
+    return track.path.stem.split("-")[0]
+
+
+def filled(folder: Path, clips: Sequence[Path]) -> Library:
+    """A new library of these clips, open for reading; one process, for seeded draws are of tracks as they come."""
+    with Library.create(folder) as library:
+        report = index(library, clips, jobs=1)
+        if report.failed:
+            raise SystemExit(f"could not be indexed: {report.failed}")
+    return Library(folder)
+
+
+def outcomes(found: Versions, tracks: Sequence[Track]) -> tuple[list[float], list[float], list[float], list[int]]:
+    """Four columns in % with their intervals: false pairs, found true pairs, and both of all pairs within families.
+
+    Pairs are those that are listed. Returns values, low, high and n (4,).
+    """
+    columns = []
+    held = [(pair.a, pair.b) for family in found.families for pair in family.pairs]
+    within = [pair for family in found.families for pair in combinations([one[0] for one in family.members], 2)]
+    true = [(a, b) for a, b in combinations(tracks, 2) if work_of(a) == work_of(b)]
+    for listed in (held, within):
+        known = {frozenset((a.id, b.id)) for a, b in listed}
+        columns.append([(work_of(a), work_of(a) != work_of(b)) for a, b in listed])
+        columns.append([(work_of(a), frozenset((a.id, b.id)) in known) for a, b in true])
+    values, low, high, n = [], [], [], []
+    for column in columns:
+        estimate = None
+        if column:
+            estimate = bootstrap(np.array([[100.0 * hit] for _, hit in column]), [work for work, _ in column], 0)
+        values.append(float(estimate.value[0]) if estimate else np.nan)
+        low.append(float(estimate.low[0]) if estimate else np.nan)
+        high.append(float(estimate.high[0]) if estimate else np.nan)
+        n.append(len(column))
+    return values, low, high, n
+
+
+def main() -> None:
+    """Render what is missing, index, look for families at every rate, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tunes")
+    parser.add_argument("--works", type=int, default=240)
+    parser.add_argument("--singles", type=int, default=700)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--save", type=Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch, ProcessPoolExecutor(args.jobs) as pool:
+        place = args.work or Path(scratch)
+        place.mkdir(parents=True, exist_ok=True)
+        works = different(args.tunes, CHOSEN_ON + args.works)
+        others = singles(args.tunes, args.singles, works)
+        works = works[CHOSEN_ON:]
+        alone = [Task(args.tunes, drawn, 0, place / f"{drawn}-0-single.flac", single=True) for drawn in others]
+        played = {
+            name: [
+                Task(args.tunes, drawn, number, place / f"{drawn}-{number}-{suffix}.flac", same_chords=same)
+                for drawn in works
+                for number in range(SETTINGS)
+            ]
+            for name, suffix, same in (("same chords", "song", True), ("other chords", "tune", False))
+        }
+        list(pool.map(make, [*alone, *played["same chords"], *played["other chords"]], chunksize=SETTINGS))
+        sets = {name: [task.path for task in [*tasks, *alone]] for name, tasks in played.items()}
+        sets["no versions"] = [*sets["same chords"][: SETTINGS * len(works) : SETTINGS], *(task.path for task in alone)]
+        for source in sets["no versions"][::COPY_EVERY]:
+            copy(source, source.with_suffix(".mp3"))
+            sets["no versions"].append(source.with_suffix(".mp3"))
+        rows: dict[str, tuple[list[float], list[float], list[float], list[int]]] = {}
+        notes = []
+        for name, clips in sets.items():
+            with filled(Path(scratch) / name, clips) as library:
+                tracks = library.catalog.tracks()
+                spare = [pair for group in duplicates(library) for pair in combinations(group, 2)]
+                right = sum(work_of(a) == work_of(b) and a.path.suffix != b.path.suffix for a, b in spare)
+                copies = sum(path.suffix == ".mp3" for path in clips)
+                notes.append(
+                    f"{name}: {len(clips)} clips; duplicates: {right} of {copies} copies, {len(spare) - right} others."
+                )
+                for rate in RATES:
+                    found = versions(library, rate)
+                    if name == "no versions":
+                        held = [pair for family in found.families for pair in family.pairs]
+                        missed = sum(work_of(pair.a) == work_of(pair.b) for pair in held)
+                        notes.append(
+                            f"{name}, rate {rate:g}: {len(held)} pairs among {found.recordings} recordings, "
+                            f"of which {missed} are copies that were not recognised."
+                        )
+                    else:
+                        rows[f"{name}, rate {rate:g}"] = outcomes(found, tracks)
+    table = list(rows.values())
+    show_and_save(
+        report_of(
+            "bench-families",
+            f"Version families: {args.works} works of {SETTINGS} settings among {args.singles} other works",
+            f"python benchmarks/families.py --tunes TUNES --works {args.works} --singles {args.singles}",
+            rows=list(rows),
+            columns=["false pairs", "true pairs found", "false within families", "true within families"],
+            values=[row[0] for row in table],
+            low=[row[1] for row in table],
+            high=[row[2] for row in table],
+            n=[row[3] for row in table],
+            notes=[
+                "Weights: melody 2, harmony 1. Intervals: bootstrap over works. The rate bounds `false pairs`.",
+                *notes,
+            ],
+            unit="%",
+            model=DEFAULT_MODEL,
+        ),
+        args.save,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Version families while a search runs: of each, the best match stands for all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Self
+
+from soundalike.catalog import Catalog, Track
+
+__all__ = ["Kin"]
+
+
+class Kin:
+    """Which families a search has met so far; inside `Catalog.snapshot`."""
+
+    def __init__(self, catalog: Catalog, families: Mapping[int, int]) -> None:
+        """`families` has the number of the family of every track (by id) that is in one."""
+        self._catalog, self._families = catalog, families
+        self._met: dict[int, Track] = {}
+
+    @classmethod
+    def of(cls, catalog: Catalog) -> Self | None:
+        """The families that `families.keep` kept; None if they were never looked for."""
+        families = catalog.families()
+        return None if families is None else cls(catalog, families)
+
+    def is_first(self, track: Track) -> bool:
+        """Whether this match, asked about in order, is the first of its family; a track without one always is."""
+        family = self._families.get(track.id)
+        return family is None or self._met.setdefault(family, track) is track
+
+    def others(self, searched: Collection[int], left_out: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """For the path of each track that stands for others, theirs: of ids that were searched, but for those left out.
+
+        Sorted; a track that stands only for itself is not among them.
+        """
+        paths: dict[str, list[str]] = {}
+        among = set(searched)
+        for track_id, family in self._families.items():
+            first = self._met.get(family)
+            if first is not None and track_id != first.id and track_id in among:
+                other = str(self._catalog.tracks("tracks.id = ?", (track_id,))[0].path)
+                if other not in left_out:
+                    paths.setdefault(str(first.path), []).append(other)
+        return {path: tuple(sorted(found)) for path, found in paths.items()}
