@@ -131,6 +131,7 @@ def _prepare_models(library: Library, model: str | None) -> dict[str, Model]:
     with library.catalog.transaction():
         for name, (one, source) in wanted.items():
             if name in held and held[name].digest != one.recipe.digest:
+                library.store.drop_coarse(name)  # rows will be written over
                 library.catalog.drop_model(name)
             dims = [(space.name, level, space.dim) for space in one.spaces for level in LEVELS]
             library.catalog.put_model(name, HeldModel(one.recipe.digest, source), dims)

@@ -19,7 +19,7 @@ from soundalike.library import Library, rows_folder
 from soundalike.stores import Store
 from soundalike.types import LEVELS, IntArray, Level
 
-__all__ = ["CheckReport", "VacuumReport", "check", "repair", "vacuum"]
+__all__ = ["CheckReport", "VacuumReport", "check", "prepare", "repair", "vacuum"]
 
 _CHUNK = 1 << 14
 Progress = Callable[[int, int], None]
@@ -64,7 +64,8 @@ def check(library: Library, progress: Progress | None = None) -> CheckReport:
     """
     found: dict[int, list[str]] = {}
     removed = []
-    for path in sorted((library.path / DERIVED).glob("*.derived")):
+    rows = rows_folder(library.path, library.catalog.epoch)
+    for path in sorted([*(library.path / DERIVED).glob("*.derived"), *rows.glob("*.derived")]):
         if not derived.verify(path):
             removed.append(path.name)
             with suppress(OSError):  # whoever may only read leaves it
@@ -132,6 +133,20 @@ def repair(library: Library, report: CheckReport) -> int:
             else:
                 library.catalog.unmark_encoded(track_id)
     return len(report.tracks)
+
+
+def prepare(library: Library, progress: Progress | None = None) -> None:
+    """Build or renew the coarse stage of every model and level with rows enough; the library is open for writing.
+
+    It is what searches of very many rows go through, and can always be made again: nothing is lost without it.
+    """
+    for model in library.catalog.models():
+        for level in LEVELS:
+            with library.snapshot():
+                rows = max(
+                    (r for name, at, _, r in library.catalog.spaces() if at == level and name.startswith(f"{model}/"))
+                )
+            library.store.build_coarse(level, model, rows, progress or (lambda *_: None))
 
 
 def vacuum(library: Library) -> VacuumReport:

@@ -12,6 +12,7 @@ from soundalike.cli.inputs import library_path
 from soundalike.errors import UsageError, one_line
 from soundalike.indexing import IndexReport, index
 from soundalike.library import Library
+from soundalike.maintenance import prepare
 
 __all__ = ["run_index"]
 
@@ -31,6 +32,8 @@ def run_index(args: argparse.Namespace) -> int:
             progress=progress,
         )
         progress.end()
+        if not report.interrupted:
+            prepare(library, show.Progress("row of the coarse stage", enabled=not args.json))
         held = library.catalog.counts()
     for name, why in report.failed:
         show.message(f"{name}: {why}", "failed")

@@ -16,6 +16,7 @@ from soundalike.exported import Export
 from soundalike.exporting import check_target, export_library
 from soundalike.importing import import_library
 from soundalike.library import Library
+from soundalike.maintenance import prepare
 from soundalike.vectors_io import SUFFIXES, check_output, write_vectors
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ def run_import(args: argparse.Namespace) -> int:
     with Export(args.folder) as export, Library.create(path) as library:
         report = import_library(library, export, progress)
         progress.end()
+        prepare(library, show.Progress("row of the coarse stage", enabled=not args.json))
         tracks = library.catalog.counts()["tracks"]
     if args.json:
         show.print_json(

@@ -8,7 +8,7 @@ from soundalike.cli import show
 from soundalike.cli.inputs import library_path
 from soundalike.errors import one_line
 from soundalike.library import Library
-from soundalike.maintenance import CheckReport, check, repair, vacuum
+from soundalike.maintenance import CheckReport, check, prepare, repair, vacuum
 
 __all__ = ["run_check", "run_vacuum"]
 
@@ -62,6 +62,7 @@ def run_vacuum(args: argparse.Namespace) -> int:
     """Give back the room of what is nobody's."""
     with Library(library_path(args), writable=True) as library:
         report = vacuum(library)
+        prepare(library, show.Progress("row of the coarse stage", enabled=not args.json))
     if args.json:
         show.print_json(
             {

@@ -199,7 +199,7 @@ class FlatStore:
         coarse = self._coarse_stage(level, terms[0].space.model)
         if coarse is None:
             return None
-        count = int(max(groups.end / _COARSE_KEEPS, 20 * k) / share)
+        count = int(max(groups.end / _COARSE_KEEPS, 100 * k) / share)
         if count > self._scanner.gather_below * groups.end:
             return None
         later = np.arange(coarse.rows, groups.end)  # what came after it was built
