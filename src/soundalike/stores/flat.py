@@ -45,8 +45,8 @@ _BATCH_ROWS = 1 << 22
 """Queries are scanned together up to so many rows: their scores have to fit into memory."""
 _COARSE_FROM = 3_000_000
 """From so many rows on a coarse stage chooses what is scanned, where one was built."""
-_COARSE_KEEPS = 250
-"""One row in so many passes the coarse stage: of a million, 4,000."""
+_COARSE_KEEPS = 100
+"""One row in so many passes the coarse stage."""
 
 
 def create(
