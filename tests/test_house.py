@@ -21,10 +21,10 @@ STOREYS = {
     "audio": 1, "decoders": 1, "tags": 1, "dsp": 1, "descriptors": 1, "heads": 1, "score": 1, "spaces": 1, "filters": 1,
     "fingerprint": 1, "catalog": 1, "database": 1, "reports": 1, "fusion": 1, "joint": 1, "spectra": 1,
     "groups": 1, "derived": 1, "columns": 1, "holdings": 4, "scan": 1, "seals": 1, "checksums": 1, "migrations": 1,
-    "passages": 1, "transcriber": 1, "playing": 1, "readings": 1, "routes": 1,
+    "passages": 1, "hubness": 1, "transcriber": 1, "playing": 1, "readings": 1, "routes": 1,
     "backbones": 2, "datasets": 2, "stores": 2,
     "model": 3, "workers": 3,
-    "queries": 3, "library": 4, "journeys": 4,
+    "queries": 3, "examples": 3, "library": 4, "journeys": 4,
     "scanning": 4, "indexing": 4, "compare": 4, "align": 4, "train": 4, "render": 4, "protocols": 4,
     "demo": 5, "cli": 5, "__main__": 5, "__init__": 5,
 }  # fmt: skip

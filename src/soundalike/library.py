@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -14,21 +14,23 @@ from soundalike import registry
 from soundalike.audio import HOP, WINDOW
 from soundalike.catalog import Catalog, Track
 from soundalike.database import FORMAT, take_lock
-from soundalike.errors import LibraryBusyError, LibraryError, ModelError, UsageError
+from soundalike.errors import AudioError, LibraryBusyError, LibraryError, ModelError, UsageError
+from soundalike.examples import Question, resolve_examples
 from soundalike.files import absolute
 from soundalike.filters import Filter
 from soundalike.fingerprint import same_recording
 from soundalike.holdings import Holdings
+from soundalike.hubness import CORRECTIONS, RESCORED
 from soundalike.migrations import migrate
-from soundalike.model import Model, mean_rows
-from soundalike.queries import Candidates, Query, Result, Subject
-from soundalike.score import Quantiles, explain, query_terms
-from soundalike.spaces import DEFAULT_MODEL, resolve_weights
-from soundalike.stores import Store
+from soundalike.model import Model
+from soundalike.queries import Candidates, Example, Query, Result, Subject
+from soundalike.score import Quantiles
+from soundalike.spaces import DEFAULT_MODEL
+from soundalike.stores import Hits, Store
 from soundalike.tags import read_tags
-from soundalike.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Match, Span, Vectors
+from soundalike.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Match, Space, Span, Vectors, Weights
 
-__all__ = ["Candidates", "Library", "Query", "Result", "Subject", "is_current", "rows_folder"]
+__all__ = ["Candidates", "Example", "Library", "Query", "Result", "Subject", "is_current", "rows_folder"]
 
 SHORT = 30.0
 """A query under this many seconds is looked for among passages."""
@@ -180,73 +182,123 @@ class Library:
 
     def _rows_of(self, track: Track, model: Model, level: Level) -> dict[str, FloatArray]:
         first, count = self.catalog.rows_of(track.id, level)
-        positions = np.arange(first, first + count)
-        return {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in model.spaces}
+        return self._rows(model.spaces, level, np.arange(first, first + count))
 
-    def search(self, query: Query, subject: Subject | None = None) -> Result:
+    def _rows(self, spaces: Iterable[Space], level: Level, positions: IntArray) -> dict[str, FloatArray]:
+        return {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in spaces}
+
+    def search(self, query: Query, *heard: Subject) -> Result:
         """The k tracks (or best passages of tracks) most like a query. Raises UsageError, AudioError, ModelError.
 
-        Whoever asks again with other weights hands in the `subject` of the first time, and nothing is encoded again.
+        Whoever asks again with other weights hands in what was `heard` the first time, of the query and of each of its
+        examples, and nothing is encoded again. With a correction of hubness the best 2,000 tracks by the law (or twice
+        as many as are asked for) are scored anew: in a library of no more, the answer is exact.
         """
         if query.k < 1:
             raise UsageError(f"asked for {query.k} matches; ask for at least 1")
+        if query.hubness not in CORRECTIONS:
+            raise UsageError(f"unknown correction of hubness {query.hubness!r}; known: {', '.join(CORRECTIONS)}")
         with self.snapshot():
-            return self._search(query, subject)
+            return self._search(query, heard)
 
-    def _search(self, query: Query, subject: Subject | None) -> Result:
+    def _search(self, query: Query, heard: Sequence[Subject]) -> Result:
         model = self.model(query.model)
-        weights = resolve_weights(query.weights, model.spaces)
-        subject = subject or self.subject(query.path, model, query.start, query.end)
-        region = query.start is not None or query.end is not None
-        short = subject.span.end - subject.span.start < SHORT
-        level: Level = query.by or ("passage" if region or short else "track")
-        rows = subject.track if level == "track" else mean_rows(subject.passages)
-        terms = query_terms(model.spaces, rows, weights, level)
-        candidates = self.candidates(model, level, query.where, subject.artist if query.exclude_same_artist else None)
+        examples = resolve_examples(query, model.spaces)
+        subjects = heard or self._hear(query, model)
+        question = self._question(query, model, examples, subjects)
+        level, query_span = question.level, subjects[0].span
+        likes = [subject for example, subject in zip(examples, subjects, strict=True) if example.like]
+        artists = tuple(dict.fromkeys(subject.artist for subject in likes if subject.artist))
+        candidates = self.candidates(model, level, query.where, artists if query.exclude_same_artist else ())
         table = candidates.table
-        own = None if query.include_self or subject.own is None else subject.own.id
+        own = set() if query.include_self else {subject.own.id for subject in subjects if subject.own}
         matches: list[Match] = []
         copies: list[str] = []
         damaged: list[str] = []
         tracks: dict[str, Track] = {}
-        k = query.k + (own is not None)
+        k = query.k + len(own)
+        anew = self._scored_anew(question, candidates, max(RESCORED, 2 * k))
         checked = 0
-        # Copies of the query are folded away before the list is cut: ask for more until k are left.
+        # Copies of the examples are folded away before the list is cut: ask for more until k are left.
         while True:
-            hits = self.store.search(level, terms, candidates.groups, k, candidates.wanted)
+            hits = anew.first(k) if anew else self._best(question, candidates, k)
             spoiled = self.spoiled(model, level, hits.row[checked:], table[hits.group[checked:], 2])
             for group, row, bad in zip(hits.group[checked:], hits.row[checked:], spoiled, strict=True):
                 if len(matches) == query.k:
                     break
-                if table[group, 2] == own:
+                if table[group, 2] in own:
                     continue
                 track = self._track(int(table[group, 2]))
                 if bad:
                     damaged.append(str(track.path))
                     continue
-                if not query.include_self and self._is_copy(subject, track):
+                if not query.include_self and any(self._is_copy(subject, track) for subject in subjects):
                     copies.append(str(track.path))
                     continue
                 span = _span(track, level, int(row - table[group, 0]))
-                found = {s.name: self.store.read(level, s.full_name, s.dim, np.array([row]))[0] for s in model.spaces}
-                score, parts = explain(model.spaces, rows, found, weights, level, self.quantiles(model, level))
-                matches.append(Match(span, score, parts, query_span=subject.span))
+                found = {name: rows[0] for name, rows in self._rows(model.spaces, level, np.array([row])).items()}
+                matches.append(question.match(span, query_span, int(row), found, self.quantiles(model, level)))
                 tracks[span.track] = track
             checked = len(hits.group)
             if len(matches) == query.k or checked < k:
                 break
             k += query.k + len(copies) + len(damaged)
         return Result(
-            subject.span, level, model.name, weights, tuple(matches), tracks, tuple(copies), candidates.count(own),
-            subject.artist, tuple(damaged),
+            query_span, level, model.name, Weights(examples[0].weights or {}), tuple(matches), tracks, tuple(copies),
+            candidates.count(own), artists, examples if query.examples else (), query.hubness, tuple(damaged),
         )  # fmt: skip
 
-    def candidates(self, model: Model, level: Level, where: Filter, artist: str | None = None) -> Candidates:
-        """What there is to search, inside `snapshot`; with a filter, and without an artist's tracks."""
+    def _best(self, question: Question, candidates: Candidates, k: int) -> Hits:
+        return self.store.search(question.level, question.terms, candidates.groups, k, candidates.wanted)
+
+    def _scored_anew(self, question: Question, candidates: Candidates, k: int) -> Hits | None:
+        """The k best by the law in the order of mutual proximity; None where it was not asked for."""
+        if question.background is None:
+            return None
+        hits = self._best(question, candidates, k)
+        return question.corrected(hits, self._rows([term.space for term in question.terms], question.level, hits.row))
+
+    def _hear(self, query: Query, model: Model) -> list[Subject]:
+        """What a query and its examples sound like; errors name the file."""
+        regions = [(query.path, query.start, query.end), *((example.path, None, None) for example in query.examples)]
+        subjects = []
+        for path, start, end in regions:
+            try:
+                subjects.append(self.subject(path, model, start, end))
+            except AudioError as error:
+                raise AudioError(f"{path}: {error}") from error
+        return subjects
+
+    def _question(
+        self, query: Query, model: Model, examples: Sequence[Example], subjects: Sequence[Subject]
+    ) -> Question:
+        """Passages are asked about if any example is short, or the query is a region."""
+        region = query.start is not None or query.end is not None
+        short = any(subject.span.end - subject.span.start < SHORT for subject in subjects)
+        level: Level = query.by or ("passage" if region or short else "track")
+        if query.hubness == "none":
+            return Question.of(model.spaces, level, examples, subjects, [-1] * len(subjects))
+        if level != "track":
+            raise UsageError(
+                f"{query.hubness} is for whole tracks, and passages are asked about; ask with --by track, or without it"
+            )
+        own = [self._position(subject, model) for subject in subjects]
+        return Question.of(model.spaces, level, examples, subjects, own, self.holdings.background(model))
+
+    def _position(self, subject: Subject, model: Model) -> int:
+        """Where the row of a whole recording lies; -1 if the library has none, or one of something else by now."""
+        if subject.own is None or not self.catalog.is_encoded(subject.own.id, model.name):
+            return -1
+        position, _ = self.catalog.rows_of(subject.own.id, "track")
+        held = self._rows(model.spaces, "track", np.array([position]))
+        return position if all(np.array_equal(held[name][0], row) for name, row in subject.track.items()) else -1
+
+    def candidates(self, model: Model, level: Level, where: Filter, artists: Collection[str] = ()) -> Candidates:
+        """What there is to search, inside `snapshot`; with a filter, and without some artists' tracks."""
         table, groups = self.holdings.table(model.name, level), self.holdings.groups(model.name, level)
-        if where == Filter() and artist is None:
+        if where == Filter() and not artists:
             return Candidates(table, groups)
-        wanted = self.holdings.columns().among(table[:, 2], where, exclude_artist=artist)
+        wanted = self.holdings.columns().among(table[:, 2], where, exclude_artists=artists)
         return Candidates(table, groups, wanted)
 
     def spoiled(self, model: Model, level: Level, rows: IntArray, ids: IntArray) -> BoolArray:

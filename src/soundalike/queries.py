@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,14 +12,28 @@ from soundalike.catalog import Track
 from soundalike.filters import Filter
 from soundalike.fingerprint import Words
 from soundalike.groups import Groups
+from soundalike.hubness import Correction
 from soundalike.types import BoolArray, FloatArray, IntArray, Level, Match, Span, Weights
 
-__all__ = ["Candidates", "Query", "Result", "Subject"]
+__all__ = ["Candidates", "Example", "Query", "Result", "Subject"]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A recording that answers are to be like, or unlike; `weights` None are those of the query it belongs to."""
+
+    path: Path
+    like: bool = True
+    weights: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question. `start` and `end` in seconds choose a region; `by` None lets the query's length decide the level."""
+    """A question. `start` and `end` in seconds choose a region; `by` None lets the lengths decide the level.
+
+    `examples` are asked with beside `path`, which is the first like. `hubness` says how to do without hubs, among whole
+    tracks.
+    """
 
     path: Path
     start: float | None = None
@@ -31,6 +45,8 @@ class Query:
     exclude_same_artist: bool = False
     include_self: bool = False
     model: str | None = None
+    examples: tuple[Example, ...] = ()
+    hubness: Correction = "none"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +66,9 @@ class Subject:
 class Result:
     """The answer to a query: matches best first, the copies of the query that were left out, and how it was asked.
 
+    `artists` are those of the likes, as tagged. `examples` are all of them with their weights, the query itself first;
+    none where it is alone.
+
     `damaged` are tracks that would have been matches, but of which something is not what was written.
     """
 
@@ -61,7 +80,9 @@ class Result:
     tracks: Mapping[str, Track]
     copies: tuple[str, ...]
     searched: int
-    artist: str | None
+    artists: tuple[str, ...]
+    examples: tuple[Example, ...] = ()
+    hubness: Correction = "none"
     damaged: tuple[str, ...] = ()
 
 
@@ -73,10 +94,10 @@ class Candidates:
     groups: Groups
     wanted: BoolArray | None = None
 
-    def count(self, without: int | None) -> int:
-        """How many tracks there are to find, without the one of that id."""
+    def count(self, without: Collection[int] = ()) -> int:
+        """How many tracks there are to find, without those of these ids."""
         ids = self.table[:, 2] if self.wanted is None else self.table[self.wanted, 2]
-        return len(ids) - int(np.count_nonzero(ids == without))
+        return len(ids) - int(np.isin(ids, list(without)).sum())
 
     def without(self, ids: Sequence[int]) -> Candidates:
         """Some tracks less."""

@@ -30,21 +30,6 @@ weighed as you like, and every result shows what each contributed.
   soundalike compare a.wav b.wav            why do these two sound alike?
 """
 
-_SEARCH = """\
-Ask with a recording, in the library or not. A query of 30 s or more is compared with whole tracks; a shorter one,
-or a region, with 10 s passages, and each track answers with its best one.
-
-  soundalike search song.mp3
-  soundalike search song.mp3 -w melody=2,timbre=-1      like the tune, unlike the sound
-  soundalike search song.mp3 --region 0:30-0:40         what sounds like this passage?
-  soundalike search song.mp3 --where 'bpm 90..110 and genre = jazz'
-  soundalike search song.mp3 --m3u alike.m3u8           a playlist of the answers
-
-The score says how much closer than chance a match is, in standard deviations of random pairs, weighed over the
-spaces; the columns are each space's share of it (they sum to the score) and, after it, how many per cent of random
-pairs are less alike. n/a: nothing of that kind to hear on one of the sides.
-"""
-
 _INDEX = """\
 Listen to every recording below the folders (or to single files; - reads paths from standard input) and keep what
 was heard in the library. Only new or changed files are encoded; a moved one is recognised. It can be interrupted at
@@ -142,11 +127,17 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--jobs", type=whole_number, metavar="N", help="processes to use (default: one a core)")
     _model_and_library(made)
 
-    made = command("search", "search:run_search", "find what sounds like a recording", _SEARCH)
+    made = command("search", "search:run_search", "find what sounds like a recording", texts.SEARCH)
     made.add_argument("audio", metavar="AUDIO", help="the recording to ask with; - for standard input")
     _weights(made)
-    made.add_argument("--region", type=_region, metavar="FROM-TO", help="ask with a part of it, such as 0:30-0:40")
+    example: dict[str, Any] = {"nargs": "+", "action": "append", "default": [], "metavar": ("FILE", "SPACE=W,...")}
+    made.add_argument(
+        "--like", **example, help="another recording to be like, by its own weights (default: those of -w)"
+    )
+    made.add_argument("--unlike", **example, help="a recording to be unlike, by its own weights (default: those of -w)")
+    made.add_argument("--region", type=_region, metavar="FROM-TO", help="ask with a part of AUDIO, such as 0:30-0:40")
     made.add_argument("--by", choices=("track", "passage"), help="compare whole tracks or passages")
+    made.add_argument("--hubness", choices=("none", "mutual-proximity"), default="none", help=texts.HUBNESS)
     made.add_argument("-k", type=whole_number, default=10, metavar="N", help="how many matches (default: 10)")
     made.add_argument("--where", metavar="CONDITION", help=_WHERE)
     made.add_argument("--exclude-same-artist", action="store_true", help="leave out the query's own artist")
