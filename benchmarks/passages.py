@@ -180,7 +180,7 @@ def main() -> None:
                 f"that asks, mapped files included: {told['memory'] / 1e3:.1f} GB at most.",
                 "Rows are synthetic with structure: tracks around centres in 20,000 clusters of Zipf sizes, passages "
                 "around their track, independent factors, 5 % silent. Each track answers with its best passage.",
-                "int8: the scan of all rows without the coarse stage; its rows come from memory as far as there is room.",
+                "int8: the scan of all rows without the coarse stage, from memory as far as there is room.",
                 "first: the first search of a process after loading, its float32 rows read from disk.",
             ),
         ),

@@ -26,6 +26,7 @@ STOREYS = {
     "parquet": 1, "vectors_io": 1,
     "backbones": 2, "datasets": 2, "stores": 2,
     "model": 3, "workers": 3,
+    "hubness": 1, "examples": 3, "searching": 4,
     "chance": 1, "families": 4, "kin": 1, "queries": 3, "library": 4, "journeys": 4,
     "scanning": 4, "indexing": 4, "compare": 4, "align": 4, "train": 4, "render": 4, "protocols": 4,
     "exchange": 4, "exported": 4, "exporting": 4, "importing": 4,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress, count
 from pathlib import Path
@@ -122,28 +122,28 @@ class Columns:
         self._numbers: dict[str, FloatArray] = {name: arrays[name] for name in NUMBERS}
         self._texts = {name: _Texts(**{part: arrays[f"{name}.{part}"] for part in _PARTS}) for name in _TEXTS}
 
-    def matches(self, where: Filter, *, exclude_artist: str | None = None) -> BoolArray:
-        """Which tracks (n,), in the order of `ids`, meet a filter, leaving out one artist without regard to case.
+    def matches(self, where: Filter, *, exclude_artists: Collection[str] = ()) -> BoolArray:
+        """Which tracks (n,), in the order of `ids`, meet a filter, leaving out artists without regard to case.
 
-        A track without the value asked about does not; one without an artist is not by the artist left out.
+        A track without the value asked about does not; one without an artist is by none of those left out.
         """
         chosen: BoolArray | None = None
         for condition in where.conditions:
             met = self._number(condition) if isinstance(condition, NumberCondition) else self._text(condition)
             chosen = met if chosen is None else chosen & met
-        if exclude_artist is not None:
-            artists = self._texts["artist"]
-            others: BoolArray = artists.codes != artists.code(_encoded(exclude_artist.casefold()))
+        artists = self._texts["artist"]
+        for artist in exclude_artists:
+            others: BoolArray = artists.codes != artists.code(_encoded(artist.casefold()))
             chosen = others if chosen is None else chosen & others
         return np.ones(len(self.ids), dtype=bool) if chosen is None else chosen
 
-    def among(self, ids: IntArray, where: Filter, *, exclude_artist: str | None = None) -> BoolArray:
+    def among(self, ids: IntArray, where: Filter, *, exclude_artists: Collection[str] = ()) -> BoolArray:
         """Which of these tracks of the catalogue, by id (k,), `matches` would choose."""
         if len(self.ids) == 0:
             return np.zeros(len(ids), dtype=bool)
         # SQLite numbers its rows without large gaps: a table by id is no larger than the tracks there ever were.
         chosen = np.zeros(int(self.ids[-1]) + 1, dtype=bool)
-        chosen[self.ids] = self.matches(where, exclude_artist=exclude_artist)
+        chosen[self.ids] = self.matches(where, exclude_artists=exclude_artists)
         return chosen[ids]
 
     def _number(self, condition: NumberCondition) -> BoolArray:

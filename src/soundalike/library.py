@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -14,23 +14,21 @@ from soundalike import registry
 from soundalike.audio import HOP, WINDOW
 from soundalike.catalog import Catalog, Track
 from soundalike.database import FORMAT, take_lock
-from soundalike.errors import LibraryBusyError, LibraryError, ModelError, UsageError
+from soundalike.errors import LibraryBusyError, LibraryError, ModelError
 from soundalike.files import absolute, size_of
 from soundalike.filters import Filter
-from soundalike.fingerprint import same_recording
 from soundalike.groups import positions_of, runs
 from soundalike.holdings import Holdings
-from soundalike.kin import Kin
 from soundalike.migrations import migrate
-from soundalike.model import Model, mean_rows
-from soundalike.queries import Candidates, Query, Result, Subject
-from soundalike.score import Quantiles, explain, query_terms
-from soundalike.spaces import DEFAULT_MODEL, resolve_weights
+from soundalike.model import Model
+from soundalike.queries import Candidates, Example, Query, Result, Subject
+from soundalike.score import Quantiles
+from soundalike.spaces import DEFAULT_MODEL
 from soundalike.stores import Store
 from soundalike.tags import read_tags
-from soundalike.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Match, Span, Vectors
+from soundalike.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space, Span, Vectors
 
-__all__ = ["Candidates", "Library", "Query", "Result", "Subject", "is_current", "rows_folder"]
+__all__ = ["Candidates", "Example", "Library", "Query", "Result", "Subject", "is_current", "rows_folder", "span_of"]
 
 SHORT = 30.0
 """A query under this many seconds is looked for among passages."""
@@ -188,77 +186,30 @@ class Library:
 
     def _rows_of(self, track: Track, model: Model, level: Level) -> dict[str, FloatArray]:
         first, count = self.catalog.rows_of(track.id, level)
-        positions = np.arange(first, first + count)
-        return {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in model.spaces}
+        return self.rows(model.spaces, level, np.arange(first, first + count))
 
-    def search(self, query: Query, subject: Subject | None = None) -> Result:
+    def rows(self, spaces: Iterable[Space], level: Level, positions: IntArray) -> dict[str, FloatArray]:
+        """The rows (m, d) of each space, by short name, at `positions` (m,)."""
+        return {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in spaces}
+
+    def search(self, query: Query, *heard: Subject) -> Result:
         """The k tracks (or best passages of tracks) most like a query. Raises UsageError, AudioError, ModelError.
 
-        Whoever asks again with other weights hands in the `subject` of the first time, and nothing is encoded again.
+        Whoever asks again with other weights hands in what was `heard` the first time, of the query and of each of its
+        examples, and nothing is encoded again. With a correction of hubness the best 2,000 tracks by the law (or twice
+        as many as are asked for) are scored anew: in a library of no more, the answer is exact.
         """
-        if query.k < 1:
-            raise UsageError(f"asked for {query.k} matches; ask for at least 1")
+        from soundalike.searching import Search
+
         with self.snapshot():
-            return self._search(query, subject)
+            return Search(self, query, heard).answer()
 
-    def _search(self, query: Query, subject: Subject | None) -> Result:
-        model = self.model(query.model)
-        weights = resolve_weights(query.weights, model.spaces)
-        subject = subject or self.subject(query.path, model, query.start, query.end)
-        region = query.start is not None or query.end is not None
-        short = subject.span.end - subject.span.start < SHORT
-        level: Level = query.by or ("passage" if region or short else "track")
-        rows = subject.track if level == "track" else mean_rows(subject.passages)
-        terms = query_terms(model.spaces, rows, weights, level)
-        candidates = self.candidates(model, level, query.where, subject.artist if query.exclude_same_artist else None)
-        table = candidates.table
-        own = None if query.include_self or subject.own is None else subject.own.id
-        matches: list[Match] = []
-        copies: list[str] = []
-        damaged: list[str] = []
-        tracks: dict[str, Track] = {}
-        kin = Kin.of(self.catalog) if query.collapse else None
-        k = query.k + (own is not None)
-        checked = 0
-        # Copies of the query, and versions, are folded away before the list is cut: ask for more until k are left.
-        while True:
-            hits = self.store.search(level, terms, candidates.groups, k, candidates.wanted)
-            spoiled = self.spoiled(model, level, hits.row[checked:], table[hits.group[checked:], 2])
-            for group, row, bad in zip(hits.group[checked:], hits.row[checked:], spoiled, strict=True):
-                if len(matches) == query.k:
-                    break
-                if table[group, 2] == own:
-                    continue
-                track = self._track(int(table[group, 2]))
-                if bad:
-                    damaged.append(str(track.path))
-                    continue
-                if not query.include_self and self._is_copy(subject, track):
-                    copies.append(str(track.path))
-                    continue
-                if kin is not None and not kin.is_first(track):
-                    continue
-                span = _span(track, level, int(row - table[group, 0]))
-                found = {s.name: self.store.read(level, s.full_name, s.dim, np.array([row]))[0] for s in model.spaces}
-                score, parts = explain(model.spaces, rows, found, weights, level, self.quantiles(model, level))
-                matches.append(Match(span, score, parts, query_span=subject.span))
-                tracks[span.track] = track
-            checked = len(hits.group)
-            if len(matches) == query.k or checked < k:
-                break
-            k += query.k + checked - len(matches)
-        versions = kin.others(candidates.ids(without=own), copies) if kin else None
-        return Result(
-            subject.span, level, model.name, weights, tuple(matches), tracks, tuple(copies),
-            len(candidates.ids(without=own)), subject.artist, tuple(damaged), versions,
-        )  # fmt: skip
-
-    def candidates(self, model: Model, level: Level, where: Filter, artist: str | None = None) -> Candidates:
-        """What there is to search, inside `snapshot`; with a filter, and without an artist's tracks."""
+    def candidates(self, model: Model, level: Level, where: Filter, artists: Collection[str] = ()) -> Candidates:
+        """What there is to search, inside `snapshot`; with a filter, and without some artists' tracks."""
         table, groups = self.holdings.table(model.name, level), self.holdings.groups(model.name, level)
-        if where == Filter() and artist is None:
+        if where == Filter() and not artists:
             return Candidates(table, groups)
-        wanted = self.holdings.columns().among(table[:, 2], where, exclude_artist=artist)
+        wanted = self.holdings.columns().among(table[:, 2], where, exclude_artists=artists)
         return Candidates(table, groups, wanted)
 
     def spoiled(self, model: Model, level: Level, rows: IntArray, ids: IntArray) -> BoolArray:
@@ -275,15 +226,6 @@ class Library:
             if self.spoiled(model, level, np.arange(first, first + count), np.array([track.id] * count)).any():
                 return True
         return False
-
-    def _track(self, track_id: int) -> Track:
-        return self.catalog.tracks("tracks.id = ?", (track_id,))[0]
-
-    def _is_copy(self, subject: Subject, track: Track) -> bool:
-        """The same sound or the same recording as the query: never for being alike."""
-        if subject.audio_hash == track.audio_hash:
-            return True
-        return same_recording(subject.fingerprint, self.catalog.fingerprint(track.id))
 
     def quantiles(self, model: Model, level: Level) -> Quantiles | None:
         """See `Holdings.quantiles`."""
@@ -310,7 +252,7 @@ class Library:
             for part in runs(groups[:, 1], _PART) or [slice(0)]:
                 spans: list[Span] = []
                 for _, count, track_id in groups[part].tolist():
-                    spans += [_span(tracks[track_id], level, n) for n in range(count)]
+                    spans += [span_of(tracks[track_id], level, n) for n in range(count)]
                 positions = positions_of(groups[part])
                 rows = {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in chosen.spaces}
                 yield Vectors(tuple(spans), rows, chosen.recipe.digest)
@@ -333,7 +275,8 @@ def rows_folder(path: Path, epoch: int) -> Path:
     return path / f"rows.{epoch}" if epoch else path
 
 
-def _span(track: Track, level: Level, index: int) -> Span:
+def span_of(track: Track, level: Level, index: int) -> Span:
+    """The stretch of a track that its row number `index` at a level stands for."""
     if level == "track":
         return Span(str(track.path), 0.0, track.duration)
     return Span(str(track.path), index * HOP, min(index * HOP + WINDOW, track.duration))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,14 +12,27 @@ from soundalike.catalog import Track
 from soundalike.filters import Filter
 from soundalike.fingerprint import Words
 from soundalike.groups import Groups
+from soundalike.hubness import Correction
 from soundalike.types import BoolArray, FloatArray, IntArray, Level, Match, Span, Weights
 
-__all__ = ["Candidates", "Query", "Result", "Subject"]
+__all__ = ["Candidates", "Example", "Query", "Result", "Subject"]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A recording that answers are to be like, or unlike; `weights` None are those of the query it belongs to."""
+
+    path: Path
+    like: bool = True
+    weights: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question. `start` and `end` in seconds choose a region; `by` None lets the query's length decide the level.
+    """A question. `start` and `end` in seconds choose a region; `by` None lets the lengths decide the level.
+
+    `examples` are asked with beside `path`, which is the first like. `hubness` says how to do without hubs, among whole
+    tracks.
 
     With `collapse` only the best match of every version family is listed (`families.keep` made them).
     """
@@ -34,6 +47,8 @@ class Query:
     exclude_same_artist: bool = False
     include_self: bool = False
     model: str | None = None
+    examples: tuple[Example, ...] = ()
+    hubness: Correction = "none"
     collapse: bool = False
 
 
@@ -54,8 +69,10 @@ class Subject:
 class Result:
     """The answer to a query: matches best first, the copies of the query that were left out, and how it was asked.
 
-    `damaged` are tracks that would have been matches, but of which something is not what was written. `versions` has,
-    for the path of a match that stands for its family, the paths of the others; None if not collapsed.
+    `artists` are those of the likes, as tagged. `examples` are all of them with their weights, the query itself first;
+    none where it is alone. `damaged` are tracks that would have been matches, but of which something is not what was
+    written. `versions` has, for the path of a match that stands for its family, the paths of the others; None if not
+    collapsed.
     """
 
     query: Span
@@ -66,7 +83,9 @@ class Result:
     tracks: Mapping[str, Track]
     copies: tuple[str, ...]
     searched: int
-    artist: str | None
+    artists: tuple[str, ...]
+    examples: tuple[Example, ...] = ()
+    hubness: Correction = "none"
     damaged: tuple[str, ...] = ()
     versions: Mapping[str, tuple[str, ...]] | None = None
 
@@ -79,10 +98,10 @@ class Candidates:
     groups: Groups
     wanted: BoolArray | None = None
 
-    def ids(self, without: int | None = None) -> IntArray:
-        """The tracks (n,) that there are to find, but for one."""
+    def ids(self, without: Collection[int] = ()) -> IntArray:
+        """The tracks (n,) that there are to find, without those of these ids."""
         ids = self.table[:, 2] if self.wanted is None else self.table[self.wanted, 2]
-        return ids if without is None else ids[ids != without]
+        return ids[~np.isin(ids, list(without))] if without else ids
 
     def without(self, ids: Sequence[int]) -> Candidates:
         """Some tracks less."""

@@ -11,7 +11,9 @@ which is one inner product over rows with a presence coordinate:
     score = sum_s [scale_s <q_s, x_s> + offset_s p_s(x)],
     scale_s = w_s / (sigma_s W),   offset_s = -w_s mu_s / (sigma_s W),   W = sum_s p_s(q) |w_s|
 
-so sliders scale the query and never touch the index.
+so sliders scale the query and never touch the index. Several queries at once are still one inner product:
+
+    sum_j c_j score_j = sum_s [<sum_j c_j scale_js q_js, x_s> + (sum_j c_j offset_js) p_s(x)]
 """
 
 from __future__ import annotations
@@ -24,7 +26,17 @@ import numpy as np
 from soundalike.errors import UsageError
 from soundalike.types import BoolArray, Calibration, FloatArray, Level, Part, Reference, Space
 
-__all__ = ["Quantiles", "Term", "calibrate", "explain", "mutual_scores", "presence", "query_terms", "score_rows"]
+__all__ = [
+    "Quantiles",
+    "Term",
+    "calibrate",
+    "combine_terms",
+    "explain",
+    "mutual_scores",
+    "presence",
+    "query_terms",
+    "score_rows",
+]
 
 Quantiles = Mapping[str, tuple[float, ...]]
 """Per space, the similarities at 0, 1, ..., 100 % of random pairs."""
@@ -32,7 +44,10 @@ Quantiles = Mapping[str, tuple[float, ...]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Term:
-    """One active space of a query: `row` (d,) float32 unit, and the two coefficients of the inner product."""
+    """One active space of a query: `row` (d,) unit, and the two coefficients of the inner product.
+
+    The row is float32, as encoded; float64 where it stands for several queries.
+    """
 
     space: Space
     row: FloatArray
@@ -63,6 +78,23 @@ def query_terms(
         scale = weights[space.name] / (chance.sigma * total)
         terms.append(Term(space, query[space.name], scale, -scale * chance.mu))
     return tuple(terms)
+
+
+def combine_terms(queries: Sequence[tuple[float, Sequence[Term]]]) -> tuple[Term, ...]:
+    """The terms of a weighted sum of queries, each a coefficient and its terms: one a space, in order of appearance."""
+    by_space: dict[str, list[tuple[float, Term]]] = {}
+    for coefficient, terms in queries:
+        for term in terms:
+            by_space.setdefault(term.space.name, []).append((coefficient, term))
+    combined = []
+    for entries in by_space.values():
+        first = entries[0][1]
+        total = np.sum([c * term.scale * term.row.astype(np.float64) for c, term in entries], axis=0)
+        norm = float(np.linalg.norm(total))
+        # Rows that cancel out have no direction, and a scale of 0 asks for none: any unit row will do.
+        row = total / norm if norm > 0 else first.row
+        combined.append(Term(first.space, row, norm, sum(c * term.offset for c, term in entries)))
+    return tuple(combined)
 
 
 def score_rows(terms: Sequence[Term], rows: Mapping[str, FloatArray]) -> FloatArray:
@@ -106,11 +138,12 @@ def explain(
     weights: Mapping[str, float],
     level: Level,
     library: Quantiles | None = None,
+    z: Mapping[str, float] | None = None,
 ) -> tuple[float, dict[str, Part]]:
     """Score one candidate and say what each space contributed: shares sum to the score.
 
     `query` and `candidate` map short names to (d,) rows; `library` are the library's own quantiles, used in place
-    of the model's where given. Spaces with weight 0 are reported too, with share 0.
+    of the model's where given, and so is `z` (see `hubness.py`). Spaces with weight 0 are reported too, with share 0.
     """
     audible = {s.name: bool(query[s.name].any() and candidate[s.name].any()) for s in spaces}
     total = sum(abs(weights.get(s.name, 0.0)) for s in spaces if query[s.name].any())
@@ -122,10 +155,12 @@ def explain(
             parts[name] = Part(None, None, weight, 0.0, None, reference, audible=False)
             continue
         similarity = float(query[name].astype(np.float64) @ candidate[name].astype(np.float64))
-        z = (similarity - chance.mu) / chance.sigma
+        above = z[name] if z is not None else (similarity - chance.mu) / chance.sigma
         quantiles = library[name] if library is not None and name in library else chance.quantiles
-        share = weight * z / total if total else 0.0
-        parts[name] = Part(similarity, z, weight, share, _percentile(similarity, quantiles), reference, audible=True)
+        share = weight * above / total if total else 0.0
+        parts[name] = Part(
+            similarity, above, weight, share, _percentile(similarity, quantiles), reference, audible=True
+        )
     return sum(part.share for part in parts.values()), parts
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "ByteArray",
     "Calibration",
     "Descriptors",
+    "ExampleScore",
     "FloatArray",
     "IntArray",
     "Item",
@@ -177,7 +178,9 @@ class Weights(Mapping[str, float]):
 class Part:
     """What one space says about a match. Inaudible on either side: similarity, z, percentile None, share 0.
 
-    The shares of a match's parts sum to its score.
+    The shares of a match's parts sum to its score. In a match of several examples `weight` and `share` are the means
+    over them, a dislike's with the other sign, and there is no one similarity, z or percentile (None): each example has
+    its own.
     """
 
     similarity: float | None
@@ -246,11 +249,25 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class ExampleScore:
+    """What one of several examples says of a match: `path` as it was asked with, and whether it is one to be `like`.
+
+    A match's score is the mean of its examples' scores, those of dislikes with the other sign.
+    """
+
+    path: str
+    like: bool
+    score: float
+    parts: Mapping[str, Part]
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
-    """One answer to a query: where, how much closer than chance, and why."""
+    """One answer to a query: where, how much closer than chance, and why. `examples` are there if it has several."""
 
     span: Span
     score: float
     parts: Mapping[str, Part]
     query_span: Span | None = None
     alignment: Alignment | None = None
+    examples: tuple[ExampleScore, ...] = ()

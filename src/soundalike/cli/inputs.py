@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from soundalike.cli.parser import default_library
-from soundalike.errors import AudioError, UsageError
+from soundalike.errors import AudioError, SoundalikeError, UsageError
 from soundalike.files import absolute
 from soundalike.library import Library
 from soundalike.model import Model
@@ -61,4 +61,7 @@ def recording(name: str) -> Iterator[Path]:
         while chunk := sys.stdin.buffer.read(1 << 20):
             file.write(chunk)
         file.flush()
-        yield Path(file.name)
+        try:
+            yield Path(file.name)
+        except SoundalikeError as error:
+            raise type(error)(str(error).replace(file.name, "-")) from error

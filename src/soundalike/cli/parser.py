@@ -117,8 +117,14 @@ def build_parser() -> argparse.ArgumentParser:
     made = command("search", "search:run_search", "find what sounds like a recording", texts.SEARCH)
     made.add_argument("audio", metavar="AUDIO", help="the recording to ask with; - for standard input")
     _weights(made)
-    made.add_argument("--region", type=_region, metavar="FROM-TO", help="ask with a part of it, such as 0:30-0:40")
+    example: dict[str, Any] = {"nargs": "+", "action": "append", "default": [], "metavar": ("FILE", "SPACE=W,...")}
+    made.add_argument(
+        "--like", **example, help="another recording to be like, by its own weights (default: those of -w)"
+    )
+    made.add_argument("--unlike", **example, help="a recording to be unlike, by its own weights (default: those of -w)")
+    made.add_argument("--region", type=_region, metavar="FROM-TO", help="ask with a part of AUDIO, such as 0:30-0:40")
     made.add_argument("--by", choices=("track", "passage"), help="compare whole tracks or passages")
+    made.add_argument("--hubness", choices=("none", "mutual-proximity"), default="none", help=texts.HUBNESS)
     made.add_argument("-k", type=whole_number, default=10, metavar="N", help="how many matches (default: 10)")
     made.add_argument("--where", metavar="CONDITION", help=_WHERE)
     made.add_argument("--exclude-same-artist", action="store_true", help="leave out the query's own artist")

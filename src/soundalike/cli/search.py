@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from soundalike.cli.playlist import check_playlist, write_playlist
 from soundalike.compare import Comparison, compare
 from soundalike.errors import SoundalikeError, UsageError, one_line
 from soundalike.filters import Filter, parse_filter
-from soundalike.library import SHORT, Library, Query, Result
+from soundalike.library import SHORT, Example, Library, Query, Result
 from soundalike.spaces import parse_weights
 from soundalike.types import Level, Match
 
@@ -25,31 +27,43 @@ and clips of the same tune 0.25 to 0.56."""
 
 
 def run_search(args: argparse.Namespace) -> int:
-    """Ask the library with a recording. No match is an answer too: 0."""
+    """Ask the library with a recording, or with several. No match is an answer too: 0."""
     start, end = args.region or (None, None)
     if args.m3u:
         check_playlist(args.m3u)
-    with Library(library_path(args)) as library, recording(args.audio) as path, about(args.audio):
+    weights = parse_weights(args.weights) if args.weights is not None else None
+    where = parse_filter(args.where) if args.where is not None else Filter()
+    asked = [
+        *(_example("--like", given) for given in args.like),
+        *(_example("--unlike", given) for given in args.unlike),
+    ]
+    names = [args.audio, *(str(example.path) for example in asked)]
+    if names.count("-") > 1:
+        raise UsageError("only one of the recordings can come from standard input")
+    with Library(library_path(args)) as library, ExitStack() as opened:
+        path, *others = [opened.enter_context(recording(name)) for name in names]
         result = library.search(
             Query(
                 path=path,
                 start=start,
                 end=end,
-                weights=parse_weights(args.weights) if args.weights is not None else None,
+                weights=weights,
                 by=args.by,
                 k=args.k,
-                where=parse_filter(args.where) if args.where is not None else Filter(),
+                where=where,
                 exclude_same_artist=args.exclude_same_artist,
                 include_self=args.include_self,
                 model=args.model,
                 collapse=args.collapse,
+                examples=tuple(replace(example, path=other) for example, other in zip(asked, others, strict=True)),
+                hubness=args.hubness,
             )
         )
-    if args.exclude_same_artist and result.artist is None:
+    if args.exclude_same_artist and not result.artists:
         show.message("the query has no artist tag: nobody is left out for it")
     if args.collapse and result.versions is None:
         show.message("no version families to collapse by were looked for yet; run: soundalike versions")
-    result = replace(result, query=replace(result.query, track=args.audio))
+    result = _as_typed(result, names)
     if args.m3u:
         write_playlist(args.m3u, [result.tracks[match.span.track] for match in result.matches])
     if args.json:
@@ -59,15 +73,44 @@ def run_search(args: argparse.Namespace) -> int:
     return show.damaged(result.damaged)
 
 
+def _example(option: str, given: Sequence[str]) -> Example:
+    """What was given to --like or --unlike. Raises UsageError that names it."""
+    file, *weights = given
+    if len(weights) > 1:
+        raise UsageError(f"{option} {file}: {len(weights)} arguments after the file; expected its weights, or nothing")
+    try:
+        return Example(Path(file), option == "--like", parse_weights(weights[0]) if weights else None)
+    except UsageError as error:
+        raise UsageError(f"{option} {file}: {error}") from error
+
+
+def _as_typed(result: Result, names: Sequence[str]) -> Result:
+    """The examples called what the user called them."""
+    matches = tuple(
+        replace(
+            match, examples=tuple(replace(one, path=name) for one, name in zip(match.examples, names, strict=False))
+        )
+        for match in result.matches
+    )
+    examples = tuple(replace(one, path=Path(name)) for one, name in zip(result.examples, names, strict=False))
+    return replace(result, query=replace(result.query, track=names[0]), matches=matches, examples=examples)
+
+
 def _result_json(result: Result, where: str | None) -> dict[str, Any]:
-    return {
-        "query": {**show.span_json(result.query), "level": result.level, "where": where, "searched": result.searched},
+    query = {**show.span_json(result.query), "level": result.level, "where": where, "searched": result.searched}
+    found = {
+        "query": query if result.hubness == "none" else {**query, "hubness": result.hubness},
         "models": [result.model],
         "weights": dict(result.weights),
         "matches": [{**show.match_json(match), **_versions_json(result, match)} for match in result.matches],
         "copies": list(result.copies),
         "damaged": list(result.damaged),
     }
+    if result.examples:
+        found["examples"] = [
+            {"path": str(one.path), "like": one.like, "weights": dict(one.weights or {})} for one in result.examples
+        ]
+    return found
 
 
 def _versions_json(result: Result, match: Match) -> dict[str, Any]:
@@ -78,14 +121,22 @@ def _versions_json(result: Result, match: Match) -> dict[str, Any]:
 def _print_result(result: Result, playlist: Path | None, *, conditions: bool) -> None:
     query, count = result.query, show.count(result.searched, "track")
     against = f"{count}" if result.level == "track" else f"the passages of {count}"
+    hubness = "" if result.hubness == "none" else f"; hubness: {result.hubness}"
     print(
         f"{one_line(query.track)}  {show.clock(query.start)} to {show.clock(query.end)}, against {against}; "
-        f"weights: {show.weights_text(result.weights)}; model {result.model}"
+        f"weights: {show.weights_text(result.weights)}; model {result.model}{hubness}"
     )
+    if result.examples:
+        others = ", ".join(
+            f"{'like' if one.like else 'unlike'} {one_line(one.path)} ({show.weights_text(one.weights or {})})"
+            for one in result.examples[1:]
+        )
+        print(f"and {others}; scores are the mean over {len(result.examples)} examples")
     if not result.matches:
         print(_no_match(result, conditions))
     else:
-        spaces = [name for name, weight in result.weights.items() if weight != 0]
+        asked = [one.weights or {} for one in result.examples] or [result.weights]
+        spaces = [name for name in result.weights if any(weights[name] != 0 for weights in asked)]
         rows = []
         for number, match in enumerate(result.matches, start=1):
             track = result.tracks[match.span.track]
@@ -102,10 +153,9 @@ def _print_result(result: Result, playlist: Path | None, *, conditions: bool) ->
                 ]
             )
         show.print_table(["#", "score", *spaces, "bpm", "key", "time", "track"], rows, left=[len(rows[0]) - 1])
+    of = "an example" if result.examples else "the query"
     for copy in result.copies:
-        print(
-            show.paint(f"left out, a copy of the query: {one_line(show.near(copy))} (--include-self keeps it)", "dim")
-        )
+        print(show.paint(f"left out, a copy of {of}: {one_line(show.near(copy))} (--include-self keeps it)", "dim"))
     if playlist:
         print(f"playlist written: {one_line(playlist)}")
 

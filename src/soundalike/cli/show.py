@@ -73,10 +73,10 @@ def count(number: int, noun: str) -> str:
 
 
 def share(part: Part) -> str:
-    """One cell: a space's share of the score and the percentile of its similarity."""
-    if not part.audible or part.percentile is None:
+    """One cell: a space's share of the score and the percentile of its similarity, if there is one."""
+    if not part.audible:
         return "n/a"
-    return f"{part.share:+.2f} {part.percentile:5.1f}%"
+    return f"{part.share:+.2f}" if part.percentile is None else f"{part.share:+.2f} {part.percentile:5.1f}%"
 
 
 def closeness(part: Part) -> str:
@@ -144,18 +144,7 @@ def match_json(match: Match) -> dict[str, Any]:
     found: dict[str, Any] = {
         **span_json(match.span),
         "score": match.score,
-        "spaces": {
-            name: {
-                "similarity": part.similarity,
-                "z": part.z,
-                "weight": part.weight,
-                "share": part.share,
-                "percentile": part.percentile,
-                "reference": part.reference,
-                "audible": part.audible,
-            }
-            for name, part in match.parts.items()
-        },
+        "spaces": _parts_json(match.parts),
     }
     if match.alignment:
         one = match.alignment
@@ -165,7 +154,27 @@ def match_json(match: Match) -> dict[str, Any]:
             "offset": one.offset,
             "agreement": one.agreement,
         }
+    if match.examples:
+        found["examples"] = [
+            {"path": one.path, "like": one.like, "score": one.score, "spaces": _parts_json(one.parts)}
+            for one in match.examples
+        ]
     return found
+
+
+def _parts_json(parts: Mapping[str, Part]) -> dict[str, Any]:
+    return {
+        name: {
+            "similarity": part.similarity,
+            "z": part.z,
+            "weight": part.weight,
+            "share": part.share,
+            "percentile": part.percentile,
+            "reference": part.reference,
+            "audible": part.audible,
+        }
+        for name, part in parts.items()
+    }
 
 
 def span_json(span: Span) -> dict[str, Any]:

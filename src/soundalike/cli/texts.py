@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
-__all__ = ["DUPLICATES", "PATH", "PLAYLIST", "RENDER", "SEARCH", "VERSIONS"]
+__all__ = ["DUPLICATES", "HUBNESS", "PATH", "PLAYLIST", "RENDER", "SEARCH", "VERSIONS"]
+
+SEARCH = """\
+Ask with a recording, in the library or not. A query of 30 s or more is compared with whole tracks; a shorter one,
+or a region, with 10 s passages, and each track answers with its best one.
+
+  soundalike search song.mp3
+  soundalike search song.mp3 -w melody=2,timbre=-1      like the tune, unlike the sound
+  soundalike search song.mp3 --region 0:30-0:40         what sounds like this passage?
+  soundalike search song.mp3 --where 'bpm 90..110 and genre = jazz'
+  soundalike search song.mp3 --like b.mp3 melody=2 --unlike c.mp3 timbre
+                                                        and like the tune of b, and unlike the sound of c
+  soundalike search song.mp3 --m3u alike.m3u8           a playlist of the answers
+  soundalike search song.mp3 --collapse                 one of each piece (after: soundalike versions)
+
+The score says how much closer than chance a match is, in standard deviations of random pairs, weighed over the
+spaces; the columns are each space's share of it (they sum to the score) and, after it, how many per cent of random
+pairs are less alike. n/a: nothing of that kind to hear on one of the sides.
+
+With --like and --unlike, after AUDIO and as often as wanted, the score is the mean over all examples, that of a dislike
+with the other sign; each is scored as if it were asked with alone. --json says what each of them contributed.
+"""
+
+HUBNESS = (
+    "mutual-proximity: ask both sides how near the other is for it, so that tracks that are near to everybody turn "
+    "up less; whole tracks only (default: none)"
+)
 
 PATH = """\
 Find the way from A to B over tracks of the library, each alike to the one before it: of all ways on which every
@@ -50,22 +76,6 @@ extra `render`, FluidSynth and a soundfont.
 
   soundalike render --folders 200 --seed 7 -o triplets
   soundalike render --folders 200 --part test -o unseen        only material that training never hears
-"""
-
-SEARCH = """\
-Ask with a recording, in the library or not. A query of 30 s or more is compared with whole tracks; a shorter one,
-or a region, with 10 s passages, and each track answers with its best one.
-
-  soundalike search song.mp3
-  soundalike search song.mp3 -w melody=2,timbre=-1      like the tune, unlike the sound
-  soundalike search song.mp3 --region 0:30-0:40         what sounds like this passage?
-  soundalike search song.mp3 --where 'bpm 90..110 and genre = jazz'
-  soundalike search song.mp3 --m3u alike.m3u8           a playlist of the answers
-  soundalike search song.mp3 --collapse                 one of each piece (after: soundalike versions)
-
-The score says how much closer than chance a match is, in standard deviations of random pairs, weighed over the
-spaces; the columns are each space's share of it (they sum to the score) and, after it, how many per cent of random
-pairs are less alike. n/a: nothing of that kind to hear on one of the sides.
 """
 
 VERSIONS = """\

@@ -21,6 +21,10 @@ class Hits:
     row: IntArray
     score: FloatArray
 
+    def first(self, k: int) -> Hits:
+        """The k best of them."""
+        return Hits(self.group[:k], self.row[:k], self.score[:k])
+
 
 class Store(Protocol):
     """Rows per level and space, addressed by their position; a space is named by its full name.
