@@ -25,10 +25,10 @@ STOREYS = {
     "passages": 1, "transcriber": 1, "playing": 1, "readings": 1, "routes": 1,
     "parquet": 1, "vectors_io": 1,
     "backbones": 2, "datasets": 2, "stores": 2,
-    "model": 3, "workers": 3,
+    "kept": 1, "model": 3, "workers": 3, "features": 3,
     "hubness": 1, "examples": 3, "searching": 4,
     "chance": 1, "families": 4, "kin": 1, "queries": 3, "library": 4, "journeys": 4,
-    "scanning": 4, "indexing": 4, "compare": 4, "align": 4, "train": 4, "render": 4, "protocols": 4,
+    "scanning": 4, "indexing": 4, "writing": 4, "compare": 4, "align": 4, "train": 4, "render": 4, "protocols": 4,
     "exchange": 4, "exported": 4, "exporting": 4, "importing": 4,
     "demo": 5, "cli": 5, "__main__": 5, "__init__": 5,
 }  # fmt: skip

@@ -185,6 +185,7 @@ def test_failures_are_tried_again_only_when_asked_or_changed(run: Run, folder: P
     real = indexing.run_tasks
 
     def spy(function, tasks, jobs):
+        tasks = list(tasks)
         asked.extend(task.file.path.name for task in tasks)
         return real(function, tasks, jobs)
 

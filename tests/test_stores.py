@@ -188,6 +188,37 @@ def test_every_flipped_bit_is_found(name: str, opened: Callable[..., Store], tmp
             flip(file, bit)
 
 
+def test_features_are_kept_as_they_were_heard(name: str, opened: Callable[..., Store], tmp_path: Path) -> None:
+    """Rows of any length; gaps, which nobody was told of, count as damaged; every flipped bit is found."""
+    random = np.random.default_rng(0)
+    rows = np.array(1e3 * random.standard_normal((5, 7)), np.float32)
+    rows[2] = 0
+    store = opened(writable=True)
+    fill(store, some_rows(8, 1))
+    store.write("feature", "b/line", 3, rows)
+    store.write("feature", "b/line", 0, rows[:0])
+    store.flush()
+    reader = opened()
+    reader.check("feature", "b/line", 7, 8)
+    assert np.array_equal(reader.read("feature", "b/line", 7, np.arange(3, 8)), rows)
+    assert not reader.read("feature", "b/line", 7, np.arange(3)).any()
+    assert reader.damaged("feature", "b/line", 7, np.arange(8)).tolist() == [True] * 3 + [False] * 5
+    with pytest.raises(LibraryError, match="holds 8 rows, 9 were committed"):
+        reader.check("feature", "b/line", 7, 9)
+    files = [file for file in tmp_path.iterdir() if file.name.startswith("feature.")]
+    assert sum(file.stat().st_size for file in files) == 8 * (7 * 4 + 4)
+    for file in files:
+        bits = 8 * file.stat().st_size
+        for bit in range(3 * bits // 8, bits, 5):
+            flip(file, bit)
+            spoilt = registry.load("stores", name, folder=tmp_path, writable=False)
+            assert spoilt.damaged("feature", "b/line", 7, np.arange(3, 8)).tolist() == [
+                row == bit * 8 // bits for row in range(3, 8)
+            ]
+            spoilt.close()
+            flip(file, bit)
+
+
 def test_many_queries_are_answered_as_one_by_one(name: str, tmp_path: Path) -> None:
     rows, asked = some_rows(700, 1), some_rows(37, 2, silent=0.3)
     weights = [dict(zip(DIMS, np.random.default_rng(n).choice([-1.0, 0.0, 2.0], 3), strict=True)) for n in range(37)]

@@ -18,7 +18,7 @@ import numpy as np
 from soundalike.database import reported
 from soundalike.errors import one_line
 from soundalike.fingerprint import Words
-from soundalike.sealed import SealedDatabase
+from soundalike.kept import KeptTables
 from soundalike.seals import failure_seal
 from soundalike.types import IntArray, Level
 
@@ -82,7 +82,7 @@ _SHARED = (
 _COLUMNS = [name for name in Track.__dataclass_fields__ if name not in ("path", "id")]
 
 
-class Catalog(SealedDatabase):
+class Catalog(KeptTables):
     """One connection to `catalog.sqlite`. Not shared between threads."""
 
     # Tracks -----------------------------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ class Catalog(SealedDatabase):
             )
 
     def unmark_encoded(self, track_id: int) -> None:
-        """A track's sound has changed: no model has heard it. Inside a transaction."""
+        """A track's sound has changed: no model has heard it, and no features are kept. Inside a transaction."""
         self._changed.add(track_id)
         for table in ("encoded", "kept"):
             self._db.execute(f"DELETE FROM {table} WHERE track_id = ?", (track_id,))
@@ -305,10 +305,7 @@ class Catalog(SealedDatabase):
 
     def encoded_by(self) -> dict[int, set[str]]:
         """Which models have heard each track: ids to names."""
-        heard: dict[int, set[str]] = {}
-        for track_id, model in self._rows("SELECT track_id, model FROM encoded"):
-            heard.setdefault(track_id, set()).add(model)
-        return heard
+        return self._names_by_id("SELECT track_id, model FROM encoded")
 
     def groups(self, model: str, level: Level, *, absent: bool = False) -> IntArray:
         """Whose rows are where, for the tracks that a model has heard and that are there, or with `absent` for all.

@@ -1,78 +1,44 @@
-"""Fill a library: find files, encode what is new or changed in worker processes, commit in batches."""
+"""Fill a library: find files, settle what is known, encode what is new or changed in worker processes.
+
+A track that lacks a model is not listened to where the features of its backbones were kept.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from soundalike.catalog import HeldModel, Track
-from soundalike.errors import AudioError, SoundalikeError
+from soundalike.errors import AudioError
+from soundalike.features import KeptFeatures
 from soundalike.files import absolute
 from soundalike.library import Library, is_current
-from soundalike.model import Encoding, Model, load_once
+from soundalike.model import Model, at_levels, listen, load_once
 from soundalike.scanning import File, Scan, content_hash, scan, under
 from soundalike.spaces import DEFAULT_MODEL
-from soundalike.tags import Tags, read_tags
-from soundalike.types import LEVELS, FloatArray, Level
+from soundalike.tags import read_tags
+from soundalike.types import LEVELS
 from soundalike.workers import run_tasks
+from soundalike.writing import Heard, IndexReport, Projected, Task, Writer
 
-__all__ = ["Heard", "IndexReport", "index"]
-
-_BATCH_TRACKS = 32
-_BATCH_SECONDS = 0.5
+__all__ = ["IndexReport", "index"]
 
 
-@dataclass(slots=True)
-class IndexReport:
-    """What an `index` did. Paths with messages for what failed, paths for what is silent."""
+def _listen(task: Task) -> Heard | Projected:
+    """Runs in a worker: listens once per backbone, whoever of the models shares it, or projects what was kept.
 
-    added: int = 0
-    changed: int = 0
-    moved: int = 0
-    copied: int = 0
-    unchanged: int = 0
-    missing: int = 0
-    pruned: int = 0
-    audio_seconds: float = 0.0
-    seconds: float = 0.0
-    interrupted: bool = False
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    silent: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """A file to listen to with these models; `track` is the line it has in the catalogue, if any."""
-
-    file: File
-    models: tuple[str, ...]
-    track: Track | None
-    same_sound: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Heard:
-    """What a worker brings back: the file's digest and tags, and an encoding per model."""
-
-    content_hash: str
-    tags: Tags
-    encodings: Mapping[str, Encoding]
-
-    @property
-    def first(self) -> Encoding:
-        """Any of the encodings, for what is the same in all: the passages, the sound's own numbers."""
-        return next(iter(self.encodings.values()))
-
-
-def _listen(task: _Task) -> Heard:
-    """Runs in a worker."""
+    Both are done here so that rows are the same bit by bit: a worker computes with one thread.
+    """
     path = task.file.path
-    return Heard(content_hash(path), read_tags(path), {name: load_once(name).encode(path) for name in task.models})
+    models = {source: load_once(source) for source in task.models}
+    if task.features is not None:
+        return {source: at_levels(model.project(task.features)) for source, model in models.items()}
+    backbones = {name: one for model in models.values() for name, one in model.backbones.items()}
+    digest, tags, recording = content_hash(path), read_tags(path), listen(backbones, path)
+    encodings = {source: model.encoding(recording) for source, model in models.items()}
+    return Heard(digest, tags, encodings, {name: recording.features[name] for name in task.keep})
 
 
 def index(
@@ -83,14 +49,18 @@ def index(
     jobs: int | None = None,
     retry: bool = False,
     prune: bool = False,
+    keep_features: bool = False,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> IndexReport:
     """Bring a library up to date with the files under `sources`; only what is new or changed is encoded.
 
     A file is known by size and modification time, then by its content: a moved or copied one is not encoded again.
-    A bad file costs only itself. Vanished files are marked missing, and removed with `prune`. An interruption
-    (KeyboardInterrupt) keeps what was done and sets `interrupted`. `progress` is told of files done, of all that need
-    encoding, and of the seconds of sound in them. Raises UsageError, ModelError, LibraryError.
+    A bad file costs only itself. Vanished files are marked missing, and removed with `prune`. With `keep_features` what
+    backbones hear is kept, and tracks of which it is not yet are listened to again; whether given or not, what is kept
+    is made use of. An interruption (KeyboardInterrupt) keeps what was done and sets `interrupted`. `progress` is told
+    of files done, of all that need encoding, and of the seconds of sound heard in them.
+
+    Raises UsageError, ModelError, LibraryError.
     """
     began = time.monotonic()
     report = IndexReport()
@@ -99,16 +69,14 @@ def index(
     report.failed += seen.failed
     job = _Indexer(library, models, report)
     try:
-        tasks = job.plan(seen, retry=retry)
-        outcomes = run_tasks(_listen, tasks, jobs)
+        tasks = job.plan(seen, retry=retry, keep=keep_features)
+        steps = job.work(tasks, jobs)
         try:
-            for done, (task, outcome) in enumerate(outcomes, start=1):
-                job.take(task, outcome)
+            for done, _ in enumerate(steps, start=1):
                 if progress:
                     progress(done, len(tasks), report.audio_seconds)
         finally:
-            outcomes.close()
-            job.flush()
+            steps.close()
         if prune:
             report.pruned = job.prune(seen.sources)
     except KeyboardInterrupt:
@@ -139,31 +107,32 @@ def _prepare_models(library: Library, model: str | None) -> dict[str, Model]:
 
 
 class _Indexer:
-    """One run of `index`: plans, collects what workers heard, writes it in batches."""
+    """One run of `index`: plans, and has the work done."""
 
     def __init__(self, library: Library, models: dict[str, Model], report: IndexReport) -> None:
-        self._catalog, self._store = library.catalog, library.store
+        self._catalog = library.catalog
         self._sources = tuple(models)
         self._models = models
         self._report = report
-        self._done: list[tuple[_Task, Heard]] = []
-        self._failed: list[tuple[_Task, str]] = []
-        self._flushed = time.monotonic()
+        backbones = {name: one for model in models.values() for name, one in model.backbones.items()}
+        self._features = KeptFeatures(library.catalog, library.store, backbones.values())
+        self._writer = Writer(library, models, self._features, report)
 
     # Plan -------------------------------------------------------------------------------------------------------
 
-    def plan(self, seen: Scan, *, retry: bool) -> list[_Task]:
-        """What has to be listened to. Vanished, returned, moved and copied files are settled on the way."""
+    def plan(self, seen: Scan, *, retry: bool, keep: bool) -> list[Task]:
+        """What has to be done. Vanished, returned, moved and copied files are settled on the way."""
+        with self._catalog.transaction():
+            self._features.prepare(keep=keep)
         tracks = {track.path: track for track in self._catalog.tracks()}
-        encoded = self._catalog.encoded_by()
         failures = self._catalog.failures()
         gone = self._gone(seen, tracks)
-        names = {source: model.name for source, model in self._models.items()}
         by_size: dict[int, list[Track]] = {}
         for one in tracks.values():
             by_size.setdefault(one.size, []).append(one)
         movable = dict(gone)
-        tasks: list[_Task] = []
+        fresh: list[Task] = []
+        known: list[tuple[File, Track]] = []
         back: list[int] = []
         well: list[Path] = []
         for file in seen.files.values():
@@ -172,25 +141,48 @@ class _Indexer:
                 if track.missing or track.unreadable:
                     back.append(track.id)
                 well.append(file.path)
-                lacking = tuple(s for s in self._sources if names[s] not in encoded.get(track.id, set()))
-                if not lacking:
-                    self._report.unchanged += 1
-                else:
-                    tasks.append(_Task(file, lacking, track, same_sound=True))
+                known.append((file, track))
                 continue
             failure = failures.get(file.path)
             if failure and failure[:2] == (file.size, file.mtime_ns) and not retry:
                 self._report.failed.append((str(file.path), f"{failure[2]} (as before; try again with --retry)"))
                 continue
             if not self._settle(file, track, by_size.get(file.size, []), movable, seen):
-                tasks.append(_Task(file, self._sources, track, same_sound=False))
+                fresh.append(self._anew(file, track, keep=keep))
         self._report.missing = len(movable)
         lost = [path for path in failures if path not in seen.files and under(path, seen.sources)]
         with self._catalog.transaction():
             self._catalog.mark(back)
             self._catalog.mark(movable, missing=True)
             self._catalog.forget_failures([*lost, *(path for path in well if path in failures)])
-        return tasks
+        return [*self._plan_known(known, keep=keep), *fresh]
+
+    def _plan_known(self, known: Sequence[tuple[File, Track]], *, keep: bool) -> list[Task]:
+        """What has to be done for files that are what they were: models may not have heard them, features be wanted."""
+        encoded, kept = self._catalog.encoded_by(), self._catalog.kept_by()
+        wanted = self._backbones(self._sources) if keep else ()
+        tasks = []
+        for file, track in known:
+            heard, there = encoded.get(track.id, set()), kept.get(track.id, set())
+            lacking = [source for source in self._sources if self._models[source].name not in heard]
+            unkept = tuple(name for name in wanted if name not in there)
+            project = not unkept and there.issuperset(self._backbones(lacking))
+            # What is listened to for its features has to be heard by a model that has the backbone.
+            lacking += [s for s in self._sources if s not in lacking and set(self._models[s].backbones) & set(unkept)]
+            if lacking:
+                tasks.append(Task(file, tuple(lacking), track, same_sound=True, keep=unkept, project=project))
+            else:
+                self._report.unchanged += 1
+        damaged = set(self._catalog.damaged_tracks(task.track.id for task in tasks if task.track))
+        # A damaged line may name the rows of others.
+        return [
+            self._anew(task.file, task.track, keep=keep) if task.track and task.track.id in damaged else task
+            for task in tasks
+        ]
+
+    def _anew(self, file: File, track: Track | None, *, keep: bool) -> Task:
+        """Listen to a file for everything."""
+        return Task(file, self._sources, track, same_sound=False, keep=self._backbones(self._sources) if keep else ())
 
     def _gone(self, seen: Scan, tracks: Mapping[Path, Track]) -> dict[int, Track]:
         """Tracks below the sources whose files are no longer there, by id; what cannot be read is not gone."""
@@ -246,123 +238,33 @@ class _Indexer:
             self._report.copied += 1
         return True
 
-    # Collect and write ------------------------------------------------------------------------------------------
+    # Work -------------------------------------------------------------------------------------------------------
 
-    def take(self, task: _Task, outcome: Heard | SoundalikeError) -> None:
-        """Note what came of a task; write when enough has come together."""
-        if isinstance(outcome, AudioError):
-            self._failed.append((task, str(outcome)))
-            self._report.failed.append((str(task.file.path), str(outcome)))
-        elif isinstance(outcome, SoundalikeError):
-            raise outcome
-        else:
-            self._done.append((task, outcome))
-            self._report.audio_seconds += outcome.first.info.duration
-            if outcome.first.silent:
-                self._report.silent.append(str(task.file.path))
-        full = len(self._done) + len(self._failed) >= _BATCH_TRACKS
-        if full or time.monotonic() - self._flushed > _BATCH_SECONDS:
-            self.flush()
+    def work(self, tasks: Iterable[Task], jobs: int | None) -> Generator[None, None, None]:
+        """Do what was planned; yields after every file. What was done is written, however it ends."""
+        outcomes = run_tasks(_listen, map(self._with_features, tasks), jobs)
+        try:
+            for task, outcome in outcomes:
+                self._writer.take(task, outcome)
+                yield
+        finally:
+            outcomes.close()
+            self._writer.flush()
 
-    def flush(self) -> None:
-        """Append rows, make them durable, and only then commit them: a crash leaves an ignored tail at most."""
-        if not self._done and not self._failed:
-            return
-        done, self._done = self._done, []
-        failed, self._failed = self._failed, []
-        # Another model's rows are put beside those that a track has; all others get new places.
-        beside = [(task.track, heard) for task, heard in done if task.track and self._fits(task, heard)]
-        kept = {track.id for track, _ in beside}
-        fresh = [(task, heard) for task, heard in done if task.track is None or task.track.id not in kept]
-        placed: list[tuple[str, Level, int, int]] = []
-        places: dict[Level, list[tuple[int, int]]] = {}
-        for level in LEVELS:
-            position = self._catalog.next_row(level)
-            counts = [len(heard.first.at(level)) for _, heard in fresh]
-            places[level] = list(zip(accumulate(counts, initial=position), counts, strict=False))
-            for source in self._sources:
-                batch = [heard.encodings[source].at(level).rows for _, heard in fresh]
-                if batch:
-                    placed.append(self._write(source, level, position, batch))
-            for track, heard in beside:
-                first = self._catalog.rows_of(track.id, level)[0]
-                for source, encoding in heard.encodings.items():
-                    placed.append(self._write(source, level, first, [encoding.at(level).rows]))
-        self._store.flush()
-        with self._catalog.transaction():
-            for model, level, first, count in placed:
-                self._catalog.commit_rows(model, level, first, count)
-            for number, (task, heard) in enumerate(fresh):
-                track_id = self._put(task, heard)
-                self._catalog.unmark_encoded(track_id)
-                for level in LEVELS:
-                    self._catalog.assign_rows(track_id, level, *places[level][number])
-                self._mark(track_id, heard)
-                self._report.changed += task.track is not None
-                self._report.added += task.track is None
-            for track, heard in beside:
-                self._mark(track.id, heard)
-                self._report.changed += 1
-            for task, message in failed:
-                file = task.file
-                self._catalog.put_failure(file.path, file.size, file.mtime_ns, message)
-                if task.track is not None:  # what it was is kept, but nobody can hear it now
-                    self._catalog.mark([task.track.id], unreadable=True)
-        self._flushed = time.monotonic()
+    def _with_features(self, task: Task) -> Task:
+        """The task with the kept features that it can do with; where they are damaged, they are to be heard again."""
+        if task.track is None or not task.project:
+            return task
+        features = {}
+        for backbone in self._backbones(task.models):
+            kept = self._features.read(backbone, task.track.id)
+            if kept is None:
+                return replace(task, keep=self._backbones(task.models))
+            features[backbone] = kept
+        return replace(task, features=features)
 
-    def _fits(self, task: _Task, heard: Heard) -> bool:
-        """Whether the track keeps the rows that it has, so that another model's are put beside them."""
-        if task.track is None or not task.same_sound:
-            return False
-        held = {level: self._catalog.rows_of(task.track.id, level)[1] for level in LEVELS}
-        return all(len(encoding.at(level)) == held[level] for encoding in heard.encodings.values() for level in LEVELS)
-
-    def _write(
-        self, source: str, level: Level, first: int, batch: Sequence[Mapping[str, FloatArray]]
-    ) -> tuple[str, Level, int, int]:
-        model, count = self._models[source], 0
-        for space in model.spaces:
-            rows = np.concatenate([part[space.name] for part in batch])
-            self._store.write(level, space.full_name, first, rows)
-            count = len(rows)
-        return model.name, level, first, count
-
-    def _put(self, task: _Task, heard: Heard) -> int:
-        encoding = heard.first
-        tags, info, descriptors, file = heard.tags, encoding.info, encoding.descriptors, task.file
-        track = Track(
-            path=file.path,
-            size=file.size,
-            mtime_ns=file.mtime_ns,
-            content_hash=heard.content_hash,
-            audio_hash=info.audio_hash,
-            duration=info.duration,
-            rate=info.rate,
-            channels=info.channels,
-            codec=info.codec,
-            title=tags.title,
-            artist=tags.artist,
-            album=tags.album,
-            genre=tags.genre,
-            year=tags.year,
-            bpm_tag=tags.bpm,
-            key_tag=tags.key,
-            tempo=descriptors.tempo,
-            key=descriptors.key,
-            loudness=descriptors.loudness,
-            key_confidence=descriptors.key_confidence,
-            meter=descriptors.meter,
-            silent=encoding.silent,
-            id=task.track.id if task.track else 0,
-        )
-        track_id = self._catalog.put_track(file.root, track)
-        self._catalog.put_fingerprint(track_id, encoding.fingerprint)
-        self._catalog.forget_failures([file.path])
-        return track_id
-
-    def _mark(self, track_id: int, heard: Heard) -> None:
-        for source in heard.encodings:
-            self._catalog.mark_encoded(track_id, self._models[source].name)
+    def _backbones(self, sources: Sequence[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for source in sources for name in self._models[source].backbones))
 
     def prune(self, sources: Sequence[Path]) -> int:
         """Forget the tracks under `sources` that have vanished; returns how many."""

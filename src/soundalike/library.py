@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +16,7 @@ from soundalike.audio import HOP, WINDOW
 from soundalike.catalog import Catalog, Track
 from soundalike.database import FORMAT, take_lock
 from soundalike.errors import LibraryBusyError, LibraryError, ModelError
+from soundalike.features import feature_costs
 from soundalike.files import absolute, size_of
 from soundalike.filters import Filter
 from soundalike.groups import positions_of, runs
@@ -267,7 +269,11 @@ class Library:
                 models.append(
                     {"name": name, "tracks": len(groups["track"]), "passages": int(groups["passage"][:, 1].sum())}
                 )
-            return {"path": str(self.path), "format": FORMAT, "bytes": size, **self.catalog.counts(), "models": models}
+            features = [asdict(cost) for cost in feature_costs(self.catalog)]
+            return {
+                "path": str(self.path), "format": FORMAT, "bytes": size, **self.catalog.counts(), "models": models,
+                "features": features,
+            }  # fmt: skip
 
 
 def rows_folder(path: Path, epoch: int) -> Path:

@@ -16,7 +16,7 @@ from soundalike.files import size_of
 from soundalike.groups import positions_of, runs
 from soundalike.holdings import DERIVED
 from soundalike.library import Library, rows_folder
-from soundalike.stores import Store
+from soundalike.stores import Store, Table
 from soundalike.types import LEVELS, IntArray, Level
 
 __all__ = ["CheckReport", "VacuumReport", "check", "prepare", "repair", "vacuum"]
@@ -71,22 +71,27 @@ def check(library: Library, progress: Progress | None = None) -> CheckReport:
             with suppress(OSError):  # whoever may only read leaves it
                 path.unlink()
     with library.snapshot():
-        catalog = library.catalog
+        catalog, plan = library.catalog, list(_columns(library))
+        for kind, space, dim, held in plan:
+            with suppress(LibraryError):  # in hand, whoever vacuums meanwhile; what cannot be read is found below
+                library.store.check(kind, space, dim, int(held[:, :2].sum(axis=1).max()))
         problems: list[str] = []
         for look in (catalog.damage, lambda: _line_damage(library, found)):
             try:
                 problems += look()
             except LibraryError as error:
                 problems.append(str(error))
-        plan = list(_columns(library))
         total, done = sum(int(held[:, 1].sum()) for _, _, _, held in plan), 0
-        for level, space, dim, held in plan:
+        for kind, space, dim, held in plan:
             for part in runs(held[:, 1], _CHUNK):
                 positions = positions_of(held[part])
                 owners = np.repeat(held[part, 2], held[part, 1])
-                bad = library.store.damaged(level, space, dim, positions)
+                try:
+                    bad = library.store.damaged(kind, space, dim, positions)
+                except LibraryError:  # features, which nobody looks at when a library is opened
+                    bad = np.ones(len(positions), np.bool_)
                 for track_id in np.unique(owners[bad]).tolist():
-                    found.setdefault(track_id, []).append(f"{level} rows of {space}")
+                    found.setdefault(track_id, []).append(f"{kind} rows of {space}")
                 done += len(positions)
                 if progress:
                     progress(done, total)
@@ -107,12 +112,18 @@ def _line_damage(library: Library, found: dict[int, list[str]]) -> list[str]:
     return []
 
 
-def _columns(library: Library) -> Iterator[tuple[Level, str, int, IntArray]]:
-    """Every space and level with rows: its full name, dim, and whose rows were encoded where, (n, 3)."""
+def _columns(library: Library) -> Iterator[tuple[Table, str, int, IntArray]]:
+    """Every level with each of its spaces, and every feature, that has rows: its full name, dim, and whose rows are
+    where, (n, 3).
+    """
     for space, level, dim, _ in library.catalog.spaces():
         held = library.catalog.groups(space.partition("/")[0], level, absent=True)
         if len(held):
             yield level, space, dim, held
+    for feature in library.catalog.kept_features():
+        held = library.catalog.kept_places(feature.backbone)
+        if len(held):
+            yield "feature", feature.full_name, feature.dim, held
 
 
 def repair(library: Library, report: CheckReport) -> int:
@@ -175,8 +186,8 @@ def vacuum(library: Library) -> VacuumReport:
         target.mkdir()
         store: Store = registry.load("stores", "flat", folder=target, writable=True)
         try:
-            for level, space, dim, held in _columns(library):
-                _copy(library, store, level, space, dim, held, moves[level])
+            for kind, space, dim, held in _columns(library):
+                _copy(library, store, kind, space, dim, held, moves["passage" if kind == "feature" else kind])
             store.flush()
         except BaseException:
             store.close()
@@ -196,23 +207,23 @@ def vacuum(library: Library) -> VacuumReport:
     return VacuumReport(before, size_of(library.path), dropped)
 
 
-def _copy(library: Library, store: Store, level: Level, space: str, dim: int, held: IntArray, moves: IntArray) -> None:
+def _copy(library: Library, store: Store, kind: Table, space: str, dim: int, held: IntArray, moves: IntArray) -> None:
     """One space's rows to where they will be; a run that several tracks share is copied once."""
     held = held[np.unique(held[:, 0], return_index=True)[1]]
     target = dict(zip(moves[:, 0].tolist(), moves[:, 3].tolist(), strict=True))
     for part in runs(held[:, 1], _CHUNK):
         positions = positions_of(held[part])
-        if library.store.damaged(level, space, dim, positions).any():
+        if library.store.damaged(kind, space, dim, positions).any():
             raise LibraryError(
                 f"rows of {space} are damaged, and a copy would pass for well: see soundalike library check --repair"
             )
-        rows = library.store.read(level, space, dim, positions)
+        rows = library.store.read(kind, space, dim, positions)
         # Neighbours stay neighbours, but for the gaps between them.
         fresh = [target[first] for first in held[part, 0].tolist()]
         places = positions_of(np.column_stack([fresh, held[part, 1]]))
         breaks = np.flatnonzero(np.diff(places) != 1) + 1
         for low, high in zip([0, *breaks.tolist()], [*breaks.tolist(), len(places)], strict=True):
-            store.write(level, space, int(places[low]), rows[low:high])
+            store.write(kind, space, int(places[low]), rows[low:high])
 
 
 def _check_room(library: Library) -> None:

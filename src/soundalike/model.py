@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 
 from soundalike import registry
 from soundalike.audio import AudioInfo, MonoStream, windows
-from soundalike.backbones import Backbone, Features
+from soundalike.backbones import Backbone, FeatureRows, Features
 from soundalike.errors import ModelError
 from soundalike.files import absolute
 from soundalike.fingerprint import Fingerprinter, Words
@@ -23,7 +23,22 @@ from soundalike.score import presence
 from soundalike.spaces import DEFAULT_MODEL, Recipe, installed_models, load_recipe
 from soundalike.types import BoolArray, Descriptors, FloatArray, Level, Space, Span, Vectors
 
-__all__ = ["Encoding", "Model", "feature_blocks", "join_features", "load_once", "load_space_head", "mean_rows"]
+__all__ = [
+    "Encoding",
+    "LevelRows",
+    "Model",
+    "Recording",
+    "at_levels",
+    "feature_blocks",
+    "join_features",
+    "listen",
+    "load_once",
+    "load_space_head",
+    "mean_rows",
+]
+
+LevelRows: TypeAlias = Mapping[Level, Mapping[str, FloatArray]]
+"""Rows (n, d) float32 per space: of n passages, and of one track."""
 
 
 def mean_rows(rows: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
@@ -36,6 +51,11 @@ def mean_rows(rows: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         audible = max(1, int(np.count_nonzero(presence(part))))
         means[name] = unit_rows(part.sum(axis=0, dtype=np.float64)[None, :] / audible)[0]
     return means
+
+
+def at_levels(rows: Mapping[str, FloatArray]) -> LevelRows:
+    """The rows of a recording's passages, and `mean_rows` of them as its own."""
+    return {"passage": rows, "track": {space: row[None, :] for space, row in mean_rows(rows).items()}}
 
 
 def feature_blocks(space: Space, backbone: Backbone) -> list[tuple[str, int]]:
@@ -52,7 +72,7 @@ def feature_blocks(space: Space, backbone: Backbone) -> list[tuple[str, int]]:
     return [(part, backbone.dims[part]) for part in parts]
 
 
-def join_features(features: Features, feature: str) -> tuple[FloatArray, BoolArray]:
+def join_features(features: FeatureRows, feature: str) -> tuple[FloatArray, BoolArray]:
     """A space's feature: "a", or "a+b" for the rows of a and b side by side; audible where the first named is.
 
     Returns rows (n, D) float32 with D the sum of the dims, and audible (n,). Where a later part has nothing to hear,
@@ -60,6 +80,31 @@ def join_features(features: Features, feature: str) -> tuple[FloatArray, BoolArr
     """
     parts = feature.split("+")
     return np.hstack([features.rows[part] for part in parts]), features.audible[parts[0]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """What backbones heard in a recording, or in a stretch of it (`span`), and what there is to say of it itself."""
+
+    span: Span
+    features: Mapping[str, Features]
+    info: AudioInfo
+    fingerprint: Words
+
+
+def listen(backbones: Mapping[str, Backbone], path: Path, *, start: float = 0.0, end: float | None = None) -> Recording:
+    """Have every backbone, by name and at least one, listen once to a recording, or to its seconds `start` to `end`.
+
+    Raises AudioError.
+    """
+    features, infos, fingerprints = {}, [], []
+    for name, backbone in backbones.items():
+        stream, fingerprinter = MonoStream(path, backbone.rate, start=start, end=end), Fingerprinter(backbone.rate)
+        features[name] = _features_of(backbone, stream, fingerprinter)
+        infos.append(stream.info)
+        fingerprints.append(fingerprinter.words())
+    span = Span(os.fsdecode(path), start, start + infos[0].duration)
+    return Recording(span, features, infos[0], fingerprints[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,26 +172,41 @@ class Model:
         """Its rows of the table of spaces."""
         return self.recipe.spaces
 
+    @property
+    def backbones(self) -> Mapping[str, Backbone]:
+        """Who listens for it, by name."""
+        return self._backbones
+
     def encode(self, path: Path, *, start: float = 0.0, end: float | None = None) -> Encoding:
         """Listen to a recording, or to its seconds `start` to `end`. Raises AudioError."""
-        heard = {name: _listen(backbone, path, start, end) for name, backbone in self._backbones.items()}
-        first = next(iter(heard.values()))
-        info, grid = first.info, first.features.windows
-        rows = {}
-        for space in self.spaces:
-            features = heard[space.backbone].features
-            rows[space.name] = self._heads[space.name](*join_features(features, space.feature))
-        track = os.fsdecode(path)
-        spans = tuple(Span(track, start + low, start + high) for low, high in grid.tolist())
-        whole = {space: row[None, :] for space, row in mean_rows(rows).items()}
-        digest = self.recipe.digest
+        return self.encoding(listen(self._backbones, path, start=start, end=end))
+
+    def encoding(self, recording: Recording) -> Encoding:
+        """All that is known of a recording that its backbones, and maybe others, have listened to."""
+        rows = at_levels(self.project(recording.features))
+        # The sound's own numbers are those of the first of its backbones.
+        first = recording.features[self.spaces[0].backbone]
+        whole, digest = recording.span, self.recipe.digest
+        spans = tuple(Span(whole.track, whole.start + low, whole.start + high) for low, high in first.windows.tolist())
         return Encoding(
-            passages=Vectors(spans, rows, digest),
-            track=Vectors((Span(track, start, start + info.duration),), whole, digest),
-            descriptors=first.features.descriptors,
-            info=info,
-            fingerprint=first.fingerprint,
+            passages=Vectors(spans, rows["passage"], digest),
+            track=Vectors((whole,), rows["track"], digest),
+            descriptors=first.descriptors,
+            info=recording.info,
+            fingerprint=recording.fingerprint,
         )
+
+    def project(self, features: Mapping[str, FeatureRows]) -> dict[str, FloatArray]:
+        """Rows (n, d) float32 per space of n passages of one recording, from what its backbones, by name, heard there.
+
+        The same features give the same rows, bit by bit, whether just heard or kept, in processes whose numeric
+        libraries use as many threads. Of several recordings at once they might not: how a product of matrices is
+        rounded depends on their sizes, and on how it is divided among threads.
+        """
+        return {
+            space.name: self._heads[space.name](*join_features(features[space.backbone], space.feature))
+            for space in self.spaces
+        }
 
 
 def load_space_head(space: Space, backbone: Backbone, tensors: Mapping[str, FloatArray]) -> AnyHead:
@@ -163,18 +223,7 @@ def load_once(name: str) -> Model:
     return Model.load(name)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Heard:
-    """What one backbone heard in a recording, and what there is to say of the recording itself."""
-
-    features: Features
-    info: AudioInfo
-    fingerprint: Words
-
-
-def _listen(backbone: Backbone, path: Path, start: float, end: float | None) -> _Heard:
-    stream, fingerprinter = MonoStream(path, backbone.rate, start=start, end=end), Fingerprinter(backbone.rate)
+def _features_of(backbone: Backbone, stream: MonoStream, fingerprinter: Fingerprinter) -> Features:
     # The grid is made of the recording's own length, for a backbone may count a sample more or less after resampling,
     # and every model has to have the same passages. It is asked for when the sound has been heard to its end.
-    features = backbone.features(fingerprinter.tap(stream), lambda _: windows(stream.info.duration))
-    return _Heard(features, stream.info, fingerprinter.words())
+    return backbone.features(fingerprinter.tap(stream), lambda _: windows(stream.info.duration))

@@ -10,12 +10,26 @@ import numpy as np
 
 from soundalike.types import BoolArray, Descriptors, FloatArray
 
-__all__ = ["Backbone", "Blocks", "Features", "WindowGrid", "collect", "cut"]
+__all__ = ["Backbone", "Blocks", "FeatureRows", "Features", "WindowGrid", "collect", "cut"]
 
 Blocks: TypeAlias = Iterable[np.ndarray[tuple[int], np.dtype[np.float32]]]
 """A mono stream in pieces (t,) of any lengths."""
 WindowGrid = Callable[[float], FloatArray]
 """From a duration in seconds to the (n, 2) float64 starts and ends of its windows (`audio.windows`)."""
+
+
+class FeatureRows(Protocol):
+    """What heads are given of n windows: of `Features` these two."""
+
+    @property
+    def rows(self) -> Mapping[str, FloatArray]:
+        """(n, D) float32 by a feature's name."""
+        ...
+
+    @property
+    def audible(self) -> Mapping[str, BoolArray]:
+        """(n,) bool by a feature's name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from soundalike.cli import INTERRUPTED, show
 from soundalike.cli.inputs import library_path
 from soundalike.errors import UsageError, one_line
+from soundalike.features import FeatureCost, feature_costs
 from soundalike.indexing import IndexReport, index
 from soundalike.library import Library
 from soundalike.maintenance import prepare
@@ -29,20 +32,23 @@ def run_index(args: argparse.Namespace) -> int:
             jobs=args.jobs,
             retry=args.retry,
             prune=args.prune,
+            keep_features=args.keep_features,
             progress=progress,
         )
         progress.end()
         if not report.interrupted:
             prepare(library, show.Progress("row of the coarse stage", enabled=not args.json))
-        held = library.catalog.counts()
+        held, kept = library.catalog.counts(), feature_costs(library.catalog)
     for name, why in report.failed:
         show.message(f"{name}: {why}", "failed")
     for name in report.silent:
         show.message(f"{name}: nothing to hear; kept, but never a match", "silent", "yellow")
     if args.json:
-        show.print_json(_report_json(path, report, held))
+        show.print_json(_report_json(path, report, held, kept))
     else:
         _print_report(path, report, held)
+        for cost in kept if args.keep_features else ():
+            print(f"features kept of {show.kept(asdict(cost))}")
     if report.interrupted:
         return INTERRUPTED
     return 1 if report.failed else 0
@@ -70,6 +76,7 @@ def _print_report(path: Path, report: IndexReport, held: dict[str, int]) -> None
     heard, took = show.clock(report.audio_seconds), show.clock(report.seconds)
     print(f"{show.count(done, 'file')} encoded ({heard} of sound) in {took}{rate}")
     notes = [
+        (report.reprojected, "re-projected from kept features"),
         (report.unchanged, "unchanged"),
         (report.moved, "moved"),
         (report.copied, "copies of others"),
@@ -86,11 +93,14 @@ def _print_report(path: Path, report: IndexReport, held: dict[str, int]) -> None
         show.message("interrupted: what is done is kept; run it again to go on")
 
 
-def _report_json(path: Path, report: IndexReport, held: dict[str, int]) -> dict[str, object]:
+def _report_json(
+    path: Path, report: IndexReport, held: dict[str, int], kept: Sequence[FeatureCost]
+) -> dict[str, object]:
     return {
         "library": str(path),
         "added": report.added,
         "changed": report.changed,
+        "reprojected": report.reprojected,
         "moved": report.moved,
         "copied": report.copied,
         "unchanged": report.unchanged,
@@ -102,4 +112,5 @@ def _report_json(path: Path, report: IndexReport, held: dict[str, int]) -> dict[
         "seconds": report.seconds,
         "interrupted": report.interrupted,
         "tracks": held["tracks"],
+        "features": [asdict(cost) for cost in kept],
     }

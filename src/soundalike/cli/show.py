@@ -22,6 +22,7 @@ __all__ = [
     "credit",
     "damaged",
     "facts",
+    "kept",
     "match_json",
     "message",
     "named",
@@ -70,6 +71,13 @@ def count(number: int, noun: str) -> str:
     """ "1 file", "1,234 files"."""
     plural = noun if number == 1 else noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
     return f"{number:,} {plural}"
+
+
+def kept(cost: Mapping[str, Any]) -> str:
+    """What kept features cost, from the fields of a `features.FeatureCost`."""
+    size, tracks = cost["bytes"], cost["tracks"]
+    each = f", {size / tracks / 1e3:,.0f} kB a track" if tracks else ""
+    return f"{cost['backbone']}: {count(tracks, 'track')}, {size / 1e6:,.1f} MB{each}"
 
 
 def share(part: Part) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from soundalike.groups import Groups
 from soundalike.score import Term
 from soundalike.types import BoolArray, FloatArray, IntArray, Level
 
-__all__ = ["Hits", "Store"]
+__all__ = ["Hits", "Store", "Table"]
+
+Table: TypeAlias = Level | Literal["feature"]
+"""Rows of a level, which are searched, or of features, which are only kept: no unit rows, at the positions of passages,
+under `backbone/feature` in place of a space."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,26 +31,26 @@ class Hits:
 
 
 class Store(Protocol):
-    """Rows per level and space, addressed by their position; a space is named by its full name.
+    """Rows per table and space, addressed by their position; a space is named by its full name.
 
     The caller (`Library`) hands out positions once, commits them after `flush`, and asks for committed ones only.
     """
 
-    def write(self, level: Level, space: str, first: int, rows: FloatArray) -> None:
+    def write(self, table: Table, space: str, first: int, rows: FloatArray) -> None:
         """Put `rows` (n, d) float32 at positions `first`..., with a checksum each.
 
         Raises LibraryError if they cannot be written.
         """
         ...
 
-    def check(self, level: Level, space: str, dim: int, rows: int) -> None:
+    def check(self, table: Table, space: str, dim: int, rows: int) -> None:
         """Raise LibraryError if fewer than `rows` rows of `dim` dims are there; a quick look, not a full one.
 
         From then on they can be read, whoever deletes their files.
         """
         ...
 
-    def damaged(self, level: Level, space: str, dim: int, positions: IntArray) -> BoolArray:
+    def damaged(self, table: Table, space: str, dim: int, positions: IntArray) -> BoolArray:
         """Which of the rows at `positions` (m,) are not what was written, by their checksums: (m,) bool.
 
         Raises LibraryError if they cannot be read.
@@ -61,7 +65,7 @@ class Store(Protocol):
         """Let go of the files."""
         ...
 
-    def read(self, level: Level, space: str, dim: int, positions: IntArray) -> FloatArray:
+    def read(self, table: Table, space: str, dim: int, positions: IntArray) -> FloatArray:
         """The rows (m, dim) float32 at `positions` (m,), exactly as written."""
         ...
 

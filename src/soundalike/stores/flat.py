@@ -1,7 +1,8 @@
 """Flat files, one set per level and space: an int8 scan over everything, then an exact float32 rerank.
 
 `<level>.<space>.i8` holds round(127 x) to scan, `.f32` the rows themselves to rerank, `.on` one byte a row that says
-whether it is audible, `.crc` a checksum a row of all three. Graph and inverted-list indexes lose up to two thirds of
+whether it is audible, `.crc` a checksum a row of all three. `feature.<backbone>.<feature>` has `.f32` and `.crc` only,
+for it is never searched. Graph and inverted-list indexes lose up to two thirds of
 the right answers when only one slider is up; a flat scan never does, and it needs no building.
 """
 
@@ -21,8 +22,8 @@ from soundalike.errors import LibraryError
 from soundalike.groups import Groups, Scored
 from soundalike.scan import BATCH, Column, ScanTerm, default_scanner, on_threads, scan_on_threads
 from soundalike.score import Term, presence, score_rows
-from soundalike.stores import Hits
-from soundalike.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space
+from soundalike.stores import Hits, Table
+from soundalike.types import LEVELS, AnyArray, BoolArray, FloatArray, IntArray, Level, Space
 
 __all__ = ["FlatStore", "create"]
 
@@ -75,16 +76,18 @@ class FlatStore:
         self._scanner = default_scanner(kernel)
         self._coarse_from = coarse_from
         self._coarse: dict[tuple[Level, str], Coarse | None] = {}
-        self._dims: dict[tuple[Level, str], dict[str, int]] = {}  # of what was checked
+        self._dims: dict[tuple[Table, str], dict[str, int]] = {}  # of what was checked
 
-    def write(self, level: Level, space: str, first: int, rows: FloatArray) -> None:
+    def write(self, table: Table, space: str, first: int, rows: FloatArray) -> None:
         """See `Store.write`."""
         rows = np.ascontiguousarray(rows, dtype="<f4")
-        coarse = np.rint(rows * _LEVELS_INT8).astype(np.int8)
-        on = presence(rows)
-        for suffix, array in (("f32", rows), ("i8", coarse), ("on", on), ("crc", row_checksums(rows, coarse, on))):
+        arrays: dict[str, AnyArray] = {"f32": rows}
+        if table != "feature":
+            arrays |= {"i8": np.rint(rows * _LEVELS_INT8).astype(np.int8), "on": presence(rows)}
+        arrays["crc"] = row_checksums(*arrays.values())
+        for suffix, array in arrays.items():
             width = array.itemsize * (array.shape[1] if array.ndim == 2 else 1)
-            self._put(self._name(level, space, suffix), first * width, array.tobytes())
+            self._put(self._name(table, space, suffix), first * width, array.tobytes())
 
     def _put(self, name: str, offset: int, data: bytes) -> None:
         if not self._writable:
@@ -117,15 +120,14 @@ class FlatStore:
             file.close()
         self._open.clear()
 
-    def _name(self, level: Level, space: str, suffix: str) -> str:
-        return f"{level}.{space.replace('/', '.')}.{suffix}"
+    def _name(self, table: Table, space: str, suffix: str) -> str:
+        return f"{table}.{space.replace('/', '.')}.{suffix}"
 
-    def check(self, level: Level, space: str, dim: int, rows: int) -> None:
+    def check(self, table: Table, space: str, dim: int, rows: int) -> None:
         """See `Store.check`: compares the sizes of the files, and maps them."""
-        model = space.partition("/")[0]
-        self._dims.setdefault((level, model), {})[space] = dim
-        for suffix, width in (("f32", dim), ("i8", dim), ("on", 1), ("crc", 1)) if rows else ():
-            self._rows(level, space, suffix, width, rows)
+        self._dims.setdefault((table, space.partition("/")[0]), {})[space] = dim
+        for suffix, width in _sidecars(table, dim) if rows else ():
+            self._rows(table, space, suffix, width, rows)
 
     def _held(self, name: str, width: int, needed: int) -> int:
         """How many rows of `width` bytes a file holds. Raises LibraryError if it holds fewer than needed."""
@@ -137,9 +139,9 @@ class FlatStore:
             raise LibraryError(f"{name} holds {held} rows, {needed} were committed: {_DAMAGED}")
         return held
 
-    def _rows(self, level: Level, space: str, suffix: str, dim: int, n: int) -> np.ndarray[Any, Any]:
+    def _rows(self, table: Table, space: str, suffix: str, dim: int, n: int) -> np.ndarray[Any, Any]:
         """The first n rows of a sidecar, mapped; the mapping is kept and renewed when more rows are asked for."""
-        name = self._name(level, space, suffix)
+        name = self._name(table, space, suffix)
         if name not in self._maps or len(self._maps[name]) < n:
             dtype = _DTYPES[suffix]
             held = self._held(name, dtype.itemsize * dim, n)
@@ -150,23 +152,23 @@ class FlatStore:
             self._maps[name] = mapped.view(np.ndarray)
         return self._maps[name][:n]
 
-    def read(self, level: Level, space: str, dim: int, positions: IntArray) -> FloatArray:
+    def read(self, table: Table, space: str, dim: int, positions: IntArray) -> FloatArray:
         """See `Store.read`."""
         if len(positions) == 0:
             return np.zeros((0, dim), dtype=np.float32)
-        return np.asarray(self._rows(level, space, "f32", dim, int(positions.max()) + 1)[positions], dtype=np.float32)
+        return np.asarray(self._rows(table, space, "f32", dim, int(positions.max()) + 1)[positions], dtype=np.float32)
 
-    def damaged(self, level: Level, space: str, dim: int, positions: IntArray) -> BoolArray:
+    def damaged(self, table: Table, space: str, dim: int, positions: IntArray) -> BoolArray:
         """See `Store.damaged`."""
         if len(positions) == 0:
             return np.zeros(0, np.bool_)
         n = int(positions.max()) + 1
-        rows, coarse, on, sums = (
-            self._rows(level, space, suffix, width, n)[positions]
-            for suffix, width in (("f32", dim), ("i8", dim), ("on", 1), ("crc", 1))
+        # As bytes, for one of `.on` that is neither 0 nor 1 is compared as it is.
+        *parts, sums = (
+            self._rows(table, space, suffix, width, n)[positions].view(np.uint8)
+            for suffix, width in _sidecars(table, dim)
         )
-        # A byte of `.on` that is neither 0 nor 1 is compared as it is.
-        return np.asarray(row_checksums(rows, coarse, on[:, 0].view(np.uint8)) != sums[:, 0])
+        return np.asarray(row_checksums(*parts) != sums.view(_DTYPES["crc"])[:, 0])
 
     def search(
         self, level: Level, terms: Sequence[Term], groups: Groups, k: int, wanted: BoolArray | None = None
@@ -305,6 +307,12 @@ class FlatStore:
         _, first = np.unique(owner[order], return_index=True)
         order = order[np.sort(first)][:k]
         return Hits(owner[order], positions[order], exact[order])
+
+
+def _sidecars(table: Table, dim: int) -> list[tuple[str, int]]:
+    """The suffixes of the files that hold rows of `dim` dims, and how many numbers a row has in each; `.crc` last."""
+    searched = [] if table == "feature" else [("i8", dim), ("on", 1)]
+    return [("f32", dim), *searched, ("crc", 1)]
 
 
 def _rerank_from(best: FloatArray, k: int, margin: float) -> float:

@@ -1,0 +1,99 @@
+"""How fast a library that keeps features is given another model's rows, and what keeping them takes on the disk.
+
+    python benchmarks/projecting.py [--tracks 200] [--seconds 240] [--models compact dsp] [--save DIR]
+
+The library is synthetic: tracks of that length without rows of any model, and random features of each model's backbone.
+Then the whole command `soundalike index --model M` runs with one process a core, as in benchmarks/index.py, beside
+which this is to be read: nothing is decoded here. Core-seconds are user and system time of all processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from common import report_of, show_and_save
+from index import measure
+from soundalike import registry
+from soundalike.audio import windows
+from soundalike.backbones import Backbone, Features
+from soundalike.catalog import Track
+from soundalike.features import KeptFeatures, feature_costs
+from soundalike.library import Library
+from soundalike.spaces import load_recipe
+from soundalike.types import Descriptors
+
+
+def fill(folder: Path, music: Path, backbone: Backbone, tracks: int, seconds: float) -> int:
+    """A library that keeps random features of empty files; returns what they take in bytes."""
+    random, grid = np.random.default_rng(0), windows(seconds)
+    count = len(grid)
+    with Library.create(folder) as library:
+        catalog = library.catalog
+        kept = KeptFeatures(catalog, library.store, [backbone])
+        with catalog.transaction():
+            kept.prepare(keep=True)
+        for number in range(tracks):
+            rows = {
+                name: random.standard_normal((count, dim)).astype(np.float32) for name, dim in backbone.dims.items()
+            }
+            audible = {name: np.ones(count, np.bool_) for name in backbone.dims}
+            kept.write(backbone.name, number * count, Features(grid, rows, audible, Descriptors(), seconds))
+        library.store.flush()
+        with catalog.transaction():
+            for number in range(tracks):
+                path = music / f"{number}.mp3"
+                path.touch()
+                track = Track(
+                    path, 0, path.stat().st_mtime_ns, str(number), str(number), seconds, 44_100, 2, "mp3", None, None,
+                    None, None, None, None, None, 100.0, "A minor", -10.0, False,
+                )  # fmt: skip
+                track_id = catalog.put_track(music, track)
+                catalog.assign_rows(track_id, "passage", number * count, count)
+                catalog.assign_rows(track_id, "track", number, 1)
+                catalog.mark_kept(track_id, backbone.name)
+        return feature_costs(catalog)[0].bytes
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tracks", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=240)
+    parser.add_argument("--models", nargs="+", default=["compact", "dsp"])
+    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
+    args = parser.parse_args()
+    values = []
+    for model in args.models:
+        with tempfile.TemporaryDirectory() as name:
+            music, library = Path(name) / "music", Path(name) / "library"
+            music.mkdir()
+            backbone = registry.load("backbones", load_recipe(model).spaces[0].backbone)
+            kept = fill(library, music, backbone, args.tracks, args.seconds)
+            command = [sys.executable, "-m", "soundalike", "index", str(music), "--model", model]
+            told = measure(model, [*command, "--library", str(library)], args.tracks)
+            with Library(library) as opened:
+                assert len(opened.catalog.groups(model, "track")) == args.tracks
+            values.append([float(told["tracks_a_minute"]), float(told["core_seconds_a_track"]), float(told["peak_mb"])])
+            values[-1].append(kept / args.tracks / 1e3)
+    columns = ["tracks a minute", "core-seconds a track", "peak MB", "kept: kB a track"]
+    report = report_of(
+        "bench-projecting",
+        f"Projecting kept features of {args.tracks} tracks of {args.seconds:.0f} s on {os.cpu_count()} cores",
+        f"python benchmarks/projecting.py --tracks {args.tracks} --seconds {args.seconds:.0f}",
+        rows=args.models,
+        columns=columns,
+        values=values,
+        n=[[args.tracks] * len(columns)] * len(values),
+        notes=("Core-seconds: user and system time of all processes, start included; peak MB: the largest process.",),
+    )
+    show_and_save(report, args.save)
+
+
+if __name__ == "__main__":
+    main()
