@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import sqlite3
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import TUNES, tune, write
+from conftest import TUNES, mounted, tune, write
 from soundalike.errors import LibraryError
 from soundalike.indexing import index
 from soundalike.library import Library, Query
@@ -281,3 +282,44 @@ def test_others_search_while_rows_are_written_anew(thinned: Path, songs: Path) -
         printed, _ = reader.communicate(timeout=60)
         assert reader.returncode == 0
         assert int(printed) >= 2
+
+
+def test_a_vacuum_without_room_changes_nothing(thinned: Path, tmp_path: Path, songs: Path) -> None:
+    """On a real small file system: told beforehand where that can be seen, and whole where it cannot."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    pages = sum(-(-file.stat().st_size // 4096) + 1 for file in thinned.iterdir())
+    with mounted("-t", "tmpfs", "-o", f"size={4096 * pages + 50_000}", "tmpfs", at=disk):
+        library = Path(shutil.copytree(thinned, disk / "library"))
+        before = {file.name: file.read_bytes() for file in library.glob("*.f32")}
+        refused = subprocess.run(
+            [*COMMAND, "library", "vacuum", "--library", library], capture_output=True, text=True, check=False
+        )
+        assert refused.returncode == 2
+        assert "MB are free; make room" in refused.stderr
+        assert refused.stderr.count("\n") == 1
+        assert {file.name: file.read_bytes() for file in library.glob("*.f32")} == before
+        with Library(library) as opened:
+            assert check(opened).well
+            assert len(opened.search(Query(songs / "up.wav", include_self=True)).matches) == 3
+
+
+def test_check_and_vacuum_speak_to_people_and_machines(thinned: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, "library", *arguments, "--library", str(thinned)], capture_output=True, text=True, check=False
+        )
+
+    well = run("check")
+    assert well.returncode == 0
+    assert well.stdout.endswith("compared: all as written\n")
+    assert json.loads(run("vacuum", "--json").stdout)["dropped_rows"] > 0
+    flip(next(thinned.glob("rows.1/track.compact.melody.i8")), 9)
+    damaged = run("check")
+    assert damaged.returncode == 1
+    assert "track rows of compact/melody" in damaged.stderr
+    assert "library check --repair, then soundalike index DIR" in damaged.stdout
+    found = json.loads(run("check", "--repair", "--json").stdout)
+    assert not found["well"]
+    assert found["to_hear_again"] == len(found["damaged"]) >= 1
+    assert run("check").returncode == 0, "what is to be heard again is no longer looked at"

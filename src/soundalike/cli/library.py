@@ -102,13 +102,13 @@ def run_info(args: argparse.Namespace) -> int:
         return 0
     for name, value in info.items():
         if name not in ("models", "features"):
-            print(f"{name:9} {value:,}" if isinstance(value, int) else f"{name:9} {one_line(str(value))}")
+            print(f"{name:10} {value:,}" if isinstance(value, int) else f"{name:10} {one_line(str(value))}")
     models = info["models"]
     for model in models if isinstance(models, list) else []:
-        print(f"model     {model['name']}: {model['tracks']:,} tracks, {model['passages']:,} passages")
+        print(f"model      {model['name']}: {model['tracks']:,} tracks, {model['passages']:,} passages")
     features = info["features"]
     for cost in features if isinstance(features, list) else []:
-        print(f"features  {show.kept(cost)}")
+        print(f"features   {show.kept(cost)}")
     return 0
 
 
