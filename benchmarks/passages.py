@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -143,26 +144,18 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000_000)
     parser.add_argument("--queries", type=int, default=24)
     parser.add_argument("--folder", type=Path, help="where there is room for it (default: a temporary folder)")
+    parser.add_argument("--made", type=Path, help="a folder that was made and built before: only ask")
     parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
     args = parser.parse_args()
     tracks = args.rows // PASSAGES
     rows = tracks * PASSAGES
-    with tempfile.TemporaryDirectory(dir=args.folder) as name:
-        jobs = os.cpu_count() or 1
-        edges = [tracks * job // jobs for job in range(jobs + 1)]
-        for space in SPACES:  # so that no two processes make the same file
-            FlatStore(Path(name), writable=True).write("passage", space.full_name, 0, np.zeros((1, DIM), np.float32))
-        with ProcessPoolExecutor(jobs) as pool:
-            shares = [Share(name, a, b - a, args.queries) for a, b in pairwise(edges)]
-            best = np.concatenate(list(pool.map(make, shares)), axis=2)
-        floor = -np.sort(-best, axis=2)[:, :, K - 1]
-        np.save(Path(name) / "floor.npy", floor)
-        for step in ("build", "ask"):  # each in a process of its own: of memory, only the files' stays
-            done = subprocess.run([sys.executable, __file__, "--step", step, name, str(rows), str(args.queries)],
-                                  check=True, stdout=subprocess.PIPE, text=True)  # fmt: skip
-            print(f"{step} done", file=sys.stderr, flush=True)
-        told = json.loads(done.stdout)
-        built = json.loads((Path(name) / "built.json").read_text())
+    with ExitStack() as stack:
+        folder = args.made or Path(stack.enter_context(tempfile.TemporaryDirectory(dir=args.folder)))
+        if not args.made:
+            make_all(folder, tracks, args.queries)
+            step("build", folder, rows, args.queries)
+        told = json.loads(step("ask", folder, rows, args.queries))
+        built = json.loads((folder / "built.json").read_text())
     size = rows * DIM * len(NAMES) / 1e9
     show_and_save(
         report_of(
@@ -180,12 +173,43 @@ def main() -> None:
                 f"that asks, mapped files included: {told['memory'] / 1e3:.1f} GB at most.",
                 "Rows are synthetic with structure: tracks around centres in 20,000 clusters of Zipf sizes, passages "
                 "around their track, independent factors, 5 % silent. Each track answers with its best passage.",
-                "int8: the scan of all rows without the coarse stage, from memory as far as there is room.",
-                "first: the first search of a process after loading, its float32 rows read from disk.",
+                "int8: the scan of all rows without the coarse stage. The first search of a process goes "
+                "without it, for loading it costs more.",
+                "float32 rows are read from disk, for they are put out of memory before; int8 rows are put into it.",
             ),
         ),
         args.save,
     )
+
+
+def make_all(folder: Path, tracks: int, queries: int) -> None:
+    """Write all rows, and what exact scores of the tenth best tracks are: `floor.npy` (weights, queries)."""
+    jobs = os.cpu_count() or 1
+    edges = [tracks * job // jobs for job in range(jobs + 1)]
+    for space in SPACES:  # so that no two processes make the same file
+        FlatStore(folder, writable=True).write("passage", space.full_name, 0, np.zeros((1, DIM), np.float32))
+    with ProcessPoolExecutor(jobs) as pool:
+        shares = [Share(str(folder), first, last - first, queries) for first, last in pairwise(edges)]
+        best = np.concatenate(list(pool.map(make, shares)), axis=2)
+    np.save(folder / "floor.npy", -np.sort(-best, axis=2)[:, :, K - 1])
+
+
+def step(name: str, folder: Path, rows: int, queries: int) -> str:
+    """Build or ask in a process of its own, so that of memory only the files' stays; what it printed."""
+    command = [sys.executable, __file__, "--step", name, folder, str(rows), str(queries)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def settle(folder: Path) -> None:
+    """As after a while of use: rows to scan in the page cache, float32 rows on disk."""
+    for file in folder.iterdir():
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    for file in folder.glob("*.i8"):
+        with file.open("rb") as opened:
+            while opened.read(1 << 24):
+                pass
 
 
 def build(folder: Path, rows: int) -> None:
@@ -214,6 +238,7 @@ def ask(folder: Path, rows: int, queries: int) -> None:
 
     faiss.omp_set_num_threads(1)
     floor, asked = np.load(folder / "floor.npy"), make_queries(queries)
+    settle(folder)
     tracks = rows // PASSAGES
     groups = Groups.of(np.stack([np.arange(tracks) * PASSAGES, np.full(tracks, PASSAGES)], axis=1))
     everything = 1 << 62  # rows: the coarse stage is never asked
@@ -234,13 +259,14 @@ def ask(folder: Path, rows: int, queries: int) -> None:
             if way != "coarse" and label not in ("equal", "one slider"):
                 continue
             took, right = [], []
-            for number in range(queries):
+            for number in range(queries if way == "coarse" else min(queries, 4)):
                 began = time.perf_counter()
                 hits = store.search("passage", terms_of(asked, number, values), groups, K)
                 took.append(1000 * (time.perf_counter() - began))
                 right.append(float(np.mean(hits.score >= floor[place, number] - 1e-4)))
-            if way == "coarse" and label == "equal":
-                told.append({"row": "equal: coarse, first", "recall": right[0], "p50": took[0], "p95": took[0], "n": 1})
+            if way == "coarse" and label == "equal":  # a process's first search goes without
+                told.append({"row": "equal: first of a process", "recall": right[0], "p50": took[0], "p95": took[0],
+                             "n": 1})  # fmt: skip
                 took, right = took[1:], right[1:]
             told.append({"row": f"{label}: {way}", "recall": float(np.mean(right)), "p50": float(np.median(took)),
                          "p95": float(np.quantile(took, 0.95)), "n": len(took)})  # fmt: skip
@@ -250,7 +276,7 @@ def ask(folder: Path, rows: int, queries: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--step"]:
-        step, where, count, *rest = sys.argv[2:]
-        build(Path(where), int(count)) if step == "build" else ask(Path(where), int(count), int(rest[0]))
+        what, where, count, asked = sys.argv[2:]
+        build(Path(where), int(count)) if what == "build" else ask(Path(where), int(count), int(asked))
     else:
         main()

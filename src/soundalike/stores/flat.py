@@ -27,13 +27,14 @@ from soundalike.types import LEVELS, AnyArray, BoolArray, FloatArray, IntArray, 
 
 __all__ = ["FlatStore", "create"]
 
+_CAN_ASK = hasattr(os, "posix_fadvise")
 _LEVELS_INT8 = 127
 _EVERY = 32
 _SCAN_ERROR = 0.012
 """How far off the scan's cosine is taken to be. Rounding 128 components to 1/127 does 0.0023 to it (standard deviation)
 for the row and as much again at most for the query; twice 0.012 is five standard deviations of the difference of two
 rows. Rows made to break it can: the worst case is four times as much."""
-_MIN_RERANK = 200
+_MIN_RERANK = 32
 _DAMAGED = "the library is damaged: see soundalike library check"
 _DTYPES: dict[str, np.dtype[Any]] = {
     "f32": np.dtype("<f4"),
@@ -46,8 +47,12 @@ _BATCH_ROWS = 1 << 22
 """Queries are scanned together up to so many rows: their scores have to fit into memory."""
 _COARSE_FROM = 3_000_000
 """From so many rows on a coarse stage chooses what is scanned, where one was built."""
-_COARSE_KEEPS = 100
+_COARSE_KEEPS = 200
 """One row in so many passes the coarse stage."""
+_LARGE = 1 << 28
+"""Bytes of a file from which on it may well not be in memory: rows of it are asked for ahead, all at once, for a disk
+answers a hundred questions together in the time of a few one after the other."""
+_AT_ONCE = 1 << 12
 
 
 def create(
@@ -71,11 +76,13 @@ class FlatStore:
         self._unsynced: set[FileIO] = set()
         self._open: dict[str, FileIO] = {}
         self._maps: dict[str, np.ndarray[Any, Any]] = {}
+        self._files: dict[str, FileIO] = {}  # of the mapped ones those that are large
         self._columns: dict[tuple[str, int], Column] = {}
         self._threads = threads
         self._scanner = default_scanner(kernel)
         self._coarse_from = coarse_from
         self._coarse: dict[tuple[Level, str], Coarse | None] = {}
+        self._asked: dict[tuple[Level, str], int] = {}
         self._dims: dict[tuple[Table, str], dict[str, int]] = {}  # of what was checked
 
     def write(self, table: Table, space: str, first: int, rows: FloatArray) -> None:
@@ -115,10 +122,11 @@ class FlatStore:
         self._unsynced.clear()
 
     def close(self) -> None:
-        """Close the files that were written to."""
-        for file in self._open.values():
-            file.close()
-        self._open.clear()
+        """Close the files; what was mapped is let go of with the last array of it."""
+        for opened in (self._open, self._files):
+            for file in opened.values():
+                file.close()
+            opened.clear()
 
     def _name(self, table: Table, space: str, suffix: str) -> str:
         return f"{table}.{space.replace('/', '.')}.{suffix}"
@@ -146,26 +154,41 @@ class FlatStore:
             dtype = _DTYPES[suffix]
             held = self._held(name, dtype.itemsize * dim, n)
             try:
-                mapped = np.memmap(self._folder / name, dtype=dtype, mode="r", shape=(held, dim))
+                file = (self._folder / name).open("rb", buffering=0)
             except OSError as error:
                 raise LibraryError(f"cannot read {name}: {error.strerror}; is it yours to read?") from error
+            mapped = np.memmap(file, dtype=dtype, mode="r", shape=(held, dim))
             self._maps[name] = mapped.view(np.ndarray)
+            for old in (self._files.pop(name, None), file if mapped.nbytes < _LARGE else None):
+                if old is not None:
+                    old.close()
+            if mapped.nbytes >= _LARGE:
+                self._files[name] = file
         return self._maps[name][:n]
+
+    def _gather(self, table: Table, space: str, suffix: str, dim: int, positions: IntArray) -> np.ndarray[Any, Any]:
+        """The rows (m, dim) of a sidecar at `positions` (m,), of which there is at least one."""
+        rows = self._rows(table, space, suffix, dim, int(positions.max()) + 1)
+        width = rows.itemsize * dim
+        file = self._files.get(self._name(table, space, suffix))
+        if file is not None and len(positions) <= _AT_ONCE and _CAN_ASK:
+            for position in positions.tolist():
+                os.posix_fadvise(file.fileno(), position * width, width, os.POSIX_FADV_WILLNEED)
+        return rows[positions]
 
     def read(self, table: Table, space: str, dim: int, positions: IntArray) -> FloatArray:
         """See `Store.read`."""
         if len(positions) == 0:
             return np.zeros((0, dim), dtype=np.float32)
-        return np.asarray(self._rows(table, space, "f32", dim, int(positions.max()) + 1)[positions], dtype=np.float32)
+        return np.asarray(self._gather(table, space, "f32", dim, positions), dtype=np.float32)
 
     def damaged(self, table: Table, space: str, dim: int, positions: IntArray) -> BoolArray:
         """See `Store.damaged`."""
         if len(positions) == 0:
             return np.zeros(0, np.bool_)
-        n = int(positions.max()) + 1
         # As bytes, for one of `.on` that is neither 0 nor 1 is compared as it is.
         *parts, sums = (
-            self._rows(table, space, suffix, width, n)[positions].view(np.uint8)
+            self._gather(table, space, suffix, width, positions).view(np.uint8)
             for suffix, width in _sidecars(table, dim)
         )
         return np.asarray(row_checksums(*parts) != sums.view(_DTYPES["crc"])[:, 0])
@@ -197,8 +220,13 @@ class FlatStore:
         return self._rerank(level, terms, scored, best, k)
 
     def _coarsely(self, level: Level, terms: Sequence[Term], groups: Groups, k: int, share: float) -> IntArray | None:
-        """The rows (m,) that are worth scanning, ascending, if there is a coarse stage; `share` of all are wanted."""
-        coarse = self._coarse_stage(level, terms[0].space.model)
+        """The rows (m,) that are worth scanning, ascending, if there is a coarse stage; `share` of all are wanted.
+
+        To load it costs more than a scan or two: who asks only once does without.
+        """
+        model = terms[0].space.model
+        self._asked[level, model] = self._asked.get((level, model), 0) + 1
+        coarse = self._coarse_stage(level, model) if self._asked[level, model] > 1 else None
         if coarse is None:
             return None
         count = int(max(groups.end / _COARSE_KEEPS, 100 * k) / share)
