@@ -277,6 +277,7 @@ def main() -> None:
                 "looks like); the first with a filter makes its columns.",
                 f"Killed: SIGKILL after 0.3 to 3 s of an index of {48} recordings, the next run goes on with it.",
             ),
+            model="synthetic",
         ),
         args.save,
     )

@@ -177,6 +177,7 @@ def main() -> None:
                 "without it, for loading it costs more.",
                 "float32 rows are read from disk, for they are put out of memory before; int8 rows are put into it.",
             ),
+            model="synthetic",
         ),
         args.save,
     )

@@ -181,6 +181,7 @@ def main() -> None:
                 "where: a filter that so many rows meet, by chance, as a mask; the filter's own time is not in it.",
             )
             + ((UNION_NOTE,) if args.peers else ()),
+            model="synthetic",
         ),
         args.save,
     )

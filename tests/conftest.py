@@ -108,7 +108,7 @@ def mounted(*arguments: str, at: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", str(at)], check=False)
+        subprocess.run(["umount", "-l", str(at)], check=False)
 
 
 @pytest.fixture(scope="session")

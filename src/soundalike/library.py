@@ -244,7 +244,8 @@ class Library:
     def parts(self, level: Level = "passage", model: str | None = None) -> Generator[Vectors, None, None]:
         """What `vectors` gives, some thousand rows at a time and all of one moment; at least one part, maybe empty.
 
-        Ask the library for nothing else meanwhile; `close` the generator if it is left before its end.
+        Ask the library for nothing else meanwhile; `close` the generator if it is left before its end. Raises
+        LibraryError at rows that are not what was written.
         """
         with self.snapshot():
             chosen = self.model(model)
@@ -256,7 +257,10 @@ class Library:
                 for _, count, track_id in groups[part].tolist():
                     spans += [span_of(tracks[track_id], level, n) for n in range(count)]
                 positions = positions_of(groups[part])
-                rows = {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in chosen.spaces}
+                for space in chosen.spaces:
+                    if self.store.damaged(level, space.full_name, space.dim, positions).any():
+                        raise LibraryError(f"rows of {space.full_name} are damaged; see: soundalike library check")
+                rows = self.rows(chosen.spaces, level, positions)
                 yield Vectors(tuple(spans), rows, chosen.recipe.digest)
 
     def info(self) -> dict[str, object]:
