@@ -230,7 +230,7 @@ class _Numkong:
                 totals[chosen] += term
                 totals[chosen] += np.multiply(on, offsets, out=term)
                 heard[chosen] |= on
-            totals[~heard] = -np.inf
+            np.copyto(totals, -np.inf, where=np.logical_not(heard, out=heard))
 
 
 def _columns(queries: Sequence[Sequence[ScanTerm]]) -> list[Column]:

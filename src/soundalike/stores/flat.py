@@ -29,7 +29,7 @@ __all__ = ["FlatStore", "create"]
 
 _CAN_ASK = hasattr(os, "posix_fadvise")
 _LEVELS_INT8 = 127
-_EVERY = 32
+_BLOCK = 256
 _SCAN_ERROR = 0.012
 """How far off the scan's cosine is taken to be. Rounding 128 components to 1/127 does 0.0023 to it (standard deviation)
 for the row and as much again at most for the query; twice 0.012 is five standard deviations of the difference of two
@@ -317,8 +317,7 @@ class FlatStore:
         """The k best groups by exact scores, of those whose approximate `best` (g,) comes near enough."""
         # The scan is off by at most `margin` / 2: whoever is that near to the k-th best may really be better.
         margin = 2 * _SCAN_ERROR * float(np.sqrt(sum(term.scale**2 for term in terms)))
-        floor = _rerank_from(best, k, margin)
-        finalists = np.flatnonzero((best >= floor) & (best > -np.inf))
+        finalists = _finalists(best, k, margin)
         owner, places, positions = scored.rows(finalists)
         owner = finalists[owner]
         near = scored.scores[places] >= best[owner] - margin
@@ -343,16 +342,27 @@ def _sidecars(table: Table, dim: int) -> list[tuple[str, int]]:
     return [("f32", dim), *searched, ("crc", 1)]
 
 
-def _rerank_from(best: FloatArray, k: int, margin: float) -> float:
-    """The score from which groups are reranked: at most the `_MIN_RERANK`-th best, and `margin` under the k-th best.
+def _finalists(best: FloatArray, k: int, margin: float) -> IntArray:
+    """The groups to rerank, ascending: at least the `_MIN_RERANK` best, and who is within `margin` of the k-th best.
 
-    Of many groups only the best of every `_EVERY` are looked at: n of them are at least the n-th best of these, so
-    that is at most the n-th best of all, and quicker to find.
+    Of many groups only the best of every `_BLOCK` are looked at at first: whoever is among the n best of all lies in a
+    block whose best is at least the n-th best of these.
     """
     keep = max(k, _MIN_RERANK)
-    if len(best) > 4 * keep * _EVERY:
-        cut = len(best) // _EVERY * _EVERY
-        best = best[:cut].reshape(_EVERY, -1).max(axis=0)
+    chosen: IntArray = np.arange(len(best))
+    if len(best) > 4 * keep * _BLOCK:
+        cut = len(best) // _BLOCK * _BLOCK
+        blocks = best[:cut].reshape(-1, _BLOCK)
+        peaks = blocks.max(axis=1)
+        high = np.flatnonzero(peaks >= _floor(peaks, keep, k, margin))
+        rest = np.arange(cut, len(best))
+        chosen = np.concatenate([(high[:, None] * _BLOCK + np.arange(_BLOCK)).reshape(-1), rest])
+    near = best[chosen]
+    return chosen[(near >= _floor(near, keep, k, margin)) & (near > -np.inf)]
+
+
+def _floor(best: FloatArray, keep: int, k: int, margin: float) -> float:
+    """The `keep`-th best, or `margin` under the k-th best, whichever is lower; -inf where there are fewer."""
     if len(best) <= keep:
         return -np.inf
     ordered = np.partition(best, (len(best) - keep, len(best) - k))
