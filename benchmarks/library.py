@@ -164,11 +164,11 @@ def killed(folder: Path, songs: Path, kills: int) -> dict[str, float]:
     """Kill `index` again and again; everything committed has to be there and well each time, and to grow."""
     held, libraries, in_the_middle, lost = 0, 0, 0, 0
     draw = chance.Random(0)
-    for _ in range(kills):
+    while in_the_middle < kills:
         library = folder / f"killed{libraries}"
         process = subprocess.Popen([*COMMAND, "index", songs, "--library", library], stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
-        time.sleep(draw.uniform(0.3, 3.0))
+        time.sleep(draw.uniform(0.3, 2.0))
         in_the_middle += process.poll() is None
         process.kill()
         process.wait()
@@ -275,7 +275,7 @@ def main() -> None:
                 "encoded, and a search brings ten matches with their explanations, checked against their checksums.",
                 "The first search ever makes the arrays that later processes map (whose rows are where, what chance "
                 "looks like); the first with a filter makes its columns.",
-                f"Killed: SIGKILL after 0.3 to 3 s of an index of {48} recordings, the next run goes on with it.",
+                f"Killed: SIGKILL after 0.3 to 2 s of an index of {48} recordings, the next run goes on with it.",
             ),
             model="synthetic",
         ),

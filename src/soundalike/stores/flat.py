@@ -29,7 +29,7 @@ __all__ = ["FlatStore", "create"]
 
 _CAN_ASK = hasattr(os, "posix_fadvise")
 _LEVELS_INT8 = 127
-_BLOCK = 256
+_BLOCK = 128
 _SCAN_ERROR = 0.012
 """How far off the scan's cosine is taken to be. Rounding 128 components to 1/127 does 0.0023 to it (standard deviation)
 for the row and as much again at most for the query; twice 0.012 is five standard deviations of the difference of two
@@ -343,22 +343,25 @@ def _sidecars(table: Table, dim: int) -> list[tuple[str, int]]:
 
 
 def _finalists(best: FloatArray, k: int, margin: float) -> IntArray:
-    """The groups to rerank, ascending: at least the `_MIN_RERANK` best, and who is within `margin` of the k-th best.
+    """The groups to rerank: at least the `_MIN_RERANK` best, and who is within `margin` of the k-th best.
 
     Of many groups only the best of every `_BLOCK` are looked at at first: whoever is among the n best of all lies in a
-    block whose best is at least the n-th best of these.
+    block whose best is at least the n-th best of these. A block's groups lie far apart, for neighbours are often alike.
     """
     keep = max(k, _MIN_RERANK)
-    chosen: IntArray = np.arange(len(best))
-    if len(best) > 4 * keep * _BLOCK:
-        cut = len(best) // _BLOCK * _BLOCK
-        blocks = best[:cut].reshape(-1, _BLOCK)
-        peaks = blocks.max(axis=1)
-        high = np.flatnonzero(peaks >= _floor(peaks, keep, k, margin))
-        rest = np.arange(cut, len(best))
-        chosen = np.concatenate([(high[:, None] * _BLOCK + np.arange(_BLOCK)).reshape(-1), rest])
+    chosen: IntArray = (
+        np.arange(len(best)) if len(best) <= 4 * keep * _BLOCK else _in_best_blocks(best, keep, k, margin)
+    )
     near = best[chosen]
     return chosen[(near >= _floor(near, keep, k, margin)) & (near > -np.inf)]
+
+
+def _in_best_blocks(best: FloatArray, keep: int, k: int, margin: float) -> IntArray:
+    cut = len(best) // _BLOCK * _BLOCK
+    peaks = best[:cut].reshape(_BLOCK, -1).max(axis=0)
+    high = np.flatnonzero(peaks >= _floor(peaks, keep, k, margin))
+    members = (np.arange(_BLOCK)[:, None] * len(peaks) + high).reshape(-1)
+    return np.concatenate([members, np.arange(cut, len(best))])
 
 
 def _floor(best: FloatArray, keep: int, k: int, margin: float) -> float:
