@@ -170,8 +170,9 @@ def main() -> None:
     command = f"OMP_NUM_THREADS=1 python benchmarks/search.py --rows {args.rows} --spaces {args.spaces}"
     show_and_save(
         report_of(
-            f"bench-search-{args.spaces}",
-            f"Searching {args.rows:,} rows of {args.spaces} spaces x {DIM} dims",
+            f"bench-search-{args.spaces}{'-peers' if args.peers else ''}",
+            f"Searching {args.rows:,} rows of {args.spaces} spaces x {DIM} dims"
+            + (", beside peers" if args.peers else ""),
             f"{command} --queries {args.queries}{' --peers' if args.peers else ''}",
             rows=[f"{one.weights}: {one.way}" for one in tallies],
             columns=[f"recall@{K}", "p50 ms", "p95 ms", "p50 in passes"],
@@ -182,6 +183,7 @@ def main() -> None:
                 "GB/s, one thread; passes are over the bytes of the active spaces only.",
                 "Rows are synthetic: clusters of Zipf sizes, low-rank variation, independent factors, 5 % silent; the "
                 "query is encoded, all its active spaces are audible, files lie in the page cache.",
+                "All ways answer a query before the next is asked: each finds the caches as the one before left them.",
                 "One thread unless said. Scores are reranked in float32 from disk, and what is returned is exact.",
                 f"batch: {BATCH} queries in one pass, time a query; clients: two threads, each asking one "
                 "query after the other, time a query.",

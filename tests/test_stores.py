@@ -115,20 +115,23 @@ def test_search_equals_brute_force(name, tmp_path_factory, sizes, keep, asked, k
     store.close()
 
 
-def test_ten_thousand_rows_of_real_width(opened: Callable[..., Store]) -> None:
-    random = np.random.default_rng(0)
-    chance = dict.fromkeys(("track", "passage"), Calibration(0.0, 0.1, TABLE))
-    space = Space("m", "wide", "mix", "b", "f", "identity", 128, chance)
-    centres = random.standard_normal((50, 128))
-    rows = unit_rows(centres[random.integers(50, size=10_000)] + 0.3 * random.standard_normal((10_000, 128)))
+@pytest.mark.parametrize("neighbours", [False, True], ids=["scattered", "side by side"])
+def test_forty_thousand_rows_of_real_width(opened: Callable[..., Store], neighbours: bool) -> None:
+    """Many enough for blocks; where those that are alike lie side by side, and where they do not."""
+    random, count = np.random.default_rng(0), 40_001
+    space = Space("m", "wide", "mix", "b", "f", "identity", 128, dict.fromkeys(("track", "passage"), CHANCE))
+    centres, cluster = random.standard_normal((50, 128)), random.integers(50, size=count)
+    cluster = np.sort(cluster) if neighbours else cluster
+    rows = unit_rows(centres[cluster] + 0.3 * random.standard_normal((count, 128)))
     store = opened(writable=True)
     store.write("track", space.full_name, 0, rows)
     store.flush()
-    groups = np.stack([np.arange(10_000), np.ones(10_000, np.int64)], axis=1)
-    for number in range(20):
+    groups = Groups.of(np.stack([np.arange(count), np.ones(count, np.int64)], axis=1))
+    for number in [*range(0, count, 2500), count - 1]:
         terms = query_terms([space], {"wide": rows[number]}, {"wide": 1.0}, "track")
-        expected = np.argsort(-score_rows(terms, {"wide": rows}), kind="stable")[:10]
-        assert store.search("track", terms, Groups.of(groups), 10).row.tolist() == expected.tolist()
+        for k in (1, 10, 200):
+            expected = np.argsort(-score_rows(terms, {"wide": rows}), kind="stable")[:k]
+            assert store.search("track", terms, groups, k).row.tolist() == expected.tolist()
 
 
 def test_groups_may_share_rows(opened: Callable[..., Store]) -> None:
