@@ -167,12 +167,13 @@ def main() -> None:
         one_pass = timed(lambda: [part.sum() for part in bytes_of], 30)
         tallies += others(folder, spaces, asked, groups, [one_pass])
     size = args.rows * DIM * args.spaces / 1e6
-    command = f"OMP_NUM_THREADS=1 python benchmarks/search.py --rows {args.rows} --spaces {args.spaces}"
+    kernel = "" if compiled() else "SOUNDALIKE_KERNEL=numkong "
+    command = f"{kernel}OMP_NUM_THREADS=1 python benchmarks/search.py --rows {args.rows} --spaces {args.spaces}"
     show_and_save(
         report_of(
-            f"bench-search-{args.spaces}{'-peers' if args.peers else ''}",
+            f"bench-search-{args.spaces}{'-peers' if args.peers else '' if compiled() else '-numkong'}",
             f"Searching {args.rows:,} rows of {args.spaces} spaces x {DIM} dims"
-            + (", beside peers" if args.peers else ""),
+            + (", beside peers" if args.peers else "" if compiled() else ", without the compiled kernel"),
             f"{command} --queries {args.queries}{' --peers' if args.peers else ''}",
             rows=[f"{one.weights}: {one.way}" for one in tallies],
             columns=[f"recall@{K}", "p50 ms", "p95 ms", "p50 in passes"],

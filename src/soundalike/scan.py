@@ -77,13 +77,13 @@ class Scanner(Protocol):
 
 
 def compiled() -> bool:
-    """Whether the compiled kernel was built, and this processor can run it."""
-    return _load() is not None
+    """Whether the compiled kernel was built, this processor can run it, and nobody asked for numkong."""
+    return os.environ.get("SOUNDALIKE_KERNEL") != "numkong" and _load() is not None
 
 
 def default_scanner(kernel: bool = True) -> Scanner:
     """The compiled kernel where there is one (and `kernel` is true), else numkong."""
-    library = _load() if kernel and os.environ.get("SOUNDALIKE_KERNEL") != "numkong" else None
+    library = _load() if kernel and compiled() else None
     return _Numkong() if library is None else _Kernel(library)
 
 
