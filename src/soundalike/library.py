@@ -212,7 +212,7 @@ class Library:
         if where == Filter() and not artists:
             return Candidates(table, groups)
         wanted = self.holdings.columns().among(table[:, 2], where, exclude_artists=artists)
-        return Candidates(table, groups, wanted)
+        return Candidates(table, groups, None if wanted.all() else wanted)
 
     def spoiled(self, model: Model, level: Level, rows: IntArray, ids: IntArray) -> BoolArray:
         """Which answers, each a row and its track's id (m,), are not what was written, by their checksums."""

@@ -98,6 +98,14 @@ class Candidates:
     groups: Groups
     wanted: BoolArray | None = None
 
+    def count(self, without: Collection[int] = ()) -> int:
+        """How many tracks there are to find, without those of these ids."""
+        number = len(self.table) if self.wanted is None else int(np.count_nonzero(self.wanted))
+        for one in without:
+            there = self.table[:, 2] == one
+            number -= bool((there if self.wanted is None else there & self.wanted).any())
+        return number
+
     def ids(self, without: Collection[int] = ()) -> IntArray:
         """The tracks (n,) that there are to find, without those of these ids."""
         ids = self.table[:, 2] if self.wanted is None else self.table[self.wanted, 2]

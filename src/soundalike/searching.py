@@ -81,7 +81,6 @@ class Search:
             if len(matches) == query.k or checked < k:
                 break
             k += query.k + checked - len(matches)
-        there = candidates.ids(own)
         return Result(
             query=query_span,
             level=level,
@@ -90,12 +89,12 @@ class Search:
             matches=tuple(matches),
             tracks=tracks,
             copies=tuple(copies),
-            searched=len(there),
+            searched=candidates.count(own),
             artists=artists,
             examples=self._examples if query.examples else (),
             hubness=query.hubness,
             damaged=tuple(damaged),
-            versions=kin.others(there.tolist(), copies) if kin else None,
+            versions=kin.others(candidates.ids(own).tolist(), copies) if kin else None,
         )
 
     def _best(self, candidates: Candidates, k: int) -> Hits:
