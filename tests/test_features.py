@@ -275,7 +275,7 @@ def test_the_command_line_says_what_they_cost(kept: Path, songs: Path, tmp_path:
     with Library(kept) as library:
         (cost,) = feature_costs(library.catalog)
     line = f"dsp: 4 tracks, {cost.bytes / 1e6:.1f} MB, {cost.bytes / 4e3:.0f} kB a track"
-    assert f"features    {line}\n" in run("library", "info", *where)
+    assert f"features   {line}\n" in run("library", "info", *where)
     expected = [{"backbone": "dsp", "version": 1, "tracks": 4, "passages": 4, "bytes": cost.bytes}]
     assert json.loads(run("library", "info", "--json", *where))["features"] == expected
     assert f"features kept of {line}\n" in run("index", songs, "--keep-features", *where)
