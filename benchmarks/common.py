@@ -64,6 +64,21 @@ def show_and_save(report: Report, folder: Path | None) -> None:
         print(f"saved: {reports.save_reports([report], folder)}")
 
 
+def plain_track(
+    path: Path,
+    *,
+    mtime_ns: int = 0,
+    seconds: float = 200.0,
+    artist: str | None = None,
+    tempo: float | None = 100.0,
+) -> Track:
+    """A track for a synthetic library, of an empty file; its digests are its name."""
+    return Track(
+        path, 0, mtime_ns, path.stem, path.stem, seconds, 44_100, 2, "mp3", None, artist, None, None, None, None, None,
+        tempo, "A minor", -10.0, False,
+    )  # fmt: skip
+
+
 def synthetic_library(
     folder: Path,
     model: Model,
@@ -91,11 +106,9 @@ def synthetic_library(
         with catalog.transaction():
             catalog.commit_rows(model.name, "track", 0, count)
             for number in range(count):
-                track = Track(
-                    music / str(number // 100) / f"{number}.mp3", 0, 0, str(number), str(number), 200.0, 44_100, 2,
-                    "mp3", None, artists[number] if artists else None, None, None, None, None, None,
-                    tempos[number] if tempos else 100.0, "A minor", -10.0, False,
-                )  # fmt: skip
+                path = music / str(number // 100) / f"{number}.mp3"
+                artist, tempo = artists[number] if artists else None, tempos[number] if tempos else 100.0
+                track = plain_track(path, artist=artist, tempo=tempo)
                 track_id = catalog.put_track(music, track)
                 catalog.assign_rows(track_id, "track", number, 1)
                 catalog.mark_encoded(track_id, model.name)

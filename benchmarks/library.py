@@ -24,8 +24,8 @@ import numpy as np
 import soundfile as sf
 import soxr
 
-from common import report_of, show_and_save, synthetic_library
-from soundalike.catalog import Track
+from common import plain_track, report_of, show_and_save, synthetic_library
+from soundalike.catalog import HeldModel
 from soundalike.demo import clips
 from soundalike.heads import unit_rows
 from soundalike.library import Library
@@ -117,8 +117,6 @@ def add_rate(folder: Path) -> tuple[float, float]:
     batch, tracks = 32, 960
     rows = unit_rows(random.standard_normal((batch * PASSAGES, 128), np.float32))
     with Library.create(folder) as library:
-        from soundalike.catalog import HeldModel
-
         catalog, store = library.catalog, library.store
         with catalog.transaction():
             dims = [(s.name, level, s.dim) for s in model.spaces for level in ("track", "passage")]
@@ -133,10 +131,7 @@ def add_rate(folder: Path) -> tuple[float, float]:
                 catalog.commit_rows(model.name, "track", first, batch)
                 catalog.commit_rows(model.name, "passage", first * PASSAGES, batch * PASSAGES)
                 for number in range(first, first + batch):
-                    name = str(number)
-                    about = (200.0, 44_100, 2, "mp3", name, "A", None, None, None, None, None, 100.0, None, -9.0, False)
-                    track = Track(Path(f"/music/{name}.mp3"), 0, 0, name, name, *about)
-                    track_id = catalog.put_track(Path("/music"), track)
+                    track_id = catalog.put_track(Path("/music"), plain_track(Path(f"/music/{number}.mp3")))
                     catalog.put_fingerprint(track_id, random.integers(1, 2**32, size=1600, dtype=np.uint32))
                     catalog.assign_rows(track_id, "track", number, 1)
                     catalog.assign_rows(track_id, "passage", number * PASSAGES, PASSAGES)

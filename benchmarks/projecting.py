@@ -17,12 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from common import report_of, show_and_save
+from common import plain_track, report_of, show_and_save
 from index import measure
 from soundalike import registry
 from soundalike.audio import windows
 from soundalike.backbones import Backbone, Features
-from soundalike.catalog import Track
 from soundalike.features import KeptFeatures, feature_costs
 from soundalike.library import Library
 from soundalike.spaces import load_recipe
@@ -49,10 +48,7 @@ def fill(folder: Path, music: Path, backbone: Backbone, tracks: int, seconds: fl
             for number in range(tracks):
                 path = music / f"{number}.mp3"
                 path.touch()
-                track = Track(
-                    path, 0, path.stat().st_mtime_ns, str(number), str(number), seconds, 44_100, 2, "mp3", None, None,
-                    None, None, None, None, None, 100.0, "A minor", -10.0, False,
-                )  # fmt: skip
+                track = plain_track(path, mtime_ns=path.stat().st_mtime_ns, seconds=seconds)
                 track_id = catalog.put_track(music, track)
                 catalog.assign_rows(track_id, "passage", number * count, count)
                 catalog.assign_rows(track_id, "track", number, 1)

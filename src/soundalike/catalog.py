@@ -6,6 +6,7 @@ made durable first, and only then does one transaction here commit them.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from soundalike.database import reported
 from soundalike.errors import one_line
 from soundalike.fingerprint import Words
 from soundalike.kept import KeptTables
-from soundalike.seals import failure_seal
+from soundalike.seals import AMONG, failure_seal
 from soundalike.types import IntArray, Level
 
 __all__ = ["Catalog", "HeldModel", "Track"]
@@ -96,6 +97,11 @@ class Catalog(KeptTables):
         )
         return [_track(row) for row in rows]
 
+    def tracks_of(self, ids: Sequence[int]) -> list[Track]:
+        """The tracks of these ids, which are there, in their order."""
+        found = {track.id: track for track in self.tracks(AMONG, (json.dumps(list(ids)),))}
+        return [found[one] for one in ids]
+
     def ids(self) -> IntArray:
         """The ids (n,) int64 of all tracks, ascending."""
         return self._numbers("SELECT id FROM tracks ORDER BY id", (), 1)[:, 0]
@@ -103,7 +109,7 @@ class Catalog(KeptTables):
     def track_at(self, path: Path) -> Track | None:
         """The track at an absolute path, if it is known."""
         found = self.id_at(path)
-        return None if found is None else self.tracks("tracks.id = ?", (found,))[0]
+        return None if found is None else self.tracks_of([found])[0]
 
     def id_at(self, path: Path) -> int | None:
         """The id of the track at an absolute path, if it is known; as quick in a large library as in a small one."""

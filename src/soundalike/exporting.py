@@ -21,6 +21,7 @@ from soundalike.files import absolute
 from soundalike.groups import positions_of, runs
 from soundalike.library import Library
 from soundalike.parquet import load_pyarrow, optional_rows_column, parquet_writer
+from soundalike.stores import read_whole
 from soundalike.types import LEVELS, BoolArray, IntArray, Level
 
 if TYPE_CHECKING:
@@ -172,17 +173,16 @@ class _Export:
         """The columns of some tracks."""
         layout, separator = self._layout, os.fsencode(os.sep)
         ids = layout.ids[numbers].tolist()
-        found = self._catalog.tracks(f"tracks.id IN ({', '.join('?' * len(ids))})", ids)
-        tracks = {track.id: track for track in found}
+        tracks = self._catalog.tracks_of(ids)
         roots = [os.fsencode(self._catalog.root_of(one)).rstrip(separator) + separator for one in ids]
         own = layout.owners()[numbers]
         owners = layout.owner[numbers].tolist()
         return {
             "number": numbers,
             "root": roots,
-            "path": [os.fsencode(tracks[one].path)[len(root) :] for one, root in zip(ids, roots, strict=True)],
-            "shown_path": [one_line(tracks[one].path) for one in ids],
-            **{name: [getattr(tracks[one], name) for one in ids] for name in TRACK_COLUMNS},
+            "path": [os.fsencode(track.path)[len(root) :] for track, root in zip(tracks, roots, strict=True)],
+            "shown_path": [one_line(track.path) for track in tracks],
+            **{name: [getattr(track, name) for track in tracks] for name in TRACK_COLUMNS},
             "encoded_by": [[name for name, heard in layout.heard.items() if heard[number]] for number in numbers],
             "rows_of": [None if alone else owner for alone, owner in zip(own, owners, strict=True)],
             "passages": layout.places["passage"][numbers, 1],
@@ -217,9 +217,7 @@ class _Export:
         for model in self._models:
             there = wanted & self._layout.held[model.name][numbers]
             for full, dim in model.columns().items():
-                if self._store.damaged(level, full, dim, positions[there]).any():
-                    raise LibraryError(f"rows of {full} are damaged; see: soundalike library check")
-                rows = self._store.read(level, full, dim, positions[there])
+                rows = read_whole(self._store, level, full, dim, positions[there])
                 columns[full] = optional_rows_column(rows, there)
         return columns
 

@@ -115,7 +115,7 @@ def duplicates(
         left, right = _candidates(library, chosen, weights, sounds.rows, progress)
         merged = sounds.merged(_same_recordings(library, chosen, sounds, left, right))
         groups = [ids for ids in merged.members if len(ids) > 1]
-        return tuple(_tracks(library, ids) for ids in sorted(groups))
+        return tuple(tuple(library.catalog.tracks_of(ids)) for ids in sorted(groups))
 
 
 def versions(
@@ -160,7 +160,7 @@ def versions(
         order = order[q[order] <= rate]
         left, right, p, q = left[order], right[order], p[order], q[order]
         grown = _grow(left, right, lambda a, b: scorer.mean_between(a, b) > tail.end)
-        tracks = {unit: _tracks(library, merged.members[unit]) for units in grown for unit in units}
+        tracks = {unit: tuple(library.catalog.tracks_of(merged.members[unit])) for units in grown for unit in units}
         family_of = {unit: number for number, units in enumerate(grown) for unit in units}
         pairs_of: list[list[Pair]] = [[] for _ in grown]
         for a, b, *values in zip(left.tolist(), right.tolist(), scorer.raw(left, right), p, q, strict=True):
@@ -225,7 +225,7 @@ def _sounds(library: Library, model: Model) -> _Sounds:
     spoiled = groups[library.spoiled(model, "track", groups[:, 0], groups[:, 2]), 2]
     if len(spoiled):
         raise LibraryError(
-            f"{_tracks(library, spoiled[:1])[0].path} is damaged in the library at {library.path}"
+            f"{library.catalog.tracks_of(spoiled[:1].tolist())[0].path} is damaged in the library at {library.path}"
             f"{f' and {len(spoiled) - 1} more' if len(spoiled) > 1 else ''}; see: soundalike library check --repair"
         )
     first_of = dict(library.catalog.same_sound().tolist())
@@ -235,10 +235,6 @@ def _sounds(library: Library, model: Model) -> _Sounds:
     for n, track_id in zip(number.tolist(), groups[:, 2].tolist(), strict=True):
         members[n].append(track_id)
     return _Sounds(groups[first, 0], tuple(tuple(sorted(ids)) for ids in members), np.arange(len(first)))
-
-
-def _tracks(library: Library, ids: Sequence[int]) -> tuple[Track, ...]:
-    return tuple(library.catalog.tracks("tracks.id = ?", (one,))[0] for one in ids)
 
 
 def _read(library: Library, space: Space, positions: IntArray) -> FloatArray:

@@ -40,17 +40,22 @@ class FeatureCost:
 
 def feature_costs(catalog: Catalog) -> list[FeatureCost]:
     """The cost of what is kept, a line a backbone."""
-    features: dict[str, list[KeptFeature]] = {}
-    for feature in catalog.kept_features():
-        features.setdefault(feature.backbone, []).append(feature)
     costs = []
-    for backbone, some in features.items():
+    for backbone, some in _by_backbone(catalog).items():
         places = catalog.kept_places(backbone)
         _, first = np.unique(places[:, 0], return_index=True)
         passages = int(places[first, 1].sum())
         row_bytes = sum(one.dim * np.dtype(np.float32).itemsize + _CHECKSUM_BYTES for one in some)
         costs.append(FeatureCost(backbone, some[0].version, len(places), passages, passages * row_bytes))
     return costs
+
+
+def _by_backbone(catalog: Catalog) -> dict[str, list[KeptFeature]]:
+    """The features that are kept, of each backbone that has any."""
+    kept: dict[str, list[KeptFeature]] = {}
+    for feature in catalog.kept_features():
+        kept.setdefault(feature.backbone, []).append(feature)
+    return kept
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,9 +81,7 @@ class KeptFeatures:
 
     def prepare(self, *, keep: bool) -> None:
         """Forget what other versions of the backbones heard; make ready to keep what these do. Inside a transaction."""
-        kept: dict[str, list[KeptFeature]] = {}
-        for feature in self._catalog.kept_features():
-            kept.setdefault(feature.backbone, []).append(feature)
+        kept = _by_backbone(self._catalog)
         for backbone, features in self._features.items():
             if backbone in kept and kept[backbone] != features:
                 self._catalog.drop_features(backbone)

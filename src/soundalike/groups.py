@@ -57,15 +57,13 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Groups:
-    """Runs of rows that a search folds: group i holds `count[i]` rows from `first[i]` on.
+    """Runs of rows that a search folds: g groups, each of rows one after the other.
 
     Made once with `of`, for many searches. `start` and `size` (u,) are the different runs by position, and `unit` (g,)
     says which is whose, for copies of a file share rows; None where every group has its own. `end` is the last row's
     position plus 1, and `rows` how many rows there are in all.
     """
 
-    first: IntArray
-    count: IntArray
     start: IntArray
     size: IntArray
     unit: IntArray | None
@@ -83,10 +81,10 @@ class Groups:
             start, places, unit = np.unique(first, return_index=True, return_inverse=True)
             size = count[places]
         end = int((start + size).max()) if len(start) else 0
-        return cls(first, count, start, size, unit, end, int(size.sum()))
+        return cls(start, size, unit, end, int(size.sum()))
 
     def __len__(self) -> int:
-        return len(self.first)
+        return len(self.start if self.unit is None else self.unit)
 
     def positions(self, wanted: BoolArray) -> IntArray:
         """The rows (m,) of the wanted groups (g,) bool, ascending, each once."""

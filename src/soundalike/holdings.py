@@ -6,7 +6,7 @@ process need not ask for every track again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from soundalike.hubness import Background
 from soundalike.model import Model
 from soundalike.score import Quantiles, presence
 from soundalike.stores import Store
-from soundalike.types import AnyArray, FloatArray, IntArray, Level
+from soundalike.types import AnyArray, IntArray, Level
 
 __all__ = ["DERIVED", "Holdings"]
 
@@ -45,24 +45,20 @@ class Holdings:
         self._backgrounds: dict[str, Background] = {}
         self._columns: Columns | None = None
 
-    def _refresh(self) -> int:
-        """Forget what is of an older catalogue; returns the generation of this one."""
+    def _refresh(self) -> None:
+        """Forget what is of an older catalogue."""
         generation = self._catalog.generation
         if generation != self._generation:
             self._generation, self._columns = generation, None
             for kept in (self._tables, self._groups, self._quantiles, self._backgrounds):
                 kept.clear()
-        return generation
 
     def table(self, model: str, level: Level) -> IntArray:
         """`Catalog.groups`: first position, number of rows, and id of every track that is there, (g, 3) int64."""
-        generation, key = self._refresh(), (model, level)
+        self._refresh()
+        key = (model, level)
         if key not in self._tables:
-            name = f"groups.{level}.{model}"
-            kept = derived.load(self._folder, name, generation)
-            if kept is None:
-                kept = {"groups": self._catalog.groups(model, level)}
-                self._keep(name, generation, kept, len(kept["groups"]))
+            kept = self._kept(f"groups.{level}.{model}", lambda: {"groups": self._catalog.groups(model, level)})
             self._tables[key] = kept["groups"]
         return self._tables[key]
 
@@ -85,16 +81,16 @@ class Holdings:
 
         Tracks of the same sound count once, and spaces in which fewer than 200 of the pairs are audible are left out.
         """
-        generation, key = self._refresh(), (model.name, level)
+        self._refresh()
+        key = (model.name, level)
         if key not in self._quantiles:
             table = self.table(model.name, level)
-            name = f"chance.{level}.{model.name}"
-            kept = derived.load(self._folder, name, generation)
-            if kept is None:
+
+            def chance() -> dict[str, AnyArray]:
                 different = table[np.isin(table[:, 2], self._catalog.one_of_each())]
-                enough = len(different) >= _OWN_QUANTILES_FROM
-                kept = self._sample_pairs(model, level, different) if enough else {}
-                self._keep(name, generation, kept, len(table))
+                return self._sample_pairs(model, level, different) if len(different) >= _OWN_QUANTILES_FROM else {}
+
+            kept = self._kept(f"chance.{level}.{model.name}", chance)
             tables = {space: tuple(values.tolist()) for space, values in kept.items()}
             self._quantiles[key] = tables if len(table) >= _OWN_QUANTILES_FROM and tables else None
         return self._quantiles[key]
@@ -104,27 +100,33 @@ class Holdings:
 
         Tracks that are damaged are not among them.
         """
-        generation, key = self._refresh(), model.name
+        self._refresh()
+        key = model.name
         if key not in self._backgrounds:
-            table = self.table(key, "track")
-            name = f"background.{key}"
-            kept = derived.load(self._folder, name, generation)
-            if kept is None:
+
+            def moments() -> dict[str, AnyArray]:
+                table = self.table(key, "track")
                 different = np.unique(table[np.isin(table[:, 2], self._catalog.one_of_each()), 0])
                 positions = np.sort(np.random.default_rng(0).permutation(different)[:_BACKGROUND])
                 whole = [~self._store().damaged("track", s.full_name, s.dim, positions) for s in model.spaces]
                 positions = positions[np.logical_and.reduce(whole)]
                 rows = {s.name: self._store().read("track", s.full_name, s.dim, positions) for s in model.spaces}
-                kept = Background.of(positions, rows).arrays()
-                self._keep(name, generation, kept, len(table))
-            self._backgrounds[key] = Background.of_arrays(kept)
+                return Background.of(positions, rows).arrays()
+
+            self._backgrounds[key] = Background.of_arrays(self._kept(f"background.{key}", moments))
         return self._backgrounds[key]
 
-    def _keep(self, name: str, generation: int, arrays: Mapping[str, AnyArray], size: int) -> None:
-        if size >= _WORTH_KEEPING:
-            derived.save(self._folder, name, generation, arrays)
+    def _kept(self, name: str, make: Callable[[], dict[str, AnyArray]]) -> dict[str, AnyArray]:
+        """Arrays of this generation from their file, or made, and kept where that is worth it."""
+        generation = self._catalog.generation
+        kept = derived.load(self._folder, name, generation)
+        if kept is None:
+            kept = make()
+            if len(self._catalog.ids()) >= _WORTH_KEEPING:
+                derived.save(self._folder, name, generation, kept)
+        return kept
 
-    def _sample_pairs(self, model: Model, level: Level, groups: IntArray) -> dict[str, FloatArray]:
+    def _sample_pairs(self, model: Model, level: Level, groups: IntArray) -> dict[str, AnyArray]:
         """Per space, the 101 quantiles of the similarity of random pairs."""
         random = np.random.default_rng(0)
         pairs = _PAIRS if level == "track" else _PAIRS // 4
@@ -134,7 +136,7 @@ class Holdings:
         starts = np.cumsum(groups[right, 1]) - groups[right, 1]
         answers = positions_of(groups[right])
         owner = np.repeat(np.arange(pairs), groups[right, 1])
-        tables: dict[str, FloatArray] = {}
+        tables: dict[str, AnyArray] = {}
         for space in model.spaces:
             queries = self._store().read(level, space.full_name, space.dim, asked)
             rows = self._store().read(level, space.full_name, space.dim, answers)

@@ -120,14 +120,8 @@ def path_between(
         damaged, pool = _paths(library, pool[spoiled, 2]), pool[~spoiled]
         # Row 0 is A, the last one B, and the pool lies between.
         rows = {
-            s.name: np.concatenate(
-                [
-                    first.track[s.name][None, :],
-                    library.store.read("track", s.full_name, s.dim, pool[:, 0]),
-                    last.track[s.name][None, :],
-                ]
-            )
-            for s in chosen.spaces
+            name: np.concatenate([first.track[name][None, :], held, last.track[name][None, :]])
+            for name, held in library.rows(chosen.spaces, "track", pool[:, 0]).items()
         }
         order, tracks = _without_copies(
             library, ends, mutual_scores(chosen.spaces, rows, resolved, "track"), pool, steps
@@ -162,7 +156,7 @@ def _without_copies(
     left = np.arange(len(scores))
     while True:
         order = [int(left[node]) for node in widest_path(scores[np.ix_(left, left)], steps)]
-        tracks = _tracks(library, pool[np.array(order, dtype=np.int64) - 1, 2])
+        tracks = library.catalog.tracks_of(pool[np.array(order, dtype=np.int64) - 1, 2].tolist())
         met, copies = list(ends), []
         for node, track in zip(order, tracks, strict=True):
             sound = _Sound(track.audio_hash, library.catalog.fingerprint(track.id))
@@ -246,8 +240,8 @@ def playlist(
         spoiled = library.spoiled(chosen, "track", hits.row, found_ids)
         damaged = _paths(library, found_ids[spoiled])
         scores, places = hits.score[~spoiled], hits.row[~spoiled]
-        rows = {s.name: library.store.read("track", s.full_name, s.dim, places) for s in chosen.spaces}
-        pool = _Pool(_tracks(library, found_ids[~spoiled]), tempo_step)
+        rows = library.rows(chosen.spaces, "track", places)
+        pool = _Pool(library.catalog.tracks_of(found_ids[~spoiled].tolist()), tempo_step)
         sizes = {name: abs(weight) for name, weight in resolved.items()}
         met = [_Sound(subject.audio_hash, subject.fingerprint)]
         left = pool.left_at_first()
@@ -343,14 +337,8 @@ def _hear(library: Library, path: Path, model: Model, weights: Weights) -> Subje
     return subject
 
 
-def _tracks(library: Library, ids: IntArray) -> list[Track]:
-    """The tracks of these ids, in their order."""
-    found = {track.id: track for track in library.catalog.tracks(f"tracks.id IN ({','.join(map(str, ids.tolist()))})")}
-    return [found[track_id] for track_id in ids.tolist()]
-
-
 def _paths(library: Library, ids: IntArray) -> tuple[str, ...]:
-    return tuple(str(track.path) for track in _tracks(library, ids))
+    return tuple(str(track.path) for track in library.catalog.tracks_of(ids.tolist()))
 
 
 def _whole(track: Track) -> Span:

@@ -36,10 +36,9 @@ class Kin:
         """
         paths: dict[str, list[str]] = {}
         among = set(searched)
-        for track_id, family in self._families.items():
-            first = self._met.get(family)
-            if first is not None and track_id != first.id and track_id in among:
-                other = str(self._catalog.tracks("tracks.id = ?", (track_id,))[0].path)
-                if other not in left_out:
-                    paths.setdefault(str(first.path), []).append(other)
+        firsts = {one: self._met[family] for one, family in self._families.items() if family in self._met}
+        others = [one for one, first in firsts.items() if one != first.id and one in among]
+        for other in self._catalog.tracks_of(others):
+            if str(other.path) not in left_out:
+                paths.setdefault(str(firsts[other.id].path), []).append(str(other.path))
         return {path: tuple(sorted(found)) for path, found in paths.items()}

@@ -26,7 +26,7 @@ from soundalike.model import Model
 from soundalike.queries import Candidates, Example, Query, Result, Subject
 from soundalike.score import Quantiles
 from soundalike.spaces import DEFAULT_MODEL
-from soundalike.stores import Store
+from soundalike.stores import Store, read_whole
 from soundalike.tags import read_tags
 from soundalike.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space, Span, Vectors
 
@@ -250,17 +250,14 @@ class Library:
         with self.snapshot():
             chosen = self.model(model)
             tracks = {track.id: track for track in self.catalog.tracks()}
-            groups = self.catalog.groups(chosen.name, level)
+            groups = self.holdings.table(chosen.name, level)
             groups = groups[sorted(range(len(groups)), key=lambda n: str(tracks[int(groups[n, 2])].path))]
             for part in runs(groups[:, 1], _PART) or [slice(0)]:
                 spans: list[Span] = []
                 for _, count, track_id in groups[part].tolist():
                     spans += [span_of(tracks[track_id], level, n) for n in range(count)]
                 positions = positions_of(groups[part])
-                for space in chosen.spaces:
-                    if self.store.damaged(level, space.full_name, space.dim, positions).any():
-                        raise LibraryError(f"rows of {space.full_name} are damaged; see: soundalike library check")
-                rows = self.rows(chosen.spaces, level, positions)
+                rows = {s.name: read_whole(self.store, level, s.full_name, s.dim, positions) for s in chosen.spaces}
                 yield Vectors(tuple(spans), rows, chosen.recipe.digest)
 
     def info(self) -> dict[str, object]:
@@ -269,7 +266,7 @@ class Library:
         with self.snapshot():
             models = []
             for name in self.catalog.models():
-                groups = {level: self.catalog.groups(name, level) for level in LEVELS}
+                groups = {level: self.holdings.table(name, level) for level in LEVELS}
                 models.append(
                     {"name": name, "tracks": len(groups["track"]), "passages": int(groups["passage"][:, 1].sum())}
                 )

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +100,8 @@ def check(library: Library, progress: Progress | None = None) -> CheckReport:
         paths = {}
         for track_id in found:
             try:
-                paths[track_id] = str(catalog.tracks("tracks.id = ?", (track_id,))[0].path)
-            except (LibraryError, IndexError, ValueError, TypeError):
+                paths[track_id] = str(catalog.tracks_of([track_id])[0].path)
+            except (LibraryError, KeyError, ValueError, TypeError):
                 paths[track_id] = f"track {track_id}"
     kept = {track_id: tuple(dict.fromkeys(what)) for track_id, what in sorted(found.items())}
     return CheckReport(total, tracks, tuple(problems), kept, paths, tuple(removed))
@@ -116,13 +117,14 @@ def _columns(library: Library) -> Iterator[tuple[Table, str, int, IntArray]]:
     """Every level with each of its spaces, and every feature, that has rows: its full name, dim, and whose rows are
     where, (n, 3).
     """
+    # The spaces of a model have the same rows, and so have the features of a backbone: asked for once.
+    groups = cache(lambda model, level: library.catalog.groups(model, level, absent=True))
+    places = cache(library.catalog.kept_places)
     for space, level, dim, _ in library.catalog.spaces():
-        held = library.catalog.groups(space.partition("/")[0], level, absent=True)
-        if len(held):
+        if len(held := groups(space.partition("/")[0], level)):
             yield level, space, dim, held
     for feature in library.catalog.kept_features():
-        held = library.catalog.kept_places(feature.backbone)
-        if len(held):
+        if len(held := places(feature.backbone)):
             yield "feature", feature.full_name, feature.dim, held
 
 
@@ -208,9 +210,11 @@ def vacuum(library: Library) -> VacuumReport:
 
 
 def _copy(library: Library, store: Store, kind: Table, space: str, dim: int, held: IntArray, moves: IntArray) -> None:
-    """One space's rows to where they will be; a run that several tracks share is copied once."""
+    """One space's rows to where they will be; a run that several tracks share is copied once.
+
+    `held` (n, 3) says whose rows are where, and `moves` (m, 4), by its first column, where they are to be (the last).
+    """
     held = held[np.unique(held[:, 0], return_index=True)[1]]
-    target = dict(zip(moves[:, 0].tolist(), moves[:, 3].tolist(), strict=True))
     for part in runs(held[:, 1], _CHUNK):
         positions = positions_of(held[part])
         if library.store.damaged(kind, space, dim, positions).any():
@@ -219,7 +223,7 @@ def _copy(library: Library, store: Store, kind: Table, space: str, dim: int, hel
             )
         rows = library.store.read(kind, space, dim, positions)
         # Neighbours stay neighbours, but for the gaps between them.
-        fresh = [target[first] for first in held[part, 0].tolist()]
+        fresh = moves[np.searchsorted(moves[:, 0], held[part, 0]), 3]
         places = positions_of(np.column_stack([fresh, held[part, 1]]))
         breaks = np.flatnonzero(np.diff(places) != 1) + 1
         for low, high in zip([0, *breaks.tolist()], [*breaks.tolist(), len(places)], strict=True):
@@ -228,7 +232,7 @@ def _copy(library: Library, store: Store, kind: Table, space: str, dim: int, hel
 
 def _check_room(library: Library) -> None:
     folder = rows_folder(library.path, library.catalog.epoch)
-    needed = sum(file.stat().st_size for file in folder.iterdir() if file.suffix in (".f32", ".i8", ".on", ".crc"))
+    needed = sum(file.stat().st_size for file in _sidecars(folder))
     free = shutil.disk_usage(library.path).free
     if free < needed:
         raise LibraryError(
@@ -242,7 +246,10 @@ def _sweep(path: Path, epoch: int) -> None:
     for folder in path.glob("rows.*"):
         if folder != rows_folder(path, epoch):
             shutil.rmtree(folder, ignore_errors=True)
-    if epoch:
-        for suffix in ("f32", "i8", "on", "crc"):
-            for file in path.glob(f"*.{suffix}"):
-                file.unlink(missing_ok=True)
+    for file in _sidecars(path) if epoch else []:
+        file.unlink(missing_ok=True)
+
+
+def _sidecars(folder: Path) -> list[Path]:
+    """The files of rows in a folder."""
+    return [file for file in folder.iterdir() if file.suffix in (".f32", ".i8", ".on", ".crc")]

@@ -12,12 +12,14 @@ import zlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-__all__ = ["catalogue_seal", "failure_seal", "renew", "track_seals"]
+__all__ = ["AMONG", "catalogue_seal", "failure_seal", "renew", "track_seals"]
 
+AMONG = "tracks.id IN (SELECT value FROM json_each(?))"
+"""SQL for the tracks whose ids are in a JSON list."""
 _AT_ONCE = 500
 _ABOUT_A_TRACK = (
     "SELECT tracks.*, roots.path AS root FROM tracks JOIN roots ON roots.id = root_id "
-    "WHERE tracks.id IN (SELECT value FROM json_each(?)) ORDER BY tracks.id",
+    f"WHERE {AMONG} ORDER BY tracks.id",
     "SELECT track_id, words FROM fingerprints WHERE track_id IN (SELECT value FROM json_each(?))",
     "SELECT * FROM rows WHERE track_id IN (SELECT value FROM json_each(?)) ORDER BY track_id, level",
     "SELECT * FROM encoded WHERE track_id IN (SELECT value FROM json_each(?)) ORDER BY track_id, model",

@@ -56,13 +56,15 @@ class Search:
         # Copies of the examples, and versions, are folded away before the list is cut: ask for more until k are left.
         while True:
             hits = anew.first(k) if anew else self._best(candidates, k)
-            spoiled = self._library.spoiled(model, level, hits.row[checked:], table[hits.group[checked:], 2])
-            for group, row, bad in zip(hits.group[checked:], hits.row[checked:], spoiled, strict=True):
+            groups, positions = hits.group[checked:], hits.row[checked:]
+            spoiled = self._library.spoiled(model, level, positions, table[groups, 2])
+            held = self._library.rows(model.spaces, level, positions)
+            found = self._catalog.tracks_of(table[groups, 2].tolist())
+            for number, (group, row, track, bad) in enumerate(zip(groups, positions, found, spoiled, strict=True)):
                 if len(matches) == query.k:
                     break
-                if table[group, 2] in own:
+                if track.id in own:
                     continue
-                track = self._catalog.tracks("tracks.id = ?", (int(table[group, 2]),))[0]
                 if bad:
                     damaged.append(str(track.path))
                     continue
@@ -72,10 +74,9 @@ class Search:
                 if kin is not None and not kin.is_first(track):
                     continue
                 span = span_of(track, level, int(row - table[group, 0]))
-                held = self._library.rows(model.spaces, level, np.array([row]))
-                found = {name: rows[0] for name, rows in held.items()}
+                rows = {name: part[number] for name, part in held.items()}
                 quantiles = self._library.quantiles(model, level)
-                matches.append(question.match(span, query_span, int(row), found, quantiles))
+                matches.append(question.match(span, query_span, int(row), rows, quantiles))
                 tracks[span.track] = track
             checked = len(hits.group)
             if len(matches) == query.k or checked < k:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from soundalike.catalog import Track
 from soundalike.cli import show
-from soundalike.cli.inputs import library_path
-from soundalike.cli.playlist import check_playlist, write_playlist
-from soundalike.errors import one_line
+from soundalike.cli.inputs import chosen_weights, library_path
+from soundalike.cli.playlist import check_playlist, tell_playlist, write_playlist
 from soundalike.families import Family, Versions, duplicates, keep, versions
 from soundalike.library import Library
-from soundalike.spaces import parse_weights
 
 __all__ = ["run_duplicates", "run_versions"]
 
 
 def run_duplicates(args: argparse.Namespace) -> int:
     """List tracks that are the same recording. None is an answer too: 0."""
-    if args.m3u:
-        check_playlist(args.m3u)
+    check_playlist(args.m3u)
     progress = show.Progress("track", enabled=not args.json)
     with Library(library_path(args)) as library:
         groups = duplicates(library, args.model, progress)
@@ -37,15 +33,14 @@ def run_duplicates(args: argparse.Namespace) -> int:
             print(f"   {show.named(str(track.path), track)}")
     spare = sum(len(group) - 1 for group in groups)
     print(f"{show.count(len(groups), 'recording')} more than once, {show.count(spare, 'file')} to spare")
-    _told(args.m3u)
+    tell_playlist(args.m3u)
     return 0
 
 
 def run_versions(args: argparse.Namespace) -> int:
     """List version families, and keep them in the library. None is an answer too: 0."""
-    if args.m3u:
-        check_playlist(args.m3u)
-    weights = parse_weights(args.weights) if args.weights is not None else None
+    check_playlist(args.m3u)
+    weights = chosen_weights(args)
     path = library_path(args)
     progress = show.Progress("track", enabled=not args.json)
     Library(path).close()  # one that is not there is not made
@@ -63,7 +58,7 @@ def run_versions(args: argparse.Namespace) -> int:
     if lines:
         show.print_table(["family", "score", "q", "track"], lines, left=[3])
     print(_summary(found))
-    _told(args.m3u)
+    tell_playlist(args.m3u)
     return 0
 
 
@@ -116,8 +111,3 @@ def _versions_json(found: Versions) -> dict[str, Any]:
             for family in found.families
         ],
     }
-
-
-def _told(playlist: Path | None) -> None:
-    if playlist:
-        print(f"playlist written: {one_line(playlist)}")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from soundalike.cli import INTERRUPTED, show
 from soundalike.cli.inputs import library_path
+from soundalike.cli.maintaining import run_prepare
 from soundalike.errors import UsageError, one_line
 from soundalike.features import FeatureCost, feature_costs
 from soundalike.indexing import IndexReport, index
 from soundalike.library import Library
-from soundalike.maintenance import prepare
 
 __all__ = ["run_index"]
 
@@ -37,7 +37,7 @@ def run_index(args: argparse.Namespace) -> int:
         )
         progress.end()
         if not report.interrupted:
-            prepare(library, show.Progress("row of the coarse stage", enabled=not args.json))
+            run_prepare(library, args)
         held, kept = library.catalog.counts(), feature_costs(library.catalog)
     for name, why in report.failed:
         show.message(f"{name}: {why}", "failed")

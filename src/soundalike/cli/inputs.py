@@ -14,9 +14,10 @@ from soundalike.errors import AudioError, SoundalikeError, UsageError
 from soundalike.files import absolute
 from soundalike.library import Library
 from soundalike.model import Model
-from soundalike.spaces import DEFAULT_MODEL
+from soundalike.spaces import DEFAULT_MODEL, parse_weights
+from soundalike.types import Weights
 
-__all__ = ["about", "check_folder", "chosen_model", "library_path", "recording"]
+__all__ = ["about", "check_folder", "chosen_model", "chosen_weights", "library_path", "recording"]
 
 
 def library_path(args: argparse.Namespace) -> Path:
@@ -28,6 +29,11 @@ def check_folder(path: Path) -> None:
     """Refuse a file to be written whose folder is not there, before any work is done. Raises UsageError."""
     if not path.absolute().parent.is_dir():
         raise UsageError(f"cannot write {path}: its folder does not exist")
+
+
+def chosen_weights(args: argparse.Namespace) -> Weights | None:
+    """The slider positions of `-w`, if it was given. Raises UsageError."""
+    return None if args.weights is None else parse_weights(args.weights)
 
 
 @contextmanager

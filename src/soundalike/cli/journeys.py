@@ -8,13 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from soundalike.cli import show
-from soundalike.cli.inputs import library_path, recording
-from soundalike.cli.playlist import check_playlist, write_playlist
+from soundalike.cli.inputs import chosen_weights, library_path, recording
+from soundalike.cli.playlist import check_playlist, tell_playlist, write_playlist
 from soundalike.errors import UsageError, one_line
 from soundalike.filters import parse_filter
 from soundalike.journeys import Journey, path_between, playlist
 from soundalike.library import Library
-from soundalike.spaces import parse_weights
 from soundalike.types import Match
 
 __all__ = ["run_path", "run_playlist"]
@@ -82,10 +81,9 @@ def run_playlist(args: argparse.Namespace) -> int:
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     """What both commands ask with, read before any work is done."""
-    if args.m3u:
-        check_playlist(args.m3u)
+    check_playlist(args.m3u)
     return {
-        "weights": parse_weights(args.weights) if args.weights is not None else None,
+        "weights": chosen_weights(args),
         "model": args.model,
         "where": parse_filter(args.where) if args.where is not None else None,
     }
@@ -132,5 +130,4 @@ def _print_table(spaces: list[str], rows: list[list[str]]) -> None:
 def _print_end(args: argparse.Namespace, journey: Journey) -> None:
     if journey.note:
         print(journey.note)
-    if args.m3u:
-        print(f"playlist written: {one_line(args.m3u)}")
+    tell_playlist(args.m3u)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from soundalike.cli import show
 from soundalike.cli.inputs import check_folder, library_path
-from soundalike.cli.maintaining import run_check, run_vacuum
+from soundalike.cli.maintaining import run_check, run_prepare, run_vacuum
 from soundalike.cli.parser import given_path
 from soundalike.errors import UsageError, one_line
 from soundalike.exported import Export
 from soundalike.exporting import check_target, export_library
 from soundalike.importing import import_library
 from soundalike.library import Library
-from soundalike.maintenance import prepare
 from soundalike.vectors_io import SUFFIXES, check_output, write_vectors
 
 if TYPE_CHECKING:
@@ -174,7 +173,7 @@ def run_import(args: argparse.Namespace) -> int:
     with Export(args.folder) as export, Library.create(path) as library:
         report = import_library(library, export, progress)
         progress.end()
-        prepare(library, show.Progress("row of the coarse stage", enabled=not args.json))
+        run_prepare(library, args)
         tracks = library.catalog.counts()["tracks"]
     if args.json:
         show.print_json(

@@ -10,7 +10,7 @@ from soundalike.errors import one_line
 from soundalike.library import Library
 from soundalike.maintenance import CheckReport, check, prepare, repair, vacuum
 
-__all__ = ["run_check", "run_vacuum"]
+__all__ = ["run_check", "run_prepare", "run_vacuum"]
 
 
 def run_check(args: argparse.Namespace) -> int:
@@ -58,11 +58,18 @@ def _print_report(report: CheckReport, mended: int) -> None:
         print("restore the library from a copy, or index into a new one (--library PATH)")
 
 
+def run_prepare(library: Library, args: argparse.Namespace) -> None:
+    """Build what very large libraries are searched with, where rows have come or moved."""
+    progress = show.Progress("row", enabled=not args.json)
+    prepare(library, progress)
+    progress.end()
+
+
 def run_vacuum(args: argparse.Namespace) -> int:
     """Give back the room of what is nobody's."""
     with Library(library_path(args), writable=True) as library:
         report = vacuum(library)
-        prepare(library, show.Progress("row of the coarse stage", enabled=not args.json))
+        run_prepare(library, args)
     if args.json:
         show.print_json(
             {

@@ -12,11 +12,13 @@ from soundalike.cli.inputs import check_folder
 from soundalike.errors import UsageError, one_line
 from soundalike.files import write_whole
 
-__all__ = ["check_playlist", "write_playlist"]
+__all__ = ["check_playlist", "tell_playlist", "write_playlist"]
 
 
-def check_playlist(path: Path) -> None:
-    """Refuse a playlist that could not be written, before any work is done. Raises UsageError."""
+def check_playlist(path: Path | None) -> None:
+    """Refuse a playlist that could not be written, if one is wanted, before any work is done. Raises UsageError."""
+    if path is None:
+        return
     if path.suffix.lower() not in (".m3u", ".m3u8"):
         raise UsageError(f"{path} is no name for a playlist; give one that ends in .m3u8 or .m3u")
     check_folder(path)
@@ -36,3 +38,9 @@ def write_playlist(path: Path, tracks: Sequence[Track]) -> None:
         title = show.credit(track) or track.title or track.path.stem
         lines += [f"#EXTINF:{round(track.duration)},{one_line(title)}".encode(), name]
     write_whole(path, lambda file: file.write(b"\n".join(lines) + b"\n"))
+
+
+def tell_playlist(path: Path | None) -> None:
+    """Say where a playlist was written, if one was."""
+    if path is not None:
+        print(f"playlist written: {one_line(path)}")

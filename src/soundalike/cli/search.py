@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from soundalike.cli import show
-from soundalike.cli.inputs import about, chosen_model, library_path, recording
-from soundalike.cli.playlist import check_playlist, write_playlist
+from soundalike.cli.inputs import about, chosen_model, chosen_weights, library_path, recording
+from soundalike.cli.playlist import check_playlist, tell_playlist, write_playlist
 from soundalike.compare import Comparison, compare
 from soundalike.errors import SoundalikeError, UsageError, one_line
 from soundalike.filters import Filter, parse_filter
@@ -29,9 +29,8 @@ and clips of the same tune 0.25 to 0.56."""
 def run_search(args: argparse.Namespace) -> int:
     """Ask the library with a recording, or with several. No match is an answer too: 0."""
     start, end = args.region or (None, None)
-    if args.m3u:
-        check_playlist(args.m3u)
-    weights = parse_weights(args.weights) if args.weights is not None else None
+    check_playlist(args.m3u)
+    weights = chosen_weights(args)
     where = parse_filter(args.where) if args.where is not None else Filter()
     asked = [
         *(_example("--like", given) for given in args.like),
@@ -156,8 +155,7 @@ def _print_result(result: Result, playlist: Path | None, *, conditions: bool) ->
     of = "an example" if result.examples else "the query"
     for copy in result.copies:
         print(show.paint(f"left out, a copy of {of}: {one_line(show.near(copy))} (--include-self keeps it)", "dim"))
-    if playlist:
-        print(f"playlist written: {one_line(playlist)}")
+    tell_playlist(playlist)
 
 
 def _no_match(result: Result, conditions: bool) -> str:
@@ -170,7 +168,7 @@ def run_compare(args: argparse.Namespace) -> int:
     """Score B as an answer to A, and show the best passages of each space."""
     if args.a == args.b == "-":
         raise UsageError("only one of the two recordings can come from standard input")
-    weights = parse_weights(args.weights) if args.weights is not None else None
+    weights = chosen_weights(args)
     with chosen_model(args) as (model, library), recording(args.a) as path_a, recording(args.b) as path_b:
         encodings = []
         for name, path, region in ((args.a, path_a, args.region), (args.b, path_b, args.region_b)):

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from soundalike.errors import LibraryError
 from soundalike.groups import Groups
 from soundalike.score import Term
 from soundalike.types import BoolArray, FloatArray, IntArray, Level
 
-__all__ = ["Hits", "Store", "Table"]
+__all__ = ["Hits", "Store", "Table", "read_whole"]
 
 Table: TypeAlias = Level | Literal["feature"]
 """Rows of a level, which are searched, or of features, which are only kept: no unit rows, at the positions of passages,
@@ -28,6 +29,13 @@ class Hits:
     def first(self, k: int) -> Hits:
         """The k best of them."""
         return Hits(self.group[:k], self.row[:k], self.score[:k])
+
+
+def read_whole(store: Store, table: Table, space: str, dim: int, positions: IntArray) -> FloatArray:
+    """`Store.read` of rows that are to leave the library. Raises LibraryError where they are not what was written."""
+    if store.damaged(table, space, dim, positions).any():
+        raise LibraryError(f"rows of {space} are damaged; see: soundalike library check")
+    return store.read(table, space, dim, positions)
 
 
 class Store(Protocol):

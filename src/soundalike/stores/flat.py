@@ -2,8 +2,8 @@
 
 `<level>.<space>.i8` holds round(127 x) to scan, `.f32` the rows themselves to rerank, `.on` one byte a row that says
 whether it is audible, `.crc` a checksum a row of all three. `feature.<backbone>.<feature>` has `.f32` and `.crc` only,
-for it is never searched. Graph and inverted-list indexes lose up to two thirds of
-the right answers when only one slider is up; a flat scan never does, and it needs no building.
+for it is never searched. Graph and inverted-list indexes lose up to two thirds of the right answers when only one
+slider is up; a flat scan never does, and it needs no building.
 """
 
 from __future__ import annotations
@@ -216,8 +216,7 @@ class FlatStore:
 
         scan_on_threads(part, len(scores), self._threads)
         scored = groups.fold(scores) if positions is None else groups.fold_some(scores, positions)
-        best = scored.best if wanted is None else np.where(wanted, scored.best, np.float32(-np.inf))
-        return self._rerank(level, terms, scored, best, k)
+        return self._rerank(level, terms, scored, k, wanted)
 
     def _coarsely(self, level: Level, terms: Sequence[Term], groups: Groups, k: int, share: float) -> IntArray | None:
         """The rows (m,) that are worth scanning, ascending, if there is a coarse stage; `share` of all are wanted.
@@ -287,9 +286,7 @@ class FlatStore:
             scores: FloatArray = np.empty((len(batch), groups.end), np.float32)
             self._scanner.scan_batch([plans[number] for number in batch], 0, scores)
             for number, row in zip(batch, scores, strict=True):
-                scored = groups.fold(row)
-                best = scored.best if wanted is None else np.where(wanted, scored.best, np.float32(-np.inf))
-                found[number] = self._rerank(level, queries[number], scored, best, k)
+                found[number] = self._rerank(level, queries[number], groups.fold(row), k, wanted)
 
         on_threads(part, range(0, len(queries), BATCH), self._threads)
         return found
@@ -313,8 +310,9 @@ class FlatStore:
             self._columns[name, n] = Column(name, rows, on)
         return self._columns[name, n]
 
-    def _rerank(self, level: Level, terms: Sequence[Term], scored: Scored, best: FloatArray, k: int) -> Hits:
-        """The k best groups by exact scores, of those whose approximate `best` (g,) comes near enough."""
+    def _rerank(self, level: Level, terms: Sequence[Term], scored: Scored, k: int, wanted: BoolArray | None) -> Hits:
+        """The k best of the wanted groups (g,) by exact scores, of those whose approximate best comes near enough."""
+        best = scored.best if wanted is None else np.where(wanted, scored.best, np.float32(-np.inf))
         # The scan is off by at most `margin` / 2: whoever is that near to the k-th best may really be better.
         margin = 2 * _SCAN_ERROR * float(np.sqrt(sum(term.scale**2 for term in terms)))
         finalists = _finalists(best, k, margin)
