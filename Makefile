@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check build clean
+.PHONY: demo test test-all check house build clean
 
 demo: $(VENV)/.base
 	$(BIN)/soundalike demo
@@ -15,7 +15,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/test_house.py  # layers, cycles, length of files, public names
+	$(BIN)/python -m pytest tests/test_house.py
+
+house: $(VENV)/bin/python  # which package imports how much of which, and every broken rule
+	$(BIN)/python tools/house.py
 
 build: $(VENV)/.dev
 	$(BIN)/python -m build --wheel

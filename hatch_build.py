@@ -1,4 +1,4 @@
-"""Builds the scan kernel (src/soundalike/scan.c) where there is a C compiler; without one, numkong does its work."""
+"""Build the scan kernel (src/soundalike/library/stores/scan.c) if there is a C compiler; otherwise numkong is used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Before the wheel is put together, an editable one too."""
-        source = Path(self.root) / "src" / "soundalike" / "scan.c"
+        source = Path(self.root) / "src" / "soundalike" / "library" / "stores" / "scan.c"
         target = source.with_name("_scan.so")
         target.unlink(missing_ok=True)
         compiler = shlex.split(os.environ.get("CC") or "cc")
@@ -29,6 +29,6 @@ class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"no compiled kernel ({error}): numkong will do its work", file=sys.stderr)
             return
-        build_data["artifacts"].append("/src/soundalike/_scan.so")
+        build_data["artifacts"].append("/src/soundalike/library/stores/_scan.so")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"

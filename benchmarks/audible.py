@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from common import report_of, show_and_save
-from soundalike.protocols import listen, whole
-from soundalike.render.music import ROLES
-from soundalike.render.truth import read_truth
-from soundalike.reports import bootstrap
-from soundalike.spaces import load_recipe
-from soundalike.train.folders import read_folders
+from soundalike.evaluate.base import encode_clips, full_span
+from soundalike.evaluate.reports import bootstrap
+from soundalike.models.recipes import load_recipe
+from soundalike.render.score.music import ROLES
+from soundalike.render.score.truth import read_truth
+from soundalike.train.data.folders import read_folders
 
 
 def main() -> None:
@@ -40,10 +40,12 @@ def main() -> None:
                     parts_of = read_truth(clip.parents[1] / "truth" / f"{clip.stem}.jams").parts
                     lineup = tuple(role for role in ROLES if role in parts_of)
                     lineups[lineup].append((clip, str(folder.anchor.parents[1])))
-    heard = listen([whole(clip) for clips in lineups.values() for clip, _ in clips], args.model, jobs=args.jobs)
+    heard = encode_clips(
+        [full_span(clip) for clips in lineups.values() for clip, _ in clips], args.model, jobs=args.jobs
+    )
     rows = {}
     for lineup, clips in sorted(lineups.items(), key=lambda one: (len(one[0]), one[0])):
-        positions = heard.positions(whole(clip) for clip, _ in clips)
+        positions = heard.positions(full_span(clip) for clip, _ in clips)
         table = np.stack([heard.audible(space)[positions] for space in heard.spaces], axis=1)
         rows[" + ".join(lineup)] = bootstrap(100.0 * table, [folder for _, folder in clips], 0)
     report = report_of(

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from soundalike import reports
-from soundalike.catalog import HeldModel, Track
+from soundalike.audio.fingerprint import FRAME_RATE
 from soundalike.cli.show import print_table
-from soundalike.fingerprint import FRAME_RATE
-from soundalike.library import Library
-from soundalike.model import Model
-from soundalike.spaces import DEFAULT_MODEL
-from soundalike.types import Report
+from soundalike.core.types import Report
+from soundalike.evaluate import reports
+from soundalike.library.catalog.catalog import HeldModel, Track
+from soundalike.library.folder import LibraryFolder
+from soundalike.models.model import Model
+from soundalike.models.recipes import DEFAULT_MODEL
 
 
 def report_of(
@@ -95,7 +95,7 @@ def synthetic_library(
     BPM where not given; fingerprints are random words, all different.
     """
     count, random = len(next(iter(rows.values()))), np.random.default_rng(0)
-    with Library.create(folder) as library:
+    with LibraryFolder.create(folder) as library:
         catalog = library.catalog
         with catalog.transaction():
             dims = [(space.name, "track", space.dim) for space in model.spaces]

@@ -20,14 +20,14 @@ import numpy as np
 import soundfile
 
 from common import report_of, show_and_save
-from soundalike.model import Model, load_once
-from soundalike.protocols.retrieval import chance_scores, scores
-from soundalike.render.effects import draw_effects
-from soundalike.render.music import ROLES, Melody, Scene
-from soundalike.render.settings import orchestra_of, sources_of
-from soundalike.render.stock import Stock
-from soundalike.render.studio import DraftError, play
-from soundalike.reports import bootstrap
+from soundalike.evaluate.protocols.retrieval import chance_scores, scores
+from soundalike.evaluate.reports import bootstrap
+from soundalike.models.model import Model, load_once
+from soundalike.render.folders.settings import orchestra_of, sources_of
+from soundalike.render.folders.stock import Stock
+from soundalike.render.score.music import ROLES, Melody, Scene
+from soundalike.render.sound.effects import draw_effects
+from soundalike.render.sound.studio import DraftError, play
 
 SETTINGS, SECONDS, RATE = 4, 10.0, 32000
 LAYOUTS = (("lead",), ("lead", "comp"), ("lead", "comp", "bass"), ROLES, ROLES)

@@ -28,14 +28,16 @@ from pathlib import Path
 import numpy as np
 
 from common import report_of, show_and_save
-from soundalike import descriptors, registry, reports
-from soundalike.audio import MonoStream, windows
-from soundalike.render.music import PULSE
-from soundalike.render.soundfonts import find_soundfonts
-from soundalike.render.truth import ROOTS, read_truth
-from soundalike.reports import bootstrap
-from soundalike.train.folders import read_folders
-from soundalike.types import Report
+from soundalike.audio.stream import MonoStream, windows
+from soundalike.backbones.analysis import descriptors
+from soundalike.core import plugins
+from soundalike.core.types import Report
+from soundalike.evaluate import reports
+from soundalike.evaluate.reports import bootstrap
+from soundalike.render.score.music import PULSE
+from soundalike.render.score.truth import ROOTS, read_truth
+from soundalike.render.sound.soundfonts import find_soundfonts
+from soundalike.train.data.folders import read_folders
 
 SURE = 0.7  # of a key's probability
 SECONDS = 8.0  # of the shortest performance that is worth a tempo
@@ -98,7 +100,7 @@ def performances(folder: Path, count: int, place: Path) -> list[Known]:
 
 def ours(backbone: str, path: Path) -> Said:
     """The descriptors of a backbone."""
-    ear = registry.load("backbones", backbone)
+    ear = plugins.load("backbones", backbone)
     heard = ear.features(MonoStream(path, ear.rate), windows).descriptors
     return Said(heard.tempo, heard.key, heard.key_confidence, heard.meter)
 

@@ -26,12 +26,12 @@ import soundfile
 
 from common import report_of, show_and_save
 from covers import SETTINGS, Task, different, make, melody
-from soundalike.catalog import Track
-from soundalike.families import Versions, duplicates, versions
-from soundalike.indexing import index
-from soundalike.library import Library
-from soundalike.reports import bootstrap
-from soundalike.spaces import DEFAULT_MODEL
+from soundalike.evaluate.reports import bootstrap
+from soundalike.library.catalog.catalog import Track
+from soundalike.library.folder import LibraryFolder
+from soundalike.library.indexing.index import index_files
+from soundalike.models.recipes import DEFAULT_MODEL
+from soundalike.search.versions import Versions, find_duplicates, find_versions
 
 RATES = (0.01, 0.05, 0.2)
 CHOSEN_ON = 250  # works that decided how families are found
@@ -65,13 +65,13 @@ def work_of(track: Track) -> str:
     return track.path.stem.split("-")[0]
 
 
-def filled(folder: Path, clips: Sequence[Path]) -> Library:
+def filled(folder: Path, clips: Sequence[Path]) -> LibraryFolder:
     """A new library of these clips, open for reading; one process, for seeded draws are of tracks as they come."""
-    with Library.create(folder) as library:
-        report = index(library, clips, jobs=1)
+    with LibraryFolder.create(folder) as library:
+        report = index_files(library, clips, jobs=1)
         if report.failed:
             raise SystemExit(f"could not be indexed: {report.failed}")
-    return Library(folder)
+    return LibraryFolder(folder)
 
 
 def outcomes(found: Versions, tracks: Sequence[Track]) -> tuple[list[float], list[float], list[float], list[int]]:
@@ -135,14 +135,14 @@ def main() -> None:
         for name, clips in sets.items():
             with filled(Path(scratch) / name, clips) as library:
                 tracks = library.catalog.tracks()
-                spare = [pair for group in duplicates(library) for pair in combinations(group, 2)]
+                spare = [pair for group in find_duplicates(library) for pair in combinations(group, 2)]
                 right = sum(work_of(a) == work_of(b) and a.path.suffix != b.path.suffix for a, b in spare)
                 copies = sum(path.suffix == ".mp3" for path in clips)
                 notes.append(
                     f"{name}: {len(clips)} clips; duplicates: {right} of {copies} copies, {len(spare) - right} others."
                 )
                 for rate in RATES:
-                    found = versions(library, rate)
+                    found = find_versions(library, rate)
                     if name == "no versions":
                         held = [pair for family in found.families for pair in family.pairs]
                         missed = sum(work_of(pair.a) == work_of(pair.b) for pair in held)

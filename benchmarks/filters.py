@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from common import report_of, show_and_save
-from soundalike.catalog import Catalog
-from soundalike.columns import Columns
-from soundalike.filters import Filter, parse_filter
+from soundalike.library.catalog.catalog import Catalog
+from soundalike.library.catalog.filter_columns import Columns
+from soundalike.library.catalog.filters import Filter, parse_filter
 
 ASKED = (
     "bpm 90..110",
@@ -46,9 +46,9 @@ _KEYS = [f"{note} {mode}" for note in ("C", "C#", "D", "Eb", "E", "F", "F#", "G"
 _OPEN = """
 import sys, time
 from pathlib import Path
-from soundalike.catalog import Catalog
-from soundalike.columns import Columns
-from soundalike.filters import parse_filter
+from soundalike.library.catalog.catalog import Catalog
+from soundalike.library.catalog.filter_columns import Columns
+from soundalike.library.catalog.filters import parse_filter
 folder = Path(sys.argv[1])
 catalog = Catalog(folder / "catalog.sqlite", writable=False)
 began = time.perf_counter()

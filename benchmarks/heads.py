@@ -19,17 +19,18 @@ from pathlib import Path
 import numpy as np
 
 from common import report_of, show_and_save
-from soundalike import registry, reports
-from soundalike.model import Model, load_space_head
-from soundalike.protocols import Heard, account, judge, listen, margins
-from soundalike.protocols.probes import read_probes
-from soundalike.protocols.triplets import read_split, read_triplets
-from soundalike.reports import Estimate, bootstrap, paired
-from soundalike.train.compact import DIMS, FEATURES
-from soundalike.train.embeddings import EmbeddingCache, embed
-from soundalike.train.heads import HeadKind, HeadsJob, train_heads
-from soundalike.train.settings import HeadSettings
-from soundalike.types import Report, Triplet
+from soundalike.core import plugins
+from soundalike.core.types import Report, Triplet
+from soundalike.evaluate import reports
+from soundalike.evaluate.base import EncodedClips, encode_clips, margins, model_report, triplet_outcome
+from soundalike.evaluate.protocols.probes import read_probes
+from soundalike.evaluate.protocols.triplets import read_split, read_triplets
+from soundalike.evaluate.reports import Estimate, bootstrap, paired
+from soundalike.models.model import Model, load_space_head
+from soundalike.train.data.embeddings import EmbeddingCache, embed
+from soundalike.train.heads.settings import HeadSettings
+from soundalike.train.jobs.compact import DIMS, FEATURES
+from soundalike.train.jobs.heads import HeadKind, HeadsJob, train_heads
 
 FACTORS = ("melody", "rhythm", "timbre", "harmony")
 PATIENCE = 20
@@ -101,7 +102,7 @@ def train_all(triplets: Path, work: Path, sizes: Sequence[int], backbone: str) -
     return models
 
 
-def hear(model: Model, cache: EmbeddingCache, triplets: Sequence[Triplet]) -> Heard:
+def hear(model: Model, cache: EmbeddingCache, triplets: Sequence[Triplet]) -> EncodedClips:
     """`protocols.listen` from cached features: the same for clips of one window, which rendered ones are."""
     from safetensors.numpy import load_file
 
@@ -113,14 +114,16 @@ def hear(model: Model, cache: EmbeddingCache, triplets: Sequence[Triplet]) -> He
     tensors = load_file(model.recipe.weights)
     rows = {}
     for space in model.spaces:
-        head = load_space_head(space, registry.load("backbones", space.backbone), tensors)
+        head = load_space_head(space, plugins.load("backbones", space.backbone), tensors)
         rows[space.name] = head(*cache.joined(space.feature, positions))
-    return Heard(model.name, model.recipe.digest, model.spaces, {clip: row for row, clip in enumerate(clips)}, rows)
+    return EncodedClips(
+        model.name, model.recipe.digest, model.spaces, {clip: row for row, clip in enumerate(clips)}, rows
+    )
 
 
-def right_in(heard: Heard, triplets: Sequence[Triplet], columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def right_in(heard: EncodedClips, triplets: Sequence[Triplet], columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Right or not (m, spaces) of the triplets of each column, a mask."""
-    right = judge(margins(heard, triplets))
+    right = triplet_outcome(margins(heard, triplets))
     return {name: right[mask] for name, mask in columns.items()}
 
 
@@ -131,7 +134,7 @@ def groups_of(triplets: Sequence[Triplet], columns: dict[str, np.ndarray]) -> di
     }
 
 
-def own(estimates: dict[str, Estimate], heard: Heard) -> Estimate:
+def own(estimates: dict[str, Estimate], heard: EncodedClips) -> Estimate:
     """A row of the short table: of every column, the space that it asks for."""
     spaces = [space.name for space in heard.spaces]
     places = [spaces.index(name.split(",")[0]) for name in estimates]
@@ -189,11 +192,11 @@ def main() -> None:
         command += f" --backbone {args.backbone}"
     tables: tuple[dict[str, Estimate], ...] = ({}, {}, {}, {})
     baseline: tuple[dict[str, np.ndarray], ...] = ()
-    with EmbeddingCache.open(args.work / "cache", registry.load("backbones", args.backbone)) as cache:
+    with EmbeddingCache.open(args.work / "cache", plugins.load("backbones", args.backbone)) as cache:
         for name in ("dsp", *(str(folder) for _, folder, _ in models)):
             model = Model.load(name)
             heard = hear(model, cache, rendered)
-            real = listen(clips, name)
+            real = encode_clips(clips, name)
             found = right_in(heard, rendered, kinds), right_in(real, probes, probed)
             baseline = baseline or found
             here = {kind: bootstrap(right, groups[kind], 0) for kind, right in found[0].items()}
@@ -205,7 +208,7 @@ def main() -> None:
                 more = {probe: paired(found[1][probe], baseline[1][probe], songs[probe], 0) for probe in probed}
                 tables[3][model.name] = own(more, real)
             matrix = [
-                account(
+                model_report(
                     heard, args, estimates, f"Heads, every space on every factor: {data}",
                     protocol="heads", options="", chance=50.0, notes=[f"Intervals: bootstrap over {over}."],
                 )

@@ -28,15 +28,18 @@ import numpy as np
 
 from common import report_of, show_and_save, synthetic_library
 from search import make_rows
-from soundalike.heads import unit_rows
-from soundalike.hubness import Background, mutual_z
-from soundalike.library import Library, Query, Subject
-from soundalike.model import Model
-from soundalike.protocols import listen
-from soundalike.protocols.retrieval import hubness, occurrences, relevance
-from soundalike.reports import bootstrap
-from soundalike.score import presence
-from soundalike.types import Calibration, Report, Span
+from soundalike.core.types import Calibration, Report, Span
+from soundalike.evaluate.base import encode_clips
+from soundalike.evaluate.protocols.retrieval import hubness, occurrences, relevance
+from soundalike.evaluate.reports import bootstrap
+from soundalike.library.folder import LibraryFolder
+from soundalike.library.subject import Subject
+from soundalike.models.heads import unit_rows
+from soundalike.models.model import Model
+from soundalike.models.mutual_proximity import Background, mutual_z
+from soundalike.models.score import presence
+from soundalike.search.query import Query
+from soundalike.search.search import search_library
 
 K = 10
 COLUMNS = ("skewness of N10", "largest N10", "never found, %", "precision@10, %")
@@ -80,7 +83,7 @@ def stems(data: Path) -> Collection:
         for line in lines
         for n in range(int(float(line["seconds"]) // 5))
     ]
-    heard = listen([piece[0] for piece in pieces])
+    heard = encode_clips([piece[0] for piece in pieces])
     places = heard.positions([piece[0] for piece in pieces])
     audible = np.any([heard.audible(space)[places] for space in heard.spaces], axis=0)
     kept = [piece for piece, on in zip(pieces, audible, strict=True) if on]
@@ -175,12 +178,12 @@ def cost(tracks: int, queries: int = 30) -> str:
     took: dict[str, list[float]] = {"none": [], "mutual-proximity": []}
     with tempfile.TemporaryDirectory() as folder:
         synthetic_library(Path(folder) / "library", model, {name: part[:tracks] for name, part in rows.items()})
-        with Library(Path(folder) / "library") as library:
+        with LibraryFolder(Path(folder) / "library") as library:
             span = Span("/elsewhere.mp3", 0.0, 200.0)
             with library.snapshot():
-                library.holdings.table(model.name, "track")
+                library.arrays.table(model.name, "track")
                 began = time.perf_counter()
-                library.holdings.background(library.model())
+                library.arrays.background(library.model())
                 first = time.perf_counter() - began
             for number in range(queries):
                 track = {name: part[tracks + number] for name, part in rows.items()}
@@ -190,7 +193,7 @@ def cost(tracks: int, queries: int = 30) -> str:
                 subject = Subject(span, passages, track, "", np.zeros(0, np.uint32), None, None)
                 for hubs in ("none", "mutual-proximity") if number % 2 else ("mutual-proximity", "none"):
                     began = time.perf_counter()
-                    library.search(Query(Path(span.track), hubness=hubs), subject)  # type: ignore[arg-type]
+                    search_library(library, Query(Path(span.track), hubness=hubs), subject)  # type: ignore[arg-type]
                     took[hubs].append(1000 * (time.perf_counter() - began))
     plain, corrected = (float(np.median(part[1:])) for part in took.values())
     return (

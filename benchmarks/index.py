@@ -25,7 +25,7 @@ import soundfile as sf
 import soxr
 
 from common import report_of, show_and_save
-from soundalike.demo import clips
+from soundalike.demo.clips import load_clips
 
 RATE = 44_100
 
@@ -33,7 +33,7 @@ DECODE = """
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from soundalike.audio import MonoStream
+from soundalike.audio.stream import MonoStream
 
 def listen(path):
     return sum(len(block) for block in MonoStream(Path(path), 22050))
@@ -62,7 +62,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import ClapAudioConfig, ClapAudioModelWithProjection, ClapFeatureExtractor
-from soundalike.audio import MonoStream
+from soundalike.audio.stream import MonoStream
 
 model = ClapAudioModelWithProjection(ClapAudioConfig()).eval()
 extract = ClapFeatureExtractor(sampling_rate=48000, max_length_s=10, truncation="rand_trunc", padding="repeatpad")
@@ -80,7 +80,7 @@ def make_songs(folder: Path, count: int, seconds: float) -> list[Path]:
     """Stereo MP3s of `seconds`, each a different sequence of the demo clips."""
     random = np.random.default_rng(0)
     sounds = []
-    for clip in clips():
+    for clip in load_clips():
         samples, rate = sf.read(clip.path, dtype="float32")
         sounds.append(soxr.resample(samples, rate, RATE))
     songs = []

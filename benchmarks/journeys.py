@@ -21,11 +21,11 @@ import numpy as np
 
 from common import report_of, show_and_save, synthetic_library
 from search import make_rows
-from soundalike.journeys import path_between, playlist
-from soundalike.library import Library
-from soundalike.model import Model
-from soundalike.routes import slerp
-from soundalike.score import mutual_scores, query_terms
+from soundalike.library.folder import LibraryFolder
+from soundalike.models.model import Model
+from soundalike.models.score import mutual_scores, query_terms
+from soundalike.search import build_playlist, find_path
+from soundalike.search.widest_path import slerp
 
 STEPS = 8
 LENGTH = 30
@@ -47,10 +47,10 @@ def calibrated(folder: Path, rows: dict[str, np.ndarray], random: np.random.Gene
     return Model.load(str(folder))
 
 
-def naive(model: Model, library: Library, rows: dict[str, np.ndarray], a: int, b: int) -> float:
+def naive(model: Model, library: LibraryFolder, rows: dict[str, np.ndarray], a: int, b: int) -> float:
     """The smallest step over the nearest tracks to points between two."""
     weights = {space.name: 1.0 for space in model.spaces}
-    groups = library.holdings.groups(model.name, "track")
+    groups = library.arrays.groups(model.name, "track")
     taken = [a, b]
     for part in np.linspace(0, 1, STEPS + 2)[1:-1].tolist():
         point = {name: slerp(all_rows[a], all_rows[b], part) for name, all_rows in rows.items()}
@@ -79,15 +79,15 @@ def main() -> None:
         tempos = np.clip(random.normal(120, 20, size=args.tracks), 50, 220).tolist()
         music = Path(made) / "music"
         synthetic_library(Path(made) / "library", model, rows, artists, tempos, music=music, fingerprints=True)
-        with Library(Path(made) / "library") as library:
+        with LibraryFolder(Path(made) / "library") as library:
             ends = random.choice(audible(rows), size=(args.pairs + 1, 2), replace=False).tolist()
             # The first pair reads the catalogue and draws the random pairs of the percentiles: it is not counted.
             for number, (a, b) in enumerate(ends):
                 paths = [stand_in(music, end) for end in (a, b)]
                 began = time.perf_counter()
-                path = path_between(library, *paths, STEPS)
+                path = find_path(library, *paths, STEPS)
                 walked = time.perf_counter()
-                playlist(library, paths[0], LENGTH, tempo=(100, 140), tempo_step=5)
+                build_playlist(library, paths[0], LENGTH, tempo=(100, 140), tempo_step=5)
                 listed = time.perf_counter()
                 if number and path.smallest is not None and path.direct is not None:
                     times["path"].append(1000 * (walked - began))

@@ -25,12 +25,12 @@ import soundfile as sf
 import soxr
 
 from common import plain_track, report_of, show_and_save, synthetic_library
-from soundalike.catalog import HeldModel
-from soundalike.demo import clips
-from soundalike.heads import unit_rows
-from soundalike.library import Library
-from soundalike.maintenance import check
-from soundalike.model import Model
+from soundalike.demo.clips import load_clips
+from soundalike.library.catalog.catalog import HeldModel
+from soundalike.library.folder import LibraryFolder
+from soundalike.library.maintenance import check_library
+from soundalike.models.heads import unit_rows
+from soundalike.models.model import Model
 
 COMMAND = [sys.executable, "-m", "soundalike"]
 PASSAGES = 47
@@ -40,9 +40,9 @@ OPEN = """
 import json, sys, time
 from pathlib import Path
 import numpy as np
-from soundalike.filters import parse_filter
-from soundalike.library import Library, Query, Subject
-from soundalike.types import Span
+from soundalike.library.catalog.filters import parse_filter
+from soundalike.library.folder import Library, Query, Subject
+from soundalike.core.types import Span
 import numkong
 random, took = np.random.default_rng(1), {}
 began = time.perf_counter()
@@ -56,7 +56,7 @@ def ask(where=""):
     subject = Subject(Span("/elsewhere.mp3", 0.0, 200.0), passages, track, "", np.zeros(0, np.uint32), None, None)
     query = Query(Path("/elsewhere.mp3"), by="track", **({"where": parse_filter(where)} if where else {}))
     began = time.perf_counter()
-    found = library.search(query, subject)
+    found = search_library(library, query, subject)
     assert len(found.matches) == 10 and not found.damaged
     return time.perf_counter() - began
 took["first"] = ask()
@@ -69,12 +69,12 @@ print(json.dumps(took))
 READ = """
 import json, sys, time
 from pathlib import Path
-from soundalike.library import Library, Query
+from soundalike.library.folder import Library, Query
 took, counts, stop = [], [], Path(sys.argv[3])
 with Library(Path(sys.argv[1])) as library:
     while not stop.exists():
         began = time.perf_counter()
-        found = library.search(Query(Path(sys.argv[2]), k=10_000, include_self=True))
+        found = search_library(library, Query(Path(sys.argv[2]), k=10_000, include_self=True))
         took.append(time.perf_counter() - began)
         assert not found.damaged
         counts.append(found.searched)
@@ -116,7 +116,7 @@ def add_rate(folder: Path) -> tuple[float, float]:
     model, random = Model.load("dsp"), np.random.default_rng(0)
     batch, tracks = 32, 960
     rows = unit_rows(random.standard_normal((batch * PASSAGES, 128), np.float32))
-    with Library.create(folder) as library:
+    with LibraryFolder.create(folder) as library:
         catalog, store = library.catalog, library.store
         with catalog.transaction():
             dims = [(s.name, level, s.dim) for s in model.spaces for level in ("track", "passage")]
@@ -145,7 +145,7 @@ def short_songs(folder: Path, count: int) -> Path:
     """As many recordings of 6 s, no two alike, from the demo clips."""
     random = np.random.default_rng(0)
     sounds = []
-    for clip in clips():
+    for clip in load_clips():
         samples, rate = sf.read(clip.path, dtype="float32")
         sounds.append(soxr.resample(samples, rate, 22_050))
     folder.mkdir()
@@ -170,9 +170,9 @@ def killed(folder: Path, songs: Path, kills: int) -> dict[str, float]:
         if not (library / "catalog.sqlite").exists():
             continue
         try:
-            with Library(library) as opened_again:
+            with LibraryFolder(library) as opened_again:
                 count = opened_again.catalog.counts()["tracks"]
-                lost += count < held or not check(opened_again).well
+                lost += count < held or not check_library(opened_again).ok
         except Exception as error:
             if "make one with" not in str(error):  # it was cut off before there was anything in it
                 raise

@@ -28,10 +28,10 @@ from pathlib import Path
 import numpy as np
 
 from common import report_of, show_and_save
-from soundalike.groups import Groups
-from soundalike.score import Term, presence, query_terms
-from soundalike.stores.flat import FlatStore
-from soundalike.types import Calibration, FloatArray, Space
+from soundalike.core.types import Calibration, FloatArray, Space
+from soundalike.library.stores.flat import FlatStore
+from soundalike.library.stores.row_groups import Groups
+from soundalike.models.score import Term, presence, query_terms
 
 NAMES = ("melody", "rhythm", "timbre", "harmony")
 DIM, PASSAGES, K = 128, 47, 10
@@ -218,7 +218,7 @@ def build(folder: Path, rows: int) -> None:
     import faiss
 
     faiss.omp_set_num_threads(os.cpu_count() or 1)
-    store = FlatStore(folder, writable=True, coarse_from=1)
+    store = FlatStore(folder, writable=True, prefilter_from=1)
     for space in SPACES:
         store.check("passage", space.full_name, DIM, rows)
     began = time.monotonic()
@@ -227,7 +227,7 @@ def build(folder: Path, rows: int) -> None:
         if done % (1 << 20) < 1 << 16:
             print(f"{done:,} of {total:,} rows coded", file=sys.stderr, flush=True)
 
-    if not store.build_coarse("passage", "bench", rows, progress):
+    if not store.build_prefilter("passage", "bench", rows, progress):
         raise SystemExit("the coarse stage could not be built")
     size = sum(file.stat().st_size for file in folder.glob("*.derived"))
     (folder / "built.json").write_text(json.dumps({"seconds": time.monotonic() - began, "bytes": size}))
@@ -244,9 +244,9 @@ def ask(folder: Path, rows: int, queries: int) -> None:
     groups = Groups.of(np.stack([np.arange(tracks) * PASSAGES, np.full(tracks, PASSAGES)], axis=1))
     everything = 1 << 62  # rows: the coarse stage is never asked
     stores = {
-        "coarse": FlatStore(folder, writable=False, coarse_from=1),
-        "int8": FlatStore(folder, writable=False, coarse_from=everything),
-        "int8, 2 threads": FlatStore(folder, writable=False, threads=2, coarse_from=everything),
+        "coarse": FlatStore(folder, writable=False, prefilter_from=1),
+        "int8": FlatStore(folder, writable=False, prefilter_from=everything),
+        "int8, 2 threads": FlatStore(folder, writable=False, threads=2, prefilter_from=everything),
     }
     for store in stores.values():
         for space in SPACES:

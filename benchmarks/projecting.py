@@ -19,20 +19,20 @@ import numpy as np
 
 from common import plain_track, report_of, show_and_save
 from index import measure
-from soundalike import registry
-from soundalike.audio import windows
-from soundalike.backbones import Backbone, Features
-from soundalike.features import KeptFeatures, feature_costs
-from soundalike.library import Library
-from soundalike.spaces import load_recipe
-from soundalike.types import Descriptors
+from soundalike.audio.stream import windows
+from soundalike.backbones.base import Backbone, Features
+from soundalike.core import plugins
+from soundalike.core.types import Descriptors
+from soundalike.library.folder import LibraryFolder
+from soundalike.library.kept_features import KeptFeatures, feature_costs
+from soundalike.models.recipes import load_recipe
 
 
 def fill(folder: Path, music: Path, backbone: Backbone, tracks: int, seconds: float) -> int:
     """A library that keeps random features of empty files; returns what they take in bytes."""
     random, grid = np.random.default_rng(0), windows(seconds)
     count = len(grid)
-    with Library.create(folder) as library:
+    with LibraryFolder.create(folder) as library:
         catalog = library.catalog
         kept = KeptFeatures(catalog, library.store, [backbone])
         with catalog.transaction():
@@ -52,7 +52,7 @@ def fill(folder: Path, music: Path, backbone: Backbone, tracks: int, seconds: fl
                 track_id = catalog.put_track(music, track)
                 catalog.assign_rows(track_id, "passage", number * count, count)
                 catalog.assign_rows(track_id, "track", number, 1)
-                catalog.mark_kept(track_id, backbone.name)
+                catalog.features.mark(track_id, backbone.name)
         return feature_costs(catalog)[0].bytes
 
 
@@ -69,11 +69,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             music, library = Path(name) / "music", Path(name) / "library"
             music.mkdir()
-            backbone = registry.load("backbones", load_recipe(model).spaces[0].backbone)
+            backbone = plugins.load("backbones", load_recipe(model).spaces[0].backbone)
             kept = fill(library, music, backbone, args.tracks, args.seconds)
             command = [sys.executable, "-m", "soundalike", "index", str(music), "--model", model]
             told = measure(model, [*command, "--library", str(library)], args.tracks)
-            with Library(library) as opened:
+            with LibraryFolder(library) as opened:
                 assert len(opened.catalog.groups(model, "track")) == args.tracks
             values.append([float(told["tracks_a_minute"]), float(told["core_seconds_a_track"]), float(told["peak_mb"])])
             values[-1].append(kept / args.tracks / 1e3)

@@ -23,10 +23,12 @@ import numpy as np
 import soundfile as sf
 
 from common import report_of, show_and_save
-from soundalike.filters import parse_filter
-from soundalike.indexing import index
-from soundalike.library import Library, Query
-from soundalike.spaces import DEFAULT_MODEL
+from soundalike.library.catalog.filters import parse_filter
+from soundalike.library.folder import LibraryFolder
+from soundalike.library.indexing.index import index_files
+from soundalike.models.recipes import DEFAULT_MODEL
+from soundalike.search.query import Query
+from soundalike.search.search import search_library
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,14 @@ def read_stems(data: Path) -> list[Stem]:
         return [Stem(row["song"], data / row["path"], row["stem_class"]) for row in csv.DictReader(file)]
 
 
-def same_class(library: Library, stems: Sequence[Stem], k: int) -> Fact:
+def same_class(library: LibraryFolder, stems: Sequence[Stem], k: int) -> Fact:
     """Share of the k nearest stems of other songs, by timbre, that are of the query's class."""
     kinds = {str(stem.path): stem.kind for stem in stems}
     shares: dict[str, list[float]] = {}
     chances = []
     for stem in stems:
         where = parse_filter(f"path ~ /musicdelta/ and path != '*/musicdelta/{stem.song}/*'")
-        found = library.search(Query(stem.path, weights={"timbre": 1.0}, by="track", where=where, k=k)).matches
+        found = search_library(library, Query(stem.path, weights={"timbre": 1.0}, by="track", where=where, k=k)).matches
         shares.setdefault(stem.song, []).append(np.mean([kinds[match.span.track] == stem.kind for match in found]))
         chances.append(np.mean([other.kind == stem.kind for other in stems if other.song != stem.song]))
     return summarise(f"same class among the {k} nearest by timbre", shares, float(np.mean(chances)))
@@ -82,7 +84,7 @@ def write_rests(stems: Sequence[Stem], folder: Path) -> dict[str, Path]:
     return rests
 
 
-def drums_find_the_rest(library: Library, stems: Sequence[Stem], rests: dict[str, Path]) -> Fact:
+def drums_find_the_rest(library: LibraryFolder, stems: Sequence[Stem], rests: dict[str, Path]) -> Fact:
     """Mean reciprocal rank of the own song's other stems when a drum stem asks by rhythm."""
     ranks: dict[str, list[float]] = {}
     folder = next(iter(rests.values())).parent
@@ -91,7 +93,7 @@ def drums_find_the_rest(library: Library, stems: Sequence[Stem], rests: dict[str
             query = Query(
                 stem.path, weights={"rhythm": 1.0}, by="track", where=parse_filter(f"path ~ '{folder}'"), k=99
             )
-            found = [match.span.track for match in library.search(query).matches]
+            found = [match.span.track for match in search_library(library, query).matches]
             right = str(rests[stem.song])
             ranks.setdefault(stem.song, []).append(1 / (found.index(right) + 1) if right in found else 0.0)
     by_rank = 1 / np.arange(1, len(rests) + 1)
@@ -114,9 +116,9 @@ def summarise(name: str, values: dict[str, list[float]], chance: float) -> Fact:
 def measure(data: Path, library_path: Path) -> list[Fact]:
     """Index everything and ask both questions."""
     stems = read_stems(data)
-    with tempfile.TemporaryDirectory() as folder, Library.create(library_path) as library:
+    with tempfile.TemporaryDirectory() as folder, LibraryFolder.create(library_path) as library:
         rests = write_rests(stems, Path(folder))
-        index(library, [data / "musicdelta", data / "recordings", Path(folder)])
+        index_files(library, [data / "musicdelta", data / "recordings", Path(folder)])
         return [
             same_class(library, stems, 1),
             same_class(library, stems, 5),

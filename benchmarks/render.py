@@ -22,9 +22,9 @@ from pathlib import Path
 import mido
 
 from common import report_of, show_and_save
-from soundalike.render.factory import render
-from soundalike.render.settings import Settings
-from soundalike.render.soundfonts import find_soundfonts
+from soundalike.render.folders.factory import render
+from soundalike.render.folders.settings import Settings
+from soundalike.render.sound.soundfonts import find_soundfonts
 
 _PEER_FILES = 64
 

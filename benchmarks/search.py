@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 
 from common import report_of, show_and_save
-from soundalike.groups import Groups
-from soundalike.heads import unit_rows
-from soundalike.scan import BATCH, compiled
-from soundalike.score import Term, presence, query_terms
-from soundalike.stores.flat import FlatStore
-from soundalike.types import Calibration, FloatArray, Space
+from soundalike.core.types import Calibration, FloatArray, Space
+from soundalike.library.stores.flat import FlatStore
+from soundalike.library.stores.row_groups import Groups
+from soundalike.library.stores.scan_kernel import BATCH, compiled
+from soundalike.models.heads import unit_rows
+from soundalike.models.score import Term, presence, query_terms
 
 DIM = 128
 K = 10

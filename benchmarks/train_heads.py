@@ -23,11 +23,11 @@ from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, Dataset
 
 from common import report_of, show_and_save
-from soundalike.heads import MlpHead
-from soundalike.reports import Estimate, bootstrap
-from soundalike.train.losses import circle_merit
-from soundalike.train.sampling import Triplets, TripletSet
-from soundalike.train.trainer import HeadSettings, train_head
+from soundalike.evaluate.reports import Estimate, bootstrap
+from soundalike.models.heads import MlpHead
+from soundalike.train.common.losses import circle_merit
+from soundalike.train.data.sampling import Triplets, TripletSet
+from soundalike.train.heads.trainer import HeadSettings, train_head
 
 K, DIM = 5, 5120
 CODE, NUISANCE = 16, 32

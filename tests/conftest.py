@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from soundalike.indexing import index
-from soundalike.library import Library
+from soundalike.library.folder import LibraryFolder
+from soundalike.library.indexing.index import index_files
 
 RATE = 22050
 
@@ -132,16 +132,16 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stocked(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library of `music`; open it for reading only."""
     path = tmp_path_factory.mktemp("stocked") / "library"
-    with Library.create(path) as library:
-        report = index(library, [music])
+    with LibraryFolder.create(path) as library:
+        report = index_files(library, [music])
     assert report.added == 12
     return path
 
 
 @pytest.fixture
-def library(stocked: Path) -> Iterator[Library]:
+def library(stocked: Path) -> Iterator[LibraryFolder]:
     """The library of `music`, open for reading."""
-    with Library(stocked) as opened:
+    with LibraryFolder(stocked) as opened:
         yield opened
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from soundalike import registry
 from soundalike.cli.parser import build_parser
-from soundalike.spaces import installed_models, load_recipe
+from soundalike.core import plugins
+from soundalike.models.recipes import installed_models, load_recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -62,8 +62,8 @@ def test_every_command_is_in_the_readme() -> None:
 
 def test_every_member_and_model_is_documented() -> None:
     text = "\n".join(page.read_text() for page in PAGES)
-    for folder in registry.FOLDERS:
-        for name in registry.names(folder):
+    for folder in plugins.FOLDERS:
+        for name in plugins.names(folder):
             assert f"`{name}`" in text, f"{folder}/{name} is nowhere in the documents"
     for name in installed_models():
         page = (ROOT / "docs" / "models" / f"{name}.md").read_text()

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from soundalike.errors import SoundalikeError, UsageError
-from soundalike.render.music import Band, Chord, Groove, Hit, Melody, Note, Progression, Rhythm, Scene, Sound
-from soundalike.render.orchestra import Orchestra
-from soundalike.render.soundfonts import KNOWN, check_fluidsynth, find_soundfonts
-from soundalike.render.studio import play
-from soundalike.types import FloatArray
+from soundalike.core.errors import SoundalikeError, UsageError
+from soundalike.core.types import FloatArray
+from soundalike.render.score.music import Band, Chord, Groove, Hit, Melody, Note, Progression, Rhythm, Scene, Sound
+from soundalike.render.sound.orchestra import Orchestra
+from soundalike.render.sound.soundfonts import KNOWN, check_fluidsynth, find_soundfonts
+from soundalike.render.sound.studio import play
 
 DEMO = Path(__file__).resolve().parents[1] / "src" / "soundalike" / "demo"
 SOUNDFONT = "musescore"

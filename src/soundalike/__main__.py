@@ -2,7 +2,7 @@
 
 import sys
 
-from soundalike.cli import main
+from soundalike.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,14 +17,23 @@ from typing import ClassVar
 
 import numpy as np
 
-from soundalike import dsp
-from soundalike.backbones import Backbone, Blocks, Features, WindowGrid, collect, cut
-from soundalike.passages import FIXED_DIMS, PULSE_FRAMES, Passage, PassageSum, describe
-from soundalike.playing import CHORDS_DIM, COLOUR_DIM, LINE_DIM, STROKES_DIM, chords, colour, line, strokes
-from soundalike.readings import Readings, key_evidence, meter_evidence
-from soundalike.spectra import FAST_HOP, RATE, Spectra, frames_between, spectra_of
-from soundalike.transcriber import CELLS, HOP, STROKES, Heard, Transcriber
-from soundalike.types import ByteArray, Descriptors, FloatArray
+from soundalike.audio import dsp
+from soundalike.backbones.analysis.key_and_meter import Readings, key_evidence, meter_evidence
+from soundalike.backbones.analysis.passage_descriptors import FIXED_DIMS, PULSE_FRAMES, Passage, PassageSum, describe
+from soundalike.backbones.analysis.played_descriptors import (
+    CHORDS_DIM,
+    COLOUR_DIM,
+    LINE_DIM,
+    STROKES_DIM,
+    chords,
+    colour,
+    line,
+    strokes,
+)
+from soundalike.backbones.analysis.spectra import FAST_HOP, RATE, Spectra, frames_between, spectra_of
+from soundalike.backbones.analysis.transcriber import CELLS, HOP, STROKES, Transcriber, Transcription
+from soundalike.backbones.base import Backbone, Blocks, Features, WindowGrid, collect, cut
+from soundalike.core.types import ByteArray, Descriptors, FloatArray
 
 __all__ = ["SETTING", "CompactBackbone", "Evidence", "create"]
 
@@ -34,7 +43,7 @@ SETTING = "SOUNDALIKE_COMPACT"
 # melody, or no harmony. Of rendered clips with a lead 99 % lie above 0.2, of drums alone 99 % below 0.04; of those with
 # chords 99 % above 0.7, of drums alone 99 % below 0.13. Lower than halfway, for what is played is never all there is.
 _LEADS, _CHORDS = 0.05, 0.02
-_BUNDLED = Path(__file__).parents[1] / "models" / "compact"
+_BUNDLED = Path(__file__).parents[1] / "models" / "bundled" / "compact"
 
 
 class CompactBackbone:
@@ -88,11 +97,11 @@ class CompactBackbone:
             together.listen(_describe(frames, window, start, end), window)
         return together.evidence(frames)
 
-    def _listen(self, blocks: Blocks, grid: WindowGrid) -> tuple[Spectra, Heard, FloatArray]:
+    def _listen(self, blocks: Blocks, grid: WindowGrid) -> tuple[Spectra, Transcription, FloatArray]:
         """Spectra with every second slow frame, what is heard in all of them, and windows (n, 2) in seconds."""
-        hearing = self._transcriber.hearing()
-        frames = spectra_of(blocks, HOP, keep_every=2, hear=hearing.push)
-        return frames, hearing.finish(), cut(grid, frames.duration)
+        open_stream = self._transcriber.open_stream()
+        frames = spectra_of(blocks, HOP, keep_every=2, hear=open_stream.push)
+        return frames, open_stream.finish(), cut(grid, frames.duration)
 
     def _say(self, evidence: Evidence) -> Descriptors:
         key = self._readings.key(evidence.key)
@@ -126,7 +135,7 @@ class _Window:
     roots: FloatArray
 
     @classmethod
-    def of(cls, frames: Spectra, heard: Heard, start: float, end: float) -> _Window:
+    def of(cls, frames: Spectra, heard: Transcription, start: float, end: float) -> _Window:
         """That from `start` to `end` seconds."""
         slow = frames_between(start, end, HOP, len(heard.lead))
         half = frames.slow_frames(start, end)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from soundalike.backbones import Backbone, Blocks, Features, WindowGrid, collect, cut
-from soundalike.passages import FIXED_DIMS, PassageSum, describe
-from soundalike.spectra import RATE, spectra_of
-from soundalike.types import FloatArray
+from soundalike.backbones.analysis.passage_descriptors import FIXED_DIMS, PassageSum, describe
+from soundalike.backbones.analysis.spectra import RATE, spectra_of
+from soundalike.backbones.base import Backbone, Blocks, Features, WindowGrid, collect, cut
+from soundalike.core.types import FloatArray
 
 __all__ = ["DspBackbone", "create"]
 
@@ -16,7 +16,7 @@ _HOP = 2048  # samples between slow frames
 
 
 class DspBackbone:
-    """Descriptors of `soundalike.descriptors` over windows of mono sound at 22,050 Hz."""
+    """Descriptors of `soundalike.backbones.analysis.descriptors` over windows of mono sound at 22,050 Hz."""
 
     name: ClassVar[str] = "dsp"
     version: ClassVar[int] = 1

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from soundalike.backbones import Backbone, Blocks, Features, WindowGrid, collect, cut
-from soundalike.descriptors import TIMBRE_BANDS
-from soundalike.passages import PassageSum, describe
-from soundalike.spectra import RATE, spectra_of
-from soundalike.types import FloatArray
+from soundalike.backbones.analysis.descriptors import TIMBRE_BANDS
+from soundalike.backbones.analysis.passage_descriptors import PassageSum, describe
+from soundalike.backbones.analysis.spectra import RATE, spectra_of
+from soundalike.backbones.base import Backbone, Blocks, Features, WindowGrid, collect, cut
+from soundalike.core.types import FloatArray
 
 __all__ = ["LogMelBackbone", "create"]
 

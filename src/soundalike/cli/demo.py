@@ -10,12 +10,12 @@ from pathlib import Path
 
 from soundalike.cli import show
 from soundalike.cli.inputs import check_folder
-from soundalike.demo import Clip, clips
-from soundalike.demo.page import Answer, Question, render_page
-from soundalike.errors import one_line
-from soundalike.files import write_whole
-from soundalike.indexing import index
-from soundalike.library import Library, Query
+from soundalike.core.errors import one_line
+from soundalike.core.files import write_whole
+from soundalike.demo import Clip, DemoAnswer, DemoQuery, load_clips, render_page
+from soundalike.library import LibraryFolder
+from soundalike.library.indexing import index_files
+from soundalike.search import Query, search_library
 
 __all__ = ["ask", "run_demo"]
 
@@ -40,33 +40,33 @@ _QUESTIONS = (
 )  # fmt: skip
 
 
-def ask(library: Library, collection: tuple[Clip, ...], query: Clip) -> tuple[Question, ...]:
+def ask(library: LibraryFolder, collection: tuple[Clip, ...], query: Clip) -> tuple[DemoQuery, ...]:
     """The three questions about one clip; each has as many answers as there are right ones."""
     by_path = {str(clip.path): clip for clip in collection}
     questions = []
     for asked in _QUESTIONS:
         right = sum(asked.truth(clip) == asked.truth(query) for clip in collection) - 1
         weights = {asked.space: 1.0}
-        result = library.search(Query(query.path, weights=weights, k=right))
+        result = search_library(library, Query(query.path, weights=weights, k=right))
         answers = tuple(
-            Answer(clip := by_path[match.span.track], match, asked.truth(clip) == asked.truth(query))
+            DemoAnswer(clip := by_path[match.span.track], match, asked.truth(clip) == asked.truth(query))
             for match in result.matches
         )
-        questions.append(Question(asked.title, asked.why, weights, query, answers))
+        questions.append(DemoQuery(asked.title, asked.why, weights, query, answers))
     return tuple(questions)
 
 
 def run_demo(args: argparse.Namespace) -> int:
     """Index the clips, ask, print, and write the page."""
-    collection = clips()
+    collection = load_clips()
     page = args.page or Path(tempfile.mkdtemp(prefix="soundalike-demo-")) / "soundalike-demo.html"
     check_folder(page)
     progress = show.Progress("clip", enabled=not args.json)
     with (
         tempfile.TemporaryDirectory(prefix="soundalike-") as folder,
-        Library.create(Path(folder) / "library") as library,
+        LibraryFolder.create(Path(folder) / "library") as library,
     ):
-        report = index(library, [collection[0].path.parent], jobs=args.jobs, progress=progress)
+        report = index_files(library, [collection[0].path.parent], jobs=args.jobs, progress=progress)
         progress.end()
         if report.interrupted:
             raise KeyboardInterrupt
@@ -93,12 +93,12 @@ def run_demo(args: argparse.Namespace) -> int:
     return 0
 
 
-def _first_right(library: Library, collection: tuple[Clip, ...], asked: _Asked) -> int:
+def _first_right(library: LibraryFolder, collection: tuple[Clip, ...], asked: _Asked) -> int:
     """For how many clips the first answer is a right one."""
     by_path = {str(clip.path): clip for clip in collection}
     found = 0
     for clip in collection:
-        matches = library.search(Query(clip.path, weights={asked.space: 1.0}, k=1)).matches
+        matches = search_library(library, Query(clip.path, weights={asked.space: 1.0}, k=1)).matches
         found += bool(matches) and asked.truth(by_path[matches[0].span.track]) == asked.truth(clip)
     return found
 
@@ -109,18 +109,18 @@ def _chance(collection: tuple[Clip, ...], asked: _Asked) -> float:
     return pairs / (len(collection) - 1)
 
 
-def _print_question(question: Question) -> None:
+def _print_question(question: DemoQuery) -> None:
     query = question.query
     hits = sum(answer.right for answer in question.answers)
     weights = show.weights_text(question.weights)
     print(show.paint(question.title, "bold"))
     print(f"asked with {query.title} ({query.key}, {query.tempo:.0f} BPM; {query.groove}; {query.instruments}); "
           f"weights: {weights}; {hits} of {len(question.answers)} answers right")  # fmt: skip
-    spaces = list(question.answers[0].match.parts) if question.answers else []
+    spaces = list(question.answers[0].match.spaces) if question.answers else []
     rows = [
         [
             "✓" if answer.right else "·", str(rank), f"{answer.match.score:+.2f}",
-            *(show.closeness(answer.match.parts[name]) for name in spaces), f"{answer.clip.tempo:.0f}", answer.clip.key,
+            *(show.closeness(answer.match.spaces[name]) for name in spaces), f"{answer.clip.tempo:.0f}", answer.clip.key,
             one_line(f"{answer.clip.tune}; {answer.clip.groove}; {answer.clip.instruments}"),
         ]
         for rank, answer in enumerate(question.answers, start=1)
@@ -131,7 +131,7 @@ def _print_question(question: Question) -> None:
     print()
 
 
-def _question_json(question: Question) -> dict[str, object]:
+def _question_json(question: DemoQuery) -> dict[str, object]:
     return {
         "title": question.title, "query": question.query.title, "weights": dict(question.weights),
         "answers": [{"title": answer.clip.title, "right": answer.right, **show.match_json(answer.match)}

@@ -6,9 +6,9 @@ import argparse
 
 from soundalike.cli import show
 from soundalike.cli.inputs import check_folder, chosen_model, recording
-from soundalike.errors import AudioError, UsageError, one_line
-from soundalike.types import Span, Vectors
-from soundalike.vectors_io import check_output, write_vectors
+from soundalike.core.errors import AudioError, UsageError, one_line
+from soundalike.core.types import Span, Vectors
+from soundalike.library.exchange import check_output, write_vectors
 
 __all__ = ["run_embed"]
 

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from soundalike.cli.parser import default_library
-from soundalike.errors import AudioError, SoundalikeError, UsageError
-from soundalike.files import absolute
-from soundalike.library import Library
-from soundalike.model import Model
-from soundalike.spaces import DEFAULT_MODEL, parse_weights
-from soundalike.types import Weights
+from soundalike.core.errors import AudioError, SoundalikeError, UsageError
+from soundalike.core.files import absolute
+from soundalike.core.types import Weights
+from soundalike.library import LibraryFolder
+from soundalike.models import DEFAULT_MODEL, Model, parse_weights
 
 __all__ = ["about", "check_folder", "chosen_model", "chosen_weights", "library_path", "recording"]
 
@@ -37,12 +36,12 @@ def chosen_weights(args: argparse.Namespace) -> Weights | None:
 
 
 @contextmanager
-def chosen_model(args: argparse.Namespace) -> Iterator[tuple[Model, Library | None]]:
+def chosen_model(args: argparse.Namespace) -> Iterator[tuple[Model, LibraryFolder | None]]:
     """The model asked for; with `--library` the library's own by default, and the library it is to be measured by."""
     if args.library is None:
         yield Model.load(args.model if args.model is not None else DEFAULT_MODEL), None
         return
-    with Library(library_path(args)) as library:
+    with LibraryFolder(library_path(args)) as library:
         yield library.model(args.model), library
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from soundalike.cli import show
 from soundalike.cli.inputs import chosen_weights, library_path, recording
-from soundalike.cli.playlist import check_playlist, tell_playlist, write_playlist
-from soundalike.errors import UsageError, one_line
-from soundalike.filters import parse_filter
-from soundalike.journeys import Journey, path_between, playlist
-from soundalike.library import Library
-from soundalike.types import Match
+from soundalike.cli.playlist_files import check_playlist, tell_playlist, write_playlist
+from soundalike.core.errors import UsageError, one_line
+from soundalike.core.types import Match
+from soundalike.library import LibraryFolder
+from soundalike.library.catalog import parse_filter
+from soundalike.search import Journey, build_playlist, find_path
 
 __all__ = ["run_path", "run_playlist"]
 
@@ -26,8 +26,8 @@ def run_path(args: argparse.Namespace) -> int:
     if args.a == args.b == "-":
         raise UsageError("only one of the two recordings can come from standard input")
     options = _options(args)
-    with Library(library_path(args)) as library, recording(args.a) as a, recording(args.b) as b:
-        journey = path_between(library, a, b, args.n, **options)
+    with LibraryFolder(library_path(args)) as library, recording(args.a) as a, recording(args.b) as b:
+        journey = find_path(library, a, b, args.n, **options)
     if args.m3u:
         spans = [journey.start, *(match.span for match in journey.matches)]
         write_playlist(args.m3u, [journey.tracks[span.track] for span in spans if span.track in journey.tracks])
@@ -42,7 +42,7 @@ def run_path(args: argparse.Namespace) -> int:
                 "smallest": journey.smallest,
             }
         )
-        return show.damaged(journey.damaged)
+        return show.corrupt(journey.corrupt)
     _print_head(f"{one_line(args.a)} to {one_line(args.b)}", journey)
     spaces = _spaces(journey)
     start = journey.tracks.get(journey.start.track)
@@ -54,15 +54,15 @@ def run_path(args: argparse.Namespace) -> int:
     if journey.direct:
         print(f"smallest step {journey.smallest:+.2f}; from A to B in one {journey.direct.score:+.2f}")
     _print_end(args, journey)
-    return show.damaged(journey.damaged)
+    return show.corrupt(journey.corrupt)
 
 
 def run_playlist(args: argparse.Namespace) -> int:
     """Choose tracks like a seed. A list that ends early is an answer too: 0."""
     options = _options(args)
     tempo = _tempo(args.tempo) if args.tempo is not None else None
-    with Library(library_path(args)) as library, recording(args.seed) as seed:
-        journey = playlist(
+    with LibraryFolder(library_path(args)) as library, recording(args.seed) as seed:
+        journey = build_playlist(
             library, seed, args.n, **options, spread=args.spread, tempo=tempo, tempo_step=args.tempo_step
         )
     if args.m3u:
@@ -71,12 +71,12 @@ def run_playlist(args: argparse.Namespace) -> int:
         query = {"path": args.seed, "length": args.n, "where": args.where, "spread": args.spread,
                  "tempo": list(tempo) if tempo else None, "tempo_step": args.tempo_step}  # fmt: skip
         show.print_json({"query": query, **_journey_json(journey)})
-        return show.damaged(journey.damaged)
+        return show.corrupt(journey.corrupt)
     _print_head(one_line(args.seed), journey)
     spaces = _spaces(journey)
     _print_table(spaces, [_row(str(number), match, journey) for number, match in enumerate(journey.matches, start=1)])
     _print_end(args, journey)
-    return show.damaged(journey.damaged)
+    return show.corrupt(journey.corrupt)
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _journey_json(journey: Journey) -> dict[str, Any]:
         "weights": dict(journey.weights),
         "matches": [show.match_json(match) for match in journey.matches],
         "note": journey.note,
-        "damaged": list(journey.damaged),
+        "damaged": list(journey.corrupt),
     }
 
 
@@ -113,7 +113,7 @@ def _spaces(journey: Journey) -> list[str]:
 def _row(number: str, match: Match, journey: Journey, name: str | None = None) -> list[str]:
     """A line of the table; `name` is what the user called the track."""
     track = journey.tracks.get(match.span.track)
-    shares = [show.share(match.parts[space]) for space in _spaces(journey)]
+    shares = [show.share(match.spaces[space]) for space in _spaces(journey)]
     named = one_line(name) if name is not None else show.named(match.span.track, track)
     return [number, f"{match.score:+.2f}", *shares, *show.facts(track), named]
 

@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING
 
 from soundalike.cli import show
 from soundalike.cli.inputs import check_folder, library_path
-from soundalike.cli.maintaining import run_check, run_prepare, run_vacuum
+from soundalike.cli.maintenance import run_check, run_prepare, run_vacuum
 from soundalike.cli.parser import given_path
-from soundalike.errors import UsageError, one_line
-from soundalike.exported import Export
-from soundalike.exporting import check_target, export_library
-from soundalike.importing import import_library
-from soundalike.library import Library
-from soundalike.vectors_io import SUFFIXES, check_output, write_vectors
+from soundalike.core.errors import UsageError, one_line
+from soundalike.library import LibraryFolder
+from soundalike.library.exchange import (
+    SUFFIXES,
+    Export,
+    check_output,
+    check_target,
+    export_library,
+    import_library,
+    write_vectors,
+)
 
 if TYPE_CHECKING:
     # A name that argparse keeps to itself, though add_subparsers returns one.
@@ -94,7 +99,7 @@ def add_actions(
 
 def run_info(args: argparse.Namespace) -> int:
     """Numbers about it."""
-    with Library(library_path(args)) as library:
+    with LibraryFolder(library_path(args)) as library:
         info = library.info()
     if args.json:
         show.print_json(info)
@@ -119,7 +124,7 @@ def run_export(args: argparse.Namespace) -> int:
 def _export_vectors(args: argparse.Namespace) -> int:
     check_output(args.output)
     check_folder(args.output)
-    with Library(library_path(args)) as library:
+    with LibraryFolder(library_path(args)) as library:
         model = library.model(args.model)
         with closing(library.parts(args.by or "passage", args.model)) as parts:
             rows = write_vectors(args.output, parts, model.name)
@@ -147,7 +152,7 @@ def _export_folder(args: argparse.Namespace) -> int:
             )
     check_target(args.output)
     progress = show.Progress("passage", enabled=not args.json)
-    with Library(library_path(args)) as library:
+    with LibraryFolder(library_path(args)) as library:
         manifest = export_library(library, args.output, progress)
     progress.end()
     if args.json:
@@ -170,7 +175,7 @@ def run_import(args: argparse.Namespace) -> int:
     """Take an exported folder in."""
     path = library_path(args)
     progress = show.Progress("track", enabled=not args.json)
-    with Export(args.folder) as export, Library.create(path) as library:
+    with Export(args.folder) as export, LibraryFolder.create(path) as library:
         report = import_library(library, export, progress)
         progress.end()
         run_prepare(library, args)

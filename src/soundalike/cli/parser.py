@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from soundalike import __version__
-from soundalike.cli import texts
-from soundalike.errors import UsageError
+from soundalike.cli import help_texts
+from soundalike.core.errors import UsageError
 
 __all__ = ["build_parser", "default_library", "given_path", "parse_region", "whole_number"]
 
@@ -89,7 +89,7 @@ def _lazily(name: str) -> Callable[[argparse.Namespace], int]:
     module, _, function = name.partition(":")
 
     def run(args: argparse.Namespace) -> int:
-        return int(getattr(import_module(f"soundalike.cli.{module}"), function)(args))
+        return int(getattr(import_module(f"soundalike.cli.main.{module}"), function)(args))
 
     return run
 
@@ -126,7 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--jobs", type=whole_number, metavar="N", help="processes to use (default: one a core)")
     _model_and_library(made)
 
-    made = command("search", "search:run_search", "find what sounds like a recording", texts.SEARCH)
+    made = command("search", "search:run_search", "find what sounds like a recording", help_texts.SEARCH)
     made.add_argument("audio", metavar="AUDIO", help="the recording to ask with; - for standard input")
     _weights(made)
     example: dict[str, Any] = {"nargs": "+", "action": "append", "default": [], "metavar": ("FILE", "SPACE=W,...")}
@@ -136,7 +136,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--unlike", **example, help="a recording to be unlike, by its own weights (default: those of -w)")
     made.add_argument("--region", type=_region, metavar="FROM-TO", help="ask with a part of AUDIO, such as 0:30-0:40")
     made.add_argument("--by", choices=("track", "passage"), help="compare whole tracks or passages")
-    made.add_argument("--hubness", choices=("none", "mutual-proximity"), default="none", help=texts.HUBNESS)
+    made.add_argument("--hubness", choices=("none", "mutual-proximity"), default="none", help=help_texts.HUBNESS)
     made.add_argument("-k", type=whole_number, default=10, metavar="N", help="how many matches (default: 10)")
     made.add_argument("--where", metavar="CONDITION", help=_WHERE)
     made.add_argument("--exclude-same-artist", action="store_true", help="leave out the query's own artist")
@@ -145,13 +145,13 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--m3u", type=given_path, metavar="FILE", help="write the matches as a playlist too (UTF-8)")
     _model_and_library(made)
 
-    made = command("path", "journeys:run_path", "go from one track to another in small steps", texts.PATH)
+    made = command("path", "journeys:run_path", "go from one track to another in small steps", help_texts.PATH)
     made.add_argument("a", metavar="A", help="where to start: a recording, in the library or not")
     made.add_argument("b", metavar="B", help="where to arrive")
     made.add_argument("-n", type=whole_number, default=8, metavar="STEPS", help="tracks in between (default: 8)")
     _journey(made)
 
-    made = command("playlist", "journeys:run_playlist", "choose tracks like one, with variety", texts.PLAYLIST)
+    made = command("playlist", "journeys:run_playlist", "choose tracks like one, with variety", help_texts.PLAYLIST)
     made.add_argument("seed", metavar="SEED", help="a recording, in the library or not; - for standard input")
     made.add_argument("-n", type=whole_number, default=30, metavar="LENGTH", help="how many tracks (default: 30)")
     made.add_argument("--spread", type=float, default=0.3, metavar="S", help="variety, from 0 to 1 (default: 0.3)")
@@ -159,11 +159,13 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--tempo-step", type=float, metavar="PERCENT", help="each this near to the tempo before it")
     _journey(made)
 
-    made = command("duplicates", "families:run_duplicates", "list tracks that are the same recording", texts.DUPLICATES)
+    made = command(
+        "duplicates", "families:run_duplicates", "list tracks that are the same recording", help_texts.DUPLICATES
+    )
     made.add_argument("--m3u", type=given_path, metavar="FILE", help="write them as a playlist too (UTF-8)")
     _model_and_library(made)
 
-    made = command("versions", "families:run_versions", "list covers, live takes and remasters", texts.VERSIONS)
+    made = command("versions", "families:run_versions", "list covers, live takes and remasters", help_texts.VERSIONS)
     _weights(made, "melody=2,harmony=1")
     made.add_argument(
         "--false-discovery-rate", type=float, default=0.05, metavar="Q", help="share of chance pairs (default: 0.05)"
@@ -221,7 +223,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--jobs", type=whole_number, metavar="N", help="processes to use (default: one a core)")
 
     made = command(
-        "render", "rendering:run_render", "make triplets of music in which one factor is controlled", texts.RENDER
+        "render", "rendering:run_render", "make triplets of music in which one factor is controlled", help_texts.RENDER
     )
     made.add_argument("-o", "--output", type=given_path, required=True, metavar="DIR", help="where the folders go")
     made.add_argument("--folders", type=whole_number, required=True, metavar="N", help="how many of every factor")
@@ -254,7 +256,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _protocols(parser: argparse.ArgumentParser) -> None:
-    from soundalike.cli.evaluating import add_protocols
+    from soundalike.cli.evaluate import add_protocols
 
     def common(made: argparse.ArgumentParser) -> None:
         _json(made)
@@ -264,8 +266,8 @@ def _protocols(parser: argparse.ArgumentParser) -> None:
 
 
 def _models(parser: argparse.ArgumentParser) -> None:
-    from soundalike.cli.compacting import add_compact
-    from soundalike.cli.training import add_models
+    from soundalike.cli.train import add_models
+    from soundalike.cli.train_compact import add_compact
 
     models = parser.add_subparsers(title="models", metavar="MODEL", required=True)
     add_models(models, _json)

@@ -11,13 +11,13 @@ from typing import Any
 
 from soundalike.cli import show
 from soundalike.cli.inputs import about, chosen_model, chosen_weights, library_path, recording
-from soundalike.cli.playlist import check_playlist, tell_playlist, write_playlist
-from soundalike.compare import Comparison, compare
-from soundalike.errors import SoundalikeError, UsageError, one_line
-from soundalike.filters import Filter, parse_filter
-from soundalike.library import SHORT, Example, Library, Query, Result
-from soundalike.spaces import parse_weights
-from soundalike.types import Level, Match
+from soundalike.cli.playlist_files import check_playlist, tell_playlist, write_playlist
+from soundalike.core.errors import SoundalikeError, UsageError, one_line
+from soundalike.core.types import Level, Match
+from soundalike.library import SHORT, LibraryFolder
+from soundalike.library.catalog import Filter, parse_filter
+from soundalike.models import parse_weights
+from soundalike.search import Comparison, Example, Query, Result, compare_encodings, search_library
 
 __all__ = ["run_compare", "run_search"]
 
@@ -39,9 +39,10 @@ def run_search(args: argparse.Namespace) -> int:
     names = [args.audio, *(str(example.path) for example in asked)]
     if names.count("-") > 1:
         raise UsageError("only one of the recordings can come from standard input")
-    with Library(library_path(args)) as library, ExitStack() as opened:
+    with LibraryFolder(library_path(args)) as library, ExitStack() as opened:
         path, *others = [opened.enter_context(recording(name)) for name in names]
-        result = library.search(
+        result = search_library(
+            library,
             Query(
                 path=path,
                 start=start,
@@ -56,7 +57,7 @@ def run_search(args: argparse.Namespace) -> int:
                 collapse=args.collapse,
                 examples=tuple(replace(example, path=other) for example, other in zip(asked, others, strict=True)),
                 hubness=args.hubness,
-            )
+            ),
         )
     if args.exclude_same_artist and not result.artists:
         show.message("the query has no artist tag: nobody is left out for it")
@@ -69,7 +70,7 @@ def run_search(args: argparse.Namespace) -> int:
         show.print_json(_result_json(result, args.where))
     else:
         _print_result(result, args.m3u, conditions=bool(args.where or args.exclude_same_artist))
-    return show.damaged(result.damaged)
+    return show.corrupt(result.corrupt)
 
 
 def _example(option: str, given: Sequence[str]) -> Example:
@@ -103,7 +104,7 @@ def _result_json(result: Result, where: str | None) -> dict[str, Any]:
         "weights": dict(result.weights),
         "matches": [{**show.match_json(match), **_versions_json(result, match)} for match in result.matches],
         "copies": list(result.copies),
-        "damaged": list(result.damaged),
+        "damaged": list(result.corrupt),
     }
     if result.examples:
         found["examples"] = [
@@ -145,7 +146,7 @@ def _print_result(result: Result, playlist: Path | None, *, conditions: bool) ->
                 [
                     str(number),
                     f"{match.score:+.2f}",
-                    *(show.share(match.parts[s]) for s in spaces),
+                    *(show.share(match.spaces[s]) for s in spaces),
                     *show.facts(track),
                     span,
                     show.named(match.span.track, track) + (f"  +{show.count(more, 'version')}" if more else ""),
@@ -180,7 +181,7 @@ def run_compare(args: argparse.Namespace) -> int:
         level: Level = args.by or ("passage" if part else "track")
         quantiles = library.quantiles(model, level) if library else None
         try:
-            comparison = compare(model, a, b, weights, level=level, aligned=args.align, library=quantiles)
+            comparison = compare_encodings(model, a, b, weights, level=level, aligned=args.align, library=quantiles)
         except SoundalikeError as error:
             raise type(error)(f"{args.a} and {args.b}: {error}") from error
     if args.json:
@@ -222,7 +223,7 @@ def _print_comparison(args: argparse.Namespace, comparison: Comparison) -> None:
         f"weights: {show.weights_text(comparison.weights)}; model {comparison.model})"
     )
     rows = []
-    for name, part in match.parts.items():
+    for name, part in match.spaces.items():
         pair = comparison.pairs[name]
         spans = [f"{show.clock(s.start)}-{show.clock(s.end)}" for s in (pair.a, pair.b)] if pair else ["n/a", "n/a"]
         shown = (

@@ -10,17 +10,17 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from soundalike.catalog import Track
-from soundalike.errors import one_line
-from soundalike.types import Match, Part, Span
+from soundalike.core.errors import one_line
+from soundalike.core.types import Match, SpaceScore, Span
+from soundalike.library.catalog import Track
 
 __all__ = [
     "Progress",
     "clock",
     "closeness",
+    "corrupt",
     "count",
     "credit",
-    "damaged",
     "facts",
     "kept",
     "match_json",
@@ -49,7 +49,7 @@ def message(text: str, label: str = "", colour: str = "red") -> None:
     print((paint(label, colour, sys.stderr) + " " if label else "") + one_line(text), file=sys.stderr)
 
 
-def damaged(paths: Sequence[str]) -> int:
+def corrupt(paths: Sequence[str]) -> int:
     """Name the tracks that were left out because something of them is not what was written; the exit code for that."""
     for path in paths:
         message(
@@ -80,14 +80,14 @@ def kept(cost: Mapping[str, Any]) -> str:
     return f"{cost['backbone']}: {count(tracks, 'track')}, {size / 1e6:,.1f} MB{each}"
 
 
-def share(part: Part) -> str:
+def share(part: SpaceScore) -> str:
     """One cell: a space's share of the score and the percentile of its similarity, if there is one."""
     if not part.audible:
         return "n/a"
     return f"{part.share:+.2f}" if part.percentile is None else f"{part.share:+.2f} {part.percentile:5.1f}%"
 
 
-def closeness(part: Part) -> str:
+def closeness(part: SpaceScore) -> str:
     """One cell: how many per cent of random pairs are less alike in a space."""
     return "n/a" if part.percentile is None else f"{part.percentile:.0f}%"
 
@@ -152,7 +152,7 @@ def match_json(match: Match) -> dict[str, Any]:
     found: dict[str, Any] = {
         **span_json(match.span),
         "score": match.score,
-        "spaces": _parts_json(match.parts),
+        "spaces": _parts_json(match.spaces),
     }
     if match.alignment:
         one = match.alignment
@@ -164,13 +164,13 @@ def match_json(match: Match) -> dict[str, Any]:
         }
     if match.examples:
         found["examples"] = [
-            {"path": one.path, "like": one.like, "score": one.score, "spaces": _parts_json(one.parts)}
+            {"path": one.path, "like": one.like, "score": one.score, "spaces": _parts_json(one.spaces)}
             for one in match.examples
         ]
     return found
 
 
-def _parts_json(parts: Mapping[str, Part]) -> dict[str, Any]:
+def _parts_json(parts: Mapping[str, SpaceScore]) -> dict[str, Any]:
     return {
         name: {
             "similarity": part.similarity,
@@ -178,7 +178,7 @@ def _parts_json(parts: Mapping[str, Part]) -> dict[str, Any]:
             "weight": part.weight,
             "share": part.share,
             "percentile": part.percentile,
-            "reference": part.reference,
+            "reference": part.percentile_source,
             "audible": part.audible,
         }
         for name, part in parts.items()

@@ -10,10 +10,10 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from soundalike.demo import Clip
-from soundalike.types import Match, Part
+from soundalike.core.types import Match, SpaceScore
+from soundalike.demo.clips import Clip
 
-__all__ = ["Answer", "Question", "render_page"]
+__all__ = ["DemoAnswer", "DemoQuery", "render_page"]
 
 _COLOURS = 6  # how many page.html defines: --s0 to --s5; more spaces share the last
 _ICONS = (
@@ -23,7 +23,7 @@ _ICONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DemoAnswer:
     """One match, the clip it found, and whether it is what the question asks for."""
 
     clip: Clip
@@ -32,17 +32,17 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class DemoQuery:
     """A search to show: what it asks and why, its weights by space, the query, the answers best first."""
 
     title: str
     why: str
     weights: Mapping[str, float]
     query: Clip
-    answers: tuple[Answer, ...]
+    answers: tuple[DemoAnswer, ...]
 
 
-def render_page(questions: Sequence[Question]) -> str:
+def render_page(questions: Sequence[DemoQuery]) -> str:
     """The whole page as HTML; every clip lies in it once, however many players point to it."""
     clips = {clip.path: clip for q in questions for clip in (q.query, *(a.clip for a in q.answers))}
     numbers = {path: f"c{k}" for k, path in enumerate(clips)}
@@ -61,10 +61,10 @@ def _data_uri(path: Path) -> str:
     return "data:audio/ogg;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
 
 
-def _colours(questions: Sequence[Question]) -> dict[str, str]:
+def _colours(questions: Sequence[DemoQuery]) -> dict[str, str]:
     """A CSS colour for every space that has a part in some answer or a weight, in order of appearance."""
     names: Iterable[str] = (
-        name for q in questions for source in (*(a.match.parts for a in q.answers), q.weights) for name in source
+        name for q in questions for source in (*(a.match.spaces for a in q.answers), q.weights) for name in source
     )
     return {name: f"var(--s{min(k, _COLOURS - 1)})" for k, name in enumerate(dict.fromkeys(names))}
 
@@ -89,8 +89,8 @@ def _button(clip: Clip, numbers: Mapping[Path, str]) -> str:
     )
 
 
-def _question(question: Question, numbers: Mapping[Path, str], colours: Mapping[str, str]) -> str:
-    shares = [[p.share for p in a.match.parts.values()] for a in question.answers]
+def _question(question: DemoQuery, numbers: Mapping[Path, str], colours: Mapping[str, str]) -> str:
+    shares = [[p.share for p in a.match.spaces.values()] for a in question.answers]
     # One scale for all bars of a question: room left of the line for the most that speaks against a match.
     left = max((-sum(s for s in row if s < 0) for row in shares), default=0.0)
     right = max((sum(s for s in row if s > 0) for row in shares), default=0.0)
@@ -115,14 +115,14 @@ def _question(question: Question, numbers: Mapping[Path, str], colours: Mapping[
 
 def _answer(
     rank: int,
-    answer: Answer,
+    answer: DemoAnswer,
     query: Clip,
     left: float,
     right: float,
     numbers: Mapping[Path, str],
     colours: Mapping[str, str],
 ) -> str:
-    clip, parts = answer.clip, answer.match.parts
+    clip, parts = answer.clip, answer.match.spaces
     alike = [name for name in ("tune", "groove", "instruments") if getattr(clip, name) == getattr(query, name)]
     note = "same " + " and ".join(alike) if alike else ""
     if answer.right:
@@ -140,7 +140,7 @@ def _answer(
 <div class="chips">{chips}</div><span class="done"></span></li>"""
 
 
-def _bar(parts: Mapping[str, Part], left: float, right: float, colours: Mapping[str, str]) -> str:
+def _bar(parts: Mapping[str, SpaceScore], left: float, right: float, colours: Mapping[str, str]) -> str:
     """Shares stacked outwards from the zero line, for and against; widths in percent of the bar."""
     scale = 100.0 / (left + right or 1.0)
     ends = {True: left, False: left}  # where the next share against (True) or for (False) begins
@@ -162,7 +162,7 @@ def _bar(parts: Mapping[str, Part], left: float, right: float, colours: Mapping[
     )
 
 
-def _chip(name: str, part: Part, colour: str) -> str:
+def _chip(name: str, part: SpaceScore, colour: str) -> str:
     """One space in numbers: its share where it has a weight, and its percentile."""
     if part.percentile is None:
         number = "not heard"

@@ -1,1 +1,1 @@
-"""Render music in which one factor varies at a time: scenes, their sound, and the truth about it."""
+"""Render music in which one factor is controlled."""

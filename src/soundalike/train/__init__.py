@@ -1,1 +1,1 @@
-"""Fitting the models that are shipped, from audio whose licences permit it."""
+"""Fit models from audio."""

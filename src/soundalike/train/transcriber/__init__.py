@@ -1,1 +1,1 @@
-"""Training the transcriber: the network that hears what is played, taught by renders whose every note is known."""
+"""Train the small networks of the `compact` backbone."""

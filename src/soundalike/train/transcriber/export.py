@@ -9,9 +9,16 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor, nn
 
-from soundalike.descriptors import PITCH_BANDS, RHYTHM_BANDS, TIMBRE_BANDS
-from soundalike.files import make_folder, write_whole
-from soundalike.transcriber import COLOUR_FILE, PITCH_FILE, PITCH_OUTPUTS, STROKE_FILE
+from soundalike.backbones.analysis import (
+    COLOUR_FILE,
+    PITCH_BANDS,
+    PITCH_FILE,
+    PITCH_OUTPUTS,
+    RHYTHM_BANDS,
+    STROKE_FILE,
+    TIMBRE_BANDS,
+)
+from soundalike.core.files import make_folder, write_whole
 
 __all__ = ["export"]
 

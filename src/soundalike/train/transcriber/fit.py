@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from soundalike.errors import UsageError
-from soundalike.train.checkpoints import (
+from soundalike.core.errors import UsageError
+from soundalike.train.common.checkpoints import (
     Checkpoint,
     Epoch,
     load_checkpoint,

@@ -1,7 +1,7 @@
 """Spectra and scores of rendered clips on disk, from which a transcriber learns: a file a folder, mapped into memory.
 
-The spectra are those that the transcriber hears later (`soundalike.spectra`), so training and use cannot differ. c
-clips of a folder, f fast and g slow frames; shorter clips are filled up with silence.
+The spectra are those that the transcriber hears later (`soundalike.backbones.analysis.spectra`), so
+training and use cannot differ. c clips of a folder, f fast and g slow frames; shorter clips are filled up with silence.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from typing import Any
 import numpy as np
 
 from soundalike.audio import MonoStream
-from soundalike.errors import AudioError, SoundalikeError, UsageError
-from soundalike.files import make_folder, write_whole
-from soundalike.render.truth import read_truth
-from soundalike.spectra import RATE, spectra_of
-from soundalike.train.folders import PARTS, ClipFolder, read_folders
+from soundalike.backbones.analysis import HOP, RATE, spectra_of
+from soundalike.core.errors import AudioError, SoundalikeError, UsageError
+from soundalike.core.executors.processes import run_tasks
+from soundalike.core.files import make_folder, write_whole
+from soundalike.core.types import FloatArray
+from soundalike.render.score import read_truth
+from soundalike.train.data.folders import PARTS, ClipFolder, read_folders
 from soundalike.train.transcriber.targets import write_score
-from soundalike.transcriber import HOP
-from soundalike.types import FloatArray
-from soundalike.workers import run_tasks
 
 __all__ = ["ClipMaterial", "Material", "gather", "open_material", "stack_frames"]
 
@@ -58,7 +57,7 @@ class Material:
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class _MaterialTask:
     folder: ClipFolder
     out: Path
     stamp: str
@@ -78,9 +77,9 @@ def gather(
     interrupted run goes on where it was. Raises UsageError if there is no rendered set, and KeyboardInterrupt.
     """
     make_folder(out, "--cache")
-    chosen: dict[str, list[_Task]] = {
+    chosen: dict[str, list[_MaterialTask]] = {
         part: [
-            _Task(folder, out / f"{factor}-{folder.name}.safetensors", _stamp(folder))
+            _MaterialTask(folder, out / f"{factor}-{folder.name}.safetensors", _stamp(folder))
             for factor, parts in read_folders(renders, 0).items()
             for folder in parts[part][:folders]
         ]
@@ -121,7 +120,7 @@ def _is_made_of(path: Path, stamp: str) -> bool:
         return False
 
 
-def _listen(task: _Task) -> float:
+def _listen(task: _MaterialTask) -> float:
     """Runs in a worker: writes a folder's file, and returns how many seconds of sound it heard."""
     from safetensors.numpy import save
 

@@ -15,9 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from soundalike.descriptors import PER_OCTAVE, PITCH_BANDS, RHYTHM_BANDS, TIMBRE_BANDS
-from soundalike.spectra import FAST_HOP, RATE
-from soundalike.transcriber import CELLS, COLOURS, HOP, STROKES
+from soundalike.backbones.analysis import (
+    CELLS,
+    COLOURS,
+    FAST_HOP,
+    HOP,
+    PER_OCTAVE,
+    PITCH_BANDS,
+    RATE,
+    RHYTHM_BANDS,
+    STROKES,
+    TIMBRE_BANDS,
+)
 
 __all__ = ["ColourNetwork", "PitchNetwork", "PitchOutputs", "StrokeNetwork"]
 

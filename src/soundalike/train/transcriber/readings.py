@@ -14,16 +14,14 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from soundalike.audio import MonoStream, windows
-from soundalike.backbones.compact import CompactBackbone
-from soundalike.descriptors import KEYS
-from soundalike.errors import SoundalikeError, UsageError
-from soundalike.files import write_whole
-from soundalike.readings import KEY_SOURCES, METER_EVIDENCE, METERS, READINGS_FILE, Readings
-from soundalike.render.truth import read_truth
-from soundalike.spectra import RATE
-from soundalike.train.folders import ClipFolder, read_folders
-from soundalike.types import FloatArray, IntArray
-from soundalike.workers import run_tasks
+from soundalike.backbones import CompactBackbone
+from soundalike.backbones.analysis import KEY_SOURCES, KEYS, METER_EVIDENCE, METERS, RATE, READINGS_FILE, Readings
+from soundalike.core.errors import SoundalikeError, UsageError
+from soundalike.core.executors.processes import run_tasks
+from soundalike.core.files import write_whole
+from soundalike.core.types import FloatArray, IntArray
+from soundalike.render.score import read_truth
+from soundalike.train.data.folders import ClipFolder, read_folders
 
 __all__ = ["Example", "fit", "fit_readings"]
 

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from soundalike.render.music import CHORDS
-from soundalike.render.truth import Truth
-from soundalike.spectra import FAST_HOP, RATE
-from soundalike.transcriber import CELLS, HOP, LOWEST_NOTE, STROKES
-from soundalike.types import FloatArray, IntArray
+from soundalike.backbones.analysis import CELLS, FAST_HOP, HOP, LOWEST_NOTE, RATE, STROKES
+from soundalike.core.types import FloatArray, IntArray
+from soundalike.render.score import CHORDS, Truth
 
 __all__ = ["NO_CHORD", "SCORE_FIELDS", "PitchTargets", "pitch_targets", "stroke_targets", "write_score"]
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, max_pool1d, normalize, pad
 
-from soundalike.train.losses import supervised_contrastive
+from soundalike.backbones.analysis import CELLS, COLOURS, QUIET
+from soundalike.core.types import IntArray
+from soundalike.train.common.losses import supervised_contrastive
 from soundalike.train.transcriber.material import ClipMaterial, stack_frames
 from soundalike.train.transcriber.nets import ColourNetwork, PitchNetwork, StrokeNetwork
 from soundalike.train.transcriber.targets import NO_CHORD, pitch_targets, stroke_targets
-from soundalike.transcriber import CELLS, COLOURS, QUIET
-from soundalike.types import IntArray
 
 __all__ = ["ColourTask", "PitchTask", "StrokeTask", "Task"]
 

@@ -1,0 +1,1 @@
+from .triplets import find_clips as find_clips

@@ -1,0 +1,69 @@
+"""A folder of music, with all its subfolders: every file whose suffix is one of sound or video."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from soundalike.audio.stream import AUDIO_SUFFIXES
+from soundalike.core.errors import UsageError
+from soundalike.core.types import Item
+
+__all__ = ["FolderDataset", "create"]
+
+
+def create(root: Path) -> FolderDataset:
+    """The recordings below `root`, or `root` itself if it is a file. Raises UsageError if it does not exist."""
+    return FolderDataset(root)
+
+
+class FolderDataset:
+    """Follows links to folders, but visits each folder once. `unreadable` lists the folders that could not be read."""
+
+    def __init__(self, root: Path) -> None:
+        try:
+            mode = root.stat().st_mode
+        except FileNotFoundError as error:
+            raise UsageError("not found; give a folder of music or an audio file") from error
+        except OSError as error:
+            raise UsageError(f"cannot be read: {error.strerror}; give a folder of music or an audio file") from error
+        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+            raise UsageError("neither a folder nor a regular file; give a folder of music or an audio file")
+        self.root = root
+        self.unreadable: list[tuple[Path, str]] = []
+
+    def items(self) -> Iterator[Item]:
+        """Every recording, sorted by path within each folder."""
+        if self.root.is_file():
+            yield Item(self.root)
+            return
+        visited: set[tuple[int, int]] = set()
+        stack = [self.root]
+        while stack:
+            folder = stack.pop()
+            try:
+                status = folder.stat()
+                if (status.st_dev, status.st_ino) in visited:
+                    continue
+                visited.add((status.st_dev, status.st_ino))
+                with os.scandir(folder) as scan:
+                    entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
+            except OSError as error:
+                self.unreadable.append((folder, error.strerror or str(error)))
+                continue
+            folders = []
+            for entry in entries:
+                # A hidden entry is never music: macOS leaves "._song.mp3" beside every song on foreign disks.
+                if entry.name.startswith("."):
+                    continue
+                try:
+                    is_folder = entry.is_dir()
+                except OSError:  # a link that leads back to itself
+                    is_folder = False
+                if is_folder:
+                    folders.append(Path(entry.path))
+                elif Path(entry.name).suffix.lower() in AUDIO_SUFFIXES:
+                    yield Item(Path(entry.path))
+            stack += reversed(folders)

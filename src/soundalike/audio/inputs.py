@@ -1,0 +1,98 @@
+"""Recordings as people have them: a path, an open file, or samples in memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import numpy as np
+
+from soundalike.core.errors import SoundalikeError, UsageError
+from soundalike.core.files import absolute
+from soundalike.core.types import Audio
+
+__all__ = ["AudioInput", "is_one_input", "label_of", "recording_file"]
+
+AudioInput: TypeAlias = str | os.PathLike[str] | BinaryIO | Audio
+"""What can be encoded: a path, a binary file object, or samples."""
+_CHUNK = 1 << 20
+
+
+def is_one_input(value: object) -> bool:
+    """Whether `value` is one recording, not a list of them."""
+    return isinstance(value, str | os.PathLike | Audio) or hasattr(value, "read")
+
+
+def label_of(source: AudioInput) -> str:
+    """What to call a recording in results: its path, the name of the file object, or "<audio>"."""
+    if isinstance(source, str | os.PathLike):
+        return os.fsdecode(source)
+    if isinstance(source, Audio):
+        return "<audio>"
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "<file>"
+
+
+@contextmanager
+def recording_file(source: AudioInput) -> Iterator[Path]:
+    """The absolute path of a recording; what is not a file already is written to a temporary one for the while.
+
+    Args:
+        source: A path, a binary file object (read from where it is to its end), or an `Audio`.
+
+    Raises:
+        UsageError: `source` is none of these, or a text file, or an `Audio` that no file can hold.
+
+    Example:
+        >>> with recording_file("song.wav") as path:
+        ...     path.name
+        'song.wav'
+    """
+    if isinstance(source, str | os.PathLike):
+        if not os.fspath(source):
+            raise UsageError("an empty path; give an audio file")
+        yield absolute(Path(os.fsdecode(source)))
+        return
+    if not isinstance(source, Audio) and not hasattr(source, "read"):
+        raise UsageError(
+            f"cannot read a recording from {type(source).__name__}; expected a path, a binary file object or an Audio"
+        )
+    label = label_of(source)
+    suffix = ".wav" if isinstance(source, Audio) else ".audio"
+    with tempfile.NamedTemporaryFile(prefix="soundalike-", suffix=suffix) as file:
+        if isinstance(source, Audio):
+            _write_audio(file.name, source)
+        else:
+            while chunk := source.read(_CHUNK):
+                if not isinstance(chunk, bytes | bytearray | memoryview):
+                    raise UsageError(f"{label} was opened as text; open it with mode 'rb'")
+                file.write(chunk)
+            file.flush()
+        try:
+            yield Path(file.name)
+        except SoundalikeError as error:
+            raise type(error)(str(error).replace(file.name, label)) from error
+
+
+def _write_audio(name: str, audio: Audio) -> None:
+    import soundfile
+
+    samples = np.atleast_2d(np.asarray(audio.samples))
+    if samples.ndim != 2 or not samples.size or not np.issubdtype(samples.dtype, np.floating):
+        raise UsageError(
+            f"an Audio with samples of shape {np.shape(audio.samples)} and type {np.asarray(audio.samples).dtype}; "
+            "expected (channels, samples) or (samples,) of floats"
+        )
+    content = io.BytesIO()
+    try:
+        soundfile.write(content, samples.T.astype(np.float32), int(audio.rate), format="WAV", subtype="FLOAT")
+    except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"an Audio of {len(samples)} channels at {audio.rate} Hz cannot be encoded: {error}"
+        ) from error
+    Path(name).write_bytes(content.getvalue())

@@ -1,0 +1,1 @@
+"""What everything else stands on: types, errors, files, plug-ins. Import its modules directly."""

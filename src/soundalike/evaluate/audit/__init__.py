@@ -1,0 +1,1 @@
+"""Is rendered music what it claims to be? Measurements, pictures and a page with players."""

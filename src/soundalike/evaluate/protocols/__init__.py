@@ -1,0 +1,1 @@
+"""Plug-in folder: one evaluation protocol per file."""

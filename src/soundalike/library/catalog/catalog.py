@@ -1,0 +1,370 @@
+"""The catalogue of a library: tracks, tags, digests, failures, and which rows of the sidecars are whose.
+
+SQLite in WAL mode: many readers, one writer. Nothing that a reader sees was ever half written: rows are appended and
+made durable first, and only then does one transaction here commit them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soundalike.audio import Words
+from soundalike.core.errors import one_line
+from soundalike.core.types import IntArray, Level
+from soundalike.library.catalog.failures import FailureTable
+from soundalike.library.catalog.families import FamilyTable
+from soundalike.library.catalog.feature_tables import FeatureTables
+from soundalike.library.catalog.line_checksums import AMONG
+from soundalike.library.catalog.schema import reported
+from soundalike.library.catalog.transactions import CatalogDatabase
+
+__all__ = ["Catalog", "HeldModel", "Track"]
+
+_SEPARATOR = os.fsencode(os.sep)
+_BATCH = 512
+"""Lines read at a time: few enough to be still in the cache when they are used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A line of the catalogue. `path` is absolute; times in seconds; `mtime_ns` and `size` as the file system says."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    content_hash: str
+    audio_hash: str
+    duration: float
+    rate: int
+    channels: int
+    codec: str
+    title: str | None
+    artist: str | None
+    album: str | None
+    genre: str | None
+    year: int | None
+    bpm_tag: float | None
+    key_tag: str | None
+    tempo: float | None
+    key: str | None
+    loudness: float | None
+    silent: bool
+    missing: bool = False
+    unreadable: bool = False
+    key_confidence: float | None = None
+    meter: str | None = None
+    id: int = 0
+
+    @property
+    def bpm(self) -> float | None:
+        """Beats a minute: the tag, where there is one, goes before what was measured, as in filters."""
+        return self.bpm_tag if self.bpm_tag is not None else self.tempo
+
+
+@dataclass(frozen=True, slots=True)
+class HeldModel:
+    """A model whose spaces a library holds: the digest of what encoded them, and where it is loaded from."""
+
+    digest: str
+    source: str
+
+
+_SHARED = (
+    ("rows", "level, first, count"),
+    ("encoded", "model"),
+    ("kept", "backbone"),
+    ("fingerprints", "words"),
+)
+_COLUMNS = [name for name in Track.__dataclass_fields__ if name not in ("path", "id")]
+
+
+class Catalog:
+    """The tracks, models and row positions of `catalog.sqlite`; any number of threads may use it.
+
+    `database` has the transactions and checksums; `features`, `families` and `failures` are the other tables.
+    """
+
+    def __init__(self, path: Path, *, writable: bool, create: bool = False) -> None:
+        """Open the file. Raises LibraryError."""
+        self.database = self._database = CatalogDatabase(path, writable=writable, create=create)
+        self.features = FeatureTables(self.database)
+        self.families = FamilyTable(self.database)
+        self.failures = FailureTable(self.database)
+        self.transaction, self.snapshot = self.database.transaction, self.database.snapshot
+
+    @property
+    def generation(self) -> int:
+        """See `CatalogDatabase.generation`."""
+        return self.database.generation
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        self.database.close()
+
+    # Tracks -----------------------------------------------------------------------------------------------------
+
+    def tracks(self, condition: str = "1", parameters: Sequence[object] = ()) -> list[Track]:
+        """Tracks that meet an SQL condition, in the order in which they were added."""
+        rows = self._database.rows(
+            "SELECT tracks.*, roots.path AS root FROM tracks JOIN roots ON roots.id = root_id "
+            f"WHERE {condition} ORDER BY tracks.id",
+            parameters,
+        )
+        return [_track(row) for row in rows]
+
+    def tracks_of(self, ids: Sequence[int]) -> list[Track]:
+        """The tracks of these ids, which are there, in their order."""
+        found = {track.id: track for track in self.tracks(AMONG, (json.dumps(list(ids)),))}
+        return [found[one] for one in ids]
+
+    def ids(self) -> IntArray:
+        """The ids (n,) int64 of all tracks, ascending."""
+        return self._database.numbers("SELECT id FROM tracks ORDER BY id", (), 1)[:, 0]
+
+    def track_at(self, path: Path) -> Track | None:
+        """The track at an absolute path, if it is known."""
+        found = self.id_at(path)
+        return None if found is None else self.tracks_of([found])[0]
+
+    def id_at(self, path: Path) -> int | None:
+        """The id of the track at an absolute path, if it is known; as quick in a large library as in a small one."""
+        name = os.fsencode(path)
+        bases = [name[: at + 1] for at in range(len(name)) if name.startswith(_SEPARATOR, at)]
+        # CROSS JOIN: SQLite is to go from the few roots that it may lie under to the track, and not over all tracks.
+        rows = self._database.rows(
+            "SELECT tracks.id FROM roots CROSS JOIN tracks ON root_id = roots.id "
+            "WHERE tracks.path = substr(?, length(roots.path) + 1) "
+            f"AND roots.path IN ({', '.join('?' * len(bases))}) ORDER BY tracks.id",
+            (name, *bases),
+        )
+        return int(rows[0][0]) if rows else None
+
+    def columns(self, expressions: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
+        """SQL expressions on every track, in the order of their ids: a tuple a track, some hundreds at a time."""
+        with reported(self.database.path):
+            cursor = self._database.connection.cursor()
+            cursor.row_factory = None
+            cursor.execute(f"SELECT {', '.join(expressions)} FROM tracks ORDER BY id")
+            while batch := cursor.fetchmany(_BATCH):
+                yield batch
+
+    def distinct_audio(self) -> IntArray:
+        """Ids (n,) int64 of one track for every different sound: the one whose rows come first, whatever its id."""
+        sql = (
+            "SELECT track_id, min(first) FROM rows JOIN tracks ON id = track_id "
+            "WHERE level = 'track' GROUP BY audio_hash"
+        )
+        return self._database.numbers(sql, (), 2)[:, 0]
+
+    def root_of(self, track_id: int) -> Path:
+        """The folder under which a track was found."""
+        sql = "SELECT roots.path FROM roots JOIN tracks ON root_id = roots.id WHERE tracks.id = ?"
+        return Path(os.fsdecode(self._database.rows(sql, (track_id,))[0][0]))
+
+    def put_track(self, root: Path, track: Track) -> int:
+        """Add a track, or replace the one with its id; returns its id. Inside a transaction."""
+        base = os.fsencode(root).rstrip(_SEPARATOR) + _SEPARATOR
+        name = os.fsencode(track.path)
+        if not name.startswith(base):
+            base = name[: name.rindex(_SEPARATOR) + 1]
+        self._database.connection.execute("INSERT OR IGNORE INTO roots (path) VALUES (?)", (base,))
+        root_id = self._database.connection.execute("SELECT id FROM roots WHERE path = ?", (base,)).fetchone()[0]
+        values = {name: getattr(track, name) for name in _COLUMNS}
+        values |= {"root_id": root_id, "path": name[len(base) :], "shown_path": one_line(track.path)}
+        if track.id:
+            self._database.changed.add(track.id)
+            assignments = ", ".join(f"{column} = ?" for column in values)
+            self._database.connection.execute(
+                f"UPDATE tracks SET {assignments} WHERE id = ?", (*values.values(), track.id)
+            )
+            return track.id
+        marks = ", ".join("?" * len(values))
+        cursor = self._database.connection.execute(
+            f"INSERT INTO tracks ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
+        )
+        self._database.changed.add(int(cursor.lastrowid or 0))
+        return int(cursor.lastrowid or 0)
+
+    def mark(self, ids: Iterable[int], *, missing: bool = False, unreadable: bool = False) -> None:
+        """Say that tracks have vanished, or can no longer be heard, or are back. Inside a transaction."""
+        chosen = list(ids)
+        self._database.changed.update(chosen)
+        self._database.connection.executemany(
+            "UPDATE tracks SET missing = ?, unreadable = ? WHERE id = ?", [(missing, unreadable, one) for one in chosen]
+        )
+
+    def remove(self, ids: Iterable[int]) -> None:
+        """Forget tracks; their rows are no longer anybody's. Inside a transaction."""
+        self._database.connection.executemany("DELETE FROM tracks WHERE id = ?", [(one,) for one in ids])
+
+    def put_fingerprint(self, track_id: int, words: Words) -> None:
+        """Keep a track's fingerprint. Inside a transaction."""
+        self._database.changed.add(track_id)
+        self._database.connection.execute(
+            "INSERT OR REPLACE INTO fingerprints VALUES (?, ?)", (track_id, words.astype("<u4").tobytes())
+        )
+
+    def fingerprint(self, track_id: int) -> Words:
+        """A track's fingerprint (f,) uint32."""
+        rows = self._database.rows("SELECT words FROM fingerprints WHERE track_id = ?", (track_id,))
+        return np.frombuffer(rows[0][0], dtype="<u4").astype(np.uint32) if rows else np.zeros(0, np.uint32)
+
+    def same_sound(self) -> IntArray:
+        """(n, 2) int64: id of every track that is there, and that of the first of those with the same sound."""
+        there = "FROM tracks WHERE NOT missing AND NOT unreadable"
+        sql = f"SELECT id, first FROM (SELECT id, audio_hash {there}) JOIN "
+        sql += f"(SELECT audio_hash, min(id) AS first {there} GROUP BY audio_hash) USING (audio_hash)"
+        return self._database.numbers(sql, (), 2)
+
+    # Rows -------------------------------------------------------------------------------------------------------
+
+    def models(self) -> dict[str, HeldModel]:
+        """The models whose spaces are held, by name."""
+        rows = self._database.rows("SELECT name, digest, source FROM models ORDER BY name")
+        return {name: HeldModel(digest, source) for name, digest, source in rows}
+
+    def put_model(self, name: str, held: HeldModel, dims: Sequence[tuple[str, Level, int]]) -> None:
+        """Hold another model's spaces, none of them committed yet. Inside a transaction."""
+        self._database.connection.execute(
+            "INSERT INTO models VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET source = ?3",
+            (name, held.digest, held.source),
+        )
+        self._database.connection.executemany(
+            "INSERT OR IGNORE INTO spaces VALUES (?, ?, ?, ?, 0)",
+            [(name, space, level, dim) for space, level, dim in dims],
+        )
+
+    def spaces(self) -> list[tuple[str, Level, int, int]]:
+        """Every space held: its full name, level, dim, and committed rows."""
+        rows = self._database.rows("SELECT model || '/' || name, level, dim, committed FROM spaces")
+        return [(name, level, dim, committed) for name, level, dim, committed in rows]
+
+    def drop_model(self, name: str) -> None:
+        """Forget what a model has heard: its rows count as not encoded. Inside a transaction."""
+        self._database.changed.update(
+            row[0] for row in self._database.rows("SELECT track_id FROM encoded WHERE model = ?", (name,))
+        )
+        for table in ("encoded", "spaces"):
+            self._database.connection.execute(f"DELETE FROM {table} WHERE model = ?", (name,))
+        self._database.connection.execute("DELETE FROM models WHERE name = ?", (name,))
+
+    def next_row(self, level: Level) -> int:
+        """The first position at a level that is nobody's yet."""
+        # Committed rows alone would not do: they start afresh with a new version of a model, while rows keep places.
+        sql = (
+            "SELECT max(coalesce((SELECT max(committed) FROM spaces WHERE level = ?1), 0),"
+            " coalesce((SELECT max(first + count) FROM rows WHERE level = ?1), 0))"
+        )
+        return int(self._database.rows(sql, (level,))[0][0])
+
+    def commit_rows(self, model: str, level: Level, first: int, count: int) -> None:
+        """Declare rows `first`... of every space of a model whole and durable. Inside a transaction."""
+        self._database.connection.execute(
+            "UPDATE spaces SET committed = max(committed, ?) WHERE model = ? AND level = ?",
+            (first + count, model, level),
+        )
+
+    def assign_rows(self, track_id: int, level: Level, first: int, count: int) -> None:
+        """These rows are a track's. Inside a transaction."""
+        self._database.changed.add(track_id)
+        self._database.connection.execute(
+            "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", (track_id, level, first, count)
+        )
+
+    def mark_encoded(self, track_id: int, model: str) -> None:
+        """A track's rows hold a model's spaces: silent ones are zero, not absent. Inside a transaction."""
+        self._database.changed.add(track_id)
+        self._database.connection.execute("INSERT OR REPLACE INTO encoded VALUES (?, ?)", (track_id, model))
+
+    def share_rows(self, source: int, target: int) -> None:
+        """One file is a copy of another: it has the same rows, models and fingerprint. Inside a transaction."""
+        self._database.changed.add(target)
+        for table, columns in _SHARED:
+            self._database.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", (target,))
+            self._database.connection.execute(
+                f"INSERT INTO {table} (track_id, {columns}) SELECT ?, {columns} FROM {table} WHERE track_id = ?",
+                (target, source),
+            )
+
+    def unmark_encoded(self, track_id: int) -> None:
+        """A track's sound has changed: no model has heard it, and no features are kept. Inside a transaction."""
+        self._database.changed.add(track_id)
+        for table in ("encoded", "kept"):
+            self._database.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", (track_id,))
+
+    def rows_of(self, track_id: int, level: Level) -> tuple[int, int]:
+        """Position of a track's first row at a level, and how many there are; (0, 0) if it has none."""
+        rows = self._database.rows("SELECT first, count FROM rows WHERE track_id = ? AND level = ?", (track_id, level))
+        return (rows[0][0], rows[0][1]) if rows else (0, 0)
+
+    def is_encoded(self, track_id: int, model: str) -> bool:
+        """Whether a model has heard a track."""
+        return bool(self._database.rows("SELECT 1 FROM encoded WHERE track_id = ? AND model = ?", (track_id, model)))
+
+    def encoded_by(self) -> dict[int, set[str]]:
+        """Which models have heard each track: ids to names."""
+        return self._database.names_by_id("SELECT track_id, model FROM encoded")
+
+    def groups(self, model: str, level: Level, *, absent: bool = False) -> IntArray:
+        """Whose rows are where, for the tracks that a model has heard and that are there, or with `absent` for all.
+
+        (g, 3) int64: first position, number of rows, track id; by first position, then id.
+        """
+        return self._database.numbers(
+            "SELECT first, count, track_id FROM rows JOIN encoded USING (track_id) JOIN tracks ON id = track_id "
+            "WHERE level = ? AND model = ? AND count > 0 AND (? OR NOT missing AND NOT unreadable) "
+            "ORDER BY first, track_id",
+            (level, model, absent),
+            3,
+        )
+
+    def segments(self, level: Level) -> IntArray:
+        """Whose rows are where at a level, whoever has heard them and whether they are there or not.
+
+        (n, 3) int64: first position, number of rows, track id; by first position.
+        """
+        return self._database.numbers(
+            "SELECT first, count, track_id FROM rows WHERE level = ? AND count > 0 ORDER BY first", (level,), 3
+        )
+
+    def move_rows(self, level: Level, firsts: Iterable[tuple[int, int]]) -> None:
+        """The rows of tracks lie elsewhere: pairs of a first position and an id. Inside a transaction."""
+        moves = [(first, track_id, level) for first, track_id in firsts]
+        self._database.changed.update(track_id for _, track_id, _ in moves)
+        self._database.connection.executemany("UPDATE rows SET first = ? WHERE track_id = ? AND level = ?", moves)
+
+    def recount_rows(self) -> None:
+        """Of every space, those rows are committed that a track has. Inside a transaction."""
+        self._database.connection.execute(
+            "UPDATE spaces SET committed = (SELECT coalesce(max(first + count), 0) FROM rows JOIN encoded "
+            "USING (track_id) WHERE rows.level = spaces.level AND encoded.model = spaces.model)"
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Numbers for `library info`: tracks, and how many of them are missing, unreadable, silent; failures."""
+        tracks, missing, unreadable, silent = self._database.rows(
+            "SELECT count(*), coalesce(sum(missing), 0), coalesce(sum(unreadable), 0), coalesce(sum(silent), 0) "
+            "FROM tracks"
+        )[0]
+        failures = self._database.rows("SELECT count(*) FROM failures")[0][0]
+        return {
+            "tracks": tracks,
+            "missing": missing,
+            "unreadable": unreadable,
+            "silent": silent,
+            "failures": failures,
+        }
+
+
+def _track(row: sqlite3.Row) -> Track:
+    values = {name: row[name] for name in _COLUMNS}
+    values |= {name: bool(row[name]) for name in ("silent", "missing", "unreadable")}
+    return Track(path=Path(os.fsdecode(row["root"] + row["path"])), id=row["id"], **values)

@@ -1,0 +1,31 @@
+"""The table of version families in a catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from soundalike.library.catalog.transactions import CatalogDatabase
+
+__all__ = ["FamilyTable"]
+
+
+class FamilyTable:
+    """Which tracks are versions of the same piece."""
+
+    def __init__(self, database: CatalogDatabase) -> None:
+        self._database = database
+
+    def put(self, families: Sequence[Iterable[int]]) -> None:
+        """Keep version families, ids of tracks each, in place of those kept before. Inside a transaction."""
+        members = [(one, number) for number, ids in enumerate(families) for one in ids]
+        self._database.changed.update(row[0] for row in self._database.rows("SELECT track_id FROM families"))
+        self._database.changed.update(one for one, _ in members)
+        self._database.connection.execute("DELETE FROM families")
+        self._database.connection.executemany("INSERT INTO families VALUES (?, ?)", members)
+        self._database.connection.execute("INSERT OR REPLACE INTO meta VALUES ('families', ?)", (len(families),))
+
+    def by_track(self) -> dict[int, int] | None:
+        """The number of the version family of every track that is in one; None if they were never looked for."""
+        if not self._database.rows("SELECT 1 FROM meta WHERE name = 'families'"):
+            return None
+        return dict(self._database.numbers("SELECT track_id, family FROM families", (), 2).tolist())

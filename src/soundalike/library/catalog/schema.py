@@ -1,0 +1,112 @@
+"""The database under a catalogue: its tables, how it is opened, and what its errors mean to a person."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from soundalike.core.errors import LibraryBusyError, LibraryError
+from soundalike.library.catalog.line_checksums import catalogue_seal
+
+__all__ = ["FORMAT", "as_library_error", "check_format", "create_tables", "reported"]
+
+FORMAT = 3
+"""The layout of this version; a library of a higher one is refused, a lower one is migrated."""
+_APPLICATION_ID = 0x534E4C4B  # "SNLK"
+
+_SCHEMA = """
+CREATE TABLE roots (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE);
+CREATE TABLE tracks (
+    id INTEGER PRIMARY KEY, root_id INTEGER NOT NULL REFERENCES roots, path BLOB NOT NULL, shown_path TEXT NOT NULL,
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, content_hash TEXT NOT NULL, audio_hash TEXT NOT NULL,
+    duration REAL NOT NULL, rate INTEGER NOT NULL, channels INTEGER NOT NULL, codec TEXT NOT NULL,
+    title TEXT, artist TEXT, album TEXT, genre TEXT, year INTEGER, bpm_tag REAL, key_tag TEXT,
+    tempo REAL, key TEXT, loudness REAL, silent INTEGER NOT NULL, missing INTEGER NOT NULL DEFAULT 0,
+    unreadable INTEGER NOT NULL DEFAULT 0, key_confidence REAL, meter TEXT, seal INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (root_id, path));
+CREATE TABLE fingerprints (track_id INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, words BLOB NOT NULL);
+CREATE TABLE rows (
+    track_id INTEGER NOT NULL REFERENCES tracks ON DELETE CASCADE, level TEXT NOT NULL,
+    first INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (track_id, level)) WITHOUT ROWID;
+CREATE TABLE models (name TEXT PRIMARY KEY, digest TEXT NOT NULL, source TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE spaces (
+    model TEXT NOT NULL REFERENCES models, name TEXT NOT NULL, level TEXT NOT NULL, dim INTEGER NOT NULL,
+    committed INTEGER NOT NULL, PRIMARY KEY (model, name, level)) WITHOUT ROWID;
+CREATE TABLE encoded (
+    track_id INTEGER NOT NULL REFERENCES tracks ON DELETE CASCADE, model TEXT NOT NULL REFERENCES models,
+    PRIMARY KEY (track_id, model)) WITHOUT ROWID;
+CREATE TABLE features (
+    backbone TEXT NOT NULL, version INTEGER NOT NULL, name TEXT NOT NULL, dim INTEGER NOT NULL,
+    PRIMARY KEY (backbone, name)) WITHOUT ROWID;
+CREATE TABLE kept (
+    track_id INTEGER NOT NULL REFERENCES tracks ON DELETE CASCADE, backbone TEXT NOT NULL,
+    PRIMARY KEY (track_id, backbone)) WITHOUT ROWID;
+CREATE TABLE failures (
+    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, message TEXT NOT NULL,
+    seal INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE families (track_id INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, family INTEGER NOT NULL);
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('generation', 0), ('epoch', 0), ('seal', 0);
+"""
+
+
+def create_tables(database: sqlite3.Connection) -> None:
+    """Make the tables where there are none yet, all or nothing."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            for statement in _SCHEMA.split(";")[:-1]:
+                database.execute(statement)
+            database.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_seal(database),))
+            database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            database.execute(f"PRAGMA user_version = {FORMAT}")
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def check_format(database: sqlite3.Connection, path: Path) -> int:
+    """Its format. Raises LibraryError if this is not a catalogue, or one of a newer version."""
+    if database.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+        if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            # Whoever was about to make it was killed at that moment.
+            raise LibraryError(f"no library at {path.parent}; make one with: soundalike index DIR")
+        raise LibraryError(f"{path} is not a soundalike catalogue; give another --library")
+    found = int(database.execute("PRAGMA user_version").fetchone()[0])
+    if found > FORMAT:
+        raise LibraryError(
+            f"the library was made by a newer soundalike (format {found}; this version reads up to {FORMAT}): "
+            "upgrade soundalike"
+        )
+    return found
+
+
+@contextmanager
+def reported(path: Path) -> Iterator[None]:
+    """What SQLite raises inside becomes a LibraryError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise as_library_error(path, error) from error
+
+
+def as_library_error(path: Path, error: Exception) -> LibraryError:
+    """The one line that a person reads of a database error."""
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return LibraryBusyError(f"another process is writing to the library at {path.parent}; wait until it is done")
+    if "full" in text or "disk I/O" in text:
+        return LibraryError(
+            f"cannot write to the library at {path.parent}: {text}; make room and run it again (nothing stored is lost)"
+        )
+    if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
+        return LibraryError(
+            f"cannot write to the library at {path.parent}: it is read-only or not yours, or its disk is full; "
+            "give another --library"
+        )
+    return LibraryError(
+        f"the library at {path.parent} is damaged ({text}); restore it from a copy, or index into a new one"
+    )

@@ -1,0 +1,211 @@
+"""What a library looks like as plain files: a folder of Parquet that any tool reads, and another library takes in.
+
+`library.json` says what there is, `tracks.parquet` holds a line a track, `passages.parquet` a line a passage, and
+`failures.parquet` the files that could not be heard. A track's `number` is its line, from 0. Tracks stand in the order
+of their rows, copies of a file one after the other; the first of them holds what they share (rows, fingerprint) and the
+others say so (`rows_of`). Vectors are columns named `model/space`, null where the model has not heard the track.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from soundalike.audio import HOP, WINDOW
+from soundalike.core.errors import UsageError
+from soundalike.core.files import read_json, write_json
+from soundalike.core.types import FloatArray
+from soundalike.library.exchange.parquet import load_pyarrow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["TRACK_COLUMNS", "ExportedModel", "Manifest", "first_bad_row", "read_manifest", "reading", "schema"]
+
+MAGIC = "soundalike-library"
+FORMAT = 1
+_TOLERANCE = 1e-3
+"""How far from 1 the length of an audible row may be."""
+
+TRACK_COLUMNS: Mapping[str, tuple[str, bool]] = {
+    "size": ("int64", False),
+    "mtime_ns": ("int64", False),
+    "content_hash": ("string", False),
+    "audio_hash": ("string", False),
+    "duration": ("double", False),
+    "rate": ("int64", False),
+    "channels": ("int64", False),
+    "codec": ("string", False),
+    "title": ("string", True),
+    "artist": ("string", True),
+    "album": ("string", True),
+    "genre": ("string", True),
+    "year": ("int64", True),
+    "bpm_tag": ("double", True),
+    "key_tag": ("string", True),
+    "tempo": ("double", True),
+    "key": ("string", True),
+    "key_confidence": ("double", True),
+    "meter": ("string", True),
+    "loudness": ("double", True),
+    "silent": ("bool", False),
+    "missing": ("bool", False),
+    "unreadable": ("bool", False),
+}
+"""The fields of a `Track` other than its path: their type, and whether they may be null."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedModel:
+    """A model whose rows are in an export: what encoded them, and its spaces' sizes d by short name."""
+
+    name: str
+    digest: str
+    source: str
+    spaces: Mapping[str, int]
+
+    def columns(self) -> dict[str, int]:
+        """The sizes d by full name, `model/space`."""
+        return {f"{self.name}/{space}": dim for space, dim in self.spaces.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What `library.json` says: how many lines each file has, and which models' rows they hold."""
+
+    tracks: int
+    passages: int
+    failures: int
+    models: tuple[ExportedModel, ...]
+
+    def write(self, folder: Path) -> None:
+        """Write `library.json`. Raises UsageError."""
+        models = [
+            {
+                "name": model.name,
+                "digest": model.digest,
+                "source": model.source,
+                "spaces": [
+                    {"name": name, "dim": dim, "levels": ["track", "passage"]} for name, dim in model.spaces.items()
+                ],
+            }
+            for model in self.models
+        ]
+        counts = {"tracks": self.tracks, "passages": self.passages, "failures": self.failures}
+        grid = {"passage_seconds": WINDOW, "hop_seconds": HOP}
+        write_json(folder / "library.json", {"magic": MAGIC, "format": FORMAT, **counts, **grid, "models": models})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read `library.json`. Raises UsageError if it is missing, damaged, of a newer version, or of another grid."""
+    path = folder / "library.json"
+    if not path.is_file():
+        raise UsageError(
+            f"{folder} holds no exported library (no library.json); make one with: soundalike library export"
+        )
+    body = read_json(path)
+    if not isinstance(body, dict) or body.get("magic") != MAGIC:
+        raise UsageError(f"{path} is not of an exported library (no magic {MAGIC!r})")
+    if body.get("format") != FORMAT:
+        raise UsageError(f"{path}: format {body.get('format')!r}, this version reads {FORMAT}; upgrade soundalike")
+    if (grid := (body.get("passage_seconds"), body.get("hop_seconds"))) != (WINDOW, HOP):
+        raise UsageError(f"{path}: passages of {grid[0]} s every {grid[1]} s, expected {WINDOW:g} s every {HOP:g} s")
+    with reading(path):
+        models = tuple(_model(entry) for entry in _of(list, body["models"]))
+        if len({model.name for model in models}) != len(models):
+            raise ValueError("a model is there twice")
+        return Manifest(_count(body["tracks"]), _count(body["passages"]), _count(body["failures"]), models)
+
+
+def _model(entry: Mapping[str, Any]) -> ExportedModel:
+    spaces: dict[str, int] = {}
+    for space in _of(list, entry["spaces"]):
+        if sorted(space["levels"]) != ["passage", "track"]:
+            raise ValueError(f"levels {space['levels']!r}, expected track and passage")
+        if spaces.setdefault(_name(space["name"]), _count(space["dim"])) < 1 or space["dim"] > 1 << 16:
+            raise ValueError(f"a space of {space['dim']} dims")
+    if len(spaces) != len(entry["spaces"]) or not spaces:
+        raise ValueError(f"the spaces of {entry['name']!r} are not one or more different ones")
+    return ExportedModel(_name(entry["name"]), _of(str, entry["digest"]), _of(str, entry["source"]), spaces)
+
+
+def _of(kind: type, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError(f"found {value!r}, expected a {kind.__name__}")
+    return value
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"found {value!r}, expected a number from 0")
+    return value
+
+
+def _name(value: Any) -> str:
+    """The name of a model or space: part of the name of a file."""
+    if not re.fullmatch(r"[^/\\\x00-\x1f]{1,100}", _of(str, value)):
+        raise ValueError(f"{value!r} is no name of a model or space")
+    return str(value)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever goes wrong inside, in a file that others may have written, becomes one line (UsageError)."""
+    pa = load_pyarrow()
+    try:
+        yield
+    except KeyError as error:
+        raise UsageError(f"{path} is damaged: {error.args[0]} is missing; export the library again") from error
+    except OSError as error:
+        # pyarrow also says OSError of what it cannot unpack.
+        why = error.strerror or str(error).partition("\n")[0]
+        raise UsageError(f"{path} cannot be read: {why}; export the library again") from error
+    except (ValueError, TypeError, pa.ArrowException) as error:  # UnicodeDecodeError is a ValueError
+        why = str(error).partition("\n")[0]
+        raise UsageError(f"{path} is damaged: {why}; export the library again") from error
+
+
+def schema(name: str, models: Sequence[ExportedModel]) -> pa.Schema:
+    """The columns of the file `name`: tracks, passages or failures."""
+    pa = load_pyarrow()
+
+    def column(name: str, kind: Any, nullable: bool = False) -> Any:
+        return pa.field(name, kind, nullable=nullable)
+
+    vectors = [column(full, pa.list_(pa.float32()), True) for model in models for full in model.columns()]
+    if name == "passages":
+        return pa.schema([column("track", pa.int64()), column("index", pa.int64()), *vectors])
+    if name == "failures":
+        numbers = [column(name, pa.int64()) for name in ("size", "mtime_ns")]
+        return pa.schema([column("path", pa.binary()), *numbers, column("message", pa.string())])
+    return pa.schema(
+        [
+            column("number", pa.int64()),
+            column("root", pa.binary()),
+            column("path", pa.binary()),
+            column("shown_path", pa.string()),
+            *(column(name, pa.type_for_alias(kind), nullable) for name, (kind, nullable) in TRACK_COLUMNS.items()),
+            column("encoded_by", pa.list_(pa.string())),
+            column("rows_of", pa.int64(), True),
+            column("passages", pa.int64()),
+            column("fingerprint", pa.list_(pa.uint32()), True),
+            *vectors,
+        ]
+    )
+
+
+def first_bad_row(rows: FloatArray) -> tuple[int, str] | None:
+    """The first of the rows (n, d) that is neither of length 1 nor zero, and what it is; None if all are well."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
+    bad = ~(np.abs(lengths - 1) <= _TOLERANCE) & rows.any(axis=1)
+    if not bad.any():
+        return None
+    at = int(bad.argmax())
+    return at, f"of length {lengths[at]:.4g}" if np.isfinite(rows[at]).all() else "not finite"

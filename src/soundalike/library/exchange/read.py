@@ -1,0 +1,321 @@
+"""An exported library, read from its files in order, with every value looked at (`exchange.py` says what is in it)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from soundalike.audio import MAX_SECONDS, Words, windows
+from soundalike.core.types import FloatArray, Level
+from soundalike.library.catalog.catalog import Track
+from soundalike.library.exchange.format import (
+    TRACK_COLUMNS,
+    ExportedModel,
+    first_bad_row,
+    read_manifest,
+    reading,
+    schema,
+)
+from soundalike.library.exchange.parquet import load_pyarrow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Export", "Line", "Sound"]
+
+_READ = 256
+"""Lines read at a time."""
+_BATCH_PASSAGES = 8192
+_BATCH_TRACKS = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """A line of `tracks.parquet`: a track, the folder it was found in, and which models have heard it."""
+
+    number: int
+    root: Path
+    track: Track
+    heard: frozenset[str]
+    passages: int
+    rows_of: int | None
+    fingerprint: Words | None
+    rows: Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sound:
+    """Copies of a file: the first has the fingerprint and, for the models that have heard one of them, the rows.
+
+    `rows` per level are (n, d) float32 by full name of the space.
+    """
+
+    copies: list[Line]
+    rows: Mapping[Level, Mapping[str, FloatArray]] = field(default_factory=dict)
+
+    @property
+    def first(self) -> Line:
+        """The one that has what they share."""
+        return self.copies[0]
+
+    def holds(self, model: ExportedModel) -> bool:
+        """Whether there are rows of a model's spaces."""
+        return next(iter(model.columns())) in self.first.rows
+
+
+class Export:
+    """An export that is open for reading, once, from its beginning; use `with`.
+
+    Opening looks at `library.json`, at the columns of all files and at how many lines they have; reading looks at every
+    value. Raises UsageError naming file and fault, when it is opened or on the way.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.manifest = read_manifest(folder)
+        models = self.manifest.models
+        with ExitStack() as opened:
+            self._tracks = opened.enter_context(_Table(folder, "tracks", models, self.manifest.tracks))
+            self._passages = opened.enter_context(_Table(folder, "passages", models, self.manifest.passages))
+            self._failures = opened.enter_context(_Table(folder, "failures", models, self.manifest.failures))
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def batches(self) -> Iterator[list[Sound]]:
+        """All tracks, some at a time: those that share rows come together."""
+        batch: list[Sound] = []
+        tracks = passages = 0
+        for sound in self._sounds():
+            batch.append(sound)
+            tracks += len(sound.copies)
+            passages += sound.first.passages
+            if tracks >= _BATCH_TRACKS or passages >= _BATCH_PASSAGES:
+                yield self._with_passages(batch)
+                batch, tracks, passages = [], 0, 0
+        yield self._with_passages(batch)
+        with reading(self._passages.path):
+            if left := self._passages.left:
+                raise ValueError(f"{left} passages are of no track")
+
+    def failures(self) -> Iterator[tuple[Path, int, int, str]]:
+        """Path, size, modification time and message of the files that could not be heard."""
+        while self._failures.left:
+            with reading(self._failures.path):
+                for row in self._failures.take(min(_READ, self._failures.left)).to_pylist():
+                    yield _path(row["path"]), row["size"], row["mtime_ns"], row["message"]
+
+    def _sounds(self) -> Iterator[Sound]:
+        copies: list[Line] = []
+        for line in self._lines():
+            if line.rows_of is None and copies:
+                yield self._sound(copies)
+                copies = []
+            copies.append(line)
+        if copies:
+            yield self._sound(copies)
+
+    def _sound(self, copies: list[Line]) -> Sound:
+        """Check that the lines of copies fit together."""
+        first = copies[0]
+        sound = Sound(copies)
+        heard = frozenset[str]().union(*(line.heard for line in copies))
+        with reading(self._tracks.path):
+            for line in copies[1:]:
+                if (line.rows_of, line.passages) != (first.number, first.passages) or line.rows:
+                    raise ValueError(f"line {line.number}: not a copy of the track before it")
+                if line.fingerprint is not None:
+                    raise ValueError(f"line {line.number}: a copy with a fingerprint of its own")
+            if first.rows_of is not None or first.fingerprint is None:
+                raise ValueError(f"line {first.number}: a copy of what is not there")
+            expected = len(windows(first.track.duration)) if heard else 0
+            if first.passages != expected:
+                raise ValueError(f"line {first.number}: {first.passages} passages, expected {expected}")
+            for model in self.manifest.models:
+                for full in model.columns():
+                    if (full in first.rows) != (model.name in heard):
+                        wrong = "nobody has heard" if full in first.rows else "lacks"
+                        raise ValueError(f"line {first.number}: a row that {wrong}: {full}")
+        return sound
+
+    def _lines(self) -> Iterator[Line]:
+        number = 0
+        while self._tracks.left:
+            with reading(self._tracks.path):
+                table = self._tracks.take(min(_READ, self._tracks.left))
+                columns = {full: self._tracks.rows(table, full) for full in self._tracks.spaces}
+                words = table.column("fingerprint").combine_chunks()
+                values = table.drop_columns(["fingerprint", *columns]).to_pylist()
+                lines = []
+                for at, row in enumerate(values):
+                    words_at = words[at].values
+                    lines.append(
+                        self._line(
+                            number + at,
+                            row,
+                            None if words_at is None else words_at.to_numpy(),
+                            {full: rows for full, get in columns.items() if (rows := get(at, 1)) is not None},
+                        )
+                    )
+            number += len(lines)
+            yield from lines
+
+    def _line(
+        self, number: int, row: dict[str, Any], fingerprint: Words | None, rows: Mapping[str, FloatArray]
+    ) -> Line:
+        if row["number"] != number:
+            raise ValueError(f"line {number} has number {row['number']}")
+        for name in ("duration", "bpm_tag", "tempo", "key_confidence", "loudness"):
+            if row[name] is not None and not math.isfinite(row[name]):
+                raise ValueError(f"line {number}: {name} is {row[name]}")
+        for name, lowest in (("size", 0), ("rate", 1), ("channels", 1), ("duration", 1e-9), ("passages", 0)):
+            if row[name] < lowest:
+                raise ValueError(f"line {number}: {name} is {row[name]}")
+        if row["duration"] > 2 * MAX_SECONDS:  # nothing so long is ever listened to
+            raise ValueError(f"line {number}: duration is {row['duration']}")
+        known = {model.name for model in self.manifest.models}
+        if None in row["encoded_by"] or not known.issuperset(row["encoded_by"]):
+            raise ValueError(f"line {number}: heard by {row['encoded_by']}, expected some of {sorted(known)}")
+        values = {name: row[name] for name in TRACK_COLUMNS}
+        return Line(
+            number,
+            _path(row["root"], folder=True),
+            Track(path=_path(row["root"] + row["path"]), **values),
+            frozenset(row["encoded_by"]),
+            row["passages"],
+            row["rows_of"],
+            fingerprint,
+            rows,
+        )
+
+    def _with_passages(self, batch: list[Sound]) -> list[Sound]:
+        """Read the passages of some sounds, which are the next ones of the file."""
+        counts = [sound.first.passages for sound in batch]
+        with reading(self._passages.path):
+            if sum(counts) > self._passages.left:
+                raise ValueError(f"{sum(counts) - self._passages.left} passages less than its tracks have")
+            table = self._passages.take(sum(counts))
+            numbers = np.repeat(np.array([sound.first.number for sound in batch], np.int64), counts)
+            index = np.concatenate([np.arange(count) for count in counts] or [np.zeros(0, np.int64)])
+            for name, expected in (("track", numbers), ("index", index)):
+                if not np.array_equal(table.column(name).to_numpy(), expected):
+                    raise ValueError(f"column {name!r} does not fit the tracks: lines are missing, or not in order")
+            columns = {full: self._passages.rows(table, full) for full in self._passages.spaces}
+            at, whole = 0, []
+            for sound, count in zip(batch, counts, strict=True):
+                passages: dict[str, FloatArray] = {}
+                for full, get in columns.items():
+                    rows = get(at, count) if count else None
+                    if (rows is None) == (full in sound.first.rows):
+                        raise ValueError(f"{full} of track {sound.first.number} is not where its row by track is")
+                    if rows is not None:
+                        passages[full] = rows
+                at += count
+                whole.append(replace(sound, rows={"track": sound.first.rows, "passage": passages}))
+        return whole
+
+
+class _Table:
+    """A file of an export, read from its beginning. Its errors are ValueError and others that `reading` knows."""
+
+    def __init__(self, folder: Path, name: str, models: Iterable[ExportedModel], lines: int) -> None:
+        pa = load_pyarrow()
+        self.path = folder / f"{name}.parquet"
+        self.spaces: dict[str, int] = {}
+        if name != "failures":
+            for model in models:
+                self.spaces |= model.columns()
+        self.left = lines
+        self._schema = schema(name, list(models))
+        self._pending: list[Any] = []
+        with reading(self.path), ExitStack() as opened:
+            file = opened.enter_context(self.path.open("rb"))
+            # With pre_buffer it would keep all that it has read.
+            parquet = pa.parquet.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
+            found = parquet.schema_arrow
+            for column in self._schema:
+                at = found.get_field_index(column.name)
+                if at < 0:
+                    raise KeyError(f"column {column.name!r}")
+                if found.field(at).type != column.type:
+                    raise ValueError(f"column {column.name!r} is {found.field(at).type}, expected {column.type}")
+            if parquet.metadata.num_rows != lines:
+                raise ValueError(f"{parquet.metadata.num_rows} lines, library.json says {lines}")
+            self._batches = parquet.iter_batches(batch_size=4 * _READ)
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def take(self, count: int) -> pa.Table:
+        """The next lines, at most `left`, with the columns that are known and no null where none may be."""
+        pa = load_pyarrow()
+        while sum(len(batch) for batch in self._pending) < count:
+            batch = next(self._batches, None)
+            if batch is None:
+                raise ValueError("it ends too soon")
+            self._pending.append(batch.select(self._schema.names))
+        taken, missing = [], count
+        while missing:
+            batch = self._pending.pop(0)
+            taken.append(batch[:missing])
+            if len(batch) > missing:
+                self._pending.insert(0, batch[missing:])
+            missing -= len(taken[-1])
+        self.left -= count
+        table = pa.Table.from_batches(taken, schema=taken[0].schema if taken else self._schema)
+        for column in self._schema:
+            if not column.nullable and table.column(column.name).null_count:
+                raise ValueError(f"column {column.name!r} holds nothing in some lines")
+        return table
+
+    def rows(self, table: pa.Table, space: str) -> Callable[[int, int], FloatArray | None]:
+        """A space's rows, checked; what is returned gives `count` of them from a line on, (count, d) float32.
+
+        None where they are null, which all of them or none have to be.
+        """
+        dim = self.spaces[space]
+        column = table.column(space).combine_chunks()
+        there = column.is_valid().to_numpy(zero_copy_only=False)
+        lengths = np.diff(column.offsets.to_numpy())[there]
+        if (lengths != dim).any():
+            raise ValueError(f"{space}: a row of {lengths[lengths != dim][0]} dims, expected {dim}")
+        values = column.flatten()
+        if values.null_count:
+            raise ValueError(f"{space}: a row with nulls in it")
+        rows = values.to_numpy().reshape(-1, dim)
+        if bad := first_bad_row(rows):
+            raise ValueError(f"{space}: a row that is {bad[1]}, expected 1 or zero")
+        before = np.concatenate([[0], np.cumsum(there)])
+
+        def get(first: int, count: int) -> FloatArray | None:
+            low, high = before[first], before[first + count]
+            if high - low not in (0, count):
+                raise ValueError(f"{space}: some passages of a track have a row and some have none")
+            return rows[low:high] if high > low else None
+
+        return get
+
+
+def _path(name: bytes, *, folder: bool = False) -> Path:
+    """An absolute path as this system writes it; a folder's ends in a separator."""
+    separator = os.fsencode(os.sep)
+    path = Path(os.fsdecode(name))
+    plain = os.fsencode(path)
+    expected = plain if not folder or plain.endswith(separator) else plain + separator
+    if b"\0" in name or not path.is_absolute() or name != expected:
+        raise ValueError(f"{name!r} is no absolute path of this system")
+    return path

@@ -1,0 +1,376 @@
+"""A library: a folder that holds a catalogue and vectors, and answers questions about what sounds alike."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Collection, Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from soundalike.audio import HOP, WINDOW, read_tags
+from soundalike.core import plugins
+from soundalike.core.errors import LibraryBusyError, LibraryError, ModelError
+from soundalike.core.files import absolute, size_of
+from soundalike.core.sqlite import take_lock
+from soundalike.core.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space, Span, Vectors
+from soundalike.library.catalog.catalog import Catalog, Track
+from soundalike.library.catalog.filters import Filter
+from soundalike.library.catalog.schema import FORMAT
+from soundalike.library.kept_features import feature_costs
+from soundalike.library.migrations import migrate
+from soundalike.library.snapshot_arrays import SnapshotArrays
+from soundalike.library.stores.base import Store, read_verified
+from soundalike.library.stores.row_groups import positions_of, runs
+from soundalike.library.subject import Candidates, Subject
+from soundalike.models import DEFAULT_MODEL, Model, Quantiles
+
+__all__ = [
+    "Candidates",
+    "LibraryFolder",
+    "Subject",
+    "is_current",
+    "rows_folder",
+    "span_of",
+]
+
+SHORT = 30.0
+"""A query under this many seconds is looked for among passages."""
+_PART = 8192
+"""Rows that `parts` gives at a time, about."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """The rows and arrays of one generation of a library. Threads share it."""
+
+    generation: int
+    epoch: int
+    store: Store
+    arrays: SnapshotArrays
+
+
+class _Active(threading.local):
+    """The view that this thread reads, inside `snapshot`."""
+
+    view: _View | None = None
+
+
+class LibraryFolder:
+    """A library on disk. Open it with `LibraryFolder(path)` or `LibraryFolder.create(path)`; use `with` to close it.
+
+    Any number of threads may read through one object. Only one process, and in it one thread, may write.
+    """
+
+    def __init__(self, path: Path, *, writable: bool = False, threads: int = 1) -> None:
+        """Open a library; one that is opened for writing is made first if it does not exist (see `create`).
+
+        Args:
+            path: The folder.
+            writable: Take the lock of the writer.
+            threads: How many threads one search uses.
+
+        Raises:
+            LibraryError: It does not exist, is corrupt, or has a newer format.
+            LibraryBusyError: Another process is writing to it.
+        """
+        self.path = path
+        self._writable, self._threads = writable, threads
+        self._lock = threading.Lock()
+        self._active = _Active()
+        self._users: Counter[int] = Counter()
+        self._models: dict[str, Model] = {}
+        # If any step fails, everything opened so far is closed, the lock included.
+        with ExitStack() as opened:
+            if writable:
+                opened.callback(_take_lock(path).close)
+            self.catalog = Catalog(path / "catalog.sqlite", writable=writable, create=writable)
+            if self.catalog.database.format < FORMAT:
+                self.catalog.close()
+                migrate(path)
+                self.catalog = Catalog(path / "catalog.sqlite", writable=writable, create=False)
+            opened.callback(self.catalog.close)
+            self._view = self._view_of(-1, -1, self._store_of(0))
+            opened.callback(lambda: self._view.store.close())  # whichever it is by then
+            with self.snapshot():
+                self._opened = opened.pop_all()
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Open a library for writing, making it first if it does not exist. Raises LibraryError."""
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            others = [file.name for file in path.iterdir() if not file.name.startswith(("catalog.", "writer."))]
+            if others and not (path / "catalog.sqlite").exists():
+                raise LibraryError(
+                    f"{path} is not empty and holds no library; give an empty or new folder to --library"
+                )
+        except OSError as error:
+            raise LibraryError(f"cannot make a library at {path}: {error.strerror}; give another --library") from error
+        return cls(path, writable=True)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything that this thread reads inside the block is of one moment: the catalogue and its rows.
+
+        Raises:
+            LibraryError: Some of these rows are missing.
+        """
+        if self._active.view is not None:
+            yield
+            return
+        while True:
+            with self.catalog.snapshot():
+                epoch = self.catalog.database.epoch
+                try:
+                    view = self._enter(epoch)
+                except LibraryError as error:
+                    missing = error
+                else:
+                    self._active.view = view
+                    try:
+                        yield
+                    finally:
+                        self._active.view = None
+                        self._leave(view)
+                    return
+            if self.catalog.database.epoch == epoch:  # else a vacuum moved them between the two looks: try again
+                raise missing
+
+    def _enter(self, epoch: int) -> _View:
+        """The view of this thread's snapshot, with every committed row mapped; it stays readable until `_leave`."""
+        generation = self.catalog.generation
+        with self._lock:
+            view = self._view
+            if view.generation != generation:
+                store = view.store if view.epoch == epoch else self._store_of(epoch)
+                try:
+                    for space, level, dim, rows in self.catalog.spaces():
+                        store.check(level, space, dim, rows)
+                except LibraryError:
+                    if store is not view.store:
+                        store.close()
+                    raise
+                view = self._view_of(generation, epoch, store)
+                if generation > self._view.generation:  # else another thread has seen a newer one already
+                    old, self._view = self._view, view
+                    self._close_unused(old.store)
+            self._users[id(view.store)] += 1
+            return view
+
+    def _leave(self, view: _View) -> None:
+        with self._lock:
+            self._users[id(view.store)] -= 1
+            self._close_unused(view.store)
+
+    def _close_unused(self, store: Store) -> None:
+        """Close a store that rows have moved away from, once no thread reads it."""
+        if store is not self._view.store and not self._users[id(store)]:
+            del self._users[id(store)]
+            store.close()
+
+    def _view_of(self, generation: int, epoch: int, store: Store) -> _View:
+        return _View(generation, epoch, store, SnapshotArrays(self.path, self.catalog, store, generation))
+
+    def _store_of(self, epoch: int) -> Store:
+        folder = rows_folder(self.path, epoch)
+        store: Store = plugins.load("stores", "flat", folder=folder, writable=self._writable, threads=self._threads)
+        return store
+
+    @property
+    def store(self) -> Store:
+        """The rows: those of this thread's snapshot, or the newest seen."""
+        return (self._active.view or self._view).store
+
+    @property
+    def arrays(self) -> SnapshotArrays:
+        """What is computed from the rows. To be used inside `snapshot`."""
+        return (self._active.view or self._view).arrays
+
+    def close(self) -> None:
+        """Close all files and release the lock of the writer."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Models -----------------------------------------------------------------------------------------------------
+
+    def model(self, name: str | None = None) -> Model:
+        """The model to ask with: `name`, or the default one if it is held, or the only one. Raises ModelError."""
+        held = self.catalog.models()
+        if not held:
+            raise LibraryError(f"the library at {self.path} is empty; fill it with: soundalike index DIR")
+        chosen = name if name is not None else (DEFAULT_MODEL if DEFAULT_MODEL in held else next(iter(held)))
+        if chosen not in self._models:
+            # A model that was given by its folder is held under the name its recipe gives.
+            self._models[chosen] = Model.load(held[chosen].source if chosen in held else chosen)
+        model = self._models[chosen]
+        if model.name not in held:
+            raise ModelError(
+                f"the library at {self.path} holds {', '.join(held)}, not {model.name}; "
+                f"ask with --model {next(iter(held))}, or add it with: soundalike index --model {chosen} DIR"
+            )
+        if held[model.name].digest != model.recipe.digest:
+            raise ModelError(
+                f"the library at {self.path} was encoded by another version of {model.name}; "
+                "encode it again with: soundalike index DIR"
+            )
+        return model
+
+    # Questions --------------------------------------------------------------------------------------------------
+
+    def subject(self, path: Path, model: Model, start: float | None = None, end: float | None = None) -> Subject:
+        """Listen to a file, or to a region of it; a whole file that the library has heard is not decoded again.
+
+        Raises AudioError.
+        """
+        path = absolute(path)
+        own = self.catalog.track_at(path)
+        # What the library knows of a file that has changed since is of another sound; it is still the query's own line.
+        known = own if own is not None and is_current(own) else None
+        whole = start is None and end is None
+        if known and whole and self.catalog.is_encoded(known.id, model.name) and not self._is_corrupt(known, model):
+            track = self._rows_of(known, model, "track")
+            return Subject(
+                span=Span(str(path), 0.0, known.duration),
+                passages=self._rows_of(known, model, "passage"),
+                track={name: rows[0] for name, rows in track.items()},
+                audio_hash=known.audio_hash,
+                fingerprint=self.catalog.fingerprint(known.id),
+                artist=known.artist,
+                own=own,
+            )
+        encoding = model.encode(path, start=start or 0.0, end=end)
+        artist = known.artist if known else read_tags(path).artist
+        return Subject(
+            span=encoding.track.spans[0],
+            passages=encoding.passages.rows,
+            track={name: rows[0] for name, rows in encoding.track.rows.items()},
+            audio_hash=known.audio_hash if known else encoding.info.audio_hash,
+            fingerprint=self.catalog.fingerprint(known.id) if known else encoding.fingerprint,
+            artist=artist,
+            own=own,
+        )
+
+    def _rows_of(self, track: Track, model: Model, level: Level) -> dict[str, FloatArray]:
+        first, count = self.catalog.rows_of(track.id, level)
+        return self.rows(model.spaces, level, np.arange(first, first + count))
+
+    def rows(self, spaces: Iterable[Space], level: Level, positions: IntArray) -> dict[str, FloatArray]:
+        """The rows (m, d) of each space, by short name, at `positions` (m,)."""
+        return {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in spaces}
+
+    def candidates(self, model: Model, level: Level, where: Filter, artists: Collection[str] = ()) -> Candidates:
+        """What there is to search, inside `snapshot`; with a filter, and without some artists' tracks."""
+        table, groups = self.arrays.table(model.name, level), self.arrays.groups(model.name, level)
+        if where == Filter() and not artists:
+            return Candidates(table, groups)
+        wanted = self.arrays.columns().among(table[:, 2], where, exclude_artists=artists)
+        return Candidates(table, groups, None if wanted.all() else wanted)
+
+    def find_corrupt(self, model: Model, level: Level, rows: IntArray, ids: IntArray) -> BoolArray:
+        """Which answers, each a row and its track's id (m,), are not what was written, by their checksums."""
+        corrupt = np.isin(ids, self.catalog.database.corrupt_tracks(ids.tolist()))
+        for space in model.spaces:
+            corrupt |= self.store.corrupt(level, space.full_name, space.dim, rows)
+        return corrupt
+
+    def _is_corrupt(self, track: Track, model: Model) -> bool:
+        """Whether anything the library knows of a track's sound is not what was written."""
+        for level in LEVELS:
+            first, count = self.catalog.rows_of(track.id, level)
+            if self.find_corrupt(model, level, np.arange(first, first + count), np.array([track.id] * count)).any():
+                return True
+        return False
+
+    def quantiles(self, model: Model, level: Level) -> Quantiles | None:
+        """See `SnapshotArrays.quantiles`."""
+        with self.snapshot():
+            return self.arrays.quantiles(model, level)
+
+    # The whole of it --------------------------------------------------------------------------------------------
+
+    def vectors(self, level: Level = "passage", model: str | None = None) -> Vectors:
+        """Every row of every track that is there, by path and start. Short space names."""
+        parts = list(self.parts(level, model))
+        rows = {name: np.concatenate([part.rows[name] for part in parts]) for name in parts[0].rows}
+        return Vectors(tuple(span for part in parts for span in part.spans), rows, parts[0].digest)
+
+    def parts(self, level: Level = "passage", model: str | None = None) -> Generator[Vectors, None, None]:
+        """What `vectors` gives, some thousand rows at a time and all of one moment; at least one part, maybe empty.
+
+        Ask the library for nothing else meanwhile; `close` the generator if it is left before its end. Raises
+        LibraryError at rows that are not what was written.
+        """
+        with self.snapshot():
+            chosen = self.model(model)
+            tracks = {track.id: track for track in self.catalog.tracks()}
+            groups = self.arrays.table(chosen.name, level)
+            groups = groups[sorted(range(len(groups)), key=lambda n: str(tracks[int(groups[n, 2])].path))]
+            for part in runs(groups[:, 1], _PART) or [slice(0)]:
+                spans: list[Span] = []
+                for _, count, track_id in groups[part].tolist():
+                    spans += [span_of(tracks[track_id], level, n) for n in range(count)]
+                positions = positions_of(groups[part])
+                rows = {s.name: read_verified(self.store, level, s.full_name, s.dim, positions) for s in chosen.spaces}
+                yield Vectors(tuple(spans), rows, chosen.recipe.digest)
+
+    def info(self) -> dict[str, object]:
+        """Numbers about the library, for people and machines."""
+        size = size_of(self.path)
+        with self.snapshot():
+            models = []
+            for name in self.catalog.models():
+                groups = {level: self.arrays.table(name, level) for level in LEVELS}
+                models.append(
+                    {"name": name, "tracks": len(groups["track"]), "passages": int(groups["passage"][:, 1].sum())}
+                )
+            features = [asdict(cost) for cost in feature_costs(self.catalog)]
+            return {
+                "path": str(self.path), "format": FORMAT, "bytes": size, **self.catalog.counts(), "models": models,
+                "features": features,
+            }  # fmt: skip
+
+
+def rows_folder(path: Path, epoch: int) -> Path:
+    """Where the rows of an epoch lie: at first in the library's folder itself, then in one of their own."""
+    return path / f"rows.{epoch}" if epoch else path
+
+
+def span_of(track: Track, level: Level, index: int) -> Span:
+    """The stretch of a track that its row number `index` at a level stands for."""
+    if level == "track":
+        return Span(str(track.path), 0.0, track.duration)
+    return Span(str(track.path), index * HOP, min(index * HOP + WINDOW, track.duration))
+
+
+def is_current(track: Track) -> bool:
+    """Whether the file of a track is there and still what it was, by size and modification time."""
+    try:
+        status = track.path.stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (track.size, track.mtime_ns)
+
+
+def _take_lock(path: Path) -> sqlite3.Connection:
+    """Hold the right to write to the library until the connection closes, or the process ends in whatever way."""
+    try:
+        return take_lock(path / "writer.lock")
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise LibraryBusyError(
+                f"another process is writing to the library at {path}; wait until it is done"
+            ) from error
+        raise LibraryError(
+            f"cannot write to the library at {path}: it is read-only or not yours; give another --library"
+        ) from error

@@ -1,0 +1,5 @@
+"""Fill a library: find files, encode them, write them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

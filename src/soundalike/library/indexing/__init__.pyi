@@ -1,0 +1,2 @@
+from .index import IndexReport as IndexReport
+from .index import index_files as index_files

@@ -1,0 +1,279 @@
+"""Fill a library: find files, settle what is known, encode what is new or changed in worker processes.
+
+A track that lacks a model is not listened to where the features of its backbones were kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from soundalike.audio import read_tags
+from soundalike.core.errors import AudioError
+from soundalike.core.executors.processes import run_tasks
+from soundalike.core.files import absolute, content_hash
+from soundalike.core.types import LEVELS
+from soundalike.library.catalog.catalog import HeldModel, Track
+from soundalike.library.folder import LibraryFolder, is_current
+from soundalike.library.indexing.find_files import File, FoundFiles, find_files, under
+from soundalike.library.indexing.writer import EncodedFile, EncodeTask, IndexReport, Projected, Writer
+from soundalike.library.kept_features import KeptFeatures
+from soundalike.models import DEFAULT_MODEL, Model, at_levels, extract, load_once
+
+__all__ = ["IndexReport", "index_files"]
+
+
+def _listen(task: EncodeTask) -> EncodedFile | Projected:
+    """Runs in a worker: listens once per backbone, whoever of the models shares it, or projects what was kept.
+
+    Both are done here so that rows are the same bit by bit: a worker computes with one thread.
+    """
+    path = task.file.path
+    models = {source: load_once(source) for source in task.models}
+    if task.features is not None:
+        return {source: at_levels(model.project(task.features)) for source, model in models.items()}
+    backbones = {name: one for model in models.values() for name, one in model.backbones.items()}
+    digest, tags, recording = content_hash(path), read_tags(path), extract(backbones, path)
+    encodings = {source: model.encoding(recording) for source, model in models.items()}
+    return EncodedFile(digest, tags, encodings, {name: recording.features[name] for name in task.keep})
+
+
+def index_files(
+    library: LibraryFolder,
+    sources: Sequence[Path],
+    *,
+    model: str | None = None,
+    jobs: int | None = None,
+    retry: bool = False,
+    prune: bool = False,
+    keep_features: bool = False,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> IndexReport:
+    """Bring a library up to date with the files under `sources`; only what is new or changed is encoded.
+
+    A file is known by size and modification time, then by its content: a moved or copied one is not encoded again.
+    A bad file costs only itself. Vanished files are marked missing, and removed with `prune`. With `keep_features` what
+    backbones hear is kept, and tracks of which it is not yet are listened to again; whether given or not, what is kept
+    is made use of. An interruption (KeyboardInterrupt) keeps what was done and sets `interrupted`. `progress` is told
+    of files done, of all that need encoding, and of the seconds of sound heard in them.
+
+    Raises UsageError, ModelError, LibraryError.
+    """
+    began = time.monotonic()
+    report = IndexReport()
+    models = _prepare_models(library, model)
+    seen = find_files([absolute(source) for source in sources])
+    report.failed += seen.failed
+    job = _Indexer(library, models, report)
+    try:
+        tasks = job.plan(seen, retry=retry, keep=keep_features)
+        steps = job.work(tasks, jobs)
+        try:
+            for done, _ in enumerate(steps, start=1):
+                if progress:
+                    progress(done, len(tasks), report.audio_seconds)
+        finally:
+            steps.close()
+        if prune:
+            report.pruned = job.prune(seen.sources)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _prepare_models(library: LibraryFolder, model: str | None) -> dict[str, Model]:
+    """The models to encode with, by what to load them by: those held, and the one asked for.
+
+    One of another version starts afresh.
+    """
+    held = library.catalog.models()
+    asked = [Model.load(model or DEFAULT_MODEL)] if model or not held else []
+    wanted = {one.name: (one, one.source) for one in asked}
+    for name, kept in held.items():
+        if name not in wanted:
+            wanted[name] = (Model.load(kept.source), kept.source)
+    with library.catalog.transaction():
+        for name, (one, source) in wanted.items():
+            if name in held and held[name].digest != one.recipe.digest:
+                library.store.drop_prefilter(name)  # rows will be written over
+                library.catalog.drop_model(name)
+            dims = [(space.name, level, space.dim) for space in one.spaces for level in LEVELS]
+            library.catalog.put_model(name, HeldModel(one.recipe.digest, source), dims)
+    return {source: one for one, source in wanted.values()}
+
+
+class _Indexer:
+    """One run of `index`: plans, and has the work done."""
+
+    def __init__(self, library: LibraryFolder, models: dict[str, Model], report: IndexReport) -> None:
+        self._catalog = library.catalog
+        self._sources = tuple(models)
+        self._models = models
+        self._report = report
+        backbones = {name: one for model in models.values() for name, one in model.backbones.items()}
+        self._features = KeptFeatures(library.catalog, library.store, backbones.values())
+        self._writer = Writer(library, models, self._features, report)
+
+    # Plan -------------------------------------------------------------------------------------------------------
+
+    def plan(self, seen: FoundFiles, *, retry: bool, keep: bool) -> list[EncodeTask]:
+        """What has to be done. Vanished, returned, moved and copied files are settled on the way."""
+        with self._catalog.transaction():
+            self._features.prepare(keep=keep)
+        tracks = {track.path: track for track in self._catalog.tracks()}
+        failures = self._catalog.failures.all()
+        gone = self._gone(seen, tracks)
+        by_size: dict[int, list[Track]] = {}
+        for one in tracks.values():
+            by_size.setdefault(one.size, []).append(one)
+        movable = dict(gone)
+        fresh: list[EncodeTask] = []
+        known: list[tuple[File, Track]] = []
+        back: list[int] = []
+        ok: list[Path] = []
+        for file in seen.files.values():
+            track = tracks.get(file.path)
+            if track and _same(track, file):
+                if track.missing or track.unreadable:
+                    back.append(track.id)
+                ok.append(file.path)
+                known.append((file, track))
+                continue
+            failure = failures.get(file.path)
+            if failure and failure[:2] == (file.size, file.mtime_ns) and not retry:
+                self._report.failed.append((str(file.path), f"{failure[2]} (as before; try again with --retry)"))
+                continue
+            if not self._settle(file, track, by_size.get(file.size, []), movable, seen):
+                fresh.append(self._anew(file, track, keep=keep))
+        self._report.missing = len(movable)
+        lost = [path for path in failures if path not in seen.files and under(path, seen.sources)]
+        with self._catalog.transaction():
+            self._catalog.mark(back)
+            self._catalog.mark(movable, missing=True)
+            self._catalog.failures.forget([*lost, *(path for path in ok if path in failures)])
+        return [*self._plan_known(known, keep=keep), *fresh]
+
+    def _plan_known(self, known: Sequence[tuple[File, Track]], *, keep: bool) -> list[EncodeTask]:
+        """What has to be done for files that are what they were: models may not have heard them, features be wanted."""
+        encoded, kept = self._catalog.encoded_by(), self._catalog.features.backbones_by_track()
+        wanted = self._backbones(self._sources) if keep else ()
+        tasks = []
+        for file, track in known:
+            heard, there = encoded.get(track.id, set()), kept.get(track.id, set())
+            lacking = [source for source in self._sources if self._models[source].name not in heard]
+            unkept = tuple(name for name in wanted if name not in there)
+            project = not unkept and there.issuperset(self._backbones(lacking))
+            # What is listened to for its features has to be heard by a model that has the backbone.
+            lacking += [s for s in self._sources if s not in lacking and set(self._models[s].backbones) & set(unkept)]
+            if lacking:
+                tasks.append(EncodeTask(file, tuple(lacking), track, same_sound=True, keep=unkept, project=project))
+            else:
+                self._report.unchanged += 1
+        corrupt = set(self._catalog.database.corrupt_tracks(task.track.id for task in tasks if task.track))
+        # A damaged line may name the rows of others.
+        return [
+            self._anew(task.file, task.track, keep=keep) if task.track and task.track.id in corrupt else task
+            for task in tasks
+        ]
+
+    def _anew(self, file: File, track: Track | None, *, keep: bool) -> EncodeTask:
+        """Listen to a file for everything."""
+        return EncodeTask(
+            file, self._sources, track, same_sound=False, keep=self._backbones(self._sources) if keep else ()
+        )
+
+    def _gone(self, seen: FoundFiles, tracks: Mapping[Path, Track]) -> dict[int, Track]:
+        """Tracks below the sources whose files are no longer there, by id; what cannot be read is not gone."""
+        gone: dict[int, Track] = {}
+        for source in seen.sources:
+            held = [track for path, track in tracks.items() if under(path, [source])]
+            lost = [t for t in held if t.path not in seen.files and not under(t.path, seen.unreadable)]
+            lost = [track for track in lost if not track.path.is_file()]
+            if len(lost) > 1 and len(lost) == len(held) and not any(under(path, [source]) for path in seen.files):
+                why = f"holds none of the {len(held)} tracks it had; is its disk there? They are kept"
+                self._report.failed.append((str(source), f"{why} (--prune on the folder above forgets them)"))
+            else:
+                gone.update({track.id: track for track in lost})
+        return gone
+
+    def _settle(
+        self, file: File, track: Track | None, same_size: Sequence[Track], movable: dict[int, Track], seen: FoundFiles
+    ) -> bool:
+        """Whether the file's content is already known: touched, moved or copied, its rows are kept or shared."""
+        if not same_size:
+            return False
+        try:
+            digest = content_hash(file.path)
+        except AudioError:
+            return False  # the worker will say so
+
+        def is_witness(one: Track) -> bool:
+            """A file that has changed itself says nothing of what its line in the catalogue says."""
+            there = seen.files.get(one.path)
+            own = track is not None and one.id == track.id
+            return own or one.id in movable or (_same(one, there) if there else is_current(one))
+
+        twins = [one for one in same_size if one.content_hash == digest and is_witness(one)]
+        if not twins:
+            return False
+        own = next((one for one in twins if track and one.id == track.id), None)
+        source = own or next((one for one in twins if one.id in movable), twins[0])
+        moved = source.id in movable and track is None
+        fresh = replace(source, path=file.path, size=file.size, mtime_ns=file.mtime_ns, missing=False, unreadable=False)
+        with self._catalog.transaction():
+            if own or moved:
+                self._catalog.put_track(file.root, fresh)
+            else:
+                target = self._catalog.put_track(file.root, replace(fresh, id=track.id if track else 0))
+                self._catalog.share_rows(source.id, target)
+            self._catalog.failures.forget([file.path])
+        if own:
+            self._report.unchanged += 1
+        elif moved:
+            del movable[source.id]
+            self._report.moved += 1
+        else:
+            self._report.copied += 1
+        return True
+
+    # Work -------------------------------------------------------------------------------------------------------
+
+    def work(self, tasks: Iterable[EncodeTask], jobs: int | None) -> Generator[None, None, None]:
+        """Do what was planned; yields after every file. What was done is written, however it ends."""
+        outcomes = run_tasks(_listen, map(self._with_features, tasks), jobs)
+        try:
+            for task, outcome in outcomes:
+                self._writer.take(task, outcome)
+                yield
+        finally:
+            outcomes.close()
+            self._writer.flush()
+
+    def _with_features(self, task: EncodeTask) -> EncodeTask:
+        """The task with the kept features that it can do with; where they are damaged, they are to be heard again."""
+        if task.track is None or not task.project:
+            return task
+        features = {}
+        for backbone in self._backbones(task.models):
+            kept = self._features.read(backbone, task.track.id)
+            if kept is None:
+                return replace(task, keep=self._backbones(task.models))
+            features[backbone] = kept
+        return replace(task, features=features)
+
+    def _backbones(self, sources: Sequence[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for source in sources for name in self._models[source].backbones))
+
+    def prune(self, sources: Sequence[Path]) -> int:
+        """Forget the tracks under `sources` that have vanished; returns how many."""
+        gone = [track.id for track in self._catalog.tracks("missing") if under(track.path, sources)]
+        with self._catalog.transaction():
+            self._catalog.remove(gone)
+        return len(gone)
+
+
+def _same(track: Track, file: File) -> bool:
+    return (track.size, track.mtime_ns) == (file.size, file.mtime_ns)

@@ -1,0 +1,143 @@
+"""What a library holds, as arrays: where the rows of each track are, and the similarities of random pairs.
+
+Everything here is derived from the catalogue. It is kept until the catalogue changes, and cached on disk
+(`mapped_arrays.py`), so that a new process need not read every track again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from soundalike.core import mapped_arrays
+from soundalike.core.types import AnyArray, IntArray, Level
+from soundalike.library.catalog.catalog import Catalog
+from soundalike.library.catalog.filter_columns import Columns
+from soundalike.library.stores.base import Store
+from soundalike.library.stores.row_groups import Groups, positions_of
+from soundalike.models import Background, Model, Quantiles, presence
+
+__all__ = ["DERIVED", "SnapshotArrays"]
+
+DERIVED = "derived"
+"""The folder in a library whose files can all be made again."""
+_OWN_QUANTILES_FROM = 200
+_PAIRS = 2000
+_BACKGROUND = 10_000
+"""Tracks that similarities are measured against: 1 % of a spread is off in a mean, and 0.7 % in a spread."""
+_WORTH_KEEPING = 5000
+"""From so many tracks on, reading is quicker than making."""
+
+
+class SnapshotArrays:
+    """The arrays of one generation of a library, computed on first use. Threads may share them.
+
+    To be asked inside `LibraryFolder.snapshot`.
+    """
+
+    def __init__(self, path: Path, catalog: Catalog, store: Store, generation: int) -> None:
+        self._folder, self._catalog, self._store, self._generation = path / DERIVED, catalog, store, generation
+        self._lock = threading.RLock()
+        self._tables: dict[tuple[str, Level], IntArray] = {}
+        self._groups: dict[tuple[str, Level], Groups] = {}
+        self._quantiles: dict[tuple[str, Level], Quantiles | None] = {}
+        self._backgrounds: dict[str, Background] = {}
+        self._columns: Columns | None = None
+
+    def table(self, model: str, level: Level) -> IntArray:
+        """`Catalog.groups`: first position, number of rows, and id of every track that is there, (g, 3) int64."""
+        key = (model, level)
+        with self._lock:
+            if key not in self._tables:
+                cached = self._cached(f"groups.{level}.{model}", lambda: {"groups": self._catalog.groups(model, level)})
+                self._tables[key] = cached["groups"]
+            return self._tables[key]
+
+    def groups(self, model: str, level: Level) -> Groups:
+        """The first two columns of `table`, prepared for searching."""
+        key = (model, level)
+        with self._lock:
+            if key not in self._groups:
+                self._groups[key] = Groups.of(self.table(model, level))
+            return self._groups[key]
+
+    def columns(self) -> Columns:
+        """The fields that filters ask about."""
+        with self._lock:
+            if self._columns is None:
+                self._columns = Columns(self._catalog, self._folder)
+            return self._columns
+
+    def quantiles(self, model: Model, level: Level) -> Quantiles | None:
+        """Similarities of seeded random pairs of this library's tracks; None where it holds fewer than 200.
+
+        Tracks with the same audio count once. A space in which fewer than 200 of the pairs are audible is left out.
+        """
+        key = (model.name, level)
+        with self._lock:
+            if key not in self._quantiles:
+                table = self.table(model.name, level)
+
+                def sample() -> dict[str, AnyArray]:
+                    different = table[np.isin(table[:, 2], self._catalog.distinct_audio())]
+                    return self._sample_pairs(model, level, different) if len(different) >= _OWN_QUANTILES_FROM else {}
+
+                cached = self._cached(f"chance.{level}.{model.name}", sample)
+                tables = {space: tuple(values.tolist()) for space, values in cached.items()}
+                self._quantiles[key] = tables if len(table) >= _OWN_QUANTILES_FROM and tables else None
+            return self._quantiles[key]
+
+    def background(self, model: Model) -> Background:
+        """What mutual proximity measures against: a seeded sample of tracks with different audio, or all of a few.
+
+        Corrupt tracks are left out.
+        """
+        name = model.name
+        with self._lock:
+            if name not in self._backgrounds:
+
+                def moments() -> dict[str, AnyArray]:
+                    table = self.table(name, "track")
+                    different = np.unique(table[np.isin(table[:, 2], self._catalog.distinct_audio()), 0])
+                    positions = np.sort(np.random.default_rng(0).permutation(different)[:_BACKGROUND])
+                    ok = [~self._store.corrupt("track", s.full_name, s.dim, positions) for s in model.spaces]
+                    positions = positions[np.logical_and.reduce(ok)]
+                    rows = {s.name: self._store.read("track", s.full_name, s.dim, positions) for s in model.spaces}
+                    return Background.of(positions, rows).arrays()
+
+                self._backgrounds[name] = Background.of_arrays(self._cached(f"background.{name}", moments))
+            return self._backgrounds[name]
+
+    def _cached(self, name: str, make: Callable[[], dict[str, AnyArray]]) -> dict[str, AnyArray]:
+        """Arrays of this generation from their file, or computed, and saved where that is worth it."""
+        found = mapped_arrays.load(self._folder, name, self._generation)
+        if found is None:
+            found = make()
+            if len(self._catalog.ids()) >= _WORTH_KEEPING:
+                mapped_arrays.save(self._folder, name, self._generation, found)
+        return found
+
+    def _sample_pairs(self, model: Model, level: Level, groups: IntArray) -> dict[str, AnyArray]:
+        """Per space, the 101 quantiles of the similarity of random pairs."""
+        random = np.random.default_rng(0)
+        pairs = _PAIRS if level == "track" else _PAIRS // 4
+        left = random.integers(len(groups), size=pairs)
+        right = (left + random.integers(1, len(groups), size=pairs)) % len(groups)
+        asked = groups[left, 0] + random.integers(groups[left, 1])
+        starts = np.cumsum(groups[right, 1]) - groups[right, 1]
+        answers = positions_of(groups[right])
+        owner = np.repeat(np.arange(pairs), groups[right, 1])
+        tables: dict[str, AnyArray] = {}
+        for space in model.spaces:
+            queries = self._store.read(level, space.full_name, space.dim, asked)
+            rows = self._store.read(level, space.full_name, space.dim, answers)
+            similarity = np.einsum("nd,nd->n", queries[owner], rows)
+            similarity[~(presence(queries)[owner] & presence(rows))] = -np.inf
+            best = np.maximum.reduceat(similarity, starts)
+            heard = best[best > -np.inf]
+            if len(heard) >= _OWN_QUANTILES_FROM:
+                tables[space.name] = np.quantile(heard.astype(np.float64), np.linspace(0, 1, 101))
+        return tables

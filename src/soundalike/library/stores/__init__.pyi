@@ -1,0 +1,2 @@
+from .base import Hits as Hits
+from .row_groups import Groups as Groups

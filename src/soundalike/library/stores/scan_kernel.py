@@ -1,0 +1,238 @@
+"""The scan: approximate scores of every row from its int8 components, several spaces in one pass.
+
+Two ways with the same answers, bit for bit: `scan.c`, compiled when the package is built where there is a C compiler,
+on x86 processors with AVX-512 VNNI; else numkong, on any. `$SOUNDALIKE_KERNEL=numkong` asks for the second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from soundalike.core.types import AnyArray, BoolArray, FloatArray, IntArray
+
+__all__ = [
+    "BATCH",
+    "LIBRARY",
+    "Column",
+    "ScanTerm",
+    "Scanner",
+    "compiled",
+    "default_scanner",
+    "on_threads",
+    "scan_on_threads",
+]
+
+BATCH = 16
+"""Queries that one pass answers."""
+LIBRARY = Path(__file__).with_name("_scan.so")
+"""Where the build puts the compiled kernel."""
+_CHUNK = 1 << 14
+"""Rows that numkong is given at a time: their scores stay in the cache while the spaces are added up."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """One space's rows to scan: `rows` (n, d) int8, C-contiguous, and which are audible, `on` (n,) bool.
+
+    Sums go by the order of names, so that a query scores alike alone and among others.
+    """
+
+    name: str
+    rows: AnyArray
+    on: BoolArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScanTerm:
+    """One active space of a query: a row scores `factor` * <query, row> + `offset` * on; `query` (d,) int8."""
+
+    column: Column
+    query: AnyArray
+    factor: float
+    offset: float
+
+
+class Scanner(Protocol):
+    """A way to scan. Scores are float32, and -inf where no term is audible."""
+
+    gather_below: float
+    """Where fewer of the rows than this share are wanted, to scan these alone is quicker than to scan all."""
+
+    def scan(self, terms: Sequence[ScanTerm], first: int, out: FloatArray, positions: IntArray | None = None) -> None:
+        """Score the rows from `first` on into `out` (m,), or those at `positions` (m,) int64."""
+        ...
+
+    def scan_batch(self, queries: Sequence[Sequence[ScanTerm]], first: int, out: FloatArray) -> None:
+        """Score the rows from `first` on for up to BATCH queries into `out` (q, m), each as `scan` would."""
+        ...
+
+
+def compiled() -> bool:
+    """Whether the compiled kernel was built, this processor can run it, and nobody asked for numkong."""
+    return os.environ.get("SOUNDALIKE_KERNEL") != "numkong" and _load() is not None
+
+
+def default_scanner(kernel: bool = True) -> Scanner:
+    """The compiled kernel where there is one (and `kernel` is true), else numkong."""
+    library = _load() if kernel and compiled() else None
+    return _Numkong() if library is None else _Kernel(library)
+
+
+def scan_on_threads(scan: Callable[[int, int], None], count: int, threads: int) -> None:
+    """`scan(from, to)` over the parts of `count` rows, a part a thread; a few rows are not worth waking one."""
+    parts = max(1, min(threads, count >> 14))
+    bounds = [count * part // parts for part in range(parts + 1)]
+    on_threads(lambda part: scan(bounds[part], bounds[part + 1]), range(parts), threads)
+
+
+def on_threads(work: Callable[[int], None], parts: Sequence[int], threads: int) -> None:
+    """`work` for every part, on so many threads."""
+    if threads == 1 or len(parts) == 1:
+        for part in parts:
+            work(part)
+    else:
+        list(_pool(threads).map(work, parts))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="scan")
+
+
+class _Term(ctypes.Structure):
+    """`Term` of scan.c."""
+
+    _fields_ = (
+        ("rows", ctypes.c_void_p), ("on", ctypes.c_void_p), ("query", ctypes.c_void_p), ("dim", ctypes.c_int64),
+        ("factor", ctypes.c_float), ("offset", ctypes.c_float),
+    )  # fmt: skip
+
+
+class _BatchTerm(ctypes.Structure):
+    """`BatchTerm` of scan.c."""
+
+    _fields_ = (
+        ("rows", ctypes.c_void_p), ("on", ctypes.c_void_p), ("packed", ctypes.c_void_p), ("dim", ctypes.c_int64),
+        ("factor", ctypes.c_float * BATCH), ("offset", ctypes.c_float * BATCH), ("active", ctypes.c_uint16),
+    )  # fmt: skip
+
+
+@cache
+def _load() -> ctypes.CDLL | None:
+    """The compiled kernel, or None where there is none or this processor lacks what it needs."""
+    try:
+        library = ctypes.CDLL(str(LIBRARY))
+    except OSError:
+        return None
+    library.scan_supported.restype = ctypes.c_int
+    number, pointer = ctypes.c_int64, ctypes.c_void_p
+    library.scan.argtypes = [pointer, number, pointer, number, number, pointer]
+    library.scan_batch.argtypes = [pointer, number, number, number, number, pointer]
+    return library if library.scan_supported() else None
+
+
+class _Kernel:
+    """scan.c. It lets go of the interpreter's lock, so that threads scan side by side."""
+
+    gather_below = 0.25
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+
+    def scan(self, terms: Sequence[ScanTerm], first: int, out: FloatArray, positions: IntArray | None = None) -> None:
+        table = (_Term * len(terms))()
+        for place, term in enumerate(sorted(terms, key=lambda term: term.column.name)):
+            rows, on = term.column.rows, term.column.on
+            table[place] = _Term(rows.ctypes.data, on.ctypes.data, term.query.ctypes.data, rows.shape[1],
+                                 term.factor, term.offset)  # fmt: skip
+        where = None if positions is None else positions.ctypes.data
+        self._library.scan(table, len(terms), where, first, len(out), out.ctypes.data)
+
+    def scan_batch(self, queries: Sequence[Sequence[ScanTerm]], first: int, out: FloatArray) -> None:
+        columns = _columns(queries)
+        if any(column.rows.shape[1] % 64 for column in columns) or len(queries) == 1:
+            for terms, scores in zip(queries, out, strict=True):
+                self.scan(terms, first, scores)
+            return
+        table = (_BatchTerm * len(columns))()
+        packs = []
+        for entry, column in zip(table, columns, strict=True):
+            dim = column.rows.shape[1]
+            packed = np.zeros((BATCH, dim), np.int16)
+            entry.rows, entry.on, entry.dim, entry.active = column.rows.ctypes.data, column.on.ctypes.data, dim, 0
+            for number, terms in enumerate(queries):
+                for term in terms:
+                    if term.column is column:
+                        packed[number] = term.query
+                        entry.factor[number], entry.offset[number] = term.factor, term.offset
+                        entry.active |= 1 << number
+            packs.append((packed + 128).astype(np.uint8).reshape(BATCH, dim // 4, 4).transpose(1, 0, 2).copy())
+            entry.packed = packs[-1].ctypes.data
+        whole = out if len(out) == BATCH else np.empty((BATCH, out.shape[1]), np.float32)
+        self._library.scan_batch(table, len(columns), first, out.shape[1], whole.strides[0] // 4, whole.ctypes.data)
+        if whole is not out:
+            out[:] = whole[: len(out)]
+
+
+class _Numkong:
+    """numkong's packed dot products, chunk by chunk, and the sum over spaces in numpy."""
+
+    gather_below = 0.1
+
+    def scan(self, terms: Sequence[ScanTerm], first: int, out: FloatArray, positions: IntArray | None = None) -> None:
+        self._scan([terms], first, out[None, :], positions)
+
+    def scan_batch(self, queries: Sequence[Sequence[ScanTerm]], first: int, out: FloatArray) -> None:
+        self._scan(queries, first, out, None)
+
+    def _scan(
+        self, queries: Sequence[Sequence[ScanTerm]], first: int, out: FloatArray, positions: IntArray | None
+    ) -> None:
+        import numkong
+
+        plan: list[tuple[Column, Any, IntArray, FloatArray, FloatArray]] = []
+        for column in _columns(queries):
+            asked = [(n, term) for n, terms in enumerate(queries) for term in terms if term.column is column]
+            packed = numkong.dots_pack(np.stack([term.query for _, term in asked]))
+            factors = np.array([[term.factor] for _, term in asked], np.float32)
+            offsets = np.array([[term.offset] for _, term in asked], np.float32)
+            plan.append((column, packed, np.array([n for n, _ in asked]), factors, offsets))
+        count = out.shape[1]
+        buffers: dict[tuple[int, int], Any] = {}  # fresh memory for every chunk would cost a third
+        products = np.empty((len(queries), min(count, _CHUNK)), np.float32)
+        for low in range(0, count, _CHUNK):
+            size = min(_CHUNK, count - low)
+            places: Any = slice(first + low, first + low + size)
+            if positions is not None:
+                places = positions[low : low + size]
+            heard = np.zeros((len(queries), size), np.bool_)
+            totals = out[:, low : low + size]
+            totals[:] = 0
+            for column, packed, numbers, factors, offsets in plan:
+                on = column.on[places]
+                key = (size, len(numbers))
+                if key not in buffers:
+                    buffers[key] = numkong.zeros(key, dtype="int32")
+                numkong.dots_packed(column.rows[places], packed, out=buffers[key])
+                everybody = len(numbers) == len(queries)
+                term, chosen = products[: len(numbers), :size], slice(None) if everybody else numbers
+                # Into a float32 that is there already: int32 times float32 would make a fresh float64.
+                np.multiply(np.asarray(buffers[key]).T, factors, out=term, dtype=np.float32, casting="unsafe")
+                totals[chosen] += term
+                totals[chosen] += np.multiply(on, offsets, out=term)
+                heard[chosen] |= on
+            np.copyto(totals, -np.inf, where=np.logical_not(heard, out=heard))
+
+
+def _columns(queries: Sequence[Sequence[ScanTerm]]) -> list[Column]:
+    """The different columns that queries ask about, by name."""
+    return sorted({term.column for terms in queries for term in terms}, key=lambda column: column.name)

@@ -1,0 +1,198 @@
+"""The table of spaces: recipes on disk, names, and slider positions such as "melody=2,timbre=-1".
+
+A model is a folder with `recipe.json` (magic, format, spaces, calibration) and `weights.safetensors`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from soundalike.core.errors import ModelError, UsageError
+from soundalike.core.types import LEVELS, Calibration, Level, Space, Weights
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "FORMAT",
+    "MAGIC",
+    "Recipe",
+    "installed_models",
+    "load_recipe",
+    "parse_weights",
+    "resolve_weights",
+]
+
+DEFAULT_MODEL = "compact"
+MAGIC = "soundalike-model"
+FORMAT = 1
+
+_SMALLEST, _LARGEST = 1e-6, 1e6
+_BUNDLED = Path(__file__).parent / "bundled"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A model as data. `digest` changes whenever a row it produces may change."""
+
+    name: str
+    summary: str
+    licence: str
+    spaces: tuple[Space, ...]
+    backbone_versions: Mapping[str, int]
+    weights: Path
+    digest: str
+
+    def space(self, name: str) -> Space:
+        """The space called `name` (short or `model/name`). Raises UsageError listing the known ones."""
+        for space in self.spaces:
+            if name in (space.name, space.full_name):
+                return space
+        raise UsageError(f"unknown space {name!r}; {self.name} has {', '.join(s.name for s in self.spaces)}")
+
+
+def installed_models() -> tuple[str, ...]:
+    """Sorted names of the models bundled with this package."""
+    return tuple(sorted(path.parent.name for path in _BUNDLED.glob("*/recipe.json")))
+
+
+def load_recipe(model: str) -> Recipe:
+    """Read a bundled model by name, or any model folder by path, and check it against its own digests.
+
+    Raises ModelError if it is unknown, damaged, or made by a newer version.
+    """
+    folder = _BUNDLED / model
+    if not (folder / "recipe.json").is_file():
+        folder = Path(model)
+        if not (folder / "recipe.json").is_file():
+            raise ModelError(
+                f"unknown model {model!r}; installed: {', '.join(installed_models())}, "
+                "or give the path of a folder with a recipe.json"
+            )
+    try:
+        raw = (folder / "recipe.json").read_bytes()
+        body = json.loads(raw)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model {model}: recipe.json cannot be read ({error}); install the model again") from error
+    if not isinstance(body, dict) or body.get("magic") != MAGIC:
+        raise ModelError(f"model {model}: recipe.json is not a soundalike recipe (no magic {MAGIC!r})")
+    if body.get("format") != FORMAT:
+        raise ModelError(
+            f"model {model}: recipe format {body.get('format')!r}, this version reads {FORMAT}; upgrade soundalike"
+        )
+    weights = folder / "weights.safetensors"
+    try:
+        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"model {model}: {weights.name} cannot be read ({error.strerror})") from error
+    if found != body.get("weights_sha256"):
+        raise ModelError(f"model {model}: {weights.name} does not match its recipe's digest; install the model again")
+    try:
+        name = str(body["name"])
+        spaces = tuple(_space(name, entry) for entry in body["spaces"])
+        versions: dict[str, int] = {}
+        for entry in body["spaces"]:
+            if versions.setdefault(entry["backbone"], entry["backbone_version"]) != entry["backbone_version"]:
+                raise ValueError(f"two versions of {entry['backbone']}")
+        recipe = Recipe(
+            name=name,
+            summary=str(body["summary"]),
+            licence=str(body["licence"]),
+            spaces=spaces,
+            backbone_versions=versions,
+            weights=weights,
+            digest=_digest(spaces, versions, found),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"model {model}: recipe.json is incomplete ({error!r}); install the model again") from error
+    if len({space.name for space in spaces}) != len(spaces) or not spaces:
+        raise ModelError(f"model {model}: space names must be unique and there must be at least one")
+    return recipe
+
+
+def _digest(spaces: Sequence[Space], versions: Mapping[str, int], weights: str) -> str:
+    """Of all that decides a row, and nothing else: a new calibration or summary asks for no new encoding."""
+    table = [
+        [space.name, space.source, space.backbone, versions[space.backbone], space.feature, space.head, space.dim]
+        for space in spaces
+    ]
+    return hashlib.sha256(json.dumps([table, weights]).encode()).hexdigest()[:32]
+
+
+def _space(model: str, entry: Mapping[str, Any]) -> Space:
+    calibration: dict[Level, Calibration] = {}
+    for level in LEVELS:
+        table = entry["calibration"][level]
+        mu, sigma = float(table["mu"]), float(table["sigma"])
+        quantiles = tuple(float(value) for value in table["quantiles"])
+        if not (math.isfinite(mu) and math.isfinite(sigma) and sigma > 0):
+            raise ValueError(f"mu {mu}, sigma {sigma}: sigma must be positive and both finite")
+        if len(quantiles) != 101 or any(a > b for a, b in pairwise(quantiles)):
+            raise ValueError("a percentile table needs 101 ascending similarities")
+        calibration[level] = Calibration(mu=mu, sigma=sigma, quantiles=quantiles)
+    return Space(
+        model=model,
+        name=str(entry["name"]),
+        source=str(entry["source"]),
+        backbone=str(entry["backbone"]),
+        feature=str(entry["feature"]),
+        head=str(entry["head"]),
+        dim=int(entry["dim"]),
+        calibration=calibration,
+    )
+
+
+def parse_weights(text: str) -> Weights:
+    """Read "melody=2,timbre=-1"; a bare name weighs 1.
+
+    Raises UsageError for a repeated name, or a value that is not a finite number.
+    """
+    values: dict[str, float] = {}
+    for piece in text.split(","):
+        name, _, number = piece.strip().partition("=")
+        name = name.strip()
+        try:
+            value = float(number) if "=" in piece else 1.0
+        except ValueError:
+            value = math.nan
+        if not name or not math.isfinite(value):
+            raise UsageError(
+                f"cannot read the weight {piece.strip()!r}; expected NAME=NUMBER, such as melody=2,timbre=-1"
+            )
+        if name in values:
+            raise UsageError(f"the weight of {name} is given twice; give it once")
+        values[name] = value
+    return Weights(values)
+
+
+def resolve_weights(weights: Mapping[str, float] | None, spaces: Sequence[Space]) -> Weights:
+    """Slider positions for every one of `spaces`, by short name: 0 where not named, all 1 where `weights` is None.
+
+    Raises UsageError for an unknown space, or if every weight is 0.
+    """
+    if weights is None:
+        return Weights({space.name: 1.0 for space in spaces})
+    known = {alias: space.name for space in spaces for alias in (space.full_name, space.name)}
+    values = {space.name: 0.0 for space in spaces}
+    named: dict[str, str] = {}
+    for name, value in weights.items():
+        if name not in known:
+            raise UsageError(f"unknown space {name!r}; known: {', '.join(space.name for space in spaces)}")
+        if known[name] in named:
+            raise UsageError(
+                f"the weight of {known[name]} is given twice, as {named[known[name]]} and {name}; give it once"
+            )
+        if value != 0 and not _SMALLEST <= abs(value) <= _LARGEST:
+            raise UsageError(f"the weight of {name} is {value:g}; give 0, or a size from {_SMALLEST:g} to {_LARGEST:g}")
+        named[known[name]] = name
+        values[known[name]] = value
+    if not any(values.values()):
+        raise UsageError(
+            f"every weight is 0; give at least one of {', '.join(values)} a weight, such as {next(iter(values))}=1"
+        )
+    return Weights(values)

@@ -1,0 +1,11 @@
+from .draw import CLIPS as CLIPS
+from .draw import POSITIVES as POSITIVES
+from .draw import Folder as Folder
+from .factory import RenderReport as RenderReport
+from .factory import draw_again as draw_again
+from .factory import render as render
+from .record import META as META
+from .record import folder_path as folder_path
+from .record import open_render as open_render
+from .settings import Settings as Settings
+from .settings import orchestra_of as orchestra_of

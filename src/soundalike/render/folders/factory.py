@@ -1,0 +1,228 @@
+"""Make a set of folders: drawn, played and written in worker processes, resumable, each of them whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soundalike.core.errors import SoundalikeError, UsageError
+from soundalike.core.executors.processes import run_tasks
+from soundalike.core.files import make_folder
+from soundalike.render.folders.draw import CLIPS, Folder, draw_folder, folder_part
+from soundalike.render.folders.record import META, folder_path, is_whole, write_record, write_split
+from soundalike.render.folders.settings import RATES, Settings, orchestra_of, sources_of
+from soundalike.render.folders.stock import Stock
+from soundalike.render.score.music import FACTORS, ROLES, SPLIT, Clip, Scene, SplitPart
+from soundalike.render.score.truth import write_truth
+from soundalike.render.sound.orchestra import Orchestra
+from soundalike.render.sound.studio import DraftError, Stopwatch, play
+
+__all__ = ["RenderReport", "draw_again", "render"]
+
+_ATTEMPTS = 30
+
+
+@dataclass(slots=True)
+class RenderReport:
+    """What a run did: folders made and found whole, sources and sounds left out, seconds of sound and of work;
+    `redrawn` counts why drafts were drawn again."""
+
+    made: int = 0
+    kept: int = 0
+    repaired: int = 0
+    clips: int = 0
+    audio_seconds: float = 0.0
+    seconds: float = 0.0
+    synthesis_seconds: float = 0.0
+    core_seconds: float = 0.0
+    interrupted: bool = False
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    redrawn: dict[str, int] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _FolderTask:
+    settings: Settings
+    out: Path
+    factor: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    redrawn: tuple[str, ...]
+    watch: Stopwatch
+
+
+@lru_cache(maxsize=len(SPLIT))
+def _stock(tunes: str | None, grooves: str | None, soundfonts: tuple[str, ...], part: SplitPart) -> Stock:
+    return Stock(sources_of(tunes, grooves), orchestra_of(soundfonts), part)
+
+
+def draw_again(settings: Settings, factor: str, number: int, attempt: int) -> Folder:
+    """The scenes of a folder. Raises UsageError if the material is too little."""
+    part = settings.part or folder_part(number)
+    stock = _stock(settings.tunes, settings.grooves, settings.soundfonts, part)
+    return draw_folder(stock, factor, number, settings.seed, attempt)
+
+
+def render(
+    out: Path,
+    folders: int,
+    settings: Settings,
+    *,
+    factors: Sequence[str] = FACTORS,
+    jobs: int | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> RenderReport:
+    """Render folders 1 to `folders` of every factor; what is there and whole is kept, what is half there is made again.
+
+    An interruption (KeyboardInterrupt) keeps what is done and sets `interrupted`. Raises UsageError if something that
+    all folders need is missing, or `out` holds folders of other settings.
+    """
+    began = time.monotonic()
+    report = RenderReport()
+    if settings.rate not in RATES:
+        raise UsageError(f"--rate {settings.rate}: expected one of {', '.join(map(str, RATES))}")
+    make_folder(out, "-o")
+    orchestra = orchestra_of(settings.soundfonts)
+    sources = sources_of(settings.tunes, settings.grooves)
+    for part in [settings.part] if settings.part else sorted({folder_part(k) for k in range(1, folders + 1)}):
+        _stock(settings.tunes, settings.grooves, settings.soundfonts, part)  # too little material is said at once
+    report.problems += orchestra.problems
+    report.skipped += [(one.name, one.reason) for one in sources.skipped]
+    write_record(out, settings, sources, orchestra)
+    wanted = [(factor, number) for number in range(1, folders + 1) for factor in factors]
+    tasks = []
+    for factor, number in wanted:
+        place = folder_path(out, factor, number)
+        if is_whole(place, settings):
+            report.kept += 1
+        else:
+            report.repaired += place.exists()
+            tasks.append(_FolderTask(settings, out, factor, number))
+    try:
+        outcomes = run_tasks(_make, tasks, jobs)
+        try:
+            for done, (task, outcome) in enumerate(outcomes, start=1):
+                _take(report, task, outcome)
+                if progress:
+                    progress(done, len(tasks), report.audio_seconds)
+        finally:
+            outcomes.close()
+    except KeyboardInterrupt:
+        report.interrupted = True
+    write_split(out, settings)
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _take(report: RenderReport, task: _FolderTask, outcome: _Done | SoundalikeError) -> None:
+    if isinstance(outcome, SoundalikeError):
+        report.failed.append((f"{task.factor}/triplets_{task.number}", str(outcome)))
+        return
+    report.made += 1
+    report.clips += outcome.watch.clips
+    report.audio_seconds += len(CLIPS) * task.settings.seconds
+    report.synthesis_seconds += outcome.watch.synthesis
+    report.core_seconds += outcome.watch.synthesis + outcome.watch.rest
+    for name in outcome.redrawn:
+        report.redrawn[name] = report.redrawn.get(name, 0) + 1
+
+
+def _make(task: _FolderTask) -> _Done:
+    """Runs in a worker: draw, play, write beside, put in place in one step."""
+    settings, watch = task.settings, Stopwatch()
+    redrawn: list[str] = []
+    orchestra = orchestra_of(settings.soundfonts)
+    for attempt in range(_ATTEMPTS):
+        began = time.process_time()
+        folder = draw_again(settings, task.factor, task.number, attempt)
+        watch.rest += time.process_time() - began
+        try:
+            clips = {
+                name: play(scene, orchestra, settings.seconds, settings.rate, stems=settings.stems, watch=watch)
+                for name, scene in folder.scenes.items()
+            }
+        except DraftError as error:
+            redrawn.append(str(error))
+            continue
+        began = time.process_time()
+        _write(task.out, folder, clips, settings, orchestra)
+        watch.rest += time.process_time() - began
+        return _Done(tuple(redrawn), watch)
+    raise UsageError(f"no draft in {_ATTEMPTS} came out; of the last one, {redrawn[-1]}")
+
+
+def _write(out: Path, folder: Folder, clips: Mapping[str, Clip], settings: Settings, orchestra: Orchestra) -> None:
+    import soundfile
+    from scipy.io import wavfile
+
+    place = folder_path(out, folder.factor, folder.number)
+    partial = place.with_name(f".{place.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        (partial / "triplet").mkdir(parents=True)
+        (partial / "truth").mkdir()
+        for name, clip in clips.items():
+            scene = folder.scenes[name]
+            soundfile.write(partial / "triplet" / f"{name}.{settings.suffix}", clip.samples, clip.rate, "PCM_16")
+            write_truth(partial / "truth", name, scene, clip, orchestra.players(scene.band))
+            for role, stem in clip.stems.items():
+                (partial / "stems" / name).mkdir(parents=True, exist_ok=True)
+                # Stems lie as in the mix, which may be louder than a file can hold: floats. Not through libsndfile,
+                # which writes the time of day into such files.
+                wavfile.write(partial / "stems" / name / f"{role}.wav", clip.rate, stem)
+        (partial / "triplet" / META).write_text(json.dumps(_meta(folder, clips, settings), indent=1) + "\n")
+        shutil.rmtree(place, ignore_errors=True)
+        partial.rename(place)
+    except (OSError, soundfile.LibsndfileError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        why = error.strerror or error if isinstance(error, OSError) else error.error_string
+        raise UsageError(f"cannot write {place}: {why}; free some space or give another -o") from error
+
+
+def _meta(folder: Folder, clips: Mapping[str, Clip], settings: Settings) -> dict[str, Any]:
+    anchor = folder.scenes["anchor"]
+    return {
+        "factor": folder.factor,
+        "folder": folder.name,
+        "part": folder.part,
+        "seed": settings.seed,
+        "attempt": folder.attempt,
+        "meter": anchor.melody.meter,
+        "mode": anchor.melody.mode,
+        "clips": {name: _facts(scene, anchor, clips[name]) for name, scene in folder.scenes.items()},
+    }
+
+
+def _facts(scene: Scene, anchor: Scene, clip: Clip) -> dict[str, Any]:
+    """A clip's sources, and its nuisances as they are relative to the anchor."""
+    sounds = {role: sound for role in ROLES if (sound := scene.band.sound(role))}
+    return {
+        "melody": scene.melody.name,
+        "setting": scene.melody.setting,
+        "progression": scene.progression.name,
+        "groove": scene.rhythm.groove.name,
+        "groove_source": scene.rhythm.groove.source,
+        "comp": scene.rhythm.comp,
+        "bass": scene.rhythm.bass,
+        "sounds": {role: f"{sound.bank} {sound.program}" for role, sound in sounds.items()},
+        "key_shift": (scene.key - anchor.key + 6) % 12 - 6,
+        "tempo_ratio": round(scene.tempo / anchor.tempo, 5),
+        "offset_beats": round(scene.offset - anchor.offset, 4),
+        "octave_shift": scene.octave - anchor.octave,
+        "level_db": round(scene.level - anchor.level, 2),
+        "effects": {key: value for key, value in asdict(scene.effects).items() if value is not None},
+        "levels_db": {role: round(level, 2) for role, level in clip.levels.items() if np.isfinite(level)},
+    }

@@ -1,0 +1,5 @@
+"""Music as notes: tunes, chords, grooves, and the score of a rendered clip."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,13 @@
+from .music import BAR as BAR
+from .music import CHORDS as CHORDS
+from .music import FACTORS as FACTORS
+from .music import PULSE as PULSE
+from .music import ROLES as ROLES
+from .music import Clip as Clip
+from .music import Performance as Performance
+from .music import Played as Played
+from .music import Role as Role
+from .music import Scene as Scene
+from .truth import ROOTS as ROOTS
+from .truth import Truth as Truth
+from .truth import read_truth as read_truth

@@ -1,0 +1,283 @@
+"""Styles of comping and bass in every meter, and how a progression is played in them.
+
+A style is written in sixteenths, pulse by pulse, and repeats until the chords end. In all of them `-` holds what was
+struck before and `.` is silent. Comping: `x` is the chord, `l` its lowest note, `u` the others, `a` the next note up
+and down the chord, `b` the next of a broken chord. Bass: `1`, `5` and `8` are root, fifth and octave of the chord, `3`
+its second note, `w` the next step of a walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from soundalike.core.errors import UsageError
+from soundalike.render.score.music import CHORDS, METERS, PULSE, Chord, Progression
+
+__all__ = ["Event", "bass_notes", "bass_styles", "comp_notes", "comp_styles"]
+
+_STEP = 0.25  # beats
+_PAD = "pad"  # holds each chord as long as it lasts, so it has no strokes of its own
+_RING = 1.0  # beats for which single notes of a chord sound on
+
+_COMP: Mapping[str, Mapping[str, str]] = {
+    "4/4": {
+        _PAD: "",
+        "arpeggio": "a.a.",
+        "broken": "bbbb",
+        "halves": "x--- ---.",
+        "quarters": "x--.",
+        "offbeats": "..x.",
+        "backbeats": ".... x-..",
+        "charleston": "x--- -.x- .... ....",
+        "push": "x--- -.x- ---- -.x-",
+        "bossa": "x--- ..x. ..x- --x.",
+        "strum": "x--. x.x. ..x. x.x.",
+        "boom-chick": "l-.. u.u.",
+        "tresillo": "x--- -.x- --.. x--.",
+        "dotted": "x-.x -.x- .x-. x-..",
+        "gallop": "x.xx",
+    },
+    "3/4": {
+        _PAD: "",
+        "arpeggio": "a.a.",
+        "broken": "bbbb",
+        "waltz": "l--. u-.. u-..",
+        "afterbeats": ".... x-.. x-..",
+        "offbeats": "..x.",
+        "charleston": "x--- -.x- --..",
+        "push": "x--- ..x- ..x-",
+        "strum": "x--. x.x. ..x.",
+        "hemiola": "x--- ---. x--- ---. x--- ---.",
+        "gallop": "x.xx",
+    },
+    "6/8": {
+        _PAD: "",
+        "arpeggio": "a.a.a.",
+        "broken": "bbbbbb",
+        "pulses": "x----.",
+        "jig": "l--.u.",
+        "afterbeats": "..x.x.",
+        "offbeats": "....x-",
+        "push": "x----. x---x-",
+        "hemiola": "x--. x--. x--.",
+        "lilt": "x----- ----x-",
+        "gallop": "x-.xx.",
+    },
+    "9/8": {
+        _PAD: "",
+        "arpeggio": "a.a.a.",
+        "broken": "bbbbbb",
+        "pulses": "x----.",
+        "jig": "l--.u.",
+        "afterbeats": "..x.x.",
+        "offbeats": "....x-",
+        "waltz": "l----. ..u.u. ..u.u.",
+        "long-short": "x----- -----. x----.",
+        "push": "x----- ----x- ---.x-",
+        "gallop": "x-.xx.",
+    },
+}
+_BASS: Mapping[str, Mapping[str, str]] = {
+    "4/4": {
+        "whole": "1--- ---- ---- ---.",
+        "two-beat": "1--- --.. 5--- --..",
+        "walking": "w---",
+        "eighths": "1-1-",
+        "offbeats": "..1-",
+        "gallop": "1.88",
+        "tresillo": "1--- -.5- ---. 8--.",
+        "bossa": "1--- -.5- 5--- -.1-",
+        "rock": "1--. ..1- ..1- 5-..",
+        "motown": "1--. 1-5- ..8- 5-3-",
+        "funk": "1..1 ..8. .5.. 1.8.",
+        "reggae": "..1- 3-5- ..1- ....",
+    },
+    "3/4": {
+        "downbeats": "1--- ---- --..",
+        "waltz": "1--- ---. 5--.",
+        "walking": "w---",
+        "eighths": "1-1-",
+        "offbeats": "..1-",
+        "dotted": "1--- -.5- --..",
+        "hemiola": "1--- ---. 5--- ---. 1--- ---.",
+        "gallop": "1.88",
+    },
+    "6/8": {
+        "downbeats": "1----- ----..",
+        "pulses": "1----. 5----.",
+        "walking": "w--.w.",
+        "eighths": "1-1-1-",
+        "offbeats": "....1-",
+        "push": "1----. 5---1-",
+        "hemiola": "1--- 5--- 8---",
+        "lilt": "1----- ----5-",
+        "gallop": "1-.11.",
+    },
+    "9/8": {
+        "downbeats": "1----- ------ ---...",
+        "pulses": "1----. 5----. 3----.",
+        "walking": "w--.w.",
+        "eighths": "1-1-1-",
+        "offbeats": "....1-",
+        "long-short": "1----- -----. 5----.",
+        "push": "1----- ----5- ---.1-",
+        "gallop": "1-.11.",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A note to play: `start` and `length` in beats, MIDI note and velocity."""
+
+    start: float
+    length: float
+    note: int
+    velocity: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Stroke:
+    """A mark of a style: `start` and `length` in beats."""
+
+    start: float
+    length: float
+    mark: str
+
+
+def comp_styles(meter: str) -> tuple[str, ...]:
+    """The names of the ways to comp in a meter. Raises UsageError for an unknown meter."""
+    return tuple(_styles(_COMP, meter))
+
+
+def bass_styles(meter: str) -> tuple[str, ...]:
+    """The names of the ways to play a bass in a meter. Raises UsageError for an unknown meter."""
+    return tuple(_styles(_BASS, meter))
+
+
+def comp_notes(progression: Progression, style: str, key: int) -> tuple[Event, ...]:
+    """The chords of a progression near middle C, each inversion close to the one before, in order of time.
+
+    Every chord is struck at least once. `key` is the tonic in semitones above C. Raises UsageError for a style that the
+    progression's meter does not have.
+    """
+    pattern = _pattern(_COMP, progression.meter, style, "comping")
+    events = []
+    for chord, voicing in zip(progression.chords, _voicings(progression, key), strict=True):
+        if style == _PAD:
+            strokes = [_Stroke(chord.start, chord.length, "x")]
+        else:
+            strokes = _strokes(pattern, chord) or [_Stroke(chord.start, min(1.0, chord.length), "x")]
+        for k, stroke in enumerate(strokes):
+            velocity = 80 if _on_pulse(stroke.start, progression.meter) else 72
+            events += [
+                Event(stroke.start, 0.97 * stroke.length, n, velocity) for n in _touched(stroke.mark, k, voicing)
+            ]
+            if stroke.mark in "ab":
+                ring = 0.97 * min(_RING, chord.start + chord.length - stroke.start)
+                events[-1] = replace(events[-1], length=ring)
+    return _apart(events)
+
+
+def bass_notes(progression: Progression, style: str, key: int) -> tuple[Event, ...]:
+    """A bass line from E1 up; every chord has its root on its first beat, or first of all. In order of time.
+
+    `key` is the tonic in semitones above C. Raises UsageError for a style that the progression's meter does not have.
+    """
+    pattern = _pattern(_BASS, progression.meter, style, "bass")
+    events = []
+    for chord in progression.chords:
+        strokes = _strokes(pattern, chord)
+        if not strokes or strokes[0].start >= chord.start + min(PULSE[progression.meter], chord.length) - 1e-6:
+            until = strokes[0].start if strokes else chord.start + chord.length
+            strokes.insert(0, _Stroke(chord.start, min(1.0, until - chord.start), "1"))
+        root, tones = _low(key + chord.root), CHORDS[chord.kind]
+        walk = [root + tone for tone in tones]
+        line = [walk[k % len(walk)] for k in range(len(strokes))]
+        if len(line) > 1:  # the last step of a walk lies beside the next chord's root
+            after = _low(key + progression.at(chord.start + chord.length).root)
+            line[-1] = after + (1 if after <= line[-2] else -1)
+        rises = {"1": 0, "3": tones[1], "5": tones[2], "8": 12}
+        for k, stroke in enumerate(strokes):
+            note = line[k] if stroke.mark == "w" else root + (rises[stroke.mark] if k else 0)
+            velocity = 94 if _on_pulse(stroke.start, progression.meter) else 88
+            events.append(Event(stroke.start, 0.95 * stroke.length, note, velocity))
+    return _apart(events)
+
+
+def _styles(table: Mapping[str, Mapping[str, str]], meter: str) -> Mapping[str, str]:
+    if meter not in table:
+        raise UsageError(f"no meter {meter!r}; expected one of {', '.join(METERS)}")
+    return table[meter]
+
+
+def _pattern(table: Mapping[str, Mapping[str, str]], meter: str, style: str, what: str) -> str:
+    styles = _styles(table, meter)
+    if style not in styles:
+        raise UsageError(f"no {what} style {style!r} in {meter}; expected one of {', '.join(styles)}")
+    return styles[style].replace(" ", "")
+
+
+def _strokes(pattern: str, chord: Chord) -> list[_Stroke]:
+    """What a style strikes while a chord lasts, each cut where the chord ends; styles run on from beat 0."""
+    strokes: list[_Stroke] = []
+    for step in range(round(chord.start / _STEP), round((chord.start + chord.length) / _STEP)):
+        mark = pattern[step % len(pattern)]
+        if mark == "-" and strokes and strokes[-1].start + strokes[-1].length == step * _STEP:
+            strokes[-1] = replace(strokes[-1], length=strokes[-1].length + _STEP)
+        elif mark not in "-.":
+            strokes.append(_Stroke(step * _STEP, _STEP, mark))
+    return strokes
+
+
+def _voicings(progression: Progression, key: int) -> Iterator[list[int]]:
+    """MIDI notes of each chord: of all inversions near middle C the one that moves least, as hands do."""
+    centre = 60.0
+    for chord in progression.chords:
+        tones = [60 + (key + chord.root) % 12 + tone for tone in CHORDS[chord.kind]]
+        inversions = [
+            sorted(tone + 12 * (octave + (k < turn)) for k, tone in enumerate(tones))
+            for turn in range(len(tones))
+            for octave in (-2, -1, 0)
+        ]
+        voicing = min(inversions, key=lambda v: abs(np.mean(v) - centre) + 0.5 * abs(np.mean(v) - 60))
+        centre = float(np.mean(voicing))
+        yield voicing
+
+
+def _touched(mark: str, k: int, voicing: list[int]) -> list[int]:
+    """The notes that the `k`th stroke of a chord plays."""
+    if mark == "l":
+        return voicing[:1]
+    if mark == "u":
+        return voicing[1:]
+    if mark == "a":
+        order = [*voicing, *voicing[-2:0:-1]]
+        return [order[k % len(order)]]
+    if mark == "b":
+        order = [voicing[0], voicing[-1], *voicing[1:-1]]
+        return [order[k % len(order)]]
+    return voicing
+
+
+def _low(pitch: int) -> int:
+    """A pitch class between E1, the lowest string, and D#2."""
+    return 28 + (pitch - 4) % 12
+
+
+def _on_pulse(beat: float, meter: str) -> bool:
+    return beat % PULSE[meter] == 0
+
+
+def _apart(events: Sequence[Event]) -> tuple[Event, ...]:
+    """In order of time, and every note off before it sounds again."""
+    again: dict[int, float] = {}
+    apart = []
+    for event in sorted(events, key=lambda e: (-e.start, -e.note)):
+        until = again.get(event.note, np.inf)
+        apart.append(replace(event, length=min(event.length, float(until) - event.start)))
+        again[event.note] = event.start
+    return tuple(reversed(apart))

@@ -1,0 +1,361 @@
+"""The truth beside a clip: what was played, as JAMS for programs and as a MIDI file for ears and eyes.
+
+JAMS is one JSON file of annotations (Humphrey et al., "JAMS: a JSON annotated music specification for reproducible MIR
+research", 2014; https://jams.readthedocs.io). Its namespaces hold notes, chords, key, beats and tempo; all else that a
+clip was made with is in the file's sandbox. There is no `pitch_contour`: the lead is one line of notes without glides,
+so its `note_midi` is the melody, and frames of frequencies would say the same less precisely.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from soundalike.core.errors import UsageError
+from soundalike.core.files import read_json, write_whole
+from soundalike.render.score.music import (
+    BAR,
+    CHORDS,
+    MODES,
+    PULSE,
+    ROLES,
+    Band,
+    Beat,
+    Clip,
+    Effects,
+    Performance,
+    Played,
+    Role,
+    Scene,
+    Sound,
+    SoundingChord,
+)
+from soundalike.render.score.smf import midi_file
+
+__all__ = ["MAGIC", "ROOTS", "Truth", "read_truth", "write_truth"]
+
+MAGIC, FORMAT = "soundalike-render", 1
+ROOTS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")  # pitch classes in Harte's syntax
+
+_JAMS_VERSION = "0.3.5"
+_DIGITS = 4  # of a second: a tenth of a millisecond
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a clip of `seconds` seconds was made of.
+
+    `tempo`, `offset`, `key`, `octave`, `level`, `seed` and `effects` are those of its Scene; `meter`, `mode`, `melody`
+    (the work) and `setting` those of its melody; `progression`, `groove`, `groove_source`, `comp` and `bass` name what
+    it was drawn from. `instruments` says in words who plays. `parts`, `chords` and `beats` are its Performance, the
+    parts for the roles of `band` alone and in order of time, rounded to 0.1 ms. `levels` are the measured dB of each
+    part against the sum of the others, rounded to 0.01 (inf where it is alone).
+    """
+
+    name: str
+    seconds: float
+    tempo: float
+    offset: float
+    key: int
+    mode: str
+    meter: str
+    octave: int
+    level: float
+    seed: int
+    melody: str
+    setting: str
+    progression: str
+    groove: str
+    groove_source: str
+    comp: str
+    bass: str
+    band: Band
+    instruments: Mapping[Role, str]
+    effects: Effects
+    parts: Mapping[Role, tuple[Played, ...]]
+    chords: tuple[SoundingChord, ...]
+    beats: tuple[Beat, ...]
+    levels: Mapping[Role, float]
+
+
+def write_truth(place: Path, name: str, scene: Scene, clip: Clip, instruments: Mapping[Role, str]) -> None:
+    """Write `<place>/<name>.jams` and `<place>/<name>.mid`, each whole or not at all; same scene, same bytes.
+
+    `instruments` says in words who plays each role of the band. Raises UsageError if they cannot be written.
+    """
+    jams = json.dumps(_jams(name, scene, clip, instruments), separators=(",", ":"), allow_nan=False).encode()
+    midi = midi_file(name, scene, clip.performance, instruments)
+    write_whole(place / f"{name}.jams", lambda file: file.write(jams))
+    write_whole(place / f"{name}.mid", lambda file: file.write(midi))
+
+
+def read_truth(path: Path) -> Truth:
+    """What `write_truth` wrote to a JAMS file. Raises UsageError if it is missing, damaged or of another kind."""
+    body = read_json(path)
+    sandbox = body.get("sandbox") if isinstance(body, dict) else None
+    if not isinstance(sandbox, dict) or sandbox.get("magic") != MAGIC:
+        raise UsageError(
+            f"{path} is not the truth of a rendered clip (no magic {MAGIC!r}); soundalike render writes it"
+        )
+    if sandbox.get("format") != FORMAT:
+        raise UsageError(f"{path} has format {sandbox.get('format')!r}, this version reads {FORMAT}; render it again")
+    try:
+        return _truth(body)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise UsageError(f"{path} is damaged: {reason}; render it again") from error
+
+
+# To write -----------------------------------------------------------------------------------------------------------
+
+
+def _jams(name: str, scene: Scene, clip: Clip, instruments: Mapping[Role, str]) -> dict[str, Any]:
+    performance, band = clip.performance, scene.band
+    annotations = [
+        annotation
+        for role in band.layout
+        for annotation in _part(role, instruments[role], performance.parts[role], performance.seconds)
+    ]
+    meter, mode = scene.melody.meter, scene.melody.mode
+    overall = (
+        ("chord", [_span(c.start, c.end, f"{ROOTS[c.root]}:{c.kind}") for c in performance.chords]),
+        ("key_mode", [_span(0.0, performance.seconds, f"{ROOTS[scene.key]}:{mode}")]),
+        ("beat_position", _beat_positions(performance, meter)),
+        # Beats a minute, as in the beats above: in 6/8 those are dotted quarters.
+        ("tempo", [_span(0.0, performance.seconds, scene.tempo / PULSE[meter], confidence=1.0)]),
+    )
+    annotations += [_annotation(namespace, data, performance.seconds) for namespace, data in overall]
+    return {
+        "file_metadata": {
+            "title": name,
+            "artist": "",
+            "release": "",
+            "duration": performance.seconds,
+            "identifiers": {},
+            "jams_version": _JAMS_VERSION,
+        },
+        "annotations": annotations,
+        "sandbox": {
+            "magic": MAGIC,
+            "format": FORMAT,
+            "tempo": scene.tempo,
+            "offset": scene.offset,
+            "key": scene.key,
+            "mode": mode,
+            "meter": meter,
+            "octave": scene.octave,
+            "level": scene.level,
+            "seed": scene.seed,
+            "melody": scene.melody.name,
+            "setting": scene.melody.setting,
+            "progression": scene.progression.name,
+            "groove": scene.rhythm.groove.name,
+            "groove_source": scene.rhythm.groove.source,
+            "comp": scene.rhythm.comp,
+            "bass": scene.rhythm.bass,
+            "band": asdict(band),
+            "instruments": {role: instruments[role] for role in band.layout},
+            "effects": asdict(scene.effects),
+            # JSON has no infinity.
+            "levels": {
+                role: None if math.isinf(level) else round(float(level), 2) for role, level in clip.levels.items()
+            },
+        },
+    }
+
+
+def _part(role: Role, instrument: str, notes: Iterable[Played], seconds: float) -> list[dict[str, Any]]:
+    """The notes of a part (drums: percussion notes); for drums also the moments at which anything is struck."""
+    played = sorted(notes, key=lambda note: note.start)
+    about = {"role": role, "velocities": [note.velocity for note in played]}
+    data = [_span(note.start, note.end, note.note) for note in played]
+    found = [_annotation("note_midi", data, seconds, instrument, about)]
+    if role == "drums":
+        strokes = sorted({round(note.start, _DIGITS) for note in played})
+        onsets = [_span(start, start, None) for start in strokes]
+        found.append(_annotation("onset", onsets, seconds, instrument, {"role": role}))
+    return found
+
+
+def _beat_positions(performance: Performance, meter: str) -> list[dict[str, Any]]:
+    """Positions count what the meter counts (in 6/8 eighths: 1 and 4); measure 0 precedes the first bar line."""
+    over, under = map(int, meter.split("/"))
+    step = round(PULSE[meter] * under / 4)
+    found, measure = [], 0
+    for beat in performance.beats:
+        measure += beat.place == 1
+        position = 1 + step * (beat.place - 1)
+        value = {"position": position, "measure": measure, "num_beats": over, "beat_units": under}
+        found.append(_span(beat.time, beat.time, value))
+    return found
+
+
+def _annotation(
+    namespace: str,
+    data: list[dict[str, Any]],
+    seconds: float,
+    source: str = "",
+    sandbox: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    return {
+        "namespace": namespace,
+        "annotation_metadata": {
+            "data_source": source or "synthesis",
+            "annotation_tools": "soundalike render",
+            "annotator": {},
+        },
+        "data": data,
+        "sandbox": sandbox or {},
+        "time": 0.0,
+        "duration": seconds,
+    }
+
+
+def _span(start: float, end: float, value: Any, confidence: float | None = None) -> dict[str, Any]:
+    # Both ends are rounded, not start and duration, so that what ends where the next begins still does.
+    first, last = round(start, _DIGITS), round(end, _DIGITS)
+    return {"time": first, "duration": round(last - first, _DIGITS), "value": value, "confidence": confidence}
+
+
+# To read ------------------------------------------------------------------------------------------------------------
+
+
+def _truth(body: Mapping[str, Any]) -> Truth:
+    facts, metadata = body["sandbox"], body["file_metadata"]
+    meter, mode, key = _one_of(facts["meter"], BAR), _one_of(facts["mode"], MODES), _whole(facts["key"])
+    if not 0 <= key < len(ROOTS):
+        raise ValueError(f"the key is {key}, expected 0 to 11")
+    band = _band(facts["band"])
+    parts: dict[Role, tuple[Played, ...]] = {}
+    chords: tuple[SoundingChord, ...] = ()
+    beats: tuple[Beat, ...] = ()
+    for annotation in body["annotations"]:
+        namespace, data = annotation["namespace"], annotation["data"]
+        if namespace == "note_midi":
+            role = _role(annotation["sandbox"]["role"])
+            parts[role] = _notes(data, annotation["sandbox"]["velocities"])
+        elif namespace == "chord":
+            chords = tuple(_chord(one) for one in data)
+        elif namespace == "beat_position":
+            beats = tuple(_beat(one, meter) for one in data)
+    if set(parts) != set(band.layout):
+        raise ValueError(f"it has notes for {_list(parts)}, but the band is {_list(band.layout)}")
+    return Truth(
+        name=_text(metadata["title"]),
+        seconds=_number(metadata["duration"]),
+        tempo=_number(facts["tempo"]),
+        offset=_number(facts["offset"]),
+        key=key,
+        mode=mode,
+        meter=meter,
+        octave=_whole(facts["octave"]),
+        level=_number(facts["level"]),
+        seed=_whole(facts["seed"]),
+        melody=_text(facts["melody"]),
+        setting=_text(facts["setting"]),
+        progression=_text(facts["progression"]),
+        groove=_text(facts["groove"]),
+        groove_source=_text(facts["groove_source"]),
+        comp=_text(facts["comp"]),
+        bass=_text(facts["bass"]),
+        band=band,
+        instruments={_role(role): _text(text) for role, text in facts["instruments"].items()},
+        effects=_effects(facts["effects"]),
+        parts=parts,
+        chords=chords,
+        beats=beats,
+        levels={_role(role): math.inf if level is None else _number(level) for role, level in facts["levels"].items()},
+    )
+
+
+def _notes(data: list[Mapping[str, Any]], velocities: list[Any]) -> tuple[Played, ...]:
+    return tuple(
+        Played(*_times(one), _whole(one["value"]), _whole(velocity))
+        for one, velocity in zip(data, velocities, strict=True)
+    )
+
+
+def _chord(one: Mapping[str, Any]) -> SoundingChord:
+    root, _, kind = _text(one["value"]).partition(":")
+    return SoundingChord(*_times(one), ROOTS.index(_one_of(root, ROOTS)), _one_of(kind, CHORDS))
+
+
+def _beat(one: Mapping[str, Any], meter: str) -> Beat:
+    step = round(PULSE[meter] * int(meter.split("/")[1]) / 4)
+    return Beat(_times(one)[0], (_whole(one["value"]["position"]) - 1) // step + 1)
+
+
+def _band(body: Mapping[str, Any]) -> Band:
+    return Band(
+        _sound(body["lead"]),
+        _sound(body["comp"]),
+        _sound(body["bass"]),
+        _sound(body["drums"]),
+        lead_db=_number(body["lead_db"]),
+        drums_db=_number(body["drums_db"]),
+        bass_db=_number(body["bass_db"]),
+        room=_number(body["room"]),
+    )
+
+
+def _sound(body: Mapping[str, Any] | None) -> Sound | None:
+    return None if body is None else Sound(_text(body["bank"]), _whole(body["program"]))
+
+
+def _effects(body: Mapping[str, Any]) -> Effects:
+    def optional(name: str) -> float | None:
+        return None if body[name] is None else _number(body[name])
+
+    return Effects(
+        tilt_db=_number(body["tilt_db"]),
+        highpass=optional("highpass"),
+        lowpass=optional("lowpass"),
+        squash=_number(body["squash"]),
+        hiss_db=optional("hiss_db"),
+        codec=None if body["codec"] is None else _text(body["codec"]),
+        quality=_number(body["quality"]),
+    )
+
+
+def _times(one: Mapping[str, Any]) -> tuple[float, float]:
+    start = _number(one["time"])
+    return start, round(start + _number(one["duration"]), _DIGITS)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r:.40} is not a number")
+    return float(value)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{value!r:.40} is not a whole number")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.40} is not text")
+    return value
+
+
+def _one_of(value: Any, known: Iterable[str]) -> str:
+    if value not in (names := tuple(known)):
+        raise ValueError(f"{value!r:.40} is none of {', '.join(names)}")
+    return str(value)
+
+
+def _role(value: Any) -> Role:
+    for role in ROLES:
+        if role == value:
+            return role
+    raise ValueError(f"{value!r:.40} is none of {', '.join(ROLES)}")
+
+
+def _list(roles: Iterable[Role]) -> str:
+    return ", ".join(roles) or "nobody"

@@ -1,0 +1,313 @@
+"""Singers: synthesised voices with what sets singing apart from notes: glides, scoops, vibrato, syllables and breath.
+
+A source of harmonics follows a pitch that is never still; its spectrum, and that of noise, goes through the formants of
+a mouth that moves from vowel to vowel and closes for consonants (source and filter: Fant, "Acoustic theory of speech
+production", 1960). Which numbers singing has in glides, vibrato and drift is from Sundberg, "The science of the singing
+voice", 1987. All follows from a program's number and the notes that are sung.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from soundalike.core.errors import UsageError
+from soundalike.core.types import FloatArray
+from soundalike.render.score.music import Played, Role
+from soundalike.render.sound.synthesis import RATE, harmonic_table, without_rumble
+
+__all__ = ["Singer", "Singers"]
+
+_COUNT = 64
+_MANNERS = ("plain", "breathy", "raspy", "doubled")
+_HOP, _WINDOW = 256, 1024
+_BREAK = 0.15  # seconds of rest that end a phrase
+_LEVEL = 0.1  # RMS of what is sung
+_HIGHEST = 18000.0  # Hz
+_SLOW_DRIFT, _FAST_DRIFT = 0.5, 4.0  # Hz
+_BURST, _CLOSURE = 0.015, 0.05  # seconds: of a plosive
+_FLOOR = 0.01  # what a mouth lets through far from its formants
+
+# Hz of the first three formants of a man's vowels (after Peterson and Barney, 1952), and their levels.
+_VOWELS = (
+    ((730.0, 1090.0, 2440.0), (1.0, 0.6, 0.25)),
+    ((530.0, 1840.0, 2480.0), (1.0, 0.4, 0.3)),
+    ((390.0, 1990.0, 2550.0), (1.0, 0.35, 0.25)),
+    ((270.0, 2290.0, 3010.0), (1.0, 0.25, 0.3)),
+    ((570.0, 840.0, 2410.0), (1.0, 0.6, 0.1)),
+    ((300.0, 870.0, 2240.0), (1.0, 0.3, 0.1)),
+    ((640.0, 1190.0, 2390.0), (1.0, 0.5, 0.2)),
+    ((490.0, 1350.0, 1690.0), (1.0, 0.4, 0.3)),
+)
+_WIDTHS = (120.0, 160.0, 240.0, 350.0, 500.0)  # Hz
+_HIGH_FORMANTS = ((3400.0, 4500.0), (0.2, 0.12))
+
+
+@dataclass(frozen=True, slots=True)
+class Singer:
+    """Who sings. Pitches are in semitones, times in seconds, levels as ratios."""
+
+    kind: str
+    """"high" or "low" and the manner."""
+    home: int
+    """The MIDI note that tunes centre on."""
+    size: float
+    """Of the head: formants are so much higher than a man's."""
+    slope: float
+    """Harmonic n has level n**-slope before the mouth."""
+    ring: float
+    """Level of the formants above 3 kHz against those of plain speech."""
+    vibrato: float
+    rate: float
+    delay: float
+    glide: float
+    scoop: float
+    """How far below its note a tone begins, on average."""
+    fall: float
+    """How far a phrase's last tone falls away, on average."""
+    drift: float
+    breath: float
+    consonants: float
+    """Share of notes that begin with one."""
+    rasp: float
+    """Depth of the subharmonic."""
+    doubled: bool
+
+    @classmethod
+    def draw(cls, program: int) -> Singer:
+        """The singer of a number."""
+        rng = np.random.default_rng([program, 5])
+        high, manner = bool(program % 2), _MANNERS[program // 2 % len(_MANNERS)]
+        return cls(
+            kind=f"{'high' if high else 'low'} {manner}",
+            home=int(rng.integers(62, 71) if high else rng.integers(52, 61)),
+            size=float(rng.uniform(1.08, 1.28) if high else rng.uniform(0.92, 1.08)),
+            slope=float(rng.uniform(0.7, 1.6)),
+            ring=float(rng.uniform(0.7, 5.0)),
+            vibrato=float(rng.uniform(0.1, 0.8)) if rng.random() < 0.7 else 0.0,
+            rate=float(rng.uniform(4.5, 7.0)),
+            delay=float(rng.uniform(0.05, 0.4)),
+            glide=float(rng.uniform(0.03, 0.14)),
+            scoop=float(rng.uniform(0.0, 1.2)),
+            fall=float(rng.uniform(0.0, 2.5)),
+            drift=float(rng.uniform(0.03, 0.16)),
+            breath=float(10 ** (rng.uniform(-1.0, -0.5) if manner == "breathy" else rng.uniform(-2.0, -1.2))),
+            consonants=float(rng.uniform(0.2, 0.9)),
+            rasp=float(rng.uniform(0.1, 0.3)) if manner == "raspy" else 0.0,
+            doubled=manner == "doubled",
+        )
+
+    @property
+    def description(self) -> str:
+        """In a few words."""
+        return f"{self.kind} voice, formants x{self.size:.2f}"
+
+
+class Singers:
+    """The bank of singers, who sing leads."""
+
+    def programs(self, role: Role) -> tuple[int, ...]:
+        """Their numbers; none but for the lead."""
+        return tuple(range(_COUNT)) if role == "lead" else ()
+
+    def describe(self, program: int) -> str:
+        """A singer in a few words. Raises UsageError if there is none of that number."""
+        return _singer(program).description
+
+    def kind(self, program: int) -> str:
+        """How high and in what manner one sings. Raises UsageError if there is no such singer."""
+        return _singer(program).kind
+
+    def home(self, program: int) -> int:
+        """The MIDI note that tunes centre on. Raises UsageError if there is no such singer."""
+        return _singer(program).home
+
+    def play(self, program: int, role: Role, notes: Sequence[Played], seconds: float) -> FloatArray:
+        """(t,) float32 mono at 44.1 kHz, `seconds` long: one voice, so where notes overlap the later one is sung.
+
+        Raises UsageError if there is no such singer.
+        """
+        singer = _singer(program)
+        sung = sorted((note for note in notes if note.start < seconds), key=lambda note: (note.start, note.note))
+        sung = [note for note, after in pairwise(sung) if after.start > note.start] + sung[-1:]
+        if not sung:
+            return np.zeros(round(seconds * RATE), np.float32)
+        rng = np.random.default_rng([program, len(sung), *(round(1000 * note.start) + note.note for note in sung)])
+        out = _take(singer, sung, seconds, rng)
+        if singer.doubled:
+            late = int(rng.uniform(0.008, 0.03) * RATE)
+            out[late:] += np.float32(0.7) * _take(singer, sung, seconds, rng)[: len(out) - late]
+        out = without_rumble(out)
+        return out * np.float32(_LEVEL / max(float(np.sqrt(np.mean(np.square(out)))), 1e-9))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tone:
+    """A note as it is sung, until `end` seconds; whether it is the `first` or the `last` of its phrase."""
+
+    note: Played
+    end: float
+    first: bool
+    last: bool
+
+
+@functools.cache
+def _singer(program: int) -> Singer:
+    if not 0 <= program < _COUNT:
+        raise UsageError(f"there is no singer {program}, expected 0 to {_COUNT - 1}")
+    return Singer.draw(program)
+
+
+def _take(singer: Singer, notes: Sequence[Played], seconds: float, rng: np.random.Generator) -> FloatArray:
+    """(t,) float32: the notes sung once."""
+    samples = round(seconds * RATE)
+    time = np.arange(-(-samples // _HOP) + _WINDOW // _HOP) * (_HOP / RATE)
+    tones = _phrased(notes)
+    pitch = _pitch(singer, tones, time, rng)
+    voiced, noise, color = _articulation(singer, tones, time, rng)
+    frequency = 440 * 2 ** ((pitch - 69) / 12)
+    steps = np.interp(np.arange(len(time) * _HOP), np.arange(len(time)) * _HOP, frequency) / RATE
+    cycles = np.cumsum(steps)
+    source = _glottis(singer, cycles, float(frequency.max()))
+    hiss = rng.standard_normal(len(source)).astype(np.float32)
+    mouth = _mouth(singer, notes, time, rng)
+    edges = np.linspace(0, RATE / 2, _WINDOW // 2 + 1)
+    fricative = np.exp(-0.5 * np.square(np.log2((edges + 1) / color[:, None]) / 0.5))
+    window = np.sin(np.pi * (np.arange(_WINDOW) + 0.5) / _WINDOW).astype(np.float32)
+    tone = _spectra(source, window) * mouth * voiced[:, None]
+    air = _spectra(hiss, window) * (
+        0.3 * singer.breath * voiced[:, None] * np.sqrt(mouth * mouth.max(axis=1, keepdims=True))
+        + noise[:, None] * fricative
+    )
+    return _overlap(tone + air, window)[:samples]
+
+
+def _phrased(notes: Sequence[Played]) -> list[_Tone]:
+    """Notes joined to phrases: what rests less than `_BREAK` goes on."""
+    pairs = tuple(pairwise(notes))
+    ends = [*(after.start if after.start - note.end < _BREAK else note.end for note, after in pairs), notes[-1].end]
+    firsts = [True, *(end < after.start for end, (_, after) in zip(ends, pairs, strict=False))]
+    return [_Tone(*told) for told in zip(notes, ends, firsts, [*firsts[1:], True], strict=True)]
+
+
+def _pitch(singer: Singer, tones: Sequence[_Tone], time: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """MIDI pitch (n,) at times (n,): notes joined by glides, with scoops, vibrato and drift."""
+    period = _HOP / RATE
+    before = tones[0].note.note + 0.0
+    pitch = np.full(len(time), before)
+    for tone in tones:
+        note, end = tone.note, tone.end
+        aim = note.note + float(rng.normal(0, 0.1))
+        width = 0.002 if tone.first else singer.glide * float(rng.uniform(0.5, 1.5)) / 4
+        pitch += (aim - before) / (1 + np.exp(-np.clip((time - note.start) / width, -50, 50)))
+        before = aim
+        held = (time >= note.start) & (time < end + 0.2)
+        since = time[held] - note.start
+        if tone.first or rng.random() < 0.3:
+            pitch[held] -= singer.scoop * rng.exponential() * np.exp(-since / rng.uniform(0.03, 0.09))
+        if tone.last:
+            pitch[held] -= singer.fall * rng.exponential() * np.square(np.clip((time[held] - end + 0.15) / 0.15, 0, 2))
+        if end - note.start > 0.25:
+            depth = singer.vibrato * float(rng.uniform(0.4, 1.2)) * np.clip((since - singer.delay) / 0.3, 0, 1)
+            swing = 2 * np.pi * singer.rate * float(rng.uniform(0.92, 1.08)) * since
+            inside = np.clip((end - time[held]) / 0.1, 0, 1)
+            pitch[held] += depth * inside * np.sin(swing + rng.uniform(0, 2 * np.pi))
+    for speed, share in ((_SLOW_DRIFT, 1.0), (_FAST_DRIFT, 0.6), (30.0, 0.25)):
+        pitch += share * singer.drift * _wander(len(time), speed * period, rng)
+    return np.clip(pitch, 24.0, 100.0)
+
+
+def _articulation(
+    singer: Singer, tones: Sequence[_Tone], time: FloatArray, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Levels (n,) of the voice and of a consonant's noise, and the noise's middle in Hz (n,)."""
+    voiced, noise, color = np.zeros(len(time)), np.zeros(len(time)), np.full(len(time), 5000.0)
+    for tone in tones:
+        note = tone.note
+        end = note.start + (tone.end - note.start) * float(rng.uniform(0.7, 1.0))
+        attack = float(rng.uniform(0.02, 0.08)) if tone.first else 0.02
+        release = float(rng.uniform(0.04, 0.15))
+        rise = np.clip((time - note.start) / attack, 0, 1)
+        fall = np.clip((end + 0.3 * release - time) / release, 0, 1)
+        swell = 1 + rng.uniform(-0.4, 0.3) * np.clip((time - note.start) / max(end - note.start, 0.1), 0, 1)
+        loud = (note.velocity / 96) * float(rng.uniform(0.7, 1.2))
+        voiced = np.maximum(voiced, loud * swell * rise * fall)
+    for tone in tones:
+        if rng.random() > singer.consonants:
+            continue
+        kind, at = rng.integers(3), tone.note.start + float(rng.uniform(-0.02, 0.02))
+        if kind == 0:  # plosive: the mouth is shut, then bursts open
+            voiced[(time > at - _CLOSURE) & (time < at)] *= 0.05
+            here = (time >= at) & (time < at + _BURST)
+            noise[here], color[here] = rng.uniform(0.05, 0.4), rng.uniform(1500, 5000)
+        elif kind == 1:  # fricative, before the vowel
+            length = float(rng.uniform(0.04, 0.12))
+            here = (time >= at - length) & (time < at)
+            voiced[here] *= 0.1
+            noise[here], color[here] = rng.uniform(0.03, 0.3), rng.uniform(2500, 8000)
+        else:  # nasal or liquid
+            voiced[(time > at - float(rng.uniform(0.03, 0.08))) & (time < at)] *= 0.35
+    return _smooth(voiced, 3), _smooth(noise, 2), color
+
+
+def _mouth(singer: Singer, notes: Sequence[Played], time: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """What the mouth lets through, (n, _WINDOW / 2 + 1), at times (n,): a vowel a note, or two."""
+    places = np.zeros((len(time), 5))
+    levels = np.zeros((len(time), 5))
+    for note in notes:
+        here, until = note.start, note.end
+        changes = [here, (here + until) / 2] if until - here > 0.4 and rng.random() < 0.4 else [here]
+        for start in changes:
+            low, gains = _VOWELS[rng.integers(len(_VOWELS))]
+            after = time >= start - 0.03
+            places[after] = singer.size * np.array([*low, *_HIGH_FORMANTS[0]]) * rng.uniform(0.95, 1.05, 5)
+            levels[after] = [*gains[:2], *(singer.ring * np.array([gains[2], *_HIGH_FORMANTS[1]]))]
+    first = int(np.argmax(places[:, 0] > 0))
+    places[:first], levels[:first] = places[first], levels[first]
+    frequencies = np.linspace(0, RATE / 2, _WINDOW // 2 + 1, dtype=np.float32)
+    passed = np.full((len(time), len(frequencies)), _FLOOR, np.float32)
+    for column, width in enumerate(_WIDTHS):
+        place, level = (_smooth(part[:, column], 7).astype(np.float32)[:, None] for part in (places, levels))
+        passed += level / (1 + np.square((frequencies - place) / np.float32(width)))
+    return passed * (frequencies < _HIGHEST)
+
+
+def _glottis(singer: Singer, cycles: FloatArray, highest: float) -> FloatArray:
+    """The sound at the vocal folds, float32, for so many periods gone by."""
+    count = max(1, int(_HIGHEST / highest))
+    table = harmonic_table(np.arange(1, count + 1) ** -singer.slope)
+    out: FloatArray = table[(cycles * len(table)).astype(np.int64) & (len(table) - 1)]
+    if singer.rasp:
+        out = out * (1 + singer.rasp * np.cos(np.pi * cycles)).astype(np.float32)
+    return out
+
+
+def _wander(count: int, cycles: float, rng: np.random.Generator) -> FloatArray:
+    """(count,) of slow noise of standard deviation 1, that turns about every 1 / `cycles` steps."""
+    knots = rng.standard_normal(int(count * cycles) + 4)
+    return np.interp(np.arange(count) * cycles, np.arange(len(knots)), knots) * 1.2
+
+
+def _smooth(values: FloatArray, width: int) -> FloatArray:
+    """(n,) under a triangle of `width` frames to either side."""
+    kernel = np.concatenate([np.arange(1, width + 1), np.arange(width - 1, 0, -1)]) / width**2
+    padded = np.pad(values, width - 1, mode="edge")
+    return np.convolve(padded, kernel, mode="valid")
+
+
+def _spectra(samples: FloatArray, window: FloatArray) -> FloatArray:
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, (_WINDOW // 2, _WINDOW)), _WINDOW)[::_HOP]
+    return np.fft.rfft(frames[: len(samples) // _HOP] * window).astype(np.complex64)
+
+
+def _overlap(spectra: FloatArray, window: FloatArray) -> FloatArray:
+    """Back to samples: the inverse of `_spectra`."""
+    frames = np.fft.irfft(spectra, _WINDOW).astype(np.float32) * window
+    out = np.zeros((len(frames) + _WINDOW // _HOP, _HOP), np.float32)
+    for part in range(_WINDOW // _HOP):
+        out[part : part + len(frames)] += frames[:, part * _HOP : (part + 1) * _HOP]
+    return out.ravel()[_WINDOW // 2 :] * np.float32(2 * _HOP / _WINDOW)

@@ -1,0 +1,1 @@
+"""Tunes, grooves and chorales to render from."""

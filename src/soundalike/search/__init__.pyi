@@ -1,0 +1,14 @@
+from .compare import Comparison as Comparison
+from .compare import compare_encodings as compare_encodings
+from .journey import Journey as Journey
+from .paths import find_path as find_path
+from .playlists import build_playlist as build_playlist
+from .query import Example as Example
+from .query import Query as Query
+from .query import Result as Result
+from .search import search_library as search_library
+from .versions import Family as Family
+from .versions import Versions as Versions
+from .versions import find_duplicates as find_duplicates
+from .versions import find_versions as find_versions
+from .versions import store_versions as store_versions

@@ -1,0 +1,109 @@
+"""How two passages line up: transposition, tempo ratio and offset, found by trying them all at once.
+
+For each tempo ratio the match is resampled to the query's pace; one two-dimensional circular correlation of the two
+chroma sequences then scores every transposition and every offset (optimal transposition index, Serrà, Gómez, Herrera
+and Serra, "Chroma binary similarity and local alignment applied to cover song identification", 2008), and the
+correlation of onset strengths is added, which alone decides where nothing has pitch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.fft
+
+from soundalike.audio import MonoStream, dsp
+from soundalike.backbones.analysis import descriptors
+from soundalike.core.types import Alignment, FloatArray, Span
+
+__all__ = ["align"]
+
+_RATE = 22050
+_HOP = 512
+_PITCH_SIZE, _ONSET_SIZE = 4096, 1024
+_RATIOS = np.exp(np.linspace(np.log(0.8), np.log(1.25), 91))
+"""Tempo ratios that are tried: 0.8 to 1.25 in steps of 0.5 %."""
+_LEAST_OVERLAP = 0.4
+"""Of the shorter passage; less than that lines up anything with anything."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sequence:
+    """Chroma (f, 12) and onset strength (f, m) every 23 ms, each with zero mean and unit energy a frame."""
+
+    chroma: FloatArray
+    onsets: FloatArray
+
+
+def align(query: Span, match: Span) -> Alignment | None:
+    """Line `match` up with `query`; None where neither pitch nor onsets tell anything. Raises AudioError."""
+    first, second = _listen(query), _listen(match)
+    if not (first.chroma.any() and second.chroma.any()) and not (first.onsets.any() and second.onsets.any()):
+        return None
+    best = (-np.inf, 0, 1.0, 0.0)
+    for ratio in _RATIOS:
+        paced = _Sequence(_resample(second.chroma, ratio), _resample(second.onsets, ratio))
+        table = _correlate(first, paced)
+        shift, lag = divmod(int(table.argmax()), table.shape[1])
+        if table[shift, lag] > best[0]:
+            offset = (lag - (len(first.chroma) - 1)) * _HOP / _RATE / ratio
+            best = (float(table[shift, lag]), shift, float(ratio), float(offset))
+    agreement, shift, ratio, offset = best
+    semitones = (shift + 6) % 12 - 6
+    return Alignment(semitones, round(ratio, 3), round(offset, 2), round(min(max(agreement, -1.0), 1.0), 3))
+
+
+def _listen(span: Span) -> _Sequence:
+    pitch, onset = dsp.SpectrumStream(_PITCH_SIZE, _HOP), dsp.SpectrumStream(_ONSET_SIZE, _HOP)
+    stream = MonoStream(Path(span.track), _RATE, start=span.start, end=span.end)
+    samples = np.concatenate(list(stream))
+    fine = np.concatenate([pitch.push(samples), pitch.finish()])
+    quick = np.concatenate([onset.push(samples), onset.finish()])
+    bands = dsp.log_frequency_matrix(
+        _PITCH_SIZE, _RATE, descriptors.PITCH_BANDS, descriptors.PITCH_LOW, descriptors.PER_OCTAVE
+    )
+    peaks = descriptors.pitch_peaks(np.sqrt(np.sqrt(fine) @ bands))
+    offset = dsp.tuning(peaks, descriptors.PER_OCTAVE // 12)
+    chroma = descriptors.chroma(peaks, offset)
+    mel = dsp.mel_matrix(_ONSET_SIZE, _RATE, 12, 30.0, _RATE / 2)
+    onsets = dsp.onset_strength(np.log(quick @ mel + 1e-7))
+    return _Sequence(_standard(chroma), _standard(onsets))
+
+
+def _standard(frames: FloatArray) -> FloatArray:
+    """Columns without their mean, and a mean square of 1 over the whole; zero where nothing moves."""
+    centred = frames - frames.mean(axis=0)
+    energy = float(np.sqrt(np.mean(np.square(centred).sum(axis=1))))
+    return (centred / energy).astype(np.float32) if energy > 1e-6 else np.zeros_like(centred)
+
+
+def _resample(frames: FloatArray, ratio: float) -> FloatArray:
+    """Slow (f, m) down by `ratio`, linearly: (round(f * ratio), m)."""
+    count = max(1, round(len(frames) * ratio))
+    at = np.minimum(np.arange(count) / ratio, len(frames) - 1)
+    low = np.minimum(at.astype(int), max(len(frames) - 2, 0))
+    part = (at - low)[:, None]
+    return frames[low] * (1 - part) + frames[np.minimum(low + 1, len(frames) - 1)] * part
+
+
+def _correlate(first: _Sequence, second: _Sequence) -> FloatArray:
+    """(12, lags): mean agreement for each transposition of `second` and each lag -(f - 1) ... g - 1, in frames."""
+    frames, others = len(first.chroma), len(second.chroma)
+    size = scipy.fft.next_fast_len(frames + others - 1, real=True)
+    pitch = scipy.fft.fft(scipy.fft.rfft(first.chroma, size, axis=0), axis=1).conj()
+    pitch = pitch * scipy.fft.fft(scipy.fft.rfft(second.chroma, size, axis=0), axis=1)
+    tones = scipy.fft.irfft(scipy.fft.ifft(pitch, axis=1), size, axis=0)
+    beats = scipy.fft.rfft(first.onsets, size, axis=0).conj() * scipy.fft.rfft(second.onsets, size, axis=0)
+    pulse = scipy.fft.irfft(beats.sum(axis=1), size, axis=0)
+    lags = np.arange(-(frames - 1), others)
+    heard = [
+        bool(one.any() and two.any()) for one, two in ((first.chroma, second.chroma), (first.onsets, second.onsets))
+    ]
+    total = (tones * heard[0] + (pulse * heard[1])[:, None]) / max(1, sum(heard))
+    overlap = np.minimum(frames, others - lags) - np.maximum(0, -lags)
+    enough = overlap >= _LEAST_OVERLAP * min(frames, others)
+    table = np.where(enough[:, None], total[lags % size] / np.maximum(overlap, 1)[:, None], -np.inf)
+    # Twelve columns from one: a mean over a long overlap is worth more than the same over a short one.
+    return (table * np.where(enough, np.sqrt(overlap / min(frames, others)), 1.0)[:, None]).T

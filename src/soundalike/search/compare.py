@@ -1,0 +1,99 @@
+"""Two recordings side by side: every space's score, the passages that match best, and how they line up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from soundalike.core.errors import UsageError
+from soundalike.core.types import Level, Match, Span, Weights
+from soundalike.models import (
+    Encoding,
+    Model,
+    Quantiles,
+    explain,
+    mean_rows,
+    presence,
+    query_terms,
+    resolve_weights,
+    score_rows,
+)
+from soundalike.search.align import align
+
+__all__ = ["Comparison", "PassagePair", "compare_encodings"]
+
+
+@dataclass(frozen=True, slots=True)
+class PassagePair:
+    """The passages of two recordings that are most alike in one space, and how alike (cosine)."""
+
+    a: Span
+    b: Span
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`match` scores B as an answer to A, as a search would; `pairs` has each space's best passages, if audible."""
+
+    match: Match
+    level: Level
+    model: str
+    weights: Weights
+    pairs: Mapping[str, PassagePair | None]
+
+
+def compare_encodings(
+    model: Model,
+    a: Encoding,
+    b: Encoding,
+    weights: Mapping[str, float] | None = None,
+    *,
+    level: Level,
+    aligned: bool = False,
+    library: Quantiles | None = None,
+) -> Comparison:
+    """Score B as an answer to A at a level. Raises UsageError if no space with a weight is audible in A, or in B.
+
+    At the passage level B stands as its best passage, as it would in a search. `library` are a library's own quantiles
+    for the percentiles, in place of the model's.
+    """
+    resolved = resolve_weights(weights, model.spaces)
+    query = mean_rows(a.passages.rows)
+    terms = query_terms(model.spaces, query, resolved, level)
+    span, found = b.track.spans[0], {name: rows[0] for name, rows in b.track.rows.items()}
+    if level == "passage":
+        # A passage audible in no active space is no match, though its score of 0 may be above all others.
+        heard = np.any([presence(b.passages.rows[term.space.name]) for term in terms], axis=0)
+        best = int(np.where(heard, score_rows(terms, b.passages.rows), -np.inf).argmax())
+        span, found = b.passages.spans[best], {name: rows[best] for name, rows in b.passages.rows.items()}
+    if not any(found[term.space.name].any() for term in terms):
+        raise UsageError(f"nothing to hear in the second recording for {', '.join(t.space.name for t in terms)}")
+    score, parts = explain(model.spaces, query, found, resolved, level, library)
+    pairs = {space.name: _best_pair(space.name, a, b) for space in model.spaces}
+    alignment = None
+    if aligned:
+        audible = [pair for name, pair in pairs.items() if pair and resolved[name] != 0]
+        alignment = align(*_passages_to_align(a, b, audible))
+    return Comparison(Match(span, score, parts, a.track.spans[0], alignment), level, model.name, resolved, pairs)
+
+
+def _best_pair(space: str, a: Encoding, b: Encoding) -> PassagePair | None:
+    left, right = a.passages.rows[space], b.passages.rows[space]
+    similarity = left.astype(np.float64) @ right.astype(np.float64).T
+    similarity[~presence(left)] = -np.inf
+    similarity[:, ~presence(right)] = -np.inf
+    first, second = np.unravel_index(int(similarity.argmax()), similarity.shape)
+    if not np.isfinite(similarity[first, second]):
+        return None
+    return PassagePair(a.passages.spans[first], b.passages.spans[second], float(similarity[first, second]))
+
+
+def _passages_to_align(a: Encoding, b: Encoding, pairs: list[PassagePair]) -> tuple[Span, Span]:
+    """The pair of passages that most spaces agree on; the beginnings where nothing is audible."""
+    if not pairs:
+        return a.passages.spans[0], b.passages.spans[0]
+    spans = [(pair.a, pair.b) for pair in pairs]
+    return max(spans, key=spans.count)

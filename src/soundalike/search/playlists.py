@@ -1,0 +1,155 @@
+"""A playlist from one seed: tracks like it that are not all like one another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from soundalike.core.errors import UsageError
+from soundalike.core.types import BoolArray, Match
+from soundalike.library import LibraryFolder
+from soundalike.library.catalog import Filter, NumberCondition, Track
+from soundalike.models import explain, query_terms, resolve_weights, score_rows
+from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
+
+__all__ = ["build_playlist"]
+
+_POOL = 500
+"""Matches of a seed from which a playlist is chosen, or five times its length, where that is more."""
+
+
+def build_playlist(
+    library: LibraryFolder,
+    seed: Path,
+    length: int = 30,
+    weights: Mapping[str, float] | None = None,
+    model: str | None = None,
+    where: Filter | None = None,
+    *,
+    spread: float = 0.3,
+    tempo: tuple[float, float] | None = None,
+    tempo_step: float | None = None,
+) -> Journey:
+    """Tracks like a seed, but not all like one another; the seed and its copies are not among them.
+
+    Of the best matches of the seed, the next track is always the one of largest (1 - spread) x score(seed, track) -
+    spread x the largest score(chosen, track) so far (maximal marginal relevance, Carbonell and Goldstein, SIGIR 1998,
+    with spread = 1 - lambda). Weights may be of any sign; between chosen tracks their sizes count.
+
+    No recording comes twice, and no artist twice in a row (without regard to case; unknown ones are all different).
+    `tempo` is the range of every track in BPM, ends included, and `tempo_step` how many per cent a track may be off
+    the one before it; tempo is the tag, or what was measured, as filters have it (62 is not 124), and a track without
+    one meets neither. Where nothing more can follow, the list ends early and `note` says why.
+
+    Raises UsageError for settings outside their ranges or a seed with nothing to hear in the spaces asked about;
+    AudioError, ModelError, LibraryError.
+    """
+    if length < 1:
+        raise UsageError(f"asked for {length} tracks; ask for at least 1")
+    if not 0 <= spread <= 1:
+        raise UsageError(f"a spread of {spread:g}; give one from 0 (only like the seed) to 1 (only unlike each other)")
+    if tempo is not None and not 0 < tempo[0] <= tempo[1] < math.inf:
+        raise UsageError(f"a tempo of {tempo[0]:g} to {tempo[1]:g} BPM; give two numbers, the smaller one first")
+    if tempo_step is not None and not 0 <= tempo_step <= 100:
+        raise UsageError(f"a tempo step of {tempo_step:g} %; give 0 to 100")
+    if tempo is not None:
+        low, high = (NumberCondition("bpm", op, bpm) for op, bpm in zip((">=", "<="), tempo, strict=True))
+        where = Filter((*(where or Filter()).conditions, low, high))
+    with library.snapshot():
+        chosen = library.model(model)
+        resolved = resolve_weights(weights, chosen.spaces)
+        subject = encode_whole(library, seed, chosen, resolved)
+        ours = [subject.own.id] if subject.own is not None else []
+        candidates = library.candidates(chosen, "track", where or Filter()).without(ours)
+        wanted = max(_POOL, 5 * length)
+        terms = query_terms(chosen.spaces, subject.track, resolved, "track")
+        hits = library.store.search("track", terms, candidates.groups, wanted, candidates.wanted)
+        found_ids = candidates.table[hits.group, 2]
+        bad = library.find_corrupt(chosen, "track", hits.row, found_ids)
+        corrupt = paths_of(library, found_ids[bad])
+        scores, places = hits.score[~bad], hits.row[~bad]
+        rows = library.rows(chosen.spaces, "track", places)
+        pool = _Pool(library.catalog.tracks_of(found_ids[~bad].tolist()), tempo_step)
+        sizes = {name: abs(weight) for name, weight in resolved.items()}
+        met = [Recording(subject.audio_hash, subject.fingerprint)]
+        left = pool.left_at_first()
+        order: list[int] = []
+        redundancy = np.full(len(left), -np.inf)
+        while len(order) < length and (able := left & pool.may_follow(order)).any():
+            value = (1 - spread) * scores - (spread * redundancy if order else 0.0)
+            best = int(np.where(able, value, -np.inf).argmax())
+            left[best] = False
+            sound = Recording(pool.tracks[best].audio_hash, library.catalog.fingerprint(pool.tracks[best].id))
+            if sound.is_any_of(met):
+                continue
+            met.append(sound)
+            order.append(best)
+            own = query_terms(chosen.spaces, {name: part[best] for name, part in rows.items()}, sizes, "track")
+            redundancy = np.maximum(redundancy, score_rows(own, rows))
+        matches = []
+        for node in order:
+            found = {name: part[node] for name, part in rows.items()}
+            quantiles = library.quantiles(chosen, "track")
+            score, parts = explain(chosen.spaces, subject.track, found, resolved, "track", quantiles)
+            matches.append(Match(whole_track(pool.tracks[node]), score, parts, subject.span))
+    note = None
+    if len(order) < length:
+        why = pool.why_none(order, left, conditions=where is not None)
+        among = f"of the {wanted} most like the seed, " if len(hits.group) == wanted else ""
+        note = f"{len(order)} of {length} tracks: {among}{why}"
+    known = [pool.tracks[node] for node in order] + ([subject.own] if subject.own else [])
+    return Journey(
+        subject.span,
+        None,
+        chosen.name,
+        resolved,
+        tuple(matches),
+        {str(track.path): track for track in known},
+        note=note,
+        corrupt=corrupt,
+    )
+
+
+class _Pool:
+    """The tracks (n,) that a playlist is chosen from, and which of them may follow which."""
+
+    def __init__(self, tracks: Sequence[Track], tempo_step: float | None) -> None:
+        self.tracks, self._step = tracks, tempo_step
+        self._bpm = np.array([math.nan if track.bpm is None else track.bpm for track in tracks])
+        artists = [track.artist.casefold() if track.artist else None for track in tracks]
+        numbers = {name: number for number, name in enumerate(sorted({name for name in artists if name}))}
+        self._artist = np.array([numbers[name] if name else -1 for name in artists], dtype=np.int64)
+
+    def left_at_first(self) -> BoolArray:
+        """Which tracks (n,) can be anywhere in the list: with a tempo step, those of a known tempo."""
+        return np.ones(len(self.tracks), dtype=bool) if self._step is None else ~np.isnan(self._bpm)
+
+    def may_follow(self, order: Sequence[int]) -> BoolArray:
+        """Which tracks (n,) keep to the rules after those in `order`."""
+        return self._other_artist(order) & self._near_tempo(order)
+
+    def _other_artist(self, order: Sequence[int]) -> BoolArray:
+        last = self._artist[order[-1]] if order else -1
+        return (self._artist != last) | (self._artist == -1)
+
+    def _near_tempo(self, order: Sequence[int]) -> BoolArray:
+        if self._step is None or not order:
+            return np.ones(len(self.tracks), dtype=bool)
+        last = self._bpm[order[-1]]
+        return np.abs(self._bpm - last) <= self._step / 100 * last
+
+    def why_none(self, order: Sequence[int], left: BoolArray, *, conditions: bool) -> str:
+        """Which rule none of the tracks that are left keeps to."""
+        if not left.any():
+            met = " that meets the conditions" if conditions else ""
+            tempo = " of a known tempo" if self._step is not None else ""
+            return f"no other recording{tempo}{met} is left"
+        rules = []
+        if not self._other_artist(order)[left].all():
+            rules.append(f"by another artist than {self.tracks[order[-1]].artist}")
+        if not self._near_tempo(order)[left].all():
+            rules.append(f"within {self._step:g} % of {self._bpm[order[-1]]:.1f} BPM")
+        return f"none is left {' and '.join(rules)}"

@@ -1,0 +1,81 @@
+"""What chance explains: how often a random pair scores as high, further out than was seen, and false-discovery rates.
+
+Scores beyond a high threshold follow a generalised Pareto distribution (Davison and Smith, "Models for Exceedances
+over High Thresholds", JRSS B 52, 1990), which carries a p-value further than the sample reaches. Two variants, because
+the sample is of the library itself, where some random pairs *are* versions of one another:
+
+- only scores between two thresholds are fitted, by the likelihood of the distribution truncated above: what lies
+  beyond the upper one is left out, for that is where the true pairs are;
+- the shape is not let below 0 (an exponential tail): a shorter one would give a far score the probability 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from soundalike.core.types import FloatArray
+
+__all__ = ["Tail", "fit_tail", "q_values"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """P(score > t) = share (1 + shape (t - start) / scale)^(-1 / shape) beyond `start`; fitted up to `end`."""
+
+    start: float
+    end: float
+    share: float
+    scale: float
+    shape: float
+
+    def p_values(self, scores: FloatArray) -> FloatArray:
+        """How often chance scores higher than each of `scores` (n,): (n,) float64, 1 for what is not in the tail."""
+        beyond = np.maximum(np.asarray(scores, dtype=np.float64) - self.start, 0.0) / self.scale
+        return np.where(beyond > 0, self.share * np.exp(-_hazard(beyond, self.shape)), 1.0)
+
+
+def fit_tail(scores: FloatArray, *, first: float, last: float) -> Tail:
+    """Fit the tail of `scores` (n,) between the scores that the shares `first` and `last` of them exceed.
+
+    Raises ValueError unless 0 < last < first < 1 and these two scores differ.
+    """
+    from scipy.optimize import minimize
+
+    if not 0 < last < first < 1:
+        raise ValueError(f"shares {first} and {last}; expected 0 < last < first < 1")
+    start, end = np.quantile(scores.astype(np.float64), [1 - first, 1 - last])
+    if not end > start:
+        raise ValueError(f"as many as {first:.1%} of the scores are no lower than {last:.1%} of them: no tail to fit")
+    inside = scores[(scores > start) & (scores <= end)].astype(np.float64) - start
+    unit = float(inside.mean())
+    inside, width = inside / unit, (end - start) / unit
+
+    def loss(parameters: FloatArray) -> float:
+        """Minus the mean log likelihood, of the density over what the distribution has up to the upper threshold."""
+        scale, shape = np.exp(parameters[0]), parameters[1]
+        density = (_hazard(inside / scale, shape) + np.log1p(shape * inside / scale)).mean() + parameters[0]
+        return float(density + np.log(-np.expm1(-_hazard(width / scale, shape))))
+
+    found = minimize(loss, x0=(0.0, 0.1), bounds=((-5.0, 5.0), (0.0, 2.0)), method="L-BFGS-B")
+    return Tail(float(start), float(end), first, unit * float(np.exp(found.x[0])), float(found.x[1]))
+
+
+def _hazard(beyond: FloatArray | float, shape: float) -> FloatArray:
+    """-log P(exceeding by more than `beyond` scales): log(1 + shape x) / shape, x itself where the shape is 0."""
+    x = np.asarray(beyond, dtype=np.float64)
+    return np.log1p(shape * x) / shape if shape > 1e-9 else x
+
+
+def q_values(p: FloatArray, tests: int) -> FloatArray:
+    """The smallest false-discovery rate at which each of `p` (m,) is found, out of `tests` >= m: (m,) float64.
+
+    Benjamini and Hochberg, "Controlling the False Discovery Rate", JRSS B 57, 1995: q of the r-th smallest p is the
+    smallest of p' tests / r' from it on. Tests that are not among `p` count as p = 1.
+    """
+    order = np.argsort(p, kind="stable")
+    steps = p[order].astype(np.float64) * tests / np.arange(1, len(p) + 1)
+    q = np.empty(len(p))
+    q[order] = np.minimum(np.minimum.accumulate(steps[::-1])[::-1], 1.0)
+    return q

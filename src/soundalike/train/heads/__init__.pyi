@@ -1,0 +1,2 @@
+from .settings import LOSSES as LOSSES
+from .settings import HeadSettings as HeadSettings

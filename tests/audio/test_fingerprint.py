@@ -1,0 +1,97 @@
+"""Copies of a recording are recognised, and nothing else is."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from conftest import TUNES, tune
+from soundalike.audio.fingerprint import FRAME_RATE, Fingerprinter, same_recording
+
+RATE = 22050
+
+
+def words(samples: np.ndarray, piece: int = 10_007, rate: int = RATE) -> np.ndarray:
+    fingerprinter = Fingerprinter(rate)
+    for _ in fingerprinter.tap(samples[start : start + piece] for start in range(0, len(samples), piece)):
+        pass
+    return fingerprinter.words()
+
+
+@pytest.fixture(scope="module")
+def song() -> np.ndarray:
+    """Half a minute that does not repeat itself."""
+    random = np.random.default_rng(3)
+    return tune(random.integers(50, 80, 80).tolist(), seconds=30, drums=[0, 3, 4, 7], seed=5)
+
+
+def mp3(samples: np.ndarray) -> np.ndarray:
+    file = io.BytesIO()
+    sf.write(file, samples, RATE, format="MP3")
+    file.seek(0)
+    return sf.read(file, dtype="float32")[0]
+
+
+def test_what_flows_through_is_unchanged(song: np.ndarray) -> None:
+    out = list(Fingerprinter(RATE).tap([song[:1000], song[1000:]]))
+    assert np.array_equal(np.concatenate(out), song)
+
+
+def test_the_cut_of_the_stream_does_not_matter(song: np.ndarray) -> None:
+    assert np.array_equal(words(song), words(song, piece=333))
+    assert len(words(song)) == pytest.approx(30 * FRAME_RATE, abs=6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x,
+        lambda x: 0.1 * x,
+        lambda x: -x,
+        mp3,
+        lambda x: mp3(np.concatenate([np.zeros(RATE // 3, np.float32), x])),
+        lambda x: x[2 * RATE + 77 :],
+        lambda x: x[5 * RATE : 20 * RATE],
+        lambda x: x + 0.005 * np.random.default_rng(0).standard_normal(len(x)).astype(np.float32),
+    ],
+    ids=["itself", "quieter", "polarity", "mp3", "late mp3", "cut", "excerpt", "noise"],
+)
+def test_copies_are_found(song: np.ndarray, change) -> None:
+    assert same_recording(words(song), words(change(song).astype(np.float32)))
+    assert same_recording(words(change(song).astype(np.float32)), words(song))
+
+
+def test_other_music_is_no_copy(song: np.ndarray) -> None:
+    other = tune(np.random.default_rng(4).integers(50, 80, 80).tolist(), seconds=30, drums=[0, 3, 4, 7], seed=5)
+    assert not same_recording(words(song), words(other))
+    for name, notes in TUNES.items():
+        assert not same_recording(
+            words(tune(TUNES["up"] if name != "up" else TUNES["down"], seconds=12)), words(tune(notes, seconds=12))
+        )
+
+
+def test_a_transposed_version_is_no_copy() -> None:
+    notes = np.random.default_rng(3).integers(50, 80, 80)
+    assert not same_recording(words(tune(notes.tolist(), seconds=20)), words(tune((notes + 3).tolist(), seconds=20)))
+
+
+def test_a_shared_part_is_no_copy(song: np.ndarray) -> None:
+    other = tune(np.random.default_rng(4).integers(50, 80, 80).tolist(), seconds=30, seed=9)
+    other[: 8 * RATE] = song[: 8 * RATE]
+    assert not same_recording(words(song), words(other))
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.5])
+def test_what_is_too_short_cannot_be_told(song: np.ndarray, seconds: float) -> None:
+    short = words(song[: round(seconds * RATE)])
+    assert not same_recording(short, words(song))
+    assert not same_recording(short, short)
+
+
+def test_silence_is_nobodys_copy() -> None:
+    silence = words(np.zeros(20 * RATE, np.float32))
+    assert not silence.any()
+    assert not same_recording(silence, silence)

@@ -1,0 +1,287 @@
+"""Intervals against plain loops and known values; reports on disk, as text, as Markdown, as a picture."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soundalike.core.errors import UsageError
+from soundalike.core.types import Report
+from soundalike.evaluate import reports
+
+NAN = float("nan")
+
+units = st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=30)
+
+
+def naive_bootstrap(values: np.ndarray, groups: list[str], seed: int, resamples: int) -> tuple[list, list, list]:
+    """The same draws, every resample written out as a list."""
+    names = sorted(set(groups))
+    draws = np.random.default_rng(seed).multinomial(len(names), [1 / len(names)] * len(names), size=resamples)
+    value, low, high = [], [], []
+    for column in values.T:
+        means = []
+        for drawn in draws:
+            sample = []
+            for name, times in zip(names, drawn, strict=True):
+                sample += [v for v, g in zip(column, groups, strict=True) if g == name] * int(times)
+            means.append(sum(sample) / len(sample))
+        value.append(sum(column) / len(column))
+        low.append(np.quantile(means, 0.025))
+        high.append(np.quantile(means, 0.975))
+    return value, low, high
+
+
+def test_bootstrap_is_the_plain_loop() -> None:
+    random = np.random.default_rng(3)
+    values, groups = random.random((40, 3)), [f"song {n}" for n in random.integers(7, size=40)]
+    found = reports.bootstrap(values, groups, seed=5, resamples=300)
+    value, low, high = naive_bootstrap(values, groups, 5, 300)
+    assert found.value == pytest.approx(value)
+    assert found.low == pytest.approx(low)
+    assert found.high == pytest.approx(high)
+    assert found.n.tolist() == [40, 40, 40]
+
+
+def test_bootstrap_in_blocks_is_bootstrap_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, groups = np.random.default_rng(0).random((50, 2)), [str(n // 2) for n in range(50)]
+    at_once = reports.bootstrap(values, groups, 1)
+    monkeypatch.setattr(reports, "_BLOCK", 100)
+    assert reports.bootstrap(values, groups, 1).low == pytest.approx(at_once.low)
+
+
+def test_bootstrap_of_independent_units_is_about_the_normal_interval() -> None:
+    values = np.random.default_rng(1).standard_normal((500, 1))
+    found = reports.bootstrap(values, [str(n) for n in range(500)], 0)
+    half = 1.96 * values.std() / math.sqrt(500)
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.1)
+
+
+def test_groups_that_agree_within_widen_the_interval() -> None:
+    values = np.repeat(np.random.default_rng(2).integers(0, 2, 30), 10)[:, None].astype(float)
+    by_group = reports.bootstrap(values, [str(n // 10) for n in range(300)], 0)
+    by_unit = reports.bootstrap(values, [str(n) for n in range(300)], 0)
+    assert by_group.high - by_group.low > 2 * (by_unit.high - by_unit.low)
+
+
+@given(units, st.integers(0, 5), st.randoms())
+def test_bootstrap_holds_its_value_and_does_not_care_for_order(found: list, seed: int, random) -> None:
+    one = reports.bootstrap(np.array([[v] for _, v in found]), [g for g, _ in found], seed, resamples=500)
+    shuffled = random.sample(found, len(found))
+    two = reports.bootstrap(np.array([[v] for _, v in shuffled]), [g for g, _ in shuffled], seed, resamples=500)
+    for part in ("value", "low", "high"):
+        assert getattr(one, part) == pytest.approx(getattr(two, part), nan_ok=True)
+    assert 0 <= one.value[0] <= 1
+    if len({g for g, _ in found}) > 1:
+        assert one.low[0] - 1e-9 <= one.value[0] <= one.high[0] + 1e-9
+    else:
+        assert math.isnan(one.low[0]) and math.isnan(one.high[0])
+
+
+@pytest.mark.parametrize(("shape", "groups"), [((0, 1), 0), ((3, 1), 2), ((3,), 3)])
+def test_bootstrap_refuses_what_does_not_fit(shape: tuple[int, ...], groups: int) -> None:
+    with pytest.raises(ValueError, match="expected \\(m, r\\)"):
+        reports.bootstrap(np.zeros(shape), ["a"] * groups, 0)
+
+
+def test_paired_differences_cancel_what_is_hard_for_both() -> None:
+    random = np.random.default_rng(0)
+    hard = random.random((200, 1))
+    groups = [str(n // 4) for n in range(200)]
+    ours, theirs = hard + 0.1 + 0.01 * random.random((200, 1)), hard
+    found = reports.paired(ours, theirs, groups, 0)
+    assert found.value == pytest.approx(np.mean(ours - theirs))
+    assert 0.09 < found.low[0] < found.value[0] < found.high[0] < 0.12
+    assert reports.paired(ours, ours, groups, 0).high == pytest.approx(0)
+    with pytest.raises(ValueError, match="same units"):
+        reports.paired(ours, theirs[:3], groups, 0)
+
+
+def test_wald() -> None:
+    found = reports.wald(np.array([0.5, 0.99, 0.5]), np.array([100, 20, 0]))
+    assert found.low[:2] == pytest.approx([0.402, 0.9464], abs=1e-4)
+    assert found.high[:2] == pytest.approx([0.598, 1.0], abs=1e-4)
+    assert np.isnan([found.value[2], found.low[2], found.high[2]]).all()
+    # As the paper says of 12,500 triplets: at most 0.9 points.
+    assert reports.wald(np.array([0.5]), np.array([12500])).high[0] == pytest.approx(0.509, abs=3e-4)
+
+
+def test_clopper_pearson_known_values() -> None:
+    found = reports.clopper_pearson(np.array([0, 8, 10, 0]), np.array([10, 10, 10, 0]))
+    assert found.value[:3] == pytest.approx([0, 0.8, 1])
+    assert found.low[:3] == pytest.approx([0, 0.44390, 0.69150], abs=1e-5)
+    assert found.high[:3] == pytest.approx([0.30850, 0.97479, 1], abs=1e-5)
+    assert np.isnan([found.value[3], found.low[3], found.high[3]]).all()
+
+
+def test_parts_of_wins_lie_between_whole_ones() -> None:
+    found = reports.clopper_pearson(np.array([0, 0.2, 0.5, 1, 9, 9.8, 10]), np.full(7, 10))
+    assert (np.diff(found.low) >= 0).all() and (np.diff(found.high) >= 0).all()
+    assert (found.low <= found.value).all() and (found.value <= found.high).all()
+
+
+def tail(k: int, n: int, p: float) -> float:
+    """The chance of k or more wins out of n."""
+    return sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k, n + 1))
+
+
+@given(st.integers(1, 40), st.data())
+def test_clopper_pearson_leaves_a_fortieth_in_each_tail(n: int, data: st.DataObject) -> None:
+    wins = data.draw(st.integers(0, n))
+    found = reports.clopper_pearson(np.array([wins]), np.array([n]))
+    assert found.low[0] <= found.value[0] <= found.high[0]
+    if wins > 0:
+        assert tail(wins, n, found.low[0]) == pytest.approx(0.025, abs=1e-6)
+    if wins < n:
+        assert 1 - tail(wins + 1, n, found.high[0]) == pytest.approx(0.025, abs=1e-6)
+
+
+def example(model: str = "dsp", **changes: object) -> Report:
+    nothing, low, high = np.array([NAN, NAN]), np.array([0.25, NAN]), np.array([1, NAN])
+    report = reports.make_report(
+        {
+            "melody": reports.Estimate(np.array([0.5, 0.75]), low, high, np.array([4, 8])),
+            "timbre": reports.Estimate(np.array([1, NAN]), nothing, nothing, np.array([7, 7])),
+        },
+        rows=["melody", "tim|bre"],
+        chance=[50, NAN],
+        protocol="probes",
+        title="Probes: 4 triplets",
+        model=model,
+        unit="%",
+        command=f"soundalike evaluate probes --data DIR --model {model}",
+        notes=["n: triplets_1 and triplets_2"],
+    )
+    return replace(report, **changes)  # type: ignore[arg-type]
+
+
+def same(one: Report, two: Report) -> bool:
+    return reports.to_json(one) == reports.to_json(two)
+
+
+def test_shares_become_per_cent_and_other_units_stay() -> None:
+    assert example().values[0].tolist() == [50, 100]
+    assert example().low[0, 0] == 25
+    column = reports.Estimate(np.array([1.5]), np.array([1.0]), np.array([2.0]), np.array([3]))
+    plain = reports.make_report({"rank": column}, rows=["a"], chance=[2], protocol="p", title="t", model="m", unit="",
+                                command="c")  # fmt: skip
+    assert plain.values.tolist() == [[1.5]]
+    assert reports.table(plain)[1] == ["a", "1.500 [1.000, 2.000]"]
+
+
+def test_a_report_comes_back_from_disk(tmp_path: Path) -> None:
+    path = reports.save_reports([example(), example(title="another")], tmp_path / "new" / "folder")
+    assert path.name == "probes-dsp.json"
+    first, second = reports.load_reports(path)
+    assert same(first, example())
+    assert second.title == "another"
+    assert np.isnan(first.values[1, 1])
+    assert first.n.dtype == np.int64
+    assert [file.name for file in path.parent.iterdir()] == ["probes-dsp.json"]
+    assert reports.save_reports([example(model="../my model")], tmp_path).name == "probes-.._my_model.json"
+
+
+@given(st.lists(st.lists(st.floats(allow_nan=True, allow_infinity=False), min_size=2, max_size=2), min_size=1))
+def test_any_numbers_come_back(values: list[list[float]]) -> None:
+    array = np.array(values)
+    rows = tuple(f"row {n}" for n in range(len(values)))
+    report = example(rows=rows, values=array, low=array, high=array, n=np.ones(array.shape, np.int64))
+    assert same(reports.from_json(json.loads(json.dumps(reports.to_json(report), allow_nan=False))), report)
+
+
+def corrupt(**changes: object) -> str:
+    body = reports.to_json(example()) | changes
+    body = {key: value for key, value in body.items() if value != "gone"}
+    return json.dumps({"magic": reports.MAGIC, "format": reports.FORMAT, "reports": [body]})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is damaged: not JSON"),
+        ("[]", "is not a report"),
+        ('{"magic": "other"}', "is not a report"),
+        (json.dumps({"magic": reports.MAGIC, "format": 9}), "format 9, this version reads 1; upgrade"),
+        (json.dumps({"magic": reports.MAGIC, "format": 1}), "'reports' is missing"),
+        (corrupt(values="gone"), "'values' is missing; make it again"),
+        (corrupt(values=[[1.0]]), r"values has shape \(1, 1\), expected \(2, 2\)"),
+        (corrupt(chance=[1.0, 2.0, 3.0]), r"chance has shape \(3,\), expected \(2,\)"),
+        (corrupt(low=[["x", 1], [2, 3]]), "is damaged: could not convert"),
+        (corrupt(n=[[None, 1], [2, 3]]), "is damaged"),
+        (corrupt(title=4), "title holds 4, expected text"),
+        (corrupt(rows=[1, 2]), "rows holds 1, expected text"),
+    ],
+)
+def test_damage_is_one_clear_error(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=message) as caught:
+        reports.load_reports(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        reports.load_reports(tmp_path / "none.json")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="give another folder to --save"):
+        reports.save_reports([example()], tmp_path / "file" / "below")
+
+
+def test_the_table_shows_intervals_chance_and_n() -> None:
+    assert reports.table(example()) == [
+        ["", "melody (%)", "timbre (%)"],
+        ["melody", "50.0 [25.0, 100.0]", "100.0"],
+        ["tim|bre", "75.0", "-"],
+        ["chance", "50.0", "-"],
+        ["n", "4 to 8", "7"],
+    ]
+
+
+def test_markdown_names_the_command_and_escapes() -> None:
+    page = reports.markdown(example()).splitlines()
+    assert page[0] == "## Probes: 4 triplets"
+    assert "| melody | 50.0 [25.0, 100.0] | 100.0 |" in page
+    assert "| tim\\|bre | 75.0 | - |" in page
+    assert "- n: triplets\\_1 and triplets\\_2" in page
+    assert "    soundalike evaluate probes --data DIR --model dsp" in page
+    widths = {line.replace("\\|", "").count("|") for line in page if line.startswith("|")}
+    assert widths == {4}
+
+
+def test_models_stand_side_by_side_and_other_tables_apart() -> None:
+    one, two = reports.merge([example("compact"), example("dsp"), example("dsp", title="Other data")])
+    assert one.rows == ("compact/melody", "compact/tim|bre", "dsp/melody", "dsp/tim|bre")
+    assert one.values.shape == one.low.shape == one.n.shape == (4, 2)
+    assert one.command.count("\n") == 1
+    assert one.notes == ("n: triplets_1 and triplets_2",)
+    assert same(two, example("dsp", title="Other data"))
+    apart = reports.merge([example("a", notes=("x",)), example("b", notes=("y",))])
+    assert apart[0].notes == ("a: x", "b: y")
+
+
+def test_a_picture_needs_matplotlib_and_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="ends in .png, .svg or .pdf"):
+        reports.check_plot(tmp_path / "a.txt")
+    with pytest.raises(UsageError, match="its folder does not exist"):
+        reports.check_plot(tmp_path / "none" / "a.png")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(UsageError, match=r"pip install 'soundalike\[plot\]'"):
+        reports.plot([example()], tmp_path / "a.png")
+
+
+def test_a_picture_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    reports.plot([example(), example(columns=("one",), values=np.ones((2, 1)), low=np.ones((2, 1)), n=np.ones((2, 1)),
+                                     high=np.ones((2, 1)), chance=np.ones(1))], tmp_path / "a.png")  # fmt: skip
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,127 @@
+"""Libraries of every earlier format, made by the version that had it: brought up to date, with nothing lost.
+
+`libraries/format-N.zip`: three recordings of 12 s, a copy of one, and a file that is none, as `index` left them.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundalike.core.errors import LibraryError
+from soundalike.library.catalog.catalog import Catalog
+from soundalike.library.catalog.schema import FORMAT
+from soundalike.library.folder import LibraryFolder
+
+ARCHIVES = sorted((Path(__file__).parent / "formats").glob("format-*.zip"))
+
+
+@pytest.fixture(params=ARCHIVES, ids=lambda path: path.stem)
+def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    with zipfile.ZipFile(request.param) as archive:
+        archive.extractall(tmp_path / "library")
+    return tmp_path / "library"
+
+
+def held(folder: Path) -> tuple[list[tuple[object, ...]], dict[str, bytes]]:
+    """What an older library says of its tracks, in the words that every format has, and its rows."""
+    database = sqlite3.connect(folder / "catalog.sqlite")
+    tracks = database.execute(
+        "SELECT roots.path || tracks.path, size, mtime_ns, content_hash, audio_hash, duration, codec, tempo, key, "
+        "words, group_concat(first || ':' || count) FROM tracks JOIN roots ON roots.id = root_id "
+        "JOIN fingerprints ON fingerprints.track_id = tracks.id JOIN rows ON rows.track_id = tracks.id "
+        "GROUP BY tracks.id ORDER BY tracks.id"
+    ).fetchall()
+    database.close()
+    return tracks, {file.name: file.read_bytes() for file in sorted(folder.glob("*.f32"))}
+
+
+def test_there_is_one_of_every_earlier_format() -> None:
+    assert [path.stem for path in ARCHIVES] == [f"format-{number}" for number in range(1, FORMAT)]
+
+
+def test_an_older_library_is_brought_up_to_date(older: Path) -> None:
+    before = held(older)
+    with LibraryFolder(older) as library:
+        assert library.catalog.database.format == FORMAT
+        assert library.catalog.database.corrupt_tracks() == []
+        assert library.catalog.database.find_problems() == []
+        assert len(library.catalog.failures.all()) == 1
+        assert len(library.vectors(model="dsp").spans) == 8
+        for space, level, dim, rows in library.catalog.spaces():
+            assert not library.store.corrupt(level, space, dim, np.arange(rows)).any()
+        tracks = library.catalog.tracks()
+        assert sorted(track.path.stem for track in tracks) == ["copy", "down", "leaps", "up"]
+    assert held(older) == before
+    with LibraryFolder(older) as again:
+        assert again.catalog.tracks() == tracks
+    with LibraryFolder(older, writable=True) as written, written.catalog.transaction():
+        written.catalog.remove([tracks[0].id])
+    with LibraryFolder(older) as after:
+        assert after.catalog.database.corrupt_tracks() == []
+
+
+def test_many_may_open_an_older_library_at_once(older: Path) -> None:
+    def opened(_: int) -> int:
+        with LibraryFolder(older) as library:
+            return len(library.catalog.database.corrupt_tracks()) + library.catalog.database.format
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(opened, range(12))) == [FORMAT] * 12
+
+
+def test_what_was_damaged_before_is_damaged_after(older: Path) -> None:
+    """Format 2 had checksums of batches: what they cover is not sealed as if it were well."""
+    for name in ("passage.dsp.melody.f32", "track.dsp.timbre.i8"):
+        data = bytearray((older / name).read_bytes())
+        data[100] ^= 4
+        (older / name).write_bytes(data)
+    with LibraryFolder(older) as library:
+        corrupt = {
+            (level, space)
+            for space, level, dim, rows in library.catalog.spaces()
+            if library.store.corrupt(level, space, dim, np.arange(rows)).any()
+        }
+    assert corrupt == {("passage", "dsp/melody"), ("track", "dsp/timbre")}
+
+
+def test_rows_that_are_cut_short_are_named_and_nothing_is_changed(older: Path) -> None:
+    (older / "track.dsp.melody.f32").write_bytes(b"\0" * 600)
+    before = (older / "catalog.sqlite").read_bytes()
+    with pytest.raises(LibraryError, match=r"track\.dsp\.melody\.f32 holds fewer rows than the 4 that were committed"):
+        LibraryFolder(older)
+    assert (older / "catalog.sqlite").read_bytes() == before
+
+
+def test_an_older_library_that_cannot_be_written_says_so(older: Path) -> None:
+    for path in older.iterdir():
+        path.chmod(0o444)
+    older.chmod(0o555)
+    try:
+        if os.access(older, os.W_OK):
+            pytest.skip("whoever runs this may write anywhere")
+        with pytest.raises(LibraryError, match="made by an older soundalike and cannot be written"):
+            LibraryFolder(older)
+    finally:
+        older.chmod(0o755)
+
+
+def test_a_new_library_is_sealed_like_an_older_one(tmp_path: Path, older: Path) -> None:
+    """The tables that migrations make are those that a new library has."""
+    LibraryFolder(older).close()
+    LibraryFolder.create(tmp_path / "new").close()
+    shapes = []
+    for folder in (older, tmp_path / "new"):
+        catalog = Catalog(folder / "catalog.sqlite", writable=False)
+        tables = sorted(row[0] for row in catalog.database.rows("SELECT name FROM sqlite_master WHERE type = 'table'"))
+        shapes.append(
+            {t: {tuple(row)[1:4] for row in catalog.database.rows(f"PRAGMA table_info({t})")} for t in tables}
+        )
+        catalog.close()
+    assert shapes[0] == shapes[1]

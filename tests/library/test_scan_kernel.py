@@ -1,0 +1,120 @@
+"""The two ways to scan give the same bits, and those of the formula."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from soundalike.library.stores.scan_kernel import (
+    BATCH,
+    Column,
+    Scanner,
+    ScanTerm,
+    compiled,
+    default_scanner,
+    scan_on_threads,
+)
+
+WAYS = [pytest.param(False, id="numkong"), pytest.param(True, id="compiled")]
+
+
+def scanner(kernel: bool) -> Scanner:
+    if kernel and not compiled():
+        pytest.skip("no compiled kernel: there was no C compiler, or this processor has no AVX-512 VNNI")
+    return default_scanner(kernel)
+
+
+def columns(n: int, dims: list[int], random: np.random.Generator) -> list[Column]:
+    return [
+        Column(str(place), random.integers(-127, 128, (n, dim)).astype(np.int8), random.random(n) < 0.7)
+        for place, dim in enumerate(dims)
+    ]
+
+
+def queries(columns: list[Column], count: int, random: np.random.Generator) -> list[list[ScanTerm]]:
+    """Each about some of the columns, in any order."""
+    made = []
+    for _ in range(count):
+        chosen = random.permutation(len(columns))[: random.integers(1, len(columns) + 1)]
+        made.append(
+            [
+                ScanTerm(
+                    columns[place],
+                    random.integers(-127, 128, columns[place].rows.shape[1]).astype(np.int8),
+                    float(np.float32(random.normal() / 1e4)),
+                    float(np.float32(random.normal())),
+                )
+                for place in chosen
+            ]
+        )
+    return made
+
+
+def by_formula(terms: list[ScanTerm], first: int, count: int) -> np.ndarray:
+    """A row at a time, in float32 and in the order of names."""
+    scores = np.zeros(count, np.float32)
+    for row in range(count):
+        total, heard = np.float32(0), False
+        for term in sorted(terms, key=lambda term: term.column.name):
+            dot = np.dot(term.column.rows[first + row].astype(np.int64), term.query.astype(np.int64))
+            on = term.column.on[first + row]
+            total = np.float32(total + np.float32(np.float32(dot) * np.float32(term.factor)))
+            total = np.float32(total + np.float32(np.float32(on) * np.float32(term.offset)))
+            heard |= bool(on)
+        scores[row] = total if heard else -np.inf
+    return scores
+
+
+@pytest.mark.parametrize("kernel", WAYS)
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(1, 700),
+    dims=st.lists(st.sampled_from([1, 3, 16, 64, 65, 128, 256]), min_size=1, max_size=4),
+    seed=st.integers(0, 999),
+)
+def test_scores_are_those_of_the_formula(kernel: bool, n: int, dims: list[int], seed: int) -> None:
+    random = np.random.default_rng(seed)
+    way, (terms,) = scanner(kernel), queries(columns(n, dims, random), 1, random)
+    first = int(random.integers(n))
+    out = np.empty(n - first, np.float32)
+    way.scan(terms, first, out)
+    expected = by_formula(terms, first, n - first)
+    assert np.array_equal(out, expected)
+    positions = np.sort(random.choice(n, random.integers(1, n + 1), replace=False))
+    some = np.empty(len(positions), np.float32)
+    way.scan(terms, 0, some, positions)
+    assert np.array_equal(some, by_formula(terms, 0, n)[positions])
+
+
+@pytest.mark.parametrize("kernel", WAYS)
+@pytest.mark.parametrize("dims", [[128, 64, 256], [16, 64], [128]])
+@pytest.mark.parametrize("count", [1, 2, BATCH - 1, BATCH])
+def test_a_batch_scores_as_one_by_one(kernel: bool, dims: list[int], count: int) -> None:
+    random = np.random.default_rng(count)
+    held = columns(3001, dims, random)
+    asked = queries(held, count, random)
+    way, first = scanner(kernel), 7
+    together, alone = np.empty((count, 2994), np.float32), np.empty((count, 2994), np.float32)
+    way.scan_batch(asked, first, together)
+    for terms, scores in zip(asked, alone, strict=True):
+        default_scanner(False).scan(terms, first, scores)
+    assert np.array_equal(together, alone)
+
+
+def test_threads_share_the_rows() -> None:
+    random = np.random.default_rng(0)
+    held = columns(100_000, [8], random)
+    (terms,) = queries(held, 1, random)
+    way, parts = default_scanner(), []
+    alone, shared = np.empty(100_000, np.float32), np.empty(100_000, np.float32)
+    way.scan(terms, 0, alone)
+
+    def part(low: int, high: int) -> None:
+        parts.append((low, high))
+        way.scan(terms, low, shared[low:high])
+
+    scan_on_threads(part, 100_000, 3)
+    assert len(parts) == 3
+    assert np.array_equal(alone, shared)

@@ -1,0 +1,204 @@
+"""`soundalike train heads`: from folders of clips to a model that every command can use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from soundalike.cli.main import main
+from soundalike.core.errors import UsageError
+from soundalike.models.model import Model
+from soundalike.models.recipes import load_recipe
+from soundalike.train.data.folders import PARTS, read_folders, triplet_set
+
+torch = pytest.importorskip("torch", reason="torch is not installed: heads are not trained here")
+
+RATE, SECONDS = 22050, 4.0
+CLIPS = ("anchor", "positive_01", "positive_02", "negative", "negative_adversarial")
+
+
+def tone(rng: np.random.Generator, pitch: float, bright: float) -> np.ndarray:
+    """A melody of eight notes round a MIDI pitch: `bright` is the weight of its overtones."""
+    steps = rng.choice([0, 2, 4, 5, 7, 9, 11, 12], 8)
+    t = np.arange(int(RATE * SECONDS / 8)) / RATE
+    notes = []
+    for step in steps:
+        f = 440 * 2 ** ((pitch + step - 69) / 12)
+        note = sum(bright ** (k - 1) * np.sin(2 * np.pi * k * f * t) for k in range(1, 8) if k * f < RATE / 2)
+        notes.append(note * np.exp(-3 * t) * np.minimum(1, t * 200))
+    out = np.concatenate(notes)
+    return (0.3 * out / np.abs(out).max()).astype(np.float32)
+
+
+def write_set(place: Path, folders: int, *, split: bool) -> Path:
+    """Folders of a factor of somebody's own, "brightness": positives are as bright as the anchor."""
+    rng = np.random.default_rng(0)
+    for number in range(1, folders + 1):
+        triplet = place / "brightness" / f"triplets_{number}" / "triplet"
+        triplet.mkdir(parents=True)
+        own, other = (0.15, 0.85) if number % 2 else (0.85, 0.15)
+        for name in CLIPS:
+            bright = other if name.startswith("negative") else own
+            soundfile.write(triplet / f"{name}.wav", tone(rng, rng.uniform(52, 72), bright), RATE)
+    if split:
+        names = [f"triplets_{number}" for number in range(1, folders + 1)]
+        parts = {"train": names[:-4], "validation": names[-4:-2], "test": names[-2:]}
+        (place / "split.json").write_text(json.dumps(parts))
+    return place
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("data"), 12, split=True)
+
+
+def train(data: Path, out: Path, *more: str) -> int:
+    return main(
+        [
+            "train",
+            "heads",
+            "--triplets",
+            str(data),
+            "--out",
+            str(out),
+            "--epochs",
+            "30",
+            "--batch",
+            "16",
+            "--hidden",
+            "32",
+            *more,
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "more",
+    [(), ("--joint", "--negatives", "both"), ("--linear", "--features", "brightness=timbre")],
+    ids=["a head each", "joint", "linear"],
+)
+def test_a_factor_of_ones_own_becomes_a_model(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    cache = str(data.parent / "cache")
+    assert train(data, tmp_path / "mine", "--cache", cache, "--json", *more) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert 0.5 <= told["test_triplet_accuracy"]["neutral"]["brightness"]["brightness"] <= 1.0
+    assert told["folders"] == {"brightness": 8}
+    assert all(len(curve) == (0 if "--linear" in more else 30) for curve in told["curves"].values())
+    recipe = load_recipe(str(tmp_path / "mine"))
+    assert [space.name for space in recipe.spaces] == ["brightness"]
+    model = Model.load(str(tmp_path / "mine"))
+    clip = data / "brightness" / "triplets_1" / "triplet"  # one that it has learned by heart
+    rows = {name: model.encode(clip / f"{name}.wav").track.rows["brightness"][0] for name in CLIPS}
+    assert all(np.linalg.norm(row) == pytest.approx(1, abs=1e-5) for row in rows.values())
+    assert rows["anchor"] @ rows["positive_01"] > rows["anchor"] @ rows["negative"]
+    assert not list((tmp_path / "mine" / "checkpoints").glob("*"))
+
+
+def test_the_same_seed_gives_the_same_model(data: Path, tmp_path: Path) -> None:
+    cache = str(data.parent / "cache")
+    for name in ("one", "two"):
+        assert train(data, tmp_path / name, "--cache", cache) == 0
+    for file in ("recipe.json", "weights.safetensors"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_a_clip_that_cannot_be_heard_is_named_and_the_rest_is_learned_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_set(tmp_path / "data", 6, split=False)
+    bad = data / "brightness" / "triplets_1" / "triplet" / "positive_02.wav"
+    bad.write_bytes(b"RIFF, but no more")
+    assert train(data, tmp_path / "mine") == 1
+    shown = capsys.readouterr()
+    assert "positive_02.wav" in shown.err
+    assert "model written" in shown.out
+
+
+def test_machines_share_the_embedding(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    share = ["train", "embed", "--json", "--triplets", str(data), "--cache"]
+    held = []
+    for shard in ("1/2", "2/2"):
+        assert main([*share, str(tmp_path / shard[0]), "--shard", shard]) == 0
+        held.append(json.loads(capsys.readouterr().out)["held"])
+    assert all(held) and sum(held) == 12 * len(CLIPS)
+    assert main(["train", "merge", str(tmp_path / "1"), str(tmp_path / "2"), "-o", str(tmp_path / "all")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'all'} holds {sum(held)} clips\n"
+    assert main([*share, str(tmp_path / "all")]) == 0
+    assert json.loads(capsys.readouterr().out)["new"] == 0
+    assert train(data, tmp_path / "mine", "--cache", str(tmp_path / "all"), "--json") == 0
+    for shard in ("3/2", "0/2", "2", "a/b"):
+        capsys.readouterr()
+        assert main([*share, str(tmp_path / "none"), "--shard", shard]) == 2
+        assert f"found {shard!r}" in capsys.readouterr().err
+    assert main(["train", "merge", str(tmp_path / "none"), "-o", str(tmp_path / "other")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["--factors", "melody"], "no factor 'melody'; it has brightness"),
+        (["--loss", "circle-merit", "--batch", "0"], "whole number from 1"),
+        (["--dropout", "2"], "dropout is 2.0; expected 0 to below 1"),
+        (["--device", "nowhere"], "no device 'nowhere' here"),
+        (["--backbone", "mert-of-my-own"], "mert-of-my-own"),
+        (["--features", "brightness"], "found 'brightness', expected FACTOR=FEATURE"),
+        (["--features", "warmth=timbre"], "has no factor 'warmth'; it has brightness"),
+        (["--features", "brightness=timbre+light"], "dsp has no feature 'light'"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], found: str
+) -> None:
+    assert train(data, tmp_path / "mine", "--cache", str(data.parent / "cache"), *arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert found in error
+    assert error.startswith("soundalike: ")
+
+
+def test_no_triplets_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / "nothing", tmp_path / "mine") == 2
+    assert "holds no triplets; expected DIR/<factor>/triplets_N" in capsys.readouterr().err
+
+
+def test_parts_never_share_a_folder(tmp_path: Path) -> None:
+    place = tmp_path / "melody"
+    for number in range(1, 41):
+        triplet = place / f"triplets_{number}" / "triplet"
+        triplet.mkdir(parents=True)
+        for name in CLIPS:
+            (triplet / f"{name}.wav").touch()
+    for split in (None, {"train": [f"triplets_{k}" for k in range(1, 31)], "test": ["triplets_31", "triplets_32"]}):
+        if split:
+            (tmp_path / "split.json").write_text(json.dumps(split))
+        parts = read_folders(tmp_path, seed=42)["melody"]
+        names = {part: {folder.name for folder in parts[part]} for part in PARTS}
+        assert all(names.values())
+        assert not names["train"] & names["test"]
+        assert not names["train"] & names["validation"]
+        assert not names["validation"] & names["test"]
+    assert names["test"] == {"triplets_31", "triplets_32"}
+    assert len(names["validation"]) == 4  # a tenth of 40
+    assert names["train"] | names["validation"] == set(split["train"] if split else ())
+
+
+def test_what_is_missing_or_inaudible_is_no_row(data: Path) -> None:
+    folders = read_folders(data, seed=0)["brightness"]["test"]
+    clips = [clip for folder in folders for clip in folder.clips]
+    positions = {clip: n for n, clip in enumerate(clips)}
+    audible = np.ones(len(clips), dtype=bool)
+    audible[1] = False
+    del positions[clips[4]]
+    assert triplet_set(folders, positions, audible).folders.tolist() == [[0, -1, 2, 3, -1], [5, 6, 7, 8, 9]]
+
+
+def test_a_folder_without_an_anchor_is_named(tmp_path: Path) -> None:
+    (tmp_path / "melody" / "triplets_1" / "triplet").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"(triplets_1.*no anchor|no folder for)"):
+        read_folders(tmp_path, seed=0)
