@@ -1,31 +1,12 @@
-"""Find music that sounds alike, and hear why.
+"""Find music that sounds alike, and see why.
 
-The names below are the public Python interface; they are loaded on first use, so that
-``import soundalike`` costs nothing.
+The names below are the public Python interface. They are loaded on first use, so `import soundalike` is quick.
+`soundalike.open` is the place to start; see `soundalike.api`.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import Any
+import lazy_loader
 
 __version__ = "0.1.0"
 
-_EXPORTS = {
-    "Audio": "types",
-    "Library": "library",
-    "Match": "types",
-    "Model": "model",
-    "SoundalikeError": "errors",
-    "Span": "types",
-    "Vectors": "types",
-    "Weights": "types",
-}
-
-__all__ = ["Audio", "Library", "Match", "Model", "SoundalikeError", "Span", "Vectors", "Weights", "__version__"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(import_module(f"soundalike.{_EXPORTS[name]}"), name)
-    raise AttributeError(f"module 'soundalike' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ += ["__version__"]

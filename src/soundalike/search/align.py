@@ -1,9 +1,9 @@
-"""How two passages line up: transposition, tempo ratio and offset, found by trying them all at once.
+"""How two passages line up: an exhaustive search over transposition, tempo ratio and offset.
 
-For each tempo ratio the match is resampled to the query's pace; one two-dimensional circular correlation of the two
-chroma sequences then scores every transposition and every offset (optimal transposition index, Serrà, Gómez, Herrera
-and Serra, "Chroma binary similarity and local alignment applied to cover song identification", 2008), and the
-correlation of onset strengths is added, which alone decides where nothing has pitch.
+For each tempo ratio the match is resampled to the tempo of the query. One two-dimensional circular correlation of the
+two chroma sequences then scores every transposition and every offset (optimal transposition index, Serrà, Gómez,
+Herrera and Serra, "Chroma binary similarity and local alignment applied to cover song identification", 2008). The
+correlation of onset strengths is added; it decides alone where nothing has pitch.
 """
 
 from __future__ import annotations
@@ -24,22 +24,33 @@ _RATE = 22050
 _HOP = 512
 _PITCH_SIZE, _ONSET_SIZE = 4096, 1024
 _RATIOS = np.exp(np.linspace(np.log(0.8), np.log(1.25), 91))
-"""Tempo ratios that are tried: 0.8 to 1.25 in steps of 0.5 %."""
+"""The tempo ratios to try: 0.8 to 1.25 in steps of 0.5 %."""
 _LEAST_OVERLAP = 0.4
-"""Of the shorter passage; less than that lines up anything with anything."""
+"""As a share of the shorter passage; with less overlap, anything lines up with anything."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sequence:
-    """Chroma (f, 12) and onset strength (f, m) every 23 ms, each with zero mean and unit energy a frame."""
+    """Chroma (f, 12) and onset strength (f, m) every 23 ms, each with zero mean and unit energy per frame."""
 
     chroma: FloatArray
     onsets: FloatArray
 
 
 def align(query: Span, match: Span) -> Alignment | None:
-    """Line `match` up with `query`; None where neither pitch nor onsets tell anything. Raises AudioError."""
-    first, second = _listen(query), _listen(match)
+    """Find how `match` lines up with `query`.
+
+    Returns:
+        The best alignment; None where neither recording has pitch or onsets to align by.
+
+    Raises:
+        AudioError: A recording cannot be read.
+
+    Example:
+        >>> align(Span("a.wav", 0, 10), Span("b.wav", 0, 10)).semitones
+        3
+    """
+    first, second = _extract(query), _extract(match)
     if not (first.chroma.any() and second.chroma.any()) and not (first.onsets.any() and second.onsets.any()):
         return None
     best = (-np.inf, 0, 1.0, 0.0)
@@ -55,7 +66,7 @@ def align(query: Span, match: Span) -> Alignment | None:
     return Alignment(semitones, round(ratio, 3), round(offset, 2), round(min(max(agreement, -1.0), 1.0), 3))
 
 
-def _listen(span: Span) -> _Sequence:
+def _extract(span: Span) -> _Sequence:
     pitch, onset = dsp.SpectrumStream(_PITCH_SIZE, _HOP), dsp.SpectrumStream(_ONSET_SIZE, _HOP)
     stream = MonoStream(Path(span.track), _RATE, start=span.start, end=span.end)
     samples = np.concatenate(list(stream))
@@ -73,7 +84,7 @@ def _listen(span: Span) -> _Sequence:
 
 
 def _standard(frames: FloatArray) -> FloatArray:
-    """Columns without their mean, and a mean square of 1 over the whole; zero where nothing moves."""
+    """Remove the mean of each column and scale to unit energy per frame; zero where nothing changes."""
     centred = frames - frames.mean(axis=0)
     energy = float(np.sqrt(np.mean(np.square(centred).sum(axis=1))))
     return (centred / energy).astype(np.float32) if energy > 1e-6 else np.zeros_like(centred)
@@ -98,12 +109,12 @@ def _correlate(first: _Sequence, second: _Sequence) -> FloatArray:
     beats = scipy.fft.rfft(first.onsets, size, axis=0).conj() * scipy.fft.rfft(second.onsets, size, axis=0)
     pulse = scipy.fft.irfft(beats.sum(axis=1), size, axis=0)
     lags = np.arange(-(frames - 1), others)
-    heard = [
+    present = [
         bool(one.any() and two.any()) for one, two in ((first.chroma, second.chroma), (first.onsets, second.onsets))
     ]
-    total = (tones * heard[0] + (pulse * heard[1])[:, None]) / max(1, sum(heard))
+    total = (tones * present[0] + (pulse * present[1])[:, None]) / max(1, sum(present))
     overlap = np.minimum(frames, others - lags) - np.maximum(0, -lags)
     enough = overlap >= _LEAST_OVERLAP * min(frames, others)
     table = np.where(enough[:, None], total[lags % size] / np.maximum(overlap, 1)[:, None], -np.inf)
-    # Twelve columns from one: a mean over a long overlap is worth more than the same over a short one.
+    # A mean over a long overlap counts for more than the same mean over a short one.
     return (table * np.where(enough, np.sqrt(overlap / min(frames, others)), 1.0)[:, None]).T

@@ -1,4 +1,4 @@
-"""Version families while a search runs: of each, the best match stands for all."""
+"""Collapse version families during a search: the best match stands for its whole family."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ __all__ = ["FamilyCollapser"]
 
 
 class FamilyCollapser:
-    """Which families a search has met so far; inside `Catalog.snapshot`."""
+    """The families that a search has met so far. To be used inside `Catalog.snapshot`."""
 
     def __init__(self, catalog: Catalog, families: Mapping[int, int]) -> None:
-        """`families` has the number of the family of every track (by id) that is in one."""
+        """`families` maps the id of a track to the number of its family."""
         self._catalog, self._families = catalog, families
         self._met: dict[int, Track] = {}
 
     @classmethod
     def of(cls, catalog: Catalog) -> Self | None:
-        """The families that `families.keep` kept; None if they were never looked for."""
+        """The families stored by `store_versions`; None if none were ever stored."""
         families = catalog.families.by_track()
         return None if families is None else cls(catalog, families)
 
     def is_first(self, track: Track) -> bool:
-        """Whether this match, asked about in order, is the first of its family; a track without one always is."""
+        """Whether this track is the first match of its family; a track without a family always is."""
         family = self._families.get(track.id)
         return family is None or self._met.setdefault(family, track) is track
 
     def others(self, searched: Collection[int], left_out: Collection[str]) -> dict[str, tuple[str, ...]]:
-        """For the path of each track that stands for others, theirs: of ids that were searched, but for those left out.
+        """For the path of each match that stands for others, their sorted paths.
 
-        Sorted; a track that stands only for itself is not among them.
+        Args:
+            searched: The ids of the tracks that were searched; others are not listed.
+            left_out: Paths that are not listed either, such as copies of the query.
         """
         paths: dict[str, list[str]] = {}
-        among = set(searched)
+        wanted = set(searched)
         firsts = {one: self._met[family] for one, family in self._families.items() if family in self._met}
-        others = [one for one, first in firsts.items() if one != first.id and one in among]
+        others = [one for one, first in firsts.items() if one != first.id and one in wanted]
         for other in self._catalog.tracks_of(others):
             if str(other.path) not in left_out:
                 paths.setdefault(str(firsts[other.id].path), []).append(str(other.path))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -27,7 +28,7 @@ __all__ = ["Comparison", "PassagePair", "compare_encodings"]
 
 @dataclass(frozen=True, slots=True)
 class PassagePair:
-    """The passages of two recordings that are most alike in one space, and how alike (cosine)."""
+    """The most similar passages of two recordings in one space, and their cosine similarity."""
 
     a: Span
     b: Span
@@ -36,13 +37,32 @@ class PassagePair:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`match` scores B as an answer to A, as a search would; `pairs` has each space's best passages, if audible."""
+    """How similar two recordings are.
+
+    Attributes:
+        match: The score of B as a match of A, as a search would give it, with the share of every space.
+        level: Whether whole tracks or passages were compared.
+        model: The name of the model.
+        weights: The weights of the spaces.
+        pairs: The most similar passages per space; None where nothing is audible.
+    """
 
     match: Match
     level: Level
     model: str
     weights: Weights
     pairs: Mapping[str, PassagePair | None]
+
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        """The same comparison with its recordings under other names: {old: new}."""
+
+        def rename(span: Span) -> Span:
+            return replace(span, track=names.get(span.track, span.track))
+
+        query = self.match.query_span
+        match = replace(self.match, span=rename(self.match.span), query_span=query and rename(query))
+        pairs = {name: pair and replace(pair, a=rename(pair.a), b=rename(pair.b)) for name, pair in self.pairs.items()}
+        return replace(self, match=match, pairs=pairs)
 
 
 def compare_encodings(
@@ -55,28 +75,37 @@ def compare_encodings(
     aligned: bool = False,
     library: Quantiles | None = None,
 ) -> Comparison:
-    """Score B as an answer to A at a level. Raises UsageError if no space with a weight is audible in A, or in B.
+    """Score B as a match of A, as a search would.
 
-    At the passage level B stands as its best passage, as it would in a search. `library` are a library's own quantiles
-    for the percentiles, in place of the model's.
+    Args:
+        model: The model that encoded both.
+        a: The query.
+        b: The recording to score; at the passage level its best passage is scored.
+        weights: Weights of the spaces; None weighs each 1.
+        level: "track" or "passage".
+        aligned: Also align the passages that most spaces find similar.
+        library: Quantiles of a library, to take percentiles from instead of the model's.
+
+    Raises:
+        UsageError: No space with a weight is audible in A, or in B.
     """
     resolved = resolve_weights(weights, model.spaces)
     query = mean_rows(a.passages.rows)
     terms = query_terms(model.spaces, query, resolved, level)
     span, found = b.track.spans[0], {name: rows[0] for name, rows in b.track.rows.items()}
     if level == "passage":
-        # A passage audible in no active space is no match, though its score of 0 may be above all others.
-        heard = np.any([presence(b.passages.rows[term.space.name]) for term in terms], axis=0)
-        best = int(np.where(heard, score_rows(terms, b.passages.rows), -np.inf).argmax())
+        # A passage that is audible in no active space is no match, though its score of 0 may be the highest.
+        audible = np.any([presence(b.passages.rows[term.space.name]) for term in terms], axis=0)
+        best = int(np.where(audible, score_rows(terms, b.passages.rows), -np.inf).argmax())
         span, found = b.passages.spans[best], {name: rows[best] for name, rows in b.passages.rows.items()}
     if not any(found[term.space.name].any() for term in terms):
-        raise UsageError(f"nothing to hear in the second recording for {', '.join(t.space.name for t in terms)}")
+        raise UsageError(f"the second recording has no audible content for {', '.join(t.space.name for t in terms)}")
     score, parts = explain(model.spaces, query, found, resolved, level, library)
     pairs = {space.name: _best_pair(space.name, a, b) for space in model.spaces}
     alignment = None
     if aligned:
-        audible = [pair for name, pair in pairs.items() if pair and resolved[name] != 0]
-        alignment = align(*_passages_to_align(a, b, audible))
+        active = [pair for name, pair in pairs.items() if pair and resolved[name] != 0]
+        alignment = align(*_passages_to_align(a, b, active))
     return Comparison(Match(span, score, parts, a.track.spans[0], alignment), level, model.name, resolved, pairs)
 
 
@@ -92,7 +121,7 @@ def _best_pair(space: str, a: Encoding, b: Encoding) -> PassagePair | None:
 
 
 def _passages_to_align(a: Encoding, b: Encoding, pairs: list[PassagePair]) -> tuple[Span, Span]:
-    """The pair of passages that most spaces agree on; the beginnings where nothing is audible."""
+    """The pair of passages that most spaces agree on; the first passages if nothing is audible."""
     if not pairs:
         return a.passages.spans[0], b.passages.spans[0]
     spans = [(pair.a, pair.b) for pair in pairs]

@@ -1,9 +1,9 @@
-"""Several examples as one question: recordings to be like and to be unlike, each by its own weights.
+"""Several examples compiled into one query: recordings to be like or unlike, each with its own weights.
 
-    score(x) = sum_j s_j score_j(x) / n        s_j = 1 for a like, -1 for a dislike, of n examples
+    score(x) = sum_j s_j score_j(x) / n        s_j = 1 to be like, -1 to be unlike, over n examples
 
-with score_j(x) as of the law (`score.py`): a mean, so it stays on the scale of the law. A space that is silent in one
-example says nothing for that one, and counts for the others.
+where score_j(x) is the scoring function of `models/score.py`. The mean keeps the scale of a single score. A space that
+is inaudible in one example is neutral for that example and counts for the others.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ from soundalike.models import (
     query_terms,
     resolve_weights,
 )
-from soundalike.search.query import Example, Query
+from soundalike.search.query import Example, Query, as_weights
 
 __all__ = ["CompiledQuery", "ExampleTerms", "resolve_examples"]
 
 
 def resolve_examples(query: Query, spaces: Sequence[Space]) -> tuple[Example, ...]:
-    """All examples of a query, itself first, with weights for every space.
+    """All examples of a query, the query first, with weights for every space.
 
-    Raises UsageError for an unknown space, or if every weight of one is 0; naming the example, if it is not the first.
+    Raises:
+        UsageError: A space is unknown, or every weight of an example is 0; the message names the example.
     """
-    weights = resolve_weights(query.weights, spaces)
+    weights = resolve_weights(as_weights(query.weights), spaces)
     found = [Example(query.path, weights=weights)]
     for example in query.examples:
         try:
-            own = weights if example.weights is None else resolve_weights(example.weights, spaces)
+            own = weights if example.weights is None else resolve_weights(as_weights(example.weights), spaces)
         except UsageError as error:
             raise UsageError(f"{'like' if example.like else 'unlike'} {example.path}: {error}") from error
         found.append(replace(example, weights=own))
@@ -51,9 +52,9 @@ def resolve_examples(query: Query, spaces: Sequence[Space]) -> tuple[Example, ..
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExampleTerms:
-    """What one example says: `rows` by short space name (d,), at the level asked about.
+    """One example: its weights, and its `rows` by short space name (d,) at the level of the query.
 
-    `position` is that of its own row in the library; -1: not in it.
+    `position` is that of its row in the library; -1 if it has none.
     """
 
     path: str
@@ -64,19 +65,20 @@ class ExampleTerms:
 
     @property
     def sign(self) -> int:
-        """1 for a like, -1 for a dislike."""
+        """1 to be like, -1 to be unlike."""
         return 1 if self.like else -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledQuery:
-    """Examples, heard: the `terms` to scan with, and how matches are explained. `background` is there to do without
-    hubs (`hubness.py`).
+    """Encoded examples: the `terms` to scan with, and how matches are explained.
+
+    `background` is set if the query asks for a correction of hubs (`models/mutual_proximity.py`).
     """
 
     spaces: tuple[Space, ...]
     level: Level
-    voices: tuple[ExampleTerms, ...]
+    examples: tuple[ExampleTerms, ...]
     terms: tuple[Term, ...]
     background: Background | None = None
 
@@ -90,37 +92,47 @@ class CompiledQuery:
         positions: Sequence[int],
         background: Background | None = None,
     ) -> Self:
-        """From resolved examples and what they sound like; `positions` are those of their own rows, -1 for none.
+        """Compile resolved examples.
 
-        Raises UsageError, naming the example, if no space that it weighs is audible in it.
+        Args:
+            spaces: The spaces of the model.
+            level: The level of the query.
+            examples: The examples, with weights for every space.
+            subjects: The encoded examples.
+            positions: The positions of their rows in the library, -1 for none.
+            background: What mutual proximity is measured against.
+
+        Raises:
+            UsageError: No space with a weight is audible in an example; the message names it.
         """
-        voices, queries = [], []
+        compiled, queries = [], []
         for example, subject, position in zip(examples, subjects, positions, strict=True):
             rows = subject.track if level == "track" else mean_rows(subject.passages)
-            voice = ExampleTerms(str(example.path), example.like, Weights(example.weights or {}), rows, position)
+            weights = Weights(as_weights(example.weights) or {})
             try:
-                queries.append((voice.sign / len(examples), query_terms(spaces, rows, voice.weights, level)))
+                terms = query_terms(spaces, rows, weights, level)
             except UsageError as error:
                 raise UsageError(f"{example.path}: {error}") from error
-            voices.append(voice)
-        terms = combine_terms(queries) if len(queries) > 1 else queries[0][1]
-        return cls(spaces, level, tuple(voices), terms, background)
+            compiled.append(ExampleTerms(str(example.path), example.like, weights, rows, position))
+            queries.append((compiled[-1].sign / len(examples), terms))
+        combined = combine_terms(queries) if len(queries) > 1 else queries[0][1]
+        return cls(spaces, level, tuple(compiled), combined, background)
 
     def corrected(self, hits: Hits, rows: Mapping[str, FloatArray]) -> Hits:
-        """Hits (m) and their rows in the spaces of the terms, by short name (m, d), scored anew by mutual proximity.
+        """Rescore hits (m) by mutual proximity, given their rows by short name (m, d); best first.
 
-        Best first; without a background they stay as they are.
+        Without a background the hits stay as they are.
         """
         scores = np.zeros(len(hits.row))
-        for voice in self.voices:
-            z = self._mutual(voice, rows, hits.row)
+        for example in self.examples:
+            z = self._mutual(example, rows, hits.row)
             if z is None:
                 return hits
-            heard = {name: weight for name, weight in voice.weights.items() if weight and voice.rows[name].any()}
-            total = sum(abs(weight) for weight in heard.values()) * len(self.voices) * voice.sign
-            for name, weight in heard.items():
+            active = {name: weight for name, weight in example.weights.items() if weight and example.rows[name].any()}
+            total = sum(abs(weight) for weight in active.values()) * len(self.examples) * example.sign
+            for name, weight in active.items():
                 scores += weight / total * z[name]
-        # As in a store, what is no number is damaged and goes to the top, where checksums are looked at.
+        # As in a store, NaN and infinity go to the top, where checksums are compared: the row may be corrupt.
         scores = np.where(np.isfinite(scores), scores, np.inf)
         order = np.lexsort((hits.row, -scores))
         return Hits(hits.group[order], hits.row[order], scores[order])
@@ -128,37 +140,39 @@ class CompiledQuery:
     def match(
         self, span: Span, query_span: Span, position: int, rows: Mapping[str, FloatArray], library: Quantiles | None
     ) -> Match:
-        """The candidate at a position, with its rows by short space name (d,), explained: shares sum to the score."""
-        told = []
-        for voice in self.voices:
-            found = self._mutual(voice, {name: row[None, :] for name, row in rows.items()}, np.array([position]))
+        """Explain the candidate at a position, given its rows by short space name (d,): the shares sum to the score."""
+        explained = []
+        for example in self.examples:
+            found = self._mutual(example, {name: row[None, :] for name, row in rows.items()}, np.array([position]))
             z = None if found is None else {name: float(values[0]) for name, values in found.items()}
-            score, parts = explain(self.spaces, voice.rows, rows, voice.weights, self.level, library, z)
-            told.append(ExampleScore(voice.path, voice.like, score, parts))
-        if len(told) == 1:
-            return Match(span, told[0].score, told[0].spaces, query_span)
-        parts = {space.name: self._mean_part([one.spaces[space.name] for one in told]) for space in self.spaces}
-        return Match(span, sum(part.share for part in parts.values()), parts, query_span, examples=tuple(told))
+            score, by_space = explain(self.spaces, example.rows, rows, example.weights, self.level, library, z)
+            explained.append(ExampleScore(example.path, example.like, score, by_space))
+        if len(explained) == 1:
+            return Match(span, explained[0].score, explained[0].spaces, query_span)
+        by_space = {
+            space.name: self._mean_score([one.spaces[space.name] for one in explained]) for space in self.spaces
+        }
+        return Match(span, sum(one.share for one in by_space.values()), by_space, query_span, examples=tuple(explained))
 
-    def _mean_part(self, parts: Sequence[SpaceScore]) -> SpaceScore:
-        """What all examples together say in one space, from what each says."""
-        signed = [(voice.sign / len(parts), part) for voice, part in zip(self.voices, parts, strict=True)]
-        weight = sum(sign * part.weight for sign, part in signed)
-        share = sum(sign * part.share for sign, part in signed)
-        audible = any(part.audible for part in parts)
-        return SpaceScore(None, None, weight, share, None, parts[0].percentile_source, audible=audible)
+    def _mean_score(self, scores: Sequence[SpaceScore]) -> SpaceScore:
+        """The score of all examples together in one space."""
+        signed = [(example.sign / len(scores), one) for example, one in zip(self.examples, scores, strict=True)]
+        weight = sum(sign * one.weight for sign, one in signed)
+        share = sum(sign * one.share for sign, one in signed)
+        audible = any(one.audible for one in scores)
+        return SpaceScore(None, None, weight, share, None, scores[0].percentile_source, audible=audible)
 
     def _mutual(
-        self, voice: ExampleTerms, rows: Mapping[str, FloatArray], positions: IntArray
+        self, example: ExampleTerms, rows: Mapping[str, FloatArray], positions: IntArray
     ) -> dict[str, FloatArray] | None:
-        """z of candidates by mutual proximity in the spaces of `rows`, (m,); None where the law's z counts."""
+        """The z-scores (m,) of candidates by mutual proximity in the spaces of `rows`; None without a correction."""
         if self.background is None:
             return None
-        # Rows that are damaged may hold anything.
+        # Corrupt rows may hold any value.
         with np.errstate(invalid="ignore", over="ignore"):
             return {
                 s.name: self.background.mutual(
-                    s.name, s.calibration[self.level], voice.rows[s.name], voice.position, rows[s.name], positions
+                    s.name, s.calibration[self.level], example.rows[s.name], example.position, rows[s.name], positions
                 )
                 for s in self.spaces
                 if s.name in rows

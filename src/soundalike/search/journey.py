@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,50 +12,62 @@ from soundalike.core.types import IntArray, Match, Span, Weights
 from soundalike.library import LibraryFolder, Subject
 from soundalike.library.catalog import Track
 from soundalike.models import Model, query_terms
+from soundalike.search.m3u import PlaylistEntry
+from soundalike.search.results import Results, playlist_entry
 
 __all__ = ["Journey", "Recording", "encode_whole", "paths_of", "whole_track"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Journey:
-    """Where a journey leads: `matches` in the order to hear them, and what is known of their `tracks`, by path.
+@dataclass(frozen=True, eq=False, repr=False)
+class Journey(Results):
+    """The tracks of a path or of a playlist, in the order to play them.
 
-    Of a path, each match is a step: its score and parts are those of it and the track before it (`query_span`), and
-    the last match is the `end`; `direct` is the step from `start` to `end` in one. Of a playlist, scores are those of
-    a search with the seed, `start`; `end` and `direct` are None. `note` says in words why there are fewer tracks
-    than were asked for. `corrupt` are tracks that were left out because something of them is not what was written.
+    In a path, each match is a step: its score and spaces are those of the step from the track before it
+    (`query_span`), and the last match is the `end`. In a playlist, the scores are those of a search with the seed.
+
+    Attributes:
+        end: The recording at which a path arrives; None for a playlist.
+        direct: The step from the start of a path to its end without tracks in between; None for a playlist.
+        note: Why there are fewer tracks than requested; None if there are not.
     """
 
-    start: Span
-    end: Span | None
-    model: str
-    weights: Weights
-    matches: tuple[Match, ...]
-    tracks: Mapping[str, Track]
+    end: Span | None = None
     direct: Match | None = None
     note: str | None = None
-    corrupt: tuple[str, ...] = ()
+
+    @property
+    def start(self) -> Span:
+        """Where the path starts, or the seed of the playlist."""
+        return self.query
 
     @property
     def smallest(self) -> float | None:
-        """The smallest score of a match; None where there is none."""
+        """The smallest score of a match; None without matches."""
         return min((match.score for match in self.matches), default=None)
+
+    def playlist_entries(self) -> list[PlaylistEntry]:
+        """The lines of a playlist: the tracks of the library, with the start of a path."""
+        paths = [match.path for match in self.matches]
+        if self.end is not None:
+            paths.insert(0, self.query.track)
+        tracks = [self.tracks[path] for path in paths if path in self.tracks]
+        return [playlist_entry(str(track.path), track.duration, track.title, track.artist) for track in tracks]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recording:
-    """By what a recording is told from others."""
+    """What identifies a recording: the hash of its audio, and its fingerprint."""
 
     audio_hash: str
     words: Words
 
     def is_any_of(self, others: Iterable[Recording]) -> bool:
-        """Whether it is the same recording as one of these."""
+        """Whether it is the same recording as one of the others."""
         return any(self.audio_hash == other.audio_hash or same_recording(self.words, other.words) for other in others)
 
 
 def encode_whole(library: LibraryFolder, path: Path, model: Model, weights: Weights) -> Subject:
-    """What a recording sounds like; errors name it. Raises AudioError, UsageError if there is nothing to hear."""
+    """Encode a whole recording; errors name it. Raises AudioError, or UsageError if it has no audible content."""
     try:
         subject = library.subject(path, model)
         query_terms(model.spaces, subject.track, weights, "track")

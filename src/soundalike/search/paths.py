@@ -15,14 +15,15 @@ from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Filter, Track
 from soundalike.models import Model, explain, mutual_scores, query_terms, resolve_weights
 from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
+from soundalike.search.results import describe_match
 from soundalike.search.widest_path import slerp, widest_path
 
 __all__ = ["find_path"]
 
 _PER_POINT = 200
-"""Tracks looked at around each point of a path; with the most points, a pool of 2400."""
+"""Tracks taken around each point of a path; 2,400 with the largest number of points."""
 _POINTS = (4, 12)
-"""The fewest and the most points between two tracks around which a path looks for its steps."""
+"""The smallest and largest number of points between two tracks around which a path takes its candidates."""
 
 
 def find_path(
@@ -34,16 +35,34 @@ def find_path(
     model: str | None = None,
     where: Filter | None = None,
 ) -> Journey:
-    """A path from A to B over `steps` tracks of the library in between, each alike to the one before it.
+    """Find a path from A to B in small steps over tracks of the library.
 
-    The tracks around points between A and B on the sphere of each space are the pool; of all paths through it on which
-    every track lies further from A towards B (`widest_path`), this is the one whose smallest score is largest. A and
-    B may be any recordings; `where` holds for the tracks in between. No two of the tracks are the same recording: of
-    copies on the way, the later ones are taken out of the pool, and the path is looked for again. A library with fewer
-    tracks on the way gives a shorter path and a `note`. The score of a step is the mean of both directions.
+    Candidates are the tracks around points between A and B on the sphere of each space. Of all paths through them on
+    which each track is nearer to B than the one before (`widest_path`), this is the one whose smallest score is
+    largest. No recording comes twice: later copies leave the pool, and the search is repeated. The score of a step is
+    the mean of both directions.
 
-    Raises UsageError for negative weights (a step of opposites leads nowhere), or where A and B are the same recording
-    or hold nothing to hear in the spaces asked about; AudioError, ModelError, LibraryError.
+    Args:
+        library: The library.
+        a: Where to start; need not be in the library.
+        b: Where to arrive; likewise.
+        steps: The number of tracks in between.
+        weights: Weights of the spaces, 0 or more; None weighs each 1.
+        model: The name of the model.
+        where: Conditions on the tracks in between.
+
+    Returns:
+        One match per step, the last one being B; fewer, and a `note`, if the library has too few tracks in between.
+
+    Raises:
+        UsageError: A weight is negative, A and B are the same recording, or one has no audible content in the weighted
+            spaces.
+        AudioError: A recording cannot be read.
+        ModelError: The library does not hold the model.
+
+    Example:
+        >>> find_path(library, Path("calm.mp3"), Path("wild.mp3"), steps=4).smallest
+        0.8
     """
     if steps < 1:
         raise UsageError(f"asked for {steps} steps; ask for at least 1")
@@ -52,7 +71,7 @@ def find_path(
         resolved = resolve_weights(weights, chosen.spaces)
         negative = [f"{name} weighs {weight:g}" for name, weight in resolved.items() if weight < 0]
         if negative:
-            raise UsageError(f"{negative[0]}: a path goes by what is alike; give weights of 0 or more")
+            raise UsageError(f"{negative[0]}; a path needs weights of 0 or more")
         first, last = (encode_whole(library, path, chosen, resolved) for path in (a, b))
         ends = [Recording(subject.audio_hash, subject.fingerprint) for subject in (first, last)]
         if ends[0].is_any_of(ends[1:]):
@@ -68,7 +87,7 @@ def find_path(
         pool = candidates.table[np.unique(np.concatenate([found.group for found in hits]))]
         bad = library.find_corrupt(chosen, "track", pool[:, 0], pool[:, 2])
         corrupt, pool = paths_of(library, pool[bad, 2]), pool[~bad]
-        # Row 0 is A, the last one B, and the pool lies between.
+        # Row 0 is A, the last row is B, and the pool is in between.
         rows = {
             name: np.concatenate([first.track[name][None, :], held, last.track[name][None, :]])
             for name, held in library.rows(chosen.spaces, "track", pool[:, 0]).items()
@@ -83,29 +102,30 @@ def find_path(
         direct = step.match(0, len(pool) + 1, first.span, last.span)
     note = None
     if len(tracks) < steps:
-        met = " that meet the conditions" if where is not None else ""
-        note = f"{len(tracks)} of {steps} tracks: the library holds no more between the two{met}"
+        filtered = " that meet the conditions" if where is not None else ""
+        note = f"{len(tracks)} of {steps} tracks: the library holds no more between the two{filtered}"
     known = [*tracks, *(subject.own for subject in (first, last) if subject.own)]
+    held = {str(track.path): track for track in known}
     return Journey(
         first.span,
-        last.span,
         chosen.name,
         resolved,
-        matches,
-        {str(track.path): track for track in known},
-        direct,
-        note,
+        tuple(describe_match(match, rank, held.get(match.path)) for rank, match in enumerate(matches, start=1)),
+        held,
         corrupt,
+        end=last.span,
+        direct=direct,
+        note=note,
     )
 
 
 def _without_copies(
     library: LibraryFolder, ends: Sequence[Recording], scores: FloatArray, pool: IntArray, steps: int
 ) -> tuple[list[int], list[Track]]:
-    """The widest path on which no recording comes twice, and its tracks; the ends come first and last in `scores`."""
-    left = np.arange(len(scores))
+    """The widest path on which no recording comes twice, and its tracks; `scores` starts and ends with the two ends."""
+    remaining = np.arange(len(scores))
     while True:
-        order = [int(left[node]) for node in widest_path(scores[np.ix_(left, left)], steps)]
+        order = [int(remaining[node]) for node in widest_path(scores[np.ix_(remaining, remaining)], steps)]
         tracks = library.catalog.tracks_of(pool[np.array(order, dtype=np.int64) - 1, 2].tolist())
         met, copies = list(ends), []
         for node, track in zip(order, tracks, strict=True):
@@ -115,12 +135,12 @@ def _without_copies(
             met.append(sound)
         if not copies:
             return order, tracks
-        left = np.setdiff1d(left, copies)
+        remaining = np.setdiff1d(remaining, copies)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Steps:
-    """Explains steps between `rows`, by short name (n, d)."""
+    """Explain steps between `rows`, by short name (n, d)."""
 
     library: LibraryFolder
     model: Model

@@ -14,11 +14,12 @@ from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Filter, NumberCondition, Track
 from soundalike.models import explain, query_terms, resolve_weights, score_rows
 from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
+from soundalike.search.results import describe_match
 
 __all__ = ["build_playlist"]
 
 _POOL = 500
-"""Matches of a seed from which a playlist is chosen, or five times its length, where that is more."""
+"""Matches of the seed from which a playlist is chosen, or five times its length if that is more."""
 
 
 def build_playlist(
@@ -33,28 +34,47 @@ def build_playlist(
     tempo: tuple[float, float] | None = None,
     tempo_step: float | None = None,
 ) -> Journey:
-    """Tracks like a seed, but not all like one another; the seed and its copies are not among them.
+    """Choose tracks that are like a seed but not all like one another.
 
-    Of the best matches of the seed, the next track is always the one of largest (1 - spread) x score(seed, track) -
-    spread x the largest score(chosen, track) so far (maximal marginal relevance, Carbonell and Goldstein, SIGIR 1998,
-    with spread = 1 - lambda). Weights may be of any sign; between chosen tracks their sizes count.
+    From the best matches of the seed, the next track is always the one with the largest (1 - spread) x score(seed,
+    track) - spread x max score(chosen, track) (maximal marginal relevance, Carbonell and Goldstein, SIGIR 1998, with
+    spread = 1 - lambda). Between chosen tracks, the absolute values of the weights count. The seed and its copies are
+    left out, no recording comes twice, and no artist comes twice in a row (case ignored; unknown artists all differ). A
+    tempo is the tag, or what was measured; 62 BPM is not 124.
 
-    No recording comes twice, and no artist twice in a row (without regard to case; unknown ones are all different).
-    `tempo` is the range of every track in BPM, ends included, and `tempo_step` how many per cent a track may be off
-    the one before it; tempo is the tag, or what was measured, as filters have it (62 is not 124), and a track without
-    one meets neither. Where nothing more can follow, the list ends early and `note` says why.
+    Args:
+        library: The library.
+        seed: A recording, in the library or not.
+        length: The number of tracks.
+        weights: Weights of the spaces, any sign; None weighs each 1.
+        model: The name of the model.
+        where: Conditions on the tracks.
+        spread: Variety, 0 to 1: 0 takes the best matches.
+        tempo: The lowest and highest tempo in BPM; a track without a tempo never matches.
+        tempo_step: The largest change of tempo from one track to the next, in percent, 0 to 100.
 
-    Raises UsageError for settings outside their ranges or a seed with nothing to hear in the spaces asked about;
-    AudioError, ModelError, LibraryError.
+    Returns:
+        The tracks in order, with the scores of a search; fewer, and a `note` saying why, if no other track fits.
+
+    Raises:
+        UsageError: A setting is out of range, or the seed has no audible content in the weighted spaces.
+        AudioError: The seed cannot be read.
+        ModelError: The library does not hold the model.
+
+    Example:
+        >>> len(build_playlist(library, Path("song.mp3"), 20, spread=0.5))
+        20
     """
     if length < 1:
         raise UsageError(f"asked for {length} tracks; ask for at least 1")
     if not 0 <= spread <= 1:
-        raise UsageError(f"a spread of {spread:g}; give one from 0 (only like the seed) to 1 (only unlike each other)")
+        raise UsageError(f"the spread is {spread:g}; expected 0 (the best matches) to 1 (most variety)")
     if tempo is not None and not 0 < tempo[0] <= tempo[1] < math.inf:
-        raise UsageError(f"a tempo of {tempo[0]:g} to {tempo[1]:g} BPM; give two numbers, the smaller one first")
+        raise UsageError(
+            f"the tempo is {tempo[0]:g} to {tempo[1]:g} BPM; expected two positive numbers, the smaller one first"
+        )
     if tempo_step is not None and not 0 <= tempo_step <= 100:
-        raise UsageError(f"a tempo step of {tempo_step:g} %; give 0 to 100")
+        raise UsageError(f"the tempo step is {tempo_step:g} %; expected 0 to 100")
     if tempo is not None:
         low, high = (NumberCondition("bpm", op, bpm) for op, bpm in zip((">=", "<="), tempo, strict=True))
         where = Filter((*(where or Filter()).conditions, low, high))
@@ -74,18 +94,18 @@ def build_playlist(
         rows = library.rows(chosen.spaces, "track", places)
         pool = _Pool(library.catalog.tracks_of(found_ids[~bad].tolist()), tempo_step)
         sizes = {name: abs(weight) for name, weight in resolved.items()}
-        met = [Recording(subject.audio_hash, subject.fingerprint)]
-        left = pool.left_at_first()
+        used = [Recording(subject.audio_hash, subject.fingerprint)]
+        remaining = pool.eligible()
         order: list[int] = []
-        redundancy = np.full(len(left), -np.inf)
-        while len(order) < length and (able := left & pool.may_follow(order)).any():
+        redundancy = np.full(len(remaining), -np.inf)
+        while len(order) < length and (allowed := remaining & pool.may_follow(order)).any():
             value = (1 - spread) * scores - (spread * redundancy if order else 0.0)
-            best = int(np.where(able, value, -np.inf).argmax())
-            left[best] = False
+            best = int(np.where(allowed, value, -np.inf).argmax())
+            remaining[best] = False
             sound = Recording(pool.tracks[best].audio_hash, library.catalog.fingerprint(pool.tracks[best].id))
-            if sound.is_any_of(met):
+            if sound.is_any_of(used):
                 continue
-            met.append(sound)
+            used.append(sound)
             order.append(best)
             own = query_terms(chosen.spaces, {name: part[best] for name, part in rows.items()}, sizes, "track")
             redundancy = np.maximum(redundancy, score_rows(own, rows))
@@ -97,24 +117,24 @@ def build_playlist(
             matches.append(Match(whole_track(pool.tracks[node]), score, parts, subject.span))
     note = None
     if len(order) < length:
-        why = pool.why_none(order, left, conditions=where is not None)
-        among = f"of the {wanted} most like the seed, " if len(hits.group) == wanted else ""
-        note = f"{len(order)} of {length} tracks: {among}{why}"
+        why = pool.reason(order, remaining, conditions=where is not None)
+        best_only = f"of the {wanted} most similar to the seed, " if len(hits.group) == wanted else ""
+        note = f"{len(order)} of {length} tracks: {best_only}{why}"
     known = [pool.tracks[node] for node in order] + ([subject.own] if subject.own else [])
+    held = {str(track.path): track for track in known}
     return Journey(
         subject.span,
-        None,
         chosen.name,
         resolved,
-        tuple(matches),
-        {str(track.path): track for track in known},
+        tuple(describe_match(match, rank, held[match.path]) for rank, match in enumerate(matches, start=1)),
+        held,
+        corrupt,
         note=note,
-        corrupt=corrupt,
     )
 
 
 class _Pool:
-    """The tracks (n,) that a playlist is chosen from, and which of them may follow which."""
+    """The tracks (n,) that a playlist is chosen from, and which may follow which."""
 
     def __init__(self, tracks: Sequence[Track], tempo_step: float | None) -> None:
         self.tracks, self._step = tracks, tempo_step
@@ -123,12 +143,12 @@ class _Pool:
         numbers = {name: number for number, name in enumerate(sorted({name for name in artists if name}))}
         self._artist = np.array([numbers[name] if name else -1 for name in artists], dtype=np.int64)
 
-    def left_at_first(self) -> BoolArray:
-        """Which tracks (n,) can be anywhere in the list: with a tempo step, those of a known tempo."""
+    def eligible(self) -> BoolArray:
+        """Which tracks (n,) can be in the list at all: with a tempo step, those with a tempo."""
         return np.ones(len(self.tracks), dtype=bool) if self._step is None else ~np.isnan(self._bpm)
 
     def may_follow(self, order: Sequence[int]) -> BoolArray:
-        """Which tracks (n,) keep to the rules after those in `order`."""
+        """Which tracks (n,) may follow those in `order`."""
         return self._other_artist(order) & self._near_tempo(order)
 
     def _other_artist(self, order: Sequence[int]) -> BoolArray:
@@ -141,15 +161,15 @@ class _Pool:
         last = self._bpm[order[-1]]
         return np.abs(self._bpm - last) <= self._step / 100 * last
 
-    def why_none(self, order: Sequence[int], left: BoolArray, *, conditions: bool) -> str:
-        """Which rule none of the tracks that are left keeps to."""
-        if not left.any():
+    def reason(self, order: Sequence[int], remaining: BoolArray, *, conditions: bool) -> str:
+        """Which rules exclude all remaining tracks."""
+        if not remaining.any():
             met = " that meets the conditions" if conditions else ""
             tempo = " of a known tempo" if self._step is not None else ""
             return f"no other recording{tempo}{met} is left"
         rules = []
-        if not self._other_artist(order)[left].all():
+        if not self._other_artist(order)[remaining].all():
             rules.append(f"by another artist than {self.tracks[order[-1]].artist}")
-        if not self._near_tempo(order)[left].all():
+        if not self._near_tempo(order)[remaining].all():
             rules.append(f"within {self._step:g} % of {self._bpm[order[-1]]:.1f} BPM")
         return f"none is left {' and '.join(rules)}"

@@ -1,44 +1,67 @@
-"""What is asked of a library, and the answer."""
+"""What is asked of a library."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from soundalike.core.types import Level, Match, Span, Weights
-from soundalike.library.catalog import Filter, Track
-from soundalike.models import Correction
+from soundalike.core.errors import UsageError
+from soundalike.core.types import Level
+from soundalike.library.catalog import Filter, parse_filter
+from soundalike.models import Correction, parse_weights
 
-__all__ = ["Example", "Query", "Result"]
+__all__ = ["Example", "Query", "as_filter", "as_region", "as_weights", "parse_region"]
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A recording that answers are to be like, or unlike; `weights` None are those of the query it belongs to."""
+    """A recording that matches should be like, or unlike.
 
-    path: Path
+    `weights` are those of this example, as a mapping or as text; None takes those of the query.
+    """
+
+    path: str | os.PathLike[str]
     like: bool = True
-    weights: Mapping[str, float] | None = None
+    weights: Mapping[str, float] | str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", as_weights(self.weights))
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question. `start` and `end` in seconds choose a region; `by` None lets the lengths decide the level.
+    """A question to a library.
 
-    `examples` are asked with beside `path`, which is the first like. `hubness` says how to do without hubs, among whole
-    tracks.
+    Attributes:
+        path: The recording to ask with.
+        start: Start of a region in seconds; None is the beginning.
+        end: End of a region in seconds; None is the end.
+        weights: Weights of the spaces, any sign, as a mapping or as text ("melody=2,timbre=-1"); None weighs each 1.
+        by: Compare whole tracks or passages. None compares passages if the query is a region or shorter than 30 s.
+        k: The number of matches.
+        where: Conditions on tracks, such as "bpm 90..110 and genre = jazz".
+        exclude_same_artist: Leave out tracks by the artist of the query.
+        include_self: Keep the query and its copies among the matches.
+        model: The name of the model; None takes the default model of the library.
+        examples: Further recordings to be like or unlike.
+        hubness: A correction for tracks that are close to everything; whole tracks only.
+        collapse: List only the best match of every version family (after `find_versions`).
 
-    With `collapse` only the best match of every version family is listed (`families.keep` made them).
+    Example:
+        >>> Query("song.wav", weights="melody=2", where="bpm 90..110", k=5).k
+        5
     """
 
-    path: Path
+    path: str | os.PathLike[str]
     start: float | None = None
     end: float | None = None
-    weights: Mapping[str, float] | None = None
+    weights: Mapping[str, float] | str | None = None
     by: Level | None = None
     k: int = 10
-    where: Filter = field(default_factory=Filter)
+    where: Filter | str | None = field(default_factory=Filter)
     exclude_same_artist: bool = False
     include_self: bool = False
     model: str | None = None
@@ -46,27 +69,95 @@ class Query:
     hubness: Correction = "none"
     collapse: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(os.fsdecode(self.path)))
+        object.__setattr__(self, "weights", as_weights(self.weights))
+        object.__setattr__(self, "where", as_filter(self.where))
+        if self.by not in (None, "track", "passage"):
+            raise UsageError(f"by is {self.by!r}; expected 'track', 'passage' or None")
+        if isinstance(self.k, bool) or not isinstance(self.k, int):
+            raise UsageError(f"k is {self.k!r}; expected a whole number of at least 1")
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Result:
-    """The answer to a query: matches best first, the copies of the query that were left out, and how it was asked.
 
-    `artists` are those of the likes, as tagged. `examples` are all of them with their weights, the query itself first;
-    none where it is alone. `corrupt` are tracks that would have been matches, but of which something is not what was
-    written. `versions` has, for the path of a match that stands for its family, the paths of the others; None if not
-    collapsed.
+def as_weights(weights: Mapping[str, float] | str | None) -> Mapping[str, float] | None:
+    """Weights as a mapping, from a mapping, text such as "melody=2,timbre=-1", or None.
+
+    Raises:
+        UsageError: The text cannot be read, or a weight is no number.
     """
+    if weights is None:
+        return None
+    if isinstance(weights, str):
+        return parse_weights(weights)
+    if not isinstance(weights, Mapping):
+        raise UsageError(
+            f"weights is {weights!r}; expected a mapping of spaces to numbers, or text such as 'melody=2,timbre=-1'"
+        )
+    for name, value in weights.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UsageError(f"the weight of {name} is {value!r}; expected a number")
+    return weights
 
-    query: Span
-    level: Level
-    model: str
-    weights: Weights
-    matches: tuple[Match, ...]
-    tracks: Mapping[str, Track]
-    copies: tuple[str, ...]
-    searched: int
-    artists: tuple[str, ...]
-    examples: tuple[Example, ...] = ()
-    hubness: Correction = "none"
-    corrupt: tuple[str, ...] = ()
-    versions: Mapping[str, tuple[str, ...]] | None = None
+
+def as_filter(where: Filter | str | None) -> Filter:
+    """A filter from text such as "bpm 90..110", from a filter, or from None, which every track meets.
+
+    Raises:
+        UsageError: The text cannot be read.
+    """
+    if where is None:
+        return Filter()
+    if isinstance(where, str):
+        return parse_filter(where)
+    if not isinstance(where, Filter):
+        raise UsageError(f"where is {where!r}; expected text such as 'bpm 90..110 and genre = jazz'")
+    return where
+
+
+def as_region(region: tuple[float, float | None] | str | None) -> tuple[float | None, float | None]:
+    """Start and end in seconds, from a pair, text such as "0:30-0:40", or None for the whole recording.
+
+    Raises:
+        UsageError: It is neither, or does not end after it starts.
+    """
+    if region is None:
+        return None, None
+    if isinstance(region, str):
+        return parse_region(region)
+    try:
+        start, end = region
+        first, last = float(start), None if end is None else float(end)
+    except (TypeError, ValueError):
+        raise UsageError(f"the region is {region!r}; expected (start, end) in seconds or '0:30-0:40'") from None
+    if not first >= 0 or (last is not None and not last > first):
+        raise UsageError(f"the region runs from {first:g} s to {last:g} s; expected 0 <= start < end")
+    return first, last
+
+
+def parse_region(text: str) -> tuple[float, float | None]:
+    """Read a region as seconds: "0:30-0:40", "30-40", or "1:02:03.5-" to the end.
+
+    Raises:
+        UsageError: The text cannot be read.
+
+    Example:
+        >>> parse_region("0:30-0:40")
+        (30.0, 40.0)
+    """
+    start, dash, end = text.partition("-")
+    try:
+        region = (_seconds(start), _seconds(end) if end else None)
+    except ValueError:
+        region = (0.0, 0.0)
+    if not dash or (region[1] is not None and region[1] <= region[0]):
+        raise UsageError(f"cannot read the region {text!r}; expected FROM-TO such as 0:30-0:40, or FROM- to the end")
+    return region
+
+
+def _seconds(text: str) -> float:
+    parts = text.split(":")
+    if len(parts) > 3 or not all(re.fullmatch(r"\d{1,6}(\.\d+)?", part) for part in parts):
+        raise ValueError(text)
+    if any(float(part) >= 60 for part in parts[1:]):
+        raise ValueError(text)
+    return sum(float(part) * 60.0**place for place, part in enumerate(reversed(parts)))

@@ -1,8 +1,9 @@
-"""One search of a library, from a query to its answer."""
+"""A search of a library, from a query to its results."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -15,47 +16,51 @@ from soundalike.library.stores import Hits
 from soundalike.models import CORRECTIONS, RESCORED
 from soundalike.search.collapse import FamilyCollapser
 from soundalike.search.compiled_query import CompiledQuery, resolve_examples
-from soundalike.search.query import Query, Result
+from soundalike.search.query import Query, as_filter, as_weights
+from soundalike.search.results import SearchResults, describe_match
 
 __all__ = ["Search", "search_library"]
 
 
 class Search:
-    """A query to a library, inside its snapshot; whoever has heard the query and its examples hands that in."""
+    """One query to a library. To be used inside the library's snapshot."""
 
-    def __init__(self, library: LibraryFolder, query: Query, heard: Sequence[Subject] = ()) -> None:
-        """Listen. Raises UsageError, AudioError, ModelError, LibraryError."""
+    def __init__(self, library: LibraryFolder, query: Query, subjects: Sequence[Subject] = ()) -> None:
+        """Encode the query and its examples, unless `subjects` has them already.
+
+        Raises UsageError, AudioError, ModelError or LibraryError.
+        """
         if query.k < 1:
             raise UsageError(f"asked for {query.k} matches; ask for at least 1")
         if query.hubness not in CORRECTIONS:
             raise UsageError(f"unknown correction of hubness {query.hubness!r}; known: {', '.join(CORRECTIONS)}")
         self._library, self._catalog, self._store = library, library.catalog, library.store
-        self._query = query
+        self._query, self._where = query, as_filter(query.where)
         self._model = library.model(query.model)
         self._examples = resolve_examples(query, self._model.spaces)
-        self._subjects = heard or self._hear()
-        self._question = self._ask()
+        self._subjects = subjects or self._encode()
+        self._compiled = self._compile()
 
-    def answer(self) -> Result:
-        """The k best, and what was left out on the way to them."""
-        query, model, question = self._query, self._model, self._question
-        level, query_span = question.level, self._subjects[0].span
+    def answer(self) -> SearchResults:
+        """The k best matches, and what was left out before them."""
+        query, model, compiled = self._query, self._model, self._compiled
+        level, query_span = compiled.level, self._subjects[0].span
         likes = [subject for example, subject in zip(self._examples, self._subjects, strict=True) if example.like]
         artists = tuple(dict.fromkeys(subject.artist for subject in likes if subject.artist))
-        candidates = self._library.candidates(model, level, query.where, artists if query.exclude_same_artist else ())
+        candidates = self._library.candidates(model, level, self._where, artists if query.exclude_same_artist else ())
         table = candidates.table
         own = set() if query.include_self else {subject.own.id for subject in self._subjects if subject.own}
         matches: list[Match] = []
         copies: list[str] = []
         corrupt: list[str] = []
         tracks: dict[str, Track] = {}
-        kin = FamilyCollapser.of(self._catalog) if query.collapse else None
+        families = FamilyCollapser.of(self._catalog) if query.collapse else None
         k = query.k + len(own)
-        anew = self._scored_anew(candidates, max(RESCORED, 2 * k))
+        rescored = self._rescore(candidates, max(RESCORED, 2 * k))
         checked = 0
-        # Copies of the examples, and versions, are folded away before the list is cut: ask for more until k are left.
+        # Copies of the examples, and versions, drop out before the list is cut: ask for more until k matches are left.
         while True:
-            hits = anew.first(k) if anew else self._best(candidates, k)
+            hits = rescored.first(k) if rescored else self._scan(candidates, k)
             groups, positions = hits.group[checked:], hits.row[checked:]
             bad_rows = self._library.find_corrupt(model, level, positions, table[groups, 2])
             held = self._library.rows(model.spaces, level, positions)
@@ -71,22 +76,23 @@ class Search:
                 if not query.include_self and self._is_copy(track):
                     copies.append(str(track.path))
                     continue
-                if kin is not None and not kin.is_first(track):
+                if families is not None and not families.is_first(track):
                     continue
                 span = span_of(track, level, int(row - table[group, 0]))
                 rows = {name: part[number] for name, part in held.items()}
                 quantiles = self._library.quantiles(model, level)
-                matches.append(question.match(span, query_span, int(row), rows, quantiles))
+                match = compiled.match(span, query_span, int(row), rows, quantiles)
+                matches.append(describe_match(match, len(matches) + 1, track))
                 tracks[span.track] = track
             checked = len(hits.group)
             if len(matches) == query.k or checked < k:
                 break
             k += query.k + checked - len(matches)
-        return Result(
+        return SearchResults(
             query=query_span,
             level=level,
             model=model.name,
-            weights=Weights(self._examples[0].weights or {}),
+            weights=Weights(as_weights(self._examples[0].weights) or {}),
             matches=tuple(matches),
             tracks=tracks,
             copies=tuple(copies),
@@ -95,35 +101,35 @@ class Search:
             examples=self._examples if query.examples else (),
             hubness=query.hubness,
             corrupt=tuple(corrupt),
-            versions=kin.others(candidates.ids(own).tolist(), copies) if kin else None,
+            versions=families.others(candidates.ids(own).tolist(), copies) if families else None,
         )
 
-    def _best(self, candidates: Candidates, k: int) -> Hits:
-        return self._store.search(self._question.level, self._question.terms, candidates.groups, k, candidates.wanted)
+    def _scan(self, candidates: Candidates, k: int) -> Hits:
+        return self._store.search(self._compiled.level, self._compiled.terms, candidates.groups, k, candidates.wanted)
 
-    def _scored_anew(self, candidates: Candidates, k: int) -> Hits | None:
-        """The k best by the law in the order of mutual proximity; None where it was not asked for."""
-        question = self._question
-        if question.background is None:
+    def _rescore(self, candidates: Candidates, k: int) -> Hits | None:
+        """The k best by score, in the order of mutual proximity; None if the query asks for no correction."""
+        compiled = self._compiled
+        if compiled.background is None:
             return None
-        hits = self._best(candidates, k)
-        held = self._library.rows([term.space for term in question.terms], question.level, hits.row)
-        return question.corrected(hits, held)
+        hits = self._scan(candidates, k)
+        held = self._library.rows([term.space for term in compiled.terms], compiled.level, hits.row)
+        return compiled.corrected(hits, held)
 
-    def _hear(self) -> list[Subject]:
-        """What a query and its examples sound like; errors name the file."""
+    def _encode(self) -> list[Subject]:
+        """The query and its examples, encoded; errors name the file."""
         query = self._query
         regions = [(query.path, query.start, query.end), *((example.path, None, None) for example in query.examples)]
         subjects = []
         for path, start, end in regions:
             try:
-                subjects.append(self._library.subject(path, self._model, start, end))
+                subjects.append(self._library.subject(Path(path), self._model, start, end))
             except AudioError as error:
                 raise AudioError(f"{path}: {error}") from error
         return subjects
 
-    def _ask(self) -> CompiledQuery:
-        """Passages are asked about if any example is short, or the query is a region."""
+    def _compile(self) -> CompiledQuery:
+        """Choose the level: passages if the query is a region or any example is short."""
         query, spaces, subjects = self._query, self._model.spaces, self._subjects
         region = query.start is not None or query.end is not None
         short = any(subject.span.end - subject.span.start < SHORT for subject in subjects)
@@ -132,14 +138,15 @@ class Search:
             return CompiledQuery.of(spaces, level, self._examples, subjects, [-1] * len(subjects))
         if level != "track":
             raise UsageError(
-                f"{query.hubness} is for whole tracks, and passages are asked about; ask with --by track, or without it"
+                f"{query.hubness} compares whole tracks, and this query compares passages; ask with --by track, "
+                "or without it"
             )
         own = [self._position(subject) for subject in subjects]
         background = self._library.arrays.background(self._model)
         return CompiledQuery.of(spaces, level, self._examples, subjects, own, background)
 
     def _position(self, subject: Subject) -> int:
-        """Where the row of a whole recording lies; -1 if the library has none, or one of something else by now."""
+        """The position of a recording's row at the track level; -1 if the library has none, or another one."""
         if subject.own is None or not self._catalog.is_encoded(subject.own.id, self._model.name):
             return -1
         position, _ = self._catalog.rows_of(subject.own.id, "track")
@@ -147,7 +154,7 @@ class Search:
         return position if all(np.array_equal(held[name][0], row) for name, row in subject.track.items()) else -1
 
     def _is_copy(self, track: Track) -> bool:
-        """The same sound or the same recording as the query or an example: never for being alike."""
+        """Whether a track is the same audio or recording as the query or an example, whatever their similarity."""
         return any(
             subject.audio_hash == track.audio_hash
             or same_recording(subject.fingerprint, self._catalog.fingerprint(track.id))
@@ -155,7 +162,7 @@ class Search:
         )
 
 
-def search_library(library: LibraryFolder, query: Query, *subjects: Subject) -> Result:
+def search_library(library: LibraryFolder, query: Query, *subjects: Subject) -> SearchResults:
     """Find the k tracks, or best passages of tracks, most like a query.
 
     With a hubness correction, the 2,000 best tracks by score (or twice as many as asked for) are rescored; in a library

@@ -1,20 +1,23 @@
-"""Duplicates and version families of a whole library, with the share of them that chance is expected to have made.
+"""Duplicates and version families of a whole library, with the share of them expected by chance.
 
-*Duplicates* are the same recording: equal sound, or equal fingerprints. Nothing is a duplicate for being alike.
+*Duplicates* are the same recording: equal audio, or equal fingerprints. Similarity alone makes no duplicate.
 
-*Versions* (covers, live takes, remasters) are recordings so near in melody and harmony that chance does not explain it:
+*Versions* (covers, live takes, remasters) are recordings that are more similar in melody and harmony than chance
+explains:
 
-1. The score of a pair is the law's (`score.py`) at the track level, but symmetric: a space that is inaudible on either
-   side counts 0. Then it is standardised, for some tracks are near to everything (Schnitzer et al., "Local and Global
-   Scaling Reduce Hubs in Space", JMLR 13, 2012): t = ((x - m_a) / s_a + (x - m_b) / s_b) / 2, where m and s are mean
-   and spread of a track's scores with 500 seeded others.
-2. Chance is what up to a million seeded random pairs of this very library score; its tail is carried on by `chance.py`.
-3. Every track's nearest ten are candidates. Found are those whose q-value, out of all n (n - 1) / 2 pairs, is at most
-   the rate. A pair that is not looked at counts as p = 1: larger p-values are valid ones too, and can only lose pairs.
-   The guarantee is that of Benjamini and Hochberg, for tests that are independent or positively dependent; pairs that
-   share a track are dependent in ways nobody can vouch for, so docs/results.md says what was measured.
-4. Pairs are joined to families, surest first; two families become one only if the mean of t over all pairs across
-   is beyond what two random pairs a track reach. A chain of single pairs makes no family: such a pair is not listed.
+1. The score of a pair is that of a search (`models/score.py`) at the track level, made symmetric: a space that is
+   inaudible on either side counts 0. It is then standardised, because some tracks are close to everything (Schnitzer et
+   al., "Local and Global Scaling Reduce Hubs in Space", JMLR 13, 2012): t = ((x - m_a) / s_a + (x - m_b) / s_b) / 2,
+   where m and s are the mean and standard deviation of a track's scores with 500 seeded other tracks.
+2. The null distribution is what up to a million seeded random pairs of this library score. `significance.py`
+   extrapolates its tail.
+3. The ten nearest tracks of every track are candidates. A pair is found if its q-value, over all n (n - 1) / 2 pairs,
+   is at most the rate. Pairs that are not candidates count as p = 1: larger p-values are valid too, and can only lose
+   pairs. The guarantee is that of Benjamini and Hochberg, for tests that are independent or positively dependent. Pairs
+   that share a track are neither for certain, so docs/results.md reports the measured rate.
+4. Pairs are joined into families, lowest p-value first. Two families become one only if the mean of t over all pairs
+   between them exceeds what two random pairs per track reach, so a chain of single pairs makes no family; a pair that
+   would join two families wrongly is not listed.
 """
 
 from __future__ import annotations
@@ -40,26 +43,26 @@ DEFAULT_WEIGHTS = {"melody": 2.0, "harmony": 1.0}
 equal weights far fewer over others."""
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many tracks have been asked for their neighbours."""
+"""Called with the tracks whose neighbours have been searched, and all tracks."""
 
 _NEIGHBOURS = 10
 _BLOCK = 256
 _ROWS = 8192
 _FEWEST = 200
-"""Recordings under which random pairs are too few to say how rare a score is."""
+"""With fewer recordings there are too few random pairs to tell how rare a score is."""
 _RANDOM_PAIRS = 1_000_000
 _COHORT = 500
 _END, _LEAST_END, _START = 2.0, 2e-4, 10.0
-"""The tail is fitted up to the score that two pairs a track exceed (true pairs are mostly among them), or a share of
-2e-4 of all pairs, where that is more; and from the score that ten times as many exceed."""
+"""The tail is fitted up to the score that two pairs per track exceed (most true pairs are among those), or 2e-4 of all
+pairs if that is more, and from the score that ten times as many pairs exceed."""
 _COPY_COSINE = 0.7
-"""Mean cosine over the spaces from which fingerprints are compared. Of 80 copies of rendered clips through MP3 at 64 to
-128 kbit/s, cut, shifted and made softer, the least alike had 0.78; of 499,500 pairs of other clips none had 0.7."""
+"""Fingerprints are compared from this mean cosine over the spaces on. Of 80 copies of rendered clips (MP3 at 64 to 128
+kbit/s, cut, shifted, attenuated) the lowest was 0.78; none of 499,500 pairs of other clips reached 0.7."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two recordings that are near beyond chance: the law's score, how probable chance makes it, and its q-value."""
+    """Two recordings that are more similar than chance explains: their score, its p-value and its q-value."""
 
     a: Track
     b: Track
@@ -70,22 +73,30 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Versions of one piece: `members` are recordings, each with its duplicates; `pairs` hold them together."""
+    """Versions of one piece: `members` are recordings, each with its duplicates; `pairs` connect them."""
 
     members: tuple[tuple[Track, ...], ...]
     pairs: tuple[Pair, ...]
 
     @property
     def q(self) -> float:
-        """The q-value of its least sure pair."""
+        """The largest q-value of its pairs."""
         return max(pair.q for pair in self.pairs)
 
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """Version families, surest first, held together by `found` of the `tests` pairs of so many `recordings`.
+    """Version families, lowest q-value first.
 
-    About `expected_false` of these are expected to be alike by chance: at most `rate` of them.
+    Attributes:
+        families: The families.
+        model: The name of the model.
+        weights: The weights of the spaces.
+        rate: The false-discovery rate that was requested.
+        recordings: The number of different recordings compared.
+        tests: The number of pairs of recordings.
+        found: The number of pairs that connect the families.
+        expected_false: How many of these are expected to be similar by chance; at most `rate` of them.
     """
 
     families: tuple[Family, ...]
@@ -101,17 +112,33 @@ class Versions:
 def find_duplicates(
     library: LibraryFolder, model: str | None = None, progress: Progress | None = None
 ) -> tuple[tuple[Track, ...], ...]:
-    """Tracks that are the same recording, two or more a group, in the order in which they were added.
+    """Find tracks that are the same recording, whatever their format, level or leading silence.
 
-    Fingerprints are compared between each track and its nearest in all spaces, if they are alike at all. Raises
-    LibraryError, ModelError.
+    Equal audio is always found. Fingerprints are compared between each track and its ten nearest, if those are similar
+    at all.
+
+    Args:
+        library: The library.
+        model: The name of the model that finds the nearest tracks; None takes the default one.
+        progress: Called with tracks done and all tracks.
+
+    Returns:
+        Groups of two or more tracks, in the order in which they were added.
+
+    Raises:
+        LibraryError: Rows of the library are corrupt.
+        ModelError: The library does not hold the model.
+
+    Example:
+        >>> [[track.path.name for track in group] for group in find_duplicates(library)]
+        [['song.flac', 'song.mp3']]
     """
     with library.snapshot():
         chosen = library.model(model)
-        sounds = _sounds(library, chosen)
+        recordings = _recordings(library, chosen)
         weights = dict.fromkeys((space.name for space in chosen.spaces), 1.0)
-        left, right = _candidates(library, chosen, weights, sounds.rows, progress)
-        merged = sounds.merged(_same_recordings(library, chosen, sounds, left, right))
+        left, right = _candidates(library, chosen, weights, recordings.rows, progress)
+        merged = recordings.merged(_same_recordings(library, chosen, recordings, left, right))
         groups = [ids for ids in merged.members if len(ids) > 1]
         return tuple(tuple(library.catalog.tracks_of(ids)) for ids in sorted(groups))
 
@@ -123,25 +150,38 @@ def find_versions(
     model: str | None = None,
     progress: Progress | None = None,
 ) -> Versions:
-    """Version families at a false-discovery `rate`, by `weights` over spaces (default: melody 2, harmony 1).
+    """Find families of versions of the same piece.
 
-    Raises UsageError for a rate outside 0 to 1, or fewer than 200 recordings in which these spaces hear something;
-    LibraryError, ModelError.
+    Args:
+        library: The library; it needs 200 different recordings that are audible in the weighted spaces.
+        rate: The false-discovery rate, between 0 and 1: the expected share of pairs that are similar by chance.
+        weights: Weights of the spaces; None takes melody 2 and harmony 1.
+        model: The name of the model; None takes the default one.
+        progress: Called with tracks done and all tracks.
+
+    Raises:
+        UsageError: The rate is outside 0 to 1, or there are too few recordings.
+        LibraryError: Rows of the library are corrupt.
+        ModelError: The library does not hold the model.
+
+    Example:
+        >>> for family in find_versions(library, rate=0.01).families:
+        ...     print(family.q, [track.title for track, *_ in family.members])
     """
     if not 0 < rate < 1:
-        raise UsageError(f"a false-discovery rate of {rate:g}; give one between 0 and 1, such as 0.05")
+        raise UsageError(f"the false-discovery rate is {rate:g}; expected a number between 0 and 1, such as 0.05")
     with library.snapshot():
         chosen = library.model(model)
         resolved = resolve_weights(DEFAULT_WEIGHTS if weights is None else weights, chosen.spaces)
-        sounds = _sounds(library, chosen)
-        sounds = sounds.only(_audible(library, chosen, resolved, sounds.rows))
-        left, right = _candidates(library, chosen, resolved, sounds.rows, progress)
-        merged = sounds.merged(_same_recordings(library, chosen, sounds, left, right))
+        recordings = _recordings(library, chosen)
+        recordings = recordings.only(_audible(library, chosen, resolved, recordings.rows))
+        left, right = _candidates(library, chosen, resolved, recordings.rows, progress)
+        merged = recordings.merged(_same_recordings(library, chosen, recordings, left, right))
         count = len(merged.rows)
         if count < _FEWEST:
             raise UsageError(
-                f"the library at {library.path} holds {count} recordings that can be compared; version families need "
-                f"{_FEWEST}, for how rare a likeness is shows in random pairs: index more music"
+                f"too few recordings: {count}, and {_FEWEST} are needed to tell versions from chance; index more music "
+                f"into the library at {library.path}"
             )
         pairs = np.unique(np.sort(np.stack([merged.now[left], merged.now[right]], axis=1), axis=1), axis=0)
         left, right = pairs[pairs[:, 0] != pairs[:, 1]].T
@@ -150,7 +190,9 @@ def find_versions(
         try:
             tail = fit_tail(scorer.standard(*_random_pairs(count)), first=_START * last, last=last)
         except ValueError as error:
-            raise UsageError(f"random pairs of the library at {library.path} hardly differ: {error}") from error
+            raise UsageError(
+                f"the scores of random pairs in the library at {library.path} hardly differ: {error}"
+            ) from error
         tests = count * (count - 1) // 2
         p = tail.p_values(scorer.standard(left, right))
         q = q_values(p, tests)
@@ -175,7 +217,7 @@ def find_versions(
 
 
 def store_versions(library: LibraryFolder, found: Versions) -> None:
-    """Keep version families in the catalogue, for searches that collapse them. Raises LibraryError."""
+    """Store version families in the catalogue, for searches that collapse them. Raises LibraryError."""
     with library.catalog.transaction():
         library.catalog.families.put(
             [[track.id for member in family.members for track in member] for family in found.families]
@@ -186,19 +228,19 @@ def store_versions(library: LibraryFolder, found: Versions) -> None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Sounds:
-    """Different sounds: the row (n,) of each, and the ids of the tracks that are it. `now`: its number by the old."""
+class _Recordings:
+    """Different recordings: the row (n,) of each, and the ids of its tracks. `now` maps old numbers to new ones."""
 
     rows: IntArray
     members: tuple[tuple[int, ...], ...]
     now: IntArray
 
-    def only(self, wanted: IntArray) -> _Sounds:
-        """Those numbered `wanted` (m,)."""
-        return _Sounds(self.rows[wanted], tuple(self.members[n] for n in wanted), np.arange(len(wanted)))
+    def only(self, wanted: IntArray) -> _Recordings:
+        """The recordings numbered `wanted` (m,)."""
+        return _Recordings(self.rows[wanted], tuple(self.members[n] for n in wanted), np.arange(len(wanted)))
 
-    def merged(self, pairs: Sequence[tuple[int, int]]) -> _Sounds:
-        """With both sounds of every pair as one, under the lower number."""
+    def merged(self, pairs: Sequence[tuple[int, int]]) -> _Recordings:
+        """The two recordings of every pair merged into one, under the lower number."""
         lead = list(range(len(self.rows)))
         for a, b in pairs:
             low, high = sorted((_root(lead, a), _root(lead, b)))
@@ -208,7 +250,7 @@ class _Sounds:
         members: list[tuple[int, ...]] = [()] * len(first)
         for old, new in enumerate(now.tolist()):
             members[new] = tuple(sorted(members[new] + self.members[old]))
-        return _Sounds(self.rows[first], tuple(members), now)
+        return _Recordings(self.rows[first], tuple(members), now)
 
 
 def _root(lead: list[int], n: int) -> int:
@@ -217,13 +259,13 @@ def _root(lead: list[int], n: int) -> int:
     return n
 
 
-def _sounds(library: LibraryFolder, model: Model) -> _Sounds:
-    """Every different sound that a model has heard, by `audio_hash`: copies that share rows have the same."""
+def _recordings(library: LibraryFolder, model: Model) -> _Recordings:
+    """Every recording that a model encoded, by `audio_hash`; copies share one."""
     groups = library.arrays.table(model.name, "track")
     corrupt = groups[library.find_corrupt(model, "track", groups[:, 0], groups[:, 2]), 2]
     if len(corrupt):
         raise LibraryError(
-            f"{library.catalog.tracks_of(corrupt[:1].tolist())[0].path} is damaged in the library at {library.path}"
+            f"{library.catalog.tracks_of(corrupt[:1].tolist())[0].path} is corrupt in the library at {library.path}"
             f"{f' and {len(corrupt) - 1} more' if len(corrupt) > 1 else ''}; see: soundalike library check --repair"
         )
     first_of = dict(library.catalog.same_sound().tolist())
@@ -232,7 +274,7 @@ def _sounds(library: LibraryFolder, model: Model) -> _Sounds:
     members: list[list[int]] = [[] for _ in first]
     for n, track_id in zip(number.tolist(), groups[:, 2].tolist(), strict=True):
         members[n].append(track_id)
-    return _Sounds(groups[first, 0], tuple(tuple(sorted(ids)) for ids in members), np.arange(len(first)))
+    return _Recordings(groups[first, 0], tuple(tuple(sorted(ids)) for ids in members), np.arange(len(first)))
 
 
 def _read(library: LibraryFolder, space: Space, positions: IntArray) -> FloatArray:
@@ -240,12 +282,12 @@ def _read(library: LibraryFolder, space: Space, positions: IntArray) -> FloatArr
 
 
 def _audible(library: LibraryFolder, model: Model, weights: Mapping[str, float], rows: IntArray) -> IntArray:
-    """Numbers (m,) of the sounds in which a space with a weight hears something."""
-    heard = np.zeros(len(rows), dtype=bool)
+    """The numbers (m,) of the recordings that are audible in a space with a weight."""
+    audible = np.zeros(len(rows), dtype=bool)
     for space in model.spaces:
         for part in _parts(len(rows), _ROWS) if weights[space.name] else ():
-            heard[part] |= presence(_read(library, space, rows[part]))
-    return np.flatnonzero(heard)
+            audible[part] |= presence(_read(library, space, rows[part]))
+    return np.flatnonzero(audible)
 
 
 def _parts(count: int, size: int) -> Iterator[slice]:
@@ -255,50 +297,52 @@ def _parts(count: int, size: int) -> Iterator[slice]:
 def _candidates(
     library: LibraryFolder, model: Model, weights: Mapping[str, float], rows: IntArray, progress: Progress | None
 ) -> tuple[IntArray, IntArray]:
-    """Every sound with its nearest others: numbers (m,) of who asks, and (m,) of who answers."""
-    order = np.argsort(rows)  # a store reads in the order of rows quickest
+    """Every recording with its nearest others: the numbers (m,) of the queries, and (m,) of their matches."""
+    order = np.argsort(rows)  # a store reads fastest in the order of rows
     groups = Groups.of(np.stack([rows[order], np.ones_like(rows)], axis=1))
-    asking, answering = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    sources, targets = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     active = [space for space in model.spaces if weights[space.name]]
     for part in _parts(len(rows), _BLOCK):
         block = {space.name: _read(library, space, rows[part]) for space in active}
-        heard = np.flatnonzero(np.any([presence(one) for one in block.values()], axis=0))
-        queries = [query_terms(active, {name: one[n] for name, one in block.items()}, weights, "track") for n in heard]
+        audible = np.flatnonzero(np.any([presence(one) for one in block.values()], axis=0))
+        queries = [
+            query_terms(active, {name: one[n] for name, one in block.items()}, weights, "track") for n in audible
+        ]
         found = library.store.search_many("track", queries, groups, _NEIGHBOURS + 1)
-        for n, hits in zip(heard + part.start, found, strict=True):
-            answers = order[hits.group]
-            others = answers != n
-            asking.append(np.full(np.count_nonzero(others), n))
-            answering.append(answers[others])
+        for n, hits in zip(audible + part.start, found, strict=True):
+            nearest = order[hits.group]
+            others = nearest != n
+            sources.append(np.full(np.count_nonzero(others), n))
+            targets.append(nearest[others])
         if progress:
             progress(part.stop, len(rows))
-    return np.concatenate(asking), np.concatenate(answering)
+    return np.concatenate(sources), np.concatenate(targets)
 
 
 def _same_recordings(
-    library: LibraryFolder, model: Model, sounds: _Sounds, left: IntArray, right: IntArray
+    library: LibraryFolder, model: Model, recordings: _Recordings, left: IntArray, right: IntArray
 ) -> list[tuple[int, int]]:
-    """Which of the pairs (left, right) of sounds are the same recording, by their fingerprints."""
+    """The pairs of (left, right) that are the same recording, by their fingerprints."""
     pairs = np.unique(np.sort(np.stack([left, right], axis=1), axis=1), axis=0)
     same = []
     for part in _parts(len(pairs), _ROWS):
-        total, heard = np.zeros(part.stop - part.start), np.zeros(part.stop - part.start)
+        total, audible = np.zeros(part.stop - part.start), np.zeros(part.stop - part.start)
         for space in model.spaces:
-            a, b = (_read(library, space, sounds.rows[side]) for side in pairs[part].T)
+            a, b = (_read(library, space, recordings.rows[side]) for side in pairs[part].T)
             total += np.einsum("nd,nd->n", a, b)
-            heard += presence(a) & presence(b)
-        for a, b in pairs[part][total >= _COPY_COSINE * np.maximum(heard, 1)].tolist():
-            words = [library.catalog.fingerprint(sounds.members[one][0]) for one in (a, b)]
+            audible += presence(a) & presence(b)
+        for a, b in pairs[part][total >= _COPY_COSINE * np.maximum(audible, 1)].tolist():
+            words = [library.catalog.fingerprint(recordings.members[one][0]) for one in (a, b)]
             if same_recording(*words):
                 same.append((a, b))
     return same
 
 
-# Chance -------------------------------------------------------------------------------------------------------------
+# Scores -------------------------------------------------------------------------------------------------------------
 
 
 class _Scorer:
-    """Scores of pairs of sounds (numbers (m,) of either side), as they are and standardised."""
+    """Scores of pairs of recordings (numbers (m,) of each side), raw and standardised."""
 
     def __init__(self, library: LibraryFolder, model: Model, weights: Mapping[str, float], rows: IntArray) -> None:
         self._library, self._rows = library, rows
@@ -308,14 +352,14 @@ class _Scorer:
             for space in model.spaces
             if weights[space.name]
         ]
-        self._mean, self._spread = self._moments()
+        self._mean, self._deviation = self._moments()
 
     def _moments(self) -> tuple[FloatArray, FloatArray]:
-        """Mean and spread (n,) of each sound's scores with a seeded cohort of others."""
+        """The mean and standard deviation (n,) of each recording's scores with a seeded cohort of others."""
         count = len(self._rows)
         chosen = np.random.default_rng(0).permutation(count)[:_COHORT]
         cohort = [_read(self._library, space, self._rows[chosen]) for space, _, _ in self._terms]
-        mean, spread = np.empty(count), np.empty(count)
+        mean, deviation = np.empty(count), np.empty(count)
         for part in _parts(count, _ROWS):
             scores = np.zeros((part.stop - part.start, len(chosen)))
             for (space, scale, mu), others in zip(self._terms, cohort, strict=True):
@@ -323,12 +367,12 @@ class _Scorer:
                 both = presence(own)[:, None] & presence(others)
                 scores += scale * np.where(both, own @ others.T - mu, 0.0)
             scores[np.arange(part.start, part.stop)[:, None] == chosen] = np.nan
-            mean[part], spread[part] = np.nanmean(scores, axis=1), np.nanstd(scores, axis=1)
-        # Where all are equally near, what is left is rounding: such a sound is no more than chance to anybody.
-        return mean, np.where(spread > 1e-5, spread, np.inf)
+            mean[part], deviation[part] = np.nanmean(scores, axis=1), np.nanstd(scores, axis=1)
+        # If all others are equally near, only rounding is left: such a recording is never beyond chance.
+        return mean, np.where(deviation > 1e-5, deviation, np.inf)
 
     def raw(self, left: IntArray, right: IntArray) -> FloatArray:
-        """The law's score (m,) float64, both spaces' weights counting where one of them is inaudible."""
+        """The scores (m,) float64; an inaudible space counts 0 with its full weight."""
         scores: FloatArray = np.zeros(len(left))
         for part in _parts(len(left), _ROWS):
             for space, scale, mu in self._terms:
@@ -338,18 +382,18 @@ class _Scorer:
         return scores
 
     def standard(self, left: IntArray, right: IntArray) -> FloatArray:
-        """The score (m,) float64 in standard deviations of either side's own, averaged over the two."""
+        """The scores (m,) float64 in standard deviations of each side, averaged over the two sides."""
         scores = self.raw(left, right)
-        sides = [(scores - self._mean[side]) / self._spread[side] for side in (left, right)]
+        sides = [(scores - self._mean[side]) / self._deviation[side] for side in (left, right)]
         return (sides[0] + sides[1]) / 2
 
     def mean_between(self, a: Sequence[int], b: Sequence[int]) -> float:
-        """The mean of `standard` over all pairs of one of `a` with one of `b`."""
+        """The mean of `standard` over all pairs between `a` and `b`."""
         return float(self.standard(np.repeat(a, len(b)), np.tile(b, len(a))).mean())
 
 
 def _random_pairs(count: int) -> tuple[IntArray, IntArray]:
-    """Pairs (m,), (m,) of different numbers under `count`: all of them, or as many seeded ones as are enough."""
+    """Pairs (m,), (m,) of different numbers below `count`: all of them, or a million seeded ones."""
     if count * (count - 1) // 2 <= _RANDOM_PAIRS:
         left, right = np.triu_indices(count, 1)
         return left, right
@@ -361,7 +405,7 @@ def _random_pairs(count: int) -> tuple[IntArray, IntArray]:
 def _grow(
     left: IntArray, right: IntArray, alike: Callable[[Sequence[int], Sequence[int]], bool]
 ) -> list[tuple[int, ...]]:
-    """Families of two or more from pairs (m,), (m,), the surest first; `alike` says whether two may become one."""
+    """Families of two or more from pairs (m,), (m,), lowest p-value first; `alike` decides whether two may merge."""
     family: dict[int, list[int]] = {}
     for a, b in zip(left.tolist(), right.tolist(), strict=True):
         ours, theirs = family.setdefault(a, [a]), family.setdefault(b, [b])

@@ -1,4 +1,4 @@
-"""Routes among rows: points on the way from one to another, and the path whose smallest step is largest."""
+"""Paths between rows: points on the sphere between two rows, and the path whose smallest step is largest."""
 
 from __future__ import annotations
 
@@ -14,10 +14,19 @@ __all__ = ["slerp", "widest_path"]
 
 
 def slerp(a: FloatArray, b: FloatArray, part: float) -> FloatArray:
-    """The row that lies `part` (0 to 1) of the way from a (d,) to b (d,) on the sphere, (d,) float32 unit.
+    """Interpolate on the sphere from unit row a (d,) to unit row b (d,): (d,) float32.
 
-    Shoemake, "Animating rotation with quaternion curves", SIGGRAPH 1985. Where one of them is zero (nothing to hear),
-    the other one; between opposites, which no shortest way joins, the nearer one.
+    Shoemake, "Animating rotation with quaternion curves", SIGGRAPH 1985. If one row is zero (inaudible), the result is
+    the other one. Between opposites, which no shortest arc joins, it is the nearer one.
+
+    Args:
+        a: The row at `part` 0.
+        b: The row at `part` 1.
+        part: How far to go, 0 to 1.
+
+    Example:
+        >>> slerp(np.float32([1, 0]), np.float32([0, 1]), 0.5).round(3).tolist()
+        [0.7070000171661377, 0.7070000171661377]
     """
     if not a.any() or not b.any():
         return b if b.any() else a
@@ -29,12 +38,18 @@ def slerp(a: FloatArray, b: FloatArray, part: float) -> FloatArray:
 
 
 def widest_path(scores: FloatArray, steps: int) -> list[int]:
-    """The path of `steps` rows from the first row to the last whose smallest score is largest, then its sum.
+    """Find the path from the first row to the last whose smallest step score is largest; ties go to the largest sum.
 
-    `scores` (n, n) are those of a step between any two rows. Progress is a row's score to the end less its score to
-    the start, and each row of a path makes strictly more of it than the one before: the path goes somewhere, meets no
-    row twice, and layers of dynamic programming find the best one exactly (the widest path, Pollack 1960, of a given
-    number of steps). Returns the rows in between, at most as many as there are different progresses between the ends'.
+    The progress of a row is its score with the end minus its score with the start. Progress increases strictly along a
+    path, so no row comes twice, and dynamic programming over layers finds the best path exactly (the widest path,
+    Pollack 1960, with a given number of steps).
+
+    Args:
+        scores: (n, n) scores of a step between any two rows.
+        steps: The number of rows in between.
+
+    Returns:
+        The rows in between; fewer than `steps` if fewer different values of progress lie between the ends.
     """
     progress = scores[:, -1] - scores[:, 0]
     between = np.flatnonzero((progress > progress[0]) & (progress < progress[-1]))
@@ -42,9 +57,9 @@ def widest_path(scores: FloatArray, steps: int) -> list[int]:
     if steps == 0:
         return []
     nodes = np.concatenate([[0], between, [len(scores) - 1]])
-    # (to, from): the best way to a node is then looked for along memory.
-    onwards = progress[nodes][:, None] > progress[nodes]
-    edges = np.where(onwards, scores[np.ix_(nodes, nodes)].T, -np.inf)
+    # (to, from): the search for the best way to a node then runs along memory.
+    forward = progress[nodes][:, None] > progress[nodes]
+    edges = np.where(forward, scores[np.ix_(nodes, nodes)].T, -np.inf)
     smallest, _ = _best_chain(edges, steps, np.minimum)
     _, chain = _best_chain(np.where(edges >= smallest, edges, -np.inf), steps, np.add)
     return [int(nodes[node]) for node in chain]

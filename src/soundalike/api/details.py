@@ -1,0 +1,72 @@
+"""What a library knows about one track."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundalike.core.errors import UsageError
+from soundalike.library import LibraryFolder, is_current
+from soundalike.library.catalog import Filter, Track
+
+__all__ = ["TrackDetails", "known_id", "select_tracks", "track_details"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackDetails:
+    """What a library knows about one track.
+
+    Attributes:
+        track: Its tags, and what was measured.
+        models: The models that encoded it.
+        passages: The number of its passages.
+        features: The backbones whose features are stored.
+        copies: Paths of other tracks with the same audio.
+        versions: Paths of the other tracks in its version family.
+        current: Whether the file still has the size and time that it had when it was indexed.
+    """
+
+    track: Track
+    models: tuple[str, ...]
+    passages: int
+    features: tuple[str, ...]
+    copies: tuple[str, ...]
+    versions: tuple[str, ...]
+    current: bool
+
+
+def known_id(library: LibraryFolder, path: Path) -> int:
+    """The id of the track at an absolute path. Raises UsageError if the library does not hold it."""
+    found = library.catalog.id_at(path)
+    if found is None:
+        raise UsageError(f"{path} is not in the library at {library.path}; add it with index")
+    return found
+
+
+def track_details(library: LibraryFolder, path: Path) -> TrackDetails:
+    """Everything the library knows about the track at an absolute path. Raises UsageError if it does not hold it."""
+    with library.snapshot():
+        catalog = library.catalog
+        (track,) = catalog.tracks_of([known_id(library, path)])
+        families = catalog.families.by_track() or {}
+        family = families.get(track.id)
+        relatives = [one for one, number in families.items() if number == family and one != track.id]
+        copies = catalog.tracks("audio_hash = ? AND tracks.id != ?", (track.audio_hash, track.id))
+        return TrackDetails(
+            track=track,
+            models=tuple(sorted(catalog.encoded_by().get(track.id, ()))),
+            passages=catalog.rows_of(track.id, "passage")[1],
+            features=tuple(sorted(catalog.features.backbones_by_track().get(track.id, ()))),
+            copies=tuple(str(copy.path) for copy in copies),
+            versions=tuple(str(one.path) for one in catalog.tracks_of(relatives)) if family is not None else (),
+            current=is_current(track),
+        )
+
+
+def select_tracks(library: LibraryFolder, where: Filter) -> list[Track]:
+    """The tracks that meet a filter, in the order in which they were added."""
+    with library.snapshot():
+        if where == Filter():
+            return library.catalog.tracks()
+        columns = library.arrays.columns()
+        return library.catalog.tracks_of(columns.ids[columns.matches(where)].tolist())

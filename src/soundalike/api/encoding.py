@@ -1,0 +1,74 @@
+"""Encode and compare recordings in any accepted form, with errors that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from soundalike.api.arguments import Region, WeightsLike, open_recordings
+from soundalike.audio import AudioInput, is_one_input, label_of
+from soundalike.core.errors import AudioError, UsageError
+from soundalike.core.types import LEVELS, Level, Vectors
+from soundalike.library import SHORT, LibraryFolder
+from soundalike.models import Encoding, Model
+from soundalike.search import Comparison, as_region, as_weights, compare_encodings
+
+__all__ = ["compare_with", "embed_recordings", "encode_named"]
+
+
+def compare_with(
+    model: Model,
+    library: LibraryFolder | None,
+    a: AudioInput,
+    b: AudioInput,
+    weights: WeightsLike,
+    region: Region,
+    region_b: Region,
+    by: Level | None,
+    align: bool,
+) -> Comparison:
+    """Encode two recordings with a model and score `b` as a match of `a`; see `soundalike.compare`."""
+    if by not in (None, "track", "passage"):
+        raise UsageError(f"by is {by!r}; expected 'track', 'passage' or None")
+    chosen, first_part, second_part = as_weights(weights), as_region(region), as_region(region_b)
+    with ExitStack() as stack:
+        paths = open_recordings(stack, [a, b])
+        labels = {str(path): label_of(source) for source, path in zip((a, b), paths, strict=True)}
+        first, second = encode_named(model, a, first_part, paths[0]), encode_named(model, b, second_part, paths[1])
+        part = region is not None or region_b is not None or first.info.duration < SHORT
+        level: Level = by or ("passage" if part else "track")
+        quantiles = library.quantiles(model, level) if library is not None else None
+        try:
+            found = compare_encodings(model, first, second, chosen, level=level, aligned=align, library=quantiles)
+        except (AudioError, UsageError) as error:
+            raise type(error)(f"{label_of(a)} and {label_of(b)}: {error}") from error
+    return found.renamed(labels)
+
+
+def encode_named(
+    model: Model,
+    source: AudioInput,
+    region: tuple[float | None, float | None] = (None, None),
+    path: Path | None = None,
+) -> Encoding:
+    """Encode a recording, or a region in seconds, from `path` if it is given. An AudioError names the recording."""
+    start, end = region
+    try:
+        return model.encode(path if path is not None else source, start=start or 0.0, end=end)
+    except AudioError as error:
+        raise AudioError(f"{label_of(source)}: {error}") from error
+
+
+def embed_recordings(model: Model, recordings: AudioInput | Iterable[AudioInput], by: Level) -> Vectors:
+    """The rows of one recording or several at one level; see `Library.embed`."""
+    if by not in LEVELS:
+        raise UsageError(f"by is {by!r}; expected 'track' or 'passage'")
+    sources: list[AudioInput] = [recordings] if is_one_input(recordings) else list(recordings)  # type: ignore[arg-type, list-item]
+    if not sources:
+        raise UsageError("no recording was given")
+    parts = [encode_named(model, source).at(by) for source in sources]
+    rows = {name: np.concatenate([part.rows[name] for part in parts]) for name in parts[0].rows}
+    return Vectors(tuple(span for part in parts for span in part.spans), rows, parts[0].digest)

@@ -1,0 +1,100 @@
+"""The functions of the Python interface: open a library, load a model, compare two recordings."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from soundalike.api.arguments import Region, StrPath, WeightsLike, as_path
+from soundalike.api.encoding import compare_with
+from soundalike.api.library import Library
+from soundalike.audio import AudioInput
+from soundalike.core.errors import UsageError
+from soundalike.core.types import Level
+from soundalike.library import LibraryFolder
+from soundalike.models import DEFAULT_MODEL, Model
+from soundalike.search import Comparison
+
+__all__ = ["compare", "load_model", "open"]
+
+
+def open(path: StrPath, *, create: bool = False, threads: int = 1) -> Library:
+    """Open a library on disk.
+
+    Args:
+        path: The folder of the library. A leading `~` is the home folder.
+        create: Make an empty library if there is none.
+        threads: The number of threads that one search uses.
+
+    Raises:
+        LibraryError: There is no library at `path`, or it cannot be read.
+
+    Example:
+        >>> with soundalike.open("library", create=True) as library:
+        ...     len(library)
+        0
+    """
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise UsageError(f"threads is {threads!r}; expected a whole number of at least 1")
+    folder = as_path(path, "path")
+    if create and not (folder / "catalog.sqlite").exists():
+        LibraryFolder.create(folder).close()
+    return Library(folder, threads=threads)
+
+
+@cache
+def _cached_model(name: str) -> Model:
+    return Model.load(name)
+
+
+def load_model(name: StrPath = DEFAULT_MODEL) -> Model:
+    """Load a model: a bundled one by name, or any model folder by path.
+
+    Its `encode` takes a path, a binary file object, an `Audio`, or a list of these.
+
+    Raises:
+        ModelError: There is no such model, or it cannot be loaded.
+
+    Example:
+        >>> encoding = soundalike.load_model("dsp").encode("song.wav")
+        >>> encoding.track.rows["melody"].shape
+        (1, 128)
+    """
+    return Model.load(os.fspath(name))
+
+
+def compare(
+    a: AudioInput,
+    b: AudioInput,
+    *,
+    weights: WeightsLike = None,
+    model: StrPath = DEFAULT_MODEL,
+    region: Region = None,
+    region_b: Region = None,
+    by: Level | None = None,
+    align: bool = False,
+) -> Comparison:
+    """Compare two recordings, without a library.
+
+    Args:
+        a: The query.
+        b: The recording that is scored as a match of `a`.
+        weights: Weights of the spaces; None weighs each 1.
+        model: The name or folder of a model.
+        region: Use only this part of `a`: (start, end) in seconds, or text such as "0:30-0:40".
+        region_b: Use only this part of `b`.
+        by: Compare whole tracks or passages. None compares passages if there is a region or `a` is shorter than 30 s.
+        align: Also find the transposition, tempo ratio and offset between the two.
+
+    Returns:
+        The score with the share of every space, and the most similar pair of passages per space.
+
+    Raises:
+        AudioError: A recording cannot be read.
+        UsageError: An argument is wrong, or a recording has no audible content for the spaces with a weight.
+
+    Example:
+        >>> soundalike.compare("a.wav", "b.wav").match.score
+        1.73
+    """
+    return compare_with(_cached_model(os.fspath(model)), None, a, b, weights, region, region_b, by, align)

@@ -1,0 +1,400 @@
+"""`Library`: index, search and look after one library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+from soundalike.api.arguments import (
+    ExampleLike,
+    Region,
+    StrPath,
+    WeightsLike,
+    as_path,
+    open_query,
+    open_recordings,
+    optional_filter,
+    recording_names,
+)
+from soundalike.api.details import TrackDetails, known_id, select_tracks, track_details
+from soundalike.api.encoding import compare_with, embed_recordings
+from soundalike.api.writing import WriterGate
+from soundalike.audio import AudioInput
+from soundalike.core.errors import LibraryError, UsageError
+from soundalike.core.types import Level, Vectors
+from soundalike.library import (
+    CheckReport,
+    LibraryFolder,
+    VacuumReport,
+    build_prefilters,
+    check_library,
+    repair_library,
+    vacuum_library,
+)
+from soundalike.library.catalog import Filter, Track
+from soundalike.library.indexing import IndexReport, index_files
+from soundalike.models import Correction
+from soundalike.search import (
+    Comparison,
+    Journey,
+    Query,
+    SearchResults,
+    Versions,
+    as_filter,
+    as_weights,
+    build_playlist,
+    find_duplicates,
+    find_path,
+    find_versions,
+    search_library,
+    store_versions,
+)
+
+__all__ = ["Library"]
+
+Progress: TypeAlias = Callable[[int, int], None] | None
+"""Called with the items done and all items."""
+
+
+class Library:
+    """A library of tracks that can be searched by how they sound. Made by `soundalike.open`.
+
+    `len(library)` is the number of tracks, `path in library` asks for one, and iteration yields `Track` records in the
+    order in which they were added. Any number of threads may use one object; a second thread or process that writes at
+    the same time gets a `LibraryBusyError`. Use `with`, or `close` it.
+    """
+
+    def __init__(self, path: StrPath, *, threads: int = 1) -> None:
+        """Open the library at `path`; see `soundalike.open`."""
+        self._path = as_path(path, "path")
+        self._closed = False
+        self._gate = WriterGate()
+        self._folder = LibraryFolder(self._path, threads=threads)
+
+    @property
+    def location(self) -> Path:
+        """The folder of the library."""
+        return self._path
+
+    @property
+    def folder(self) -> LibraryFolder:
+        """The catalogue, rows and snapshots on disk, open for reading. Raises LibraryError after `close`."""
+        if self._closed:
+            raise LibraryError(f"the library at {self._path} is closed; open it again with soundalike.open")
+        return self._folder
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of the models that encoded its tracks."""
+        return tuple(self.folder.catalog.models())
+
+    def close(self) -> None:
+        """Close all files. Closing twice does no harm."""
+        if not self._closed:
+            self._closed = True
+            self._folder.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True) and hasattr(self, "_folder"):
+            self.close()
+
+    def __len__(self) -> int:
+        return self.folder.catalog.counts()["tracks"]
+
+    def __bool__(self) -> bool:
+        return True  # an empty library too
+
+    def __contains__(self, path: object) -> bool:
+        if not isinstance(path, str | os.PathLike):
+            return False
+        return self.folder.catalog.id_at(as_path(path, "path")) is not None
+
+    def __iter__(self) -> Iterator[Track]:
+        return iter(self.tracks())
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return f"Library({str(self._path)!r}, closed)"
+        count, models = len(self), ", ".join(self.models) or "none yet"
+        return f"Library({str(self._path)!r}, {count:,} {'track' if count == 1 else 'tracks'}, models: {models})"
+
+    def index(
+        self,
+        *sources: StrPath,
+        model: StrPath | None = None,
+        jobs: int | None = None,
+        retry: bool = False,
+        prune: bool = False,
+        keep_features: bool = False,
+        progress: Callable[[int, int, float], None] | None = None,
+    ) -> IndexReport:
+        """Bring the library up to date with folders or files; only what is new or changed is encoded.
+
+        Unreadable files are skipped and listed in the report. After an interruption (Ctrl-C), which sets `interrupted`
+        in the report, the next call continues.
+
+        Args:
+            sources: Folders, which are searched recursively, and audio files.
+            model: The model to encode with; None takes the models that the library holds, or the default one.
+            jobs: The number of worker processes; None starts one per core.
+            retry: Try files again that could not be read before.
+            prune: Remove tracks whose files are missing.
+            keep_features: Store backbone features too, so that other heads on the same backbone need no encoding.
+            progress: Called with files done, files to encode, and seconds of audio encoded.
+
+        Example:
+            >>> library.index("music", jobs=2).added
+            12
+        """
+        if not sources:
+            raise UsageError("no source was given; give folders or audio files to index")
+        paths = [as_path(source, "source") for source in sources]
+        name = None if model is None else os.fspath(model)
+        with self._writer() as writer:
+            report = index_files(
+                writer, paths, model=name, jobs=jobs, retry=retry, prune=prune, keep_features=keep_features,
+                progress=progress,
+            )  # fmt: skip
+            if not report.interrupted:
+                build_prefilters(writer)
+        return report
+
+    def remove(self, *paths: StrPath) -> int:
+        """Remove tracks, not their files; returns how many. If a path is unknown, nothing is removed (UsageError)."""
+        with self._writer() as writer:
+            ids = [known_id(writer, as_path(path, "path")) for path in paths]
+            with writer.catalog.transaction():
+                writer.catalog.remove(ids)
+        return len(set(ids))
+
+    def _writer(self) -> AbstractContextManager[LibraryFolder]:
+        return self._gate.open(self.folder.path)
+
+    def search(
+        self,
+        query: AudioInput | Query,
+        *,
+        weights: WeightsLike = None,
+        k: int = 10,
+        where: Filter | str | None = None,
+        by: Level | None = None,
+        region: Region = None,
+        like: Sequence[ExampleLike] | ExampleLike = (),
+        unlike: Sequence[ExampleLike] | ExampleLike = (),
+        exclude_same_artist: bool = False,
+        include_self: bool = False,
+        collapse: bool = False,
+        hubness: Correction = "none",
+        model: str | None = None,
+    ) -> SearchResults:
+        """Find the tracks, or passages of tracks, that sound most like a recording: a sequence of `Match`, best first.
+
+        Args:
+            query: A recording, in the library or not; or a `Query`, which then holds all other arguments.
+            weights: Weights of the spaces, any sign; None weighs each 1.
+            k: The number of matches.
+            where: Conditions on tracks, such as "bpm 90..110 and genre = jazz".
+            by: Compare whole tracks or passages. None compares passages if the query is a region or shorter than 30 s.
+            region: Use only this part of the query: (start, end) in seconds, or text such as "0:30-0:40".
+            like: Further recordings to be like, each alone or as a pair (recording, weights).
+            unlike: Recordings to be unlike.
+            exclude_same_artist: Leave out tracks by the artist of the query.
+            include_self: Keep the query and its copies among the matches.
+            collapse: List only the best match of every version family (after `versions`).
+            hubness: "mutual-proximity" ranks tracks lower that are close to everything; whole tracks only.
+            model: The name of the model; None takes the default model of the library.
+
+        Raises:
+            AudioError: A recording cannot be read.
+            UsageError: An argument is wrong, or the query has no audible content for the spaces with a weight.
+
+        Example:
+            >>> results = library.search("song.wav", weights="rhythm=1,timbre=-1", k=3)
+            >>> [match.rank for match in results]
+            [1, 2, 3]
+        """
+        if isinstance(query, Query):
+            return search_library(self.folder, query)
+        with ExitStack() as stack:
+            asked, names = open_query(
+                stack, query, like, unlike, weights=weights, k=k, where=where, by=by, region=region, model=model,
+                exclude_same_artist=exclude_same_artist, include_self=include_self, collapse=collapse, hubness=hubness,
+            )  # fmt: skip
+            return search_library(self.folder, asked).renamed(names)
+
+    def compare(
+        self,
+        a: AudioInput,
+        b: AudioInput,
+        *,
+        weights: WeightsLike = None,
+        model: str | None = None,
+        region: Region = None,
+        region_b: Region = None,
+        by: Level | None = None,
+        align: bool = False,
+    ) -> Comparison:
+        """Compare two recordings with a model of the library; percentiles are those of this library where it can.
+
+        See `soundalike.compare` for the arguments.
+        """
+        library = self.folder
+        return compare_with(library.model(model), library, a, b, weights, region, region_b, by, align)
+
+    def path(
+        self,
+        a: AudioInput,
+        b: AudioInput,
+        steps: int = 8,
+        *,
+        weights: WeightsLike = None,
+        where: Filter | str | None = None,
+        model: str | None = None,
+    ) -> Journey:
+        """Find a path on which each track is nearer to `b`, and the least similar step is as similar as possible.
+
+        Args:
+            a, b: Where to start and to arrive; they need not be in the library.
+            steps: The number of tracks in between.
+            weights: Weights of the spaces, 0 or more; None weighs each 1.
+            where: Conditions on the tracks in between.
+            model: The name of the model.
+
+        Returns one match per step, the last one being `b`.
+
+        Example:
+            >>> len(library.path("calm.mp3", "wild.mp3", steps=4))
+            5
+        """
+        with ExitStack() as stack:
+            start, end = paths = open_recordings(stack, [a, b])
+            found = find_path(self.folder, start, end, steps, as_weights(weights), model, optional_filter(where))
+            return found.renamed(recording_names([a, b], paths))
+
+    def playlist(
+        self,
+        seed: AudioInput,
+        length: int = 30,
+        *,
+        weights: WeightsLike = None,
+        where: Filter | str | None = None,
+        spread: float = 0.3,
+        tempo: tuple[float, float] | None = None,
+        tempo_step: float | None = None,
+        model: str | None = None,
+    ) -> Journey:
+        """Choose tracks that are like a seed but not all like one another.
+
+        Args:
+            seed: A recording, in the library or not.
+            length: The number of tracks.
+            weights, where, model: As for `search`.
+            spread: Variety, 0 to 1: 0 takes the best matches.
+            tempo: The lowest and highest tempo in BPM.
+            tempo_step: The largest change of tempo from one track to the next, in percent.
+
+        Example:
+            >>> library.playlist("song.mp3", length=5, tempo=(118, 126)).to_m3u("evening.m3u8")
+        """
+        with ExitStack() as stack:
+            paths = open_recordings(stack, [seed])
+            found = build_playlist(
+                self.folder, paths[0], length, as_weights(weights), model, optional_filter(where),
+                spread=spread, tempo=tempo, tempo_step=tempo_step,
+            )  # fmt: skip
+            return found.renamed(recording_names([seed], paths))
+
+    def duplicates(self, *, model: str | None = None, progress: Progress = None) -> tuple[tuple[Track, ...], ...]:
+        """Groups of tracks that are the same recording, whatever their format, level or leading silence.
+
+        Example:
+            >>> [[track.path.name for track in group] for group in library.duplicates()]
+            [['song.flac', 'song.mp3']]
+        """
+        return find_duplicates(self.folder, model, progress)
+
+    def versions(
+        self,
+        *,
+        weights: WeightsLike = None,
+        false_discovery_rate: float = 0.05,
+        model: str | None = None,
+        store: bool = True,
+        progress: Progress = None,
+    ) -> Versions:
+        """Find families of versions of the same piece: covers, live takes, remasters. Needs 200 different recordings.
+
+        Args:
+            weights: Weights of the spaces; None takes melody 2 and harmony 1.
+            false_discovery_rate: The expected share of pairs that are similar by chance, 0 to 1.
+            model: The name of the model.
+            store: Store the families in the library, for `search(collapse=True)`.
+        """
+        found = find_versions(self.folder, false_discovery_rate, as_weights(weights), model, progress)
+        if store:
+            with self._writer() as writer:
+                store_versions(writer, found)
+        return found
+
+    def embed(
+        self, recordings: AudioInput | Iterable[AudioInput], *, by: Level = "passage", model: str | None = None
+    ) -> Vectors:
+        """The rows of one recording or several, in the library or not.
+
+        Returns:
+            The spans, one per passage of 10 s every 5 s or one per track (`by`), and one (n, d) float32 array per
+            space: unit rows, or zero where a span is not audible.
+
+        Example:
+            >>> library.embed(["a.wav", "b.wav"], by="track").rows["rhythm"].shape
+            (2, 256)
+        """
+        return embed_recordings(self.folder.model(model), recordings, by)
+
+    def tracks(self, where: Filter | str | None = None) -> list[Track]:
+        """The tracks that meet conditions, in the order in which they were added; all of them by default.
+
+        Example:
+            >>> [track.title for track in library.tracks(where="bpm 118..126 and genre = house")]
+        """
+        return select_tracks(self.folder, as_filter(where))
+
+    def show(self, path: StrPath) -> TrackDetails:
+        """What the library knows about one track. Raises UsageError if it does not hold it."""
+        return track_details(self.folder, as_path(path, "path"))
+
+    def info(self) -> dict[str, Any]:
+        """Numbers about the library: tracks, models, sizes in bytes."""
+        return self.folder.info()
+
+    def check(self, *, repair: bool = False, progress: Progress = None) -> CheckReport:
+        """Compare everything stored with its checksums.
+
+        Args:
+            repair: Mark corrupt tracks, so that the next `index` encodes them again.
+
+        Example:
+            >>> library.check().ok
+            True
+        """
+        report = check_library(self.folder, progress)
+        if repair and not report.ok:
+            with self._writer() as writer:
+                repair_library(writer, report)
+        return report
+
+    def vacuum(self) -> VacuumReport:
+        """Free the disk space of rows that no track uses any more. Readers may go on reading meanwhile."""
+        with self._writer() as writer:
+            report = vacuum_library(writer)
+            build_prefilters(writer)
+        return report

@@ -1,0 +1,222 @@
+"""Results of searches: a sequence of matches, and other forms of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, overload
+
+from soundalike.core.errors import UsageError
+from soundalike.core.files import write_whole
+from soundalike.core.types import Level, Match, Span, Weights
+from soundalike.library.catalog import Track
+from soundalike.models import Correction
+from soundalike.search.m3u import PlaylistEntry, format_m3u
+from soundalike.search.query import Example
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    import pandas
+
+__all__ = ["Results", "SearchResults", "describe_match", "playlist_entry"]
+
+
+def describe_match(match: Match, rank: int, track: Track | None) -> Match:
+    """The match with its rank and what the library knows of its track."""
+    if track is None:
+        return replace(match, rank=rank)
+    return replace(
+        match,
+        rank=rank,
+        title=track.title,
+        artist=track.artist,
+        album=track.album,
+        bpm=track.bpm,
+        key=track.key_tag or track.key,
+        duration=track.duration,
+    )
+
+
+def playlist_entry(path: str, duration: float | None, title: str | None, artist: str | None) -> PlaylistEntry:
+    """A line of a playlist: artist and title where both are known, else the title or the name of the file."""
+    shown = f"{artist} - {title}" if artist and title else title or Path(path).stem
+    return PlaylistEntry(path, duration or 0.0, shown)
+
+
+@dataclass(frozen=True, eq=False)
+class Results(Sequence[Match]):
+    """Matches, best first, or in the order of a path or playlist. Behaves like a tuple of `Match`.
+
+    Attributes:
+        query: The recording that was searched with, or a region of it.
+        model: The name of the model.
+        weights: The weights of the spaces.
+        matches: The matches.
+        tracks: What the library knows of the tracks, by path.
+        corrupt: Paths of tracks that were left out because their stored data fails its checksum.
+    """
+
+    query: Span
+    model: str
+    weights: Weights
+    matches: tuple[Match, ...]
+    tracks: Mapping[str, Track]
+    corrupt: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.matches)
+
+    @overload
+    def __getitem__(self, index: int) -> Match: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Match, ...]: ...
+    def __getitem__(self, index: int | slice) -> Match | tuple[Match, ...]:
+        return self.matches[index]
+
+    def __iter__(self) -> Iterator[Match]:
+        return iter(self.matches)
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__}({len(self)} matches for {self.query.track!r}, model {self.model})"]
+        for match in self.matches[:10]:
+            name = f"{match.artist} - {match.title}" if match.artist and match.title else match.path
+            lines.append(f"  {match.rank:3} {match.score:+6.2f}  {name}")
+        if len(self) > 10:
+            lines.append(f"  ... {len(self) - 10} more")
+        return "\n".join(lines)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One dictionary of plain values per match, ready for `json.dumps`.
+
+        Returns:
+            Keys: rank, path, title, artist, album, bpm, key, duration, start, end, score, and spaces, which maps a
+            space to its similarity, z, weight, share, percentile, percentile_source and audible.
+
+        Example:
+            >>> library.search("song.wav", k=1).to_dicts()[0]["rank"]
+            1
+        """
+        return [
+            {
+                "rank": match.rank,
+                "path": match.path,
+                "title": match.title,
+                "artist": match.artist,
+                "album": match.album,
+                "bpm": match.bpm,
+                "key": match.key,
+                "duration": match.duration,
+                "start": match.span.start,
+                "end": match.span.end,
+                "score": match.score,
+                "spaces": {
+                    name: {
+                        "similarity": one.similarity,
+                        "z": one.z,
+                        "weight": one.weight,
+                        "share": one.share,
+                        "percentile": one.percentile,
+                        "percentile_source": one.percentile_source,
+                        "audible": one.audible,
+                    }
+                    for name, one in match.spaces.items()
+                },
+            }
+            for match in self.matches
+        ]
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One row per match; the numbers of a space are columns such as `melody.share`.
+
+        Raises:
+            UsageError: pandas is not installed.
+
+        Example:
+            >>> library.search("song.wav").to_dataframe()["melody.share"].mean()
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise UsageError("to_dataframe needs pandas: pip install 'soundalike[pandas]'") from None
+        rows = []
+        for row in self.to_dicts():
+            spaces = row.pop("spaces")
+            flat = {f"{name}.{key}": value for name, numbers in spaces.items() for key, value in numbers.items()}
+            rows.append({**row, **flat})
+        frame = pandas.DataFrame(rows)
+        numbers = [name for name in frame.columns if name.endswith((".similarity", ".z", ".percentile"))]
+        return frame.astype(dict.fromkeys(numbers, float)) if numbers else frame
+
+    def to_m3u(self, path: str | PathLike[str] | None = None) -> str:
+        """The tracks as an extended M3U playlist with absolute paths; tracks whose name has a line break are left out.
+
+        Args:
+            path: Write the playlist to this file too (UTF-8, the bytes of the paths kept).
+
+        Raises:
+            UsageError: The file cannot be written.
+
+        Example:
+            >>> library.search("song.wav").to_m3u("alike.m3u8")
+        """
+        content = format_m3u(self.playlist_entries())
+        if path is not None:
+            write_whole(Path(path), lambda file: file.write(content))
+        return content.decode("utf-8", "surrogateescape")
+
+    def playlist_entries(self) -> list[PlaylistEntry]:
+        """The lines of a playlist of the matches."""
+        return [playlist_entry(match.path, match.duration, match.title, match.artist) for match in self.matches]
+
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        """The same results with the query, and matches' query spans, under other names: {old: new}."""
+
+        def rename(span: Span | None) -> Span | None:
+            return None if span is None else replace(span, track=names.get(span.track, span.track))
+
+        matches = tuple(
+            replace(
+                match,
+                query_span=rename(match.query_span),
+                examples=tuple(replace(one, path=names.get(one.path, one.path)) for one in match.examples),
+            )
+            for match in self.matches
+        )
+        return replace(self, query=rename(self.query) or self.query, matches=matches)
+
+    def _repr_html_(self) -> str:
+        from soundalike.search.notebook import results_html
+
+        return results_html(self)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SearchResults(Results):
+    """The answer to a search.
+
+    Attributes:
+        level: Whether whole tracks or passages were compared.
+        copies: Paths of copies of the query, which were left out.
+        searched: The number of tracks that were searched.
+        artists: The artists of the query and of the examples to be like, as tagged.
+        examples: All examples with their weights, the query first; empty if there was only the query.
+        hubness: The correction for hubs.
+        versions: For the path of a match that stands for its version family, the paths of the others; None if the
+            search did not collapse families.
+    """
+
+    level: Level = "track"
+    copies: tuple[str, ...] = ()
+    searched: int = 0
+    artists: tuple[str, ...] = ()
+    examples: tuple[Example, ...] = ()
+    hubness: Correction = "none"
+    versions: Mapping[str, tuple[str, ...]] | None = None
+
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        """See `Results.renamed`; the examples are renamed too."""
+        renamed = super().renamed(names)
+        examples = tuple(replace(one, path=names.get(str(one.path), str(one.path))) for one in self.examples)
+        return replace(renamed, examples=examples)
