@@ -9,7 +9,12 @@ demo: $(VENV)/.base
 	$(BIN)/soundalike demo
 
 test: $(VENV)/.dev check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/.dev check  # slow tests and more examples too, a wheel in a fresh environment, another Python
+	$(BIN)/python -m pytest --hypothesis-profile=thorough
+	bash .ci/test-wheel $(BIN)/python
+	bash .ci/test-python 3.13
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""What the benchmarks share: libraries of synthetic rows, and reports, printed and kept like those of `evaluate`."""
+"""Shared code of the benchmarks: libraries of synthetic rows, and reports that are printed and saved."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from soundalike.audio.fingerprint import FRAME_RATE
-from soundalike.cli.show import print_table
+from soundalike.cli.output import print_table
 from soundalike.core.types import Report
 from soundalike.evaluate import reports
 from soundalike.library.catalog.catalog import HeldModel, Track
@@ -33,9 +33,9 @@ def report_of(
     unit: str = "",
     model: str = DEFAULT_MODEL,
 ) -> Report:
-    """A table of measurements; without `low` and `high` there are no intervals, without `chance` none is known."""
+    """Build a report. `low` and `high` are missing without intervals, and `chance` without a chance level."""
     table = np.array(values, dtype=np.float64)
-    nothing = np.full_like(table, np.nan)
+    missing = np.full_like(table, np.nan)
     return Report(
         protocol=protocol,
         title=title,
@@ -43,8 +43,8 @@ def report_of(
         rows=tuple(rows),
         columns=tuple(columns),
         values=table,
-        low=nothing if low is None else np.array(low, dtype=np.float64),
-        high=nothing if high is None else np.array(high, dtype=np.float64),
+        low=missing if low is None else np.array(low, dtype=np.float64),
+        high=missing if high is None else np.array(high, dtype=np.float64),
         n=np.array(n, dtype=np.int64),
         chance=np.full(len(columns), np.nan) if chance is None else np.array(chance, dtype=np.float64),
         unit=unit,
@@ -54,7 +54,7 @@ def report_of(
 
 
 def show_and_save(report: Report, folder: Path | None) -> None:
-    """Print the table and its notes; keep it where asked."""
+    """Print a report, and save it if a folder is given."""
     print(report.title)
     header, *lines = reports.table(report)
     print_table(header, lines, left=[0])
@@ -72,7 +72,7 @@ def plain_track(
     artist: str | None = None,
     tempo: float | None = 100.0,
 ) -> Track:
-    """A track for a synthetic library, of an empty file; its digests are its name."""
+    """Describe a track of a synthetic library: an empty file whose digests are its name."""
     return Track(
         path, 0, mtime_ns, path.stem, path.stem, seconds, 44_100, 2, "mp3", None, artist, None, None, None, None, None,
         tempo, "A minor", -10.0, False,
@@ -89,10 +89,18 @@ def synthetic_library(
     music: Path = Path("/music"),
     fingerprints: bool = False,
 ) -> None:
-    """Make a library of tracks of 200 s with these track rows, (n, d) by space; n is <n // 100>/<n>.mp3 in `music`.
+    """Make a library of synthetic tracks of 200 s.
 
-    An empty file of 1970 stands for a track that is to be asked with. `artists` and `tempos` (n,) are unknown and 100
-    BPM where not given; fingerprints are random words, all different.
+    Track n is `music`/<n // 100>/<n>.mp3. To search with it, create an empty file there with a modification time of 0.
+
+    Args:
+        folder: The folder of the library.
+        model: The model that the rows belong to.
+        rows: Track rows, (n, d) by space.
+        artists: n artists; unknown by default.
+        tempos: n tempos in BPM; 100 by default.
+        music: The folder of the tracks.
+        fingerprints: Whether to store random fingerprints.
     """
     count, random = len(next(iter(rows.values()))), np.random.default_rng(0)
     with LibraryFolder.create(folder) as library:

@@ -1,10 +1,11 @@
-"""Other people's settings of a tune, played by random bands, among a thousand: mean average precision.
+"""Cover retrieval: other settings of the same tune, rendered with random bands, among a thousand clips (mAP).
 
     python benchmarks/covers.py [--tunes TUNES] [--works 250] [--model dsp --model MODEL] [--work DIR] [--save DIR]
 
-From the test part of the split (unseen tunes, progressions and soundfonts): of each work four settings, as different
-people wrote them down, each with its own band, groove, chords, key and tempo within 15 %. Every clip asks for the
-others of its work by the melody space alone. TUNES as for `soundalike render`; WORK keeps the clips for the next run.
+Clips come from the test part of the split (unseen tunes, progressions and soundfonts). Every work has four settings, by
+different transcribers, each with its own band, groove, chords, key, and tempo within 15 %. Every clip is a query for
+the other clips of its work, by the melody space alone. TUNES is as for `soundalike render`. WORK stores the clips for
+the next run.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ import numpy as np
 import soundfile
 
 from common import report_of, show_and_save
+from soundalike.evaluate.estimates import bootstrap
 from soundalike.evaluate.protocols.retrieval import chance_scores, scores
-from soundalike.evaluate.reports import bootstrap
 from soundalike.models.model import Model, load_once
 from soundalike.render.folders.settings import orchestra_of, sources_of
 from soundalike.render.folders.stock import Stock
@@ -36,9 +37,10 @@ ATTEMPTS = 8
 
 @dataclass(frozen=True)
 class Task:
-    """One clip to make: setting `number` of the `drawn`-th work, over its own chords or the same as all its settings.
+    """One clip to render: setting `number` of the `drawn`-th work.
 
-    `single` works may be such as nobody else has set down.
+    All settings of a work have the same chords if `same_chords`, and their own otherwise. A `single` work may have only
+    one setting.
     """
 
     tunes: str | None
@@ -51,73 +53,74 @@ class Task:
 
 @cache
 def stock(tunes: str | None) -> Stock:
-    """What the test part has."""
+    """Return the material of the test part."""
     return Stock(sources_of(tunes, None), orchestra_of(()), "test")
 
 
 def melody(tunes: str | None, drawn: int, single: bool = False) -> Melody:
-    """The `drawn`-th melody; of which there is more than one setting, unless a `single` one will do."""
+    """Draw the `drawn`-th melody, which has several settings unless `single`."""
     rng = np.random.default_rng([1, drawn])
     while True:
-        place = stock(tunes).meter_and_mode(rng)
-        one = stock(tunes).melody(rng, *place, sparse=False)
-        if single or stock(tunes).has_settings(one):
-            return one
+        meter_and_mode = stock(tunes).meter_and_mode(rng)
+        found = stock(tunes).melody(rng, *meter_and_mode, sparse=False)
+        if single or stock(tunes).has_settings(found):
+            return found
 
 
 def different(tunes: str | None, works: int) -> list[int]:
-    """The numbers of the first draws that are of different works."""
+    """Return the numbers of the first draws that give different works."""
     seen: dict[str, int] = {}
     for drawn in range(20 * works):
         seen.setdefault(melody(tunes, drawn).name, drawn)
         if len(seen) == works:
             return list(seen.values())
-    raise SystemExit(f"only {len(seen)} works with more than one setting; give more --tunes, or fewer --works")
+    raise SystemExit(f"found only {len(seen)} works with several settings; give more --tunes or fewer --works")
 
 
 def make(task: Task) -> None:
-    """Write the clip of a task, unless it is there."""
+    """Write the clip of a task, unless it exists."""
     if task.path.exists():
         return
-    one, have = melody(task.tunes, task.drawn, task.single), stock(task.tunes)
+    tune, material = melody(task.tunes, task.drawn, task.single), stock(task.tunes)
     for attempt in range(ATTEMPTS):
         rng = np.random.default_rng([2, task.drawn, task.number, attempt])
+        chord_rng = np.random.default_rng([3, task.drawn]) if task.same_chords else rng
         scene = Scene(
-            have.setting(rng, one) if task.number else one,
-            have.progression(np.random.default_rng([3, task.drawn]) if task.same_chords else rng, one.meter, one.mode),
-            have.rhythm(rng, one.meter),
-            have.band(rng, LAYOUTS[rng.integers(len(LAYOUTS))]),
+            material.setting(rng, tune) if task.number else tune,
+            material.progression(chord_rng, tune.meter, tune.mode),
+            material.rhythm(rng, tune.meter),
+            material.band(rng, LAYOUTS[rng.integers(len(LAYOUTS))]),
             key=int(rng.integers(12)),
             tempo=float(110 * np.exp(rng.uniform(-0.14, 0.14))),
-            offset=float(rng.uniform(0, one.beats)),
+            offset=float(rng.uniform(0, tune.beats)),
             octave=int(rng.choice([-1, 0, 1], p=[0.15, 0.7, 0.15])),
             level=float(rng.uniform(-24, -9)),
             effects=draw_effects(rng),
             seed=int(rng.integers(2**31)),
         )
         try:
-            clip = play(scene, have.orchestra, SECONDS, RATE)
+            clip = play(scene, material.orchestra, SECONDS, RATE)
         except DraftError:
-            continue  # a part was mute: draw again
+            continue  # a part was silent: draw again
         partly = task.path.with_suffix(".partial")
         soundfile.write(partly, clip.samples, RATE, "PCM_16", format="FLAC")
         partly.rename(task.path)
         return
-    raise SystemExit(f"{task.path.name}: no draft in {ATTEMPTS} came out")
+    raise SystemExit(f"{task.path.name}: all {ATTEMPTS} attempts had a silent part")
 
 
 def encode(model: str, path: Path) -> np.ndarray:
-    """The melody row of a clip."""
+    """Return the melody row of a clip."""
     return load_once(model).encode(path).track.rows["melody"][0]
 
 
 def precisions(rows: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The average precision of every clip's question, in %."""
+    """Return the average precision of every clip as a query, in per cent."""
     return 100 * scores(rows @ rows.T, ~np.eye(len(rows), dtype=bool), right)[:, 0]
 
 
 def main() -> None:
-    """Render what is missing, ask every model, print a table."""
+    """Render the missing clips, evaluate every model, and print a report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tunes")
     parser.add_argument("--works", type=int, default=250)
@@ -159,7 +162,7 @@ def main() -> None:
             high=np.stack([estimate.high, gain.high], axis=1).tolist(),
             n=[[len(tasks)] * 2] * len(names),
             chance=[float(chance), 0.0],
-            notes=["By the melody space alone. Intervals: bootstrap over works. Chance: a random order."],
+            notes=["By the melody space alone. Intervals: bootstrap over works. Chance: a random ranking."],
             model=", ".join(names),
         ),
         args.save,

@@ -1,10 +1,11 @@
-"""How long filters take: from the catalogue to columns, opening them in a new process, and asking.
+"""Time of filters: making columns from the catalogue, opening them in a new process, and matching.
 
     OMP_NUM_THREADS=1 python benchmarks/filters.py [--tracks 1000000] [--save DIR]
 
-The catalogue is synthetic: an eighth as many artists as tracks, three different titles for every four tracks, 600
-genres, every path different; some values unknown. Each time of asking is the median of 15, of the mask over the groups
-of a search; its n is how many tracks match. Opening: in a new process, the file in the page cache; the median of 5.
+The catalogue is synthetic, with one artist per eight tracks, three distinct titles per four tracks, 600 genres, and
+distinct paths; some values are unknown. The time of a filter is the median of 15 computations of the mask over the
+groups of a search, and its n is the number of matching tracks. Opening is measured in a new process, with the file in
+the page cache (median of 5).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.filter_columns import Columns
 from soundalike.library.catalog.filters import Filter, parse_filter
 
-ASKED = (
+FILTERS = (
     "bpm 90..110",
     "genre = jazz",
     'artist = "the quiet choir 4321"',
@@ -60,7 +61,7 @@ print(1000 * (opened - began), 1000 * (time.perf_counter() - opened))
 
 
 def tracks(n: int, random: np.random.Generator) -> Iterator[tuple[object, ...]]:
-    """Lines of the table of tracks."""
+    """Draw the rows of the table of tracks."""
 
     def words(number: int, count: int) -> str:
         return " ".join(_WORDS[number // 12**place % 12] for place in range(count))
@@ -78,23 +79,23 @@ def tracks(n: int, random: np.random.Generator) -> Iterator[tuple[object, ...]]:
             i + 1, 1, path.encode(), f"/music/{path}", 0, 0, "", str(i), 200.0, 44100, 2, "mp3",
             title, None if unknown[i, 0] else artist, words(i % 1000, 3), None if unknown[i, 1] else genres[genre[i]],
             None if unknown[i, 2] else int(year[i]), tempo[i] if i % 4 else None, None, tempo[i] + 1, _KEYS[key[i]],
-            loudness[i], 0, 0, 0, 0.8, "4/4",
+            loudness[i], 0, 0, 0, 0.8, "4/4", 0,
         )  # fmt: skip
 
 
 def fill(path: Path, n: int) -> None:
-    """A catalogue of n tracks."""
+    """Write a catalogue of n tracks."""
     Catalog(path, writable=True, create=True).close()
     database = sqlite3.connect(path)
     with database:
         database.execute("INSERT INTO roots VALUES (1, ?)", (b"/music/",))
         lines = tracks(n, np.random.default_rng(0))
-        database.executemany(f"INSERT INTO tracks VALUES ({', '.join('?' * 27)})", lines)
+        database.executemany(f"INSERT INTO tracks VALUES ({', '.join('?' * 28)})", lines)
     database.close()
 
 
 def median(columns: Columns, ids: np.ndarray, where: Filter, artist: str | None = None) -> tuple[float, int]:
-    """Milliseconds, and how many tracks match."""
+    """Return the median time in milliseconds, and the number of matching tracks."""
     times = []
     for _ in range(REPEATS):
         began = time.perf_counter()
@@ -104,10 +105,10 @@ def median(columns: Columns, ids: np.ndarray, where: Filter, artist: str | None 
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print a report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", type=int, default=1_000_000)
-    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="save the report for `soundalike evaluate summary`")
     args = parser.parse_args()
     measured: dict[str, tuple[float, int]] = {}
     with tempfile.TemporaryDirectory() as place:
@@ -117,17 +118,17 @@ def main() -> None:
         catalog = Catalog(folder / "catalog.sqlite", writable=False)
         began = time.perf_counter()
         columns = Columns(catalog, folder)
-        measured["make and keep the columns"] = 1000 * (time.perf_counter() - began), args.tracks
+        measured["make and save the columns"] = 1000 * (time.perf_counter() - began), args.tracks
         opened = []
         for _ in range(5):
             command = [sys.executable, "-c", _OPEN, str(folder)]
             opened.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
-        first, asked = np.median(np.array(opened, dtype=float), axis=0)
-        measured["open them"] = float(first), args.tracks
-        measured["genre = jazz, the first question"] = float(asked), args.tracks
-        # (g, 3), as the catalogue gives whose rows are where.
+        opening, matching = np.median(np.array(opened, dtype=float), axis=0)
+        measured["open the columns"] = float(opening), args.tracks
+        measured["genre = jazz, first filter of a process"] = float(matching), args.tracks
+        # (g, 3), as the groups of the catalogue: first row, number of rows, track.
         groups = np.stack([np.arange(args.tracks), np.ones(args.tracks, np.int64), columns.ids], axis=1)
-        for text in ASKED:
+        for text in FILTERS:
             measured[text] = median(columns, groups[:, 2], parse_filter(text))
         measured["exclude an artist"] = median(columns, groups[:, 2], Filter(), EXCLUDED)
         size = next(folder.glob("*.derived")).stat().st_size
@@ -140,7 +141,7 @@ def main() -> None:
         columns=["ms"],
         values=[[ms] for ms, _ in measured.values()],
         n=[[n] for _, n in measured.values()],
-        notes=[f"the columns take {size / 1e6:,.0f} MB on disk"],
+        notes=[f"The columns take {size / 1e6:,.0f} MB on disk."],
     )
     show_and_save(report, args.save)
 

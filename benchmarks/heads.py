@@ -1,11 +1,11 @@
-"""What training heads on rendered folders brings: accuracy by loss and number of folders, on rendered and real sound.
+"""Accuracy of heads that are trained on rendered folders, by loss and number of folders, on rendered and real audio.
 
     python benchmarks/heads.py TRIPLETS --probes PROBES --work DIR [--sizes 500,2000,8000] [--backbone dsp] [--save DIR]
 
-TRIPLETS come from `soundalike render`; a size is a number of rendered folders, of all factors together, of which eight
-tenths are trained on. Every way to train is trained at every size on the features of a backbone, and judged on the test
-folders and on the real probes beside the `dsp` model itself. DIR keeps the embeddings and every trained model: a second
-run trains only what is missing.
+TRIPLETS come from `soundalike render`. A size is the number of rendered folders of all factors together, of which eight
+tenths are used for training. Every variant is trained at every size on the features of a backbone, and evaluated on the
+test folders and on the real probes together with the `dsp` model. DIR stores the embeddings and all trained models, so
+that a second run trains only the missing ones.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from soundalike.core import plugins
 from soundalike.core.types import Report, Triplet
 from soundalike.evaluate import reports
 from soundalike.evaluate.base import EncodedClips, encode_clips, margins, model_report, triplet_outcome
+from soundalike.evaluate.estimates import Estimate, bootstrap, paired
 from soundalike.evaluate.protocols.probes import read_probes
 from soundalike.evaluate.protocols.triplets import read_split, read_triplets
-from soundalike.evaluate.reports import Estimate, bootstrap, paired
 from soundalike.models.model import Model, load_space_head
 from soundalike.train.data.embeddings import EmbeddingCache, embed
 from soundalike.train.heads.settings import HeadSettings
@@ -36,7 +36,7 @@ FACTORS = ("melody", "rhythm", "timbre", "harmony")
 PATIENCE = 20
 OWN = {factor: factor for factor in FACTORS}
 BOTH = HeadSettings(negatives="both", patience=PATIENCE)
-WAYS: dict[str, tuple[HeadSettings, HeadKind, Mapping[str, str]]] = {
+VARIANTS: dict[str, tuple[HeadSettings, HeadKind, Mapping[str, str]]] = {
     "published": (HeadSettings(patience=PATIENCE), "mlp", {}),
     "circle-merit": (BOTH, "mlp", {}),
     "circle-sun": (HeadSettings(loss="circle-sun", negatives="both", patience=PATIENCE), "mlp", {}),
@@ -47,40 +47,41 @@ WAYS: dict[str, tuple[HeadSettings, HeadKind, Mapping[str, str]]] = {
     "joint": (BOTH, "joint", {}),
     "linear": (BOTH, "linear", OWN),
 }
-"""By name: the settings, the kind of heads, and what each hears; "published" is MERIT's recipe: neutral negatives."""
-PLAYED = {factor: feature.split("+")[1] for factor, feature in FEATURES.items()}
-COMPACT_WAYS: dict[str, tuple[HeadSettings, HeadKind, Mapping[str, str]]] = {
+"""Settings, kind of head and features per factor, by name. "published" is MERIT's recipe, with neutral negatives."""
+TRANSCRIBED = {factor: feature.split("+")[1] for factor, feature in FEATURES.items()}
+COMPACT_VARIANTS: dict[str, tuple[HeadSettings, HeadKind, Mapping[str, str]]] = {
     "fixed": (BOTH, "linear", OWN),
-    "played": (BOTH, "linear", PLAYED),
+    "played": (BOTH, "linear", TRANSCRIBED),
     "parts": (BOTH, "linear", FEATURES),
     "wide": (replace(BOTH, out=DIMS), "linear", FEATURES),
     "mlp": (BOTH, "mlp", FEATURES),
-    "mlp-played": (BOTH, "mlp", PLAYED),
+    "mlp-played": (BOTH, "mlp", TRANSCRIBED),
     "joint": (BOTH, "joint", {}),
 }
-"""Those of the backbone `compact`: on the sound itself, on what is played, on both; "wide" is the shipped model's."""
+"""Variants for the backbone `compact`: features of the audio, of the transcription, or both. "wide" is bundled."""
 NOTES = (
-    "published: MERIT's loss, neutral negatives; the others have both kinds of negatives; circle-merit, dropout (0.5 "
-    "before the last layer), own-feature and joint have MERIT's loss.",
-    "Heads 1,525 -> 512 -> 128 on all features of dsp side by side, own-feature on that of their factor alone; at most "
-    f"200 epochs, ended {PATIENCE} after the best. linear: projections in closed form, of that feature too.",
-    "The number after the name: rendered folders, all factors together. Eight tenths of them are trained on; the test "
-    "folders are those of the whole set.",
+    "published: MERIT's loss with neutral negatives; the other variants use both kinds of negatives. circle-merit, "
+    "dropout (0.5 before the last layer), own-feature and joint use MERIT's loss.",
+    "Heads 1,525 -> 512 -> 128 on all features of dsp together; own-feature uses only the feature of the factor. At "
+    f"most 200 epochs, stopped {PATIENCE} after the best. linear: closed-form projections of that feature.",
+    "The number after the name is the number of rendered folders of all factors together. Eight tenths of them are "
+    "used for training. The test folders are those of the complete set.",
 )
 COMPACT_NOTES = (
-    "Projections in closed form: fixed, of the sound itself; played, of what the networks hear; parts, of both, 64 "
-    f"dims each; wide, {DIMS // 2} each, as shipped. mlp, mlp-played: heads of two layers with MERIT's loss and both "
-    f"kinds of negatives, ended {PATIENCE} after the best; joint: one transformer over all features.",
+    "Closed-form projections: fixed, of the audio features; played, of the features of the transcription networks; "
+    f"parts, of both, 64 dimensions each; wide, {DIMS // 2} each, as bundled. mlp, mlp-played: heads of two layers "
+    f"with MERIT's loss and both kinds of negatives, stopped {PATIENCE} after the best; joint: one transformer over "
+    "all features.",
     NOTES[-1],
 )
 
 
 def train_all(triplets: Path, work: Path, sizes: Sequence[int], backbone: str) -> list[tuple[str, Path, float]]:
-    """Train what is missing: (name, folder, minutes) of every model; the minutes are NaN for those that were there."""
+    """Train the missing models. Returns (name, folder, minutes) of every model; NaN minutes for existing ones."""
     models = []
     for size in sizes:
-        for way, (settings, kind, features) in (COMPACT_WAYS if backbone == "compact" else WAYS).items():
-            name = f"{way}-{size}"
+        for variant, (settings, kind, features) in (COMPACT_VARIANTS if backbone == "compact" else VARIANTS).items():
+            name = f"{variant}-{size}"
             out, began = work / name, time.monotonic()
             made = not (out / "recipe.json").exists()
             if made:
@@ -102,14 +103,14 @@ def train_all(triplets: Path, work: Path, sizes: Sequence[int], backbone: str) -
     return models
 
 
-def hear(model: Model, cache: EmbeddingCache, triplets: Sequence[Triplet]) -> EncodedClips:
-    """`protocols.listen` from cached features: the same for clips of one window, which rendered ones are."""
+def encode_cached(model: Model, cache: EmbeddingCache, triplets: Sequence[Triplet]) -> EncodedClips:
+    """Encode clips from cached features. Equal to `encode_clips` for clips of one window, such as rendered ones."""
     from safetensors.numpy import load_file
 
     clips = sorted({clip for one in triplets for clip in (one.anchor, one.positive, one.negative)})
     found = embed(cache, [Path(clip.track) for clip in clips])
     if found.failed or found.interrupted:
-        raise SystemExit(f"{len(found.failed)} clips could not be heard, such as {found.failed[:1]}")
+        raise SystemExit(f"{len(found.failed)} clips could not be encoded, such as {found.failed[:1]}")
     positions = np.array([found.positions[Path(clip.track)] for clip in clips])
     tensors = load_file(model.recipe.weights)
     rows = {}
@@ -121,26 +122,29 @@ def hear(model: Model, cache: EmbeddingCache, triplets: Sequence[Triplet]) -> En
     )
 
 
-def right_in(heard: EncodedClips, triplets: Sequence[Triplet], columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Right or not (m, spaces) of the triplets of each column, a mask."""
-    right = triplet_outcome(margins(heard, triplets))
-    return {name: right[mask] for name, mask in columns.items()}
+def outcomes_by_column(
+    encoded: EncodedClips, triplets: Sequence[Triplet], columns: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return the outcomes (m, spaces) of the triplets of each column, which is a mask."""
+    outcomes = triplet_outcome(margins(encoded, triplets))
+    return {name: outcomes[mask] for name, mask in columns.items()}
 
 
 def groups_of(triplets: Sequence[Triplet], columns: dict[str, np.ndarray]) -> dict[str, list[str]]:
-    """What the intervals of each column resample."""
+    """Return the groups of the triplets of each column, for the bootstrap."""
     return {
-        name: [one.group for one, keep in zip(triplets, mask, strict=True) if keep] for name, mask in columns.items()
+        name: [triplet.group for triplet, use in zip(triplets, mask, strict=True) if use]
+        for name, mask in columns.items()
     }
 
 
-def own(estimates: dict[str, Estimate], heard: EncodedClips) -> Estimate:
-    """A row of the short table: of every column, the space that it asks for."""
-    spaces = [space.name for space in heard.spaces]
-    places = [spaces.index(name.split(",")[0]) for name in estimates]
+def own_spaces(estimates: dict[str, Estimate], encoded: EncodedClips) -> Estimate:
+    """Return one row of the short table: for every column, the estimate of the space of its factor."""
+    spaces = [space.name for space in encoded.spaces]
+    positions = [spaces.index(name.split(",")[0]) for name in estimates]
     cells = [
-        [getattr(one, part)[place] for one, place in zip(estimates.values(), places, strict=True)]
-        for part in ("value", "low", "high", "n")
+        [getattr(estimate, field)[position] for estimate, position in zip(estimates.values(), positions, strict=True)]
+        for field in ("value", "low", "high", "n")
     ]
     return Estimate(*map(np.array, cells))
 
@@ -154,38 +158,40 @@ def short_table(
     notes: Sequence[str],
     backbone: str,
 ) -> Report:
-    """A row a model, a column a question, each answered by its own space."""
+    """Build a table with one row per model and one column per factor, each measured in its own space."""
     return report_of(
         "bench-heads", title, command, rows=list(rows), columns=columns,
-        values=[100 * one.value for one in rows.values()], low=[100 * one.low for one in rows.values()],
-        high=[100 * one.high for one in rows.values()], n=[one.n for one in rows.values()],
+        values=[100 * row.value for row in rows.values()], low=[100 * row.low for row in rows.values()],
+        high=[100 * row.high for row in rows.values()], n=[row.n for row in rows.values()],
         chance=[chance] * len(columns), unit="%", model=f"heads on {backbone}", notes=notes,
     )  # fmt: skip
 
 
 def main() -> None:
-    """Train, judge, print."""
+    """Train, evaluate, and print reports."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("triplets", type=Path, metavar="TRIPLETS")
     parser.add_argument("--probes", type=Path, required=True, metavar="PROBES")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR")
     parser.add_argument("--sizes", default="500,2000,8000", metavar="N,...")
     parser.add_argument("--backbone", default="dsp", choices=["dsp", "compact"])
-    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the reports for `soundalike evaluate summary`")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="save the reports for `soundalike evaluate summary`")
     args = parser.parse_args()
     args.seed = 0
     models = train_all(args.triplets, args.work, [int(size) for size in args.sizes.split(",")], args.backbone)
     rendered = read_triplets(args.triplets, [read_split(str(args.triplets / "split.json"), "test")])
     probes = read_probes(args.probes)
-    asked = [one.space if one.kind == "neutral" else f"{one.space}, adversarial" for one in rendered]
+    column_of = [
+        triplet.space if triplet.kind == "neutral" else f"{triplet.space}, adversarial" for triplet in rendered
+    ]
     kinds = {
-        name: np.array([one == name for one in asked])
+        name: np.array([column == name for column in column_of])
         for name in (f"{factor}{kind}" for kind in ("", ", adversarial") for factor in FACTORS)
     }
-    probed = {factor: np.array([one.space == factor for one in probes]) for factor in FACTORS}
+    probed = {factor: np.array([probe.space == factor for probe in probes]) for factor in FACTORS}
     groups, songs = groups_of(rendered, kinds), groups_of(probes, probed)
-    clips = {clip for one in probes for clip in (one.anchor, one.positive, one.negative)}
-    title = f"{len(rendered):,} rendered triplets in {len({one.group for one in rendered}):,} test folders"
+    clips = {clip for probe in probes for clip in (probe.anchor, probe.positive, probe.negative)}
+    title = f"{len(rendered):,} rendered triplets in {len({triplet.group for triplet in rendered}):,} test folders"
     real_title = f"{len(probes):,} real triplets of {len(clips):,} clips"
     command = f"python benchmarks/heads.py TRIPLETS --probes PROBES --work DIR --sizes {args.sizes}"
     if args.backbone != "dsp":
@@ -195,28 +201,28 @@ def main() -> None:
     with EmbeddingCache.open(args.work / "cache", plugins.load("backbones", args.backbone)) as cache:
         for name in ("dsp", *(str(folder) for _, folder, _ in models)):
             model = Model.load(name)
-            heard = hear(model, cache, rendered)
+            encoded = encode_cached(model, cache, rendered)
             real = encode_clips(clips, name)
-            found = right_in(heard, rendered, kinds), right_in(real, probes, probed)
+            found = outcomes_by_column(encoded, rendered, kinds), outcomes_by_column(real, probes, probed)
             baseline = baseline or found
-            here = {kind: bootstrap(right, groups[kind], 0) for kind, right in found[0].items()}
-            there = {probe: bootstrap(right, songs[probe], 0) for probe, right in found[1].items()}
-            tables[0][model.name], tables[1][model.name] = own(here, heard), own(there, real)
+            on_rendered = {kind: bootstrap(right, groups[kind], 0) for kind, right in found[0].items()}
+            on_real = {probe: bootstrap(right, songs[probe], 0) for probe, right in found[1].items()}
+            tables[0][model.name], tables[1][model.name] = own_spaces(on_rendered, encoded), own_spaces(on_real, real)
             if name != "dsp":
-                more = {kind: paired(found[0][kind], baseline[0][kind], groups[kind], 0) for kind in kinds}
-                tables[2][model.name] = own(more, heard)
-                more = {probe: paired(found[1][probe], baseline[1][probe], songs[probe], 0) for probe in probed}
-                tables[3][model.name] = own(more, real)
+                gain = {kind: paired(found[0][kind], baseline[0][kind], groups[kind], 0) for kind in kinds}
+                tables[2][model.name] = own_spaces(gain, encoded)
+                gain = {probe: paired(found[1][probe], baseline[1][probe], songs[probe], 0) for probe in probed}
+                tables[3][model.name] = own_spaces(gain, real)
             matrix = [
                 model_report(
-                    heard, args, estimates, f"Heads, every space on every factor: {data}",
+                    encoded, args, estimates, f"Heads, every space on every factor: {data}",
                     protocol="heads", options="", chance=50.0, notes=[f"Intervals: bootstrap over {over}."],
                 )
-                for estimates, data, over in ((here, title, "folders"), (there, real_title, "songs"))
+                for estimates, data, over in ((on_rendered, title, "folders"), (on_real, real_title, "songs"))
             ]  # fmt: skip
             if args.save:
                 reports.save_reports([replace(report, command=command) for report in matrix], args.save)
-    notes = ["Each factor by its own space.", *(COMPACT_NOTES if args.backbone == "compact" else NOTES)]
+    notes = ["Each factor in its own space.", *(COMPACT_NOTES if args.backbone == "compact" else NOTES)]
     what = f"Heads on {args.backbone}"
     short = [
         short_table(f"{what}, {title}", tables[0], list(kinds), command, 50.0, notes, args.backbone),

@@ -1,12 +1,16 @@
-"""How fast music is indexed, beside the fastest peer, beside decoding alone, and beside a large neural network.
+"""Speed of indexing, compared with bliss-audio, with decoding alone, and with a large neural network.
 
     python benchmarks/index.py [--tracks 16] [--seconds 240] [--models compact dsp] [--save DIR]
 
-Makes MP3s of song length from the demo clips, then runs each contender over all of them with one process a core:
-`soundalike index` with each model (the whole command, four spaces, all passages, on disk at the end), bliss-audio from
-PyPI (its 23 features a song), decoding and resampling alone (the limit for anything that listens to everything), and
-the audio tower of CLAP (transformers' ClapAudioModelWithProjection at its real size, random weights, 10 s windows every
-10 s) where torch and transformers are installed. Core-seconds are user and system time of all processes.
+Makes MP3 files of the length of a song from the demo clips and processes all of them with one process per core:
+
+- `soundalike index` with each model (the complete command: four spaces, all passages, stored on disk)
+- bliss-audio from PyPI (23 features per song)
+- decoding and resampling alone, the lower limit for any method that analyses all of the audio
+- the audio tower of CLAP (ClapAudioModelWithProjection of transformers at its real size, random weights, 10 s windows
+  every 10 s), if torch and transformers are installed
+
+Core-seconds are the user and system time of all processes.
 """
 
 from __future__ import annotations
@@ -35,25 +39,25 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from soundalike.audio.stream import MonoStream
 
-def listen(path):
+def process(path):
     return sum(len(block) for block in MonoStream(Path(path), 22050))
 
 if __name__ == "__main__":
     with ProcessPoolExecutor() as pool:
-        assert all(pool.map(listen, sys.argv[1:]))
+        assert all(pool.map(process, sys.argv[1:]))
 """
 
 BLISS = """
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
-def listen(path):
+def process(path):
     import bliss_audio
     return len(bliss_audio.Song(path).analysis)
 
 if __name__ == "__main__":
     with ProcessPoolExecutor() as pool:
-        assert all(pool.map(listen, sys.argv[1:]))
+        assert all(pool.map(process, sys.argv[1:]))
 """
 
 CLAP = """
@@ -77,7 +81,7 @@ for path in sys.argv[1:]:
 
 
 def make_songs(folder: Path, count: int, seconds: float) -> list[Path]:
-    """Stereo MP3s of `seconds`, each a different sequence of the demo clips."""
+    """Make stereo MP3 files of `seconds`, each a different sequence of the demo clips."""
     random = np.random.default_rng(0)
     sounds = []
     for clip in load_clips():
@@ -94,13 +98,13 @@ def make_songs(folder: Path, count: int, seconds: float) -> list[Path]:
 
 
 def script(folder: Path, text: str) -> str:
-    """A contender as a file, which its worker processes can import."""
-    path = folder / f"contender{len(list(folder.glob('*.py')))}.py"
+    """Write a script to a file, from which its worker processes can import."""
+    path = folder / f"script{len(list(folder.glob('*.py')))}.py"
     path.write_text(text)
     return str(path)
 
 
-# A small process between us and the contender: on Linux a child's peak memory starts at its parent's.
+# A small intermediate process: on Linux, the peak memory of a child starts at that of its parent.
 LAUNCH = """
 import json, resource, subprocess, sys, time
 began = time.monotonic()
@@ -112,33 +116,34 @@ print(json.dumps({"code": done.returncode, "errors": done.stderr.decode()[-2000:
 
 
 def measure(name: str, command: list[str], tracks: int) -> dict[str, float | str]:
-    """Run a command; tracks a minute, core-seconds a track, and the largest process's memory in MB."""
+    """Measure a command: tracks per minute, core-seconds per track, and MB of memory of its largest process."""
     done = subprocess.run([sys.executable, "-c", LAUNCH, *command], capture_output=True, check=True)
-    told = json.loads(done.stdout)
-    if told["code"]:
-        raise SystemExit(f"{name} failed:\n{told['errors']}")
+    measured = json.loads(done.stdout)
+    if measured["code"]:
+        raise SystemExit(f"{name} failed:\n{measured['errors']}")
     return {
         "name": name,
         "tracks": tracks,
-        "tracks_a_minute": 60 * tracks / told["wall"],
-        "core_seconds_a_track": told["cpu"] / tracks,
-        "peak_mb": told["peak_mb"],
+        "tracks_per_minute": 60 * tracks / measured["wall"],
+        "core_seconds_per_track": measured["cpu"] / tracks,
+        "peak_mb": measured["peak_mb"],
     }
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print a report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--models", nargs="+", default=["compact", "dsp"])
-    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="save the report for `soundalike evaluate summary`")
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         songs = [str(song) for song in make_songs(folder, args.tracks, args.seconds)]
-        rows.append(measure("decode and resample alone", [sys.executable, script(folder, DECODE), *songs], len(songs)))
+        decode = [sys.executable, script(folder, DECODE), *songs]
+        rows.append(measure("decoding and resampling alone", decode, len(songs)))
         for model in args.models:
             library = str(folder / f"library-{model}")
             index = [sys.executable, "-m", "soundalike", "index", name, "--model", model, "--library", library]
@@ -148,8 +153,8 @@ def main() -> None:
         if importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"):
             rows.append(measure("CLAP audio tower", [sys.executable, script(folder, CLAP), *songs[:2]], 2))
     columns = {
-        "tracks a minute": "tracks_a_minute",
-        "core-seconds a track": "core_seconds_a_track",
+        "tracks per minute": "tracks_per_minute",
+        "core-seconds per track": "core_seconds_per_track",
         "peak MB": "peak_mb",
     }
     report = report_of(
@@ -161,10 +166,10 @@ def main() -> None:
         values=[[float(row[key]) for key in columns.values()] for row in rows],
         n=[[int(row["tracks"])] * len(columns) for row in rows],
         notes=(
-            "Core-seconds: user and system time of all processes, start included; peak MB: the largest process.",
-            "Decoding alone is the limit for anything that hears every sample. bliss-audio keeps 23 numbers a song; "
-            "soundalike keeps four rows for every 10 s passage, a fingerprint, tempo, key and loudness, on disk.",
-            "CLAP: transformers' audio tower at its real size with random weights, 10 s windows every 10 s.",
+            "Core-seconds: user and system time of all processes, including their start. Peak MB: the largest process.",
+            "Decoding alone is the limit for any method that analyses every sample. bliss-audio stores 23 numbers per "
+            "song; soundalike stores four rows per 10 s passage, a fingerprint, tempo, key and loudness.",
+            "CLAP: the audio tower of transformers at its real size with random weights, 10 s windows every 10 s.",
         ),
     )
     show_and_save(report, args.save)

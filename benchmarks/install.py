@@ -1,9 +1,9 @@
-"""How much room the base install takes, and what takes it.
+"""Disk space of a base install, by distribution.
 
     python benchmarks/install.py [--save DIR]
 
-Installs this checkout into a fresh virtual environment and adds up the files of every distribution, pip and setuptools
-left out.
+Installs this checkout into a new virtual environment and adds up the files of every distribution, except pip and
+setuptools.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ print(json.dumps(sizes))
 
 
 def main() -> None:
-    """Install, add up, print."""
+    """Install, add up, and print a report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="save the report for `soundalike evaluate summary`")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
@@ -45,13 +45,13 @@ def main() -> None:
     rows = {"all": sum(sizes.values()), **{name: sizes[name] for name in largest}, "the rest": rest}
     report = report_of(
         "bench-install",
-        "What a base install takes",
+        "Disk space of a base install",
         "python benchmarks/install.py",
         rows=list(rows),
         columns=["MB"],
         values=[[size] for size in rows.values()],
         n=[[len(sizes)]] + [[1]] * len(largest) + [[len(sizes) - len(largest)]],
-        notes=("n counts distributions. pip and setuptools are left out.",),
+        notes=("n: distributions. Without pip and setuptools.",),
     )
     show_and_save(report, args.save)
 

@@ -1,10 +1,10 @@
-"""How long journeys take, and how small a path's steps are beside those of the tracks nearest to the way.
+"""Time of paths and playlists, and the smallest step of a path compared with a naive path.
 
     OMP_NUM_THREADS=1 python benchmarks/journeys.py [--tracks 100000] [--pairs 20] [--save DIR]
 
-The library is synthetic: rows as in search.py at the dims of the default model, calibrated on random pairs of them;
-2,000 artists, tempos normal around 120 BPM, random fingerprints of 200 s. The naive path takes, for each of as many
-points between the two tracks, the nearest track that it has not yet taken.
+The library is synthetic: rows as in search.py with the dimensions of the default model, calibrated on random pairs,
+2,000 artists, tempos normally distributed around 120 BPM, and random fingerprints of 200 s. The naive path takes the
+nearest unused track to each of as many points between the two tracks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LENGTH = 30
 
 
 def calibrated(folder: Path, rows: dict[str, np.ndarray], random: np.random.Generator) -> Model:
-    """The default model, with random pairs of these rows for chance."""
+    """Copy the default model, calibrated on random pairs of these rows."""
     source = Model.load().recipe.weights.parent
     shutil.copytree(source, folder)
     recipe = json.loads((folder / "recipe.json").read_text())
@@ -41,14 +41,14 @@ def calibrated(folder: Path, rows: dict[str, np.ndarray], random: np.random.Gene
         pairs = np.einsum("nd,nd->n", rows[space["name"]][left], rows[space["name"]][right])
         pairs = pairs[pairs != 0]
         quantiles = np.quantile(pairs.astype(np.float64), np.linspace(0, 1, 101)).tolist()
-        chance = {"mu": float(pairs.mean()), "sigma": float(pairs.std()), "quantiles": quantiles}
-        space["calibration"] = {"track": chance, "passage": chance}
+        calibration = {"mu": float(pairs.mean()), "sigma": float(pairs.std()), "quantiles": quantiles}
+        space["calibration"] = {"track": calibration, "passage": calibration}
     (folder / "recipe.json").write_text(json.dumps(recipe))
     return Model.load(str(folder))
 
 
 def naive(model: Model, library: LibraryFolder, rows: dict[str, np.ndarray], a: int, b: int) -> float:
-    """The smallest step over the nearest tracks to points between two."""
+    """Return the smallest step of the naive path between rows `a` and `b`."""
     weights = {space.name: 1.0 for space in model.spaces}
     groups = library.arrays.groups(model.name, "track")
     taken = [a, b]
@@ -63,17 +63,18 @@ def naive(model: Model, library: LibraryFolder, rows: dict[str, np.ndarray], a: 
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print a report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", type=int, default=100_000)
     parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="save the report for `soundalike evaluate summary`")
     args = parser.parse_args()
     random = np.random.default_rng(0)
     times: dict[str, list[float]] = {"path": [], "playlist": []}
     smallest: dict[str, list[float]] = {"path": [], "naive path": [], "direct step": []}
     with tempfile.TemporaryDirectory() as made:
-        rows = make_rows(args.tracks, random, dim=Model.load().spaces[0].dim)
+        default = Model.load()
+        rows = make_rows(args.tracks, [space.name for space in default.spaces], random, dim=default.spaces[0].dim)
         model = calibrated(Path(made) / "model", rows, random)
         artists = [f"artist {number}" for number in random.integers(2000, size=args.tracks)]
         tempos = np.clip(random.normal(120, 20, size=args.tracks), 50, 220).tolist()
@@ -81,7 +82,7 @@ def main() -> None:
         synthetic_library(Path(made) / "library", model, rows, artists, tempos, music=music, fingerprints=True)
         with LibraryFolder(Path(made) / "library") as library:
             ends = random.choice(audible(rows), size=(args.pairs + 1, 2), replace=False).tolist()
-            # The first pair reads the catalogue and draws the random pairs of the percentiles: it is not counted.
+            # The first pair is not counted: it reads the catalogue and draws the random pairs of the percentiles.
             for number, (a, b) in enumerate(ends):
                 paths = [stand_in(music, end) for end in (a, b)]
                 began = time.perf_counter()
@@ -95,7 +96,7 @@ def main() -> None:
                     smallest["path"].append(path.smallest)
                     smallest["naive path"].append(naive(model, library, rows, a, b))
                     smallest["direct step"].append(path.direct.score)
-    columns = ["median", "least", "most"]
+    columns = ["median", "minimum", "maximum"]
     table = {f"{name}, ms": values for name, values in times.items()}
     table |= {f"smallest score: {name}" if name != "direct step" else name: found for name, found in smallest.items()}
     better = sum(a > b for a, b in zip(smallest["path"], smallest["naive path"], strict=True))
@@ -108,20 +109,20 @@ def main() -> None:
         values=[[float(np.median(found)), min(found), max(found)] for found in table.values()],
         n=[[len(found)] * len(columns) for found in table.values()],
         notes=(
-            f"The path's smallest step is larger than the naive path's in {better} of {args.pairs} pairs.",
-            "Playlists are of tracks of 100 to 140 BPM, each within 5 % of the one before, with a spread of 0.3.",
+            f"The smallest step of the path is larger than that of the naive path in {better} of {args.pairs} pairs.",
+            "Playlists have tracks of 100 to 140 BPM, each within 5 % of the previous tempo, with --spread 0.3.",
         ),
     )
     show_and_save(report, args.save)
 
 
 def audible(rows: dict[str, np.ndarray]) -> np.ndarray:
-    """Which tracks (m,) hold something in every space."""
+    """Return the tracks (m,) that are audible in every space."""
     return np.flatnonzero(np.all([part.any(axis=1) for part in rows.values()], axis=0))
 
 
 def stand_in(music: Path, number: int) -> Path:
-    """The empty file that stands for a track."""
+    """Create the empty file of a track."""
     path = music / str(number // 100) / f"{number}.mp3"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()

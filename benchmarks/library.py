@@ -1,19 +1,23 @@
-"""How a library holds at size: rescan, opening, adding, being killed fifty times, and readers while one writes.
+"""A library at size and under load: rescan, opening, adding, recovery after kills, and concurrent readers.
 
     OMP_NUM_THREADS=1 python benchmarks/library.py [--tracks 100000] [--large 1000000] [--kills 50] [--save DIR]
 
-Libraries at size are synthetic (the model `dsp`: four spaces of 128 dims; rows are random, for none of this depends on
-what they say). Rescan: the command `soundalike index` over as many files that nothing has happened to. Opening and
-first search: in a new process each, its imports not counted, files in the page cache, the query encoded. Killed: an
-`index` of short recordings with SIGKILL at a random moment, after each of which everything is compared with its
-checksums and the next goes on. Readers: two processes search for as long as a third adds.
+Large libraries are synthetic: model `dsp`, four spaces of 128 dimensions, random rows, because the content of the rows
+does not matter here.
+
+- Rescan: the command `soundalike index` on unchanged files.
+- Opening and first search: each in a new process, without its imports, with the files in the page cache and an encoded
+  query.
+- Kills: `soundalike index` on short recordings receives SIGKILL at a random time. After each kill, all data is compared
+  with its checksums, and the next run continues.
+- Readers: two processes search while a third one adds tracks.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random as chance
+import random as stdlib_random
 import subprocess
 import sys
 import tempfile
@@ -34,22 +38,23 @@ from soundalike.models.model import Model
 
 COMMAND = [sys.executable, "-m", "soundalike"]
 PASSAGES = 47
-"""Of a track of four minutes."""
+"""Passages of a track of four minutes."""
 
 OPEN = """
 import json, sys, time
 from pathlib import Path
 import numpy as np
 from soundalike.library.catalog.filters import parse_filter
-from soundalike.library.folder import Library, Query, Subject
+from soundalike.library import LibraryFolder, Subject
+from soundalike.search import Query, search_library
 from soundalike.core.types import Span
 import numkong
 random, took = np.random.default_rng(1), {}
 began = time.perf_counter()
-library = Library(Path(sys.argv[1]))
+library = LibraryFolder(Path(sys.argv[1]))
 took["open"] = time.perf_counter() - began
 model = library.model()
-def ask(where=""):
+def search(where=""):
     track = {s.name: random.standard_normal(s.dim, np.float32) for s in model.spaces}
     track = {name: row / np.linalg.norm(row) for name, row in track.items()}
     passages = {name: row[None, :] for name, row in track.items()}
@@ -57,26 +62,27 @@ def ask(where=""):
     query = Query(Path("/elsewhere.mp3"), by="track", **({"where": parse_filter(where)} if where else {}))
     began = time.perf_counter()
     found = search_library(library, query, subject)
-    assert len(found.matches) == 10 and not found.damaged
+    assert len(found.matches) == 10 and not found.corrupt
     return time.perf_counter() - began
-took["first"] = ask()
-took["later"] = float(np.median([ask() for _ in range(20)]))
-took["first where"] = ask("bpm 90..110")
-took["later where"] = float(np.median([ask("bpm 90..110") for _ in range(20)]))
+took["first"] = search()
+took["later"] = float(np.median([search() for _ in range(20)]))
+took["first where"] = search("bpm 90..110")
+took["later where"] = float(np.median([search("bpm 90..110") for _ in range(20)]))
 print(json.dumps(took))
 """
 
 READ = """
 import json, sys, time
 from pathlib import Path
-from soundalike.library.folder import Library, Query
+from soundalike.library import LibraryFolder
+from soundalike.search import Query, search_library
 took, counts, stop = [], [], Path(sys.argv[3])
-with Library(Path(sys.argv[1])) as library:
+with LibraryFolder(Path(sys.argv[1])) as library:
     while not stop.exists():
         began = time.perf_counter()
         found = search_library(library, Query(Path(sys.argv[2]), k=10_000, include_self=True))
         took.append(time.perf_counter() - began)
-        assert not found.damaged
+        assert not found.corrupt
         counts.append(found.searched)
         assert counts == sorted(counts)
 print(json.dumps({"took": took, "last": counts[-1]}))
@@ -84,14 +90,14 @@ print(json.dumps({"took": took, "last": counts[-1]}))
 
 
 def opened(library: Path) -> dict[str, float]:
-    """Seconds of opening, the first and later searches, in a process of their own."""
+    """Return the seconds of opening and of first and later searches, in a new process."""
     done = subprocess.run([sys.executable, "-c", OPEN, library], capture_output=True, text=True, check=True)
-    told: dict[str, float] = json.loads(done.stdout)
-    return told
+    seconds: dict[str, float] = json.loads(done.stdout)
+    return seconds
 
 
 def make_library(folder: Path, count: int) -> tuple[Path, Path]:
-    """A library of so many tracks, whose files are there and empty, and their folder."""
+    """Make a library of `count` tracks. Returns the library and the folder of the tracks, which are not created."""
     model, random = Model.load("dsp"), np.random.default_rng(0)
     rows = {s.name: unit_rows(random.standard_normal((count, s.dim), np.float32)) for s in model.spaces}
     music = folder / "music"
@@ -100,7 +106,7 @@ def make_library(folder: Path, count: int) -> tuple[Path, Path]:
 
 
 def touch(music: Path, count: int) -> None:
-    """The empty files of 1970 that a synthetic library speaks of."""
+    """Create the empty files of a synthetic library, with modification time 0."""
     import os
 
     for number in range(count):
@@ -112,7 +118,7 @@ def touch(music: Path, count: int) -> None:
 
 
 def add_rate(folder: Path) -> tuple[float, float]:
-    """Tracks of 47 passages a second that are appended, made durable and committed, 32 at a time; and MB/s."""
+    """Return the tracks and the MB per second that are written durably: 47 passages per track, 32 tracks per commit."""
     model, random = Model.load("dsp"), np.random.default_rng(0)
     batch, tracks = 32, 960
     rows = unit_rows(random.standard_normal((batch * PASSAGES, 128), np.float32))
@@ -142,7 +148,7 @@ def add_rate(folder: Path) -> tuple[float, float]:
 
 
 def short_songs(folder: Path, count: int) -> Path:
-    """As many recordings of 6 s, no two alike, from the demo clips."""
+    """Make `count` different recordings of 6 s from the demo clips."""
     random = np.random.default_rng(0)
     sounds = []
     for clip in load_clips():
@@ -150,21 +156,22 @@ def short_songs(folder: Path, count: int) -> Path:
         sounds.append(soxr.resample(samples, rate, 22_050))
     folder.mkdir()
     for number in range(count):
-        one, other = random.choice(len(sounds), 2, replace=False)
-        sf.write(folder / f"{number:03}.flac", np.concatenate([sounds[one][:66_150], sounds[other][:66_150]]), 22_050)
+        first, second = random.choice(len(sounds), 2, replace=False)
+        samples = np.concatenate([sounds[first][:66_150], sounds[second][:66_150]])
+        sf.write(folder / f"{number:03}.flac", samples, 22_050)
     return folder
 
 
 def killed(folder: Path, songs: Path, kills: int) -> dict[str, float]:
-    """Kill `index` again and again; everything committed has to be there and well each time, and to grow."""
-    held, libraries, in_the_middle, lost = 0, 0, 0, 0
-    draw = chance.Random(0)
-    while in_the_middle < kills:
+    """Kill `soundalike index` repeatedly. Returns the numbers of kills and of kills with lost or corrupt data."""
+    previous, libraries, kills_done, lost = 0, 0, 0, 0
+    draw = stdlib_random.Random(0)
+    while kills_done < kills:
         library = folder / f"killed{libraries}"
         process = subprocess.Popen([*COMMAND, "index", songs, "--library", library], stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
         time.sleep(draw.uniform(0.3, 2.0))
-        in_the_middle += process.poll() is None
+        kills_done += process.poll() is None
         process.kill()
         process.wait()
         if not (library / "catalog.sqlite").exists():
@@ -172,19 +179,19 @@ def killed(folder: Path, songs: Path, kills: int) -> dict[str, float]:
         try:
             with LibraryFolder(library) as opened_again:
                 count = opened_again.catalog.counts()["tracks"]
-                lost += count < held or not check_library(opened_again).ok
+                lost += count < previous or not check_library(opened_again).ok
         except Exception as error:
-            if "make one with" not in str(error):  # it was cut off before there was anything in it
+            if "make one with" not in str(error):  # killed before the library was complete
                 raise
             count = 0
-        held = count
+        previous = count
         if count == len(list(songs.iterdir())):
-            libraries, held = libraries + 1, 0
-    return {"kills": in_the_middle, "lost": lost}
+            libraries, previous = libraries + 1, 0
+    return {"kills": kills_done, "lost": lost}
 
 
 def read_while_writing(folder: Path, songs: Path) -> dict[str, float]:
-    """Seconds of a search while somebody indexes, and how many there were."""
+    """Measure searches of two processes while a third one indexes."""
     library, stop = folder / "shared", folder / "stop"
     first = next(iter(sorted(songs.iterdir())))
     subprocess.run([*COMMAND, "index", first, "--library", library], check=True, capture_output=True)
@@ -195,8 +202,8 @@ def read_while_writing(folder: Path, songs: Path) -> dict[str, float]:
     subprocess.run([*COMMAND, "index", songs, "--library", library, "--jobs", "1"], check=True, capture_output=True)
     second = subprocess.run([*COMMAND, "index", songs, "--library", library], capture_output=True, check=False)
     stop.touch()
-    told = [json.loads(reader.communicate()[0]) for reader in readers]
-    took = np.concatenate([one["took"] for one in told])
+    outputs = [json.loads(reader.communicate()[0]) for reader in readers]
+    took = np.concatenate([output["took"] for output in outputs])
     return {
         "answers": len(took),
         "p50": float(np.median(took)),
@@ -206,15 +213,15 @@ def read_while_writing(folder: Path, songs: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print a report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", type=int, default=100_000)
     parser.add_argument("--large", type=int, default=1_000_000)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="save the report for `soundalike evaluate summary`")
     args = parser.parse_args()
-    rows: list[tuple[str, float, float, int]] = []  # what, measured, bar, of how many
-    nothing = float("nan")
+    rows: list[tuple[str, float, float, int]] = []  # name, measured value, limit, n
+    no_limit = float("nan")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for count in (args.tracks, args.large):
@@ -231,30 +238,30 @@ def main() -> None:
                     took.append(time.perf_counter() - began)
                     assert json.loads(done.stdout)["unchanged"] == count
                 rows.append((f"rescan of {count:,} unchanged files, s", float(np.median(took)), 10, 3))
-            made = opened(library)  # makes the arrays that later processes map
-            again = [opened(library) for _ in range(5)]
-            median = {key: float(np.median([one[key] for one in again])) for key in made}
+            made = opened(library)  # creates the arrays that later processes map
+            repeated = [opened(library) for _ in range(5)]
+            median = {key: float(np.median([run[key] for run in repeated])) for key in made}
             rows += [
                 (f"{count:,} tracks: opening, ms", 1000 * median["open"], 100, 5),
-                (f"{count:,} tracks: first search after it, ms", 1000 * median["first"], nothing, 5),
-                (f"{count:,} tracks: later searches, ms", 1000 * median["later"], nothing, 100),
-                (f"{count:,} tracks: first search with a filter, ms", 1000 * median["first where"], nothing, 5),
-                (f"{count:,} tracks: later ones with it, ms", 1000 * median["later where"], nothing, 100),
-                (f"{count:,} tracks: first search ever, arrays made, s", made["first"], nothing, 1),
+                (f"{count:,} tracks: first search after opening, ms", 1000 * median["first"], no_limit, 5),
+                (f"{count:,} tracks: later searches, ms", 1000 * median["later"], no_limit, 100),
+                (f"{count:,} tracks: first search with a filter, ms", 1000 * median["first where"], no_limit, 5),
+                (f"{count:,} tracks: later searches with a filter, ms", 1000 * median["later where"], no_limit, 100),
+                (f"{count:,} tracks: first search of the library, creates arrays, s", made["first"], no_limit, 1),
             ]
         tracks, megabytes = add_rate(folder / "added")
-        rows += [("tracks added a second, 47 passages each", tracks, nothing, 960),
-                 ("MB a second, made durable", megabytes, nothing, 960)]  # fmt: skip
+        rows += [("tracks added per second, 47 passages each", tracks, no_limit, 960),
+                 ("MB per second, durable", megabytes, no_limit, 960)]  # fmt: skip
         songs = short_songs(folder / "songs", 48)
         survived = killed(folder, songs, args.kills)
-        rows += [("runs killed in the middle", survived["kills"], nothing, args.kills),
-                 ("of them with anything lost or damaged", survived["lost"], 0, args.kills)]  # fmt: skip
+        rows += [("killed runs", survived["kills"], no_limit, args.kills),
+                 ("killed runs with lost or corrupt data", survived["lost"], 0, args.kills)]  # fmt: skip
         reading = read_while_writing(folder, songs)
         rows += [
-            ("searches by two readers while one writes", reading["answers"], nothing, int(reading["answers"])),
-            ("of them, p50 ms", 1000 * reading["p50"], nothing, int(reading["answers"])),
-            ("of them, p95 ms", 1000 * reading["p95"], nothing, int(reading["answers"])),
-            ("processes that failed", reading["failed"], 0, 3),
+            ("searches of two readers during writes", reading["answers"], no_limit, int(reading["answers"])),
+            ("searches during writes, p50 ms", 1000 * reading["p50"], no_limit, int(reading["answers"])),
+            ("searches during writes, p95 ms", 1000 * reading["p95"], no_limit, int(reading["answers"])),
+            ("failed processes", reading["failed"], 0, 3),
         ]
     show_and_save(
         report_of(
@@ -262,15 +269,15 @@ def main() -> None:
             "A library at size, and under load",
             f"OMP_NUM_THREADS=1 python benchmarks/library.py --tracks {args.tracks} --large {args.large}",
             rows=[row[0] for row in rows],
-            columns=["measured", "bar"],
+            columns=["measured", "limit"],
             values=[[row[1], row[2]] for row in rows],
             n=[[row[3]] * 2 for row in rows],
             notes=(
-                "Synthetic libraries hold track rows of four spaces of 128 dims; files in the page cache; the query is "
-                "encoded, and a search brings ten matches with their explanations, checked against their checksums.",
-                "The first search ever makes the arrays that later processes map (whose rows are where, what chance "
-                "looks like); the first with a filter makes its columns.",
-                f"Killed: SIGKILL after 0.3 to 2 s of an index of {48} recordings, the next run goes on with it.",
+                "Synthetic libraries hold track rows of four spaces of 128 dimensions. Files are in the page cache, "
+                "and the query is encoded. A search returns ten explained matches whose rows match their checksums.",
+                "The first search of a library creates the arrays that later processes map (row groups and "
+                "calibration). The first search with a filter creates its columns.",
+                f"Kills: SIGKILL after 0.3 to 2 s of indexing {48} recordings. The next run continues.",
             ),
             model="synthetic",
         ),

@@ -1,13 +1,13 @@
-"""Facts about real recordings, found by searching a library of them as a person would.
+"""Searches in a library of real recordings with known answers.
 
     python benchmarks/recordings.py DATA [--library PATH] [--save DIR]
 
-DATA holds `musicdelta/` (stems of 13 songs, with stems.csv) and `recordings/`. Two questions whose answers are known:
+DATA holds `musicdelta/` (stems of 13 songs, with stems.csv) and `recordings/`. There are two questions:
 
-1. Are the nearest stems by timbre, the own song left out, of the same class (drums, bass, vocals, other)?
-2. Does a drum stem find, by rhythm, the sum of its own song's other stems among those of all songs?
+1. Are the stems nearest by timbre, without those of the same song, of the same class (drums, bass, vocals, other)?
+2. Does a drum stem find, by rhythm, the sum of the other stems of its song among those of all songs?
 
-Intervals: 95 %, bootstrap over songs. p: how often chance alone does as well (100,000 draws of random ranks).
+Intervals: 95 %, bootstrap over songs. p: the share of 100,000 draws of random ranks that are at least as good.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from soundalike.search.search import search_library
 
 @dataclass(frozen=True)
 class Fact:
-    """A measured mean with its 95 % interval over songs, its chance level, and how many queries it is a mean of."""
+    """A mean over n queries with its 95 % interval over songs and its chance level."""
 
     name: str
     value: float
@@ -46,7 +46,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Stem:
-    """A line of stems.csv."""
+    """A row of stems.csv."""
 
     song: str
     path: Path
@@ -54,13 +54,13 @@ class Stem:
 
 
 def read_stems(data: Path) -> list[Stem]:
-    """Every stem of the multitrack songs."""
+    """Read the stems of the multitrack songs."""
     with (data / "musicdelta" / "stems.csv").open(newline="") as file:
         return [Stem(row["song"], data / row["path"], row["stem_class"]) for row in csv.DictReader(file)]
 
 
 def same_class(library: LibraryFolder, stems: Sequence[Stem], k: int) -> Fact:
-    """Share of the k nearest stems of other songs, by timbre, that are of the query's class."""
+    """Return the share of the k stems of other songs nearest by timbre that have the class of the query."""
     kinds = {str(stem.path): stem.kind for stem in stems}
     shares: dict[str, list[float]] = {}
     chances = []
@@ -73,7 +73,7 @@ def same_class(library: LibraryFolder, stems: Sequence[Stem], k: int) -> Fact:
 
 
 def write_rests(stems: Sequence[Stem], folder: Path) -> dict[str, Path]:
-    """For each song with drums, the sum of its other stems as a WAV file in `folder`."""
+    """Write the sum of the other stems of every song with drums as a WAV file in `folder`."""
     rests = {}
     for song in sorted({stem.song for stem in stems if stem.kind == "drums"}):
         parts = [sf.read(stem.path, dtype="float32") for stem in stems if stem.song == song and stem.kind != "drums"]
@@ -85,7 +85,7 @@ def write_rests(stems: Sequence[Stem], folder: Path) -> dict[str, Path]:
 
 
 def drums_find_the_rest(library: LibraryFolder, stems: Sequence[Stem], rests: dict[str, Path]) -> Fact:
-    """Mean reciprocal rank of the own song's other stems when a drum stem asks by rhythm."""
+    """Return the mean reciprocal rank of the other stems of the same song for drum stems as queries, by rhythm."""
     ranks: dict[str, list[float]] = {}
     folder = next(iter(rests.values())).parent
     for stem in stems:
@@ -103,7 +103,7 @@ def drums_find_the_rest(library: LibraryFolder, stems: Sequence[Stem], rests: di
 
 
 def summarise(name: str, values: dict[str, list[float]], chance: float) -> Fact:
-    """The mean over queries with its bootstrap interval over songs."""
+    """Return the mean over queries with its bootstrap interval over songs."""
     random = np.random.default_rng(0)
     sums = np.array([np.sum(part) for part in values.values()])
     counts = np.array([len(part) for part in values.values()])
@@ -114,7 +114,7 @@ def summarise(name: str, values: dict[str, list[float]], chance: float) -> Fact:
 
 
 def measure(data: Path, library_path: Path) -> list[Fact]:
-    """Index everything and ask both questions."""
+    """Index all recordings and run both sets of queries."""
     stems = read_stems(data)
     with tempfile.TemporaryDirectory() as folder, LibraryFolder.create(library_path) as library:
         rests = write_rests(stems, Path(folder))
@@ -127,17 +127,17 @@ def measure(data: Path, library_path: Path) -> list[Fact]:
 
 
 def main() -> None:
-    """Print the facts."""
+    """Measure and print a report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--library", type=Path, help="keep the library here (default: a temporary one)")
-    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
+    parser.add_argument("--library", type=Path, help="folder for the library (default: a temporary folder)")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="save the report for `soundalike evaluate summary`")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         facts = measure(args.data.resolve(), args.library or Path(folder) / "library")
     report = report_of(
         "bench-recordings",
-        "Real stems, found by searching a library of them",
+        "Retrieval of real stems from a library",
         "python benchmarks/recordings.py DATA",
         rows=[DEFAULT_MODEL],
         columns=[fact.name for fact in facts],
@@ -146,7 +146,7 @@ def main() -> None:
         high=[[fact.high for fact in facts]],
         n=[[fact.n for fact in facts]],
         chance=[fact.chance for fact in facts],
-        notes=tuple(f"{fact.name}: as good by chance with p = {fact.p:.4f}" for fact in facts if fact.p is not None),
+        notes=tuple(f"{fact.name}: p = {fact.p:.4f} for random ranks" for fact in facts if fact.p is not None),
     )
     show_and_save(report, args.save)
 

@@ -23,7 +23,7 @@ from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, Dataset
 
 from common import report_of, show_and_save
-from soundalike.evaluate.reports import Estimate, bootstrap
+from soundalike.evaluate.estimates import Estimate, bootstrap
 from soundalike.models.heads import MlpHead
 from soundalike.train.common.losses import circle_merit
 from soundalike.train.data.sampling import Triplets, TripletSet

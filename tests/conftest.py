@@ -10,14 +10,28 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+# One thread, as in the program itself: the matrices are small, and idle threads would spin. Before numpy is imported.
+os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ.get("OPENBLAS_NUM_THREADS", "1")
+os.environ["MKL_NUM_THREADS"] = os.environ.get("MKL_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 import soundfile as sf
+from hypothesis import settings
 
+import inline_workers  # noqa: F401 - before any module of the package imports what it replaces
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
 
 RATE = 22050
+
+pytest_plugins = ["allowed_skips", "pytester"]
+
+# `make test` tries fewer examples of every property than `make test-all`, which asks for the other profile.
+settings.register_profile("quick", max_examples=40, deadline=None)
+settings.register_profile("thorough", max_examples=200, deadline=None)
+settings.load_profile("quick")
 
 # A shell that starts pytest in the background has it ignore Ctrl-C, and so would every process that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -127,7 +127,8 @@ def face_names() -> list[tuple[str, str, str]]:
 def test_every_name_of_a_face_is_there_and_is_no_module() -> None:
     assert len(face_names()) > 100
     for package, module, name in face_names():
-        if "torch" in (SOURCE / Path(*package.split(".")[1:], *module.split(".")).with_suffix(".py")).read_text():
+        file = SOURCE.joinpath(*package.split(".")[1:], *module.split("."))
+        if file.with_suffix(".py").exists() and "import torch" in file.with_suffix(".py").read_text():
             pytest.importorskip("torch", reason="torch is not installed")
         face = importlib.import_module(package)
         assert getattr(face, name) is getattr(importlib.import_module(f"{package}.{module}"), name)
@@ -168,7 +169,7 @@ def test_public_names_resolve() -> None:
 
     for name in soundalike.__all__:
         assert getattr(soundalike, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match="attribute nothing"):
         _ = soundalike.nothing
 
 

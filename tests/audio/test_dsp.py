@@ -1,4 +1,4 @@
-"""Signal primitives against loops that a reader can check by eye."""
+"""Signal-processing primitives against simple loops."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from soundalike.audio import dsp
+from soundalike.audio import dsp, gated_loudness, k_weighting
 
 RATE = 22050
 
@@ -35,7 +35,7 @@ def test_rechunk_keeps_every_sample(lengths: list[int], length: int) -> None:
     assert np.array_equal(np.concatenate([*pieces, np.zeros(0)]), samples)
 
 
-def test_rechunk_does_not_keep_a_view_of_the_callers_buffer() -> None:
+def test_rechunk_copies_the_buffer_of_the_caller() -> None:
     def blocks():
         buffer = np.ones(10, np.float32)
         yield buffer
@@ -59,7 +59,7 @@ def test_spectra_equal_a_loop_over_frames() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 9000), st.integers(0, 9000))
-def test_spectra_do_not_depend_on_how_the_stream_was_cut(piece: int, length: int) -> None:
+def test_spectra_do_not_depend_on_the_block_size(piece: int, length: int) -> None:
     samples = noise(0.5)[:length]
     assert np.array_equal(spectra(samples, 512, 128, piece), spectra(samples, 512, 128, 20000))
 
@@ -88,7 +88,7 @@ def test_every_band_of_both_maps_has_unit_sum() -> None:
 
 
 @pytest.mark.parametrize("note", [57, 69, 81, 93])
-def test_a_note_lands_in_its_own_semitone(note: int) -> None:
+def test_a_note_is_in_its_semitone(note: int) -> None:
     frequency = 440.0 * 2 ** ((note - 69) / 12)
     mapped = np.sqrt(spectra(sine(frequency, 1.0), 4096, 2048, 4096)) @ dsp.log_frequency_matrix(
         4096, RATE, 252, 55.0, 36
@@ -171,21 +171,21 @@ def test_lag_bands_cover_every_lag_and_are_empty_beyond_the_end() -> None:
 
 
 def time_domain_loudness(samples: np.ndarray, rate: int) -> float:
-    """BS.1770-4 as it is written: two biquads at 48 kHz, blocks, gates."""
-    heard = signal.resample_poly(samples, 48000 * 2, rate * 2) if rate != 48000 else samples
-    heard = signal.lfilter(
-        [1.53512485958697, -2.69169618940638, 1.19839281085285], [1.0, -1.69065929318241, 0.73248077421585], heard
+    """BS.1770-4 in the time domain: two biquads at 48 kHz, blocks, gates."""
+    filtered = signal.resample_poly(samples, 48000 * 2, rate * 2) if rate != 48000 else samples
+    filtered = signal.lfilter(
+        [1.53512485958697, -2.69169618940638, 1.19839281085285], [1.0, -1.69065929318241, 0.73248077421585], filtered
     )
-    heard = signal.lfilter([1.0, -2.0, 1.0], [1.0, -1.99004745483398, 0.99007225036621], heard)
-    blocks = np.array([np.mean(heard[i : i + 19200] ** 2) for i in range(0, len(heard) - 19199, 4800)])
+    filtered = signal.lfilter([1.0, -2.0, 1.0], [1.0, -1.99004745483398, 0.99007225036621], filtered)
+    blocks = np.array([np.mean(filtered[i : i + 19200] ** 2) for i in range(0, len(filtered) - 19199, 4800)])
     blocks = blocks[-0.691 + 10 * np.log10(blocks + 1e-20) > -70]
     blocks = blocks[blocks > 0.1 * blocks.mean()]
     return float(-0.691 + 10 * np.log10(blocks.mean()))
 
 
 def loudness(samples: np.ndarray) -> float | None:
-    weight = dsp.k_weighting(np.arange(513) * RATE / 1024) / 3
-    return dsp.gated_loudness(spectra(samples, 1024, 256, 8192) @ weight, 256 / RATE)
+    weight = k_weighting(np.arange(513) * RATE / 1024) / 3
+    return gated_loudness(spectra(samples, 1024, 256, 8192) @ weight, 256 / RATE)
 
 
 def test_loudness_of_the_reference_sine() -> None:
@@ -203,6 +203,6 @@ def test_loudness_equals_the_time_domain_measure(kind: str) -> None:
     assert loudness(samples.astype(np.float32)) == pytest.approx(time_domain_loudness(samples, RATE), abs=0.25)
 
 
-def test_nothing_and_silence_have_no_loudness() -> None:
-    assert dsp.gated_loudness(np.zeros(0), 0.01) is None
-    assert dsp.gated_loudness(np.zeros(500), 0.01) is None
+def test_empty_and_silent_signals_have_no_loudness() -> None:
+    assert gated_loudness(np.zeros(0), 0.01) is None
+    assert gated_loudness(np.zeros(500), 0.01) is None

@@ -1,4 +1,4 @@
-"""Copies of a recording are recognised, and nothing else is."""
+"""Fingerprints recognise copies of a recording and nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def words(samples: np.ndarray, piece: int = 10_007, rate: int = RATE) -> np.ndar
 
 @pytest.fixture(scope="module")
 def song() -> np.ndarray:
-    """Half a minute that does not repeat itself."""
+    """Half a minute of music without repetition."""
     random = np.random.default_rng(3)
     return tune(random.integers(50, 80, 80).tolist(), seconds=30, drums=[0, 3, 4, 7], seed=5)
 
@@ -35,12 +35,12 @@ def mp3(samples: np.ndarray) -> np.ndarray:
     return sf.read(file, dtype="float32")[0]
 
 
-def test_what_flows_through_is_unchanged(song: np.ndarray) -> None:
+def test_the_tapped_stream_is_unchanged(song: np.ndarray) -> None:
     out = list(Fingerprinter(RATE).tap([song[:1000], song[1000:]]))
     assert np.array_equal(np.concatenate(out), song)
 
 
-def test_the_cut_of_the_stream_does_not_matter(song: np.ndarray) -> None:
+def test_fingerprints_do_not_depend_on_the_block_size(song: np.ndarray) -> None:
     assert np.array_equal(words(song), words(song, piece=333))
     assert len(words(song)) == pytest.approx(30 * FRAME_RATE, abs=6)
 
@@ -59,12 +59,12 @@ def test_the_cut_of_the_stream_does_not_matter(song: np.ndarray) -> None:
     ],
     ids=["itself", "quieter", "polarity", "mp3", "late mp3", "cut", "excerpt", "noise"],
 )
-def test_copies_are_found(song: np.ndarray, change) -> None:
+def test_copies_are_recognised(song: np.ndarray, change) -> None:
     assert same_recording(words(song), words(change(song).astype(np.float32)))
     assert same_recording(words(change(song).astype(np.float32)), words(song))
 
 
-def test_other_music_is_no_copy(song: np.ndarray) -> None:
+def test_other_music_is_not_a_copy(song: np.ndarray) -> None:
     other = tune(np.random.default_rng(4).integers(50, 80, 80).tolist(), seconds=30, drums=[0, 3, 4, 7], seed=5)
     assert not same_recording(words(song), words(other))
     for name, notes in TUNES.items():
@@ -73,25 +73,25 @@ def test_other_music_is_no_copy(song: np.ndarray) -> None:
         )
 
 
-def test_a_transposed_version_is_no_copy() -> None:
+def test_a_transposed_version_is_not_a_copy() -> None:
     notes = np.random.default_rng(3).integers(50, 80, 80)
     assert not same_recording(words(tune(notes.tolist(), seconds=20)), words(tune((notes + 3).tolist(), seconds=20)))
 
 
-def test_a_shared_part_is_no_copy(song: np.ndarray) -> None:
+def test_a_shared_section_is_not_a_copy(song: np.ndarray) -> None:
     other = tune(np.random.default_rng(4).integers(50, 80, 80).tolist(), seconds=30, seed=9)
     other[: 8 * RATE] = song[: 8 * RATE]
     assert not same_recording(words(song), words(other))
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 2.5])
-def test_what_is_too_short_cannot_be_told(song: np.ndarray, seconds: float) -> None:
+def test_short_recordings_are_never_copies(song: np.ndarray, seconds: float) -> None:
     short = words(song[: round(seconds * RATE)])
     assert not same_recording(short, words(song))
     assert not same_recording(short, short)
 
 
-def test_silence_is_nobodys_copy() -> None:
+def test_silence_is_never_a_copy() -> None:
     silence = words(np.zeros(20 * RATE, np.float32))
     assert not silence.any()
     assert not same_recording(silence, silence)

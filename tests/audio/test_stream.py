@@ -1,4 +1,4 @@
-"""Decoding: every format, every kind of bad file, and the promises about regions, hashes and memory."""
+"""Decoding: every format, every kind of invalid file, and the guarantees about regions, hashes and memory."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ VIDEO = ("mp4", "mkv", "mov", "avi")
 
 
 def tone(seconds: float, rate: int = RATE, channels: int = 1, hertz: float = 440.0) -> np.ndarray:
-    """(t, c) float32; channel k is one (k + 1)-th as loud as the first."""
+    """(t, c) float32; the amplitude of channel k is 1 / (k + 1) of that of the first."""
     wave = 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
     return np.stack([wave / (k + 1) for k in range(channels)], axis=1).astype(np.float32)
 
@@ -91,7 +91,7 @@ def write_av(
     return path
 
 
-def listen(path: Path, rate: int = RATE, **options: float) -> np.ndarray:
+def decode(path: Path, rate: int = RATE, **options: float) -> np.ndarray:
     return np.concatenate(list(MonoStream(path, rate, **options)))
 
 
@@ -109,7 +109,7 @@ def frequency(signal: np.ndarray, rate: int) -> float:
 
 
 def fails(path: str | os.PathLike[str], match: str, **options: float) -> str:
-    """The whole recording cannot be read, for the reason that `match` describes; the message is as promised."""
+    """Decode a recording, and check that it fails with a one-line message that matches and contains no path."""
     with pytest.raises(AudioError, match=match) as caught:
         for _ in MonoStream(path, 22050, **options):
             pass
@@ -122,7 +122,7 @@ def fails(path: str | os.PathLike[str], match: str, **options: float) -> str:
 
 
 @pytest.mark.parametrize("suffix", SNDFILE_FORMATS)
-def test_formats_that_libsndfile_writes(tmp_path: Path, suffix: str) -> None:
+def test_formats_written_by_libsndfile(tmp_path: Path, suffix: str) -> None:
     rate = 48000 if suffix == "opus" else RATE
     path = write(tmp_path / f"a.{suffix}", tone(4.0, rate, 2), rate)
     found = info(path)
@@ -130,15 +130,15 @@ def test_formats_that_libsndfile_writes(tmp_path: Path, suffix: str) -> None:
     names = {"wav": "pcm_16", "aiff": "pcm_16", "ogg": "vorbis"}
     assert found.codec == names.get(suffix, suffix)
     assert found.duration == pytest.approx(4.0, abs=1e-9)
-    signal = listen(path)
+    signal = decode(path)
     assert len(signal) == 4 * RATE
     assert frequency(signal, RATE) == pytest.approx(440.0, abs=0.5)
-    # the mean of one channel and another half as loud
+    # the mean of two channels, one at half amplitude
     assert np.abs(signal[RATE:-RATE]).max() == pytest.approx(0.375, rel=0.05)
 
 
 @pytest.mark.parametrize("suffix", PYAV_FORMATS)
-def test_formats_that_ffmpeg_reads(tmp_path: Path, suffix: str) -> None:
+def test_formats_read_by_ffmpeg(tmp_path: Path, suffix: str) -> None:
     container, codec = PYAV_FORMATS[suffix]
     rate = 48000 if codec == "libopus" else RATE
     samples = tone(4.0, rate, 2)
@@ -147,9 +147,9 @@ def test_formats_that_ffmpeg_reads(tmp_path: Path, suffix: str) -> None:
     assert (found.rate, found.channels) == (rate, 2)
     assert found.codec == {"libopus": "opus", "libmp3lame": "mp3"}.get(codec, codec)
     assert found.duration == pytest.approx(4.0, abs=0.1)  # AAC and WMA pad to whole frames
-    signal = listen(path)
+    signal = decode(path)
     assert frequency(signal, RATE) == pytest.approx(440.0, abs=0.5)
-    # LAME encodes 5 % softer than it was given
+    # LAME reduces the level by 5 %
     assert signal[RATE:-RATE].std() == pytest.approx(0.375 / math.sqrt(2), rel=0.06)
     assert f".{suffix.split('.')[-1]}" in AUDIO_SUFFIXES
 
@@ -171,24 +171,24 @@ def test_wav_sample_formats(tmp_path: Path, subtype: str) -> None:
 def test_mp3_inside_wav(tmp_path: Path) -> None:
     path = write_av(tmp_path / "a.wav", "wav", "libmp3lame", tone(2.0, channels=2))
     assert info(path).codec == "mp3"
-    assert frequency(listen(path), RATE) == pytest.approx(440.0, abs=0.5)
+    assert frequency(decode(path), RATE) == pytest.approx(440.0, abs=0.5)
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 192000])
 def test_rates(tmp_path: Path, rate: int) -> None:
     path = write(tmp_path / "a.wav", tone(3.0, rate), rate)
-    signal = listen(path, 22050)
+    signal = decode(path, 22050)
     assert len(signal) == 3 * 22050
     assert frequency(signal, 22050) == pytest.approx(440.0, abs=0.5)
 
 
-def test_a_suffix_that_lies(tmp_path: Path) -> None:
+def test_a_wrong_suffix_does_not_matter(tmp_path: Path) -> None:
     for name, real in (("a.wav", "MP3"), ("b.mp3", "WAV"), ("c.m4a", "FLAC"), ("d.raw", "WAV"), ("e", "OGG")):
         soundfile.write(tmp_path / name, tone(1.0), RATE, format=real)
-        assert frequency(listen(tmp_path / name), RATE) == pytest.approx(440.0, abs=1.0), name
+        assert frequency(decode(tmp_path / name), RATE) == pytest.approx(440.0, abs=1.0), name
 
 
-def test_flac_and_mp3_behind_an_id3_tag(tmp_path: Path) -> None:
+def test_flac_and_mp3_after_an_id3_tag(tmp_path: Path) -> None:
     tag = b"ID3\x04\x00\x00\x00\x00\x01\x00" + bytes(128)
     for kind in ("flac", "mp3"):
         plain = write(tmp_path / f"plain.{kind}", tone(2.0))
@@ -222,18 +222,18 @@ def test_odd_names(tmp_path: Path, name: bytes, kind: str) -> None:
 
 @pytest.mark.parametrize("channels", range(1, 9))
 @pytest.mark.parametrize("kind", ["wav", "flac"])
-def test_channels_are_averaged_without_bass_effects(tmp_path: Path, channels: int, kind: str) -> None:
+def test_channels_are_averaged_without_low_frequency_effects(tmp_path: Path, channels: int, kind: str) -> None:
     samples = np.stack([tone(1.0, hertz=200.0 + 100 * k)[:, 0] for k in range(channels)], axis=1)
     path = write(tmp_path / f"a.{kind}", samples)
     kept = [k for k in range(channels) if channels < 6 or k != 3]
-    assert listen(path) == pytest.approx(samples[:, kept].mean(axis=1), abs=1e-4)
+    assert decode(path) == pytest.approx(samples[:, kept].mean(axis=1), abs=1e-4)
     assert info(path).channels == channels
 
 
 @pytest.mark.parametrize(("kind", "layout", "lfe"), [("m4a", "5.1", (3,)), ("ogg", None, (3,)), ("m4a", "5.0", ())])
-def test_bass_effects_by_layout(tmp_path: Path, kind: str, layout: str | None, lfe: tuple[int, ...]) -> None:
+def test_low_frequency_effects_by_layout(tmp_path: Path, kind: str, layout: str | None, lfe: tuple[int, ...]) -> None:
     channels = 5 if layout == "5.0" else 6
-    # One tone a channel, and only in Vorbis's own order is the last one the bass-effect channel.
+    # One tone per channel. Only in the channel order of Vorbis are the low-frequency effects last.
     samples = np.stack([tone(1.0, hertz=400.0 + 200 * k)[:, 0] for k in range(channels)], axis=1)
     path = tmp_path / f"a.{kind}"
     if layout is None:
@@ -244,10 +244,10 @@ def test_bass_effects_by_layout(tmp_path: Path, kind: str, layout: str | None, l
         bass = lfe[0] if lfe else -1
     with AudioStream(path) as stream:
         assert (stream.channels, stream.lfe) == (channels, lfe)
-    spectrum = np.abs(np.fft.rfft(listen(path)[:RATE] * np.hanning(RATE)))
+    spectrum = np.abs(np.fft.rfft(decode(path)[:RATE] * np.hanning(RATE)))
     for k in range(channels):
         level = spectrum[400 + 200 * k] / (RATE / 4) * (channels - len(lfe)) / 0.5
-        # AAC passes only the lowest tones of a bass-effect channel, which we drop as well.
+        # AAC keeps only the lowest tones of the low-frequency effects, and the downmix drops that channel too.
         assert level == pytest.approx(0.0 if k == bass else 1.0, abs=0.1), k
 
 
@@ -255,7 +255,7 @@ def test_mono_joined_to_stereo(tmp_path: Path) -> None:
     first, second = write(tmp_path / "1.mp3", tone(2.0)), write(tmp_path / "2.mp3", tone(2.0, channels=2))
     path = tmp_path / "both.mp3"
     path.write_bytes(first.read_bytes() + second.read_bytes())
-    signal = listen(path)
+    signal = decode(path)
     assert len(signal) / RATE == pytest.approx(4.0, abs=0.1)
     assert np.abs(signal[RATE // 2 : RATE]).max() == pytest.approx(0.5, rel=0.05)
     assert np.abs(signal[3 * RATE : 3 * RATE + RATE // 2]).max() == pytest.approx(0.375, rel=0.05)
@@ -266,7 +266,7 @@ def test_a_rate_that_changes_is_reported(tmp_path: Path) -> None:
     first, second = write(tmp_path / "1.mp3", tone(2.0)), write(tmp_path / "2.mp3", tone(2.0, 22050), 22050)
     path = tmp_path / "both.mp3"
     path.write_bytes(first.read_bytes() + second.read_bytes())
-    fails(path, r"damaged after 2\.\d s \(its rate changes to 22,050 Hz\)")
+    fails(path, r"cannot be decoded after 2\.\d s \(the sample rate changes to 22,050 Hz\)")
 
 
 # -- streams and regions ----------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ def test_regions_are_cut_to_the_sample(tmp_path: Path, kind: str, start: float, 
 @pytest.mark.parametrize(
     ("start", "end"), [(-1.0, None), (2.0, 2.0), (3.0, 1.0), (math.nan, None), (0.0, math.nan), (math.inf, None)]
 )
-def test_regions_that_make_no_sense(tmp_path: Path, start: float, end: float | None) -> None:
+def test_invalid_regions(tmp_path: Path, start: float, end: float | None) -> None:
     fails(write(tmp_path / "a.wav", tone(4.0)), "expected 0 <= start < end", start=start, end=end)
 
 
@@ -323,7 +323,7 @@ def test_the_stream_equals_one_resampling(tmp_path: Path, native: int, rate: int
     assert np.concatenate(blocks) == pytest.approx(expected, abs=1e-6)
 
 
-def test_info_waits_for_the_end_and_a_stream_can_be_read_again(tmp_path: Path) -> None:
+def test_info_is_available_at_the_end_and_a_stream_can_be_read_again(tmp_path: Path) -> None:
     stream = MonoStream(write(tmp_path / "a.wav", noise(5.0)), 22050)
     blocks = iter(stream)
     next(blocks)
@@ -353,7 +353,7 @@ def test_hash_ignores_container_and_tags(tmp_path: Path) -> None:
         assert info(copies[0]).audio_hash == info(copies[1]).audio_hash
 
 
-def test_hash_differs_for_other_sound_rate_and_one_bit(tmp_path: Path) -> None:
+def test_hash_changes_with_samples_rate_and_length(tmp_path: Path) -> None:
     samples = np.round(noise(1.0) * 32768).astype(np.int16)
     changed = samples.copy()
     changed[-1] += 1
@@ -362,20 +362,20 @@ def test_hash_differs_for_other_sound_rate_and_one_bit(tmp_path: Path) -> None:
     assert len({each.audio_hash for each in found}) == 4
 
 
-def test_hot_samples_are_fine_and_clip_only_in_the_hash(tmp_path: Path) -> None:
+def test_samples_above_full_scale_are_accepted_and_clipped_only_in_the_hash(tmp_path: Path) -> None:
     samples = 40 * tone(1.0)
     path = write(tmp_path / "a.wav", samples, subtype="FLOAT")
-    assert np.abs(listen(path)).max() == pytest.approx(20.0, rel=1e-3)
+    assert np.abs(decode(path)).max() == pytest.approx(20.0, rel=1e-3)
     clipped = write(tmp_path / "b.wav", np.clip(samples, -1, 1), subtype="FLOAT")
     assert info(path).audio_hash == info(clipped).audio_hash
 
 
-# -- bad input --------------------------------------------------------------------------------------------------
+# -- invalid input --------------------------------------------------------------------------------------------------
 
 
 def test_missing_folder_pipe_and_empty(tmp_path: Path) -> None:
     fails(tmp_path / "none.wav", "no such file")
-    fails(tmp_path, "a folder, expected a file")
+    fails(tmp_path, "a folder, expected an audio file")
     fails("nul\0byte.wav", "cannot be opened")
     fails(tmp_path / ("x" * 300), "cannot be opened")
     empty = tmp_path / "a.wav"
@@ -418,7 +418,7 @@ def test_permission_denied_on_opening(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_not_audio(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.mp3"
     path.write_bytes(data)
-    fails(path, "not a recording, or damaged from the start|lasts 0.000 s|without sound")
+    fails(path, "not audio, or unreadable from the start|lasts 0.000 s|without audio")
 
 
 def test_playlists_do_not_open_other_files(tmp_path: Path) -> None:
@@ -428,12 +428,12 @@ def test_playlists_do_not_open_other_files(tmp_path: Path) -> None:
         ("a.ffconcat", "ffconcat version 1.0\nfile a.mp3\n"),
     ):
         (tmp_path / name).write_text(text)
-        fails(tmp_path / name, "not a recording")
+        fails(tmp_path / name, "not audio")
 
 
-def test_a_video_without_sound(tmp_path: Path) -> None:
+def test_a_video_without_audio(tmp_path: Path) -> None:
     path = write_av(tmp_path / "a.mp4", "mp4", None, tone(1.0), video=True)
-    fails(path, "a video without sound; expected WAV")
+    fails(path, "a video without audio; expected WAV")
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1 / RATE, 0.29])
@@ -462,27 +462,30 @@ def test_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.wav", np.zeros(2000, np.uint8) + 0.0, 2000, subtype="PCM_U8")
     header = path.read_bytes()[:44]
     count = 13 * 3600 * 2000
-    with path.open("wb") as file:  # sparse: it takes no room on the disk
+    with path.open("wb") as file:  # sparse: it takes no disk space
         file.write(header[:4] + (count + 36).to_bytes(4, "little") + header[8:40] + count.to_bytes(4, "little"))
         file.truncate(44 + count)
     fails(path, r"13\.0 hours or more, expected at most 12 hours; split it first")
-    monkeypatch.setattr(audio, "MAX_SECONDS", 3.0)  # MP3 states no reliable length: counted while it is decoded
+    monkeypatch.setattr(audio, "MAX_SECONDS", 3.0)  # MP3 states no reliable length, so samples are counted
     fails(write(tmp_path / "a.mp3", tone(9.0)), "split it first")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -3e38, 1.1e6])
-def test_samples_that_are_not_sound(tmp_path: Path, value: float) -> None:
+def test_invalid_samples(tmp_path: Path, value: float) -> None:
     samples = noise(6.0, channels=2)
     samples[5 * RATE, 1] = value
-    fails(write(tmp_path / "a.wav", samples, subtype="FLOAT"), r"damaged after 5\.0 s \(a sample is not a number")
+    fails(
+        write(tmp_path / "a.wav", samples, subtype="FLOAT"),
+        r"cannot be decoded after 5\.0 s \(a sample is NaN, infinite or huge\)",
+    )
 
 
 def test_opposite_infinities_and_huge_doubles(tmp_path: Path) -> None:
     samples = noise(3.0, channels=2).astype(np.float64)
     samples[2 * RATE] = (np.inf, -np.inf)
-    fails(write(tmp_path / "a.wav", samples, subtype="DOUBLE"), r"damaged after 2\.0 s")
+    fails(write(tmp_path / "a.wav", samples, subtype="DOUBLE"), r"cannot be decoded after 2\.0 s")
     samples[2 * RATE] = (1e300, 0)
-    fails(write(tmp_path / "b.wav", samples, subtype="DOUBLE"), r"damaged after 2\.0 s")
+    fails(write(tmp_path / "b.wav", samples, subtype="DOUBLE"), r"cannot be decoded after 2\.0 s")
 
 
 @pytest.mark.parametrize("kind", ["wav", "aiff", "flac", "au", "w64", "rf64"])
@@ -490,7 +493,7 @@ def test_truncated(tmp_path: Path, kind: str) -> None:
     whole = write(tmp_path / f"a.{kind}", noise(8.0), format=kind.upper(), subtype="PCM_16").read_bytes()
     path = tmp_path / f"cut.{kind}"
     path.write_bytes(whole[: len(whole) // 2])
-    message = fails(path, r"truncated: the header promises 8\.0 s, the file holds [34]\.\d s")
+    message = fails(path, r"truncated: the header states 8\.0 s, the file contains [34]\.\d s")
     assert message.endswith("copy or download it again")
 
 
@@ -500,7 +503,7 @@ def test_truncated_to_the_header(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"cut.{kind}"
     start = whole.index(b"data") + 8 if kind == "wav" else len(soundfile_header(whole))
     path.write_bytes(whole[:start])
-    fails(path, r"truncated: the header promises (8\.0 s|sound), the file holds 0\.0 s")
+    fails(path, r"truncated: the header states (8\.0 s|audio), the file contains 0\.0 s")
 
 
 def soundfile_header(flac: bytes) -> bytes:
@@ -512,7 +515,7 @@ def soundfile_header(flac: bytes) -> bytes:
     return flac[:position]
 
 
-def test_a_wav_from_a_pipe_promises_nothing(tmp_path: Path) -> None:
+def test_a_wav_written_to_a_pipe_has_no_stated_length(tmp_path: Path) -> None:
     whole = bytearray(write(tmp_path / "a.wav", noise(2.0)).read_bytes())
     for size in (0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0x7FFFF000):
         whole[4:8] = whole[40:44] = size.to_bytes(4, "little")
@@ -520,7 +523,7 @@ def test_a_wav_from_a_pipe_promises_nothing(tmp_path: Path) -> None:
         assert info(tmp_path / "b.wav").duration == 2.0
 
 
-def test_a_flac_of_unstated_length(tmp_path: Path) -> None:
+def test_a_flac_without_a_stated_length(tmp_path: Path) -> None:
     whole = bytearray(write(tmp_path / "a.flac", noise(3.0)).read_bytes())
     whole[21] &= 0xF0  # the 36 bits of STREAMINFO that count the samples
     whole[22:26] = bytes(4)
@@ -532,7 +535,7 @@ def test_a_flac_of_unstated_length(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mp3", "ogg", "aac", "webm"])
-def test_cut_short_without_a_promise_is_read_to_where_it_ends(tmp_path: Path, kind: str) -> None:
+def test_a_truncated_file_without_a_stated_length_is_read_to_its_end(tmp_path: Path, kind: str) -> None:
     whole = tmp_path / f"a.{kind}"
     if kind in PYAV_FORMATS:
         rate = 48000 if kind == "webm" else RATE
@@ -545,12 +548,12 @@ def test_cut_short_without_a_promise_is_read_to_where_it_ends(tmp_path: Path, ki
     assert info(path).duration == pytest.approx(4.0, abs=0.6)
 
 
-def test_cut_mp3_does_not_print(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_truncated_files_print_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     data = write(tmp_path / "a.mp3", noise(8.0)).read_bytes()
-    broken = data[:20000] + b"\x55" * 300 + data[20300 : len(data) // 2]
+    failing = data[:20000] + b"\x55" * 300 + data[20300 : len(data) // 2]
     (tmp_path / "b.mp3").write_bytes(b"ID3\x04\x00\x00\x00\x00\x00\x20COMM\x00\x00\x00\x02\x00\x00\x01e" + bytes(20))
     with (tmp_path / "b.mp3").open("ab") as file:
-        file.write(broken)
+        file.write(failing)
     info(tmp_path / "b.mp3")
     (tmp_path / "c.flac").write_bytes(write(tmp_path / "a.flac", noise(2.0)).read_bytes()[:30000])
     fails(tmp_path / "c.flac", "truncated")
@@ -559,12 +562,12 @@ def test_cut_mp3_does_not_print(tmp_path: Path, capfd: pytest.CaptureFixture[str
 
 def test_a_truncated_m4a_is_an_error(tmp_path: Path) -> None:
     whole = write_av(tmp_path / "a.m4a", "ipod", "aac", noise(4.0, channels=2)).read_bytes()
-    (tmp_path / "b.m4a").write_bytes(whole[: len(whole) // 2])  # the index comes last
-    fails(tmp_path / "b.m4a", "not a recording, or damaged from the start")
+    (tmp_path / "b.m4a").write_bytes(whole[: len(whole) // 2])  # the index is at the end
+    fails(tmp_path / "b.m4a", "not audio, or unreadable from the start")
 
 
-def test_damage_in_the_middle(tmp_path: Path) -> None:
-    def spoil(name: str, size: int) -> Path:
+def test_invalid_bytes_in_the_middle(tmp_path: Path) -> None:
+    def overwrite(name: str, size: int) -> Path:
         data = bytearray((tmp_path / name).read_bytes())
         middle = len(data) // 2
         data[middle : middle + size] = np.random.default_rng(1).bytes(size)
@@ -572,13 +575,13 @@ def test_damage_in_the_middle(tmp_path: Path) -> None:
         return tmp_path / f"bad.{name}"
 
     write(tmp_path / "a.flac", noise(20.0))
-    fails(spoil("a.flac", 300), r"damaged after \d+\.\d s \(.*\); copy or download it again")
+    fails(overwrite("a.flac", 300), r"cannot be decoded after \d+\.\d s \(.*\); copy or download it again")
     write(tmp_path / "a.mp3", noise(20.0))
-    fails(spoil("a.mp3", 40_000), r"damaged after \d+\.\d s")
+    fails(overwrite("a.mp3", 40_000), r"cannot be decoded after \d+\.\d s")
     write_av(tmp_path / "a.m4a", "ipod", "aac", noise(20.0, channels=2))
-    fails(spoil("a.m4a", 3000), r"damaged after \d+\.\d s")
+    fails(overwrite("a.m4a", 3000), r"cannot be decoded after \d+\.\d s")
     write(tmp_path / "a.ogg", noise(20.0))
-    fails(spoil("a.ogg", 3000), r"truncated: the header promises 20\.0 s, the file holds 1\d\.\d s")
+    fails(overwrite("a.ogg", 3000), r"truncated: the header states 20\.0 s, the file contains 1\d\.\d s")
 
 
 def test_stray_bytes_between_and_after_mp3_frames_are_skipped(tmp_path: Path) -> None:
@@ -588,18 +591,18 @@ def test_stray_bytes_between_and_after_mp3_frames_are_skipped(tmp_path: Path) ->
     assert info(tmp_path / "two.mp3").duration == pytest.approx(8.0, abs=0.1)
 
 
-def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
+def test_a_file_that_is_truncated_while_it_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", noise(20.0))
     with AudioStream(path) as stream:
         blocks = iter(stream)
         next(blocks)
         os.truncate(path, 44 + 2 * 5 * RATE)
-        with pytest.raises(AudioError, match=r"truncated: the header promises 20\.0 s, the file holds 5\.0 s"):
+        with pytest.raises(AudioError, match=r"truncated: the header states 20\.0 s, the file contains 5\.0 s"):
             list(blocks)
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "m4a"])
-def test_a_disk_that_fails_while_it_is_read(
+def test_a_disk_error_while_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / f"a.{kind}"
@@ -607,16 +610,16 @@ def test_a_disk_that_fails_while_it_is_read(
         write_av(path, "ipod", "aac", noise(20.0, channels=2))
     else:
         write(path, noise(20.0))
-    broken = False
+    failing = False
 
     class Failing(io.FileIO):
         def readinto(self, buffer: bytearray) -> int:
-            if broken:
+            if failing:
                 raise OSError(116, "Stale file handle")
             return super().readinto(buffer) or 0
 
         def read(self, size: int = -1) -> bytes:
-            if broken:
+            if failing:
                 raise OSError(116, "Stale file handle")
             return super().read(size) or b""
 
@@ -625,7 +628,7 @@ def test_a_disk_that_fails_while_it_is_read(
     with AudioStream(path) as stream:
         blocks = iter(stream)
         next(blocks)
-        broken = True
+        failing = True
         with pytest.raises(AudioError, match=r"after \d+\.\d s \(Stale file handle\)"):
             list(blocks)
     assert capfd.readouterr().err == ""
@@ -640,7 +643,7 @@ def test_files_are_closed(tmp_path: Path) -> None:
     for _ in range(3):
         info(good)
         fails(bad, "sample rate")
-        next(iter(MonoStream(good, 8000)))  # abandoned at once
+        next(iter(MonoStream(good, 8000)))  # abandoned after one block
     assert len(list(descriptors.iterdir())) == before
 
 
@@ -659,7 +662,7 @@ print(count, grown // (1024 if sys.platform != "darwin" else 1024**2))
 
 @pytest.mark.parametrize("kind", ["flac", "mp3"])
 def test_three_hours_in_little_memory(tmp_path: Path, kind: str) -> None:
-    # MP3 files may be joined end to end; FLAC has to be written in one go.
+    # MP3 files can be concatenated; a FLAC file must be written by one encoder.
     rate, path = 8000, tmp_path / f"a.{kind}"
     minute = tone(60.0, rate)
     if kind == "mp3":
@@ -709,10 +712,10 @@ def test_windows_cover_the_track(duration: float) -> None:
     assert (ends > starts).all() and (starts[1:] <= ends[:-1]).all()
     assert duration - ends[-1] <= 1.0
     if len(grid) > 1:
-        assert ends[-1] - starts[-1] >= 6.0 - 1e-6  # the last one is never a sliver
+        assert ends[-1] - starts[-1] >= 6.0 - 1e-6  # the last one is never very short
 
 
 @pytest.mark.parametrize("duration", [0.0, -1.0, math.nan, math.inf])
-def test_windows_of_nothing(duration: float) -> None:
+def test_windows_of_an_invalid_duration(duration: float) -> None:
     with pytest.raises(ValueError, match="expected a positive number"):
         windows(duration)

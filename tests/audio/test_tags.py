@@ -1,4 +1,4 @@
-"""Tags: where each format keeps them, what is cleaned, and that nothing about them is ever an error."""
+"""Tags: where each format stores them, how they are normalised, and that they never cause an error."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ EXPECTED = Tags("So What", "Miles Davis", "Kind of Blue", "Jazz", 1959, 136.5, "
         ("f.wma", "wmav2", "asf", {"WM/BeatsPerMinute": "136.5", "WM/InitialKey": "Dm", "WM/Year": "1959"}),
     ],
 )  # fmt: skip
-def test_where_formats_keep_them(tmp_path: Path, name: str, codec: str, container: str, own: dict[str, str]) -> None:
+def test_tags_of_each_format(tmp_path: Path, name: str, codec: str, container: str, own: dict[str, str]) -> None:
     assert read_tags(write(tmp_path / name, codec, container, {**COMMON, **own})) == EXPECTED
 
 
@@ -71,7 +71,7 @@ def test_mp4_tempo_and_freeform_key(tmp_path: Path, name: bytes) -> None:
     assert read_tags(path) == Tags(title="Blue in Green", bpm=128.0, key="A# minor")
 
 
-def test_nonsense_becomes_none(tmp_path: Path) -> None:
+def test_invalid_tags_become_none(tmp_path: Path) -> None:
     tags = {"title": " \t ", "artist": "A\x07B\nC", "date": "someday", "TBPM": "0", "TKEY": "o"}
     assert read_tags(write(tmp_path / "a.mp3", "libmp3lame", "mp3", tags)) == Tags(artist="A B C")
 
@@ -96,7 +96,7 @@ def test_year(tmp_path: Path, text: str, year: int | None) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"text\n" * 200, b"ID3\x04\x00\x00\x7f\x7f\x7f\x7fTIT2", b"fLaC\xff\xff\xff\xff",
                                   b"RIFF\xff\xff\xff\xffWAVEfmt ", b"OggS" + bytes(99)])  # fmt: skip
-def test_unreadable_tags_are_no_tags(tmp_path: Path, data: bytes) -> None:
+def test_unreadable_tags_are_empty(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.mp3"
     path.write_bytes(data)
     assert read_tags(path) == Tags()
@@ -108,7 +108,7 @@ def test_unreadable_files_have_no_tags(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"ID3\x03\x00\x00\x00\x00\x01\x00", b"fLaC", b"OggS", b"RIFF"]))
-def test_any_bytes_give_some_tags(tmp_path_factory: pytest.TempPathFactory, data: bytes, magic: bytes) -> None:
+def test_arbitrary_bytes_raise_no_error(tmp_path_factory: pytest.TempPathFactory, data: bytes, magic: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.mp3"
     path.write_bytes(magic + data)
     assert isinstance(read_tags(path), Tags)
@@ -147,12 +147,12 @@ def test_not_keys(text: str) -> None:
     assert parse_key(text) is None
 
 
-def test_the_wheels_name_every_key_once() -> None:
+def test_the_wheel_codes_name_every_key_once() -> None:
     for rings in ("AB", "md"):
         assert len({parse_key(f"{hour}{ring}") for hour in range(1, 13) for ring in rings}) == 24
 
 
-def test_parsed_keys_stay_as_they_are() -> None:
+def test_parsed_keys_parse_to_themselves() -> None:
     for hour in range(1, 13):
         for ring in "AB":
             key = parse_key(f"{hour}{ring}")

@@ -1,4 +1,4 @@
-"""The `dsp` backbone on music made for the purpose: what must not matter does not, what must matter does."""
+"""The `dsp` backbone on synthetic music: the invariances of its descriptors, and what they distinguish."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BEAT = "k.h.s.h.k.khs.h."
 OTHER_BEAT = "k..hk..hk..hs.kh"
 
 
-def whole(duration: float) -> np.ndarray:
+def one_window(duration: float) -> np.ndarray:
     return np.array([[0.0, duration]])
 
 
@@ -46,7 +46,7 @@ def melody(pitches: Sequence[int], key: int = 67, beat: float = 0.5, **kwargs: S
     return (0.2 * np.concatenate([tone(key + p, beat, **kwargs) for p in pitches])).astype(np.float32)
 
 
-def together(*parts: np.ndarray) -> np.ndarray:
+def mix_of(*parts: np.ndarray) -> np.ndarray:
     length = min(map(len, parts))
     return np.sum([part[:length] for part in parts], axis=0, dtype=np.float32)
 
@@ -71,18 +71,18 @@ def drums(pattern: str, step: float = 0.125, bars: int = 5) -> np.ndarray:
     return 0.3 * out.astype(np.float32)
 
 
-def listen(samples: np.ndarray, piece: int = 30000) -> Features:
+def extract(samples: np.ndarray, piece: int = 30000) -> Features:
     blocks = [samples[i : i + piece].astype(np.float32) for i in range(0, len(samples), piece)]
-    return BACKBONE.features(blocks, whole)
+    return BACKBONE.features(blocks, one_window)
 
 
-def alike(feature: str, first: np.ndarray, second: np.ndarray) -> float:
-    a, b = (listen(samples).rows[feature][0] for samples in (first, second))
+def similarity(feature: str, first: np.ndarray, second: np.ndarray) -> float:
+    a, b = (extract(samples).rows[feature][0] for samples in (first, second))
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def late(samples: np.ndarray, seconds: float) -> np.ndarray:
-    """The same loop, begun elsewhere."""
+def rotate(samples: np.ndarray, seconds: float) -> np.ndarray:
+    """The same loop with another starting point."""
     return np.roll(samples, int(seconds * RATE))
 
 
@@ -96,76 +96,79 @@ def check(features: Features) -> None:
         assert not rows[~audible].any()
 
 
-def test_one_row_a_window_of_every_feature() -> None:
+def test_every_feature_has_one_row_per_window() -> None:
     samples = np.concatenate([melody(TUNE), drums(BEAT), progression(CHORDS)])
     features = BACKBONE.features([samples], grid)
     check(features)
     assert features.duration == pytest.approx(len(samples) / RATE)
-    assert all(heard.any() for heard in features.audible.values())
+    assert all(audible.any() for audible in features.audible.values())
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, 200_000), max_size=12))
-def test_rows_do_not_depend_on_how_the_stream_was_cut(cuts: list[int]) -> None:
-    samples = together(melody(TUNE), drums(BEAT))
-    first = BACKBONE.features([samples], whole)
-    second = BACKBONE.features(np.split(samples, sorted(cuts)), whole)
+def test_rows_do_not_depend_on_the_block_size(cuts: list[int]) -> None:
+    samples = mix_of(melody(TUNE), drums(BEAT))
+    first = BACKBONE.features([samples], one_window)
+    second = BACKBONE.features(np.split(samples, sorted(cuts)), one_window)
     assert all(np.array_equal(first.rows[name], second.rows[name]) for name in first.rows)
     assert first.descriptors == second.descriptors
 
 
-def test_a_passage_has_the_same_row_inside_a_recording_and_cut_out_of_it() -> None:
-    # A whole number of hops, so that the frames stand alike; only those at the two cuts differ.
-    passage = together(melody(TUNE), drums(BEAT))[: 106 * 2048]
+def test_a_passage_has_the_same_row_within_a_recording_and_alone() -> None:
+    # A whole number of hops, so that the frames coincide; only those at the two ends differ.
+    passage = mix_of(melody(TUNE), drums(BEAT))[: 106 * 2048]
     before, after = drums(OTHER_BEAT)[: 40 * 2048], melody(OTHER_TUNE)
     start = len(before) / RATE
     inside = BACKBONE.features(
         [np.concatenate([before, passage, after])], lambda _: np.array([[start, start + len(passage) / RATE]])
     )
-    alone = listen(passage)
+    alone = extract(passage)
     for name in inside.rows:
         a, b = inside.rows[name][0], alone.rows[name][0]
         assert a @ b / (np.linalg.norm(a) * np.linalg.norm(b)) > 0.98, name
 
 
 @pytest.mark.parametrize("gain", [0.03, 0.3, 3.0])
-def test_level_does_not_matter(gain: float) -> None:
-    samples = together(melody(TUNE), drums(BEAT), progression(CHORDS))
+def test_descriptors_are_invariant_to_level(gain: float) -> None:
+    samples = mix_of(melody(TUNE), drums(BEAT), progression(CHORDS))
     for feature in DspBackbone.dims:
-        assert alike(feature, samples, gain * samples) > 0.995, feature
+        assert similarity(feature, samples, gain * samples) > 0.995, feature
 
 
 @pytest.mark.parametrize("semitones", [-5, -1, 3, 6])
-def test_melody_keeps_under_transposition_shift_and_tempo(semitones: int) -> None:
-    changed = late(melody(TUNE, 67 + semitones, beat=0.52), 1.3)
-    same, other = alike("melody", melody(TUNE), changed), alike("melody", melody(OTHER_TUNE), changed)
+def test_melody_is_robust_to_transposition_shift_and_tempo(semitones: int) -> None:
+    changed = rotate(melody(TUNE, 67 + semitones, beat=0.52), 1.3)
+    same, other = similarity("melody", melody(TUNE), changed), similarity("melody", melody(OTHER_TUNE), changed)
     assert same > 0.95 and same > other + 0.1
 
 
-def test_melody_is_heard_over_accompaniment() -> None:
-    mix = together(melody(TUNE, 69), 0.5 * progression(OTHER_CHORDS, 50), 0.5 * drums(BEAT))
-    assert alike("melody", melody(TUNE), mix) > alike("melody", melody(OTHER_TUNE), mix) + 0.1
+def test_melody_is_found_over_an_accompaniment() -> None:
+    mix = mix_of(melody(TUNE, 69), 0.5 * progression(OTHER_CHORDS, 50), 0.5 * drums(BEAT))
+    assert similarity("melody", melody(TUNE), mix) > similarity("melody", melody(OTHER_TUNE), mix) + 0.1
 
 
 @pytest.mark.parametrize("semitones", [-4, 1, 5])
-def test_harmony_keeps_under_transposition_and_shift(semitones: int) -> None:
-    changed = late(progression(CHORDS, 52 + semitones), 0.7)
-    same, other = alike("harmony", progression(CHORDS), changed), alike("harmony", progression(OTHER_CHORDS), changed)
+def test_harmony_is_robust_to_transposition_and_shift(semitones: int) -> None:
+    changed = rotate(progression(CHORDS, 52 + semitones), 0.7)
+    same, other = (
+        similarity("harmony", progression(CHORDS), changed),
+        similarity("harmony", progression(OTHER_CHORDS), changed),
+    )
     assert same > 0.98 and same > other + 0.05
 
 
 @pytest.mark.parametrize("tempo", [0.93, 1.0, 1.08])
-def test_rhythm_keeps_under_small_changes_of_tempo(tempo: float) -> None:
-    changed = late(drums(BEAT, 0.125 / tempo), 0.4)
-    same, other = alike("rhythm", drums(BEAT), changed), alike("rhythm", drums(OTHER_BEAT), changed)
+def test_rhythm_is_robust_to_small_changes_of_tempo(tempo: float) -> None:
+    changed = rotate(drums(BEAT, 0.125 / tempo), 0.4)
+    same, other = similarity("rhythm", drums(BEAT), changed), similarity("rhythm", drums(OTHER_BEAT), changed)
     assert same > 0.7 and same > other + 0.4
 
 
 def test_timbre_follows_the_instrument() -> None:
     bright, dull = (1.0, 0.9, 0.8, 0.8, 0.7, 0.6, 0.6, 0.5), (1.0, 0.05)
-    reference = listen(melody(TUNE, partials=bright)).rows["timbre"][0]
-    same = listen(melody(OTHER_TUNE, 65, partials=bright)).rows["timbre"][0]
-    other = listen(melody(TUNE, partials=dull)).rows["timbre"][0]
+    reference = extract(melody(TUNE, partials=bright)).rows["timbre"][0]
+    same = extract(melody(OTHER_TUNE, 65, partials=bright)).rows["timbre"][0]
+    other = extract(melody(TUNE, partials=dull)).rows["timbre"][0]
     assert np.linalg.norm(reference - same) < 0.5 * np.linalg.norm(reference - other)
 
 
@@ -173,7 +176,7 @@ def test_timbre_follows_the_instrument() -> None:
 def test_tempo_of_clicks(bpm: int) -> None:
     samples = np.zeros(12 * RATE, np.float32)
     samples[(np.arange(0, 12 - 0.01, 60 / bpm) * RATE).astype(int)] = 0.8
-    assert listen(samples).descriptors.tempo == pytest.approx(bpm, rel=0.02)
+    assert extract(samples).descriptors.tempo == pytest.approx(bpm, rel=0.02)
 
 
 @pytest.mark.parametrize("tonic", [0, 3, 6, 10])
@@ -181,13 +184,13 @@ def test_key_of_a_cadence(tonic: int) -> None:
     names = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
     major = progression(((0, 4, 7), (5, 9, 12), (7, 11, 14), (0, 4, 7)), 48 + tonic)
     minor = progression(((9, 12, 16), (2, 5, 9), (4, 8, 11), (9, 12, 16)), 48 + tonic)
-    assert listen(major).descriptors.key == f"{names[tonic]} major"
-    assert listen(minor).descriptors.key == f"{names[(tonic + 9) % 12]} minor"
+    assert extract(major).descriptors.key == f"{names[tonic]} major"
+    assert extract(minor).descriptors.key == f"{names[(tonic + 9) % 12]} minor"
 
 
 def test_loudness_is_that_of_the_mono_signal() -> None:
     sine = (0.1 * np.sin(2 * np.pi * 997 * np.arange(5 * RATE) / RATE)).astype(np.float32)
-    assert listen(sine).descriptors.loudness == pytest.approx(-23.01, abs=0.1)
+    assert extract(sine).descriptors.loudness == pytest.approx(-23.01, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -201,14 +204,14 @@ def test_loudness_is_that_of_the_mono_signal() -> None:
     ],
     ids=["zeros", "constant", "one zero", "one sample", "-100 dB noise"],
 )
-def test_silence_is_heard_as_nothing(samples: np.ndarray) -> None:
-    features = listen(samples)
+def test_silence_is_inaudible(samples: np.ndarray) -> None:
+    features = extract(samples)
     check(features)
-    assert not any(heard.any() for heard in features.audible.values())
+    assert not any(audible.any() for audible in features.audible.values())
     assert (features.descriptors.tempo, features.descriptors.key) == (None, None)
 
 
-def test_no_samples_at_all() -> None:
+def test_an_empty_stream() -> None:
     features = BACKBONE.features([], grid)
     check(features)
     assert len(features.windows) == 0 and features.duration == 0.0
@@ -216,18 +219,18 @@ def test_no_samples_at_all() -> None:
 
 def test_a_steady_sine_has_pitch_but_no_rhythm() -> None:
     sine = 0.3 * np.sin(2 * np.pi * 440 * np.arange(10 * RATE) / RATE)
-    audible = listen(sine).audible
-    assert {name: bool(heard[0]) for name, heard in audible.items()} == {
+    audible = extract(sine).audible
+    assert {name: bool(rows[0]) for name, rows in audible.items()} == {
         "melody": True,
         "rhythm": False,
         "timbre": True,
         "harmony": True,
     }
-    assert listen(sine).descriptors.tempo is None
+    assert extract(sine).descriptors.tempo is None
 
 
 def test_noise_has_no_pitch_and_no_tempo() -> None:
-    features = listen(0.1 * np.random.default_rng(0).standard_normal(30 * RATE))
+    features = extract(0.1 * np.random.default_rng(0).standard_normal(30 * RATE))
     check(features)
     assert not features.audible["melody"][0] and not features.audible["harmony"][0]
     assert features.audible["timbre"][0]
@@ -235,13 +238,13 @@ def test_noise_has_no_pitch_and_no_tempo() -> None:
 
 
 def test_music_is_audible_in_full() -> None:
-    for samples in (melody(TUNE), progression(CHORDS), together(melody(TUNE), drums(BEAT))):
-        assert all(heard.all() for heard in listen(samples).audible.values())
+    for samples in (melody(TUNE), progression(CHORDS), mix_of(melody(TUNE), drums(BEAT))):
+        assert all(audible.all() for audible in extract(samples).audible.values())
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 9000), st.sampled_from(["noise", "tone", "impulse", "step", "hot"]))
-def test_anything_short_gives_finite_rows(length: int, kind: str) -> None:
+def test_short_input_gives_finite_rows(length: int, kind: str) -> None:
     t = np.arange(length)
     samples = {
         "noise": np.random.default_rng(length).standard_normal(length),
@@ -250,10 +253,10 @@ def test_anything_short_gives_finite_rows(length: int, kind: str) -> None:
         "step": (t > length // 2) * 1.0,
         "hot": 1e6 * np.sin(0.3 * t),
     }
-    check(listen(samples[kind]))
+    check(extract(samples[kind]))
 
 
-def test_memory_kept_is_within_15_kb_a_second() -> None:
+def test_spectra_take_less_than_15_kb_per_second() -> None:
     frames = spectra_of([np.zeros(60 * RATE, np.float32)], 2048)
-    kept = sum(part.nbytes for part in (frames.fast, frames.energy, frames.weighted, frames.colour, frames.pitch))
-    assert kept < 60 * 15_000
+    size = sum(part.nbytes for part in (frames.fast, frames.energy, frames.weighted, frames.colour, frames.pitch))
+    assert size < 60 * 15_000

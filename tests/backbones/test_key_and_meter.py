@@ -1,4 +1,4 @@
-"""Key and meter from what was heard: transposing turns the key, a meter is said where it is sure."""
+"""Key and meter: transposition changes the key, and a meter is reported only if it is probable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from soundalike.backbones.analysis.key_and_meter import (
     KEY_SOURCES,
     METER_EVIDENCE,
     METERS,
-    Readings,
+    KeyMeterClassifier,
     key_evidence,
     meter_evidence,
 )
@@ -23,7 +23,7 @@ from soundalike.backbones.analysis.transcriber import STROKES
 from soundalike.core.errors import ModelError
 
 RANDOM = np.random.default_rng(0)
-READINGS = Readings(
+CLASSIFIER = KeyMeterClassifier(
     RANDOM.normal(size=(2, KEY_SOURCES, 12)),
     RANDOM.normal(size=2),
     RANDOM.normal(size=(METER_EVIDENCE, len(METERS))),
@@ -33,27 +33,29 @@ PERIOD = 256 / 22050
 
 
 @given(semitones=st.integers(1, 11), seed=st.integers(0, 2**32))
-def test_transposing_what_is_heard_transposes_the_key(semitones: int, seed: int) -> None:
+def test_transposing_the_evidence_transposes_the_key(semitones: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     chroma, tones, lead = random.random(12), random.random(12), random.random(72)
-    first = READINGS.key(key_evidence(chroma, tones, lead))
-    moved = READINGS.key(key_evidence(np.roll(chroma, semitones), np.roll(tones, semitones), np.roll(lead, semitones)))
+    first = CLASSIFIER.key(key_evidence(chroma, tones, lead))
+    moved = CLASSIFIER.key(
+        key_evidence(np.roll(chroma, semitones), np.roll(tones, semitones), np.roll(lead, semitones))
+    )
     assert first and moved
     here, there = KEYS.index(first[0]), KEYS.index(moved[0])
     assert here // 12 == there // 12 and (here + semitones) % 12 == there % 12
     assert first[1] == pytest.approx(moved[1]) and 1 / 24 <= first[1] <= 1
 
 
-def test_evidence_of_a_key_begins_at_c_and_knows_no_loudness() -> None:
+def test_key_evidence_starts_at_c_and_does_not_depend_on_level() -> None:
     chroma = np.eye(12)[3]  # from A, so C
     found = key_evidence(chroma, 5 * chroma, np.zeros(72))
     assert found.shape == (KEY_SOURCES, 12)
     np.testing.assert_allclose(found[0], found[1])
     assert found[0].argmax() == 0 and np.square(found[0]).sum() == pytest.approx(1)
-    assert not found[2].any() and READINGS.key(np.zeros((KEY_SOURCES, 12))) is None
+    assert not found[2].any() and CLASSIFIER.key(np.zeros((KEY_SOURCES, 12))) is None
 
 
-def test_evidence_of_a_meter_reads_at_multiples_of_the_beat() -> None:
+def test_meter_evidence_is_taken_at_multiples_of_the_beat() -> None:
     lags = np.arange(430) * PERIOD
     beat = 0.5
     pulse = 0.5 + 0.5 * np.cos(2 * np.pi * lags / beat)
@@ -65,28 +67,28 @@ def test_evidence_of_a_meter_reads_at_multiples_of_the_beat() -> None:
     halves, ones, twos = table[2], table[5], table[8]
     assert halves[0] < 0.1 < 0.9 < ones[0] and twos[0] > 0.9
     assert ones[1] < 0.1 < 0.9 < twos[1] and not table[:, 2:].any()
-    assert not table[-1].any() or 6 * beat < 430 * PERIOD  # beyond what was measured there is nothing
+    assert not table[-1].any() or 6 * beat < 430 * PERIOD  # zero beyond the last lag
     np.testing.assert_allclose(found[-2:], 0, atol=1e-12)  # at 120 BPM
 
 
-def test_a_meter_is_said_where_it_is_sure() -> None:
+def test_a_meter_is_reported_only_if_it_is_probable() -> None:
     flat = np.zeros((2, KEY_SOURCES, 12)), np.zeros(2), np.zeros((METER_EVIDENCE, len(METERS)))
-    sure, unsure = (Readings(*flat, np.array([0, bias, 0, 0])) for bias in (9.0, 1.0))
-    assert sure.meter(np.zeros(METER_EVIDENCE)) == "3/4" and unsure.meter(np.zeros(METER_EVIDENCE)) is None
+    probable, improbable = (KeyMeterClassifier(*flat, np.array([0, bias, 0, 0])) for bias in (9.0, 1.0))
+    assert probable.meter(np.zeros(METER_EVIDENCE)) == "3/4" and improbable.meter(np.zeros(METER_EVIDENCE)) is None
 
 
-def test_readings_that_are_missing_or_of_another_kind_are_told(tmp_path: Path) -> None:
+def test_missing_and_invalid_weights_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"readings\.safetensors cannot be read .*; install the model again"):
-        Readings.load(tmp_path)
+        KeyMeterClassifier.load(tmp_path)
     (tmp_path / "readings.safetensors").write_bytes(b"no tensors")
     with pytest.raises(ModelError, match="install the model again"):
-        Readings.load(tmp_path)
+        KeyMeterClassifier.load(tmp_path)
     save_file({"key": np.zeros((2, 3, 12), np.float32)}, tmp_path / "readings.safetensors")
     with pytest.raises(ModelError, match="expected"):
-        Readings.load(tmp_path)
+        KeyMeterClassifier.load(tmp_path)
 
 
-def test_fitting_learns_the_key_and_the_meter_it_is_shown() -> None:
+def test_fitting_recovers_key_and_meter() -> None:
     pytest.importorskip("torch", reason="readings are fitted with torch")
     from soundalike.train.transcriber.readings import Example, fit
 
@@ -95,14 +97,14 @@ def test_fitting_learns_the_key_and_the_meter_it_is_shown() -> None:
     examples = []
     for number in range(300):
         tonic, meter = number % 12, number % 2
-        heard = np.roll(scale + 0.1 * random.random(12), tonic - 9 + 12)  # from A
+        tones = np.roll(scale + 0.1 * random.random(12), tonic - 9 + 12)  # from A
         evidence = random.normal(size=METER_EVIDENCE)
         evidence[0] += 4 * meter
         lead = np.tile(np.roll(np.eye(12)[0], tonic - 9 + 12), 6)
-        examples.append(Example(key_evidence(heard, heard, lead), tonic, evidence, meter))
-    readings = Readings(**fit(examples[:200]))
-    keys = [readings.key(one.key_evidence) for one in examples[200:]]
+        examples.append(Example(key_evidence(tones, tones, lead), tonic, evidence, meter))
+    classifier = KeyMeterClassifier(**fit(examples[:200]))
+    keys = [classifier.key(one.key_evidence) for one in examples[200:]]
     assert all(found and found[0] == KEYS[one.key] for found, one in zip(keys, examples[200:], strict=True))
-    said = [(readings.meter(one.meter_evidence), METERS[one.meter]) for one in examples[200:]]
-    sure = [(found, truth) for found, truth in said if found]
-    assert len(sure) > 50 and np.mean([found == truth for found, truth in sure]) > 0.9
+    reported = [(classifier.meter(one.meter_evidence), METERS[one.meter]) for one in examples[200:]]
+    probable = [(found, true) for found, true in reported if found]
+    assert len(probable) > 50 and np.mean([found == true for found, true in probable]) > 0.9

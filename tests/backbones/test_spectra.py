@@ -1,4 +1,4 @@
-"""The front end that networks are trained on: golden numbers, which must not drift; what is kept of a stream."""
+"""The spectra that networks are trained on: golden values, which must not change, and the frames of a stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from soundalike.backbones.analysis.spectra import RATE, FrameList, frames_betwee
 
 
 def sweep() -> np.ndarray:
-    """Three seconds: a tone that rises from 110 to 1,760 Hz, three clicks, a little hum. No randomness."""
+    """Three seconds without randomness: a tone that rises from 110 to 1,760 Hz, three clicks, and a quiet hum."""
     time = np.arange(3 * RATE) / RATE
     tone = 0.3 * np.sin(2 * np.pi * 110 * 3 / np.log(16) * (16 ** (time / 3) - 1))
     hum = 0.01 * np.sin(2 * np.pi * 50 * time)
@@ -18,11 +18,11 @@ def sweep() -> np.ndarray:
     return (tone + hum + clicks).astype(np.float32)
 
 
-def test_the_front_end_gives_the_numbers_it_always_gave() -> None:
-    """Whoever changes these changes what trained networks hear: raise their front end"s version and train again."""
+def test_spectra_have_their_golden_values() -> None:
+    """Changing these values changes the input of trained networks: increase `_FRONT_END` and train again."""
     frames = spectra_of([sweep()], 1024)
     assert frames.fast.shape == (259, 32) and frames.colour.shape == (65, 64) and frames.pitch.shape == (65, 252)
-    assert {one.dtype for one in (frames.fast, frames.colour, frames.pitch)} == {np.dtype(np.float16)}
+    assert {array.dtype for array in (frames.fast, frames.colour, frames.pitch)} == {np.dtype(np.float16)}
     found = {
         name: [float(getattr(frames, name)[at].astype(float).sum()) for at in places]
         for name, places in (("fast", (43, 60, 200)), ("colour", (11, 20, 50)), ("pitch", (11, 20, 50)))
@@ -43,32 +43,32 @@ LOUDNESS: list[float] = [0.045048, 0.044304]
 
 
 @pytest.mark.parametrize("piece", [700, 50_000])
-def test_one_of_two_frames_is_kept_and_all_are_heard(piece: int) -> None:
+def test_every_second_frame_is_returned_and_all_frames_are_passed_on(piece: int) -> None:
     samples = sweep()
     whole = spectra_of([samples], 1024)
-    heard: list[tuple[np.ndarray, ...]] = []
+    passed_on: list[tuple[np.ndarray, ...]] = []
     blocks = [samples[start : start + piece] for start in range(0, len(samples), piece)]
-    halved = spectra_of(blocks, 1024, keep_every=2, hear=lambda *frames: heard.append(frames))
+    halved = spectra_of(blocks, 1024, keep_every=2, on_frames=lambda *frames: passed_on.append(frames))
     assert halved.hop == 2048 and halved.duration == whole.duration
     for column, name in enumerate(("fast", "colour", "pitch")):
-        np.testing.assert_array_equal(np.concatenate([frames[column] for frames in heard]), getattr(whole, name))
+        np.testing.assert_array_equal(np.concatenate([frames[column] for frames in passed_on]), getattr(whole, name))
     for name, kept in (("fast", whole.fast), ("colour", whole.colour[::2]), ("pitch", whole.pitch[::2])):
         np.testing.assert_array_equal(getattr(halved, name), kept)
 
 
-def test_frames_of_a_window_are_those_whose_centres_lie_in_it() -> None:
+def test_frames_of_a_window_have_their_centres_in_it() -> None:
     assert frames_between(0.0, 1.0, RATE // 10, 100) == slice(0, 10)
     assert frames_between(0.95, 1.05, RATE // 10, 100) == slice(10, 11)
     assert frames_between(0.96, 0.97, RATE // 10, 100) == slice(10, 11)  # none, so the next one
     assert frames_between(50.0, 60.0, RATE // 10, 100) == slice(99, 100)
 
 
-def test_a_list_of_frames_is_one_array_in_the_end() -> None:
+def test_a_frame_list_joins_copies() -> None:
     frames, parts = FrameList(), [np.full((n, 300), n, np.float32) for n in (1, 5000, 3, 4000, 2)]
     for part in parts:
         view = part[:]
         frames.append(view)
-        view[:] = -1  # what was added was a copy
+        view[:] = -1  # the list holds a copy
     whole = frames.joined()
     assert whole.dtype == np.float32
     np.testing.assert_array_equal(whole[:, 0], np.repeat([1, 5000, 3, 4000, 2], [1, 5000, 3, 4000, 2]))

@@ -1,4 +1,4 @@
-"""Derived files: what is saved comes back, and nothing that is wrong with a file is taken for right, or raises."""
+"""Cache files of derived arrays: saved arrays are loaded unchanged; invalid files are rejected without an exception."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ dtypes = st.sampled_from([np.dtype(name) for name in ("bool", "u1", "i4", "i8", 
     generation=st.integers(0, 2**62),
 )
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_saved_comes_back(tmp_path: Path, arrays: dict[str, np.ndarray], generation: int) -> None:
+def test_saved_arrays_are_loaded_unchanged(tmp_path: Path, arrays: dict[str, np.ndarray], generation: int) -> None:
     assert mapped_arrays.save(tmp_path, "some", generation, arrays)
     loaded = mapped_arrays.load(tmp_path, "some", generation)
     assert loaded is not None
@@ -47,16 +47,16 @@ def test_what_is_saved_comes_back(tmp_path: Path, arrays: dict[str, np.ndarray],
     assert mapped_arrays.load(tmp_path, "some", generation + 1) is None
 
 
-def test_arrays_may_lie_in_memory_in_any_way(tmp_path: Path) -> None:
+def test_arrays_may_have_any_memory_layout(tmp_path: Path) -> None:
     grid = np.arange(12, dtype=np.int32).reshape(3, 4)
-    mapped_arrays.save(tmp_path, "some", 1, {"turned": grid.T, "every other": grid[:, ::2]})
+    mapped_arrays.save(tmp_path, "some", 1, {"transposed": grid.T, "every other": grid[:, ::2]})
     loaded = mapped_arrays.load(tmp_path, "some", 1)
     assert loaded is not None
-    np.testing.assert_array_equal(loaded["turned"], grid.T)
+    np.testing.assert_array_equal(loaded["transposed"], grid.T)
     np.testing.assert_array_equal(loaded["every other"], grid[:, ::2])
 
 
-def test_another_name_is_another_file_and_none_is_none(tmp_path: Path) -> None:
+def test_missing_files_are_not_loaded_or_verified(tmp_path: Path) -> None:
     mapped_arrays.save(tmp_path, "some", 1, SMALL)
     assert mapped_arrays.load(tmp_path, "other", 1) is None
     assert mapped_arrays.load(tmp_path / "nowhere", "some", 1) is None
@@ -64,21 +64,21 @@ def test_another_name_is_another_file_and_none_is_none(tmp_path: Path) -> None:
     assert not mapped_arrays.verify(tmp_path)
 
 
-def test_every_flipped_byte_is_found_and_none_raises(tmp_path: Path) -> None:
+def test_every_flipped_byte_is_detected_without_an_exception(tmp_path: Path) -> None:
     mapped_arrays.save(tmp_path, "some", 7, SMALL)
     path = tmp_path / "some.derived"
     whole = path.read_bytes()
-    behind_header = len(whole) - 3 * 64
+    after_header = len(whole) - 3 * 64
     for place in range(len(whole)):
         corrupt = bytearray(whole)
         corrupt[place] ^= 0xFF
         path.write_bytes(corrupt)
         assert not mapped_arrays.verify(path), place
-        # Opening reads the header alone: damage behind it is for `verify` to find.
-        assert (mapped_arrays.load(tmp_path, "some", 7) is None) == (place < behind_header), place
+        # `load` checks only the header. `verify` detects corruption after it.
+        assert (mapped_arrays.load(tmp_path, "some", 7) is None) == (place < after_header), place
 
 
-def test_a_file_that_is_too_short_or_too_long_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_the_wrong_length_is_rejected(tmp_path: Path) -> None:
     mapped_arrays.save(tmp_path, "some", 7, SMALL)
     path = tmp_path / "some.derived"
     whole = path.read_bytes()
@@ -89,7 +89,7 @@ def test_a_file_that_is_too_short_or_too_long_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("name", "value"), [("_FORMAT", 2), ("_MAGIC", b"SNLKDRV2")])
-def test_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> None:
+def test_another_format_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(mapped_arrays, name, value)
         assert mapped_arrays.save(tmp_path, "some", 7, SMALL)
@@ -97,14 +97,14 @@ def test_another_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not mapped_arrays.verify(tmp_path / "some.derived")
 
 
-def test_another_byte_order_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_byte_order_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(mapped_arrays.sys, "byteorder", {"little": "big", "big": "little"}[mapped_arrays.sys.byteorder])
         assert mapped_arrays.save(tmp_path, "some", 7, SMALL)
     assert mapped_arrays.load(tmp_path, "some", 7) is None
 
 
-def test_a_file_is_replaced_while_somebody_reads_it(tmp_path: Path) -> None:
+def test_a_file_can_be_replaced_while_it_is_mapped(tmp_path: Path) -> None:
     mapped_arrays.save(tmp_path, "some", 1, {"a": np.arange(1000)})
     before = mapped_arrays.load(tmp_path, "some", 1)
     mapped_arrays.save(tmp_path, "some", 2, {"a": np.zeros(5)})
@@ -114,7 +114,7 @@ def test_a_file_is_replaced_while_somebody_reads_it(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["some.derived"]
 
 
-def test_where_nothing_can_be_written_nothing_is_saved(tmp_path: Path) -> None:
+def test_saving_returns_false_where_it_cannot_write(tmp_path: Path) -> None:
     assert not mapped_arrays.save(tmp_path / "nowhere" / "at all", "some", 1, SMALL)
     (tmp_path / "some.derived").mkdir()
     assert not mapped_arrays.save(tmp_path, "some", 1, SMALL)  # a folder is in the way
@@ -122,7 +122,7 @@ def test_where_nothing_can_be_written_nothing_is_saved(tmp_path: Path) -> None:
     assert mapped_arrays.load(tmp_path, "some", 1) is None
 
 
-def test_a_full_disk_is_no_error(tmp_path: Path) -> None:
+def test_a_full_disk_raises_no_error(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     mapped_arrays.save(tmp_path, "some", 1, SMALL)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -136,7 +136,7 @@ def test_a_full_disk_is_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write anywhere")
-def test_a_folder_that_is_not_ours_is_no_error(tmp_path: Path) -> None:
+def test_a_read_only_folder_raises_no_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
         assert not mapped_arrays.save(tmp_path, "some", 1, SMALL)
@@ -144,7 +144,7 @@ def test_a_folder_that_is_not_ours_is_no_error(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-def test_opening_costs_the_same_however_much_there_is(tmp_path: Path) -> None:
+def test_loading_time_does_not_depend_on_the_size(tmp_path: Path) -> None:
     mapped_arrays.save(tmp_path, "large", 1, {"a": np.zeros(8_000_000)})
 
     def opening() -> float:

@@ -1,4 +1,4 @@
-"""One contract a plug-in folder, run over all its members."""
+"""One contract per plug-in folder, tested for all of its members."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from soundalike.core.types import Item
 
 
 @pytest.mark.parametrize("folder", plugins.FOLDERS)
-def test_unknown_members_are_named(folder: str) -> None:
+def test_an_unknown_member_is_an_error_that_lists_the_known_ones(folder: str) -> None:
     assert plugins.names(folder)
     with pytest.raises(UsageError, match=f"unknown .* 'nope'; known: .*{plugins.names(folder)[0]}"):
         plugins.load(folder, "nope")
@@ -27,7 +27,7 @@ def blocks(samples: np.ndarray, size: int = 30_000) -> list[np.ndarray]:
 
 @pytest.fixture(params=plugins.names("backbones"))
 def backbone(request: pytest.FixtureRequest):
-    """Every backbone in turn."""
+    """Each backbone in turn."""
     return plugins.load("backbones", request.param)
 
 
@@ -45,26 +45,26 @@ SOUNDS = {
 
 
 @pytest.mark.parametrize("sound", SOUNDS)
-def test_features_keep_the_contract(backbone, sound: str) -> None:
+def test_features_follow_the_contract(backbone, sound: str) -> None:
     samples = SOUNDS[sound](backbone.rate)
-    heard = backbone.features(blocks(samples), windows)
-    assert heard.duration == pytest.approx(len(samples) / backbone.rate)
-    assert np.array_equal(heard.windows, windows(heard.duration))
-    assert set(heard.rows) == set(heard.audible) == set(backbone.dims)
-    for name, rows in heard.rows.items():
-        assert rows.shape == (len(heard.windows), backbone.dims[name])
+    features = backbone.features(blocks(samples), windows)
+    assert features.duration == pytest.approx(len(samples) / backbone.rate)
+    assert np.array_equal(features.windows, windows(features.duration))
+    assert set(features.rows) == set(features.audible) == set(backbone.dims)
+    for name, rows in features.rows.items():
+        assert rows.shape == (len(features.windows), backbone.dims[name])
         assert rows.dtype == np.float32
         assert np.isfinite(rows).all()
-        assert heard.audible[name].dtype == bool
-        assert not rows[~heard.audible[name]].any()
+        assert features.audible[name].dtype == bool
+        assert not rows[~features.audible[name]].any()
     if sound in ("silence", "constant", "faint"):
-        assert not any(audible.any() for audible in heard.audible.values())
-        assert heard.descriptors.loudness is None
+        assert not any(audible.any() for audible in features.audible.values())
+        assert features.descriptors.loudness is None
     if sound == "music":
-        assert all(audible.all() for audible in heard.audible.values())
+        assert all(audible.all() for audible in features.audible.values())
 
 
-def test_features_are_deterministic_and_do_not_depend_on_the_cut(backbone) -> None:
+def test_features_are_deterministic_and_independent_of_the_block_size(backbone) -> None:
     samples = tune(TUNES["leaps"], seconds=17, rate=backbone.rate)
     first, second = backbone.features(blocks(samples), windows), backbone.features(blocks(samples, 777), windows)
     again = backbone.features(blocks(samples), windows)
@@ -74,21 +74,21 @@ def test_features_are_deterministic_and_do_not_depend_on_the_cut(backbone) -> No
     assert first.descriptors == again.descriptors
 
 
-def test_no_sound_at_all_is_an_error_or_nothing(backbone) -> None:
+def test_an_empty_stream_is_an_error_or_has_no_rows(backbone) -> None:
     try:
-        heard = backbone.features([], lambda duration: np.zeros((0, 2)))
+        features = backbone.features([], lambda duration: np.zeros((0, 2)))
     except ValueError as error:
         assert str(error)
     else:
-        assert all(len(rows) == 0 for rows in heard.rows.values())
+        assert all(len(rows) == 0 for rows in features.rows.values())
 
 
 @pytest.mark.parametrize("name", plugins.names("datasets"))
-def test_datasets_keep_the_contract(name: str, tmp_path: Path) -> None:
+def test_datasets_follow_the_contract(name: str, tmp_path: Path) -> None:
     for file in ("b/2.wav", "b/1.flac", "a.ogg"):
         write(tmp_path / "root" / file, tune(TUNES["up"], seconds=1))
-    (tmp_path / "root" / "cover.jpg").write_bytes(b"no music")
-    (tmp_path / "root" / "._a.ogg").write_bytes(b"a ghost of a foreign disk")
+    (tmp_path / "root" / "cover.jpg").write_bytes(b"not music")
+    (tmp_path / "root" / "._a.ogg").write_bytes(b"a macOS resource fork")
     dataset = plugins.load("datasets", name, root=tmp_path / "root")
     items = list(dataset.items())
     assert all(isinstance(item, Item) for item in items)
@@ -98,14 +98,14 @@ def test_datasets_keep_the_contract(name: str, tmp_path: Path) -> None:
         plugins.load("datasets", name, root=tmp_path / "none")
 
 
-def test_a_member_of_another_distribution_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "otherear.py").write_text("def create():\n    return 'an ear from outside'\n")
-    info = tmp_path / "otherear-1.0.dist-info"
+def test_a_member_of_another_distribution_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "othermodule.py").write_text("def create():\n    return 'a backbone from outside'\n")
+    info = tmp_path / "othermodule-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: otherear\nVersion: 1.0\nLicense-Expression: MIT\n")
-    (info / "entry_points.txt").write_text("[soundalike.backbones.base]\nouter = otherear:create\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: othermodule\nVersion: 1.0\nLicense-Expression: MIT\n")
+    (info / "entry_points.txt").write_text("[soundalike.backbones]\nouter = othermodule:create\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert "outer" in plugins.names("backbones")
-    assert plugins.load("backbones", "outer") == "an ear from outside"
+    assert plugins.load("backbones", "outer") == "a backbone from outside"
     assert plugins.licence("backbones", "outer") == "MIT"
     assert plugins.licence("backbones", "dsp") == "Apache-2.0"

@@ -1,4 +1,4 @@
-"""Attribution: planted weights give planted shares, scale says nothing, and models are read from disk."""
+"""Attribution: planted weights give the planted shares, scaling changes nothing, and models are read from disk."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ BLOCKS = {"low": 3, "middle": 1, "high": 4}
 def planted(shares: Mapping[str, float], sizes: Mapping[str, int], hidden: int = 4, seed: int = 0) -> FloatArray:
     """Random weights (h, D) whose blocks have these Frobenius norms."""
     random = np.random.default_rng(seed)
-    parts = []
+    columns = []
     for name, size in sizes.items():
-        part = random.standard_normal((hidden, size))
-        parts.append(shares.get(name, 0.0) * part / np.linalg.norm(part))
-    return np.concatenate(parts, axis=1).astype(np.float32)
+        block = random.standard_normal((hidden, size))
+        columns.append(shares.get(name, 0.0) * block / np.linalg.norm(block))
+    return np.concatenate(columns, axis=1).astype(np.float32)
 
 
 @given(
@@ -40,26 +40,26 @@ def planted(shares: Mapping[str, float], sizes: Mapping[str, int], hidden: int =
     st.integers(1, 6),
     st.integers(0, 99),
 )
-def test_planted_norms_are_the_shares(norms: list[float], hidden: int, seed: int) -> None:
-    wanted = dict(zip(BLOCKS, norms, strict=True))
-    found = attribution(planted(wanted, BLOCKS, hidden, seed), BLOCKS)
+def test_shares_equal_planted_norms(norms: list[float], hidden: int, seed: int) -> None:
+    expected = dict(zip(BLOCKS, norms, strict=True))
+    found = attribution(planted(expected, BLOCKS, hidden, seed), BLOCKS)
     assert list(found) == list(BLOCKS)
     assert sum(found.values()) == pytest.approx(1)
-    assert found == pytest.approx({name: norm / sum(norms) for name, norm in wanted.items()}, abs=1e-6)
+    assert found == pytest.approx({name: norm / sum(norms) for name, norm in expected.items()}, abs=1e-6)
 
 
 @given(st.integers(0, 99), st.floats(0.01, 100))
-def test_the_scale_of_the_input_and_of_the_weights_says_nothing(seed: int, factor: float) -> None:
+def test_shares_do_not_depend_on_the_scale_of_inputs_and_weights(seed: int, factor: float) -> None:
     random = np.random.default_rng(seed)
-    weight, spread = random.standard_normal((5, 8)), random.uniform(0.1, 3, 8)
-    units = random.uniform(0.01, 100, 8)  # features told in other units: y = units * x
-    plain = attribution(weight, BLOCKS, spread)
-    assert attribution(factor * weight / units, BLOCKS, spread * units) == pytest.approx(plain)
-    # With the spread folded in, as a trainer that standardises does, the plain weights say the same.
-    assert attribution(weight * spread, BLOCKS) == pytest.approx(plain)
+    weight, deviation = random.standard_normal((5, 8)), random.uniform(0.1, 3, 8)
+    units = random.uniform(0.01, 100, 8)  # features in other units: y = units * x
+    plain = attribution(weight, BLOCKS, deviation)
+    assert attribution(factor * weight / units, BLOCKS, deviation * units) == pytest.approx(plain)
+    # Plain weights of standardised features give the same shares.
+    assert attribution(weight * deviation, BLOCKS) == pytest.approx(plain)
 
 
-def test_a_constant_feature_is_not_listened_to() -> None:
+def test_a_constant_feature_has_no_share() -> None:
     weight = np.ones((2, 8))
     found = attribution(weight, BLOCKS, np.array([1, 1, 1, 0, 1, 1, 1, 1.0]))
     assert found["middle"] == 0
@@ -67,16 +67,16 @@ def test_a_constant_feature_is_not_listened_to() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weight", "spread", "message"),
+    ("weight", "deviation", "message"),
     [
-        (np.ones((2, 9)), None, "blocks of 8 dims in all, but the weight has 9 columns"),
-        (np.ones((2, 8)), np.ones(7), r"a spread of shape \(7,\), but the weight has 8 columns"),
-        (np.zeros((2, 8)), None, "it listens to nothing"),
+        (np.ones((2, 9)), None, "the blocks have 8 dimensions, but the weight has 9 columns"),
+        (np.ones((2, 8)), np.ones(7), r"standard deviations have shape \(7,\), but the weight has 8 columns"),
+        (np.zeros((2, 8)), None, "all weights are 0"),
     ],
 )
-def test_what_cannot_be_attributed(weight: FloatArray, spread: FloatArray | None, message: str) -> None:
+def test_invalid_weights_are_rejected(weight: FloatArray, deviation: FloatArray | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        attribution(weight, BLOCKS, spread)
+        attribution(weight, BLOCKS, deviation)
 
 
 # Models -------------------------------------------------------------------------------------------------------------
@@ -85,10 +85,12 @@ def test_what_cannot_be_attributed(weight: FloatArray, spread: FloatArray | None
 def make_model(
     folder: Path, spaces: Mapping[str, tuple[str, str]], tensors: Mapping[str, FloatArray], name: str = "made"
 ) -> str:
-    """Write a model of {space: (head, feature)} with these tensors; everything else is as in `dsp`."""
+    """Write a model of {space: (head, feature)} with these tensors; everything else is copied from `dsp`."""
     body = json.loads((load_recipe("dsp").weights.parent / "recipe.json").read_text())
     entry, weights = body["spaces"][0], save(dict(tensors))
-    body["spaces"] = [entry | {"name": one, "head": head, "feature": part} for one, (head, part) in spaces.items()]
+    body["spaces"] = [
+        entry | {"name": space, "head": head, "feature": feature} for space, (head, feature) in spaces.items()
+    ]
     body |= {"name": name, "weights_sha256": hashlib.sha256(weights).hexdigest()}
     folder.mkdir(exist_ok=True)
     (folder / "weights.safetensors").write_bytes(weights)
@@ -96,19 +98,19 @@ def make_model(
     return str(folder)
 
 
-def test_a_model_of_joined_features(tmp_path: Path) -> None:
+def test_a_model_with_joined_features(tmp_path: Path) -> None:
     shares = {"melody": {"melody": 3.0, "harmony": 1.0}, "timbre": {"timbre": 1.0}}
     tensors = {f"{space}.hidden.weight": planted(norms, SIZES) for space, norms in shares.items()}
-    spread = np.concatenate([np.full(size, 10.0**n) for n, size in enumerate(SIZES.values())]).astype(np.float32)
-    tensors["melody.hidden.weight"] /= spread
-    tensors["melody.spread"] = spread
+    deviation = np.concatenate([np.full(size, 10.0**n) for n, size in enumerate(SIZES.values())]).astype(np.float32)
+    tensors["melody.hidden.weight"] /= deviation
+    tensors["melody.spread"] = deviation
     report = attribute_model(make_model(tmp_path / "model", dict.fromkeys(shares, ("mlp", ALL)), tensors))
     assert report.rows == ("melody", "timbre") and report.columns == tuple(SIZES)
     assert report.values == pytest.approx(np.array([[75, 0, 0, 25], [0, 0, 100, 0]]), abs=1e-3)
     assert report.n.tolist() == [list(SIZES.values())] * 2
-    even = np.sqrt(list(SIZES.values()))
-    assert report.chance == pytest.approx(100 * even / even.sum())
-    assert "no spread of the features: timbre." in " ".join(report.notes)
+    uniform = np.sqrt(list(SIZES.values()))
+    assert report.chance == pytest.approx(100 * uniform / uniform.sum())
+    assert "no standard deviations of the features: timbre." in " ".join(report.notes)
     assert report.command == "soundalike train attribution made"
     saved = reports.load_reports(reports.save_reports([report], tmp_path))
     assert np.array_equal(saved[0].values, report.values) and str(tmp_path) not in reports.markdown(report)
@@ -125,11 +127,11 @@ def test_linear_heads_and_heads_without_a_first_layer(tmp_path: Path) -> None:
     expected = np.array([[20, 80, np.nan], [np.nan, np.nan, 100]])
     assert report.values == pytest.approx(expected, nan_ok=True, abs=1e-3)
     assert report.n.tolist() == [[500, 137, 0], [0, 0, 312]]
-    assert np.isnan(report.chance).all(), "heads of other inputs have no common chance"
-    assert "Left out, for their heads have no first layer of their own: two (identity)." in report.notes
+    assert np.isnan(report.chance).all(), "heads with different inputs have no common chance level"
+    assert "Left out because their heads have no first layer of their own: two (identity)." in report.notes
 
 
-def test_the_bundled_model_listens_to_one_feature_a_space() -> None:
+def test_every_space_of_the_bundled_model_uses_one_feature() -> None:
     report = attribute_model("dsp")
     assert np.array_equal(np.nan_to_num(report.values), 100 * np.eye(4))
 
@@ -140,23 +142,33 @@ GOOD = planted({"melody": 1}, SIZES)
 @pytest.mark.parametrize(
     ("head", "feature", "tensors", "message"),
     [
-        ("identity", "melody", {}, "model made has no head of kind mlp or linear; it has identity"),
+        (
+            "identity",
+            "melody",
+            {},
+            "model made has no head of kind mlp or linear, which attribution needs; it has identity",
+        ),
         ("mlp", "melody+mood", {}, "space made/melody: dsp has no feature 'mood'; it has melody, rhythm"),
-        ("mlp", ALL, {"melody.weight": GOOD}, "the weights hold no melody.hidden.weight; fetch or fit"),
+        ("mlp", ALL, {"melody.weight": GOOD}, "the weights have no tensor melody.hidden.weight; download or fit"),
         ("mlp", "melody", {"melody.hidden.weight": GOOD}, r"has shape \(4, 1525\), expected \(h, 500\)"),
         ("mlp", ALL, {"melody.hidden.weight": GOOD[0]}, r"has shape \(1525,\), expected \(h, 1525\)"),
-        ("mlp", ALL, {"melody.hidden.weight": GOOD * np.float32("nan")}, "hold NaN or infinity; fit the model again"),
-        ("mlp", ALL, {"melody.hidden.weight": 0 * GOOD}, "it listens to nothing; fit the model again"),
+        (
+            "mlp",
+            ALL,
+            {"melody.hidden.weight": GOOD * np.float32("nan")},
+            "contain NaN or infinity; fit the model again",
+        ),
+        ("mlp", ALL, {"melody.hidden.weight": 0 * GOOD}, "all weights are 0; fit the model again"),
         ("mlp", ALL, {"melody.hidden.weight": GOOD, "melody.spread": np.ones(3)}, r"spread has shape \(3,\), expected"),
         (
             "mlp",
             ALL,
             {"melody.hidden.weight": GOOD, "melody.spread": np.full(1525, np.inf)},
-            "hold NaN or infinity; fit the model again",
+            "contain NaN or infinity; fit the model again",
         ),
     ],
 )
-def test_a_model_that_cannot_be_read(
+def test_an_invalid_model_is_one_clear_error(
     tmp_path: Path, head: str, feature: str, tensors: dict[str, FloatArray], message: str
 ) -> None:
     folder = make_model(tmp_path / "model", {"melody": (head, feature)}, tensors)
@@ -166,7 +178,7 @@ def test_a_model_that_cannot_be_read(
 
 
 def test_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("matplotlib", reason="pictures need matplotlib, of the extra `plot`")
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install 'soundalike[plot]'")
     from matplotlib.image import imread
 
     report = attribute_model("dsp")
@@ -174,8 +186,8 @@ def test_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = imread(tmp_path / "map.png")[..., :3]
     assert min(picture.shape[:2]) > 200
     blue = (picture[..., 2] - picture[..., 0]) > 0.2
-    assert 0.03 < blue.mean() < 0.5, "four cells of sixteen, and the scale"
-    with pytest.raises(UsageError, match=r"ends in .png, .svg or .pdf"):
+    assert 0.03 < blue.mean() < 0.5, "four of sixteen cells, and the colour bar"
+    with pytest.raises(UsageError, match=r"must end in .png, .svg or .pdf"):
         draw_attribution(report, tmp_path / "map.txt")
     with pytest.raises(UsageError, match="cannot write .*map.png"):
         (tmp_path / "folder" / "map.png").mkdir(parents=True)

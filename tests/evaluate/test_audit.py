@@ -1,4 +1,4 @@
-"""The audit of a rendered set, as a user runs it: its tables, what it finds that was tampered with, its page."""
+"""The audit of a rendered set on the command line: its tables, what it detects after manipulation, and its page."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def run(place: Place, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outco
 
 @pytest.fixture(scope="module")
 def rendered(place: Place) -> Path:
-    """Two folders of every factor; not to be changed."""
+    """Two folders of every factor; read-only."""
     assert main(["render", "-o", str(place.folder / "set"), *SHORT, *place.options, "--json"]) == 0
     return place.folder / "set"
 
 
 @pytest.fixture(scope="module")
 def in_flac(place: Place) -> Path:
-    """Two melody folders of FLAC files; not to be changed."""
+    """Two melody folders of FLAC files; read-only."""
     more = ("--factors", "melody", "--format", "flac", "--json")
     assert main(["render", "-o", str(place.folder / "flac"), *SHORT, *place.options, *more]) == 0
     return place.folder / "flac"
 
 
 def audit(run: Callable[..., Outcome], folder: Path, *more: object) -> dict[str, dict]:
-    """The reports by title; numbers as the user's programs get them."""
+    """The reports of --json by title."""
     found = run("evaluate", "render", folder, "--folders", 2, "--json", *more)
     assert (found.code, found.err) == (0, "")
     return {report["title"]: report for report in json.loads(found.out)["reports"]}
@@ -63,40 +63,38 @@ def cell(report: dict, row: str, column: str) -> float:
     return report["values"][report["rows"].index(row)][report["columns"].index(column)]
 
 
-TRUTH = "Rendered clips against the truth beside them"
+GROUND_TRUTH = "Rendered clips compared with their ground truth"
 CUES = "Rendered triplets: can trivial cues tell positives from negatives? (AUC)"
 
 
-def test_the_tables_tell_what_was_heard_and_the_page_shows_it(
-    run: Callable[..., Outcome], rendered: Path, place: Place
-) -> None:
+def test_the_tables_and_the_page_of_a_rendered_set(run: Callable[..., Outcome], rendered: Path, place: Place) -> None:
     page = place.folder / "page"
     reports = audit(run, rendered, "--page", page, "--shown", 1)
-    of = {factor: f"Rendered {factor} folders, heard: how alike the anchor and ..." for factor in FACTORS}
-    assert list(reports) == [*of.values(), TRUTH, CUES]
-    for title in of.values():
+    titles = {factor: f"Rendered {factor} folders: similarity of the anchor to other clips" for factor in FACTORS}
+    assert list(reports) == [*titles.values(), GROUND_TRUTH, CUES]
+    for title in titles.values():
         assert reports[title]["rows"] == ["positive", "negative", "adversarial negative", "random pair"]
         assert reports[title]["columns"] == list(FACTORS)
-    assert reports[TRUTH]["rows"] == reports[CUES]["columns"] == list(FACTORS)
+    assert reports[GROUND_TRUTH]["rows"] == reports[CUES]["columns"] == list(FACTORS)
     assert reports[CUES]["n"] == [[12] * 4] * 4
     for report in reports.values():
         shape = (len(report["rows"]), len(report["columns"]))
         values, low, high = (np.array(report[key], dtype=float) for key in ("values", "low", "high"))
         assert values.shape == low.shape == high.shape == np.shape(report["n"]) == shape
-        told = np.isfinite(low)
-        assert ((values[told] >= 0) & (values[told] <= 1)).all()
-        assert (low[told] <= values[told] + 1e-9).all() and (values[told] <= high[told] + 1e-9).all()
+        known = np.isfinite(low)
+        assert ((values[known] >= 0) & (values[known] <= 1)).all()
+        assert (low[known] <= values[known] + 1e-9).all() and (values[known] <= high[known] + 1e-9).all()
     for factor in FACTORS:
-        assert cell(reports[TRUTH], factor, "same bits") == 1.0
-        assert cell(reports[TRUTH], factor, "mute parts") == 0.0
-        assert cell(reports[TRUTH], factor, "level kept") == 1.0
-    melody = reports[of["melody"]]
+        assert cell(reports[GROUND_TRUTH], factor, "bit-identical") == 1.0
+        assert cell(reports[GROUND_TRUTH], factor, "silent parts") == 0.0
+        assert cell(reports[GROUND_TRUTH], factor, "levels in range") == 1.0
+    melody = reports[titles["melody"]]
     assert cell(melody, "positive", "melody") > 0.6 > 0.5 > cell(melody, "adversarial negative", "melody")
     check_page(page, rendered)
 
 
 def check_page(page: Path, rendered: Path) -> None:
-    """All that the page refers to is there, and it shows the first folder of every factor."""
+    """All files that the page refers to exist, and it shows the first folder of every factor."""
     text = (page / "index.html").read_text()
     pictures = re.findall(r'<img [^>]*src="([^"]+)"', text)
     sounds = [(page / unquote(source)).resolve() for source in re.findall(r'<audio [^>]*src="([^"]+)"', text)]
@@ -110,8 +108,8 @@ def check_page(page: Path, rendered: Path) -> None:
         assert f'id="{link}"' in text
 
 
-def test_a_set_that_was_tampered_with_is_found_out(run: Callable[..., Outcome], in_flac: Path, place: Place) -> None:
-    """Beside two folders that were rendered, many of noise, so that the cues have something to go by."""
+def test_manipulated_negatives_are_detected(run: Callable[..., Outcome], in_flac: Path, place: Place) -> None:
+    """Two rendered folders, and many folders of noise so that the classifier has enough clips."""
     out = place.folder / "tampered"
     shutil.copytree(in_flac, out)
     rng = np.random.default_rng(0)
@@ -121,35 +119,35 @@ def test_a_set_that_was_tampered_with_is_found_out(run: Callable[..., Outcome], 
         for name in CLIPS:
             noise = rng.standard_normal(4 * RATE) * 10 ** (rng.uniform(-40, -30) / 20)
             sf.write(folder / "triplet" / f"{name}.flac", noise, RATE, "PCM_16")
-    honest = audit(run, out)
-    assert cell(honest[TRUTH], "melody", "same bits") == 1.0
-    assert honest[CUES]["n"] == [[30 * 6]] * 4
+    original = audit(run, out)
+    assert cell(original[GROUND_TRUTH], "melody", "bit-identical") == 1.0
+    assert original[CUES]["n"] == [[30 * 6]] * 4
     for name in ("negative", "negative_adversarial"):
         for path in out.glob(f"melody/*/triplet/{name}.flac"):
             sf.write(path, 0.25 * sf.read(path)[0], RATE, "PCM_16")
-    planted = audit(run, out)
-    assert cell(planted[TRUTH], "melody", "same bits") == 12 / 16
-    for row in ("negative, by its sound", "adversarial negative, by its sound"):
-        assert cell(honest[CUES], row, "melody") < 0.7
-        assert cell(planted[CUES], row, "melody") > 0.9
-    # What is heard is played again from the seed, so that it does not change.
-    title = next(iter(honest))
-    assert planted[title] == honest[title]
+    manipulated = audit(run, out)
+    assert cell(manipulated[GROUND_TRUTH], "melody", "bit-identical") == 12 / 16
+    for row in ("negative, by audio", "adversarial negative, by audio"):
+        assert cell(original[CUES], row, "melody") < 0.7
+        assert cell(manipulated[CUES], row, "melody") > 0.9
+    # The analysis renders the clips again from the seed, so it does not change.
+    title = next(iter(original))
+    assert manipulated[title] == original[title]
 
 
-def test_flac_that_was_cut_short_is_made_again(run: Callable[..., Outcome], in_flac: Path, place: Place) -> None:
+def test_a_truncated_flac_is_rendered_again(run: Callable[..., Outcome], in_flac: Path, place: Place) -> None:
     out = place.folder / "cut"
     shutil.copytree(in_flac, out)
     cut_short(out / "melody" / "triplets_1" / "triplet" / "anchor.flac")
-    one = run("evaluate", "render", out)
-    assert (one.code, one.out) == (2, "") and "positives were found in 1 folders" in one.err
+    failed = run("evaluate", "render", out)
+    assert (failed.code, failed.out) == (2, "") and "found positives in 1 folders" in failed.err
     more = ("--factors", "melody", "--format", "flac", "--json")
     report = json.loads(run("render", "-o", out, *SHORT, *place.options, *more).out)
     assert (report["kept"], report["repaired"]) == (1, 1)
     assert contents(out) == contents(in_flac)
 
 
-def test_what_cannot_be_audited_is_said_in_a_line(
+def test_sets_that_cannot_be_audited_give_one_line(
     run: Callable[..., Outcome], rendered: Path, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refusal(*arguments: object) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of a clip: what is drawn stands where it was played, and browsers can read it."""
+"""Pictures of a clip: notes are drawn at their time and pitch, and browsers can read the files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TAKE = Performance(
 
 
 def strokes(svg: str, colour: str) -> list[tuple[float, float, float]]:
-    """(x, y, length) of what is drawn in one colour."""
+    """(x, y, length) of the lines of one colour."""
     paths = [path for path in ET.fromstring(svg).iter(f"{SVG}path") if path.get("stroke") == colour]
     assert len(paths) == 1
     found = re.findall(r"M([\d.]+) ([\d.]+)[hv]([-\d.]+)", paths[0].get("d", ""))
@@ -41,7 +41,7 @@ def strokes(svg: str, colour: str) -> list[tuple[float, float, float]]:
 
 
 def shades(png: bytes) -> IntArray:
-    """The palette indices of a PNG as we write them; every chunk's checksum is looked at."""
+    """The palette indices of a PNG of `spectrogram_png`; the checksum of every chunk is verified."""
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     chunks, at = {}, 8
     while at < len(png):
@@ -67,35 +67,35 @@ def row_of(frequency: float, rate: int = RATE, height: int = HEIGHT) -> int:
     return height - 1 - round(per_octave * float(np.log2(frequency / 55.0)))
 
 
-def test_notes_stand_where_they_are_played() -> None:
+def test_notes_are_drawn_at_their_time_and_pitch() -> None:
     svg = piano_roll(TAKE, 480, 150)
     lead, comp, bass = (strokes(svg, COLOURS[role]) for role in ("lead", "comp", "bass"))
     assert [(x, length) for x, _, length in lead] == [(240.0, 119.5), (440.0, 39.5)], "40 pixels a second, cut at 12 s"
     assert [(x, length) for x, _, length in comp + bass] == [(0.0, 119.5), (120.0, 119.5)]
     heights = [lead[1][1], lead[0][1], comp[0][1], bass[0][1]]
     assert heights == sorted(heights), "higher notes are higher up"
-    # The roll lies between the chord names and the drums.
+    # The pitched notes are between the chord names and the drums.
     drums = strokes(svg, COLOURS["drums"])
     assert heights[0] > 12 and heights[-1] < min(y + length for _, y, length in drums)
     assert [x for x, _, _ in drums] == [60.0, 180.0]
     assert drums[0][1] > drums[1][1], "the kick is at the bottom"
 
 
-def test_the_shortest_note_can_be_seen() -> None:
+def test_the_shortest_note_is_visible() -> None:
     grace = replace(TAKE, parts={"lead": (Played(6.0, 6.01, 72, 96),)})
     assert [length for _, _, length in strokes(piano_roll(grace, 480, 150), COLOURS["lead"])] == [1.0]
 
 
-def test_without_drums_the_roll_has_all_the_room() -> None:
+def test_without_drums_the_roll_has_the_full_height() -> None:
     quiet = replace(TAKE, parts={"lead": TAKE.parts["lead"]})
     svg = piano_roll(quiet, 480, 150)
     assert strokes(svg, COLOURS["drums"]) == strokes(svg, COLOURS["bass"]) == []
     assert max(y for _, y, _ in strokes(svg, COLOURS["lead"])) > 150 * 0.6
 
 
-def test_chords_have_names_where_there_is_room() -> None:
+def test_chord_names_are_drawn_if_they_fit() -> None:
     texts = [
-        (one.text, float(one.get("x", ""))) for one in ET.fromstring(piano_roll(TAKE, 480, 150)).iter(f"{SVG}text")
+        (text.text, float(text.get("x", ""))) for text in ET.fromstring(piano_roll(TAKE, 480, 150)).iter(f"{SVG}text")
     ]
     assert texts == [("Db:min7", 2.0), ("Gb:maj", 142.0)], "the half-diminished chord is 20 pixels wide"
 
@@ -106,7 +106,7 @@ def test_bar_lines_differ_from_beats() -> None:
     assert '"M120.0 12V150" stroke="#bbb"' in svg
 
 
-def test_a_dense_clip_is_a_small_picture() -> None:
+def test_the_picture_of_a_dense_clip_is_small() -> None:
     rng = np.random.default_rng(0)
     parts = {
         role: tuple(Played(s, s + 0.2, int(rng.integers(36, 80)), 90) for s in rng.uniform(0, 12, 250).tolist())
@@ -137,7 +137,7 @@ def test_a_sine_is_a_line_at_its_frequency(frequency: float, rate: int) -> None:
     assert image.shape == (HEIGHT, WIDTH)
     rows = image[:, 20:-20].argmax(axis=0)
     assert np.abs(rows - row_of(frequency, rate)).max() <= 1
-    assert image.max() == 63, "the loudest is the brightest"
+    assert image.max() == 63, "the maximum has the brightest shade"
 
 
 def test_a_click_is_a_column_at_its_time() -> None:
@@ -155,10 +155,10 @@ def test_levels_are_decibels() -> None:
     assert step * 65 / 63 == pytest.approx(26, abs=1.1)
 
 
-def test_highs_are_as_bright_as_lows_of_the_same_power() -> None:
+def test_equal_power_per_octave_is_equally_bright() -> None:
     image = shades(spectrogram_png(sine(880.0) + sine(7040.0), RATE, 400, HEIGHT))[:, 200]
     low, high = (int(image[row_of(f) - 2 : row_of(f) + 3].max()) for f in (880.0, 7040.0))
-    assert abs(low - high) * 65 / 63 < 4, "the bands are three octaves, so 9 dB, apart in width"
+    assert abs(low - high) * 65 / 63 < 4, "the bandwidths differ by three octaves, which is 9 dB"
 
 
 @pytest.mark.parametrize("length", [0, 1, 500, RATE])
@@ -167,13 +167,13 @@ def test_silence_of_any_length_is_black(length: int) -> None:
     assert image.shape == (HEIGHT, WIDTH) and not image.any()
 
 
-def test_same_samples_same_bytes() -> None:
+def test_the_same_samples_give_the_same_bytes() -> None:
     noise = np.random.default_rng(1).standard_normal(12 * RATE).astype(np.float32)
     assert spectrogram_png(noise, RATE, WIDTH, HEIGHT) == spectrogram_png(noise, RATE, WIDTH, HEIGHT)
 
 
-def test_other_readers_understand_the_png() -> None:
-    image = pytest.importorskip("PIL.Image", reason="a second reader of PNG needs pillow")
+def test_pillow_reads_the_png() -> None:
+    image = pytest.importorskip("PIL.Image", reason="this check reads the PNG with pillow")
     import io
 
     png = spectrogram_png(sine(440.0), RATE, WIDTH, HEIGHT)

@@ -1,14 +1,14 @@
-"""Fusions against plain loops, their laws, and as rows of the tables of triplets and probes."""
+"""Fusions against plain loops, their properties, and their rows in the tables of triplets and probes."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import math
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ Rows = list[FloatArray]
 
 @st.composite
 def spaces_rows(draw: st.DrawFn) -> Rows:
-    """2 to 4 spaces' unit rows of 6 clips in 5 dims, some of them inaudible."""
+    """Unit rows of 6 clips in 2 to 4 spaces of 5 dimensions; some are inaudible."""
     random = np.random.default_rng(draw(st.integers(0, 10_000)))
     rows = random.standard_normal((draw(st.integers(2, 4)), 6, 5))
     rows /= np.linalg.norm(rows, axis=2, keepdims=True)
@@ -59,23 +59,23 @@ def test_scores_equal_plain_loops(pairs: list[list[float]]) -> None:
     assert fusion.max_scores(cosines) == pytest.approx([max(pair) for pair in pairs])
 
 
-def test_the_product_rises_with_every_cosine_below_zero_too() -> None:
+def test_the_product_rises_with_every_cosine_even_below_zero() -> None:
     worse, better = fusion.product_scores(np.array([[-0.9, -0.9], [-0.5, -0.5]]))
     assert worse < better
     assert fusion.product_scores(np.array([[-1.0, 1.0]])) == 0
 
 
-def test_equal_pairs_tie_exactly_wherever_they_stand() -> None:
+def test_equal_pairs_tie_exactly_in_any_row() -> None:
     cosines = np.tile(np.random.default_rng(0).uniform(-1, 1, 7), (33, 1))
     for fuse in (*fusion.SCORE_FUSIONS.values(), lambda c: fusion.mean_scores(c, range(1, 8))):
         assert len(set(fuse(cosines).tolist())) == 1
 
 
 @pytest.mark.parametrize("weights", [[1.0], [1.0, 2.0, 3.0], [0.0, 0.0]])
-def test_weights_are_one_a_space_and_not_all_zero(weights: list[float]) -> None:
-    with pytest.raises(ValueError, match="expected 2, not all 0"):
+def test_weights_are_one_per_space_and_not_all_zero(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="expected 2 weights, not all 0"):
         fusion.mean_scores(np.zeros((1, 2)), weights)
-    with pytest.raises(ValueError, match="expected 2, not all 0"):
+    with pytest.raises(ValueError, match="expected 2 weights, not all 0"):
         fusion.mean_vectors([np.zeros((1, 3))] * 2, weights)
 
 
@@ -89,15 +89,17 @@ def test_vectors_equal_plain_loops(rows: Rows) -> None:
     found["weighted mean"] = fusion.mean_vectors(rows, weights)
     for clip in range(6):
         all_rows = [part[clip].tolist() for part in rows]
-        heard = [row for row in all_rows if any(row)]
-        columns = list(zip(*heard, strict=True)) or [()] * 5
-        everywhere = len(heard) == len(rows)
+        audible = [row for row in all_rows if any(row)]
+        columns = list(zip(*audible, strict=True)) or [()] * 5
+        audible_everywhere = len(audible) == len(rows)
         expected = {
             "mean": unit([sum(column) for column in columns]),
             "weighted mean": unit(
                 [sum(w * x for w, x in zip(weights, c, strict=True)) for c in zip(*all_rows, strict=True)]
             ),
-            "product": unit([5 ** (len(rows) / 2) * math.prod(c) for c in columns]) if everywhere else [0.0] * 5,
+            "product": unit([5 ** (len(rows) / 2) * math.prod(c) for c in columns])
+            if audible_everywhere
+            else [0.0] * 5,
             "max": unit([max(column, default=0.0) for column in columns]),
             "concatenation": unit([x for row in all_rows for x in row]),
         }
@@ -118,45 +120,44 @@ def test_the_cosine_of_a_concatenation_is_the_mean_of_the_cosines(rows: Rows) ->
 
 
 @given(spaces_rows(), st.randoms(use_true_random=False))
-def test_the_order_of_spaces_says_nothing(rows: Rows, random) -> None:
+def test_the_order_of_spaces_does_not_matter(rows: Rows, random) -> None:
     order = list(range(len(rows)))
     random.shuffle(order)
     shuffled = [rows[space] for space in order]
     weights = [1.0, 2.0, 4.0, 8.0]
     for fuse in (fusion.mean_vectors, fusion.product_vectors, fusion.max_vectors):
         assert fuse(shuffled) == pytest.approx(fuse(rows), abs=1e-6)
-    one, two = (fusion.concatenate_vectors(part) for part in (rows, shuffled))
-    assert one @ one.T == pytest.approx(two @ two.T, abs=1e-6)
-    one, two = (
-        fusion.mean_vectors(rows, weights[: len(rows)]),
-        fusion.mean_vectors(shuffled, [weights[n] for n in order]),
-    )
-    assert one == pytest.approx(two, abs=1e-6)
+    joined, joined_shuffled = (fusion.concatenate_vectors(spaces) for spaces in (rows, shuffled))
+    assert joined @ joined.T == pytest.approx(joined_shuffled @ joined_shuffled.T, abs=1e-6)
+    weighted = fusion.mean_vectors(rows, weights[: len(rows)])
+    assert weighted == pytest.approx(fusion.mean_vectors(shuffled, [weights[n] for n in order]), abs=1e-6)
     cosines = np.stack([part[:3] @ part[3:].T for part in rows], axis=2).reshape(9, -1)
     for score in fusion.SCORE_FUSIONS.values():
         assert score(cosines[:, order]) == pytest.approx(score(cosines))
 
 
-def test_inaudible_rows_are_left_out_but_of_the_product() -> None:
-    one, two = np.array([[0.6, 0.8], [0, 0]], np.float32), np.zeros((2, 2), np.float32)
+def test_all_fusions_but_the_product_ignore_inaudible_rows() -> None:
+    partly, silent = np.array([[0.6, 0.8], [0, 0]], np.float32), np.zeros((2, 2), np.float32)
     for name, fuse in fusion.VECTOR_FUSIONS.items():
-        fused = fuse([one, two])
-        assert not fused[1].any(), "heard by no space"
+        fused = fuse([partly, silent])
+        assert not fused[1].any(), "inaudible in every space"
         assert fused[0, :2] == pytest.approx([0, 0] if name == "product" else [0.6, 0.8])
-    # A maximum over one space alone is that space, below zero too.
-    assert fusion.max_vectors([-one, two])[0] == pytest.approx([-0.6, -0.8])
+    # The maximum over a single space is that space, even below zero.
+    assert fusion.max_vectors([-partly, silent])[0] == pytest.approx([-0.6, -0.8])
 
 
-def test_a_product_of_many_spaces_has_a_direction() -> None:
+def test_a_product_of_many_spaces_does_not_underflow() -> None:
     rows = np.random.default_rng(0).standard_normal((12, 3, 128))
     rows /= np.linalg.norm(rows, axis=2, keepdims=True)
     assert np.linalg.norm(fusion.product_vectors(list(rows)), axis=1) == pytest.approx([1, 1, 1])
 
 
 @pytest.mark.parametrize("name", ["mean", "product", "max"])
-def test_vectors_of_other_dims_can_only_be_concatenated(name: str) -> None:
+def test_vectors_of_different_dimensions_can_only_be_concatenated(name: str) -> None:
     rows = [np.ones((2, 3)), np.ones((2, 4)), np.ones((2, 3))]
-    with pytest.raises(UsageError, match="have 3, 4, 3 dims; .* fuse their scores, or concatenate them") as caught:
+    with pytest.raises(
+        UsageError, match="have 3, 4, 3 dimensions; .* fuse their scores, or concatenate them"
+    ) as caught:
         fusion.VECTOR_FUSIONS[name](rows)
     assert "\n" not in str(caught.value)
     assert fusion.concatenate_vectors(rows).shape == (2, 10)
@@ -165,12 +166,12 @@ def test_vectors_of_other_dims_can_only_be_concatenated(name: str) -> None:
 # Rows of a report ---------------------------------------------------------------------------------------------------
 
 
-def asked(**options: object) -> argparse.Namespace:
-    return argparse.Namespace(**{"model": None, "seed": 0, "jobs": 1, "fusion": True, "weights": None} | options)
+def arguments(**options: object) -> SimpleNamespace:
+    return SimpleNamespace(**{"model": None, "seed": 0, "jobs": 1, "fusion": True, "weights": None} | options)
 
 
-def ears(rows: Rows) -> EncodedClips:
-    """Clips that spaces `a`, `b`, ... heard as these rows, with chance at 0.1, 0.2, ..."""
+def encoded_rows(rows: Rows) -> EncodedClips:
+    """Clips with these rows in spaces `a`, `b`, ...; random pairs have mean similarity 0.1, 0.2, ..."""
     names = "abcd"[: len(rows)]
     spaces = []
     for number, (name, part) in enumerate(zip(names, rows, strict=True), start=1):
@@ -178,17 +179,17 @@ def ears(rows: Rows) -> EncodedClips:
         spaces.append(
             Space("m", name, "mix", "x", name, "identity", part.shape[1], {"track": chance, "passage": chance})
         )
-    place = {full_span(Path(f"{clip}.wav")): clip for clip in range(len(rows[0]))}
-    return EncodedClips("m", "0123456789abcdef", tuple(spaces), place, dict(zip(names, rows, strict=True)))
+    index = {full_span(Path(f"{clip}.wav")): clip for clip in range(len(rows[0]))}
+    return EncodedClips("m", "0123456789abcdef", tuple(spaces), index, dict(zip(names, rows, strict=True)))
 
 
 @given(spaces_rows(), st.lists(st.tuples(*[st.integers(0, 5)] * 3), min_size=1, max_size=8))
-def test_margins_of_fusions_equal_the_plain_loop(rows: Rows, numbers: list[tuple[int, int, int]]) -> None:
-    heard = ears(rows)
-    clips = list(heard.place)
+def test_margins_of_fusions_equal_a_plain_loop(rows: Rows, numbers: list[tuple[int, int, int]]) -> None:
+    encoded = encoded_rows(rows)
+    clips = list(encoded.index)
     triplets = [Triplet(clips[a], clips[p], clips[n], "a") for a, p, n in numbers]
-    found = margins_with_fusions(heard, triplets, asked(weights="a=3,b=1"))
-    assert found.values[:, : len(rows)] == pytest.approx(margins(heard, triplets), abs=0)
+    found = margins_with_fusions(encoded, triplets, arguments(weights="a=3,b=1"))
+    assert found.values[:, : len(rows)] == pytest.approx(margins(encoded, triplets), abs=0)
     vectors = {
         "fused vectors: mean": fusion.mean_vectors(rows),
         "fused vectors: product": fusion.product_vectors(rows),
@@ -206,12 +207,13 @@ def test_margins_of_fusions_equal_the_plain_loop(rows: Rows, numbers: list[tuple
                 for number, part in enumerate(rows)
             ]
 
-        near, far = cosines(a, p), cosines(a, n)
+        positive, negative = cosines(a, p), cosines(a, n)
         expected = {
-            "fused scores: mean": (sum(near) - sum(far)) / len(rows),
-            "fused scores: product": math.prod((1 + c) / 2 for c in near) - math.prod((1 + c) / 2 for c in far),
-            "fused scores: max": max(near) - max(far),
-            "fused scores: weighted mean": 0.75 * (near[0] - far[0]) + 0.25 * (near[1] - far[1]),
+            "fused scores: mean": (sum(positive) - sum(negative)) / len(rows),
+            "fused scores: product": math.prod((1 + c) / 2 for c in positive)
+            - math.prod((1 + c) / 2 for c in negative),
+            "fused scores: max": max(positive) - max(negative),
+            "fused scores: weighted mean": 0.75 * (positive[0] - negative[0]) + 0.25 * (positive[1] - negative[1]),
         }
         for name, part in vectors.items():
             known = part[a].any() and part[p].any() and part[n].any()
@@ -220,12 +222,12 @@ def test_margins_of_fusions_equal_the_plain_loop(rows: Rows, numbers: list[tuple
         assert got == pytest.approx(expected, abs=1e-6)
 
 
-def test_without_the_option_there_are_the_spaces_alone() -> None:
-    heard = ears([np.eye(3, dtype=np.float32)] * 2)
-    clips = list(heard.place)
-    found = margins_with_fusions(heard, [Triplet(*clips, "a")], asked(fusion=False))
+def test_without_the_option_the_rows_are_the_spaces() -> None:
+    encoded = encoded_rows([np.eye(3, dtype=np.float32)] * 2)
+    clips = list(encoded.index)
+    found = margins_with_fusions(encoded, [Triplet(*clips, "a")], arguments(fusion=False))
     assert (found.rows, found.options, found.notes) == (("a", "b"), "", ())
-    assert np.array_equal(found.values, margins(heard, [Triplet(*clips, "a")]))
+    assert np.array_equal(found.values, margins(encoded, [Triplet(*clips, "a")]))
 
 
 SCORES = ["fused scores: mean", "fused scores: product", "fused scores: max"]
@@ -235,8 +237,8 @@ SPACES = ["melody", "rhythm", "timbre", "harmony"]
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two folders of triplets of melody; the same as probes, and a probe of all clips with all."""
-    root, listed = tmp_path_factory.mktemp("clips"), []
+    """Two melody triplet folders; the same triplets as probes, and a probe of all combinations of clips."""
+    root, probes = tmp_path_factory.mktemp("clips"), []
     for number, (one, two) in enumerate((("up", "leaps"), ("down", "pedal"))):
         place = root / "melody" / f"triplets_{number}" / "triplet"
         write(place / "anchor.wav", tune(TUNES[one], seconds=3, harmonics=1))
@@ -244,27 +246,27 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(place / "negative.wav", tune(TUNES[two], seconds=3, harmonics=9))
         names = {name: f"melody/triplets_{number}/triplet/{name}.wav" for name in ("anchor", "negative")}
         positive = names["anchor"].replace("anchor", "positive_01")
-        listed.append({"probe": "melody", "song": str(number), "positive": positive} | names)
+        probes.append({"probe": "melody", "song": str(number), "positive": positive} | names)
     paths = sorted(str(path.relative_to(root)) for path in root.rglob("*.wav"))
-    listed += [
+    probes += [
         {"probe": "any", "song": anchor, "anchor": anchor, "positive": positive, "negative": negative}
         for anchor in paths
         for positive, negative in combinations(paths, 2)
         if anchor not in (positive, negative)
     ]
-    (root / "triplets.json").write_text(json.dumps(listed))
+    (root / "triplets.json").write_text(json.dumps(probes))
     return root
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Make a model named `plain` of the first spaces of `compact`, without heads: their dims differ."""
+    """Make a model named `plain` from the first spaces of `compact`, without heads, so that their dimensions differ."""
 
     def make(spaces: int) -> Path:
         folder = tmp_path_factory.mktemp("plain")
         body = json.loads((load_recipe("compact").weights.parent / "recipe.json").read_text())
         dims = {"melody": 500, "rhythm": 576, "timbre": 137, "harmony": 312}
-        weights = (2).to_bytes(8, "little") + b"{}"  # a safetensors file of no tensors
+        weights = (2).to_bytes(8, "little") + b"{}"  # a safetensors file without tensors
         body["spaces"] = [
             entry | {"head": "identity", "feature": entry["name"], "dim": dims[entry["name"]]}
             for entry in body["spaces"][:spaces]
@@ -278,65 +280,70 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 def triplets(clips: Path, **options: object) -> tuple[Report, ...]:
-    return TripletFolders().run(asked(data=clips / "melody", split=[], part="test", **options))
+    return TripletFolders().run(arguments(data=clips / "melody", split=[], part="test", **options))
 
 
-def test_fused_rows_stand_below_those_of_the_spaces(clips: Path) -> None:
+def test_fused_rows_follow_the_rows_of_the_spaces(clips: Path) -> None:
     plain = triplets(clips, fusion=False)
     fused = triplets(clips, weights="timbre=1, melody=3")
-    for one, two in zip(plain, fused, strict=True):
-        assert list(one.rows) == SPACES and "Fused" not in " ".join(one.notes) and "fusion" not in one.command
-        assert list(two.rows) == [
+    for without, with_fusion in zip(plain, fused, strict=True):
+        assert (
+            list(without.rows) == SPACES and "Fused" not in " ".join(without.notes) and "fusion" not in without.command
+        )
+        assert list(with_fusion.rows) == [
             *SPACES,
             *SCORES,
             "fused scores: weighted mean",
             *VECTORS,
             "fused vectors: weighted mean",
         ]
-        assert "Fused: melody, rhythm, timbre, harmony as one" in " ".join(two.notes)
-        assert two.command == "soundalike evaluate triplets DIR --fusion --weights melody=3,timbre=1 --model compact"
-        # The rows that both have are the same, and the tables still merge into one.
-        for part in ("values", "low", "high", "n"):
-            assert getattr(two, part)[:4] == pytest.approx(getattr(one, part), nan_ok=True)
+        assert "Fused spaces: melody, rhythm, timbre, harmony." in " ".join(with_fusion.notes)
+        assert (
+            with_fusion.command
+            == "soundalike evaluate triplets DIR --fusion --weights melody=3,timbre=1 --model compact"
+        )
+        # The rows of the spaces are equal, and the tables still merge into one.
+        for field in ("values", "low", "high", "n"):
+            assert getattr(with_fusion, field)[:4] == pytest.approx(getattr(without, field), nan_ok=True)
     assert len(reports.merge([*plain, *fused])) == 3
     margin = dict(zip(fused[2].rows, fused[2].values[:, 0], strict=True))
     spaces = [margin[name] for name in SPACES]
     assert margin["fused scores: mean"] == pytest.approx(np.mean(spaces))
     assert margin["fused scores: weighted mean"] == pytest.approx(0.75 * spaces[0] + 0.25 * spaces[2])
-    # Every space hears every clip, so the law of the concatenation holds for the table too.
+    # All clips are audible in all spaces, so the concatenation equals the mean of the scores.
     assert margin["fused vectors: concatenation"] == pytest.approx(margin["fused scores: mean"], abs=1e-6)
 
 
 def test_probes_of_two_models_with_fusions(clips: Path, model: Callable[..., Path]) -> None:
     rival = str(model(3))
-    report, difference = Probes().run(asked(data=clips, against=rival))
-    (theirs,) = Probes().run(asked(data=clips, model=rival, against=None))
+    report, difference = Probes().run(arguments(data=clips, against=rival))
+    (rival_report,) = Probes().run(arguments(data=clips, model=rival, against=None))
     assert list(report.rows) == [*SPACES, *SCORES, *VECTORS]
     assert report.columns == ("melody", "any") and report.n.tolist() == [[2, 60]] * 11
-    expected = report.values[[report.rows.index(name) for name in theirs.rows]] - theirs.values
+    expected = report.values[[report.rows.index(name) for name in rival_report.rows]] - rival_report.values
     assert difference.values == pytest.approx(expected) and len(set(expected[:, 1])) > 3
-    # The other model's spaces are of different dims: of its vectors there is the concatenation alone.
-    assert list(difference.rows) == list(theirs.rows) == [*SPACES[:3], *SCORES, VECTORS[-1]]
+    # The spaces of the other model differ in dimension, so concatenation is its only fusion of vectors.
+    assert list(difference.rows) == list(rival_report.rows) == [*SPACES[:3], *SCORES, VECTORS[-1]]
     assert difference.command == "soundalike evaluate probes --data DIR --against plain --fusion --model compact"
 
 
-def test_vectors_that_cannot_be_fused_are_told_of(clips: Path, model: Callable[..., Path]) -> None:
+def test_a_note_names_vectors_that_cannot_be_fused(clips: Path, model: Callable[..., Path]) -> None:
     found = triplets(clips, model=str(model(2)), weights="melody=1")
     assert list(found[0].rows) == [*SPACES[:2], *SCORES, "fused scores: weighted mean", VECTORS[-1]]
-    assert "different dims (melody 500, rhythm 576) have a concatenation" in " ".join(found[0].notes)
+    assert "differ in dimension (melody 500, rhythm 576) and can only be concatenated" in " ".join(found[0].notes)
     margin = dict(zip(found[2].rows, found[2].values[:, 0], strict=True))
     assert margin["fused scores: weighted mean"] == pytest.approx(margin["melody"])
 
 
-def test_mistakes_are_found_before_any_clip_is_heard(
+def test_invalid_options_are_rejected_before_any_clip_is_encoded(
     clips: Path, model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def deaf(*_: object, **__: object) -> None:
-        raise AssertionError("listened")
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("a clip was encoded")
 
-    monkeypatch.setattr("soundalike.evaluate.protocols.triplets.listen", deaf)
-    monkeypatch.setattr("soundalike.evaluate.protocols.probes.listen", deaf)
-    with pytest.raises(UsageError, match="--weights are those of --fusion; add --fusion"):
+    monkeypatch.setattr("soundalike.evaluate.protocols.triplets.encode_clips", fail)
+    monkeypatch.setattr("soundalike.evaluate.protocols.probes.encode_clips", fail)
+    with pytest.raises(UsageError, match="--weights needs --fusion; add --fusion"):
         triplets(clips, fusion=False, weights="melody=1")
     with pytest.raises(UsageError, match="unknown space 'mood'; known: melody, rhythm, timbre, harmony"):
         triplets(clips, weights="mood=1")
@@ -344,7 +351,7 @@ def test_mistakes_are_found_before_any_clip_is_heard(
         triplets(clips, weights="melody=0")
     with pytest.raises(UsageError, match="cannot read the weight 'melody=x'"):
         triplets(clips, weights="melody=x")
-    with pytest.raises(UsageError, match="--fusion needs two spaces or more; plain has melody only"):
+    with pytest.raises(UsageError, match="--fusion needs at least two spaces; plain has only melody"):
         triplets(clips, model=str(model(1)))
     with pytest.raises(UsageError, match="unknown space 'harmony'; known: melody, rhythm, timbre"):
-        Probes().run(asked(data=clips, against=str(model(3)), weights="harmony=1"))
+        Probes().run(arguments(data=clips, against=str(model(3)), weights="harmony=1"))

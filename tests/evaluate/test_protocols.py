@@ -1,13 +1,13 @@
-"""The contract of every protocol, the triplet rule, and the two protocols of triplets from folder to report."""
+"""The contract of every protocol, the rule for triplets, and the two triplet protocols from folder to report."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import TUNES, tune, write
-from soundalike.cli.evaluate import add_protocols
+from soundalike.cli.evaluate import protocol_command
 from soundalike.core import plugins
 from soundalike.core.errors import AudioError, ModelError, UsageError
 from soundalike.core.types import Calibration, Report, Space, Span, Triplet
@@ -23,40 +23,35 @@ from soundalike.evaluate.base import (
     EncodedClips,
     encode_clips,
     full_span,
-    in_order,
     margins,
     model_report,
+    order_columns,
     triplet_outcome,
 )
-from soundalike.evaluate.protocols.probes import read_probes, unheard
+from soundalike.evaluate.estimates import Estimate
+from soundalike.evaluate.protocols.probes import inaudible_triplets, read_probes
 from soundalike.evaluate.protocols.triplets import read_split, read_triplets
-from soundalike.evaluate.reports import Estimate
 
 MEMBERS = plugins.names("protocols")
 SPACES = ["melody", "rhythm", "timbre", "harmony"]
 
 
 def evaluate(*arguments: object) -> tuple[Report, ...]:
-    """Parse the arguments of `evaluate` and measure, without printing."""
-    parser = argparse.ArgumentParser()
-
-    def common(command: argparse.ArgumentParser) -> None:
-        command.add_argument("--json", action="store_true")
-        command.add_argument("--model")
-
-    add_protocols(parser.add_subparsers(required=True), common)
-    args = parser.parse_args([*map(str, arguments), "--jobs", "1"])
-    found: tuple[Report, ...] = plugins.load("protocols", args.protocol).run(args)
+    """Parse the arguments of `evaluate` and run the protocol, without printing."""
+    name, *options = map(str, arguments)
+    protocol = plugins.load("protocols", name)
+    context = protocol_command(name).make_context(name, [*options, "--jobs", "1"])
+    found: tuple[Report, ...] = protocol.run(SimpleNamespace(**context.params))
     for report in found:
         shape = (len(report.rows), len(report.columns))
         assert report.values.shape == report.low.shape == report.high.shape == report.n.shape == shape
         assert report.chance.shape == shape[1:]
-        assert report.protocol == args.protocol and report.model == "compact" and report.title and report.notes
-        assert report.command.startswith(f"soundalike evaluate {args.protocol} ")
+        assert report.protocol == name and report.model == "compact" and report.title and report.notes
+        assert report.command.startswith(f"soundalike evaluate {name} ")
         assert "/" not in report.command + report.title
-        held = ~np.isnan(report.low)
-        assert (report.low[held] <= report.values[held] + 1e-9).all()
-        assert (report.values[held] <= report.high[held] + 1e-9).all()
+        known = ~np.isnan(report.low)
+        assert (report.low[known] <= report.values[known] + 1e-9).all()
+        assert (report.values[known] <= report.high[known] + 1e-9).all()
         if report.unit == "%":
             assert ((report.values >= 0) & (report.values <= 100)).all() or "minus" in report.title
     return found
@@ -65,8 +60,8 @@ def evaluate(*arguments: object) -> tuple[Report, ...]:
 # The contract -------------------------------------------------------------------------------------------------------
 
 
-def test_there_are_five() -> None:
-    assert set(MEMBERS) >= {"abx", "probes", "retrieval", "self", "triplets"}
+def test_bundled_protocols() -> None:
+    assert set(MEMBERS) >= {"abx", "probes", "render", "retrieval", "self", "triplets"}
 
 
 @pytest.mark.parametrize("name", MEMBERS)
@@ -74,17 +69,14 @@ def test_protocols_keep_the_contract(name: str) -> None:
     protocol = plugins.load("protocols", name)
     assert protocol.name == name
     assert 10 < len(protocol.summary) < 100 and "\n" not in protocol.summary
-    parser = argparse.ArgumentParser()
-    before = vars(parser.parse_args([]))
-    protocol.add_arguments(parser)
-    own = {action.dest for action in parser._actions} - {"help", *before}
-    assert own and not own & {"model", "seed", "jobs", "json", "save", "plot", "run", "protocol"}
-    assert all(action.help for action in parser._actions)
+    own = {option.name for option in protocol.options()}
+    assert own and not own & {"model", "seed", "jobs", "as_json", "save", "plot", "notes"}
+    assert all(option.help for option in protocol.options())
 
 
 def test_protocols_load_nothing_heavy() -> None:
     code = (
-        "import sys; from soundalike import registry; import soundalike.cli.evaluate\n"
+        "import sys; from soundalike.core import plugins; import soundalike.cli.evaluate\n"
         "for name in plugins.names('protocols'): plugins.load('protocols', name)\n"
         "heavy = ('torch', 'av', 'soundfile', 'soxr', 'scipy', 'numkong', 'safetensors', 'matplotlib')\n"
         "print([name for name in heavy if name in sys.modules])"
@@ -96,8 +88,8 @@ def test_protocols_load_nothing_heavy() -> None:
 # What protocols share -----------------------------------------------------------------------------------------------
 
 
-def heard(rows: np.ndarray, mu: float = 0.1) -> tuple[EncodedClips, list[Span]]:
-    """One space `melody` that heard these rows (n, d), and the clips."""
+def encoded_rows(rows: np.ndarray, mu: float = 0.1) -> tuple[EncodedClips, list[Span]]:
+    """n clips whose rows (n, d) in the only space `melody` are given, and their spans."""
     chance = Calibration(mu, 0.2, tuple(np.linspace(-1, 1, 101)))
     space = Space("m", "melody", "mix", "b", "f", "identity", rows.shape[1], {"track": chance, "passage": chance})
     clips = [full_span(Path(f"{n}.wav")) for n in range(len(rows))]
@@ -120,62 +112,64 @@ def naive_margin(rows: np.ndarray, a: int, p: int, n: int, mu: float) -> float:
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 7)] * 3), min_size=1, max_size=12), st.integers(0, 9))
-def test_triplets_are_judged_as_by_the_plain_loop(numbers: list[tuple[int, int, int]], seed: int) -> None:
+def test_triplet_outcomes_equal_a_plain_loop(numbers: list[tuple[int, int, int]], seed: int) -> None:
     rows = np.random.default_rng(seed).standard_normal((8, 4)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     rows[2] = rows[5] = 0
-    ears, clips = heard(rows)
+    encoded, clips = encoded_rows(rows)
     triplets = [Triplet(clips[a], clips[p], clips[n], "melody") for a, p, n in numbers]
-    margin = margins(ears, triplets)
+    margin = margins(encoded, triplets)
     expected = [naive_margin(rows, a, p, n, 0.1) for a, p, n in numbers]
     assert margin[:, 0] == pytest.approx(expected, abs=1e-6)
-    right = triplet_outcome(margin)[:, 0]
-    silent = unheard(ears, triplets)[:, 0]
-    for (a, p, n), points, unknown, gap in zip(numbers, right, silent, expected, strict=True):
-        assert unknown == (a in (2, 5) or (p in (2, 5) and n in (2, 5)))
-        if unknown or p == n:
-            assert points == 0.5
+    outcomes = triplet_outcome(margin)[:, 0]
+    inaudible = inaudible_triplets(encoded, triplets)[:, 0]
+    for (a, p, n), outcome, undecided, gap in zip(numbers, outcomes, inaudible, expected, strict=True):
+        assert undecided == (a in (2, 5) or (p in (2, 5) and n in (2, 5)))
+        if undecided or p == n:
+            assert outcome == 0.5
         elif abs(gap) > 1e-6:
-            assert points == (1.0 if gap > 0 else 0.0)
+            assert outcome == (1.0 if gap > 0 else 0.0)
 
 
 def test_all_similarities_follow_the_same_rule() -> None:
     rows = np.array([[1, 0], [0.6, 0.8], [0, 0]])
-    ears, clips = heard(rows)
-    assert ears.similarities(ears.spaces[0]) == pytest.approx(np.array([[1, 0.6, 0.1], [0.6, 1, 0.1], [0.1, 0.1, 0.1]]))
-    assert ears.positions([clips[2], clips[0]]).tolist() == [2, 0]
-    assert ears.audible(ears.spaces[0]).tolist() == [True, True, False]
+    encoded, clips = encoded_rows(rows)
+    assert encoded.similarities(encoded.spaces[0]) == pytest.approx(
+        np.array([[1, 0.6, 0.1], [0.6, 1, 0.1], [0.1, 0.1, 0.1]])
+    )
+    assert encoded.positions([clips[2], clips[0]]).tolist() == [2, 0]
+    assert encoded.audible(encoded.spaces[0]).tolist() == [True, True, False]
 
 
-def test_columns_follow_the_spaces_and_commands_leave_out_what_is_usual() -> None:
-    ears, _ = heard(np.eye(2))
-    assert in_order(["mood", "melody", "mood"], ears) == ["melody", "mood"]
+def test_columns_follow_the_spaces_and_commands_omit_defaults() -> None:
+    encoded, _ = encoded_rows(np.eye(2))
+    assert order_columns(["mood", "melody", "mood"], encoded) == ["melody", "mood"]
     column = {"melody": Estimate(*np.array([[0.5], [0.4], [0.6]]), n=np.array([3]))}
-    usual, seeded = (
-        model_report(ears, argparse.Namespace(seed=seed), column, "t", protocol="self", options=options, chance=50.0)
+    default, seeded = (
+        model_report(encoded, SimpleNamespace(seed=seed), column, "t", protocol="self", options=options, chance=50.0)
         for seed, options in ((0, "LIBRARY"), (3, ""))
     )
-    assert usual.command == "soundalike evaluate self LIBRARY --model m"
+    assert default.command == "soundalike evaluate self LIBRARY --model m"
     assert seeded.command == "soundalike evaluate self --model m --seed 3"
-    assert usual.rows == ("melody",) and usual.chance.tolist() == [50] and usual.unit == "%"
-    assert usual.notes == ("Model digest 0123456789ab.",)
+    assert default.rows == ("melody",) and default.chance.tolist() == [50] and default.unit == "%"
+    assert default.notes == ("Model digest 0123456789ab.",)
 
 
-def test_every_clip_is_heard_once_and_in_any_number_of_processes(made: Callable[..., Path]) -> None:
+def test_every_clip_is_encoded_once_in_any_number_of_processes(made: Callable[..., Path]) -> None:
     clips = [full_span(made(f"{name}.wav", TUNES[name], seconds=2)) for name in ("up", "leaps")]
     region = Span(clips[0].track, 0.5, 1.5)
-    told: list[tuple[int, int, float]] = []
-    one = encode_clips([*clips, region, *clips], jobs=1, progress=lambda *state: told.append(state))
-    two = encode_clips([region, *clips], jobs=2)
-    assert told == [(n, 3, told[n - 1][2]) for n in (1, 2, 3)]
-    assert told[-1][2] == pytest.approx(5)
-    assert [space.name for space in one.spaces] == SPACES
+    calls: list[tuple[int, int, float]] = []
+    serial = encode_clips([*clips, region, *clips], jobs=1, progress=lambda *state: calls.append(state))
+    parallel = encode_clips([region, *clips], jobs=2)
+    assert calls == [(n, 3, calls[n - 1][2]) for n in (1, 2, 3)]
+    assert calls[-1][2] == pytest.approx(5)
+    assert [space.name for space in serial.spaces] == SPACES
     for name in SPACES:
-        assert np.array_equal(one.rows[name], two.rows[name])
-        assert one.rows[name][one.place[region]].any()
+        assert np.array_equal(serial.rows[name], parallel.rows[name])
+        assert serial.rows[name][serial.index[region]].any()
 
 
-def test_one_bad_clip_or_model_is_one_clear_error(made: Callable[..., Path], tmp_path: Path) -> None:
+def test_an_unreadable_clip_or_unknown_model_is_one_clear_error(made: Callable[..., Path], tmp_path: Path) -> None:
     good = full_span(made("good.wav", seconds=1))
     (tmp_path / "bad.wav").write_bytes(b"no sound")
     with pytest.raises(AudioError, match="bad.wav: "):
@@ -189,7 +183,7 @@ def test_one_bad_clip_or_model_is_one_clear_error(made: Callable[..., Path], tmp
 
 @pytest.fixture(scope="module")
 def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two songs, and a silent clip: melodies kept in another sound, sounds kept in another melody."""
+    """Two songs and a silent clip: the same melody with another timbre, the same timbre with another melody."""
     folder = tmp_path_factory.mktemp("probes")
     for song, (one, two) in {"first": ("up", "leaps"), "second": ("down", "pedal")}.items():
         for name in (one, two):
@@ -222,47 +216,47 @@ def test_probes_from_folder_to_report(probes: Path) -> None:
     assert list(report.rows) == SPACES
     assert report.n.tolist() == [[4, 2]] * 4
     assert report.chance.tolist() == [50, 50]
-    # Right wherever there is something to hear, half where there is not.
+    # Right where the clips are audible, half where they are not.
     assert report.values[0, 0] == 75
     assert report.values[2, 1] == 100
     assert "melody 2, rhythm 2, timbre 2, harmony 2 of 6" in report.notes[1]
     assert "2 songs" in report.notes[0]
     assert "minus" in difference.title
     assert not difference.values.any() and not difference.low.any() and not difference.chance.any()
-    (again_,) = evaluate("probes", "--data", probes)
-    assert np.array_equal(again_.values, report.values) and np.array_equal(again_.low, report.low)
+    (repeated,) = evaluate("probes", "--data", probes)
+    assert np.array_equal(repeated.values, report.values) and np.array_equal(repeated.low, report.low)
 
 
-def test_one_song_says_nothing_about_the_spread_of_songs(probes: Path) -> None:
-    listed = probes / "triplets.json"
-    before = listed.read_text()
-    listed.write_text(before.replace('"second"', '"first"'))
+def test_one_song_gives_no_interval(probes: Path) -> None:
+    file = probes / "triplets.json"
+    original = file.read_text()
+    file.write_text(original.replace('"second"', '"first"'))
     try:
         (report,) = evaluate("probes", "--data", probes)
     finally:
-        listed.write_text(before)
+        file.write_text(original)
     assert np.isnan(report.low).all() and not np.isnan(report.values).any()
 
 
 def entry(**changes: object) -> str:
-    known = {"probe": "melody", "song": "s", "anchor": "a.wav", "positive": "a.wav", "negative": "a.wav"}
-    return json.dumps([known | changes])
+    valid = {"probe": "melody", "song": "s", "anchor": "a.wav", "positive": "a.wav", "negative": "a.wav"}
+    return json.dumps([valid | changes])
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (None, "triplets.json cannot be read: No such file"),
-        ("{", "is damaged: not JSON"),
+        ("{", "is not valid JSON"),
         ("{}", "holds no list of triplets"),
         ("[]", "holds no list of triplets"),
-        ("[3]", "triplet 1 needs the texts probe, song, anchor, positive, negative; found 3"),
-        (entry(song=4), "triplet 1 needs the texts"),
-        (entry(probe=""), "triplet 1 needs the texts"),
-        (entry(positive="b.wav"), "names 1 clips of 2 that are not there, such as .*b.wav"),
+        ("[3]", "triplet 1 needs non-empty strings for probe, song, anchor, positive, negative; found 3"),
+        (entry(song=4), "triplet 1 needs non-empty strings"),
+        (entry(probe=""), "triplet 1 needs non-empty strings"),
+        (entry(positive="b.wav"), "1 of 2 clips do not exist, such as .*b.wav"),
     ],
 )
-def test_a_damaged_list_of_probes(tmp_path: Path, content: str | None, message: str) -> None:
+def test_invalid_lists_of_probes_are_rejected(tmp_path: Path, content: str | None, message: str) -> None:
     (tmp_path / "a.wav").write_bytes(b"")
     if content is not None:
         (tmp_path / "triplets.json").write_text(content)
@@ -280,10 +274,10 @@ def test_probes_need_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-def test_the_real_probes_can_be_read(data: Path) -> None:
+def test_the_real_probes_are_valid(data: Path) -> None:
     triplets = read_probes(data / "probes")
-    assert {one.space for one in triplets} == set(SPACES)
-    assert len({one.group for one in triplets}) == 13
+    assert {triplet.space for triplet in triplets} == set(SPACES)
+    assert len({triplet.group for triplet in triplets}) == 13
 
 
 # Triplet folders ----------------------------------------------------------------------------------------------------
@@ -318,7 +312,7 @@ def test_triplet_folders_from_disk_to_report(folders: Path) -> None:
     assert accuracy.n[0].tolist() == [4, 2, 1]
     assert accuracy.values[0, :2].tolist() == [100, 100]
     assert accuracy.values[2, 2] == 100
-    assert np.isnan(accuracy.low[:, 1:]).all(), "one folder says nothing about the spread of folders"
+    assert np.isnan(accuracy.low[:, 1:]).all(), "one folder gives no interval"
     assert np.array_equal(accuracy.values, published.values)
     assert not np.isnan(published.low).any()
     assert margin.values[0, 0] > 0 and margin.unit == "" and margin.chance.tolist() == [0, 0, 0]
@@ -330,27 +324,27 @@ def test_a_split_and_the_level_of_factors(folders: Path) -> None:
     assert report.n[0].tolist() == [2, 1]
     assert "--split FILE --part test" in report.command
     train = read_triplets(folders / "melody", [read_split(str(folders / "split.json"), "train")])
-    assert {one.space for one in train} == {"melody"}
-    assert {one.group for one in train} == {"melody/triplets_1"}
-    assert [one.kind for one in train] == ["neutral"] * 2 + ["adversarial"] * 2
+    assert {triplet.space for triplet in train} == {"melody"}
+    assert {triplet.group for triplet in train} == {"melody/triplets_1"}
+    assert [triplet.kind for triplet in train] == ["neutral"] * 2 + ["adversarial"] * 2
 
 
-def test_mistakes_with_triplet_folders(folders: Path, tmp_path: Path) -> None:
+def test_invalid_triplet_folders_are_rejected(folders: Path, tmp_path: Path) -> None:
     split = str(folders / "split.json")
     with pytest.raises(UsageError, match="holds no triplets; expected DIR/<factor>"):
         read_triplets(tmp_path)
     with pytest.raises(UsageError, match="a split is for 'mood', but .* holds melody, timbre"):
         read_triplets(folders, [("mood", frozenset())])
-    with pytest.raises(UsageError, match="the split names 1 folders that .*timbre lacks, such as triplets_2"):
+    with pytest.raises(UsageError, match="1 folders of the split do not exist in .*timbre, such as triplets_2"):
         read_triplets(folders, [read_split(split, "test")])
-    with pytest.raises(UsageError, match="leaves no triplet"):
+    with pytest.raises(UsageError, match="selects no triplet"):
         read_triplets(folders, [(None, frozenset())])
     with pytest.raises(UsageError, match="has no list 'valid'; it holds train, test"):
         read_split(split, "valid")
     with pytest.raises(UsageError, match="none.json cannot be read"):
         read_split(str(tmp_path / "none.json"), "test")
     (tmp_path / "bad.json").write_text("[")
-    with pytest.raises(UsageError, match="bad.json is damaged: not JSON"):
+    with pytest.raises(UsageError, match="bad.json is not valid JSON"):
         read_split(f"melody={tmp_path / 'bad.json'}", "test")
     (tmp_path / "triplets_1" / "triplet").mkdir(parents=True)
     write(tmp_path / "triplets_1" / "triplet" / "anchor.wav", np.zeros(9))

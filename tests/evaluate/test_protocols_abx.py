@@ -1,4 +1,4 @@
-"""Listening tests: votes pooled as published, on responses made up in that format."""
+"""Listening tests: votes are pooled as published, on synthetic responses in that format."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from test_protocols import SPACES, evaluate
 
 from conftest import TUNES, tune, write
 from soundalike.core.errors import UsageError
-from soundalike.evaluate.protocols.abx import QUESTIONS, agreed, count_votes, read_answers
+from soundalike.evaluate.protocols.abx import QUESTIONS, count_votes, majority_triplets, read_answers
 
 HEADER = [
     "", "ex_name", "subject_id", "reference", "sample_a", "sample_b",
@@ -38,25 +39,25 @@ def table(path: Path, responses: Sequence[list[str]], header: Sequence[str] = HE
     return path
 
 
-def test_votes_are_pooled_whatever_the_order_of_the_samples(tmp_path: Path) -> None:
-    one = table(tmp_path / "one.csv", [
+def test_votes_are_pooled_over_both_orders_of_the_samples(tmp_path: Path) -> None:
+    first = table(tmp_path / "one.csv", [
         response(A, B, "A+", timbre="B-"), response(B, A, "B-", timbre="A+", subject=1),
         response(A, "samples/dummy/A.wav", "A+"), response(C, Y, "B+"),
     ])  # fmt: skip
-    two = table(tmp_path / "two.csv", [response(B, A, "A+", subject=7), response(Y, C, "A-", subject=7)])
-    xab, xyc = count_votes(read_answers([one, two]))
+    second = table(tmp_path / "two.csv", [response(B, A, "A+", subject=7), response(Y, C, "A-", subject=7)])
+    xab, xyc = count_votes(read_answers([first, second]))
     assert (xab.instrument, xab.test, xab.reference, xab.samples) == ("piano", "XAB", X, (A, B))
     assert xab.votes == {"total": (2, 1), "timbre": (0, 2), "rhythm": (0, 0), "melody": (0, 0)}
     assert (xyc.test, xyc.samples, xyc.votes["total"]) == ("XYC", (C, Y), (0, 2))
 
 
-@pytest.mark.parametrize(("votes", "kept"), [("AAAB", 0), ("AAAAB", 1), ("BBBBBBBA", 1), ("AB", 0), ("A", 1), ("", 0)])
-def test_strictly_more_than_three_quarters(tmp_path: Path, votes: str, kept: int) -> None:
+@pytest.mark.parametrize(("votes", "count"), [("AAAB", 0), ("AAAAB", 1), ("BBBBBBBA", 1), ("AB", 0), ("A", 1), ("", 0)])
+def test_a_majority_is_strictly_more_than_three_quarters(tmp_path: Path, votes: str, count: int) -> None:
     rows = [response(A, B, f"{vote}+", subject=n) for n, vote in enumerate(votes)]
     rows.append(response(A, B, "NA", subject=99))
-    triplets = agreed(count_votes(read_answers([table(tmp_path / "a.csv", rows)])), "total", tmp_path)
-    assert len(triplets) == kept
-    if kept:
+    triplets = majority_triplets(count_votes(read_answers([table(tmp_path / "a.csv", rows)])), "total", tmp_path)
+    assert len(triplets) == count
+    if count:
         chosen, other = (A, B) if votes.count("A") > votes.count("B") else (B, A)
         assert (triplets[0].positive.track, triplets[0].negative.track) == (
             str(tmp_path / chosen),
@@ -75,9 +76,9 @@ ballots = st.lists(
 
 
 @given(ballots, st.sampled_from([Fraction(3, 4), Fraction(1, 2), Fraction(4, 5)]))
-def test_majorities_are_the_plain_loop(found: list[tuple[int, bool, str]], majority: Fraction) -> None:
+def test_majorities_equal_a_plain_loop(drawn: list[tuple[int, bool, str]], majority: Fraction) -> None:
     rows, winners = [], {}
-    for triplet, swapped, answer in found:
+    for triplet, swapped, answer in drawn:
         paths = [f"set0/{triplet}/drums/{role}_{triplet}-1.wav" for role in "XAB"]
         first, second = paths[1:][::-1] if swapped else paths[1:]
         rows.append(("", {"reference": paths[0], "sample_a": first, "sample_b": second}
@@ -89,8 +90,8 @@ def test_majorities_are_the_plain_loop(found: list[tuple[int, bool, str]], major
         chosen, most = Counter(votes).most_common(1)[0]
         if Fraction(most, len(votes)) > majority:
             expected[chosen] = most / len(votes)
-    triplets = agreed(count_votes(rows), "melody", Path(), majority)
-    assert {one.positive.track: one.agreement for one in triplets} == expected
+    triplets = majority_triplets(count_votes(rows), "melody", Path(), majority)
+    assert {triplet.positive.track: triplet.agreement for triplet in triplets} == expected
 
 
 BAD = "set0/1/piano/A.wav"
@@ -105,37 +106,39 @@ BAD = "set0/1/piano/A.wav"
         ([response(A, B, "")], "answer_total is ''"),
         ([response(BAD, B, "A+")], "line 2: sample_a is 'set0/1/piano/A.wav', expected setN/M/instrument"),
         ([response("../piano/A_1.wav", B, "A+")], "sample_a is '../piano/A_1.wav'"),
-        ([response(A, Y, "A+")], "compares X with A and Y; expected X with A and B, or with Y and C"),
+        ([response(A, Y, "A+")], "compares X with A and Y; expected X with A and B, or X with Y and C"),
         ([response(A, B, "A+", reference=C)], "compares C with A and B"),
     ],
 )
-def test_mistakes_in_the_labels(tmp_path: Path, rows: list[list[str]], message: str) -> None:
+def test_invalid_labels_are_rejected(tmp_path: Path, rows: list[list[str]], message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         count_votes(read_answers([table(tmp_path / "a.csv", rows)]))
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_no_labels(tmp_path: Path) -> None:
+def test_files_that_are_not_labels(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="none.csv cannot be read"):
         read_answers([tmp_path / "none.csv"])
     with pytest.raises(UsageError, match="has no column answer_rhythm; expected reference"):
         read_answers([table(tmp_path / "a.csv", [], [name for name in HEADER if name != "answer_rhythm"])])
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe")
-    with pytest.raises(UsageError, match="b.csv is not a UTF-8 CSV"):
+    with pytest.raises(UsageError, match="b.csv is not a UTF-8 CSV file"):
         read_answers([tmp_path / "b.csv"])
 
 
-def test_a_table_and_its_part_are_not_both_counted(tmp_path: Path) -> None:
+def test_a_table_and_its_part_are_rejected_together(tmp_path: Path) -> None:
     rows = [response(A, B, "A+", subject=n) for n in range(3)]
-    whole = table(tmp_path / "whole.csv", rows)
+    complete = table(tmp_path / "complete.csv", rows)
     part = table(tmp_path / "part.csv", rows[1:], ["Unnamed: 0", *HEADER[1:]])
-    with pytest.raises(UsageError, match="part.csv, line 2: also in .*whole.csv; give the whole table or its parts"):
-        read_answers([whole, part])
+    with pytest.raises(
+        UsageError, match="part.csv, line 2: also in .*complete.csv; give the complete table or its parts"
+    ):
+        read_answers([complete, part])
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    """Two pianos whose listeners heard the tune, drums on which they disagreed, and one XYC of each view."""
+    """Pianos on which listeners chose the same tune (XAB and XYC), and silent drums."""
     for name, notes in ((X, "up"), (A, "up"), (B, "leaps"), (Y, "up"), (C, "pedal")):
         write(tmp_path / name, tune([n + 5 * (name == A) for n in TUNES[notes]], seconds=5))
     drums = [name.replace("piano", "drums") for name in (X, A, B)]
@@ -150,12 +153,12 @@ def study(tmp_path: Path) -> Path:
 
 def test_a_listening_test_from_labels_to_reports(study: Path) -> None:
     total, same_song, timbre = evaluate("abx", "--labels", study / "labels.csv", "--audio", study)
-    assert "XAB, asked for total" in total.title and "XYC, asked for total" in same_song.title
-    assert "XAB, asked for timbre" in timbre.title
+    assert "XAB, question total" in total.title and "XYC, question total" in same_song.title
+    assert "XAB, question timbre" in timbre.title
     assert total.columns == ("drums", "piano", "pooled")
     assert total.rows == tuple(SPACES)
     assert total.n[0].tolist() == [1, 1, 2]
-    # Silent drums: a tie in every space, half a point.
+    # Silent drums tie in every space and count half.
     assert total.values[0].tolist() == [50, 100, 75]
     assert total.low[0, 1] == pytest.approx(2.5)
     assert same_song.columns == ("piano",)
@@ -163,15 +166,14 @@ def test_a_listening_test_from_labels_to_reports(study: Path) -> None:
     assert total.command.endswith("abx --labels FILE --audio DIR --majority 0.75 --model compact")
 
 
-def test_no_agreement_and_no_audio(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ("abx", "--labels", study / "labels.csv", "--audio")
+def test_missing_agreement_and_missing_audio(study: Path) -> None:
+    command = ("abx", "--labels", study / "labels.csv", "--audio")
     (study / "empty").mkdir()
-    with pytest.raises(UsageError, match="8 of 8 clips are not there, such as"):
-        evaluate(*asked, study / "empty")
+    with pytest.raises(UsageError, match="8 of 8 clips do not exist, such as"):
+        evaluate(*command, study / "empty")
     table(study / "split.csv", [response(A, B, "A+"), response(A, B, "B+", subject=1)])
     with pytest.raises(UsageError, match="the votes agree on none of 1 triplets; give a lower --majority"):
         evaluate("abx", "--labels", study / "split.csv", "--audio", study)
     for share in ("1", "0.4", "most", "1/0"):
-        with pytest.raises(SystemExit):
-            evaluate(*asked, study, "--majority", share)
-        assert "expected a number from 0.5 to under 1" in capsys.readouterr().err
+        with pytest.raises(click.BadParameter, match="expected a number of at least 0.5 and below 1"):
+            evaluate(*command, study, "--majority", share)

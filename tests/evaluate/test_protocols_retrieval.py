@@ -1,4 +1,4 @@
-"""Retrieval measures against plain loops, chance against a million shuffles' worth of sums, folders and tables."""
+"""Retrieval: measures against plain loops, chance levels against all orders, and folders and tables of labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from soundalike.evaluate.protocols.retrieval import (
 
 
 def naive_scores(similarity: np.ndarray, labels: list[str], groups: list[str]) -> list[list[float]]:
-    """One query, one candidate at a time; no equal similarities."""
+    """A plain loop over queries and candidates, without ties."""
     rows = []
     for query in range(len(labels)):
         candidates = [
@@ -53,7 +53,7 @@ def symmetric(n: int, seed: int) -> np.ndarray:
 
 
 @given(collections, st.integers(0, 99))
-def test_scores_are_the_plain_loop(items: list[tuple[str, str]], seed: int) -> None:
+def test_scores_equal_a_plain_loop(items: list[tuple[str, str]], seed: int) -> None:
     labels, groups = [label for label, _ in items], [group for _, group in items]
     similarity = symmetric(len(items), seed)
     expected = naive_scores(similarity, labels, groups)
@@ -79,7 +79,7 @@ def test_the_order_of_the_files_does_not_matter(items: list[tuple[str, str]], se
     assert means[0] == pytest.approx(means[1])
 
 
-def test_equal_similarities_are_worth_chance() -> None:
+def test_equal_similarities_score_at_chance_level() -> None:
     labels = ["a"] * 30 + ["b"] * 30  # sorted by label, as folders are
     allowed, right = relevance(labels, [""] * 60)
     found = np.mean([scores(np.zeros((60, 60)), allowed, right, seed).mean(axis=0) for seed in range(200)], axis=0)
@@ -87,7 +87,7 @@ def test_equal_similarities_are_worth_chance() -> None:
 
 
 @pytest.mark.parametrize(("candidates", "answers"), [(1, 1), (4, 1), (4, 3), (6, 2), (7, 7)])
-def test_chance_is_the_mean_over_all_orders(candidates: int, answers: int) -> None:
+def test_the_chance_level_is_the_mean_over_all_orders(candidates: int, answers: int) -> None:
     label = ["q"] + ["q"] * answers + [f"other {n}" for n in range(candidates - answers)]
     allowed, right = relevance(label, [""] * len(label))
     right[1:] = False  # one query is enough
@@ -101,7 +101,7 @@ def test_chance_is_the_mean_over_all_orders(candidates: int, answers: int) -> No
 
 
 @given(collections, st.integers(0, 99), st.integers(1, 5))
-def test_occurrences_are_the_plain_loop(items: list[tuple[str, str]], seed: int, k: int) -> None:
+def test_occurrences_equal_a_plain_loop(items: list[tuple[str, str]], seed: int, k: int) -> None:
     similarity = symmetric(len(items), seed)
     allowed, _ = relevance([label for label, _ in items], [group for _, group in items])
     expected = [0] * len(items)
@@ -118,7 +118,7 @@ def test_hubness_is_the_skewness() -> None:
     counts = np.random.default_rng(0).poisson(3, 50)
     assert hubness(counts) == pytest.approx(skew(counts))
     assert np.isnan(hubness(np.full(5, 3)))
-    # Everybody's nearest neighbours are the same few.
+    # All recordings have the same five nearest neighbours.
     hub = np.zeros((40, 40))
     hub[:, :5] = 1
     allowed, _ = relevance(["a"] * 40, [""] * 40)
@@ -137,7 +137,7 @@ def test_retrieval_from_folders_to_report(music: Path) -> None:
     assert hubs.n[0].tolist() == [12] and np.isnan(hubs.low).all()
 
 
-def test_members_of_a_group_are_no_answers(music: Path, tmp_path: Path) -> None:
+def test_members_of_a_group_are_not_compared(music: Path, tmp_path: Path) -> None:
     lines = ["path,label,group"]
     for name in ("up", "down"):
         lines += [f"{name}/0.wav,{name},{name}", f"{name}/1.wav,{name},{name}", f"{name}/2.wav,{name},"]
@@ -148,7 +148,7 @@ def test_members_of_a_group_are_no_answers(music: Path, tmp_path: Path) -> None:
     assert report.command == "soundalike evaluate retrieval DIR --labels CSV --model compact"
 
 
-def test_folders_by_their_first_part(tmp_path: Path) -> None:
+def test_the_label_is_the_first_folder_of_the_path(tmp_path: Path) -> None:
     for name in ("rock/a.wav", "rock/album/b.WAV", "jazz/c.flac", "jazz/._c.flac", "jazz/cover.jpg", "loose.wav"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
@@ -164,12 +164,12 @@ def test_folders_by_their_first_part(tmp_path: Path) -> None:
         ("path,genre\na.wav,x", "has no column label"),
         ("path,label\n", "names no recordings"),
         ("path,label\na.wav", "line 2: path and label must not be empty"),
-        ("path,label\na.wav,x\na.wav,y", "line 3: a.wav is there twice"),
-        ("path,label\nb.wav,x", "line 2: .*b.wav is not there"),
-        ("path,label\n\udcff,x", "is not a UTF-8 CSV"),
+        ("path,label\na.wav,x\na.wav,y", "line 3: a.wav appears twice"),
+        ("path,label\nb.wav,x", "line 2: .*b.wav does not exist"),
+        ("path,label\n\udcff,x", "is not a UTF-8 CSV file"),
     ],
 )
-def test_mistakes_in_a_table_of_labels(tmp_path: Path, content: str | None, message: str) -> None:
+def test_invalid_tables_of_labels_are_rejected(tmp_path: Path, content: str | None, message: str) -> None:
     (tmp_path / "a.wav").write_bytes(b"")
     if content is not None:
         (tmp_path / "labels.csv").write_text(content, errors="surrogateescape")
@@ -178,13 +178,13 @@ def test_mistakes_in_a_table_of_labels(tmp_path: Path, content: str | None, mess
     assert "\n" not in str(caught.value)
 
 
-def test_nothing_to_retrieve(tmp_path: Path, music: Path) -> None:
+def test_data_without_queries_is_rejected(tmp_path: Path, music: Path) -> None:
     with pytest.raises(UsageError, match="expected DIR/<label>/<file>, or give --labels"):
         read_folders(tmp_path)
     (tmp_path / "labels.csv").write_text("path,label\nup/0.wav,a\ndown/0.wav,b\n")
-    with pytest.raises(UsageError, match="no two of the 2 recordings of .* share a label"):
+    with pytest.raises(UsageError, match="no two of the 2 recordings of .* share a label without sharing a group"):
         evaluate("retrieval", music, "--labels", tmp_path / "labels.csv")
 
 
-def test_a_label_is_named() -> None:
+def test_a_recording_has_no_group_by_default() -> None:
     assert Labelled(Path("a"), "b").group == ""

@@ -1,15 +1,15 @@
-"""The self-test: changes do what they say, recovery against a plain loop, and a whole run on a small library."""
+"""The self-test: the effect of every change, recovery against a plain loop, and a complete run on a small library."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_protocols import SPACES, evaluate, heard
+from test_protocols import SPACES, encoded_rows, evaluate
 
 from conftest import TUNES, tune, write
 from soundalike.core.errors import LibraryError, UsageError
@@ -30,7 +30,7 @@ def peak(samples: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("speed", [0.8, 0.94, 1.0, 1.06, 1.3])
-def test_stretching_keeps_pitch_and_level(speed: float) -> None:
+def test_stretching_preserves_pitch_and_level(speed: float) -> None:
     original = tone(440)
     found = selftest.stretch(original, speed)
     assert found.dtype == np.float32
@@ -44,44 +44,44 @@ def test_stretching_moves_events() -> None:
     clicks = np.zeros(3 * RATE, np.float32)
     clicks[[RATE, 2 * RATE]] = 1
     found = selftest.stretch(clicks, 1.25)
-    for where in (RATE, 2 * RATE):
-        place = round(where / 1.25)
-        near = np.abs(found[place - RATE // 5 : place + RATE // 5])
+    for onset in (RATE, 2 * RATE):
+        moved = round(onset / 1.25)
+        near = np.abs(found[moved - RATE // 5 : moved + RATE // 5])
         assert near.argmax() == pytest.approx(RATE // 5, abs=1024)
 
 
-def test_at_its_own_speed_a_sound_comes_back() -> None:
+def test_stretching_at_speed_1_reproduces_the_signal() -> None:
     original = tune(TUNES["up"], seconds=2, rate=RATE)
     found = selftest.stretch(original, 1.0)
     shared = min(len(found), len(original)) - 4096
     assert np.corrcoef(found[:shared], original[:shared])[0, 1] > 0.99
 
 
-def test_transposition_keeps_the_length() -> None:
+def test_transposition_preserves_the_duration() -> None:
     found = selftest.transpose(tone(440), 3)
     assert peak(found) == pytest.approx(440 * 2**0.25, abs=3)
     assert len(found) == pytest.approx(2 * RATE, abs=4096)
 
 
-def test_every_change_changes_and_stays_finite() -> None:
+def test_every_change_alters_the_signal_and_is_finite() -> None:
     original = tune(TUNES["leaps"], seconds=3, rate=RATE)
     names = [change.name for change in selftest.CHANGES]
     assert len(set(names)) == len(names) == 9
     for change in selftest.CHANGES:
-        found = change.make(original)
+        found = change.apply(original)
         assert np.isfinite(found).all() and found.dtype == np.float32 and found.any()
-        assert change.stays <= set(SPACES)
-        assert np.array_equal(found, original) == (change.name in ("as it is", "MP3"))
-        assert not change.make(np.zeros(RATE, np.float32)).any(), "silence stays silence"
-    by_name = {change.name: change.make(original) for change in selftest.CHANGES}
+        assert change.preserves <= set(SPACES)
+        assert np.array_equal(found, original) == (change.name in ("unchanged", "MP3"))
+        assert not change.apply(np.zeros(RATE, np.float32)).any(), "silence stays silence"
+    by_name = {change.name: change.apply(original) for change in selftest.CHANGES}
     assert np.abs(by_name["20 dB quieter"]).max() == pytest.approx(np.abs(original).max() / 10)
     noise = by_name["noise, 15 dB SNR"] - original
     assert 10 * np.log10(np.mean(original**2) / np.mean(noise**2)) == pytest.approx(15, abs=0.2)
-    assert np.abs(selftest.CHANGES[5].make(tone(10000))[RATE:]).max() < 0.02
+    assert np.abs(selftest.CHANGES[5].apply(tone(10000))[RATE:]).max() < 0.02
 
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=4, max_size=4), min_size=4, max_size=4))
-def test_recovery_is_the_plain_loop(numbers: list[list[int]]) -> None:
+def test_recovery_equals_a_plain_loop(numbers: list[list[int]]) -> None:
     expected = []
     for own, row in enumerate(numbers):
         best = max(row)
@@ -89,12 +89,12 @@ def test_recovery_is_the_plain_loop(numbers: list[list[int]]) -> None:
     assert selftest.recovered(np.array(numbers, dtype=float)).tolist() == expected
 
 
-def test_versions_ask_and_originals_answer() -> None:
-    ears, _ = heard(np.array([[1, 0], [0, 1], [1, 0], [0.9, 0.43]]))
+def test_versions_are_queries_and_originals_are_candidates() -> None:
+    encoded, _ = encoded_rows(np.array([[1, 0], [0, 1], [1, 0], [0.9, 0.43]]))
     versions = np.array([[0] + 9 * [2], [1] + 9 * [3]])
-    args = argparse.Namespace(seed=0, tracks=2)
-    shares, zs = selftest.SelfTest()._reports(ears, versions, args, failed=0)
-    # The second version is nearer to the first original, though no version is nearer to the second original.
+    args = SimpleNamespace(seed=0, tracks=2)
+    shares, zs = selftest.SelfTest()._reports(encoded, versions, args, failed=0)
+    # The second version is more similar to the first original, although no version is more similar to the second one.
     assert shares.values.tolist() == [[50.0]] * 9
     assert zs.values == pytest.approx(np.full((9, 1), ((1 - 0.1) + (0.43 - 0.1)) / 2 / 0.2), rel=1e-5)
 
@@ -117,35 +117,35 @@ def test_a_library_from_disk_to_reports(collection: Path) -> None:
     shares, zs = evaluate("self", collection / "library", "--tracks", "9", "--seed", "1")
     assert list(shares.columns) == SPACES
     assert [row.partition(" (")[0] for row in shares.rows] == [change.name for change in selftest.CHANGES]
-    assert "low-pass 3 kHz (timbre may move)" in shares.rows
-    assert shares.n[0].tolist() == [5] * 4, "a copy is not another track"
+    assert "low-pass 3 kHz (timbre may change)" in shares.rows
+    assert shares.n[0].tolist() == [5] * 4, "an exact copy counts once"
     assert shares.chance == pytest.approx([20.0] * 4)
     quieter = shares.rows.index("20 dB quieter")
-    # Four of five; the silent one may be any.
+    # Four of five; the silent track ties with all.
     assert shares.values[quieter] == pytest.approx([84.0] * 4)
     assert (zs.values[quieter] > 1).all()
-    assert "Expected of melody: stays." in shares.notes
-    assert any("Expected of timbre: stays; may move after transpose +3" in note for note in shares.notes)
+    assert "Expected for melody: should not change." in shares.notes
+    assert any("Expected for timbre: may change after: transpose +3" in note for note in shares.notes)
     assert shares.command == "soundalike evaluate self LIBRARY --tracks 9 --model compact --seed 1"
 
 
-def test_a_track_that_broke_since_is_left_out(collection: Path) -> None:
+def test_a_track_that_became_unreadable_is_left_out(collection: Path) -> None:
     broken = collection / "music" / "pedal.wav"
-    before = broken.read_bytes()
+    original = broken.read_bytes()
     broken.write_bytes(b"no sound")
     try:
         report = evaluate("self", collection / "library")[0]
     finally:
-        broken.write_bytes(before)
+        broken.write_bytes(original)
     assert report.n[0, 0] == 4
-    assert "cannot be heard now: 1 tracks" in report.notes[-2]
+    assert "cannot be decoded: 1 tracks" in report.notes[-2]
 
 
-def test_mistakes_with_a_library(tmp_path: Path, collection: Path) -> None:
+def test_invalid_libraries_are_rejected(tmp_path: Path, collection: Path) -> None:
     with pytest.raises(UsageError, match="--tracks 1: expected at least 2"):
         evaluate("self", collection / "library", "--tracks", "1")
     with pytest.raises(LibraryError):
         evaluate("self", tmp_path / "none")
     LibraryFolder.create(tmp_path / "empty").close()
-    with pytest.raises(UsageError, match="has 0 different tracks that are there; expected 2 or more"):
+    with pytest.raises(UsageError, match="has 0 distinct tracks with existing files; expected at least 2"):
         evaluate("self", tmp_path / "empty")

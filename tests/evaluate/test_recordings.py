@@ -1,4 +1,4 @@
-"""What `index` and `search` find among real recordings, checked by facts; skipped where the recordings are absent."""
+"""Results of `index` and `search` on real recordings with known answers; skipped if the recordings are absent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def facts(data: Path, tmp_path_factory: pytest.TempPathFactory):
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(script.parent)  # where it finds what the benchmarks share
+        patch.syspath_prepend(script.parent)  # for common.py
         spec.loader.exec_module(module)
     return module.measure(data.resolve(), tmp_path_factory.mktemp("recordings") / "library")
 
@@ -30,7 +30,7 @@ def test_the_nearest_stems_by_timbre_are_of_the_same_class(facts) -> None:
         assert fact.low > 1.5 * fact.chance, fact
 
 
-def test_a_drum_stem_finds_its_own_song_by_rhythm(facts) -> None:
+def test_drum_stems_find_their_own_song_by_rhythm(facts) -> None:
     assert facts[2].n == 13
     assert facts[2].value > facts[2].chance, facts[2]
-    assert facts[2].p < 0.05, "chance alone would do as well"
+    assert facts[2].p < 0.05, "random ranks would do as well"

@@ -1,4 +1,4 @@
-"""Intervals against plain loops and known values; reports on disk, as text, as Markdown, as a picture."""
+"""Estimates against plain loops and known values; reports on disk, as text, as Markdown and as a picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from soundalike.core.errors import UsageError
 from soundalike.core.types import Report
-from soundalike.evaluate import reports
+from soundalike.evaluate import estimates, reports
 
 NAN = float("nan")
 
@@ -23,7 +23,7 @@ units = st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from([0.0, 0.5, 
 
 
 def naive_bootstrap(values: np.ndarray, groups: list[str], seed: int, resamples: int) -> tuple[list, list, list]:
-    """The same draws, every resample written out as a list."""
+    """The same draws, with every resample written out as a list."""
     names = sorted(set(groups))
     draws = np.random.default_rng(seed).multinomial(len(names), [1 / len(names)] * len(names), size=resamples)
     value, low, high = [], [], []
@@ -40,10 +40,10 @@ def naive_bootstrap(values: np.ndarray, groups: list[str], seed: int, resamples:
     return value, low, high
 
 
-def test_bootstrap_is_the_plain_loop() -> None:
+def test_bootstrap_equals_a_plain_loop() -> None:
     random = np.random.default_rng(3)
     values, groups = random.random((40, 3)), [f"song {n}" for n in random.integers(7, size=40)]
-    found = reports.bootstrap(values, groups, seed=5, resamples=300)
+    found = estimates.bootstrap(values, groups, seed=5, resamples=300)
     value, low, high = naive_bootstrap(values, groups, 5, 300)
     assert found.value == pytest.approx(value)
     assert found.low == pytest.approx(low)
@@ -51,92 +51,92 @@ def test_bootstrap_is_the_plain_loop() -> None:
     assert found.n.tolist() == [40, 40, 40]
 
 
-def test_bootstrap_in_blocks_is_bootstrap_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bootstrap_in_blocks_equals_bootstrap_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     values, groups = np.random.default_rng(0).random((50, 2)), [str(n // 2) for n in range(50)]
-    at_once = reports.bootstrap(values, groups, 1)
-    monkeypatch.setattr(reports, "_BLOCK", 100)
-    assert reports.bootstrap(values, groups, 1).low == pytest.approx(at_once.low)
+    at_once = estimates.bootstrap(values, groups, 1)
+    monkeypatch.setattr(estimates, "_BLOCK", 100)
+    assert estimates.bootstrap(values, groups, 1).low == pytest.approx(at_once.low)
 
 
-def test_bootstrap_of_independent_units_is_about_the_normal_interval() -> None:
+def test_bootstrap_of_independent_units_is_close_to_the_normal_interval() -> None:
     values = np.random.default_rng(1).standard_normal((500, 1))
-    found = reports.bootstrap(values, [str(n) for n in range(500)], 0)
+    found = estimates.bootstrap(values, [str(n) for n in range(500)], 0)
     half = 1.96 * values.std() / math.sqrt(500)
     assert found.high - found.low == pytest.approx(2 * half, rel=0.1)
 
 
-def test_groups_that_agree_within_widen_the_interval() -> None:
+def test_correlation_within_groups_widens_the_interval() -> None:
     values = np.repeat(np.random.default_rng(2).integers(0, 2, 30), 10)[:, None].astype(float)
-    by_group = reports.bootstrap(values, [str(n // 10) for n in range(300)], 0)
-    by_unit = reports.bootstrap(values, [str(n) for n in range(300)], 0)
+    by_group = estimates.bootstrap(values, [str(n // 10) for n in range(300)], 0)
+    by_unit = estimates.bootstrap(values, [str(n) for n in range(300)], 0)
     assert by_group.high - by_group.low > 2 * (by_unit.high - by_unit.low)
 
 
 @given(units, st.integers(0, 5), st.randoms())
-def test_bootstrap_holds_its_value_and_does_not_care_for_order(found: list, seed: int, random) -> None:
-    one = reports.bootstrap(np.array([[v] for _, v in found]), [g for g, _ in found], seed, resamples=500)
+def test_bootstrap_contains_its_value_and_does_not_depend_on_order(found: list, seed: int, random) -> None:
+    estimate = estimates.bootstrap(np.array([[v] for _, v in found]), [g for g, _ in found], seed, resamples=500)
     shuffled = random.sample(found, len(found))
-    two = reports.bootstrap(np.array([[v] for _, v in shuffled]), [g for g, _ in shuffled], seed, resamples=500)
-    for part in ("value", "low", "high"):
-        assert getattr(one, part) == pytest.approx(getattr(two, part), nan_ok=True)
-    assert 0 <= one.value[0] <= 1
+    reordered = estimates.bootstrap(np.array([[v] for _, v in shuffled]), [g for g, _ in shuffled], seed, resamples=500)
+    for field in ("value", "low", "high"):
+        assert getattr(estimate, field) == pytest.approx(getattr(reordered, field), nan_ok=True)
+    assert 0 <= estimate.value[0] <= 1
     if len({g for g, _ in found}) > 1:
-        assert one.low[0] - 1e-9 <= one.value[0] <= one.high[0] + 1e-9
+        assert estimate.low[0] - 1e-9 <= estimate.value[0] <= estimate.high[0] + 1e-9
     else:
-        assert math.isnan(one.low[0]) and math.isnan(one.high[0])
+        assert math.isnan(estimate.low[0]) and math.isnan(estimate.high[0])
 
 
 @pytest.mark.parametrize(("shape", "groups"), [((0, 1), 0), ((3, 1), 2), ((3,), 3)])
-def test_bootstrap_refuses_what_does_not_fit(shape: tuple[int, ...], groups: int) -> None:
+def test_bootstrap_rejects_shapes_that_do_not_match(shape: tuple[int, ...], groups: int) -> None:
     with pytest.raises(ValueError, match="expected \\(m, r\\)"):
-        reports.bootstrap(np.zeros(shape), ["a"] * groups, 0)
+        estimates.bootstrap(np.zeros(shape), ["a"] * groups, 0)
 
 
-def test_paired_differences_cancel_what_is_hard_for_both() -> None:
+def test_paired_differences_cancel_the_difficulty_of_units() -> None:
     random = np.random.default_rng(0)
-    hard = random.random((200, 1))
+    difficulty = random.random((200, 1))
     groups = [str(n // 4) for n in range(200)]
-    ours, theirs = hard + 0.1 + 0.01 * random.random((200, 1)), hard
-    found = reports.paired(ours, theirs, groups, 0)
+    ours, theirs = difficulty + 0.1 + 0.01 * random.random((200, 1)), difficulty
+    found = estimates.paired(ours, theirs, groups, 0)
     assert found.value == pytest.approx(np.mean(ours - theirs))
     assert 0.09 < found.low[0] < found.value[0] < found.high[0] < 0.12
-    assert reports.paired(ours, ours, groups, 0).high == pytest.approx(0)
+    assert estimates.paired(ours, ours, groups, 0).high == pytest.approx(0)
     with pytest.raises(ValueError, match="same units"):
-        reports.paired(ours, theirs[:3], groups, 0)
+        estimates.paired(ours, theirs[:3], groups, 0)
 
 
 def test_wald() -> None:
-    found = reports.wald(np.array([0.5, 0.99, 0.5]), np.array([100, 20, 0]))
+    found = estimates.wald(np.array([0.5, 0.99, 0.5]), np.array([100, 20, 0]))
     assert found.low[:2] == pytest.approx([0.402, 0.9464], abs=1e-4)
     assert found.high[:2] == pytest.approx([0.598, 1.0], abs=1e-4)
     assert np.isnan([found.value[2], found.low[2], found.high[2]]).all()
-    # As the paper says of 12,500 triplets: at most 0.9 points.
-    assert reports.wald(np.array([0.5]), np.array([12500])).high[0] == pytest.approx(0.509, abs=3e-4)
+    # The paper gives at most 0.9 points for 12,500 triplets.
+    assert estimates.wald(np.array([0.5]), np.array([12500])).high[0] == pytest.approx(0.509, abs=3e-4)
 
 
 def test_clopper_pearson_known_values() -> None:
-    found = reports.clopper_pearson(np.array([0, 8, 10, 0]), np.array([10, 10, 10, 0]))
+    found = estimates.clopper_pearson(np.array([0, 8, 10, 0]), np.array([10, 10, 10, 0]))
     assert found.value[:3] == pytest.approx([0, 0.8, 1])
     assert found.low[:3] == pytest.approx([0, 0.44390, 0.69150], abs=1e-5)
     assert found.high[:3] == pytest.approx([0.30850, 0.97479, 1], abs=1e-5)
     assert np.isnan([found.value[3], found.low[3], found.high[3]]).all()
 
 
-def test_parts_of_wins_lie_between_whole_ones() -> None:
-    found = reports.clopper_pearson(np.array([0, 0.2, 0.5, 1, 9, 9.8, 10]), np.full(7, 10))
+def test_fractional_wins_are_between_whole_wins() -> None:
+    found = estimates.clopper_pearson(np.array([0, 0.2, 0.5, 1, 9, 9.8, 10]), np.full(7, 10))
     assert (np.diff(found.low) >= 0).all() and (np.diff(found.high) >= 0).all()
     assert (found.low <= found.value).all() and (found.value <= found.high).all()
 
 
 def tail(k: int, n: int, p: float) -> float:
-    """The chance of k or more wins out of n."""
+    """The probability of k or more wins out of n."""
     return sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k, n + 1))
 
 
 @given(st.integers(1, 40), st.data())
 def test_clopper_pearson_leaves_a_fortieth_in_each_tail(n: int, data: st.DataObject) -> None:
     wins = data.draw(st.integers(0, n))
-    found = reports.clopper_pearson(np.array([wins]), np.array([n]))
+    found = estimates.clopper_pearson(np.array([wins]), np.array([n]))
     assert found.low[0] <= found.value[0] <= found.high[0]
     if wins > 0:
         assert tail(wins, n, found.low[0]) == pytest.approx(0.025, abs=1e-6)
@@ -145,11 +145,11 @@ def test_clopper_pearson_leaves_a_fortieth_in_each_tail(n: int, data: st.DataObj
 
 
 def example(model: str = "dsp", **changes: object) -> Report:
-    nothing, low, high = np.array([NAN, NAN]), np.array([0.25, NAN]), np.array([1, NAN])
+    missing, low, high = np.array([NAN, NAN]), np.array([0.25, NAN]), np.array([1, NAN])
     report = reports.make_report(
         {
-            "melody": reports.Estimate(np.array([0.5, 0.75]), low, high, np.array([4, 8])),
-            "timbre": reports.Estimate(np.array([1, NAN]), nothing, nothing, np.array([7, 7])),
+            "melody": estimates.Estimate(np.array([0.5, 0.75]), low, high, np.array([4, 8])),
+            "timbre": estimates.Estimate(np.array([1, NAN]), missing, missing, np.array([7, 7])),
         },
         rows=["melody", "tim|bre"],
         chance=[50, NAN],
@@ -167,17 +167,17 @@ def same(one: Report, two: Report) -> bool:
     return reports.to_json(one) == reports.to_json(two)
 
 
-def test_shares_become_per_cent_and_other_units_stay() -> None:
+def test_shares_become_per_cent_and_other_units_are_unchanged() -> None:
     assert example().values[0].tolist() == [50, 100]
     assert example().low[0, 0] == 25
-    column = reports.Estimate(np.array([1.5]), np.array([1.0]), np.array([2.0]), np.array([3]))
+    column = estimates.Estimate(np.array([1.5]), np.array([1.0]), np.array([2.0]), np.array([3]))
     plain = reports.make_report({"rank": column}, rows=["a"], chance=[2], protocol="p", title="t", model="m", unit="",
                                 command="c")  # fmt: skip
     assert plain.values.tolist() == [[1.5]]
     assert reports.table(plain)[1] == ["a", "1.500 [1.000, 2.000]"]
 
 
-def test_a_report_comes_back_from_disk(tmp_path: Path) -> None:
+def test_reports_survive_a_round_trip_to_disk(tmp_path: Path) -> None:
     path = reports.save_reports([example(), example(title="another")], tmp_path / "new" / "folder")
     assert path.name == "probes-dsp.json"
     first, second = reports.load_reports(path)
@@ -190,14 +190,14 @@ def test_a_report_comes_back_from_disk(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.lists(st.floats(allow_nan=True, allow_infinity=False), min_size=2, max_size=2), min_size=1))
-def test_any_numbers_come_back(values: list[list[float]]) -> None:
+def test_any_numbers_survive_a_round_trip_to_json(values: list[list[float]]) -> None:
     array = np.array(values)
     rows = tuple(f"row {n}" for n in range(len(values)))
     report = example(rows=rows, values=array, low=array, high=array, n=np.ones(array.shape, np.int64))
     assert same(reports.from_json(json.loads(json.dumps(reports.to_json(report), allow_nan=False))), report)
 
 
-def corrupt(**changes: object) -> str:
+def invalid(**changes: object) -> str:
     body = reports.to_json(example()) | changes
     body = {key: value for key, value in body.items() if value != "gone"}
     return json.dumps({"magic": reports.MAGIC, "format": reports.FORMAT, "reports": [body]})
@@ -206,21 +206,21 @@ def corrupt(**changes: object) -> str:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is damaged: not JSON"),
+        ("{", "is not valid JSON"),
         ("[]", "is not a report"),
         ('{"magic": "other"}', "is not a report"),
-        (json.dumps({"magic": reports.MAGIC, "format": 9}), "format 9, this version reads 1; upgrade"),
+        (json.dumps({"magic": reports.MAGIC, "format": 9}), "format 9, this version reads format 1; upgrade"),
         (json.dumps({"magic": reports.MAGIC, "format": 1}), "'reports' is missing"),
-        (corrupt(values="gone"), "'values' is missing; make it again"),
-        (corrupt(values=[[1.0]]), r"values has shape \(1, 1\), expected \(2, 2\)"),
-        (corrupt(chance=[1.0, 2.0, 3.0]), r"chance has shape \(3,\), expected \(2,\)"),
-        (corrupt(low=[["x", 1], [2, 3]]), "is damaged: could not convert"),
-        (corrupt(n=[[None, 1], [2, 3]]), "is damaged"),
-        (corrupt(title=4), "title holds 4, expected text"),
-        (corrupt(rows=[1, 2]), "rows holds 1, expected text"),
+        (invalid(values="gone"), "'values' is missing; make it again"),
+        (invalid(values=[[1.0]]), r"values has shape \(1, 1\), expected \(2, 2\)"),
+        (invalid(chance=[1.0, 2.0, 3.0]), r"chance has shape \(3,\), expected \(2,\)"),
+        (invalid(low=[["x", 1], [2, 3]]), "is not a valid report: could not convert"),
+        (invalid(n=[[None, 1], [2, 3]]), "is not a valid report"),
+        (invalid(title=4), "title holds 4, expected text"),
+        (invalid(rows=[1, 2]), "rows holds 1, expected text"),
     ],
 )
-def test_damage_is_one_clear_error(tmp_path: Path, content: str, message: str) -> None:
+def test_an_invalid_file_is_one_clear_error(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "r.json"
     path.write_text(content)
     with pytest.raises(UsageError, match=message) as caught:
@@ -229,7 +229,7 @@ def test_damage_is_one_clear_error(tmp_path: Path, content: str, message: str) -
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_cannot_be(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         reports.load_reports(tmp_path / "none.json")
     (tmp_path / "file").write_text("")
@@ -247,7 +247,7 @@ def test_the_table_shows_intervals_chance_and_n() -> None:
     ]
 
 
-def test_markdown_names_the_command_and_escapes() -> None:
+def test_markdown_names_the_command_and_is_escaped() -> None:
     page = reports.markdown(example()).splitlines()
     assert page[0] == "## Probes: 4 triplets"
     assert "| melody | 50.0 [25.0, 100.0] | 100.0 |" in page
@@ -258,19 +258,19 @@ def test_markdown_names_the_command_and_escapes() -> None:
     assert widths == {4}
 
 
-def test_models_stand_side_by_side_and_other_tables_apart() -> None:
-    one, two = reports.merge([example("compact"), example("dsp"), example("dsp", title="Other data")])
-    assert one.rows == ("compact/melody", "compact/tim|bre", "dsp/melody", "dsp/tim|bre")
-    assert one.values.shape == one.low.shape == one.n.shape == (4, 2)
-    assert one.command.count("\n") == 1
-    assert one.notes == ("n: triplets_1 and triplets_2",)
-    assert same(two, example("dsp", title="Other data"))
-    apart = reports.merge([example("a", notes=("x",)), example("b", notes=("y",))])
-    assert apart[0].notes == ("a: x", "b: y")
+def test_models_on_the_same_data_are_merged_and_other_tables_are_not() -> None:
+    merged, other = reports.merge([example("compact"), example("dsp"), example("dsp", title="Other data")])
+    assert merged.rows == ("compact/melody", "compact/tim|bre", "dsp/melody", "dsp/tim|bre")
+    assert merged.values.shape == merged.low.shape == merged.n.shape == (4, 2)
+    assert merged.command.count("\n") == 1
+    assert merged.notes == ("n: triplets_1 and triplets_2",)
+    assert same(other, example("dsp", title="Other data"))
+    (merged,) = reports.merge([example("a", notes=("x",)), example("b", notes=("y",))])
+    assert merged.notes == ("a: x", "b: y")
 
 
-def test_a_picture_needs_matplotlib_and_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="ends in .png, .svg or .pdf"):
+def test_a_picture_needs_matplotlib_and_an_existing_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="must end in .png, .svg or .pdf"):
         reports.check_plot(tmp_path / "a.txt")
     with pytest.raises(UsageError, match="its folder does not exist"):
         reports.check_plot(tmp_path / "none" / "a.png")

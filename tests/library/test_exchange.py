@@ -464,7 +464,7 @@ def cut(name: str, share: float) -> Damage:
 
 DAMAGES: list[tuple[str, Damage, str]] = [
     ("no manifest", lambda f: (f / "library.json").unlink(), r"holds no exported library \(no library.json\)"),
-    ("no json", lambda f: (f / "library.json").write_text("{"), "library.json is damaged: not JSON"),
+    ("no json", lambda f: (f / "library.json").write_text("{"), "library.json is not valid JSON"),
     ("a list", lambda f: (f / "library.json").write_text("[]"), "is not of an exported library"),
     ("magic", edit_manifest(lambda t: t.update(magic="x")), "is not of an exported library"),
     ("newer", edit_manifest(lambda t: t.update(format=2)), "format 2, this version reads 1; upgrade soundalike"),

@@ -135,7 +135,7 @@ def test_silence_is_neither_like_nor_unlike(tmp_path: Path) -> None:
         assert report.failed == []
         result = search_library(library, Query(tmp_path / "up.wav", weights={"melody": -1}))
         assert [Path(match.span.track).name for match in result.matches] == ["down.wav"]
-        with pytest.raises(UsageError, match="nothing to hear in the query for melody"):
+        with pytest.raises(UsageError, match="the query has no audible content for melody"):
             search_library(library, Query(tmp_path / "silent.wav", weights={"melody": 1}))
         vectors = library.vectors()
         assert not any(rows[1].any() for rows in vectors.rows.values())

@@ -156,7 +156,7 @@ def bad_files(folder: Path) -> dict[str, str]:
     return {
         "empty.wav": "empty", "truncated.flac": "", "headless.wav": "", "short.wav": "truncated", "text.mp3": "",
         "noise.m4a": "", "onehz.wav": "1 Hz", "ultrasonic.wav": "768,?000 Hz",
-        "nan.wav": "not a number", "inf.wav": "infinite",
+        "nan.wav": "NaN", "inf.wav": "infinite",
         "one.wav": "0.3", "none.wav": "", "gone.wav": "cannot be read",
     }  # fmt: skip
 

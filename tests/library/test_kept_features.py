@@ -22,7 +22,8 @@ from soundalike.library.indexing.index import IndexReport, index_files
 from soundalike.library.kept_features import FeatureCost, KeptFeatures, feature_costs
 from soundalike.library.maintenance import check_library, repair_library, vacuum_library
 from soundalike.models import recipes
-from soundalike.models.model import Model, extract
+from soundalike.models.extraction import extract
+from soundalike.models.model import Model
 
 BUNDLED = Path(recipes.__file__).parent / "bundled"
 NAMES = ("a.wav", "b.wav", "silence.wav")
@@ -275,15 +276,15 @@ def test_the_command_line_says_what_they_cost(kept: Path, songs: Path, tmp_path:
     where = ("--library", kept)
     with LibraryFolder(kept) as library:
         (cost,) = feature_costs(library.catalog)
-    line = f"dsp: 4 tracks, {cost.bytes / 1e6:.1f} MB, {cost.bytes / 4e3:.0f} kB a track"
+    line = f"dsp: 4 tracks, {cost.bytes / 1e6:.1f} MB, {cost.bytes / 4e3:.0f} kB per track"
     assert f"features   {line}\n" in run("library", "info", *where)
     expected = [{"backbone": "dsp", "version": 1, "tracks": 4, "passages": 4, "bytes": cost.bytes}]
     assert json.loads(run("library", "info", "--json", *where))["features"] == expected
-    assert f"features kept of {line}\n" in run("index", songs, "--keep-features", *where)
+    assert f"features of {line}\n" in run("index", songs, "--keep-features", *where)
     assert "features" not in run("index", songs, *where)
     first = remade("dsp", tmp_path / "first", "first")
     printed = run("index", songs, "--model", first, *where)
-    assert "4 re-projected from kept features" in printed
+    assert "4 projected from stored features" in printed
     assert "0 files encoded" in printed
     second = remade("dsp", tmp_path / "second", "second")
     told = json.loads(run("index", songs, "--model", second, "--json", *where))

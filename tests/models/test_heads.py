@@ -1,4 +1,4 @@
-"""Heads of two layers and the joint head: numpy against torch, what is refused, and a model made of both."""
+"""Heads of two layers and the joint head: numpy against torch, invalid weights, and a model with both kinds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def mlp_tensors(name: str, in_dim: int, hidden: int, out_dim: int, seed: int = 0
 
 
 def joint_tensors(shape: JointShape, seed: int = 0) -> Tensors:
-    """Every weight and bias drawn at random: none is 0 or 1, so that none can be left out unnoticed."""
+    """Return random weights and biases. None is 0 or 1, so omitting one changes the result."""
     rng = np.random.default_rng(seed)
     tensors = {
         name: (rng.standard_normal(size) / np.sqrt(size[-1] if len(size) > 1 else 1)).astype(np.float32)
@@ -44,13 +44,13 @@ def joint_tensors(shape: JointShape, seed: int = 0) -> Tensors:
     return tensors | {"joint.attention_heads": np.array(shape.attention_heads)}
 
 
-def loud_rows(n: int, dims: int, seed: int = 1) -> np.ndarray:
-    """Features of uneven size, as descriptors are."""
+def random_features(n: int, dims: int, seed: int = 1) -> np.ndarray:
+    """Return features whose columns differ in scale, as those of descriptors do."""
     rng = np.random.default_rng(seed)
     return (rng.standard_normal((n, dims)) * rng.uniform(0.1, 5.0, dims)).astype(np.float32)
 
 
-def assert_unit_or_silent(rows: np.ndarray, audible: np.ndarray) -> None:
+def assert_unit_or_zero(rows: np.ndarray, audible: np.ndarray) -> None:
     assert rows.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(rows[audible], axis=1), 1, atol=1e-5)
     assert not rows[~audible].any()
@@ -58,7 +58,7 @@ def assert_unit_or_silent(rows: np.ndarray, audible: np.ndarray) -> None:
 
 def test_an_mlp_head_equals_torch() -> None:
     torch = pytest.importorskip("torch", reason=WHY_TORCH)
-    tensors, features = mlp_tensors("x", 40, 33, 12), loud_rows(50, 40)
+    tensors, features = mlp_tensors("x", 40, 33, 12), random_features(50, 40)
     network = torch.nn.Sequential(torch.nn.Linear(40, 33), torch.nn.ReLU(), torch.nn.Linear(33, 12, bias=False))
     names = {"0.weight": "hidden.weight", "0.bias": "hidden.bias", "2.weight": "out.weight"}
     network.load_state_dict({theirs: torch.from_numpy(tensors[f"x.{ours}"]) for theirs, ours in names.items()})
@@ -68,18 +68,18 @@ def test_an_mlp_head_equals_torch() -> None:
     np.testing.assert_allclose(head(features, np.ones(50, np.bool_)), expected, atol=1e-5)
 
 
-def test_an_mlp_head_keeps_its_rectifier_between_the_layers() -> None:
+def test_an_mlp_head_has_its_rectifier_between_the_layers() -> None:
     head = MlpHead(
         np.array([[1, 0], [-1, 0]], np.float32), np.array([0, 0.5], np.float32), np.array([[3, 0], [0, 4]], np.float32)
     )
     audible = np.array([True, True, True, False])
     rows = head(np.array([[2, 9], [-1, 9], [0.25, 9], [2, 9]], np.float32), audible)
-    # Hidden units relu(x) and relu(0.5 - x): only the first, only the second, both the same, not asked for.
+    # Hidden units relu(x) and relu(0.5 - x): only the first, only the second, both equal, inaudible.
     np.testing.assert_allclose(rows, [[1, 0], [0, 1], [0.6, 0.8], [0, 0]], atol=1e-6)
 
 
 def torch_joint(tensors: Tensors, shape: JointShape, features: np.ndarray) -> dict[str, np.ndarray]:
-    """The same from torch's own layers, with the queries of all spaces in one pass."""
+    """Compute the rows with torch's layers, with the queries of all spaces in one pass."""
     import torch
 
     weights = {name.removeprefix("joint."): torch.from_numpy(value) for name, value in tensors.items()}
@@ -117,7 +117,7 @@ def torch_joint(tensors: Tensors, shape: JointShape, features: np.ndarray) -> di
 )
 def test_a_joint_head_equals_torch(shape: JointShape) -> None:
     pytest.importorskip("torch", reason=WHY_TORCH)
-    tensors, features = joint_tensors(shape), loud_rows(40, sum(shape.blocks))
+    tensors, features = joint_tensors(shape), random_features(40, sum(shape.blocks))
     expected = torch_joint(tensors, shape, features)
     for space in shape.spaces:
         head = load_joint(space, tensors, blocks=shape.blocks, out_dim=shape.out_dim)
@@ -132,9 +132,9 @@ def joint_rows(tensors: Tensors, features: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", [name for name, size in SHAPE.tensors().items() if size and "rhythm" not in name])
-def test_every_joint_tensor_counts(name: str) -> None:
-    tensors, features = joint_tensors(SHAPE), loud_rows(6, 18)
-    # Adding one number to all logits of a softmax changes nothing, which the bias of the keys does: it is left out.
+def test_every_joint_tensor_matters(name: str) -> None:
+    tensors, features = joint_tensors(SHAPE), random_features(6, 18)
+    # The bias of the keys adds one number to all logits of a softmax, which changes nothing, so it is excluded.
     part = np.s_[2 * SHAPE.width :] if name.endswith("in_proj_bias") else np.s_[...]
     changed = tensors[name].copy()
     changed[part] += joint_tensors(SHAPE, seed=5)[name][part]
@@ -142,8 +142,8 @@ def test_every_joint_tensor_counts(name: str) -> None:
     assert np.abs(moved).max() > 1e-3
 
 
-def test_a_joint_row_listens_to_every_block_and_to_no_other_space() -> None:
-    tensors, features = joint_tensors(SHAPE), loud_rows(6, 18)
+def test_a_joint_row_depends_on_every_block_and_on_no_other_space() -> None:
+    tensors, features = joint_tensors(SHAPE), random_features(6, 18)
     rows = joint_rows(tensors, features)
     for low, high in ((0, 5), (5, 14), (14, 18)):
         changed = features.copy()
@@ -154,7 +154,7 @@ def test_a_joint_row_listens_to_every_block_and_to_no_other_space() -> None:
     assert np.array_equal(joint_rows(alone, features), rows)
 
 
-def test_nobody_attends_to_the_query_of_another_space() -> None:
+def test_no_token_attends_to_the_query_of_another_space() -> None:
     assert attention_mask(2, 2).astype(int).tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 1, 0]]
 
 
@@ -166,55 +166,55 @@ def heads_of_both_kinds() -> list[Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @pytest.mark.parametrize("head", heads_of_both_kinds(), ids=["mlp", "joint"])
-def test_inaudible_rows_are_zero_and_change_no_other(head: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
-    features, audible = loud_rows(8, 18), np.arange(8) % 3 != 1
+def test_inaudible_rows_are_zero_and_do_not_change_others(head: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+    features, audible = random_features(8, 18), np.arange(8) % 3 != 1
     before = features.copy()
     rows = head(features, audible)
-    assert_unit_or_silent(rows, audible)
+    assert_unit_or_zero(rows, audible)
     np.testing.assert_allclose(rows[audible], head(features[audible], audible[audible]), atol=1e-6)
     assert np.array_equal(features, before)
     assert head(features[:0], audible[:0]).shape == (0, 7)
     assert not head(features, np.zeros(8, np.bool_)).any()
 
 
-def damage(tensors: Tensors, name: str, how: str) -> Tensors:
-    corrupt = dict(tensors)
+def invalidate(tensors: Tensors, name: str, how: str) -> Tensors:
+    changed = dict(tensors)
     if how == "missing":
-        del corrupt[name]
+        del changed[name]
     elif how == "shape":
-        corrupt[name] = np.zeros((3, 3, 3), np.float32)
+        changed[name] = np.zeros((3, 3, 3), np.float32)
     else:
-        corrupt[name] = np.full_like(tensors[name], {"nan": np.nan, "infinite": np.inf}[how])
-    return corrupt
+        changed[name] = np.full_like(tensors[name], {"nan": np.nan, "infinite": np.inf}[how])
+    return changed
 
 
-SAYS = {
-    "missing": r"space \w+: the weights hold no {}; fetch or fit the model again",
+MESSAGES = {
+    "missing": r"space \w+: the weights have no tensor {}; install or fit the model again",
     "shape": r"space \w+: {} has shape \(3, 3, 3\), expected \(.*\); fit the model again",
-    "nan": r"space \w+: {} holds NaN or infinite weights; fit the model again",
-    "infinite": r"space \w+: {} holds NaN or infinite weights; fit the model again",
+    "nan": r"space \w+: {} contains NaN or infinite weights; fit the model again",
+    "infinite": r"space \w+: {} contains NaN or infinite weights; fit the model again",
 }
 
 
-@pytest.mark.parametrize("how", SAYS)
+@pytest.mark.parametrize("how", MESSAGES)
 @pytest.mark.parametrize("name", mlp_tensors("x", 1, 1, 1))
-def test_damaged_mlp_tensors_are_named(name: str, how: str) -> None:
-    tensors = damage(mlp_tensors("x", 18, 10, 7), name, how)
-    with pytest.raises(ModelError, match=SAYS[how].format(name)):
+def test_invalid_mlp_tensors_are_named(name: str, how: str) -> None:
+    tensors = invalidate(mlp_tensors("x", 18, 10, 7), name, how)
+    with pytest.raises(ModelError, match=MESSAGES[how].format(name)):
         load_head("mlp", "x", tensors, blocks=[("f", 18)], out_dim=7)
 
 
-@pytest.mark.parametrize("how", SAYS)
+@pytest.mark.parametrize("how", MESSAGES)
 @pytest.mark.parametrize("name", [name for name in SHAPE.tensors() if "rhythm" not in name])
-def test_damaged_joint_tensors_are_named(name: str, how: str) -> None:
+def test_invalid_joint_tensors_are_named(name: str, how: str) -> None:
     tensors = joint_tensors(SHAPE)
     if name == "joint.attention_heads":
-        tensors[name] = tensors[name].astype(np.float32)  # an integer cannot be NaN, but a file may hold anything
-    with pytest.raises(ModelError, match=SAYS[how].format(name)):
-        load_joint("melody", damage(tensors, name, how), blocks=SHAPE.blocks, out_dim=7)
+        tensors[name] = tensors[name].astype(np.float32)  # an integer cannot be NaN, but a file may contain floats
+    with pytest.raises(ModelError, match=MESSAGES[how].format(name)):
+        load_joint("melody", invalidate(tensors, name, how), blocks=SHAPE.blocks, out_dim=7)
 
 
-def test_heads_of_other_sizes_are_refused() -> None:
+def test_heads_of_other_sizes_are_rejected() -> None:
     tensors = mlp_tensors("x", 18, 10, 7)
     with pytest.raises(ModelError, match=r"x.hidden.weight has shape \(10, 18\), expected \(10, 17\)"):
         load_head("mlp", "x", tensors, blocks=[("f", 17)], out_dim=7)
@@ -225,7 +225,7 @@ def test_heads_of_other_sizes_are_refused() -> None:
         load_joint("melody", joint, blocks=(5, 8, 4), out_dim=7)
     with pytest.raises(ModelError, match=r"joint.embedding has shape \(3, 24\), expected \(2, 24\)"):
         load_joint("melody", joint, blocks=(5, 9), out_dim=7)
-    with pytest.raises(ModelError, match=r"space mood: the weights hold no joint.query.mood"):
+    with pytest.raises(ModelError, match=r"space mood: the weights have no tensor joint.query.mood"):
         load_joint("mood", joint, blocks=SHAPE.blocks, out_dim=7)
     for wrong in (0, 5):
         with pytest.raises(ModelError, match=f"attention_heads is {wrong}, expected a divisor of the width 24"):
@@ -236,8 +236,8 @@ def test_heads_of_other_sizes_are_refused() -> None:
 
 def test_features_are_joined_side_by_side() -> None:
     a, b = np.arange(6, dtype=np.float32).reshape(3, 2), -np.ones((3, 1), np.float32)
-    heard = {"a": np.array([True, False, True]), "b": np.array([False, True, True])}
-    features = Features(np.zeros((3, 2)), {"a": a, "b": b}, heard, Descriptors(), 3.0)
+    audible_parts = {"a": np.array([True, False, True]), "b": np.array([False, True, True])}
+    features = Features(np.zeros((3, 2)), {"a": a, "b": b}, audible_parts, Descriptors(), 3.0)
     rows, audible = join_features(features, "b+a")
     assert rows.tolist() == [[-1, 0, 1], [-1, 2, 3], [-1, 4, 5]] and rows.dtype == np.float32
     assert audible.tolist() == [False, True, True]
@@ -246,9 +246,9 @@ def test_features_are_joined_side_by_side() -> None:
 
 
 def make_model(folder: Path, spaces: dict[str, tuple[str, str]]) -> Path:
-    """A model folder of the dsp backbone: `spaces` are {name: (head, feature)}, with 16 dims and random weights."""
+    """Write a model folder with random weights and 16 dimensions. `spaces` are {name: (head, feature)}."""
     backbone = plugins.load("backbones", "dsp")
-    chance = {"mu": 0.0, "sigma": 1.0, "quantiles": np.linspace(-1, 1, 101).tolist()}
+    calibration = {"mu": 0.0, "sigma": 1.0, "quantiles": np.linspace(-1, 1, 101).tolist()}
     tensors: Tensors = {}
     for seed, (name, (head, feature)) in enumerate(spaces.items()):
         sizes = tuple(backbone.dims.get(part, 1) for part in feature.split("+"))
@@ -273,7 +273,7 @@ def make_model(folder: Path, spaces: dict[str, tuple[str, str]]) -> Path:
                 "feature": feature,
                 "head": head,
                 "dim": 16,
-                "calibration": {"track": chance, "passage": chance},
+                "calibration": {"track": calibration, "passage": calibration},
             }
             for name, (head, feature) in spaces.items()
         ],
@@ -297,7 +297,7 @@ def test_a_model_with_trained_heads_encodes(tmp_path: Path) -> None:
     for vectors in (encoding.passages, encoding.track):
         for rows in vectors.rows.values():
             assert rows.shape == (len(vectors), 16)
-            assert_unit_or_silent(rows, np.ones(len(rows), np.bool_))
+            assert_unit_or_zero(rows, np.ones(len(rows), np.bool_))
     assert np.abs(encoding.track.rows["timbre"] - encoding.track.rows["harmony"]).max() > 1e-3
     again = Model.load(str(tmp_path / "model")).encode(clip)
     for name, rows in encoding.passages.rows.items():
@@ -305,26 +305,27 @@ def test_a_model_with_trained_heads_encodes(tmp_path: Path) -> None:
     other = model.encode(write(tmp_path / "other.wav", tune(TUNES["leaps"], seconds=12, drums=(0, 3, 6))))
     for name, rows in encoding.track.rows.items():
         assert np.abs(rows - other.track.rows[name]).max() > 1e-3
-    # Clicks have a rhythm but no melody, which is the first of the joined four.
+    # Clicks have a rhythm but no melody, and melody is the first of the four joined features.
     clicks = np.zeros(12 * RATE, np.float32)
     clicks[:: RATE // 4] = 0.8
-    heard = model.encode(write(tmp_path / "clicks.wav", clicks)).track.rows
-    assert {name for name, rows in heard.items() if rows.any()} == {"rhythm"}
+    encoded = model.encode(write(tmp_path / "clicks.wav", clicks)).track.rows
+    assert {name for name, rows in encoded.items() if rows.any()} == {"rhythm"}
     assert model.encode(write(tmp_path / "silence.wav", np.zeros(50_000, np.float32))).silent
 
 
-def test_a_model_says_which_feature_is_unknown(tmp_path: Path) -> None:
+def test_an_unknown_feature_is_an_error_that_names_it(tmp_path: Path) -> None:
     for number, (feature, part) in enumerate({"melody+mood": "mood", "melody+": "", "+melody": ""}.items()):
         folder = make_model(tmp_path / str(number), {"melody": ("mlp", feature)})
         with pytest.raises(ModelError, match=f"dsp has no feature '{part}'; it has melody, rhythm, timbre, harmony"):
             Model.load(str(folder))
 
 
-def test_joint_heads_of_a_model_have_one_feature(tmp_path: Path) -> None:
+def test_joint_heads_of_a_model_must_have_the_same_input(tmp_path: Path) -> None:
     folder = make_model(
         tmp_path / "model", {"melody": ("joint", "melody+timbre"), "rhythm": ("joint", "timbre+melody")}
     )
     with pytest.raises(
-        ModelError, match="model random: its joint heads are given melody.timbre of dsp and timbre.melody of dsp"
+        ModelError,
+        match="model random: the inputs of its joint heads are melody.timbre of dsp and timbre.melody of dsp",
     ):
         Model.load(str(folder))

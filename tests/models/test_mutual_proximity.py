@@ -1,4 +1,4 @@
-"""Mutual proximity: against plain loops, in libraries of chosen rows, and what it does to a hub."""
+"""Mutual proximity: against simple loops, in libraries of given rows, and its effect on a hub."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ NORMAL = NormalDist()
 CORRECTED = "mutual-proximity"
 
 similarities = st.floats(-1, 1)
-owns = st.tuples(st.floats(-0.5, 0.5), st.floats(0.4, 2))
+moments = st.tuples(st.floats(-0.5, 0.5), st.floats(0.4, 2))
 
 
 def plain_z(similarity: float, left: tuple[float, float], right: tuple[float, float]) -> float:
-    """The definition."""
-    each = [(similarity - mean) / spread for mean, spread in (left, right)]
-    proximity = math.prod(math.erfc(-z / math.sqrt(2)) / 2 for z in each)
+    """Compute z from its definition."""
+    sides = [(similarity - mean) / sigma for mean, sigma in (left, right)]
+    proximity = math.prod(math.erfc(-z / math.sqrt(2)) / 2 for z in sides)
     return NORMAL.inv_cdf(proximity * (1 - math.log(proximity)))
 
 
-def one_z(similarity: float, left: tuple[float, float], right: tuple[float, float]) -> float:
+def scalar_z(similarity: float, left: tuple[float, float], right: tuple[float, float]) -> float:
     return float(mutual_z(np.array([similarity]), np.array([left]), np.array([right]))[0])
 
 
-@given(similarities, owns, owns)
-@settings(deadline=None)  # scipy is imported on the way
-def test_z_is_that_of_mutual_proximity(similarity: float, left, right) -> None:
-    assert one_z(similarity, left, right) == pytest.approx(plain_z(similarity, left, right), abs=1e-6)
-    assert one_z(similarity, left, right) == one_z(similarity, right, left)
+@given(similarities, moments, moments)
+@settings(deadline=None)  # the first call imports scipy
+def test_z_follows_the_definition(similarity: float, left, right) -> None:
+    assert scalar_z(similarity, left, right) == pytest.approx(plain_z(similarity, left, right), abs=1e-6)
+    assert scalar_z(similarity, left, right) == scalar_z(similarity, right, left)
 
 
 def test_z_of_random_pairs_is_standard_normal() -> None:
@@ -57,21 +57,21 @@ def test_z_of_random_pairs_is_standard_normal() -> None:
     assert np.quantile(z, [0.01, 0.99]) == pytest.approx([NORMAL.inv_cdf(0.01), NORMAL.inv_cdf(0.99)], abs=0.05)
 
 
-def test_z_never_stops_growing() -> None:
-    """Where distribution functions are all but 0 and 1 too."""
-    similarity, own = np.linspace(-36, 36, 1001), np.tile([0.0, 1.0], (1001, 1))
-    z = mutual_z(similarity, own, own)
+def test_z_is_strictly_increasing() -> None:
+    """Even where the distribution functions are almost 0 or 1."""
+    similarity, standard = np.linspace(-36, 36, 1001), np.tile([0.0, 1.0], (1001, 1))
+    z = mutual_z(similarity, standard, standard)
     assert (np.diff(z) > 0.05).all()
-    assert np.isfinite(mutual_z(1e6 * similarity, own, own)).all()
+    assert np.isfinite(mutual_z(1e6 * similarity, standard, standard)).all()
 
 
-# Own means and spreads --------------------------------------------------------------------------------------------
+# Means and standard deviations -------------------------------------------------------------------------------------
 
-LAW = Calibration(0.3, 0.7, ())
+CALIBRATION = Calibration(0.3, 0.7, ())
 
 
 def others(rows: np.ndarray, number: int, row: np.ndarray) -> list[float]:
-    """Similarities of a row to all audible others; `number` is its own, -1 for none."""
+    """Return the similarities of a row to all other audible rows; `number` is its position, or -1."""
     return [
         sum(float(a) * float(b) for a, b in zip(row, other, strict=True))
         for place, other in enumerate(rows)
@@ -79,26 +79,28 @@ def others(rows: np.ndarray, number: int, row: np.ndarray) -> list[float]:
     ]
 
 
-def test_means_and_spreads_against_plain_loops() -> None:
+def test_similarity_moments_against_simple_loops() -> None:
     rows = random_rows(40)["melody"]
     rows[5:9] = 0
     positions = np.arange(100, 140)
-    background = Background.of(positions[:30], {"melody": rows[:30]})
-    found = background.chance("melody", LAW, rows, positions)
+    background = Background.from_rows(positions[:30], {"melody": rows[:30]})
+    found = background.similarity_moments("melody", CALIBRATION, rows, positions)
     for number in (*range(5), *range(9, 40)):
-        alike = others(rows[:30], number, rows[number])
-        assert len(alike) == 25 if number < 30 else 26
-        assert found[number] == pytest.approx([fmean(alike), pstdev(alike)], abs=1e-9)
-    outside = background.chance("melody", LAW, rows[:1], np.array([-1]))
-    alike = others(rows[:30], -1, rows[0])
-    assert outside[0] == pytest.approx([fmean(alike), pstdev(alike)], abs=1e-9)
+        similarities_found = others(rows[:30], number, rows[number])
+        assert len(similarities_found) == 25 if number < 30 else 26
+        assert found[number] == pytest.approx([fmean(similarities_found), pstdev(similarities_found)], abs=1e-9)
+    outside = background.similarity_moments("melody", CALIBRATION, rows[:1], np.array([-1]))
+    similarities_found = others(rows[:30], -1, rows[0])
+    assert outside[0] == pytest.approx([fmean(similarities_found), pstdev(similarities_found)], abs=1e-9)
 
 
 @pytest.mark.parametrize("rows", [random_rows(10)["melody"], np.repeat(random_rows(1)["melody"], 50, axis=0)])
-def test_too_few_or_all_alike_have_the_chance_of_the_law(rows: np.ndarray) -> None:
+def test_too_few_or_equal_rows_use_the_calibration(rows: np.ndarray) -> None:
     positions = np.arange(len(rows))
-    background = Background.of(positions, {"melody": rows})
-    assert background.chance("melody", LAW, rows, positions).tolist() == [[LAW.mu, LAW.sigma]] * len(rows)
+    background = Background.from_rows(positions, {"melody": rows})
+    assert background.similarity_moments("melody", CALIBRATION, rows, positions).tolist() == [
+        [CALIBRATION.mu, CALIBRATION.sigma]
+    ] * len(rows)
 
 
 # In a library -----------------------------------------------------------------------------------------------------
@@ -110,7 +112,7 @@ def oracle(
     weights: Mapping[str, float],
     query: Mapping[str, np.ndarray] | None = None,
 ) -> dict[int, float]:
-    """The scores of all other tracks for track `number`, or of all for a query from elsewhere (-1), by plain loops."""
+    """Return the scores of all other tracks for track `number`, or of all tracks for another query (-1), by loops."""
     query = query or {name: part[number] for name, part in rows.items()}
     total = sum(abs(weight) for name, weight in weights.items() if query[name].any())
     scores = {}
@@ -121,12 +123,12 @@ def oracle(
             if weight and query[name].any() and x.any():
                 left, right = others(rows[name], number, query[name]), others(rows[name], place, x)
                 similarity = sum(float(a) * float(b) for a, b in zip(query[name], x, strict=True))
-                own = [(fmean(alike), pstdev(alike)) for alike in (left, right)]
-                scores[place] += weight * plain_z(similarity, *own) / total
+                sides = [(fmean(values), pstdev(values)) for values in (left, right)]
+                scores[place] += weight * plain_z(similarity, *sides) / total
     return scores
 
 
-def some_silent(count: int) -> dict[str, np.ndarray]:
+def rows_with_gaps(count: int) -> dict[str, np.ndarray]:
     rows = random_rows(count)
     for number, name in enumerate(NAMES):
         rows[name] = unit(rows[name] + 0.5 * rows[name][0])
@@ -134,9 +136,9 @@ def some_silent(count: int) -> dict[str, np.ndarray]:
     return rows
 
 
-def test_the_search_is_what_plain_loops_say(tmp_path: Path) -> None:
-    """A library of no more tracks than are scored anew has the exact answer."""
-    rows, weights = some_silent(40), {"melody": 2.0, "rhythm": -1.0, "timbre": 0.0, "harmony": 0.5}
+def test_the_search_agrees_with_simple_loops(tmp_path: Path) -> None:
+    """If all tracks of a library are scored again, the result is exact."""
+    rows, weights = rows_with_gaps(40), {"melody": 2.0, "rhythm": -1.0, "timbre": 0.0, "harmony": 0.5}
     with library_of(tmp_path, rows) as (library, paths):
         result = search_library(library, Query(paths[1], weights=weights, k=50, hubness=CORRECTED))
         assert (result.level, result.hubness, len(result.matches)) == ("track", CORRECTED, 39)
@@ -154,8 +156,8 @@ def test_the_search_is_what_plain_loops_say(tmp_path: Path) -> None:
         )
 
 
-def test_with_several_examples_it_is_the_mean(tmp_path: Path) -> None:
-    rows = some_silent(30)
+def test_the_score_of_several_examples_is_the_mean(tmp_path: Path) -> None:
+    rows = rows_with_gaps(30)
     weights = [{"melody": 1.0, "rhythm": 1.0}, {"timbre": 1.0, "harmony": -2.0}]
     with library_of(tmp_path, rows) as (library, paths):
         unlike = Example(paths[2], like=False, weights=weights[1])
@@ -169,35 +171,37 @@ def test_with_several_examples_it_is_the_mean(tmp_path: Path) -> None:
         assert [match.score for match in found.matches] == pytest.approx([expected[p] for p in places], abs=1e-6)
 
 
-def test_a_row_of_something_else_is_not_its_own(tmp_path: Path) -> None:
-    """A file that has changed since it was indexed is no part of the background."""
-    rows = some_silent(25)
+def test_a_changed_file_is_compared_with_its_old_row(tmp_path: Path) -> None:
+    """A file that has changed since it was indexed is not part of the background."""
+    rows = rows_with_gaps(25)
     with library_of(tmp_path, rows) as (library, paths):
         model = Model.load("dsp")
         subject = library.subject(paths[1], model)
         changed = random_rows(1, seed=7)
         changed = {name: part[0] for name, part in changed.items()}
-        heard = type(subject)(subject.span, subject.passages, changed, "other", subject.fingerprint, None, subject.own)
-        found = search_library(library, Query(paths[1], k=30, hubness=CORRECTED, include_self=True), heard)
+        changed_subject = type(subject)(
+            subject.span, subject.passages, changed, "other", subject.fingerprint, None, subject.own
+        )
+        found = search_library(library, Query(paths[1], k=30, hubness=CORRECTED, include_self=True), changed_subject)
         expected = oracle(rows, -1, dict.fromkeys(NAMES, 1.0), changed)
         for match in found.matches:
             assert match.score == pytest.approx(expected[int(Path(match.span.track).stem)], abs=1e-6)
 
 
-def test_only_the_best_by_the_law_are_scored_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_best_candidates_are_scored_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("soundalike.search.search.RESCORED", 20)
     rows = random_rows(60)
     with library_of(tmp_path, rows) as (library, paths):
-        everybody = {match.span.track for match in search_library(library, Query(paths[0], k=19)).matches}
+        best = {match.span.track for match in search_library(library, Query(paths[0], k=19)).matches}
         found = search_library(library, Query(paths[0], k=5, hubness=CORRECTED)).matches
-        whole = search_library(library, Query(paths[0], k=59, hubness=CORRECTED)).matches
-        kept = [match for match in whole if match.span.track in everybody]
-        assert [match.span.track for match in found] == [match.span.track for match in kept[:5]]
-        assert len(whole) == 59, "twice as many as are asked for are scored"
+        complete = search_library(library, Query(paths[0], k=59, hubness=CORRECTED)).matches
+        expected = [match for match in complete if match.span.track in best]
+        assert [match.span.track for match in found] == [match.span.track for match in expected[:5]]
+        assert len(complete) == 59, "twice as many as requested are scored"
 
 
 def with_a_hub(random: np.random.Generator) -> dict[str, np.ndarray]:
-    """Track 0 lies in the middle of everybody; others are in small groups of three, spread all around."""
+    """Track 0 is at the centre of all others, which form groups of three."""
     rows = {}
     for name in NAMES:
         direction = random.standard_normal(DIM)
@@ -219,33 +223,33 @@ def test_a_hub_loses_its_rank(tmp_path: Path) -> None:
                 answers = [int(Path(match.span.track).stem) for match in found]
                 places[hubness].append(answers.index(0))
                 right[hubness].append((answers[0] - 1) // 3 == (number - 1) // 3)
-        assert np.mean([place < 5 for place in places["none"]]) > 0.8, "near to nearly everybody"
+        assert np.mean([place < 5 for place in places["none"]]) > 0.8, "similar to nearly all tracks"
         assert np.mean([place < 5 for place in places[CORRECTED]]) < 0.2
         assert sum(right[CORRECTED]) > sum(right["none"])
 
 
-def test_what_is_measured_against_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_background_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_arrays, "_WORTH_KEEPING", 10)
     monkeypatch.setattr(snapshot_arrays, "_BACKGROUND", 15)
-    kept = tmp_path / "library" / "derived" / "background.dsp.derived"
+    cache_file = tmp_path / "library" / "derived" / "background.dsp.derived"
     with library_of(tmp_path, random_rows(30)) as (library, paths):
         query = Query(paths[0], hubness=CORRECTED)
         first = search_library(library, query)
-        assert kept.is_file()
+        assert cache_file.is_file()
         assert len(library.arrays.background(library.model()).positions) == 15
-        when = kept.stat().st_mtime_ns
+        when = cache_file.stat().st_mtime_ns
         with LibraryFolder(library.path) as again:
             assert search_library(again, query).matches == first.matches
-        assert kept.stat().st_mtime_ns == when
-        # A catalogue that has changed has another background.
+        assert cache_file.stat().st_mtime_ns == when
+        # A changed catalogue has another background.
         with LibraryFolder(library.path, writable=True) as writer, writer.catalog.transaction():
             track = writer.catalog.tracks()[-1]
             writer.catalog.remove([track.id])
         search_library(library, query)
-        assert kept.stat().st_mtime_ns != when
+        assert cache_file.stat().st_mtime_ns != when
 
 
-def test_damaged_rows_are_measured_by_nobody(tmp_path: Path) -> None:
+def test_corrupt_rows_are_not_part_of_the_background(tmp_path: Path) -> None:
     rows = random_rows(30)
     with library_of(tmp_path, rows) as (library, _):
         path = library.path
@@ -261,10 +265,11 @@ def test_damaged_rows_are_measured_by_nobody(tmp_path: Path) -> None:
         assert 3 not in library.arrays.background(library.model()).positions
 
 
-def test_it_is_for_whole_tracks(library: LibraryFolder, music: Path) -> None:
+def test_it_requires_the_track_level(library: LibraryFolder, music: Path) -> None:
     query = Query(music / "up" / "0.wav", hubness=CORRECTED)
     with pytest.raises(
-        UsageError, match="mutual-proximity is for whole tracks, and passages are asked about; ask with --by"
+        UsageError,
+        match="mutual-proximity compares whole tracks, and this query compares passages; ask with --by track",
     ):
         search_library(library, query)
     with pytest.raises(UsageError, match="unknown correction of hubness 'all'; known: none, mutual-proximity"):
@@ -278,8 +283,8 @@ def test_the_command(stocked: Path, music: Path, capsys: pytest.CaptureFixture[s
     assert main([*arguments, "--by", "track"]) == 0
     assert capsys.readouterr().out.splitlines()[0].endswith("model compact; hubness: mutual-proximity")
     assert main([*arguments, "--by", "track", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["query"]["hubness"] == CORRECTED
-    assert "/up/" in told["matches"][0]["path"]
-    for match in told["matches"]:
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["query"]["hubness"] == CORRECTED
+    assert "/up/" in printed["matches"][0]["path"]
+    for match in printed["matches"]:
         assert sum(part["share"] for part in match["spaces"].values()) == pytest.approx(match["score"])

@@ -1,4 +1,4 @@
-"""Slider positions, recipes and heads: what is read, and what is refused with which words."""
+"""Weights, recipes and heads: parsing, and the messages for invalid input."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ SPACES = load_recipe("dsp").spaces
 BUNDLED = load_recipe("dsp").weights.parent
 
 
-def test_weights_are_read() -> None:
+def test_weights_are_parsed() -> None:
     assert dict(parse_weights("melody=2, timbre=-1,rhythm")) == {"melody": 2.0, "timbre": -1.0, "rhythm": 1.0}
     assert dict(resolve_weights({"dsp/melody": 3}, SPACES)) == {"melody": 3, "rhythm": 0, "timbre": 0, "harmony": 0}
     assert set(resolve_weights(None, SPACES).values()) == {1.0}
 
 
 @given(st.dictionaries(st.sampled_from([s.name for s in SPACES]), st.floats(-1e6, 1e6), min_size=1))
-def test_weights_survive_being_written(weights: dict[str, float]) -> None:
+def test_weights_survive_a_round_trip(weights: dict[str, float]) -> None:
     assert dict(parse_weights(",".join(f"{name}={value!r}" for name, value in weights.items()))) == weights
 
 
 @pytest.mark.parametrize("text", ["melody=", "=2", "melody=loud", "melody=nan", "melody=inf", "", "melody=1,,"])
-def test_bad_weights_are_refused(text: str) -> None:
+def test_invalid_weights_are_rejected(text: str) -> None:
     with pytest.raises(UsageError, match="cannot read the weight .*expected NAME=NUMBER"):
         parse_weights(text)
 
 
-def test_weights_name_what_is_known() -> None:
+def test_unknown_and_repeated_names_are_rejected() -> None:
     with pytest.raises(UsageError, match="given twice"):
         parse_weights("melody=1,melody=2")
     with pytest.raises(UsageError, match="unknown space 'mood'; known: melody, rhythm, timbre, harmony"):
@@ -65,7 +65,7 @@ def test_a_track_is_the_mean_of_its_audible_passages() -> None:
     assert not mean_rows({"a": np.zeros((2, 2), np.float32)})["a"].any()
 
 
-def test_a_linear_head_is_its_formula() -> None:
+def test_a_linear_head_follows_its_formula() -> None:
     random = np.random.default_rng(0)
     mean, weight = random.standard_normal(7).astype(np.float32), random.standard_normal((3, 7)).astype(np.float32)
     head = load_head("linear", "x", {"x.mean": mean, "x.weight": weight}, blocks=[("f", 7)], out_dim=3)
@@ -84,20 +84,20 @@ def test_a_linear_head_is_its_formula() -> None:
     ("kind", "tensors", "message"),
     [
         ("mlp9", {}, "unknown head 'mlp9'; known: identity, linear"),
-        ("identity", {}, "keeps 7 dims, the recipe says 3"),
-        ("linear", {}, "hold no x.mean"),
+        ("identity", {}, "has 7 dimensions, expected 3"),
+        ("linear", {}, "have no tensor x.mean"),
         ("linear", {"x.mean": np.zeros(6, np.float32)}, r"shape \(6,\), expected \(7,\)"),
         ("linear", {"x.mean": np.zeros(7, np.float32), "x.weight": np.full((3, 7), np.nan, np.float32)}, "NaN"),
     ],
 )
-def test_heads_that_do_not_fit_are_refused(kind: str, tensors: dict[str, np.ndarray], message: str) -> None:
+def test_heads_that_do_not_fit_are_rejected(kind: str, tensors: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         load_head(kind, "x", tensors, blocks=[("f", 7)], out_dim=3)
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the bundled model, to be damaged."""
+    """A copy of the bundled model, to be edited."""
     return Path(shutil.copytree(BUNDLED, tmp_path / "model"))
 
 
@@ -113,11 +113,11 @@ def test_a_model_is_found_by_name_or_folder(copy: Path) -> None:
         load_recipe("nope")
 
 
-def test_a_digest_changes_with_rows_only(copy: Path) -> None:
+def test_a_digest_changes_only_with_the_rows(copy: Path) -> None:
     before = load_recipe(str(copy)).digest
     recipe = json.loads((copy / "recipe.json").read_text())
     recipe["spaces"][0]["calibration"]["track"]["mu"] += 0.1
-    edit(copy, summary="other words", spaces=recipe["spaces"])
+    edit(copy, summary="another summary", spaces=recipe["spaces"])
     assert load_recipe(str(copy)).digest == before
     for space in recipe["spaces"]:
         space["backbone_version"] += 1
@@ -136,13 +136,13 @@ def test_a_digest_changes_with_rows_only(copy: Path) -> None:
         ({"spaces": [json.loads((BUNDLED / "recipe.json").read_text())["spaces"][0]] * 2}, "must be unique"),
     ],
 )
-def test_damaged_recipes_are_refused(copy: Path, changes: dict[str, object], message: str) -> None:
+def test_invalid_recipes_are_rejected(copy: Path, changes: dict[str, object], message: str) -> None:
     edit(copy, **changes)
     with pytest.raises(ModelError, match=message):
         load_recipe(str(copy))
 
 
-def test_damaged_files_are_refused(copy: Path) -> None:
+def test_invalid_files_are_rejected(copy: Path) -> None:
     (copy / "recipe.json").write_text("{")
     with pytest.raises(ModelError, match="cannot be read"):
         load_recipe(str(copy))
@@ -164,12 +164,12 @@ def test_calibration_is_checked(copy: Path) -> None:
         load_recipe(str(copy))
 
 
-def test_a_model_says_what_it_cannot_run(copy: Path) -> None:
+def test_unsupported_recipes_are_rejected(copy: Path) -> None:
     recipe = json.loads((copy / "recipe.json").read_text())
     for field, value, message in (
-        ("source", "drums", "listens to 'drums'; this version hears 'mix' only"),
+        ("source", "drums", "has source 'drums'; this version supports only 'mix'"),
         ("feature", "mood", "has no feature 'mood'"),
-        ("backbone", "ear", "unknown backbone 'ear'; known: .*dsp"),
+        ("backbone", "nope", "unknown backbone 'nope'; known: .*dsp"),
         ("backbone_version", 99, "made for version 99 of dsp"),
     ):
         spaces = [dict(space) for space in recipe["spaces"]]

@@ -1,4 +1,4 @@
-"""The law: a score is the sum of its shares, and equals its definition."""
+"""The scoring function: a score is the sum of its shares, and equals its definition."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ NAMES = ("melody", "rhythm", "timbre")
 DIM = 5
 
 
-def spaces(chance: list[tuple[float, float]]) -> list[Space]:
+def spaces(moments: list[tuple[float, float]]) -> list[Space]:
     table = tuple(np.linspace(-1, 1, 101).tolist())
     return [
         Space("m", name, "mix", "b", name, "identity", DIM,
               {"track": Calibration(mu, sigma, table), "passage": Calibration(mu / 2, 2 * sigma, table)})
-        for name, (mu, sigma) in zip(NAMES, chance, strict=True)
+        for name, (mu, sigma) in zip(NAMES, moments, strict=True)
     ]  # fmt: skip
 
 
 numbers = st.floats(-1, 1, width=32)
 rows = arrays(np.float32, (len(NAMES), DIM), elements=numbers).map(unit_rows)
-chances = st.lists(st.tuples(st.floats(-0.9, 0.9), st.floats(0.01, 2)), min_size=3, max_size=3)
-weightings = st.lists(st.floats(-100, 100).filter(lambda w: w == 0 or abs(w) > 1e-3), min_size=3, max_size=3)
+null_moments = st.lists(st.tuples(st.floats(-0.9, 0.9), st.floats(0.01, 2)), min_size=3, max_size=3)
+weight_lists = st.lists(st.floats(-100, 100).filter(lambda w: w == 0 or abs(w) > 1e-3), min_size=3, max_size=3)
 levels = st.sampled_from(["track", "passage"])
 
 
 def by_definition(q: np.ndarray, x: np.ndarray, table: list[Space], weights: dict[str, float], level: str) -> float:
-    total = above = 0.0
+    total = weighted_sum = 0.0
     for number, space in enumerate(table):
         if weights[space.name] == 0 or not q[number].any():
             continue
         total += abs(weights[space.name])
         if x[number].any():
             dot = sum(float(a) * float(b) for a, b in zip(q[number], x[number], strict=True))
-            above += weights[space.name] * (dot - space.calibration[level].mu) / space.calibration[level].sigma
-    return above / total
+            weighted_sum += weights[space.name] * (dot - space.calibration[level].mu) / space.calibration[level].sigma
+    return weighted_sum / total
 
 
-@given(st.lists(rows, min_size=1, max_size=4), chances, weightings, levels, st.sets(st.integers(0, 2)))
-def test_mutual_scores_are_the_mean_of_both_directions(tracks, chance, w, level, mute) -> None:
-    table, weights = spaces(chance), dict(zip(NAMES, w, strict=True))
+@given(st.lists(rows, min_size=1, max_size=4), null_moments, weight_lists, levels, st.sets(st.integers(0, 2)))
+def test_mutual_scores_are_the_mean_of_both_directions(tracks, moments, w, level, mute) -> None:
+    table, weights = spaces(moments), dict(zip(NAMES, w, strict=True))
     tracks = np.stack(tracks)
     tracks[0, list(mute)] = 0
     by_space = {name: tracks[:, number] for number, name in enumerate(NAMES)}
     if not all(any(weights[name] and by_space[name][n].any() for name in NAMES) for n in range(len(tracks))):
-        with pytest.raises(UsageError, match="nothing to hear in one of the tracks"):
+        with pytest.raises(UsageError, match="one of the tracks has no audible content"):
             mutual_scores(table, by_space, weights, level)
         return
     both = np.array([[by_definition(q, x, table, weights, level) for x in tracks] for q in tracks])
@@ -63,31 +63,31 @@ def test_mutual_scores_are_the_mean_of_both_directions(tracks, chance, w, level,
     )
 
 
-@given(rows, rows, chances, weightings, levels, st.sets(st.integers(0, 2)), st.sets(st.integers(0, 2)))
-def test_score_is_the_sum_of_shares_and_the_definition(q, x, chance, w, level, mute_q, mute_x) -> None:
-    table, weights = spaces(chance), dict(zip(NAMES, w, strict=True))
+@given(rows, rows, null_moments, weight_lists, levels, st.sets(st.integers(0, 2)), st.sets(st.integers(0, 2)))
+def test_score_is_the_sum_of_shares_and_the_definition(q, x, moments, w, level, mute_q, mute_x) -> None:
+    table, weights = spaces(moments), dict(zip(NAMES, w, strict=True))
     q, x = q.copy(), x.copy()
     q[list(mute_q)], x[list(mute_x)] = 0, 0
     query, candidate = dict(zip(NAMES, q, strict=True)), dict(zip(NAMES, x, strict=True))
     if not any(weights[name] and query[name].any() for name in NAMES):
-        with pytest.raises(UsageError, match="nothing to hear in the query"):
+        with pytest.raises(UsageError, match="the query has no audible content"):
             query_terms(table, query, weights, level)
         return
     expected = by_definition(q, x, table, weights, level)
-    tolerance = 1e-9 * (1 + sum(abs(part[0]) + 1 for part in chance) / min(part[1] for part in chance))
+    tolerance = 1e-9 * (1 + sum(abs(part[0]) + 1 for part in moments) / min(part[1] for part in moments))
     score, parts = explain(table, query, candidate, weights, level)
     assert score == pytest.approx(expected, abs=tolerance)
     assert sum(part.share for part in parts.values()) == pytest.approx(score, abs=tolerance)
     inner = score_rows(query_terms(table, query, weights, level), {name: row[None] for name, row in candidate.items()})
     assert inner[0] == pytest.approx(expected, abs=tolerance)
     for name, part in parts.items():
-        heard = query[name].any() and candidate[name].any()
-        assert part.audible == heard
-        if not heard:
+        audible = query[name].any() and candidate[name].any()
+        assert part.audible == audible
+        if not audible:
             assert (part.similarity, part.z, part.percentile, part.share) == (None, None, None, 0.0)
 
 
-@given(rows, rows, weightings, st.floats(0.1, 50))
+@given(rows, rows, weight_lists, st.floats(0.1, 50))
 def test_scaling_all_weights_changes_nothing(q, x, w, factor) -> None:
     table, weights = spaces([(0.1, 0.2)] * 3), dict(zip(NAMES, w, strict=True))
     query, candidate = dict(zip(NAMES, q, strict=True)), dict(zip(NAMES, x, strict=True))
@@ -108,16 +108,16 @@ def test_a_space_silent_in_the_query_does_not_dilute_the_others() -> None:
     assert parts["rhythm"].share == pytest.approx(1.0)
 
 
-def test_percentiles_come_from_the_library_where_it_has_them() -> None:
+def test_percentiles_of_the_library_replace_those_of_the_model() -> None:
     table = spaces([(0.0, 0.5)] * 3)
     row = np.eye(DIM, dtype=np.float32)[0]
     both = dict.fromkeys(NAMES, row)
     _, parts = explain(table, both, both, dict.fromkeys(NAMES, 1.0), "track", {"melody": tuple(np.linspace(0, 2, 101))})
-    assert (parts["melody"].percentile, parts["melody"].reference) == (pytest.approx(50.0), "library")
-    assert (parts["rhythm"].percentile, parts["rhythm"].reference) == (pytest.approx(100.0), "model")
+    assert (parts["melody"].percentile, parts["melody"].percentile_source) == (pytest.approx(50.0), "library")
+    assert (parts["rhythm"].percentile, parts["rhythm"].percentile_source) == (pytest.approx(100.0), "model")
 
 
-def test_calibration_against_plain_loops() -> None:
+def test_calibration_against_simple_loops() -> None:
     random = np.random.default_rng(0)
     pairs, best = random.normal(0.2, 0.1, 500).astype(np.float32), random.normal(0.5, 0.1, 300).astype(np.float32)
     made = calibrate(pairs, best)
@@ -132,6 +132,6 @@ def test_calibration_against_plain_loops() -> None:
 @pytest.mark.parametrize(
     ("pairs", "message"), [(np.ones(1), "1 and 1 random pairs"), (np.ones(9), "every random pair is equally similar")]
 )
-def test_calibration_needs_spread(pairs: np.ndarray, message: str) -> None:
+def test_calibration_needs_different_similarities(pairs: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         calibrate(pairs, pairs)

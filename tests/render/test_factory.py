@@ -333,13 +333,13 @@ def one_line(found: Outcome) -> str:
         (["--tunes", "PLACE/none"], "none does not exist; give --tunes a folder or archive of MIDI files"),
         (["--tunes", "PLACE/all bad"], "no usable melody, expected tunes of 8 bars or more"),
         (["--grooves", "PLACE/all bad"], "no drumming in 4/4, 3/4, 6/8, 9/8"),
-        (["--factors", "melody,mood"], "unknown factor 'mood'; there are melody, rhythm, timbre, harmony"),
+        (["--factors", "melody,mood"], "unknown factor 'mood'; known: melody, rhythm, timbre, harmony"),
         (["--seconds", "0"], "expected 4 to 60 seconds, found '0'"),
         (["--folders", "0"], "expected a whole number from 1, found '0'"),
         (["--rate", "17000"], "--rate 17000: expected one of 16000, 22050"),
         (["-o", "PLACE/text.sf2"], "text.sf2: File exists; give another folder to -o"),
         (["-o", "PLACE/text.sf2/below"], "text.sf2/below: Not a directory; give another folder to -o"),
-        (["-o", "PLACE/damaged record"], "render.json is damaged: not JSON"),
+        (["-o", "PLACE/damaged record"], "render.json is not valid JSON"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_said_in_a_line(
@@ -366,7 +366,7 @@ def test_bad_tunes_are_named_and_the_rest_is_rendered(place: Place, run: Callabl
     assert set(reasons) == {f"bad/{name}.mid" for name in ("broken", "drums", "empty", "short")}
     assert reasons["bad/drums.mid"] == "it holds no notes but drums"
     told = run(*arguments, "-o", place.folder / "from mixed", "--seconds", SECONDS)
-    assert told.code == 0 and "1 there already" in told.out
+    assert told.code == 0 and "1 already there" in told.out
     assert told.err.count("skipped ") == 4 and "skipped 1 more sources (--json lists them)" in told.err
 
 

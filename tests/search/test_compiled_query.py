@@ -13,7 +13,7 @@ import pytest
 import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
-from test_score import NAMES, chances, levels, rows, spaces, weightings
+from test_score import NAMES, levels, null_moments, rows, spaces, weight_lists
 
 from conftest import TUNES, tune, write
 from soundalike.cli.main import main
@@ -43,8 +43,8 @@ def subject(part: np.ndarray) -> Subject:
 
 
 @given(
-    st.lists(st.tuples(rows, weightings, st.booleans(), st.sets(st.integers(0, 2))), min_size=1, max_size=5),
-    rows, st.sets(st.integers(0, 2)), chances, levels,
+    st.lists(st.tuples(rows, weight_lists, st.booleans(), st.sets(st.integers(0, 2))), min_size=1, max_size=5),
+    rows, st.sets(st.integers(0, 2)), null_moments, levels,
 )  # fmt: skip
 def test_a_combined_score_is_the_mean_of_single_scores(asked, x, mute, chance, level) -> None:
     table = tuple(spaces(chance))
@@ -61,13 +61,13 @@ def test_a_combined_score_is_the_mean_of_single_scores(asked, x, mute, chance, l
         if not any(one.weights[name] and heard.track[name].any() for name in NAMES)
     ]  # fmt: skip
     if silent:
-        with pytest.raises(UsageError, match=f"^{silent[0].path}: nothing to hear in the query"):
+        with pytest.raises(UsageError, match=f"^{silent[0].path}: the query has no audible content"):
             CompiledQuery.of(table, level, examples, subjects, [-1] * len(asked))
         return
     question = CompiledQuery.of(table, level, examples, subjects, [-1] * len(asked))
     singles = [
         explain(table, voice.rows, by_name(x), voice.weights, level)[0] * (1 if one.like else -1)
-        for one, voice in zip(examples, question.voices, strict=True)
+        for one, voice in zip(examples, question.examples, strict=True)
     ]
     expected = float(np.mean(singles))
     # Relative to what is added up: terms of different signs may cancel out.
@@ -218,7 +218,7 @@ def test_errors_name_the_example(library: LibraryFolder, music: Path, tmp_path: 
         search_library(
             library, Query(one, examples=(Example(music / "up" / "1.wav", like=False, weights={"mood": 1}),))
         )
-    with pytest.raises(UsageError, match=r"silent\.wav: nothing to hear in the query for melody"):
+    with pytest.raises(UsageError, match=r"silent\.wav: the query has no audible content for melody"):
         search_library(library, Query(one, weights={"melody": 1}, examples=(Example(silent),)))
 
 
@@ -251,13 +251,13 @@ def test_search_by_several(run, music: Path) -> None:
         _, score, melody, timbre = (float(cell) for cell in line.split()[:4])
         assert melody + timbre == pytest.approx(score, abs=0.011)
     told = json.loads(run(*arguments, "--json")[1])
-    assert set(told) == {"query", "models", "weights", "matches", "copies", "damaged", "examples"}
+    assert set(told) == {"query", "models", "weights", "matches", "copies", "corrupt", "examples"}
     assert [(one["path"], one["like"]) for one in told["examples"]] == [
         (str(up), True), (str(leaps), True), (str(pedal), False),
     ]  # fmt: skip
     assert told["examples"][1]["weights"] == {"melody": 2, "rhythm": 0, "timbre": -1, "harmony": 0}
     for match in told["matches"]:
-        assert set(match) == {"path", "start", "end", "score", "spaces", "examples"}
+        assert set(match) == {"path", "start", "end", "score", "spaces", "examples", "versions"}
         assert sum(part["share"] for part in match["spaces"].values()) == pytest.approx(match["score"])
         first, second, third = (one["score"] for one in match["examples"])
         assert (first + second - third) / 3 == pytest.approx(match["score"])
@@ -271,7 +271,7 @@ def test_search_by_several(run, music: Path) -> None:
         (["--unlike", "b.wav", "melody=1", "c.wav"], "--unlike b.wav: 2 arguments after the file"),
         (["--like", "b.wav"], "b.wav: no such file"),
         (["--like", "-", "--unlike", "-"], "only one of the recordings can come from standard input"),
-        (["--like"], "argument --like: expected at least one argument"),
+        (["--like"], "option --like requires a value"),
     ],
 )
 def test_wrong_examples_are_one_line(run, music: Path, arguments: list[str], message: str) -> None:

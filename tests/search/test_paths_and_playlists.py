@@ -155,7 +155,7 @@ def test_what_is_heard_on_one_side_only_is_taken_from_there(tmp_path: Path) -> N
         assert set(numbers(journey)) >= {2, 3, 4, 5}
         for match in [*journey.matches, journey.direct]:
             assert match.score == pytest.approx(sum(part.share for part in match.spaces.values()))
-        with pytest.raises(UsageError, match=r"0\.mp3: nothing to hear in the query for timbre"):
+        with pytest.raises(UsageError, match=r"0\.mp3: the query has no audible content for timbre"):
             find_path(library, paths[0], paths[1], weights={"timbre": 1})
 
 
@@ -168,7 +168,7 @@ def test_there_and_back_are_as_wide(library: LibraryFolder, music: Path) -> None
 
 def test_wrong_paths(library: LibraryFolder, music: Path) -> None:
     ends = music / "up" / "0.wav", music / "leaps" / "2.wav"
-    with pytest.raises(UsageError, match="timbre weighs -0.5: a path goes by what is alike; give weights of 0 or more"):
+    with pytest.raises(UsageError, match="timbre weighs -0.5; a path needs weights of 0 or more"):
         find_path(library, *ends, weights={"melody": 1, "timbre": -0.5})
     with pytest.raises(UsageError, match="asked for 0 steps; ask for at least 1"):
         find_path(library, *ends, 0)
@@ -287,10 +287,10 @@ def test_wrong_playlists(library: LibraryFolder, music: Path) -> None:
     seed = music / "up" / "0.wav"
     for options, message in (
         ({"length": 0}, "asked for 0 tracks; ask for at least 1"),
-        ({"spread": 1.5}, "a spread of 1.5; give one from 0"),
-        ({"spread": float("nan")}, "a spread of nan; give one from 0"),
-        ({"tempo": (126.0, 118.0)}, "a tempo of 126 to 118 BPM; give two numbers, the smaller one first"),
-        ({"tempo_step": -1.0}, "a tempo step of -1 %; give 0 to 100"),
+        ({"spread": 1.5}, "the spread is 1.5; expected 0 (the best matches) to 1"),
+        ({"spread": float("nan")}, "the spread is nan; expected 0 (the best matches) to 1"),
+        ({"tempo": (126.0, 118.0)}, "the tempo is 126 to 118 BPM; expected two positive numbers, the smaller one first"),
+        ({"tempo_step": -1.0}, "the tempo step is -1 %; expected 0 to 100"),
     ):
         with pytest.raises(UsageError, match=re.escape(message)):
             build_playlist(library, seed, **options)
@@ -329,7 +329,7 @@ def test_the_path_command(run, music: Path, tmp_path: Path) -> None:
     assert lines[0] == f"{a} to {b}; weights: melody 1, timbre 1; model compact"
     assert lines[1].split() == ["#", "score", "melody", "timbre", "bpm", "key", "track"]
     assert [line.split()[0] for line in lines[2:7]] == ["A", "1", "2", "3", "B"]
-    assert re.fullmatch(r"smallest step [+-]\d\.\d\d; from A to B in one [+-]\d\.\d\d", lines[7])
+    assert re.fullmatch(r"smallest step [+-]\d\.\d\d; directly from A to B [+-]\d\.\d\d", lines[7])
     names = (tmp_path / "way.m3u8").read_text().splitlines()[2::2]
     assert [names[0], names[-1], len(names)] == [str(a), str(b), 5]
     assert lines[8] == f"playlist written: {tmp_path / 'way.m3u8'}"
@@ -341,7 +341,7 @@ def test_the_path_command_in_json(run, music: Path, made) -> None:
     found = json.loads(out)
     assert code == 0
     assert list(found) == [
-        "query", "models", "weights", "matches", "note", "damaged", "arrival", "direct", "smallest"
+        "query", "models", "weights", "matches", "note", "corrupt", "arrival", "direct", "smallest"
     ]  # fmt: skip
     assert found["query"] == {"a": str(outside), "b": str(music / "leaps" / "1.wav"), "steps": 2, "where": None}
     assert len(found["matches"]) == 2
@@ -363,7 +363,7 @@ def test_the_playlist_command(run, music: Path, tmp_path: Path) -> None:
     assert sorted(names) == [str(music / "up" / "1.wav"), str(music / "up" / "2.wav")]
     code, out, _ = run("playlist", seed, "-n", 4, "--tempo", "110..130", "--tempo-step", 2, "--spread", 0.5, "--json")
     found = json.loads(out)
-    assert list(found) == ["query", "models", "weights", "matches", "note", "damaged"]
+    assert list(found) == ["query", "models", "weights", "matches", "note", "corrupt"]
     assert found["query"] == {"path": str(seed), "length": 4, "where": None, "spread": 0.5, "tempo": [110.0, 130.0],
                               "tempo_step": 2.0}  # fmt: skip
     assert len(found["matches"]) == 4
@@ -373,17 +373,17 @@ def test_the_playlist_command(run, music: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["path", "UP", "nowhere.wav"], "nowhere.wav: "),
-        (["path", "UP", "LEAPS", "-w", "melody=1,timbre=-1"], "timbre weighs -1: "),
+        (["path", "UP", "LEAPS", "-w", "melody=1,timbre=-1"], "timbre weighs -1; a path needs weights of 0 or more"),
         (["path", "UP", "LEAPS", "-n", "0"], "expected a whole number from 1"),
         (["path", "UP", "LEAPS", "--m3u", "way.txt"], "is no name for a playlist"),
         (["path", "UP", "UP"], "are the same recording"),
-        (["path", "-", "-"], "only one of the two recordings can come from standard input"),
+        (["path", "-", "-"], "only one of the recordings can come from standard input"),
         (["path", "UP", "LEAPS", "--library", "/nonexistent/library"], "no library at /nonexistent/library"),
         (["playlist", "nowhere.wav"], "nowhere.wav: "),
-        (["playlist", "UP", "--tempo", "fast"], "cannot read the tempo 'fast'; expected LOW..HIGH in BPM"),
+        (["playlist", "UP", "--tempo", "fast"], "--tempo: cannot read the range 'fast'; expected LOW..HIGH"),
         (["playlist", "UP", "--tempo", "126..118"], "the smaller one first"),
-        (["playlist", "UP", "--spread", "x"], "invalid float value: 'x'"),
-        (["playlist", "UP", "--spread", "2"], "a spread of 2; give one from 0"),
+        (["playlist", "UP", "--spread", "x"], "--spread: expected a number, found 'x'"),
+        (["playlist", "UP", "--spread", "2"], "the spread is 2; expected 0 (the best matches) to 1"),
         (["playlist", "UP", "--m3u", "/nonexistent/x.m3u8"], "its folder does not exist"),
     ],
 )
@@ -398,4 +398,4 @@ def test_a_silent_seed(run, tmp_path: Path) -> None:
     silent = write(tmp_path / "silent.wav", np.zeros(30000))
     code, _, err = run("playlist", silent)
     assert code == 2
-    assert "nothing to hear" in err
+    assert "no audible content" in err

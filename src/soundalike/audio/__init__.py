@@ -1,4 +1,4 @@
-"""Audio files to samples: decoding, tags, fingerprints, signal primitives."""
+"""Audio: decoding, tags, fingerprints, datasets and signal-processing primitives."""
 
 import lazy_loader
 

@@ -1,7 +1,8 @@
-"""Signal primitives: spectra of a stream, frequency maps, onsets, salience, lag correlations, loudness.
+"""Signal-processing primitives: spectra of a stream, frequency maps, onsets, salience, lag correlations.
 
-Streams come as mono float32 blocks of any lengths; every result is independent of how a stream was cut.
-t samples, f frames, b frequency bins, m bands, p semitones. Frequencies in Hz, times in seconds.
+A stream is a sequence of mono float32 blocks of any lengths. Results do not depend on how a stream is divided into
+blocks. Frequencies are in Hz and times in seconds. In shapes, t counts samples, f frames, b frequency bins, m bands and
+p semitones.
 """
 
 from __future__ import annotations
@@ -18,9 +19,7 @@ __all__ = [
     "autocorrelation_2d",
     "cross_correlation",
     "fold_semitones",
-    "gated_loudness",
     "harmonic_sum",
-    "k_weighting",
     "lag_bands",
     "log_frequency_matrix",
     "mel_matrix",
@@ -33,31 +32,52 @@ __all__ = [
 
 
 def rechunk(blocks: Iterable[FloatArray], length: int) -> Iterator[FloatArray]:
-    """Cut a stream of (t,) blocks into pieces of exactly `length` samples, the last one shorter, as float32.
+    """Divide a stream into pieces of a fixed length.
 
-    What follows then sees the same pieces however the stream was cut, so its results are equal to the bit.
+    The pieces do not depend on the blocks of the stream, so later results are identical bit for bit.
+
+    Args:
+        blocks: Mono (t,) blocks of any lengths.
+        length: Samples per piece.
+
+    Yields:
+        (length,) float32 pieces; the last one may be shorter.
+
+    Example:
+        >>> [len(piece) for piece in rechunk([np.zeros(5), np.zeros(5)], 4)]
+        [4, 4, 2]
     """
-    held: list[FloatArray] = []
+    pending: list[FloatArray] = []
     count = 0
     for block in blocks:
         rest = np.asarray(block, dtype=np.float32)
         while count + len(rest) >= length:
             piece, rest = rest[: length - count], rest[length - count :]
-            yield np.concatenate([*held, piece]) if held else piece
-            held, count = [], 0
+            yield np.concatenate([*pending, piece]) if pending else piece
+            pending, count = [], 0
         if len(rest):
-            held.append(rest.copy())  # the caller may use its buffer again
+            pending.append(rest.copy())  # the caller may reuse its buffer
             count += len(rest)
-    if held:
-        yield np.concatenate(held)
+    if pending:
+        yield np.concatenate(pending)
 
 
 class SpectrumStream:
-    """Power spectra of a stream: frame k is centred on sample `k * hop` and `size` samples long.
+    """Power spectra of a stream. Frame k is centred on sample `k * hop`.
 
-    Periodic Hann window, scaled so that a full-scale sine has power 1 at its peak. The two ends are padded
-    with the first and the last sample, so that a constant stays a constant, and bins 0 and 1, which are all
-    that a constant reaches under a Hann window, are set to zero. `hop` divides `size / 2`.
+    The window is a periodic Hann window, scaled so that a full-scale sine has power 1 at its peak. The stream is padded
+    with its first and last samples, so that a constant stays constant. Bins 0 and 1, which contain all power of a
+    constant under a Hann window, are set to zero.
+
+    Args:
+        size: Samples per frame.
+        hop: Samples between frames; it divides `size / 2`.
+
+    Example:
+        >>> stream = SpectrumStream(1024, 256)
+        >>> frames = np.concatenate([stream.push(np.zeros(4096, np.float32)), stream.finish()])
+        >>> frames.shape
+        (17, 513)
     """
 
     def __init__(self, size: int, hop: int) -> None:
@@ -68,7 +88,7 @@ class SpectrumStream:
         self._last = np.float32(0.0)
 
     def push(self, piece: FloatArray) -> FloatArray:
-        """Take (t,) float32 samples, return the (f, size // 2 + 1) frames that are complete by now."""
+        """Add (t,) float32 samples and return the frames (f, size // 2 + 1) that they complete."""
         if len(piece) == 0:
             return np.zeros((0, self.size // 2 + 1), np.float32)
         if self._held is None:
@@ -77,19 +97,20 @@ class SpectrumStream:
         return self._frames(np.concatenate([self._held, piece]))
 
     def finish(self) -> FloatArray:
-        """The frames centred on the last samples; call once, at the end of the stream."""
+        """Return the last frames. Call this once, at the end of the stream."""
         if self._held is None:
             return np.zeros((0, self.size // 2 + 1), np.float32)
         return self._frames(np.concatenate([self._held, np.full(self.size // 2, self._last, np.float32)]))
 
     def _frames(self, samples: FloatArray) -> FloatArray:
+        """Return the complete frames of `samples` (t,), and keep the remaining samples."""
         count = max(0, (len(samples) - self.size) // self.hop + 1)
         self._held = samples[count * self.hop :].copy()
         power = np.zeros((count, self.size // 2 + 1), np.float32)
         if count == 0:
             return power
         view = np.lib.stride_tricks.sliding_window_view(samples, self.size)[:: self.hop][:count]
-        for start in range(0, count, 64):  # so that a batch of frames stays in the processor's cache
+        for start in range(0, count, 64):  # a batch of frames fits into the CPU cache
             spectrum = scipy.fft.rfft(view[start : start + 64] * self._window)
             power[start : start + 64] = np.square(spectrum.real) + np.square(spectrum.imag)
         power[:, :2] = 0.0
@@ -97,7 +118,22 @@ class SpectrumStream:
 
 
 def mel_matrix(size: int, rate: int, bands: int, low: float, high: float) -> FloatArray:
-    """(size // 2 + 1, bands) float32: triangles of unit sum, evenly spaced in mel 2595 log10(1 + f / 700)."""
+    """Return a matrix from FFT bins to mel bands: triangles of unit sum, evenly spaced in mel 2595 log10(1 + f / 700).
+
+    Args:
+        size: FFT size.
+        rate: Sample rate in Hz.
+        bands: Number of bands.
+        low: Lower edge of the first band in Hz.
+        high: Upper edge of the last band in Hz.
+
+    Returns:
+        (size // 2 + 1, bands) float32.
+
+    Example:
+        >>> mel_matrix(1024, 22050, 32, 30.0, 11000.0).shape
+        (513, 32)
+    """
     edges = 700.0 * (10.0 ** (np.linspace(_mel(low), _mel(high), bands + 2) / 2595.0) - 1.0)
     frequency = (np.arange(size // 2 + 1) * rate / size)[:, None]
     rising = (frequency - edges[:-2]) / (edges[1:-1] - edges[:-2])
@@ -106,15 +142,30 @@ def mel_matrix(size: int, rate: int, bands: int, low: float, high: float) -> Flo
 
 
 def _mel(frequency: float) -> float:
+    """Return a frequency in Hz on the mel scale."""
     return float(2595.0 * np.log10(1.0 + frequency / 700.0))
 
 
 def log_frequency_matrix(size: int, rate: int, bands: int, low: float, per_octave: int) -> FloatArray:
-    """(size // 2 + 1, bands) float32: triangles of unit sum, centred on `low * 2 ** (band / per_octave)`.
+    """Return a matrix from FFT bins to logarithmically spaced bands: triangles of unit sum.
 
-    A triangle is two bands wide, or two bins where bands are narrower than bins (the constant-Q idea as far
-    as one window length allows; Brown and Puckette, "An efficient algorithm for the calculation of a constant
-    Q transform", 1992).
+    Band k is centred on `low * 2 ** (k / per_octave)`. A triangle is two bands wide, or two bins where bands are
+    narrower than bins. This approximates a constant-Q transform with a single window length (Brown and Puckette, "An
+    efficient algorithm for the calculation of a constant Q transform", 1992).
+
+    Args:
+        size: FFT size.
+        rate: Sample rate in Hz.
+        bands: Number of bands.
+        low: Centre of the first band in Hz.
+        per_octave: Bands per octave.
+
+    Returns:
+        (size // 2 + 1, bands) float32.
+
+    Example:
+        >>> log_frequency_matrix(4096, 22050, 252, 55.0, 36).shape
+        (2049, 252)
     """
     frequency = (np.arange(size // 2 + 1) * rate / size)[:, None]
     centres = low * 2.0 ** (np.arange(bands) / per_octave)
@@ -123,14 +174,27 @@ def log_frequency_matrix(size: int, rate: int, bands: int, low: float, per_octav
 
 
 def _unit_sum(weights: FloatArray, frequency: FloatArray, centres: FloatArray) -> FloatArray:
+    """Scale each column to sum 1."""
     empty = weights.sum(axis=0) <= 0.0
     nearest = np.argmin(np.abs(frequency - centres), axis=0)
-    weights[nearest[empty], np.flatnonzero(empty)] = 1.0  # a band that no bin reaches takes the nearest one
+    weights[nearest[empty], np.flatnonzero(empty)] = 1.0  # a band without a bin takes the nearest bin
     return np.asarray(weights / weights.sum(axis=0), np.float32)
 
 
 def moving_mean(values: FloatArray, half: int) -> FloatArray:
-    """Mean over `2 * half + 1` neighbours along the last axis, fewer at the ends. Same shape, float32."""
+    """Return the mean over `2 * half + 1` neighbours along the last axis, fewer at the ends.
+
+    Args:
+        values: Array (..., n).
+        half: Neighbours on either side.
+
+    Returns:
+        Array (..., n) of float32.
+
+    Example:
+        >>> moving_mean(np.array([1.0, 2.0, 6.0]), 1).tolist()
+        [1.5, 3.0, 4.0]
+    """
     count = values.shape[-1]
     total = np.zeros((*values.shape[:-1], count + 1), np.float64)
     np.cumsum(values, axis=-1, out=total[..., 1:])
@@ -140,23 +204,39 @@ def moving_mean(values: FloatArray, half: int) -> FloatArray:
 
 
 def whiten(spectrum: FloatArray, half: int) -> FloatArray:
-    """Peaks above the local mean, over the local spread: (f, b) to (f, b) float32, free of level and colour.
+    """Whiten spectra: divide the excess over the local mean by the local root mean square.
 
-    The mean reaches over `half` bins either side and the spread twice as far, along frequency; a floor of a
-    thousandth of the strongest peak keeps near-silent frames from being blown up. After the whitening of
-    Klapuri, "Multiple fundamental frequency estimation by summing harmonic amplitudes", 2006.
+    The result does not depend on level or spectral envelope. A floor of a thousandth of the strongest peak prevents
+    near-silent frames from being amplified. After the whitening of Klapuri, "Multiple fundamental frequency estimation
+    by summing harmonic amplitudes", 2006.
+
+    Args:
+        spectrum: Spectra (f, b).
+        half: Bins on either side for the mean; the root mean square uses twice as many.
+
+    Returns:
+        Whitened spectra (f, b) float32, at least 0.
     """
     peaks = np.maximum(0.0, spectrum - moving_mean(spectrum, half))
     floor = 1e-3 * float(peaks.max(initial=0.0)) + 1e-9
-    spread = np.sqrt(np.maximum(moving_mean(np.square(peaks), 2 * half), 0.0))
-    return np.asarray(peaks / (spread + floor), np.float32)
+    rms = np.sqrt(np.maximum(moving_mean(np.square(peaks), 2 * half), 0.0))
+    return np.asarray(peaks / (rms + floor), np.float32)
 
 
 def harmonic_sum(spectrum: FloatArray, per_octave: int, harmonics: int, decay: float) -> FloatArray:
-    """Salience of each bin: sum over h of decay^(h-1) times the bin of its h-th harmonic. (f, b) to (f, b).
+    """Return the salience of each bin: the sum over h of decay^(h - 1) times the bin of its h-th harmonic.
 
-    Hermes' subharmonic summation ("Measurement of pitch by subharmonic summation", 1988, eq. 5) on a
-    logarithmic axis, where a harmonic is a shift.
+    This is the subharmonic summation of Hermes ("Measurement of pitch by subharmonic summation", 1988, eq. 5) on a
+    logarithmic frequency axis, where a harmonic is a shift.
+
+    Args:
+        spectrum: Spectra (f, b) on a logarithmic axis.
+        per_octave: Bins per octave.
+        harmonics: Number of harmonics, including the fundamental.
+        decay: Weight of each harmonic relative to the one before.
+
+    Returns:
+        Salience (f, b) float32.
     """
     total = spectrum.astype(np.float32, copy=True)
     bins = spectrum.shape[-1]
@@ -168,10 +248,17 @@ def harmonic_sum(spectrum: FloatArray, per_octave: int, harmonics: int, decay: f
 
 
 def tuning(spectrum: FloatArray, per_semitone: int) -> float:
-    """How far the peaks of (f, b) lie above the grid, in semitones, -0.5 to 0.5.
+    """Estimate the tuning: how far the peaks of spectra lie above the semitone grid.
 
-    The angle of the circular mean over position within the semitone (Dressler and Streich, "Tuning frequency
-    estimation using circular statistics", 2007).
+    The estimate is the angle of the circular mean over the position within the semitone (Dressler and Streich, "Tuning
+    frequency estimation using circular statistics", 2007).
+
+    Args:
+        spectrum: Spectra (f, b) on a logarithmic axis.
+        per_semitone: Bins per semitone.
+
+    Returns:
+        The deviation in semitones, -0.5 to 0.5.
     """
     energy = spectrum.sum(axis=0, dtype=np.float64)
     turn = np.exp(2j * np.pi * np.arange(len(energy)) / per_semitone)
@@ -179,7 +266,16 @@ def tuning(spectrum: FloatArray, per_semitone: int) -> float:
 
 
 def fold_semitones(spectrum: FloatArray, per_semitone: int, offset: float) -> FloatArray:
-    """Gather bins into semitones: (f, p * per_semitone) to (f, p); `offset` is what `tuning` said."""
+    """Sum bins into semitones.
+
+    Args:
+        spectrum: Spectra (f, p * per_semitone).
+        per_semitone: Bins per semitone.
+        offset: The deviation that `tuning` estimated, in semitones.
+
+    Returns:
+        Spectra (f, p) float32.
+    """
     shift = per_semitone // 2 - round(offset * per_semitone)
     moved = np.roll(spectrum, shift, axis=-1)
     count = spectrum.shape[-1] // per_semitone
@@ -188,10 +284,17 @@ def fold_semitones(spectrum: FloatArray, per_semitone: int, offset: float) -> Fl
 
 
 def onset_strength(log_power: FloatArray, lag: int = 1) -> FloatArray:
-    """How far each band of (f, m) rises above itself and its neighbours `lag` frames ago: (f, m) >= 0.
+    """Return the onset strength: by how much each band rises above itself and its neighbours `lag` frames earlier.
 
-    The maximum over neighbours keeps vibrato and glides from counting (SuperFlux: Böck and Widmer, "Maximum
-    filter vibrato suppression for onset detection", 2013, eq. 4). The first `lag` frames are zero.
+    The maximum over neighbours suppresses vibrato and glides (SuperFlux: Böck and Widmer, "Maximum filter vibrato
+    suppression for onset detection", 2013, eq. 4).
+
+    Args:
+        log_power: Logarithmic power (f, m).
+        lag: Distance in frames.
+
+    Returns:
+        Onset strength (f, m), at least 0. The first `lag` frames are zero.
     """
     before = log_power.copy()
     np.maximum(before[:, 1:], log_power[:, :-1], out=before[:, 1:])
@@ -202,11 +305,20 @@ def onset_strength(log_power: FloatArray, lag: int = 1) -> FloatArray:
 
 
 def lag_bands(frames: int, period: float, low: float, high: float, count: int, width: float) -> FloatArray:
-    """(count, frames) float32 of unit sum: lags 0, `period`, 2 `period`, ... into `count` log-spaced bands.
+    """Return a matrix from lags to logarithmically spaced lag bands: triangles of unit sum.
 
-    Band centres run from `low` to `high` seconds; a band is a triangle reaching `width` steps either side, so
-    that a small change of tempo, which is a shift on this axis, changes little. Bands beyond the last frame
-    are zero.
+    A change of tempo is a shift on the logarithmic axis. Because the bands overlap, a small shift changes little.
+
+    Args:
+        frames: Number of lags: 0, `period`, 2 `period`, ...
+        period: Seconds between frames.
+        low: Centre of the first band in seconds.
+        high: Centre of the last band in seconds.
+        count: Number of bands.
+        width: Half-width of a triangle, in bands.
+
+    Returns:
+        (count, frames) float32. Bands beyond the last lag are zero.
     """
     centres = np.geomspace(low, high, count)
     step = np.log(centres[1] / centres[0])
@@ -220,10 +332,17 @@ def lag_bands(frames: int, period: float, low: float, high: float, count: int, w
 
 
 def cross_correlation(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Mean over t of first[t, i] * second[t + lag, i]: (f, m), (f, m) to (f, m), rows are lags.
+    """Return the cross-correlation of each column: the mean over t of first[t, i] * second[t + lag, i].
 
-    Divided by the number of products, but by no less than half the frames, so that the few products of the
-    longest lags do not shout.
+    The sum is divided by the number of products, but by no less than half the frames. Otherwise the long lags, which
+    have few products, would be too noisy.
+
+    Args:
+        first: Signals (f, m).
+        second: Signals (f, m).
+
+    Returns:
+        (f, m) float32; row k is lag k.
     """
     frames = len(first)
     size = scipy.fft.next_fast_len(2 * frames, real=True)
@@ -232,10 +351,18 @@ def cross_correlation(first: FloatArray, second: FloatArray) -> FloatArray:
 
 
 def autocorrelation_2d(image: FloatArray, intervals: int, circular: bool = False) -> FloatArray:
-    """Mean over t of the sum over p of image[t, p] * image[t + lag, p + i]: (f, p) to (f, columns).
+    """Return the 2-D autocorrelation: the mean over t of the sum over p of image[t, p] * image[t + lag, p + i].
 
-    Rows are lags, columns i = -intervals ... intervals, or with `circular` i = 0 ... p - 1, modulo p. Transposing the
-    image or delaying it changes nothing. Divided as in `cross_correlation`.
+    It is invariant to transposition and delay of the image. Sums are divided as in `cross_correlation`.
+
+    Args:
+        image: Time by pitch (f, p).
+        intervals: Largest interval i.
+        circular: Whether pitches wrap around, as pitch classes do; `intervals` is then ignored.
+
+    Returns:
+        (f, 2 * intervals + 1) float32 for i = -intervals ... intervals, or (f, p) for i = 0 ... p - 1 if `circular`.
+        Row k is lag k.
     """
     frames, pitches = image.shape
     rows = scipy.fft.next_fast_len(2 * frames)
@@ -251,39 +378,5 @@ def autocorrelation_2d(image: FloatArray, intervals: int, circular: bool = False
 
 
 def _pairs(frames: int) -> FloatArray:
+    """Return the divisor (frames, 1) per lag: the number of products, at least half of `frames`."""
     return np.maximum(frames - np.arange(frames), 0.5 * frames).astype(np.float32)[:, None]
-
-
-def k_weighting(frequency: FloatArray) -> FloatArray:
-    """Power gain of the K-weighting filter at `frequency` Hz, same shape.
-
-    ITU-R BS.1770-4, Annex 1, tables 1 and 2: the two stages at 48 kHz, evaluated on the unit circle.
-    """
-    z = np.exp(-2j * np.pi * np.asarray(frequency, np.float64) / 48000.0)
-    shelf = (1.53512485958697 - 2.69169618940638 * z + 1.19839281085285 * z**2) / (
-        1.0 - 1.69065929318241 * z + 0.73248077421585 * z**2
-    )
-    high_pass = (1.0 - 2.0 * z + z**2) / (1.0 - 1.99004745483398 * z + 0.99007225036621 * z**2)
-    return np.asarray(np.square(np.abs(shelf * high_pass)), np.float64)
-
-
-def gated_loudness(energy: FloatArray, period: float) -> float | None:
-    """Integrated loudness in LUFS of K-weighted mean squares (f,), one every `period` seconds.
-
-    None where nothing passes the gates.
-    ITU-R BS.1770-4, Annex 1, eq. 2 to 7: blocks of 0.4 s every 0.1 s, absolute gate -70 LUFS, relative gate
-    10 LU below the mean of what is left. Sound shorter than a block counts as one block.
-    """
-    if len(energy) == 0:
-        return None
-    total = np.concatenate([[0.0], np.cumsum(energy, dtype=np.float64)])
-    seconds = len(energy) * period
-    starts = np.arange(0.0, max(seconds - 0.4, 0.0) + 1e-9, 0.1)
-    ends = np.minimum(starts + 0.4, seconds)
-    grid = np.arange(len(total)) * period
-    blocks = (np.interp(ends, grid, total) - np.interp(starts, grid, total)) * period / (ends - starts)
-    blocks = blocks[blocks > 10.0 ** ((-70.0 + 0.691) / 10.0)]
-    if len(blocks) == 0:
-        return None
-    blocks = blocks[blocks > 0.1 * blocks.mean()]
-    return float(-0.691 + 10.0 * np.log10(blocks.mean()))

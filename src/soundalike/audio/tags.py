@@ -1,4 +1,4 @@
-"""What a file says about itself. Tags are decoration: no file fails for want of them."""
+"""Read the tags of a file. Tags are optional: missing or unreadable tags never cause an error."""
 
 from __future__ import annotations
 
@@ -18,15 +18,25 @@ _NAMED_KEY = re.compile(
 )
 _WHEEL_KEY = re.compile(r"0?(?P<hour>[1-9]|1[0-2])(?P<ring>[ABabdm])")
 _YEAR = re.compile(r"(?<!\d)(1\d{3}|2\d{3})(?!\d)")
-# ID3's TKEY and the other formats' INITIALKEY arrive under the first name; ID3's TXXX frames and MP4's
-# freeform atoms also under their own.
+# tinytag maps ID3's TKEY and the other formats' INITIALKEY to the first name. ID3's TXXX frames and MP4's freeform
+# atoms appear under their own names.
 _KEY_FIELDS = ("initial_key", "initialkey", "key")
 _BPM_RANGE = (20.0, 400.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """Cleaned tags, None where absent or nonsense; `bpm` 20 to 400, `key` such as "F# minor", always sharps."""
+    """Normalised tags of a recording; None if a tag is missing or invalid.
+
+    Attributes:
+        title: Title.
+        artist: Artist.
+        album: Album.
+        genre: Genre.
+        year: Year of release, 1000 to 2999.
+        bpm: Beats per minute, 20 to 400.
+        key: Such as "F# minor", always with sharps.
+    """
 
     title: str | None = None
     artist: str | None = None
@@ -38,13 +48,23 @@ class Tags:
 
 
 def read_tags(path: str | os.PathLike[str]) -> Tags:
-    """The tags of the file at `path`; empty where there are none or nothing can be read. Never raises."""
+    """Read the tags of a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The tags; empty if there are none or the file cannot be read. This function raises no errors.
+
+    Example:
+        >>> read_tags("so-what.flac").artist
+        'Miles Davis'
+    """
     from tinytag import TinyTag, TinyTagException
 
     try:
         tag = TinyTag.get(path, duration=False)
-    # Deliberate: whatever is wrong with the tags or the file, decoding it will say so if it matters.
-    # ValueError: a null byte in the name.
+    # Ignored on purpose: if the file itself is invalid, decoding reports it. ValueError: a null byte in the name.
     except (TinyTagException, OSError, ValueError):
         return Tags()
     keys = [value for name in _KEY_FIELDS for value in tag.other.get(name, ())]
@@ -60,10 +80,18 @@ def read_tags(path: str | os.PathLike[str]) -> Tags:
 
 
 def parse_key(text: str) -> str | None:
-    """The key that `text` names, as "F# minor" or "A major" with sharps, or None if it is not obviously one.
+    """Parse the name of a key.
 
-    Understands "Am", "Bbmaj", "c sharp minor", the Camelot wheel ("8A" is A minor, "8B" C major) and Open Key
-    ("1m" is A minor, "1d" C major).
+    Args:
+        text: Such as "Am", "Bbmaj" or "c sharp minor"; a code of the Camelot wheel ("8A" is A minor, "8B" C major) or
+            of Open Key ("1m" is A minor, "1d" C major).
+
+    Returns:
+        The key with sharps, such as "F# minor" or "A major"; None if `text` does not name one key.
+
+    Example:
+        >>> parse_key("Bbm")
+        'A# minor'
     """
     text = text.strip("\0 \t\r\n")
     if named := _NAMED_KEY.fullmatch(text):
@@ -71,7 +99,7 @@ def parse_key(text: str) -> str | None:
         mode = named["mode"] or ""
         minor = mode == "m" or mode.lower().startswith(("min", "moll"))
     elif wheel := _WHEEL_KEY.fullmatch(text):
-        # A step round the wheel is a fifth, 7 semitones; Camelot's 8 o'clock is Open Key's 1, C and A minor.
+        # One step on the wheel is a fifth (7 semitones). C major and A minor are at 8 in Camelot and at 1 in Open Key.
         ring = wheel["ring"]
         minor = ring in "Aam"
         pitch = 7 * (int(wheel["hour"]) - (1 if ring in "dm" else 8)) + (9 if minor else 0)
@@ -81,17 +109,19 @@ def parse_key(text: str) -> str | None:
 
 
 def _clean(text: str | None) -> str | None:
-    """One line without control characters or halves of surrogate pairs; None if nothing is left."""
-    kept = "".join(" " if unicodedata.category(char) in ("Cc", "Cs") else char for char in text or "")
-    return " ".join(kept.split()) or None
+    """Return the text on one line, without control characters and surrogates; None if nothing remains."""
+    printable = "".join(" " if unicodedata.category(char) in ("Cc", "Cs") else char for char in text or "")
+    return " ".join(printable.split()) or None
 
 
 def _year(text: str | None) -> int | None:
+    """Return the first four-digit year in the text."""
     found = _YEAR.search(text or "")
     return int(found[1]) if found else None
 
 
 def _bpm(text: str) -> float | None:
+    """Return the number in the text if it is a plausible tempo."""
     try:
         value = float(text.strip("\0 ").replace(",", "."))
     except ValueError:

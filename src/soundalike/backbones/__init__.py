@@ -1,4 +1,4 @@
-"""Plug-in folder: samples to features, one backbone per file."""
+"""Plug-in folder of backbones, one per file. A backbone turns audio samples into features."""
 
 import lazy_loader
 

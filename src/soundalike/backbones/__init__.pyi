@@ -1,5 +1,5 @@
 from .base import Backbone as Backbone
 from .base import FeatureRows as FeatureRows
 from .base import Features as Features
-from .compact import SETTING as SETTING
+from .compact import NETWORKS_VARIABLE as NETWORKS_VARIABLE
 from .compact import CompactBackbone as CompactBackbone

@@ -1,4 +1,4 @@
-"""Plug-in folder: who listens. One file per member; `registry.load("backbones", name)` finds it."""
+"""The protocol of a backbone, and its features. `core.plugins.load("backbones", name)` creates a backbone."""
 
 from __future__ import annotations
 
@@ -10,34 +10,39 @@ import numpy as np
 
 from soundalike.core.types import BoolArray, Descriptors, FloatArray
 
-__all__ = ["Backbone", "Blocks", "FeatureRows", "Features", "WindowGrid", "collect", "cut"]
+__all__ = ["Backbone", "Blocks", "FeatureRows", "Features", "WindowGrid", "collect_features", "window_bounds"]
 
 Blocks: TypeAlias = Iterable[np.ndarray[tuple[int], np.dtype[np.float32]]]
-"""A mono stream in pieces (t,) of any lengths."""
+"""A mono stream in (t,) blocks of any lengths."""
 WindowGrid = Callable[[float], FloatArray]
-"""From a duration in seconds to the (n, 2) float64 starts and ends of its windows (`audio.windows`)."""
+"""Maps a duration in seconds to the starts and ends of its windows, (n, 2) float64, as `audio.windows` does."""
 
 
 class FeatureRows(Protocol):
-    """What heads are given of n windows: of `Features` these two."""
+    """The features of n windows as heads need them: two of the attributes of `Features`."""
 
     @property
     def rows(self) -> Mapping[str, FloatArray]:
-        """(n, D) float32 by a feature's name."""
+        """(n, D) float32 per feature name."""
         ...
 
     @property
     def audible(self) -> Mapping[str, BoolArray]:
-        """(n,) bool by a feature's name."""
+        """(n,) bool per feature name."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """What a backbone heard in n windows of one recording, before any head.
+    """The features that a backbone extracts from n windows of one recording, before any head.
 
-    `windows` (n, 2) seconds; `rows` maps a feature's name to (n, D) float32, finite; `audible` maps it to (n,) bool:
-    False where there is nothing of that kind to hear (the row is then all zero). `duration` in seconds.
+    Attributes:
+        windows: Starts and ends of the windows in seconds, (n, 2).
+        rows: (n, D) float32 per feature name, finite.
+        audible: (n,) bool per feature name. False means that the window has no content of that kind, such as no pitch;
+            the row is then all zero.
+        descriptors: Tempo, key and other properties of the recording.
+        duration: Length of the recording in seconds.
     """
 
     windows: FloatArray
@@ -47,46 +52,69 @@ class Features:
     duration: float
 
 
-def cut(grid: WindowGrid, duration: float) -> FloatArray:
-    """The windows (n, 2) of a stream; a stream without a sample has no duration that a grid could cut."""
+def window_bounds(grid: WindowGrid, duration: float) -> FloatArray:
+    """Return the windows (n, 2) of a stream; none if the stream is empty."""
     return grid(duration) if duration else np.zeros((0, 2))
 
 
-def collect(
+def collect_features(
     dims: Mapping[str, int],
     windows: FloatArray,
     duration: float,
-    hear: Callable[[float, float], Mapping[str, FloatArray]],
-    say: Callable[[], Descriptors],
+    extract: Callable[[float, float], Mapping[str, FloatArray]],
+    describe: Callable[[], Descriptors],
 ) -> Features:
-    """The features of a stream: `hear` gives what is audible from a start to an end, rows (D,) by feature, and is asked
-    for every window in turn; `say` describes the recording after that.
+    """Collect the features of all windows of a stream.
+
+    Args:
+        dims: Size D of each feature.
+        windows: Starts and ends of the windows in seconds, (n, 2).
+        duration: Length of the stream in seconds.
+        extract: Called for every window in order, with its start and end. Returns the rows (D,) of the features that
+            are audible there.
+        describe: Called once after the last window. Returns the descriptors of the recording.
+
+    Returns:
+        The features.
     """
     rows = {name: np.zeros((len(windows), dim), np.float32) for name, dim in dims.items()}
     audible = {name: np.zeros(len(windows), np.bool_) for name in dims}
     for index, (start, end) in enumerate(windows):
-        for name, row in hear(start, end).items():
+        for name, row in extract(start, end).items():
             rows[name][index], audible[name][index] = row, True
-    return Features(windows, rows, audible, say(), duration)
+    return Features(windows, rows, audible, describe(), duration)
 
 
 class Backbone(Protocol):
-    """Turns a stream of sound into features of its windows. Stateless between calls, deterministic."""
+    """Turns an audio stream into features of its windows. It is deterministic and keeps no state between calls."""
 
     name: ClassVar[str]
+    """Name of the backbone in recipes."""
     rate: ClassVar[int]
-    """Samples a second it wants, mono."""
+    """Sample rate of the mono input in Hz."""
     dims: ClassVar[Mapping[str, int]]
-    """The features it offers and their sizes D."""
+    """Names and sizes D of its features."""
 
     @property
     def version(self) -> int:
-        """Another one whenever the numbers change: part of every model's digest."""
+        """Version of the features. It changes whenever their values change, and is part of every model's digest."""
         ...
 
     def features(self, blocks: Blocks, grid: WindowGrid) -> Features:
-        """Listen once to `blocks`, mono (t,) float32 pieces at `rate` of any lengths, and pool each window.
+        """Extract the features of a stream.
 
-        Memory must not grow by more than 30 kB a second of sound (a 3-hour recording stays under 500 MB).
+        Memory must not grow by more than 30 kB per second of audio, so that a recording of 3 hours stays below 500 MB.
+
+        Args:
+            blocks: Mono (t,) float32 blocks at `rate`, of any lengths. They are read once.
+            grid: Called with the duration at the end of the stream. Returns the windows.
+
+        Returns:
+            The features of every window.
+
+        Example:
+            >>> backbone = plugins.load("backbones", "dsp")
+            >>> backbone.features(MonoStream("song.wav", backbone.rate), windows).rows["melody"].shape
+            (47, 500)
         """
         ...

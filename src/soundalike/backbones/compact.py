@@ -1,8 +1,8 @@
-"""Backbone `compact`: what is played, as our own small networks hear it, beside the fixed descriptors.
+"""Backbone `compact`: descriptors of what is played, from small trained networks, and the fixed descriptors of `dsp`.
 
-Spectra are computed once. The transcriber turns them into leading pitch, chord tones and strokes, over the whole
-stream; `line`, `strokes`, `chords` and `colour` describe those in each window, and the four features of `dsp` the sound
-itself.
+Spectra are computed once. The transcriber estimates lead pitch, chord tones, strokes and colours from them over the
+whole stream. The features `line`, `strokes`, `chords` and `colour` describe these estimates in each window; the four
+features of `dsp` describe the sound itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from soundalike.audio import dsp
-from soundalike.backbones.analysis.key_and_meter import Readings, key_evidence, meter_evidence
+from soundalike.backbones.analysis.key_and_meter import KeyMeterClassifier, key_evidence, meter_evidence
 from soundalike.backbones.analysis.passage_descriptors import FIXED_DIMS, PULSE_FRAMES, Passage, PassageSum, describe
 from soundalike.backbones.analysis.played_descriptors import (
     CHORDS_DIM,
@@ -32,22 +32,23 @@ from soundalike.backbones.analysis.played_descriptors import (
 )
 from soundalike.backbones.analysis.spectra import FAST_HOP, RATE, Spectra, frames_between, spectra_of
 from soundalike.backbones.analysis.transcriber import CELLS, HOP, STROKES, Transcriber, Transcription
-from soundalike.backbones.base import Backbone, Blocks, Features, WindowGrid, collect, cut
+from soundalike.backbones.base import Backbone, Blocks, Features, WindowGrid, collect_features, window_bounds
 from soundalike.core.types import ByteArray, Descriptors, FloatArray
 
-__all__ = ["SETTING", "CompactBackbone", "Evidence", "create"]
+__all__ = ["NETWORKS_VARIABLE", "CompactBackbone", "Evidence", "create"]
 
-SETTING = "SOUNDALIKE_COMPACT"
-"""Names the folder of other networks than the bundled ones."""
-# Probability of a leading pitch, and of the likeliest tone of a chord, on average over a passage: what less has no
-# melody, or no harmony. Of rendered clips with a lead 99 % lie above 0.2, of drums alone 99 % below 0.04; of those with
-# chords 99 % above 0.7, of drums alone 99 % below 0.13. Lower than halfway, for what is played is never all there is.
-_LEADS, _CHORDS = 0.05, 0.02
+NETWORKS_VARIABLE = "SOUNDALIKE_COMPACT"
+"""Environment variable with the folder of networks to use instead of the bundled ones."""
+# Thresholds for melody and harmony: the mean over a passage of the probability of a lead pitch, and of the most
+# probable chord tone. Of rendered clips with a lead, 99 % are above 0.2; of drums alone, 99 % are below 0.04. Of clips
+# with chords, 99 % are above 0.7; of drums alone, 99 % are below 0.13. The thresholds are low, because real music is
+# more varied than rendered music.
+_MIN_LEAD, _MIN_CHORD = 0.05, 0.02
 _BUNDLED = Path(__file__).parents[1] / "models" / "bundled" / "compact"
 
 
 class CompactBackbone:
-    """Descriptors of what is played and of how it sounds, over windows of mono sound at 22,050 Hz."""
+    """Descriptors of what is played and of how it sounds, in windows of mono audio at 22,050 Hz."""
 
     name: ClassVar[str] = "compact"
     rate: ClassVar[int] = RATE
@@ -57,76 +58,95 @@ class CompactBackbone:
 
     @cached_property
     def version(self) -> int:
-        """That of its networks, from their content. Raises ModelError if they are missing."""
+        """Version of the networks, a digest of their files. Raises ModelError if they are missing."""
         return self._transcriber.version
 
     @cached_property
     def _folder(self) -> Path:
-        return Path(os.environ.get(SETTING) or _BUNDLED)
+        """Folder of the networks."""
+        return Path(os.environ.get(NETWORKS_VARIABLE) or _BUNDLED)
 
     @cached_property
     def _transcriber(self) -> Transcriber:
+        """The networks. Raises ModelError if they are missing."""
         return Transcriber(self._folder)
 
     @cached_property
-    def _readings(self) -> Readings:
-        return Readings.load(self._folder)
+    def _classifier(self) -> KeyMeterClassifier:
+        """The regressions for key and meter. Raises ModelError if they are missing."""
+        return KeyMeterClassifier.load(self._folder)
 
     def features(self, blocks: Blocks, grid: WindowGrid) -> Features:
-        """Listen once to `blocks`, mono (t,) float32 at 22,050 Hz, and pool each window of `grid`.
+        """Extract the features of `blocks`, mono (t,) float32 at 22,050 Hz, in each window of `grid`.
 
         Raises ModelError if the networks are missing.
         """
-        frames, heard, windows = self._listen(blocks, grid)
-        together = _Together()
+        frames, transcription, windows = self._transcribe(blocks, grid)
+        totals = _RecordingSum()
 
-        def hear(start: float, end: float) -> Mapping[str, FloatArray]:
-            window = _Window.of(frames, heard, start, end)
-            passage = _describe(frames, window, start, end)
-            together.listen(passage, window)
-            return {**passage.rows, **_playing(window, passage.rows)}
+        def extract(start: float, end: float) -> Mapping[str, FloatArray]:
+            window = _Window.between(frames, transcription, start, end)
+            passage = _describe_passage(frames, window, start, end)
+            totals.add_window(passage, window)
+            return {**passage.rows, **_played_rows(window, passage.rows)}
 
-        return collect(self.dims, windows, frames.duration, hear, lambda: self._say(together.evidence(frames)))
+        def describe_recording() -> Descriptors:
+            return self._descriptors(totals.evidence(frames))
+
+        return collect_features(self.dims, windows, frames.duration, extract, describe_recording)
 
     def evidence(self, blocks: Blocks, grid: WindowGrid) -> Evidence:
-        """What key and meter are read from. Raises ModelError if the networks are missing."""
-        frames, heard, windows = self._listen(blocks, grid)
-        together = _Together()
+        """Return the evidence for key and meter in a stream, to fit their classifiers.
+
+        Args:
+            blocks: Mono (t,) float32 blocks at 22,050 Hz.
+            grid: Called with the duration at the end of the stream. Returns the windows.
+
+        Raises:
+            ModelError: The networks are missing.
+        """
+        frames, transcription, windows = self._transcribe(blocks, grid)
+        totals = _RecordingSum()
         for start, end in windows:
-            window = _Window.of(frames, heard, start, end)
-            together.listen(_describe(frames, window, start, end), window)
-        return together.evidence(frames)
+            window = _Window.between(frames, transcription, start, end)
+            totals.add_window(_describe_passage(frames, window, start, end), window)
+        return totals.evidence(frames)
 
-    def _listen(self, blocks: Blocks, grid: WindowGrid) -> tuple[Spectra, Transcription, FloatArray]:
-        """Spectra with every second slow frame, what is heard in all of them, and windows (n, 2) in seconds."""
+    def _transcribe(self, blocks: Blocks, grid: WindowGrid) -> tuple[Spectra, Transcription, FloatArray]:
+        """Return spectra with every second slow frame, a transcription of all frames, and the windows (n, 2)."""
         open_stream = self._transcriber.open_stream()
-        frames = spectra_of(blocks, HOP, keep_every=2, hear=open_stream.push)
-        return frames, open_stream.finish(), cut(grid, frames.duration)
+        frames = spectra_of(blocks, HOP, keep_every=2, on_frames=open_stream.push)
+        return frames, open_stream.finish(), window_bounds(grid, frames.duration)
 
-    def _say(self, evidence: Evidence) -> Descriptors:
-        key = self._readings.key(evidence.key)
+    def _descriptors(self, evidence: Evidence) -> Descriptors:
+        """Return the descriptors of a recording, with key and meter."""
+        key = self._classifier.key(evidence.key)
         return replace(
-            evidence.said,
+            evidence.descriptors,
             key=key[0] if key else None,
             key_confidence=key[1] if key else None,
-            meter=None if evidence.meter is None else self._readings.meter(evidence.meter),
+            meter=None if evidence.meter is None else self._classifier.meter(evidence.meter),
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What is known without readings (`said`), and what they read: `key` (KEY_SOURCES, 12), and where there is a tempo
-    `meter` (METER_EVIDENCE,).
+    """Evidence for key and meter in one recording.
+
+    Attributes:
+        descriptors: The descriptors that need no classifier.
+        key: (KEY_SOURCES, 12), see `key_evidence`.
+        meter: (METER_EVIDENCE,), see `meter_evidence`; None without a tempo.
     """
 
-    said: Descriptors
+    descriptors: Descriptors
     key: FloatArray
     meter: FloatArray | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Window:
-    """What was heard from one time to another, as in `Heard`, and the root spectra `roots` (h, 64) of its colours."""
+    """The `Transcription` of one window, and the root spectra `roots` (h, 64) of the frames of its colours."""
 
     lead: ByteArray
     tones: ByteArray
@@ -135,78 +155,79 @@ class _Window:
     roots: FloatArray
 
     @classmethod
-    def of(cls, frames: Spectra, heard: Transcription, start: float, end: float) -> _Window:
-        """That from `start` to `end` seconds."""
-        slow = frames_between(start, end, HOP, len(heard.lead))
+    def between(cls, frames: Spectra, transcription: Transcription, start: float, end: float) -> _Window:
+        """Return the window from `start` to `end` seconds."""
+        slow = frames_between(start, end, HOP, len(transcription.lead))
         half = frames.slow_frames(start, end)
         return cls(
-            lead=heard.lead[slow],
-            tones=heard.tones[slow.start // 2 : -(-slow.stop // 2)],
-            strokes=heard.strokes[frames.fast_frames(start, end)],
-            colours=heard.colours[half],
+            lead=transcription.lead[slow],
+            tones=transcription.tones[slow.start // 2 : -(-slow.stop // 2)],
+            strokes=transcription.strokes[frames.fast_frames(start, end)],
+            colours=transcription.colours[half],
             roots=frames.colour[half],
         )
 
 
-class _Together(PassageSum):
-    """What all passages hold together of what is played."""
+class _RecordingSum(PassageSum):
+    """Sums over all passages of a recording, of the sound and of what is played."""
 
     def __init__(self) -> None:
         super().__init__()
         self._tones, self._lead = np.zeros(12), np.zeros(CELLS)
         self._strokes = np.zeros((PULSE_FRAMES, len(STROKES)))
 
-    def listen(self, passage: Passage, window: _Window) -> None:
-        """One more passage, and what was heard in its window."""
+    def add_window(self, passage: Passage, window: _Window) -> None:
+        """Add a passage and the transcription of its window."""
         self.add(passage)
         if passage.pitch_classes.any():
             self._lead += window.lead.sum(axis=0, dtype=np.float64)
             self._tones += window.tones.sum(axis=0, dtype=np.float64)
         if "rhythm" in passage.rows:
-            struck = window.strokes.astype(np.float32)
-            struck = struck - struck.mean(axis=0)
-            correlation = dsp.cross_correlation(struck, struck)[:PULSE_FRAMES]
+            centred = window.strokes.astype(np.float32)
+            centred = centred - centred.mean(axis=0)
+            correlation = dsp.cross_correlation(centred, centred)[:PULSE_FRAMES]
             self._strokes[: len(correlation)] += correlation
 
     def evidence(self, frames: Spectra) -> Evidence:
-        """What is known of the recording."""
-        said, meter = self.describe(frames), None
-        if said.tempo and self._strokes.any():
-            meter = meter_evidence(self.pulse, self._strokes, said.tempo, FAST_HOP / RATE)
-        return Evidence(said, key_evidence(self.pitch_classes, self._tones, self._lead), meter)
+        """Return the evidence of the recording."""
+        descriptors, meter = self.describe(frames), None
+        if descriptors.tempo and self._strokes.any():
+            meter = meter_evidence(self.pulse, self._strokes, descriptors.tempo, FAST_HOP / RATE)
+        return Evidence(descriptors, key_evidence(self.pitch_classes, self._tones, self._lead), meter)
 
 
-def _describe(frames: Spectra, window: _Window, start: float, end: float) -> Passage:
-    """The passage from `start` to `end` seconds; without melody where no pitch leads, without harmony where no tones
-    make a chord, and without pitch classes where neither.
+def _describe_passage(frames: Spectra, window: _Window, start: float, end: float) -> Passage:
+    """Return the passage from `start` to `end` seconds.
+
+    Melody is inaudible without a lead pitch, and harmony without chord tones. Without both, the pitch classes are zero.
     """
     passage = describe(frames, start, end)
     if "melody" not in passage.rows:
         return passage
-    leads = window.lead.sum(axis=1, dtype=np.float32).mean() >= 255 * _LEADS
-    chords = window.tones.max(axis=1).mean() >= 255 * _CHORDS
-    missing = {name for name, there in (("melody", leads), ("harmony", chords)) if not there}
+    has_lead = window.lead.sum(axis=1, dtype=np.float32).mean() >= 255 * _MIN_LEAD
+    has_chords = window.tones.max(axis=1).mean() >= 255 * _MIN_CHORD
+    missing = {name for name, found in (("melody", has_lead), ("harmony", has_chords)) if not found}
     return replace(
         passage,
         rows={name: row for name, row in passage.rows.items() if name not in missing},
-        pitch_classes=passage.pitch_classes * bool(leads or chords),
+        pitch_classes=passage.pitch_classes * bool(has_lead or has_chords),
     )
 
 
-def _playing(window: _Window, found: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """What is played in a window; each is audible where its counterpart in the sound is."""
+def _played_rows(window: _Window, sound_rows: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Return the descriptors of what is played in a window. Each is audible where its counterpart of the sound is."""
     rows = {}
-    if "melody" in found:
+    if "melody" in sound_rows:
         rows["line"] = line(window.lead, HOP / RATE)
-    if "harmony" in found:
+    if "harmony" in sound_rows:
         rows["chords"] = chords(window.tones, 2 * HOP / RATE)
-    if "rhythm" in found:
+    if "rhythm" in sound_rows:
         rows["strokes"] = strokes(window.strokes, FAST_HOP / RATE)
-    if "timbre" in found:
+    if "timbre" in sound_rows:
         rows["colour"] = colour(window.colours, window.roots)
     return rows
 
 
 def create() -> Backbone:
-    """The backbone, ready to listen."""
+    """Return the backbone."""
     return CompactBackbone()

@@ -1,139 +1,186 @@
-"""`soundalike demo`: the main job, from folder to explained answers, on the bundled clips."""
+"""`soundalike demo`: from a folder to explained matches, on the bundled clips."""
 
 from __future__ import annotations
 
-import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from soundalike.cli import show
-from soundalike.cli.inputs import check_folder
+from soundalike.cli.arguments import GIVEN_PATH, check_folder, jobs_option, json_option, option
+from soundalike.cli.cells import clock, closeness, weights_text
+from soundalike.cli.commands import command
+from soundalike.cli.output import Progress, print_json, print_styled, print_table
+from soundalike.cli.records import MatchRecord, match_record
 from soundalike.core.errors import one_line
-from soundalike.core.files import write_whole
-from soundalike.demo import Clip, DemoAnswer, DemoQuery, load_clips, render_page
-from soundalike.library import LibraryFolder
-from soundalike.library.indexing import index_files
-from soundalike.search import Query, search_library
 
-__all__ = ["ask", "run_demo"]
+if TYPE_CHECKING:
+    from soundalike.api import Library
+    from soundalike.demo import Clip, DemoQuery
+
+__all__ = ["ask", "demo"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A question of the demo: which clips are right answers, and the slider that should find them."""
+class Question:
+    """A question of the demo: the property that right answers share with the query, and the space that finds them."""
 
     title: str
     why: str
     space: str
-    truth: Callable[[Clip], str]
+    shared: Callable[[Clip], str]
 
 
 _QUESTIONS = (
-    _Asked("Which clips play the same tune?", "The melody slider alone: key, groove and instruments may differ.",
-           "melody", lambda clip: clip.tune),
-    _Asked("Which clips have the same groove?", "The rhythm slider alone: tune and instruments may differ.",
-           "rhythm", lambda clip: clip.groove),
-    _Asked("Which clips sound of the same instruments?", "The timbre slider alone: tune and groove may differ.",
-           "timbre", lambda clip: clip.instruments),
+    Question("Which clips play the same tune?", "Only melody has a weight: key, groove and instruments may differ.",
+             "melody", lambda clip: clip.tune),
+    Question("Which clips have the same groove?", "Only rhythm has a weight: tune and instruments may differ.",
+             "rhythm", lambda clip: clip.groove),
+    Question("Which clips have the same instruments?", "Only timbre has a weight: tune and groove may differ.",
+             "timbre", lambda clip: clip.instruments),
 )  # fmt: skip
 
 
-def ask(library: LibraryFolder, collection: tuple[Clip, ...], query: Clip) -> tuple[DemoQuery, ...]:
-    """The three questions about one clip; each has as many answers as there are right ones."""
+@dataclass(frozen=True, slots=True)
+class AnswerRecord(MatchRecord):
+    """A match of a question, and whether it is right."""
+
+    title: str
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRecord:
+    """A question with its answers, best first."""
+
+    title: str
+    query: str
+    weights: Mapping[str, float]
+    answers: Sequence[AnswerRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoRecord:
+    """The demo; `first_right` counts the clips whose first answer is right, per space."""
+
+    clips: int
+    seconds: float
+    page: str
+    questions: Sequence[QuestionRecord]
+    first_right: Mapping[str, int]
+
+
+def ask(library: Library, collection: Sequence[Clip], query: Clip) -> tuple[DemoQuery, ...]:
+    """Ask the three questions about one clip; each gets as many answers as there are right ones."""
+    from soundalike.demo import DemoAnswer, DemoQuery
+
     by_path = {str(clip.path): clip for clip in collection}
     questions = []
-    for asked in _QUESTIONS:
-        right = sum(asked.truth(clip) == asked.truth(query) for clip in collection) - 1
-        weights = {asked.space: 1.0}
-        result = search_library(library, Query(query.path, weights=weights, k=right))
+    for question in _QUESTIONS:
+        expected = sum(question.shared(clip) == question.shared(query) for clip in collection) - 1
+        weights = {question.space: 1.0}
         answers = tuple(
-            DemoAnswer(clip := by_path[match.span.track], match, asked.truth(clip) == asked.truth(query))
-            for match in result.matches
+            DemoAnswer(clip := by_path[match.path], match, question.shared(clip) == question.shared(query))
+            for match in library.search(query.path, weights=weights, k=expected)
         )
-        questions.append(DemoQuery(asked.title, asked.why, weights, query, answers))
+        questions.append(DemoQuery(question.title, question.why, weights, query, answers))
     return tuple(questions)
 
 
-def run_demo(args: argparse.Namespace) -> int:
-    """Index the clips, ask, print, and write the page."""
+@command("demo")
+@option("--page", type=GIVEN_PATH, metavar="FILE", help="Where to write the page (default: a temporary file).")
+@option("--no-serve", is_flag=True, help="Exit when the page is written.")
+@jobs_option()
+@json_option()
+def demo(page: Path | None, no_serve: bool, jobs: int | None, as_json: bool) -> int:
+    """Try soundalike on 36 bundled clips: 4 tunes x 3 grooves x 3 instrumentations.
+
+    The clips are indexed into a temporary library. Three searches then ask which clips share the tune, the groove and
+    the instruments of one of them. The answers are printed, and written to a page with players.
+
+    \b
+      soundalike demo
+      soundalike demo --page demo.html
+    """
+    from soundalike import api
+    from soundalike.core.files import write_atomic
+    from soundalike.demo import load_clips, render_page
+
     collection = load_clips()
-    page = args.page or Path(tempfile.mkdtemp(prefix="soundalike-demo-")) / "soundalike-demo.html"
+    page = page or Path(tempfile.mkdtemp(prefix="soundalike-demo-")) / "soundalike-demo.html"
     check_folder(page)
-    progress = show.Progress("clip", enabled=not args.json)
     with (
         tempfile.TemporaryDirectory(prefix="soundalike-") as folder,
-        LibraryFolder.create(Path(folder) / "library") as library,
+        api.open(Path(folder) / "library", create=True) as library,
     ):
-        report = index_files(library, [collection[0].path.parent], jobs=args.jobs, progress=progress)
-        progress.end()
+        with Progress("clip", enabled=not as_json) as progress:
+            report = library.index(collection[0].path.parent, jobs=jobs, progress=progress)
         if report.interrupted:
             raise KeyboardInterrupt
         questions = ask(library, collection, collection[0])
-        first = [_first_right(library, collection, asked) for asked in _QUESTIONS]
-    write_whole(page, lambda file: file.write(render_page(questions).encode()))
-    if args.json:
-        show.print_json({
-            "clips": report.added, "seconds": report.seconds, "page": str(page),
-            "questions": [_question_json(question) for question in questions],
-            "first_right": {asked.space: count for asked, count in zip(_QUESTIONS, first, strict=True)},
-        })  # fmt: skip
+        first = {question.space: _first_right(library, collection, question) for question in _QUESTIONS}
+    content = render_page(questions).encode()
+    write_atomic(page, lambda file: file.write(content))
+    if as_json:
+        records = [_question_record(question) for question in questions]
+        print_json(DemoRecord(report.added, report.seconds, str(page), records, first))
         return 0
-    print(
-        f"{report.added} clips, {show.clock(report.audio_seconds)} of music, encoded in {show.clock(report.seconds)}\n"
-    )
+    print(f"{report.added} clips, {clock(report.audio_seconds)} of music, encoded in {clock(report.seconds)}\n")
     for question in questions:
         _print_question(question)
-    print("over all 36 clips as queries, the first answer is right for: " + ", ".join(
-        f"{asked.space} {count} of {len(collection)} (chance {_chance(collection, asked):.0f})"
-        for asked, count in zip(_QUESTIONS, first, strict=True)))  # fmt: skip
+    counts = (
+        f"{one.space} {first[one.space]} of {len(collection)} (chance {_chance(collection, one):.0f})"
+        for one in _QUESTIONS
+    )
+    print(f"with each of the 36 clips as the query, the first answer is right for: {', '.join(counts)}")
     print(f"\nlisten to the answers: {page.absolute().as_uri()}")
     print("next: soundalike index YOUR_MUSIC, then soundalike search SONG")
     return 0
 
 
-def _first_right(library: LibraryFolder, collection: tuple[Clip, ...], asked: _Asked) -> int:
-    """For how many clips the first answer is a right one."""
+def _first_right(library: Library, collection: Sequence[Clip], question: Question) -> int:
+    """The number of clips whose first answer is right."""
     by_path = {str(clip.path): clip for clip in collection}
     found = 0
     for clip in collection:
-        matches = search_library(library, Query(clip.path, weights={asked.space: 1.0}, k=1)).matches
-        found += bool(matches) and asked.truth(by_path[matches[0].span.track]) == asked.truth(clip)
+        for match in library.search(clip.path, weights={question.space: 1.0}, k=1):
+            found += question.shared(by_path[match.path]) == question.shared(clip)
     return found
 
 
-def _chance(collection: tuple[Clip, ...], asked: _Asked) -> float:
-    """How many first answers a random order would get right."""
-    pairs = sum(asked.truth(a) == asked.truth(b) for a in collection for b in collection if a is not b)
+def _chance(collection: Sequence[Clip], question: Question) -> float:
+    """The number of first answers that a random order would get right."""
+    pairs = sum(question.shared(a) == question.shared(b) for a in collection for b in collection if a is not b)
     return pairs / (len(collection) - 1)
 
 
 def _print_question(question: DemoQuery) -> None:
     query = question.query
-    hits = sum(answer.right for answer in question.answers)
-    weights = show.weights_text(question.weights)
-    print(show.paint(question.title, "bold"))
-    print(f"asked with {query.title} ({query.key}, {query.tempo:.0f} BPM; {query.groove}; {query.instruments}); "
-          f"weights: {weights}; {hits} of {len(question.answers)} answers right")  # fmt: skip
+    right = sum(answer.right for answer in question.answers)
+    print_styled((question.title, "bold"))
+    print(
+        f"query {query.title} ({query.key}, {query.tempo:.0f} BPM; {query.groove}; {query.instruments}); "
+        f"weights: {weights_text(question.weights)}; {right} of {len(question.answers)} answers right"
+    )
     spaces = list(question.answers[0].match.spaces) if question.answers else []
     rows = [
         [
             "✓" if answer.right else "·", str(rank), f"{answer.match.score:+.2f}",
-            *(show.closeness(answer.match.spaces[name]) for name in spaces), f"{answer.clip.tempo:.0f}", answer.clip.key,
+            *(closeness(answer.match.spaces[name]) for name in spaces), f"{answer.clip.tempo:.0f}", answer.clip.key,
             one_line(f"{answer.clip.tune}; {answer.clip.groove}; {answer.clip.instruments}"),
         ]
         for rank, answer in enumerate(question.answers, start=1)
     ]  # fmt: skip
-    show.print_table(
-        ["", "#", "score", *spaces, "bpm", "key", "clip"], rows, left=[0, len(spaces) + 4, len(spaces) + 5]
-    )
+    print_table(["", "#", "score", *spaces, "bpm", "key", "clip"], rows, left=[0, len(spaces) + 4, len(spaces) + 5])
     print()
 
 
-def _question_json(question: DemoQuery) -> dict[str, object]:
-    return {
-        "title": question.title, "query": question.query.title, "weights": dict(question.weights),
-        "answers": [{"title": answer.clip.title, "right": answer.right, **show.match_json(answer.match)}
-                    for answer in question.answers],
-    }  # fmt: skip
+def _question_record(question: DemoQuery) -> QuestionRecord:
+    answers = []
+    for answer in question.answers:
+        one = match_record(answer.match)
+        answers.append(
+            AnswerRecord(one.path, one.start, one.end, one.score, one.spaces, answer.clip.title, answer.right)
+        )
+    return QuestionRecord(question.title, question.query.title, question.weights, answers)

@@ -1,94 +1,99 @@
-"""`soundalike evaluate`: run a protocol, or put saved reports together into one page."""
+"""`soundalike evaluate`: run a protocol, or put saved reports together on one page."""
 
 from __future__ import annotations
 
-import argparse
 import inspect
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-from soundalike.cli import show
-from soundalike.cli.parser import whole_number
-from soundalike.core import plugins
+import click
+
+from soundalike.cli.arguments import (
+    GIVEN_PATH,
+    argument,
+    jobs_option,
+    json_option,
+    json_parameter,
+    model_option,
+    option,
+    seed_option,
+)
+from soundalike.cli.cells import count
+from soundalike.cli.commands import Entry, Group, command
+from soundalike.cli.output import Progress, print_json
+from soundalike.cli.reports import print_report
 from soundalike.core.errors import UsageError, one_line
-from soundalike.core.files import make_folder, write_whole
-from soundalike.core.types import Report
-from soundalike.evaluate import reports
 
 if TYPE_CHECKING:
-    # A name that argparse keeps to itself, though add_subparsers returns one.
-    from argparse import _SubParsersAction
-
     from soundalike.evaluate import Protocol
 
-__all__ = ["add_protocols", "print_report", "run_evaluate", "run_summary"]
+__all__ = ["evaluate", "protocol_command"]
 
 _INTRODUCTION = """\
 # Results
 
-Written by `{command}` from saved reports; every table names the command that makes it again with `--save`.
-Values are followed by their 95 % interval where there is one; `chance` is what guessing gives and `n` what a value is
-a mean of. Where several models were measured on the same data, they stand in one table.
+Written by `{command}` from saved reports. Each table names the command that makes it again, to be run with `--save`.
+Values are followed by their 95 % interval if there is one. `chance` is the chance level, and `n` is the number of items
+that a value is the mean of. Models that were measured on the same data share a table.
 """
 
 
-def add_protocols(
-    subparsers: _SubParsersAction[argparse.ArgumentParser], common: Callable[[argparse.ArgumentParser], None]
-) -> None:
-    """Add a command a protocol, and `summary`. `common` adds what the host's commands share: `--json`, `--model`."""
-    for name in plugins.names("protocols"):
-        protocol: Protocol = plugins.load("protocols", name)
-        # A protocol's own page of conventions is its help.
-        conventions = inspect.getdoc(inspect.getmodule(type(protocol))) or protocol.summary
-        parser = subparsers.add_parser(
-            name,
-            help=protocol.summary,
-            description=conventions,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        protocol.add_arguments(parser)
-        common(parser)
-        parser.add_argument(
-            "--seed",
-            type=partial(whole_number, lowest=0),
-            default=0,
-            metavar="N",
-            help="of whatever is drawn (default: 0)",
-        )
-        parser.add_argument("--jobs", type=whole_number, metavar="N", help="processes to use (default: one a core)")
-        parser.add_argument("--save", type=Path, metavar="DIR", help="keep the reports as DIR/<protocol>-<model>.json")
-        parser.add_argument(
-            "--note", action="append", default=[], metavar="TEXT", help="a remark to keep with the reports"
-        )
-        parser.add_argument(
-            "--plot", type=Path, metavar="FILE", help="draw them: .png, .svg or .pdf (needs matplotlib)"
-        )
-        parser.set_defaults(run=run_evaluate, protocol=name)
-    summary = "put saved reports together into one Markdown page"
-    parser = subparsers.add_parser("summary", help=summary, description=summary)
-    parser.add_argument("reports", type=Path, metavar="DIR", help="folder with the files of --save")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the page (default: standard output)")
-    parser.add_argument("--json", action="store_true", help="print the reports as JSON on standard output")
-    parser.set_defaults(run=run_summary)
+@dataclass(frozen=True, slots=True)
+class ReportsRecord:
+    """Reports, in the form in which --save writes them."""
+
+    reports: Sequence[Mapping[str, Any]]
 
 
-def run_evaluate(args: argparse.Namespace) -> int:
-    """Measure, print tables or JSON, and keep or draw them where asked. Raises SoundalikeError."""
+def protocol_command(name: str) -> click.Command:
+    """Make the command of a protocol. The docstring of its module is the help page."""
+    from soundalike.core import plugins
+
+    protocol: Protocol = plugins.load("protocols", name)
+    page = inspect.getdoc(inspect.getmodule(type(protocol))) or protocol.summary
+    by_hand = "\n\n".join(f"\b\n{paragraph}" for paragraph in page.split("\n\n"))  # wrapped as in the source
+
+    @command(name, help=by_hand)
+    @model_option()
+    @seed_option()
+    @jobs_option()
+    @option("--save", type=GIVEN_PATH, metavar="DIR", help="Write the reports to DIR/<protocol>-<model>.json.")
+    @option("--note", "notes", multiple=True, metavar="TEXT", help="A remark to save with the reports.")
+    @option("--plot", type=GIVEN_PATH, metavar="FILE", help="Draw them: .png, .svg or .pdf (needs soundalike[plot]).")
+    @json_option()
+    def run(**values: Any) -> int:
+        return _run(protocol, SimpleNamespace(**values))
+
+    run.params = [*protocol.options(), *run.params]
+    return run
+
+
+def _run(protocol: Protocol, args: SimpleNamespace) -> int:
+    """Measure; print tables or JSON; save and draw the reports. Raises SoundalikeError."""
+    from soundalike.core.files import make_folder
+    from soundalike.evaluate import reports
+
     if args.plot:
         reports.check_plot(args.plot)
     if args.save:
-        make_folder(args.save, "--save")  # before any work, which a folder that cannot be made would waste
-    protocol: Protocol = plugins.load("protocols", args.protocol)
-    found = protocol.run(args, _progress(enabled=not args.json))
-    found = tuple(replace(report, notes=(*report.notes, *args.note)) for report in found)
+        make_folder(args.save, "--save")  # before any work, which would be lost if it cannot be made
+    with Progress("clip", enabled=not args.as_json) as progress:
+
+        def show(done: int, total: int, seconds: float) -> None:
+            if done <= 1:  # what comes before the first clip is no measure of the rate
+                progress.restart()
+            progress(done, total, seconds)
+
+        found = protocol.run(args, show)
+    found = tuple(replace(report, notes=(*report.notes, *args.notes)) for report in found)
     saved = reports.save_reports(found, args.save) if args.save else None
     if args.plot:
         reports.plot(found, args.plot)
-    if args.json:
-        show.print_json({"reports": [reports.to_json(report) for report in found]})
+    if args.as_json:
+        print_json(ReportsRecord([reports.to_json(report) for report in found]))
         return 0
     for report in found:
         print_report(report)
@@ -98,44 +103,65 @@ def run_evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
-def _progress(enabled: bool) -> Callable[[int, int, float], None]:
-    """A progress line whose clock starts with the first clip, not with what comes before it."""
-    lines: list[show.Progress] = []
+@command("summary")
+@argument("folder", type=GIVEN_PATH, metavar="DIR", help="Folder with the files of --save.")
+@option("-o", "--output", type=GIVEN_PATH, metavar="FILE", help="The page (default: standard output).")
+@json_option("Print the reports as JSON on standard output.")
+def summary(folder: Path, output: Path | None, as_json: bool) -> int:
+    """Put saved reports together on one Markdown page. Models that were measured on the same data share a table.
 
-    def tell(done: int, total: int, seconds: float) -> None:
-        if not lines:
-            lines.append(show.Progress("clip", enabled))
-        lines[0](done, total, seconds)
+    \b
+      soundalike evaluate probes --data PROBES --model compact --save reports
+      soundalike evaluate probes --data PROBES --model dsp --save reports
+      soundalike evaluate summary reports -o results.md
+    """
+    from soundalike.core.files import write_atomic
+    from soundalike.evaluate import reports
 
-    return tell
-
-
-def run_summary(args: argparse.Namespace) -> int:
-    """One page of all reports in a folder; the same table of several models becomes one. Raises UsageError."""
-    files = sorted(args.reports.glob("*.json"))
+    files = sorted(folder.glob("*.json"))
     if not files:
-        raise UsageError(
-            f"{args.reports} holds no reports; make some with: soundalike evaluate PROTOCOL ... --save DIR"
-        )
+        raise UsageError(f"{folder} holds no reports; make some with: soundalike evaluate PROTOCOL ... --save DIR")
     found = [report for file in files for report in reports.load_reports(file)]
-    if args.json:
-        show.print_json({"reports": [reports.to_json(report) for report in found]})
-    command = "soundalike evaluate summary DIR" + (" -o FILE" if args.output else "")
-    page = "\n".join([_INTRODUCTION.format(command=command), *map(reports.markdown, reports.merge(found))])
-    if args.output:
-        write_whole(args.output, lambda file: file.write(page.encode()))
-        if not args.json:
-            print(f"{show.count(len(found), 'report')} written: {one_line(args.output)}")
-    elif not args.json:
+    if as_json:
+        print_json(ReportsRecord([reports.to_json(report) for report in found]))
+    line = "soundalike evaluate summary DIR" + (" -o FILE" if output else "")
+    page = "\n".join([_INTRODUCTION.format(command=line), *map(reports.markdown, reports.merge(found))])
+    if output:
+        write_atomic(output, lambda file: file.write(page.encode()))
+        if not as_json:
+            print(f"{count(len(found), 'report')} written: {one_line(output)}")
+    elif not as_json:
         print(page, end="")
     return 0
 
 
-def print_report(report: Report) -> None:
-    """Print a report's table and notes."""
-    print(show.paint(f"{report.title} ({report.model})", "bold"))
-    header, *lines = reports.table(report)
-    show.print_table(header, lines, left=[0])
-    for note in report.notes:
-        print(show.paint(note, "dim"))
-    print()
+class _Protocols(Group):
+    """One command per protocol of the plug-in folder, and the fixed ones."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the protocols, then the others."""
+        from soundalike.core import plugins
+
+        return [*plugins.names("protocols"), *self.entries]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Make the command of a protocol; None if the name is unknown."""
+        if cmd_name in self.entries or cmd_name not in self.list_commands(ctx):
+            return super().get_command(ctx, cmd_name)
+        return protocol_command(cmd_name)
+
+    def summaries(self) -> Iterable[tuple[str, str]]:
+        """Return the names with their summaries. Protocols are imported for it, which loads nothing heavy."""
+        from soundalike.core import plugins
+
+        protocols = [(name, plugins.load("protocols", name).summary) for name in plugins.names("protocols")]
+        return [*protocols, *super().summaries()]
+
+
+evaluate: click.Command = _Protocols(
+    "evaluate",
+    {"summary": Entry("evaluate:summary", "put saved reports together on one Markdown page")},
+    title="protocols",
+    help="Measure how good a model is, and write reports with confidence intervals.",
+    params=[json_parameter()],
+)

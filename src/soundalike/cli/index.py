@@ -2,60 +2,134 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from soundalike.cli import show
-from soundalike.cli.inputs import library_path
-from soundalike.cli.main import INTERRUPTED
-from soundalike.cli.maintenance import run_prepare
+from soundalike.cli.arguments import (
+    GIVEN_PATH,
+    argument,
+    jobs_option,
+    json_option,
+    library_option,
+    model_option,
+    option,
+)
+from soundalike.cli.cells import clock, count, feature_cost
+from soundalike.cli.commands import command
+from soundalike.cli.exit_codes import INTERRUPTED
+from soundalike.cli.inputs import chosen_library, library_folder
+from soundalike.cli.output import Progress, print_interrupted, print_json, print_message
+from soundalike.cli.records import FailureRecord, failure_records
 from soundalike.core.errors import UsageError, one_line
-from soundalike.library import FeatureCost, LibraryFolder, feature_costs
-from soundalike.library.indexing import IndexReport, index_files
+from soundalike.core.files import absolute
 
-__all__ = ["run_index"]
+if TYPE_CHECKING:
+    from soundalike.library import FeatureCost
+    from soundalike.library.indexing import IndexReport
+
+__all__ = ["index"]
 
 
-def run_index(args: argparse.Namespace) -> int:
-    """Fill or update the library; 1 if some inputs failed."""
-    path, sources = library_path(args), _sources(args.sources)
-    progress = show.Progress("file", enabled=not args.json)
-    with LibraryFolder.create(path) as library:
-        report = index_files(
-            library,
-            sources,
-            model=args.model,
-            jobs=args.jobs,
-            retry=args.retry,
-            prune=args.prune,
-            keep_features=args.keep_features,
-            progress=progress,
-        )
-        progress.end()
-        if not report.interrupted:
-            run_prepare(library, args)
-        held, kept = library.catalog.counts(), feature_costs(library.catalog)
-    for name, why in report.failed:
-        show.message(f"{name}: {why}", "failed")
+@dataclass(frozen=True, slots=True)
+class IndexRecord:
+    """What a run did, and what the library holds after it."""
+
+    library: str
+    added: int
+    changed: int
+    reprojected: int
+    moved: int
+    copied: int
+    unchanged: int
+    missing: int
+    pruned: int
+    failed: Sequence[FailureRecord]
+    silent: Sequence[str]
+    audio_seconds: float
+    seconds: float
+    interrupted: bool
+    tracks: int
+    features: Sequence[FeatureCost]
+
+
+@command("index")
+@argument(
+    "sources",
+    nargs=-1,
+    required=True,
+    type=GIVEN_PATH,
+    metavar="DIR",
+    help="Folders or files; - reads a list of paths from standard input, separated by line breaks or NUL.",
+)
+@option("--prune", is_flag=True, help="Remove tracks whose files are missing.")
+@option("--retry", is_flag=True, help="Try files again that failed before.")
+@option("--keep-features", is_flag=True, help="Also store backbone features, for other models on the same backbone.")
+@jobs_option()
+@model_option()
+@library_option()
+@json_option()
+def index(
+    sources: Sequence[Path],
+    prune: bool,
+    retry: bool,
+    keep_features: bool,
+    jobs: int | None,
+    model: str | None,
+    library_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Encode every recording below folders, or single files, into the library.
+
+    Only new or changed files are encoded; moved and copied files are recognised. Unreadable files are skipped and
+    listed at the end. Missing files are flagged; --prune removes them from the library. You can interrupt a run at any
+    time: the next one continues.
+
+    \b
+      soundalike index ~/Music
+      soundalike index ~/Music --prune --retry
+      find ~/Music -name '*.flac' -print0 | soundalike index -
+
+    With --keep-features the library also stores cached backbone features, one row per passage: 0.6 MB for 4 minutes of
+    audio with the default model. Another model on that backbone, or a new version of this one, then needs no encoding:
+    `index` projects the stored features, at thousands of tracks per minute. Tracks that were encoded without their
+    features are encoded once more. A later run without the option keeps and uses what is stored; `soundalike library
+    info` shows what it takes.
+
+    \b
+      soundalike index ~/Music --keep-features
+      soundalike index ~/Music --model my/model      a second model on the same backbone
+    """
+    from soundalike.library import feature_costs
+
+    paths = _read_sources(sources)
+    with chosen_library(library_path, create=True) as library:
+        with Progress("file", enabled=not as_json) as progress:
+            report = library.index(
+                *paths, model=model, jobs=jobs, retry=retry, prune=prune, keep_features=keep_features, progress=progress
+            )
+        tracks, features = len(library), feature_costs(library.folder.catalog)
+    for name, error in report.failed:
+        print_message(f"{name}: {error}", "failed")
     for name in report.silent:
-        show.message(f"{name}: nothing to hear; kept, but never a match", "silent", "yellow")
-    if args.json:
-        show.print_json(_report_json(path, report, held, kept))
+        print_message(f"{name}: no audible content; stored, but never a match", "silent", "yellow")
+    folder = library_folder(library_path)
+    if as_json:
+        print_json(_record(folder, report, tracks, features))
     else:
-        _print_report(path, report, held)
-        for cost in kept if args.keep_features else ():
-            print(f"features kept of {show.kept(asdict(cost))}")
+        _print_report(folder, report, tracks)
+        for cost in features if keep_features else ():
+            print(f"features of {feature_cost(cost)}")
     if report.interrupted:
         return INTERRUPTED
     return 1 if report.failed else 0
 
 
-def _sources(given: list[Path]) -> list[Path]:
-    """The folders and files that are meant: `-` is a list on standard input, a line each or ended by NUL each."""
+def _read_sources(given: Sequence[Path]) -> list[Path]:
+    """The folders and files to index, absolute; `-` is a list on standard input. Raises UsageError if none exists."""
     sources: list[Path] = []
     for path in given:
         if str(path) == "-":
@@ -67,50 +141,48 @@ def _sources(given: list[Path]) -> list[Path]:
     if not any(path.exists() for path in sources):  # before a library is made for nothing
         names = ", ".join(map(str, sources[:3])) or "standard input"
         raise UsageError(f"{names}: not found; give a folder of music or an audio file")
-    return sources
+    return [absolute(path) for path in sources]
 
 
-def _print_report(path: Path, report: IndexReport, held: dict[str, int]) -> None:
-    done = report.added + report.changed
-    rate = f", {done / report.seconds * 60:,.0f} a minute" if done and report.seconds > 0.5 else ""
-    heard, took = show.clock(report.audio_seconds), show.clock(report.seconds)
-    print(f"{show.count(done, 'file')} encoded ({heard} of sound) in {took}{rate}")
+def _print_report(folder: Path, report: IndexReport, tracks: int) -> None:
+    encoded = report.added + report.changed
+    rate = f", {encoded / report.seconds * 60:,.0f} per minute" if encoded and report.seconds > 0.5 else ""
+    audio, seconds = clock(report.audio_seconds), clock(report.seconds)
+    print(f"{count(encoded, 'file')} encoded ({audio} of audio) in {seconds}{rate}")
     notes = [
-        (report.reprojected, "re-projected from kept features"),
+        (report.reprojected, "projected from stored features"),
         (report.unchanged, "unchanged"),
         (report.moved, "moved"),
         (report.copied, "copies of others"),
         (len(report.failed), "failed"),
         (len(report.silent), "silent"),
         (report.pruned, "removed"),
-        (0 if report.pruned else report.missing, "vanished (remove with --prune)"),
+        (0 if report.pruned else report.missing, "missing (--prune removes them)"),
     ]
-    told = ", ".join(f"{number:,} {what}" for number, what in notes if number)
-    if told or not done:
-        print(told or "no recordings there")
-    print(f"{show.count(held['tracks'], 'track')} in the library at {one_line(path)}")
+    listed = ", ".join(f"{number:,} {what}" for number, what in notes if number)
+    if listed or not encoded:
+        print(listed or "no recordings found")
+    print(f"{count(tracks, 'track')} in the library at {one_line(folder)}")
     if report.interrupted:
-        show.message("interrupted: what is done is kept; run it again to go on")
+        print_interrupted()
 
 
-def _report_json(
-    path: Path, report: IndexReport, held: dict[str, int], kept: Sequence[FeatureCost]
-) -> dict[str, object]:
-    return {
-        "library": str(path),
-        "added": report.added,
-        "changed": report.changed,
-        "reprojected": report.reprojected,
-        "moved": report.moved,
-        "copied": report.copied,
-        "unchanged": report.unchanged,
-        "missing": report.missing,
-        "pruned": report.pruned,
-        "failed": [{"path": name, "error": why} for name, why in report.failed],
-        "silent": report.silent,
-        "audio_seconds": report.audio_seconds,
-        "seconds": report.seconds,
-        "interrupted": report.interrupted,
-        "tracks": held["tracks"],
-        "features": [asdict(cost) for cost in kept],
-    }
+def _record(folder: Path, report: IndexReport, tracks: int, features: Sequence[FeatureCost]) -> IndexRecord:
+    return IndexRecord(
+        library=str(folder),
+        added=report.added,
+        changed=report.changed,
+        reprojected=report.reprojected,
+        moved=report.moved,
+        copied=report.copied,
+        unchanged=report.unchanged,
+        missing=report.missing,
+        pruned=report.pruned,
+        failed=failure_records(report.failed),
+        silent=report.silent,
+        audio_seconds=report.audio_seconds,
+        seconds=report.seconds,
+        interrupted=report.interrupted,
+        tracks=tracks,
+        features=features,
+    )

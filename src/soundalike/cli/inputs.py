@@ -1,72 +1,81 @@
-"""What commands share: the model and library asked for, recordings on standard input, errors that name their file."""
+"""Inputs of commands: the library and model to use, recordings from standard input, names as typed."""
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from soundalike.cli.parser import default_library
-from soundalike.core.errors import AudioError, SoundalikeError, UsageError
+from soundalike.core.errors import UsageError
 from soundalike.core.files import absolute
-from soundalike.core.types import Weights
-from soundalike.library import LibraryFolder
-from soundalike.models import DEFAULT_MODEL, Model, parse_weights
+from soundalike.core.settings import default_library
 
-__all__ = ["about", "check_folder", "chosen_model", "chosen_weights", "library_path", "recording"]
+if TYPE_CHECKING:
+    from soundalike.api import Library
+    from soundalike.audio import AudioInput
+    from soundalike.models import Model
+
+__all__ = [
+    "StandardInput",
+    "chosen_library",
+    "chosen_model",
+    "library_folder",
+    "one_standard_input",
+    "recording",
+    "typed_names",
+]
 
 
-def library_path(args: argparse.Namespace) -> Path:
-    """The library's folder, absolute."""
-    return absolute(args.library or default_library())
+class StandardInput:
+    """Standard input as a recording that results and errors call `-`."""
+
+    name = "-"
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read bytes. Raises UsageError if nothing is piped in."""
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UsageError("- reads a recording from standard input, but nothing is piped in there")
+        return sys.stdin.buffer.read(size)
 
 
-def check_folder(path: Path) -> None:
-    """Refuse a file to be written whose folder is not there, before any work is done. Raises UsageError."""
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {path}: its folder does not exist")
+def recording(name: str) -> AudioInput:
+    """Return the recording that an argument names; `-` is standard input."""
+    return cast("BinaryIO", StandardInput()) if name == "-" else name
 
 
-def chosen_weights(args: argparse.Namespace) -> Weights | None:
-    """The slider positions of `-w`, if it was given. Raises UsageError."""
-    return None if args.weights is None else parse_weights(args.weights)
+def one_standard_input(names: Sequence[str]) -> None:
+    """Raise UsageError if more than one recording is to come from standard input."""
+    if names.count("-") > 1:
+        raise UsageError("only one of the recordings can come from standard input")
+
+
+def typed_names(names: Sequence[str]) -> Mapping[str, str]:
+    """Return the names as typed by the absolute paths that results have, for `Results.renamed`."""
+    return {str(absolute(Path(name))): name for name in names if name != "-"}
+
+
+def library_folder(given: Path | None) -> Path:
+    """Return the absolute folder of the library: the given one, or the default."""
+    return absolute(given or default_library())
+
+
+def chosen_library(given: Path | None, *, create: bool = False) -> Library:
+    """Open the library that `--library` names. Raises LibraryError."""
+    from soundalike import api
+
+    return api.open(library_folder(given), create=create)
 
 
 @contextmanager
-def chosen_model(args: argparse.Namespace) -> Iterator[tuple[Model, LibraryFolder | None]]:
-    """The model asked for; with `--library` the library's own by default, and the library it is to be measured by."""
-    if args.library is None:
-        yield Model.load(args.model if args.model is not None else DEFAULT_MODEL), None
+def chosen_model(model: str | None, library: Path | None) -> Iterator[Model]:
+    """Load the model that `--model` names; without it, the default of the library that `--library` names."""
+    if library is None:
+        from soundalike import api
+        from soundalike.models import DEFAULT_MODEL
+
+        yield api.load_model(model if model is not None else DEFAULT_MODEL)
         return
-    with LibraryFolder(library_path(args)) as library:
-        yield library.model(args.model), library
-
-
-@contextmanager
-def about(name: str) -> Iterator[None]:
-    """An AudioError inside names the file that it is about."""
-    try:
-        yield
-    except AudioError as error:
-        raise AudioError(f"{name}: {error}") from error
-
-
-@contextmanager
-def recording(name: str) -> Iterator[Path]:
-    """The file that `name` means; `-` is what comes on standard input, kept in a temporary file meanwhile."""
-    if name != "-":
-        yield absolute(Path(name))
-        return
-    if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError("- reads a recording from standard input, but nothing is piped in there")
-    with tempfile.NamedTemporaryFile(prefix="soundalike-", suffix=".audio") as file:
-        while chunk := sys.stdin.buffer.read(1 << 20):
-            file.write(chunk)
-        file.flush()
-        try:
-            yield Path(file.name)
-        except SoundalikeError as error:
-            raise type(error)(str(error).replace(file.name, "-")) from error
+    with chosen_library(library) as opened:
+        yield opened.folder.model(model)

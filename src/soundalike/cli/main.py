@@ -1,63 +1,139 @@
-"""The command line. Exit codes: 0 done, 1 done but some inputs failed, 2 nothing could be done, 130 interrupted."""
+"""The command line: all commands by name, and what becomes of errors."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
+
+from soundalike import __version__
+from soundalike.cli.commands import Entry, Group, describe_error
+from soundalike.cli.exit_codes import FAILED, INTERRUPTED
 from soundalike.core.errors import SoundalikeError, one_line
 
-__all__ = ["main"]
+__all__ = ["ROOT", "main"]
 
-INTERRUPTED = 130
+_HELP = """\
+Find music that sounds alike, and see why.
+
+Two recordings are scored separately by melody, rhythm, timbre and harmony. You weigh those scores, and every
+result shows what each of them contributed.
+
+\b
+  soundalike demo                           try it on 36 bundled clips
+  soundalike index ~/Music                  encode a folder; later runs encode only new or changed files
+  soundalike search song.mp3                find what sounds like a song
+  soundalike search song.mp3 -w rhythm=1,timbre=-1
+                                            the same groove with a different sound
+  soundalike compare a.wav b.wav            show why two recordings sound alike
+
+Every command has its own page: soundalike COMMAND --help.
+"""
+
+_ENTRIES = {
+    "index": Entry("index:index", "encode folders of music into the library"),
+    "search": Entry("search:search", "find what sounds like a recording"),
+    "compare": Entry("compare:compare", "score how alike two recordings are, and where"),
+    "path": Entry("path:path", "find a path of small steps from one track to another"),
+    "playlist": Entry("playlist:playlist", "choose varied tracks that are like a recording"),
+    "duplicates": Entry("duplicates:duplicates", "list tracks that are the same recording"),
+    "versions": Entry("versions:versions", "list covers, live takes and remasters"),
+    "embed": Entry("embed:embed", "write the vectors of recordings to a file"),
+    "library": Entry("library.group:library", "inspect, maintain, export and import a library"),
+    "list": Entry("list:list_members", "list models, spaces and plug-ins with their licences"),
+    "demo": Entry("demo:demo", "try it on 36 bundled clips"),
+    "render": Entry("render:render", "make triplets of music in which one factor is controlled"),
+    "evaluate": Entry("evaluate:evaluate", "measure how good a model is, and write reports"),
+    "train": Entry("train.group:train", "fit a model from audio"),
+}
+
+
+ROOT = Group(
+    "soundalike",
+    _ENTRIES,
+    help=_HELP,
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=lambda ctx, _, given: _print_version(ctx) if given else None,
+            help="Show the version and exit.",
+        )
+    ],
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
-    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
-    try:
-        _prepare()
-        from soundalike.cli.parser import build_parser
+    """Run one command.
 
-        args = build_parser().parse_args(arguments)
-        code: int = args.run(args)
+    Args:
+        arguments: The arguments after the name of the program; None takes those of the process.
+
+    Returns:
+        The exit code: 0 done, 1 done but some inputs failed, 2 wrong usage or nothing could be done, 130 interrupted.
+
+    Example:
+        >>> main(["search", "song.mp3", "-k", "3"])
+        0
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in given
+    try:
+        _prepare_streams()
+        code = _run(given)
         sys.stdout.flush()
         return code
+    except click.UsageError as error:
+        return _fail(describe_error(error), as_json)
     except SoundalikeError as error:
         return _fail(str(error), as_json)
     except KeyboardInterrupt:
         print("soundalike: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read us has read enough, as `head` does: say no more, not even at exit.
+        # The reader has closed its end, as `head` does. Print nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + getattr(signal, "SIGPIPE", 13)
     except OSError as error:
-        # What no border foresaw: a full disk behind standard output, a working directory that is gone.
+        # What no check foresaw: a full disk behind standard output, or a working directory that was removed.
         about = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         code = _fail(f"{about}{error.strerror or error}", as_json=False)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return code
 
 
+def _run(arguments: list[str]) -> int:
+    """Parse the arguments and call the command. Raises click.UsageError, SoundalikeError, OSError."""
+    try:
+        with ROOT.make_context("soundalike", arguments) as context:
+            return int(ROOT.invoke(context) or 0)
+    except click.exceptions.Exit as stop:  # --help and --version
+        return stop.exit_code
+
+
 def _fail(message: str, as_json: bool) -> int:
-    """One line on standard error whatever a path in it holds; with --json also for the program that asked."""
+    """Print an error as one line on standard error, with --json also on standard output."""
     line = one_line(message)
     if as_json:
-        print(json.dumps({"error": line}))
+        from soundalike.cli.output import print_json
+        from soundalike.cli.records import ErrorRecord
+
+        print_json(ErrorRecord(line), indent=None)
     print(f"soundalike: {line}", file=sys.stderr)
-    return 2
+    return FAILED
 
 
-def _prepare() -> None:
-    """Streams that are closed swallow what they are given; those with a narrow encoding get escapes, not exceptions.
+def _prepare_streams() -> None:
+    """Replace closed streams by the null device, and let narrow encodings escape characters instead of failing.
 
-    Numeric libraries get one thread: the matrices are small, waking threads costs more than it saves, and sums come
-    out the same in every process.
+    Numeric libraries get one thread: the matrices are small, starting threads costs more than it saves, and sums are
+    then rounded the same way in every process.
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -67,3 +143,8 @@ def _prepare() -> None:
         reconfigure = getattr(getattr(sys, stream), "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")
+
+
+def _print_version(ctx: click.Context) -> None:
+    print(f"soundalike {__version__}")
+    ctx.exit()

@@ -2,98 +2,217 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from soundalike.cli import show
-from soundalike.cli.main import INTERRUPTED
+import click
+
+from soundalike.cli.arguments import GIVEN_PATH, WholeNumber, jobs_option, json_option, option, seed_option
+from soundalike.cli.cells import clock, count
+from soundalike.cli.commands import command
+from soundalike.cli.exit_codes import INTERRUPTED
+from soundalike.cli.output import Progress, print_interrupted, print_json, print_message
 from soundalike.core.errors import UsageError, one_line
 from soundalike.core.files import absolute
-from soundalike.render.folders import RenderReport, Settings, render
-from soundalike.render.score import FACTORS
+from soundalike.core.options import TextType
 
-__all__ = ["run_render"]
+if TYPE_CHECKING:
+    from soundalike.render.folders import RenderReport
+
+__all__ = ["render"]
 
 _NAMED = 3
+"""Skipped sources that are named; the others are counted."""
 
 
-def run_render(args: argparse.Namespace) -> int:
-    """Render folders of triplets; 1 if some could not be made."""
+@dataclass(frozen=True, slots=True)
+class FailedFolderRecord:
+    """A folder that could not be made."""
+
+    folder: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedSourceRecord:
+    """A source of music that could not be used."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenderRecord:
+    """What a run did."""
+
+    output: str
+    made: int
+    kept: int
+    repaired: int
+    clips: int
+    audio_seconds: float
+    seconds: float
+    synthesis_core_seconds: float
+    core_seconds: float
+    failed: Sequence[FailedFolderRecord]
+    skipped: Sequence[SkippedSourceRecord]
+    problems: Sequence[str]
+    redrawn: Mapping[str, int]
+    interrupted: bool
+
+
+def _read_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 4 <= seconds <= 60:
+        raise ValueError(f"expected 4 to 60 seconds, found {text!r}")
+    return seconds
+
+
+@command("render")
+@option("-o", "--output", type=GIVEN_PATH, required=True, metavar="DIR", help="Where to write the folders.")
+@option("--folders", type=WholeNumber(), required=True, metavar="N", help="Number of folders per factor.")
+@option("--factors", metavar="F,...", help="Some of melody,rhythm,timbre,harmony (default: all).")
+@option("--part", type=click.Choice(["train", "validation", "test"]), help="Only this part of the split.")
+@seed_option()
+@option(
+    "--seconds",
+    type=TextType("S", _read_seconds),
+    default=10.0,
+    metavar="S",
+    help="Length of a clip, 4 to 60 s (default: 10).",
+)
+@option(
+    "--rate", type=WholeNumber(lowest=16000), default=32000, metavar="HZ", help="Sample rate in Hz (default: 32000)."
+)
+@option("--format", "suffix", type=click.Choice(["wav", "flac"]), default="wav", help="Format of the clips.")
+@option("--stems", is_flag=True, help="Also write every part of every clip.")
+@option("--tunes", type=GIVEN_PATH, metavar="PATH", help="Folder or archive of MIDI files with melodies.")
+@option("--grooves", type=GIVEN_PATH, metavar="PATH", help="Folder or archive of MIDI files with drum grooves.")
+@option(
+    "--soundfont",
+    "soundfonts",
+    multiple=True,
+    metavar="FILE[=PART]",
+    help="Use only this soundfont, for one part of the split (train or test) or for all. May be repeated (default: the "
+    "installed ones).",
+)
+@jobs_option()
+@json_option()
+def render(
+    output: Path,
+    folders: int,
+    factors: str | None,
+    part: Any,
+    seed: int,
+    seconds: float,
+    rate: int,
+    suffix: str,
+    stems: bool,
+    tunes: Path | None,
+    grooves: Path | None,
+    soundfonts: Sequence[str],
+    jobs: int | None,
+    as_json: bool,
+) -> int:
+    """Make folders of short clips in which one factor of music is controlled.
+
+    Five positives share the factor with the anchor and nothing else. The negative shares nothing with it. The
+    adversarial negative shares everything but the factor. The layout is that of MERIT:
+
+    \b
+      DIR/<factor>/triplets_N/triplet/{anchor,positive_01..05,negative,negative_adversarial}.wav
+      DIR/<factor>/triplets_N/truth/*.jams, *.mid     ground truth: notes, chords, beats, key, instruments, levels
+      DIR/split.json                                  train, validation and test folders
+
+    No tune, drummer, chord progression or test soundfont occurs in two parts of the split.
+
+    \b
+      soundalike render --folders 200 --seed 7 -o triplets
+      soundalike render --folders 200 --part test -o unseen     only material that training never uses
+
+    You can interrupt a run at any time: the next one continues. A run with more --folders adds to the existing ones.
+    Rendering needs soundalike[render], FluidSynth and a soundfont.
+    """
+    from soundalike.render.folders import Settings
+    from soundalike.render.folders import render as render_folders
+    from soundalike.render.score import FACTORS
+
     settings = Settings(
-        seed=args.seed,
-        part=args.part,
-        seconds=args.seconds,
-        rate=args.rate,
-        suffix=args.format,
-        stems=args.stems,
-        tunes=str(absolute(args.tunes)) if args.tunes else None,
-        grooves=str(absolute(args.grooves)) if args.grooves else None,
-        soundfonts=tuple(str(absolute(Path(value))) for value in args.soundfont),
+        seed=seed,
+        part=part,
+        seconds=seconds,
+        rate=rate,
+        suffix=suffix,
+        stems=stems,
+        tunes=str(absolute(tunes)) if tunes else None,
+        grooves=str(absolute(grooves)) if grooves else None,
+        soundfonts=tuple(str(absolute(Path(value))) for value in soundfonts),
     )
-    progress = show.Progress("folder", enabled=not args.json)
-    report = render(
-        args.output, args.folders, settings, factors=_factors(args.factors), jobs=args.jobs, progress=progress
-    )
-    progress.end()
-    for name, why in report.failed:
-        show.message(f"{name}: {why}", "failed")
-    if args.json:
-        show.print_json(_report_json(args, report))
+    chosen = _read_factors(factors, FACTORS)
+    with Progress("folder", enabled=not as_json) as progress:
+        report = render_folders(output, folders, settings, factors=chosen, jobs=jobs, progress=progress)
+    for name, error in report.failed:
+        print_message(f"{name}: {error}", "failed")
+    if as_json:
+        print_json(_record(output, report))
     else:
-        _print_report(args, report)
+        _print_report(output, report)
     if report.interrupted:
         return INTERRUPTED
     return 1 if report.failed else 0
 
 
-def _factors(text: str | None) -> tuple[str, ...]:
-    names = text.split(",") if text is not None else FACTORS
-    if unknown := [name for name in names if name not in FACTORS]:
-        raise UsageError(f"unknown factor {unknown[0]!r}; there are {', '.join(FACTORS)}")
-    return tuple(factor for factor in FACTORS if factor in names)
+def _read_factors(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
+    names = text.split(",") if text is not None else known
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"unknown factor {unknown[0]!r}; known: {', '.join(known)}")
+    return tuple(factor for factor in known if factor in names)
 
 
-def _print_report(args: argparse.Namespace, report: RenderReport) -> None:
+def _print_report(output: Path, report: RenderReport) -> None:
     for problem in report.problems:
-        show.message(problem, "note", "yellow")
-    for name, why in report.skipped[:_NAMED]:
-        show.message(f"{name}: {why}", "skipped", "yellow")
+        print_message(problem, "note", "yellow")
+    for name, reason in report.skipped[:_NAMED]:
+        print_message(f"{name}: {reason}", "skipped", "yellow")
     if len(report.skipped) > _NAMED:
-        show.message(f"{len(report.skipped) - _NAMED:,} more sources (--json lists them)", "skipped", "yellow")
-    heard, took = show.clock(report.audio_seconds), show.clock(report.seconds)
-    line = (
-        f"{show.count(report.made, 'folder')} rendered ({show.count(report.clips, 'clip')}, {heard} of sound) in {took}"
-    )
+        print_message(f"{len(report.skipped) - _NAMED:,} more sources (--json lists them)", "skipped", "yellow")
+    audio, seconds = clock(report.audio_seconds), clock(report.seconds)
+    line = f"{count(report.made, 'folder')} rendered ({count(report.clips, 'clip')}, {audio} of audio) in {seconds}"
     if report.core_seconds:
         synthesis = report.audio_seconds / max(report.synthesis_seconds, 1e-9)
-        whole = report.audio_seconds / report.core_seconds
-        line += f"; × real time a core: synthesis {synthesis:.0f}, all of it {whole:.0f}"
+        overall = report.audio_seconds / report.core_seconds
+        line += f"; × real time per core: synthesis {synthesis:.0f}, overall {overall:.0f}"
     print(line)
-    notes = [(report.kept, "there already"), (report.repaired, "made again, being half there")]
-    if told := ", ".join(f"{number:,} {what}" for number, what in notes if number):
-        print(told)
+    notes = [(report.kept, "already there"), (report.repaired, "incomplete ones made again")]
+    if listed := ", ".join(f"{number:,} {what}" for number, what in notes if number):
+        print(listed)
     if report.redrawn:
         commonest = max(report.redrawn, key=lambda why: report.redrawn[why])
-        print(f"{show.count(sum(report.redrawn.values()), 'draft')} drawn again, most often because {commonest}")
-    print(f"written to {one_line(args.output)}; hear how well it came out: soundalike evaluate render DIR")
+        print(f"{count(sum(report.redrawn.values()), 'draft')} drawn again, most often because {commonest}")
+    print(f"written to {one_line(output)}; audit it with: soundalike evaluate render DIR")
     if report.interrupted:
-        show.message("interrupted: what is done is kept; run it again to go on")
+        print_interrupted()
 
 
-def _report_json(args: argparse.Namespace, report: RenderReport) -> dict[str, object]:
-    return {
-        "output": str(args.output),
-        "made": report.made,
-        "kept": report.kept,
-        "repaired": report.repaired,
-        "clips": report.clips,
-        "audio_seconds": report.audio_seconds,
-        "seconds": report.seconds,
-        "synthesis_core_seconds": report.synthesis_seconds,
-        "core_seconds": report.core_seconds,
-        "failed": [{"folder": name, "error": why} for name, why in report.failed],
-        "skipped": [{"source": name, "reason": why} for name, why in report.skipped],
-        "problems": report.problems,
-        "redrawn": report.redrawn,
-        "interrupted": report.interrupted,
-    }
+def _record(output: Path, report: RenderReport) -> RenderRecord:
+    return RenderRecord(
+        output=str(output),
+        made=report.made,
+        kept=report.kept,
+        repaired=report.repaired,
+        clips=report.clips,
+        audio_seconds=report.audio_seconds,
+        seconds=report.seconds,
+        synthesis_core_seconds=report.synthesis_seconds,
+        core_seconds=report.core_seconds,
+        failed=[FailedFolderRecord(name, error) for name, error in report.failed],
+        skipped=[SkippedSourceRecord(name, reason) for name, reason in report.skipped],
+        problems=report.problems,
+        redrawn=report.redrawn,
+        interrupted=report.interrupted,
+    )

@@ -1,244 +1,284 @@
-"""`soundalike search` and `soundalike compare`."""
+"""`soundalike search`."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from soundalike.cli import show
-from soundalike.cli.inputs import about, chosen_model, chosen_weights, library_path, recording
-from soundalike.cli.playlist_files import check_playlist, tell_playlist, write_playlist
-from soundalike.core.errors import SoundalikeError, UsageError, one_line
-from soundalike.core.types import Level, Match
-from soundalike.library import SHORT, LibraryFolder
-from soundalike.library.catalog import Filter, parse_filter
-from soundalike.models import parse_weights
-from soundalike.search import Comparison, Example, Query, Result, compare_encodings, search_library
+import click
 
-__all__ = ["run_compare", "run_search"]
+from soundalike.cli.arguments import (
+    LEVEL,
+    REGION,
+    WholeNumber,
+    argument,
+    json_option,
+    library_option,
+    m3u_option,
+    many_option,
+    model_option,
+    option,
+    weights_option,
+    where_option,
+)
+from soundalike.cli.cells import clock, count, near, share, tempo_and_key, track_name, weights_text
+from soundalike.cli.commands import command
+from soundalike.cli.inputs import chosen_library, one_standard_input, recording, typed_names
+from soundalike.cli.output import print_json, print_message, print_styled, print_table, report_corrupt
+from soundalike.cli.playlist_output import print_playlist_path, write_playlist
+from soundalike.cli.records import MatchRecord, SpaceRecord, match_record
+from soundalike.core.errors import UsageError, one_line
 
-_SURE = 0.3
-"""Agreement under which an alignment is a guess: over 24 pairs of demo clips each, unrelated ones reached 0.17 to 0.30
-and clips of the same tune 0.25 to 0.56."""
+if TYPE_CHECKING:
+    from soundalike.core.types import Match
+    from soundalike.search import Example, SearchResults
 
-
-def run_search(args: argparse.Namespace) -> int:
-    """Ask the library with a recording, or with several. No match is an answer too: 0."""
-    start, end = args.region or (None, None)
-    check_playlist(args.m3u)
-    weights = chosen_weights(args)
-    where = parse_filter(args.where) if args.where is not None else Filter()
-    asked = [
-        *(_example("--like", given) for given in args.like),
-        *(_example("--unlike", given) for given in args.unlike),
-    ]
-    names = [args.audio, *(str(example.path) for example in asked)]
-    if names.count("-") > 1:
-        raise UsageError("only one of the recordings can come from standard input")
-    with LibraryFolder(library_path(args)) as library, ExitStack() as opened:
-        path, *others = [opened.enter_context(recording(name)) for name in names]
-        result = search_library(
-            library,
-            Query(
-                path=path,
-                start=start,
-                end=end,
-                weights=weights,
-                by=args.by,
-                k=args.k,
-                where=where,
-                exclude_same_artist=args.exclude_same_artist,
-                include_self=args.include_self,
-                model=args.model,
-                collapse=args.collapse,
-                examples=tuple(replace(example, path=other) for example, other in zip(asked, others, strict=True)),
-                hubness=args.hubness,
-            ),
-        )
-    if args.exclude_same_artist and not result.artists:
-        show.message("the query has no artist tag: nobody is left out for it")
-    if args.collapse and result.versions is None:
-        show.message("no version families to collapse by were looked for yet; run: soundalike versions")
-    result = _as_typed(result, names)
-    if args.m3u:
-        write_playlist(args.m3u, [result.tracks[match.span.track] for match in result.matches])
-    if args.json:
-        show.print_json(_result_json(result, args.where))
-    else:
-        _print_result(result, args.m3u, conditions=bool(args.where or args.exclude_same_artist))
-    return show.corrupt(result.corrupt)
+__all__ = ["search"]
 
 
-def _example(option: str, given: Sequence[str]) -> Example:
-    """What was given to --like or --unlike. Raises UsageError that names it."""
-    file, *weights = given
-    if len(weights) > 1:
-        raise UsageError(f"{option} {file}: {len(weights)} arguments after the file; expected its weights, or nothing")
-    try:
-        return Example(Path(file), option == "--like", parse_weights(weights[0]) if weights else None)
-    except UsageError as error:
-        raise UsageError(f"{option} {file}: {error}") from error
+@dataclass(frozen=True, slots=True)
+class QueryRecord:
+    """The recording, or region of one, that was searched with."""
+
+    path: str
+    start: float
+    end: float
+    level: str
+    where: str | None
+    searched: int
+    hubness: str
 
 
-def _as_typed(result: Result, names: Sequence[str]) -> Result:
-    """The examples called what the user called them."""
-    matches = tuple(
-        replace(
-            match, examples=tuple(replace(one, path=name) for one, name in zip(match.examples, names, strict=False))
-        )
-        for match in result.matches
-    )
-    examples = tuple(replace(one, path=Path(name)) for one, name in zip(result.examples, names, strict=False))
-    return replace(result, query=replace(result.query, track=names[0]), matches=matches, examples=examples)
+@dataclass(frozen=True, slots=True)
+class ExampleRecord:
+    """One of several examples, with its weights."""
+
+    path: str
+    like: bool
+    weights: Mapping[str, float]
 
 
-def _result_json(result: Result, where: str | None) -> dict[str, Any]:
-    query = {**show.span_json(result.query), "level": result.level, "where": where, "searched": result.searched}
-    found = {
-        "query": query if result.hubness == "none" else {**query, "hubness": result.hubness},
-        "models": [result.model],
-        "weights": dict(result.weights),
-        "matches": [{**show.match_json(match), **_versions_json(result, match)} for match in result.matches],
-        "copies": list(result.copies),
-        "damaged": list(result.corrupt),
-    }
-    if result.examples:
-        found["examples"] = [
-            {"path": str(one.path), "like": one.like, "weights": dict(one.weights or {})} for one in result.examples
-        ]
-    return found
+@dataclass(frozen=True, slots=True)
+class ExampleScoreRecord:
+    """What one of several examples contributes to a match."""
+
+    path: str
+    like: bool
+    score: float
+    spaces: Mapping[str, SpaceRecord]
 
 
-def _versions_json(result: Result, match: Match) -> dict[str, Any]:
-    """The paths of the versions that a match of a collapsed search stands for."""
-    return {} if result.versions is None else {"versions": list(result.versions.get(match.span.track, ()))}
+@dataclass(frozen=True, slots=True)
+class SearchMatchRecord(MatchRecord):
+    """A match; `examples` is empty without --like and --unlike, `versions` is null without --collapse."""
+
+    examples: Sequence[ExampleScoreRecord]
+    versions: Sequence[str] | None
 
 
-def _print_result(result: Result, playlist: Path | None, *, conditions: bool) -> None:
-    query, count = result.query, show.count(result.searched, "track")
-    against = f"{count}" if result.level == "track" else f"the passages of {count}"
-    hubness = "" if result.hubness == "none" else f"; hubness: {result.hubness}"
-    print(
-        f"{one_line(query.track)}  {show.clock(query.start)} to {show.clock(query.end)}, against {against}; "
-        f"weights: {show.weights_text(result.weights)}; model {result.model}{hubness}"
-    )
-    if result.examples:
-        others = ", ".join(
-            f"{'like' if one.like else 'unlike'} {one_line(one.path)} ({show.weights_text(one.weights or {})})"
-            for one in result.examples[1:]
-        )
-        print(f"and {others}; scores are the mean over {len(result.examples)} examples")
-    if not result.matches:
-        print(_no_match(result, conditions))
-    else:
-        asked = [one.weights or {} for one in result.examples] or [result.weights]
-        spaces = [name for name in result.weights if any(weights[name] != 0 for weights in asked)]
-        rows = []
-        for number, match in enumerate(result.matches, start=1):
-            track = result.tracks[match.span.track]
-            more = len((result.versions or {}).get(match.span.track, ()))
-            span = f"{show.clock(match.span.start)}-{show.clock(match.span.end)}"
-            rows.append(
-                [
-                    str(number),
-                    f"{match.score:+.2f}",
-                    *(show.share(match.spaces[s]) for s in spaces),
-                    *show.facts(track),
-                    span,
-                    show.named(match.span.track, track) + (f"  +{show.count(more, 'version')}" if more else ""),
-                ]
-            )
-        show.print_table(["#", "score", *spaces, "bpm", "key", "time", "track"], rows, left=[len(rows[0]) - 1])
-    of = "an example" if result.examples else "the query"
-    for copy in result.copies:
-        print(show.paint(f"left out, a copy of {of}: {one_line(show.near(copy))} (--include-self keeps it)", "dim"))
-    tell_playlist(playlist)
+@dataclass(frozen=True, slots=True)
+class SearchRecord:
+    """The answer to a search."""
+
+    query: QueryRecord
+    models: Sequence[str]
+    weights: Mapping[str, float]
+    matches: Sequence[SearchMatchRecord]
+    copies: Sequence[str]
+    corrupt: Sequence[str]
+    examples: Sequence[ExampleRecord]
 
 
-def _no_match(result: Result, conditions: bool) -> str:
-    if result.searched:
-        return "no match"
-    return "no match: no track meets the conditions" if conditions else "no match: the library holds no other track"
+def _read_examples(
+    ctx: click.Context, param: click.Parameter, given: Sequence[Sequence[str]]
+) -> list[tuple[str, Mapping[str, float] | None]]:
+    """The recordings of --like or --unlike, each with its weights. Raises UsageError that names the option."""
+    from soundalike.models import parse_weights
 
-
-def run_compare(args: argparse.Namespace) -> int:
-    """Score B as an answer to A, and show the best passages of each space."""
-    if args.a == args.b == "-":
-        raise UsageError("only one of the two recordings can come from standard input")
-    weights = chosen_weights(args)
-    with chosen_model(args) as (model, library), recording(args.a) as path_a, recording(args.b) as path_b:
-        encodings = []
-        for name, path, region in ((args.a, path_a, args.region), (args.b, path_b, args.region_b)):
-            with about(name):
-                start, end = region or (0.0, None)
-                encodings.append(model.encode(path, start=start, end=end))
-        a, b = encodings
-        part = args.region or args.region_b or a.info.duration < SHORT
-        level: Level = args.by or ("passage" if part else "track")
-        quantiles = library.quantiles(model, level) if library else None
+    examples: list[tuple[str, Mapping[str, float] | None]] = []
+    for file, *weights in given:
+        name = f"{param.opts[0]} {file}"
+        if len(weights) > 1:
+            raise UsageError(f"{name}: {len(weights)} arguments after the file; expected its weights, or nothing")
         try:
-            comparison = compare_encodings(model, a, b, weights, level=level, aligned=args.align, library=quantiles)
-        except SoundalikeError as error:
-            raise type(error)(f"{args.a} and {args.b}: {error}") from error
-    if args.json:
-        show.print_json(_comparison_json(args, comparison))
+            examples.append((file, parse_weights(weights[0]) if weights else None))
+        except UsageError as error:
+            raise UsageError(f"{name}: {error}") from error
+    return examples
+
+
+@command("search")
+@argument("audio", metavar="AUDIO", help="The recording to search with, in the library or not; - for standard input.")
+@weights_option()
+@many_option(
+    "--like",
+    callback=_read_examples,
+    metavar="FILE [SPACE=W,...]",
+    help="Another recording to be like, with its own weights (default: those of -w). May be repeated.",
+)
+@many_option(
+    "--unlike",
+    callback=_read_examples,
+    metavar="FILE [SPACE=W,...]",
+    help="A recording to be unlike, with its own weights (default: those of -w). May be repeated.",
+)
+@option("--region", type=REGION, metavar="FROM-TO", help="Search with a part of AUDIO, such as 0:30-0:40.")
+@option("--by", type=LEVEL, help="Compare whole tracks or passages (default: passages below 30 s or with --region).")
+@option(
+    "--hubness",
+    type=click.Choice(["none", "mutual-proximity"]),
+    default="none",
+    help="Lower the rank of hubs, which are close to everything: mutual-proximity, for whole tracks (default: none).",
+)
+@option("-k", type=WholeNumber(), default=10, metavar="N", help="Number of matches (default: 10).")
+@where_option()
+@option("--exclude-same-artist", is_flag=True, help="Leave out tracks by the artist of the query.")
+@option("--include-self", is_flag=True, help="Keep the query and its copies among the matches.")
+@option("--collapse", is_flag=True, help="Show only the best version of each piece (after: soundalike versions).")
+@m3u_option("the matches")
+@model_option()
+@library_option()
+@json_option()
+def search(
+    audio: str,
+    weights: Mapping[str, float] | None,
+    like: Sequence[tuple[str, Mapping[str, float] | None]],
+    unlike: Sequence[tuple[str, Mapping[str, float] | None]],
+    region: tuple[float, float | None] | None,
+    by: Any,
+    hubness: Any,
+    k: int,
+    where: str | None,
+    exclude_same_artist: bool,
+    include_self: bool,
+    collapse: bool,
+    m3u: Path | None,
+    model: str | None,
+    library_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Find what sounds like a recording.
+
+    A query of 30 s or more is compared with whole tracks. A shorter one, or a region, is compared with passages of
+    10 s, and the best passage of each track is its match.
+
+    \b
+      soundalike search song.mp3
+      soundalike search song.mp3 -w melody=2,timbre=-1     a similar tune with a different sound
+      soundalike search song.mp3 --region 0:30-0:40        what sounds like this passage?
+      soundalike search song.mp3 --where 'bpm 90..110 and genre = jazz'
+      soundalike search song.mp3 --like b.mp3 melody=2 --unlike c.mp3 timbre
+                                                           also the tune of b, and not the sound of c
+      soundalike search song.mp3 --m3u alike.m3u8          write the matches to a playlist
+      soundalike search song.mp3 --collapse                one version of each piece
+
+    A score of 0 is what two random recordings score on average, and 1 is one standard deviation more alike. The score
+    is the weighted mean over the spaces. The column of a space shows its share of the score (the shares sum to the
+    score) and the percentage of random pairs that are less alike. n/a means that the query or the match has no audible
+    content in that space, such as melody in a drum loop.
+
+    --like and --unlike follow AUDIO. With them, the score is the mean over all examples, and examples to be unlike
+    count negatively. Each is scored as a search with it alone; --json shows what each contributes.
+    """
+    names = [audio, *(name for name, _ in [*like, *unlike])]
+    one_standard_input(names)
+    with chosen_library(library_path) as library:
+        results = library.search(
+            recording(audio),
+            weights=weights,
+            k=k,
+            where=where,
+            by=by,
+            region=region,
+            like=[(recording(name), own) for name, own in like],
+            unlike=[(recording(name), own) for name, own in unlike],
+            exclude_same_artist=exclude_same_artist,
+            include_self=include_self,
+            collapse=collapse,
+            hubness=hubness,
+            model=model,
+        ).renamed(typed_names(names))
+    if exclude_same_artist and not results.artists:
+        print_message("the query has no artist tag, so --exclude-same-artist has no effect")
+    if collapse and results.versions is None:
+        print_message("the library holds no version families, so --collapse has no effect; run: soundalike versions")
+    if m3u:
+        write_playlist(results, m3u)
+    if as_json:
+        print_json(_record(results, where))
     else:
-        _print_comparison(args, comparison)
-    return 0
+        _print_results(results, conditions=bool(where or exclude_same_artist))
+        print_playlist_path(m3u)
+    return report_corrupt(results.corrupt)
 
 
-def _comparison_json(args: argparse.Namespace, comparison: Comparison) -> dict[str, Any]:
-    match = comparison.match
-    query = match.query_span
-    pairs: dict[str, Any] = {}
-    for name, pair in comparison.pairs.items():
-        pairs[name] = pair and {
-            "a": {"start": pair.a.start, "end": pair.a.end},
-            "b": {"start": pair.b.start, "end": pair.b.end},
-            "similarity": pair.similarity,
-        }
-    return {
-        "query": {
-            "path": args.a,
-            "start": query.start if query else 0.0,
-            "end": query.end if query else 0.0,
-            "level": comparison.level,
-        },
-        "models": [comparison.model],
-        "weights": dict(comparison.weights),
-        "matches": [{**show.match_json(match), "path": args.b}],
-        "passages": pairs,
-    }
+def _record(results: SearchResults, where: str | None) -> SearchRecord:
+    span = results.query
+    return SearchRecord(
+        query=QueryRecord(span.track, span.start, span.end, results.level, where, results.searched, results.hubness),
+        models=[results.model],
+        weights=results.weights,
+        matches=[_match_record(results, match) for match in results],
+        copies=results.copies,
+        corrupt=results.corrupt,
+        examples=[ExampleRecord(str(one.path), one.like, _weights(one)) for one in results.examples],
+    )
 
 
-def _print_comparison(args: argparse.Namespace, comparison: Comparison) -> None:
-    match = comparison.match
-    kind = "whole tracks" if comparison.level == "track" else "best passage of B"
+def _match_record(results: SearchResults, match: Match) -> SearchMatchRecord:
+    found = match_record(match)
+    examples = [
+        ExampleScoreRecord(one.path, one.like, one.score, SpaceRecord.all_of(one.spaces)) for one in match.examples
+    ]
+    versions = None if results.versions is None else results.versions.get(match.path, ())
+    return SearchMatchRecord(found.path, found.start, found.end, found.score, found.spaces, examples, versions)
+
+
+def _weights(example: Example) -> Mapping[str, float]:
+    return example.weights if isinstance(example.weights, Mapping) else {}
+
+
+def _print_results(results: SearchResults, *, conditions: bool) -> None:
+    query, tracks = results.query, count(results.searched, "track")
+    against = tracks if results.level == "track" else f"the passages of {tracks}"
+    hubness = "" if results.hubness == "none" else f"; hubness: {results.hubness}"
     print(
-        f"A {one_line(args.a)}\nB {one_line(args.b)}\nscore {match.score:+.2f} ({kind}; "
-        f"weights: {show.weights_text(comparison.weights)}; model {comparison.model})"
+        f"{one_line(query.track)}  {clock(query.start)} to {clock(query.end)}, against {against}; "
+        f"weights: {weights_text(results.weights)}; model {results.model}{hubness}"
     )
+    if results.examples:
+        others = ", ".join(
+            f"{'like' if one.like else 'unlike'} {one_line(one.path)} ({weights_text(_weights(one))})"
+            for one in results.examples[1:]
+        )
+        print(f"and {others}; scores are the mean over {len(results.examples)} examples")
+    if results.matches:
+        _print_matches(results)
+    elif results.searched:
+        print("no match")
+    else:
+        print("no match: " + ("no track meets the conditions" if conditions else "the library holds no other track"))
+    whose = "an example" if results.examples else "the query"
+    for copy in results.copies:
+        print_styled((f"left out, a copy of {whose}: {one_line(near(copy))} (--include-self keeps it)", "dim"))
+
+
+def _print_matches(results: SearchResults) -> None:
+    used = [_weights(one) for one in results.examples] or [results.weights]
+    spaces = [name for name in results.weights if any(weights[name] != 0 for weights in used)]
     rows = []
-    for name, part in match.spaces.items():
-        pair = comparison.pairs[name]
-        spans = [f"{show.clock(s.start)}-{show.clock(s.end)}" for s in (pair.a, pair.b)] if pair else ["n/a", "n/a"]
-        shown = (
-            [f"{part.similarity:+.3f}", f"{part.z:+.2f}", f"{part.percentile:.1f}%"] if part.audible else ["n/a"] * 3
-        )
-        rows.append([name, *shown, f"{part.weight:g}", f"{part.share:+.2f}", *spans])
-    show.print_table(
-        ["space", "similarity", "z", "percentile", "weight", "share", "best in A", "best in B"], rows, left=[0]
-    )
-    one = match.alignment
-    if one:
-        sure = "" if one.agreement >= _SURE else "no reliable alignment; the best guess is that "
-        print(
-            f"aligned: {sure}B is A transposed by {one.semitones:+d} semitones, at {one.tempo_ratio:.3f} of its tempo; "
-            f"A's passage begins {one.offset:+.2f} s into B's (agreement {one.agreement:.2f})"
-        )
-    elif args.align:
-        print("aligned: neither pitch nor onsets to go by")
+    for match in results:
+        track = results.tracks[match.path]
+        others = len((results.versions or {}).get(match.path, ()))
+        rows.append([
+            str(match.rank),
+            f"{match.score:+.2f}",
+            *(share(match.spaces[name]) for name in spaces),
+            *tempo_and_key(track),
+            f"{clock(match.span.start)}-{clock(match.span.end)}",
+            track_name(match.path, track) + (f"  +{count(others, 'version')}" if others else ""),
+        ])  # fmt: skip
+    header = ["#", "score", *spaces, "bpm", "key", "time", "track"]
+    print_table(header, rows, left=[len(header) - 1])

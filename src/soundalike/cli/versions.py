@@ -1,113 +1,175 @@
-"""`soundalike duplicates` and `soundalike versions`."""
+"""`soundalike versions`."""
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from soundalike.cli import show
-from soundalike.cli.inputs import chosen_weights, library_path
-from soundalike.cli.playlist_files import check_playlist, tell_playlist, write_playlist
-from soundalike.library import LibraryFolder
-from soundalike.library.catalog import Track
-from soundalike.search import Family, Versions, find_duplicates, find_versions, store_versions
+from soundalike.cli.arguments import (
+    NUMBER,
+    json_option,
+    library_option,
+    m3u_option,
+    model_option,
+    option,
+    weights_option,
+)
+from soundalike.cli.cells import count, track_name, weights_text
+from soundalike.cli.commands import command
+from soundalike.cli.inputs import library_folder
+from soundalike.cli.output import Progress, print_json, print_table
+from soundalike.cli.playlist_output import print_playlist_path, write_tracks
 
-__all__ = ["run_duplicates", "run_versions"]
+if TYPE_CHECKING:
+    from soundalike.search import Family, Versions
 
-
-def run_duplicates(args: argparse.Namespace) -> int:
-    """List tracks that are the same recording. None is an answer too: 0."""
-    check_playlist(args.m3u)
-    progress = show.Progress("track", enabled=not args.json)
-    with LibraryFolder(library_path(args)) as library:
-        groups = find_duplicates(library, args.model, progress)
-    progress.end()
-    if args.m3u:
-        write_playlist(args.m3u, [track for group in groups for track in group])
-    if args.json:
-        show.print_json({"duplicates": [[str(track.path) for track in group] for group in groups]})
-        return 0
-    for number, group in enumerate(groups, start=1):
-        print(f"{number}  {show.count(len(group), 'file')} of one recording")
-        for track in group:
-            print(f"   {show.named(str(track.path), track)}")
-    spare = sum(len(group) - 1 for group in groups)
-    print(f"{show.count(len(groups), 'recording')} more than once, {show.count(spare, 'file')} to spare")
-    tell_playlist(args.m3u)
-    return 0
+__all__ = ["versions"]
 
 
-def run_versions(args: argparse.Namespace) -> int:
-    """List version families, and keep them in the library. None is an answer too: 0."""
-    check_playlist(args.m3u)
-    weights = chosen_weights(args)
-    path = library_path(args)
-    progress = show.Progress("track", enabled=not args.json)
-    LibraryFolder(path).close()  # one that is not there is not made
-    with LibraryFolder(path, writable=True) as library:
-        found = find_versions(library, args.false_discovery_rate, weights, args.model, progress)
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """A recording of a piece, and its duplicates."""
+
+    path: str
+    copies: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PairRecord:
+    """Two versions with the score, p-value and q-value of their similarity."""
+
+    a: str
+    b: str
+    score: float
+    p: float
+    q: float
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyRecord:
+    """The versions of one piece, and the pairs that connect them."""
+
+    q: float
+    versions: Sequence[VersionRecord]
+    pairs: Sequence[PairRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionsRecord:
+    """All version families of a library; see `soundalike.search.Versions`."""
+
+    models: Sequence[str]
+    weights: Mapping[str, float]
+    false_discovery_rate: float
+    recordings: int
+    tests: int
+    pairs: int
+    expected_false: float
+    families: Sequence[FamilyRecord]
+
+
+@command("versions")
+@weights_option("melody=2,harmony=1")
+@option(
+    "--false-discovery-rate",
+    type=NUMBER,
+    default=0.05,
+    metavar="Q",
+    help="Expected share of listed pairs that are similar by chance (default: 0.05).",
+)
+@m3u_option("the versions")
+@model_option()
+@library_option()
+@json_option()
+def versions(
+    weights: Mapping[str, float] | None,
+    false_discovery_rate: float,
+    m3u: Path | None,
+    model: str | None,
+    library_path: Path | None,
+    as_json: bool,
+) -> int:
+    """List the pieces of which the library holds several versions: covers, live takes, remasters.
+
+    Two tracks are versions of one piece if they are more similar in melody and harmony than chance explains. What
+    chance explains is measured on random pairs of tracks of the library, so it must hold at least 200 different
+    recordings. Of the listed pairs, at most the false-discovery rate are expected to be similar by chance. Duplicates
+    count once. The families are stored in the library for `soundalike search --collapse`.
+
+    \b
+      soundalike versions
+      soundalike versions --false-discovery-rate 0.01      fewer pairs, with more certainty
+      soundalike versions -w melody=1                      the same tune over any chords
+    """
+    from soundalike.library import LibraryFolder
+    from soundalike.search import find_versions, store_versions
+
+    folder = library_folder(library_path)
+    LibraryFolder(folder).close()  # an error if there is none: opening one for writing would make it
+    # Opened for writing from the start, so that a second writer fails at once and not after the search.
+    with LibraryFolder(folder, writable=True) as library, Progress("track", enabled=not as_json) as progress:
+        found = find_versions(library, false_discovery_rate, weights, model, progress)
         store_versions(library, found)
-    progress.end()
-    if args.m3u:
+    if m3u:
         members = [member for family in found.families for member in family.members]
-        write_playlist(args.m3u, [track for member in members for track in member])
-    if args.json:
-        show.print_json(_versions_json(found))
+        write_tracks([track for member in members for track in member], m3u)
+    if as_json:
+        print_json(_record(found))
         return 0
-    lines = [line for number, family in enumerate(found.families, start=1) for line in _lines(str(number), family)]
-    if lines:
-        show.print_table(["family", "score", "q", "track"], lines, left=[3])
+    rows = [row for number, family in enumerate(found.families, start=1) for row in _rows(str(number), family)]
+    if rows:
+        print_table(["family", "score", "q", "track"], rows, left=[3])
     print(_summary(found))
-    tell_playlist(args.m3u)
+    print_playlist_path(m3u)
     return 0
 
 
-def _lines(number: str, family: Family) -> list[list[str]]:
-    """Every version with its surest pair's score and q-value; its duplicates below it."""
-    lines = []
+def _rows(number: str, family: Family) -> list[list[str]]:
+    """One line per version with the score and q-value of its most certain pair; duplicates follow."""
+    rows = []
     for track, *copies in family.members:
         pairs = [pair for pair in family.pairs if track.id in (pair.a.id, pair.b.id)]
         surest = min(pairs, key=lambda pair: (pair.q, -pair.score))
-        lines.append([number, f"{surest.score:+.2f}", f"{surest.q:.2g}", show.named(str(track.path), track)])
-        lines += [[number, "", "", f"{show.named(str(one.path), one)}  (the same recording)"] for one in copies]
-    return lines
+        rows.append([number, f"{surest.score:+.2f}", f"{surest.q:.2g}", track_name(str(track.path), track)])
+        rows += [[number, "", "", f"{track_name(str(copy.path), copy)}  (the same recording)"] for copy in copies]
+    return rows
 
 
 def _summary(found: Versions) -> str:
-    """What was found, and how much of it to believe."""
-    asked = (
-        f"{show.count(found.recordings, 'recording')}, {show.count(found.tests, 'pair')}; "
-        f"weights: {show.weights_text(found.weights)}; model {found.model}"
+    compared = (
+        f"{count(found.recordings, 'recording')}, {count(found.tests, 'pair')}; "
+        f"weights: {weights_text(found.weights)}; model {found.model}"
     )
     if not found.found:
-        return f"no pair is nearer than chance explains, at a false-discovery rate of {found.rate:g} ({asked})"
+        return f"no pair is more similar than chance explains, at a false-discovery rate of {found.rate:g} ({compared})"
     return (
-        f"{show.count(found.found, 'pair')} in {show.count(len(found.families), 'family')} of versions, of which about "
-        f"{found.expected_false:.1f} are expected to be chance, at a false-discovery rate of {found.rate:g} ({asked})"
+        f"{count(found.found, 'pair')} in {count(len(found.families), 'family')} of versions; about "
+        f"{found.expected_false:.1f} of the pairs are expected to be similar by chance, at a false-discovery rate of "
+        f"{found.rate:g} ({compared})"
     )
 
 
-def _versions_json(found: Versions) -> dict[str, Any]:
-    def path(track: Track) -> str:
-        return str(track.path)
-
-    return {
-        "models": [found.model],
-        "weights": dict(found.weights),
-        "false_discovery_rate": found.rate,
-        "recordings": found.recordings,
-        "tests": found.tests,
-        "pairs": found.found,
-        "expected_false": found.expected_false,
-        "families": [
-            {
-                "q": family.q,
-                "versions": [{"path": path(first), "copies": list(map(path, rest))} for first, *rest in family.members],
-                "pairs": [
-                    {"a": path(pair.a), "b": path(pair.b), "score": pair.score, "p": pair.p, "q": pair.q}
-                    for pair in family.pairs
+def _record(found: Versions) -> VersionsRecord:
+    return VersionsRecord(
+        models=[found.model],
+        weights=found.weights,
+        false_discovery_rate=found.rate,
+        recordings=found.recordings,
+        tests=found.tests,
+        pairs=found.found,
+        expected_false=found.expected_false,
+        families=[
+            FamilyRecord(
+                q=family.q,
+                versions=[
+                    VersionRecord(str(first.path), [str(copy.path) for copy in rest]) for first, *rest in family.members
                 ],
-            }
+                pairs=[
+                    PairRecord(str(pair.a.path), str(pair.b.path), pair.score, pair.p, pair.q) for pair in family.pairs
+                ],
+            )
             for family in found.families
         ],
-    }
+    )

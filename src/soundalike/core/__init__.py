@@ -1,1 +1,1 @@
-"""What everything else stands on: types, errors, files, plug-ins. Import its modules directly."""
+"""Types, errors, files, plug-ins and executors that all packages use. Import the modules directly."""

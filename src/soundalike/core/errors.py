@@ -1,13 +1,13 @@
-"""Every error that a user can cause. The tree:
+"""The errors that a user can cause, as a tree:
 
-SoundalikeError            anything this package raises on purpose
-├── UsageError             the request cannot be carried out as asked (exit code 2, HTTP 400)
-├── AudioError             one input cannot be heard: missing, damaged, too short, not audio
-├── ModelError             a model is unknown, damaged, of another version or not installed
+SoundalikeError            base of all errors that this package raises on purpose
+├── UsageError             the request is invalid (exit code 2, HTTP 400)
+├── AudioError             one input cannot be decoded: missing, truncated, too short, not audio
+├── ModelError             a model is unknown, invalid, of another version or not installed
 └── LibraryError           the library on disk cannot be opened, read or written
     └── LibraryBusyError   another process is writing to it (HTTP 409)
 
-A message is one line: what was found, what was expected, what to do.
+A message is one line. It says what was found, what was expected and what to do.
 """
 
 from __future__ import annotations
@@ -18,25 +18,32 @@ __all__ = ["AudioError", "LibraryBusyError", "LibraryError", "ModelError", "Soun
 
 
 def one_line(text: str | os.PathLike[str]) -> str:
-    """A path or message as one line for any terminal and encoding: odd bytes and control characters escaped."""
+    r"""Return a path or message as one printable line, safe for any terminal and encoding.
+
+    Control characters and bytes that are not UTF-8 are escaped.
+
+    Example:
+        >>> one_line("a\nb.wav")
+        'a\\nb.wav'
+    """
     plain = os.fspath(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in plain)
 
 
 class SoundalikeError(Exception):
-    """Base of every error that is meant for the user's eyes: its text is one clear line."""
+    """Base class of the errors that are shown to the user. The text is one line."""
 
 
 class UsageError(SoundalikeError):
-    """The request cannot be carried out as asked."""
+    """The request is invalid."""
 
 
 class AudioError(SoundalikeError):
-    """One input cannot be heard; a batch goes on and lists it at the end."""
+    """One input cannot be decoded. A batch continues and lists it at the end."""
 
 
 class ModelError(SoundalikeError):
-    """A model is unknown, damaged, of another version, or needs an extra that is not installed."""
+    """A model is unknown, invalid, of another version, or needs an extra that is not installed."""
 
 
 class LibraryError(SoundalikeError):

@@ -1,4 +1,4 @@
-"""Paths and files: absolute names that mean what the system means, and files that are written whole or not at all."""
+"""Absolute paths, atomic writes, JSON files and content hashes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,34 @@ from typing import Any, BinaryIO
 
 from soundalike.core.errors import AudioError, UsageError
 
-__all__ = ["absolute", "content_hash", "make_folder", "read_json", "size_of", "write_json", "write_whole"]
+__all__ = ["absolute", "content_hash", "make_folder", "read_json", "size_of", "write_atomic", "write_json"]
 
 
 def absolute(path: Path) -> Path:
-    """`path` from the root, with links kept as they are; only a `..`, which may follow a link, has to be resolved.
+    """Return `path` as an absolute path without resolving links.
 
-    Raises OSError if the working directory is gone.
+    A path that contains `..` is resolved, because `..` may follow a link.
+
+    Raises:
+        OSError: The working directory no longer exists.
+
+    Example:
+        >>> absolute(Path("/music/song.wav"))
+        PosixPath('/music/song.wav')
     """
     return path.resolve() if ".." in path.parts else Path(os.path.abspath(path))
 
 
 def make_folder(path: Path, option: str) -> None:
-    """Make a folder to write to, where there is none. Raises UsageError naming the option that chose it."""
+    """Create a folder for output, with its parents, unless it exists.
+
+    Args:
+        path: The folder.
+        option: The command-line option that chose it, named in the error message.
+
+    Raises:
+        UsageError: The folder cannot be created.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -32,7 +47,7 @@ def make_folder(path: Path, option: str) -> None:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder; those that go away meanwhile do not count."""
+    """Return the total size in bytes of the files below a folder. Files that disappear meanwhile are not counted."""
     total = 0
     for file in folder.rglob("*"):
         try:
@@ -43,33 +58,42 @@ def size_of(folder: Path) -> int:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds. Raises UsageError if it cannot be read or is not JSON."""
+    """Return the content of a JSON file. Raises UsageError if it cannot be read or is not valid JSON."""
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise UsageError(f"{path} is damaged: not JSON ({error})") from error
+        raise UsageError(f"{path} is not valid JSON ({error})") from error
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file for people to read, whole or not at all. Raises UsageError if it cannot be written."""
+    """Write an indented JSON file atomically. Raises UsageError if it cannot be written."""
     content = (json.dumps(value, indent=1) + "\n").encode()
-    write_whole(path, lambda file: file.write(content))
+    write_atomic(path, lambda file: file.write(content))
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in place in one step.
+def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file atomically: fill a temporary file in the same folder, then rename it to `path`.
 
-    Whatever interrupts it, `path` holds what it held before, or all of the new. Raises UsageError if it cannot be
-    written.
+    After an interruption `path` has either its old content or all of the new content.
+
+    Args:
+        path: The file to write.
+        write: Called once with the temporary file, open in binary mode.
+
+    Raises:
+        UsageError: The file cannot be written.
+
+    Example:
+        >>> write_atomic(Path("notes.txt"), lambda file: file.write(b"content"))
     """
     try:
         handle, partial = tempfile.mkstemp(dir=path.absolute().parent, prefix=".soundalike-")
         try:
             with os.fdopen(handle, "wb") as file:
                 write(file)
-            Path(partial).chmod(0o644)  # mkstemp makes files for their owner alone
+            Path(partial).chmod(0o644)  # mkstemp creates files that only their owner can read
             Path(partial).replace(path)
         except BaseException:
             Path(partial).unlink(missing_ok=True)
@@ -79,7 +103,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def content_hash(path: Path) -> str:
-    """BLAKE2b-128 of the file's bytes. Raises AudioError if it cannot be read."""
+    """Return the BLAKE2b-128 digest of a file's bytes as 32 hex digits. Raises AudioError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

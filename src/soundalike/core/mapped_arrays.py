@@ -1,12 +1,18 @@
-"""Arrays that can be made again from the catalogue, kept in one file so that they need not be.
+"""A cache of arrays that are derived from the catalogue, in one memory-mapped file per name.
 
-`<name>.derived` holds, in this order: 8 bytes of magic, the length of the header (uint32, little-endian), the header
-(JSON), the CRC-32 of all before it (uint32, little-endian), and the arrays as they lie in memory, each at a multiple of
-64 bytes from the start of the file and filled up to the next with zeros. The header says of which generation of the
-catalogue they are and, per array, its name, dtype, shape, offset behind the header, and the CRC-32 of its bytes with
-the zeros behind them.
+A file `<name>.derived` contains, in this order:
 
-Nothing here is an error to a user: whoever cannot load makes the arrays anew, and whoever cannot save does without.
+1. the magic number (8 bytes),
+2. the length of the header (uint32, little-endian),
+3. the header (JSON),
+4. the CRC-32 of everything before it (uint32, little-endian),
+5. the bytes of the arrays. Each array starts at a multiple of 64 bytes and is padded with zeros.
+
+The header records the generation of the catalogue and, per array, its name, dtype, shape, offset from the end of the
+header, padded size, and the CRC-32 of its bytes with the padding.
+
+Nothing here raises an error for the user. If loading fails, the caller computes the arrays again; if saving fails, it
+continues without a cache.
 """
 
 from __future__ import annotations
@@ -26,7 +32,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from soundalike.core.errors import UsageError
-from soundalike.core.files import write_whole
+from soundalike.core.files import write_atomic
 from soundalike.core.types import AnyArray
 
 __all__ = ["load", "save", "verify"]
@@ -36,12 +42,12 @@ _FORMAT = 1
 _ALIGN = 64
 _LENGTH = struct.Struct("<I")
 _FRAME = len(_MAGIC) + 2 * _LENGTH.size
-"""Bytes around the header: magic, length and checksum."""
+"""Bytes around the header: magic number, length and checksum."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """An array in a file: `offset` and `size` in bytes, the first from behind the header, the second with filling."""
+    """One array in a file. `offset` counts bytes from the end of the header; `size` is in bytes, with the padding."""
 
     name: str
     dtype: str
@@ -53,7 +59,7 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """What a file says of itself: `start` is where the arrays begin and `total` its length, in bytes."""
+    """The header of a file. The arrays begin at byte `start`; the file has `total` bytes."""
 
     generation: int
     entries: tuple[_Entry, ...]
@@ -62,17 +68,28 @@ class _Header:
 
 
 def save(folder: Path, name: str, generation: int, arrays: Mapping[str, AnyArray]) -> bool:
-    """Write arrays of numbers to `<folder>/<name>.derived` in one step, durably. False where that cannot be done.
+    """Write arrays to `<folder>/<name>.derived`, atomically and durably.
 
-    `generation` is that of the catalogue that they were made from.
+    Args:
+        folder: The folder of the file; it is created if its parent exists.
+        name: Name of the file without the suffix.
+        generation: Generation of the catalogue that the arrays were derived from.
+        arrays: Arrays of bool or numeric dtypes, of any shape and memory layout.
+
+    Returns:
+        Whether the file was written.
+
+    Example:
+        >>> save(Path("cache"), "groups", 7, {"ids": np.arange(5)})
+        True
     """
-    kept = {key: np.ascontiguousarray(array).reshape(array.shape) for key, array in arrays.items()}
+    contiguous = {key: np.ascontiguousarray(array).reshape(array.shape) for key, array in arrays.items()}
     entries, offset = [], 0
-    for key, array in kept.items():
-        filling = -array.nbytes % _ALIGN
-        checksum = zlib.crc32(bytes(filling), zlib.crc32(_bytes(array)))
-        entries.append(_Entry(key, array.dtype.str, array.shape, offset, array.nbytes + filling, checksum))
-        offset += array.nbytes + filling
+    for key, array in contiguous.items():
+        padding = -array.nbytes % _ALIGN
+        checksum = zlib.crc32(bytes(padding), zlib.crc32(_bytes(array)))
+        entries.append(_Entry(key, array.dtype.str, array.shape, offset, array.nbytes + padding, checksum))
+        offset += array.nbytes + padding
     content = {
         "format": _FORMAT,
         "byteorder": sys.byteorder,
@@ -86,26 +103,38 @@ def save(folder: Path, name: str, generation: int, arrays: Mapping[str, AnyArray
 
     def write(file: BinaryIO) -> None:
         file.write(framed + _LENGTH.pack(zlib.crc32(framed)))
-        for array in kept.values():
+        for array in contiguous.values():
             file.write(_bytes(array))
             file.write(bytes(-array.nbytes % _ALIGN))
         file.flush()
-        # Nobody reads the checksums before using it: after a power cut it is whole, or not there.
+        # `load` does not verify checksums, so the file must be complete on disk before it gets its name.
         os.fsync(file.fileno())
 
     try:
         folder.mkdir(exist_ok=True)
-        write_whole(folder / f"{name}.derived", write)
+        write_atomic(folder / f"{name}.derived", write)
     except (UsageError, OSError):
         return False
     return True
 
 
 def load(folder: Path, name: str, generation: int) -> dict[str, AnyArray] | None:
-    """The arrays of `<folder>/<name>.derived`, mapped and read-only, each aligned to 64 bytes.
+    """Map the arrays of `<folder>/<name>.derived`.
 
-    None if there is no such file, or it is of another generation, format or byte order, or is not as its header says.
-    What the arrays hold is not read: see `verify`.
+    Only the header is read and checked. `verify` checks the content of the arrays.
+
+    Args:
+        folder: The folder of the file.
+        name: Name of the file without the suffix.
+        generation: Generation of the catalogue that the arrays must come from.
+
+    Returns:
+        The arrays by name, read-only and aligned to 64 bytes. None if the file is missing or inconsistent with its
+        header, or of another generation, format or byte order.
+
+    Example:
+        >>> load(Path("cache"), "groups", 7)["ids"]
+        array([0, 1, 2, 3, 4])
     """
     try:
         with (folder / f"{name}.derived").open("rb") as file:
@@ -119,7 +148,7 @@ def load(folder: Path, name: str, generation: int) -> dict[str, AnyArray] | None
 
 
 def verify(path: Path) -> bool:
-    """Whether a file is whole, byte for byte: reads all of it. Never raises for a damaged or missing one."""
+    """Return whether all checksums of a file match. Reads the whole file; returns False if it cannot be read."""
     try:
         with path.open("rb") as file:
             header = _read_header(file)
@@ -132,11 +161,12 @@ def verify(path: Path) -> bool:
 
 
 def _bytes(array: AnyArray) -> memoryview[int]:
+    """Return the bytes of a contiguous array without a copy."""
     return array.reshape(-1).view(np.uint8).data
 
 
 def _read_header(file: BinaryIO) -> _Header | None:
-    """The header of a file that is as long as it says; None if it has no such header."""
+    """Return the header, or None if it is invalid or does not match the length of the file."""
     total = os.fstat(file.fileno()).st_size
     opening = file.read(len(_MAGIC) + _LENGTH.size)
     if len(opening) < len(_MAGIC) + _LENGTH.size or not opening.startswith(_MAGIC):
@@ -148,7 +178,7 @@ def _read_header(file: BinaryIO) -> _Header | None:
     header, checksum = file.read(length), file.read(_LENGTH.size)
     if _LENGTH.pack(zlib.crc32(header, zlib.crc32(opening))) != checksum:
         return None
-    # From here on it is what somebody has written, if perhaps of another version.
+    # The checksum matches, so the header is intact, but another version may have written it.
     try:
         content = json.loads(header)
         if (content["format"], content["byteorder"]) != (_FORMAT, sys.byteorder) or start + content["size"] != total:
@@ -160,16 +190,18 @@ def _read_header(file: BinaryIO) -> _Header | None:
 
 
 def _array(mapped: mmap.mmap, offset: int, entry: _Entry) -> AnyArray:
+    """Return a read-only view of the array at byte `offset` of the file."""
     dtype: np.dtype[Any] = np.dtype(entry.dtype)
     count = math.prod(entry.shape)
     if count:
         return np.frombuffer(mapped, dtype, count, offset).reshape(entry.shape)
-    empty = np.zeros(entry.shape, dtype)  # nothing can be mapped at the end of a file
+    empty = np.zeros(entry.shape, dtype)  # an empty array has no bytes to map
     empty.flags.writeable = False
     return empty
 
 
 def _checksum(file: BinaryIO, size: int) -> int:
+    """Return the CRC-32 of the next `size` bytes; -1 if the file ends before."""
     checksum = 0
     while size > 0:
         block = file.read(min(size, 1 << 20))

@@ -1,4 +1,4 @@
-"""SQLite: connections in WAL mode, and a lock that no crash leaves behind."""
+"""SQLite: connections in WAL mode, and a write lock that is released when its process ends."""
 
 from __future__ import annotations
 
@@ -11,9 +11,23 @@ __all__ = ["connect", "take_lock"]
 
 
 def take_lock(path: Path) -> sqlite3.Connection:
-    """Hold the right to write until the connection closes, or the process ends in whatever way. Raises sqlite3.Error.
+    """Take a write lock and return the connection that holds it.
 
-    An exclusive transaction on a database of its own: a lock that every platform has, and that no crash leaves behind.
+    The lock is an exclusive transaction on a separate database. This works on every platform, and the lock is released
+    when the connection closes or the process ends, even by a crash.
+
+    Args:
+        path: The database file of the lock; it is created if it does not exist.
+
+    Returns:
+        The connection. Close it to release the lock.
+
+    Raises:
+        sqlite3.Error: Another process holds the lock, or the file cannot be written.
+
+    Example:
+        >>> lock = take_lock(Path("library/lock.sqlite"))
+        >>> lock.close()
     """
     lock = sqlite3.connect(path, timeout=0, isolation_level=None)
     try:
@@ -25,8 +39,26 @@ def take_lock(path: Path) -> sqlite3.Connection:
 
 
 def connect(path: Path, *, writable: bool, create: bool) -> sqlite3.Connection:
-    """A connection in WAL mode. A reader takes what it can get: on a read-only disk not even the WAL's index can be
-    made, and nobody can be writing, so there, and only there, the file is taken as it lies.
+    """Open a database in WAL mode.
+
+    A reader first tries a normal connection and then a read-only one. On a read-only disk even the index of the WAL
+    cannot be created. No process can be writing there, so the last attempt opens the file as immutable.
+
+    Args:
+        path: The database file.
+        writable: Whether the connection will write.
+        create: Whether to create the file if it does not exist.
+
+    Returns:
+        A connection in autocommit mode whose rows are `sqlite3.Row`. It may be closed by another thread.
+
+    Raises:
+        LibraryError: The file does not exist and `create` is false.
+        sqlite3.Error: The file cannot be opened, or is not a database.
+
+    Example:
+        >>> connection = connect(Path("library/catalog.sqlite"), writable=False, create=False)
+        >>> connection.close()
     """
     if not create and not path.is_file():
         raise LibraryError(f"no library at {path.parent}; make one with: soundalike index DIR")
@@ -37,7 +69,7 @@ def connect(path: Path, *, writable: bool, create: bool) -> sqlite3.Connection:
             uri=True,
             isolation_level=None,
             timeout=10,
-            check_same_thread=False,  # each thread has its own; one may close those of all others
+            check_same_thread=False,  # every thread has its own connection, but one thread may close them all
         )
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -1,6 +1,6 @@
-"""The nouns every module shares: frozen records, numpy only, no behaviour beyond their own fields.
+"""The records that all packages share: frozen dataclasses that depend on numpy only.
 
-Seconds outside, samples inside. n spans, d dims, t samples, c channels.
+Times are in seconds. In shapes, n counts spans, d dimensions, t samples and c channels.
 """
 
 from __future__ import annotations
@@ -55,7 +55,16 @@ LEVELS: tuple[Level, ...] = ("track", "passage")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audio:
-    """Sound in memory: `samples` (c, t) float32, full scale ±1, at `rate` Hz."""
+    """Sound in memory.
+
+    Attributes:
+        samples: (c, t) float32, full scale ±1.
+        rate: Sample rate in Hz.
+
+    Example:
+        >>> Audio(np.zeros((2, 44100), np.float32), 44100).duration
+        1.0
+    """
 
     samples: FloatArray
     rate: int
@@ -68,7 +77,10 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What a dataset yields: one recording, its separate stems where there are any, its labels."""
+    """One recording of a dataset.
+
+    `stems` maps the names of its separate stems to their files; `labels` are its annotations. Both may be empty.
+    """
 
     path: Path
     stems: Mapping[str, Path] = field(default_factory=dict)
@@ -77,7 +89,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """A stretch of a track: `track` is its path (`os.fsdecode`), `start` and `end` are seconds."""
+    """A section of a track. `track` is its path (`os.fsdecode`); `start` and `end` are in seconds."""
 
     track: str
     start: float
@@ -86,11 +98,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What chance looks like in one space at one level.
+    """The null distribution of one space at one level: the similarity of random pairs of different tracks.
 
-    `mu` and `sigma` are the mean and spread of the similarity of random pairs of different tracks.
-    `quantiles` are the similarities at 0, 1, ..., 100 % of such pairs; at the passage level each pair is
-    (a passage, the best passage of another track), because that is what a search reports.
+    Attributes:
+        mu: Mean.
+        sigma: Standard deviation.
+        quantiles: 101 similarities at 0, 1, ..., 100 %. At the passage level a pair is a passage and the best passage
+            of another track, because that is what a search reports.
     """
 
     mu: float
@@ -100,7 +114,18 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A named similarity: what is listened to (`source`), by whom (`backbone`, `feature`), projected how (`head`)."""
+    """A named similarity of a model.
+
+    Attributes:
+        model: Name of the model.
+        name: Short name, unique within the model, such as "melody".
+        source: The signal that is encoded: "mix" or a stem.
+        backbone: Name of the backbone that extracts the features.
+        feature: The feature that the head projects; "a+b" joins two.
+        head: Kind of head, one of `soundalike.models.heads.KINDS`.
+        dim: Dimensions of a row.
+        calibration: The null distribution per level.
+    """
 
     model: str
     name: str
@@ -113,7 +138,7 @@ class Space:
 
     @property
     def full_name(self) -> str:
-        """`model/name`, unique across models."""
+        """The name `model/name`, unique across models."""
         return f"{self.model}/{self.name}"
 
 
@@ -121,8 +146,8 @@ class Space:
 class Vectors:
     """Rows of one or more spaces over the same spans.
 
-    `rows` maps a space's name to (n, d) float32: unit rows, or all zero where there is nothing to hear.
-    `digest` names the model that made them.
+    `rows` maps the short name of a space to (n, d) float32 unit rows. A row is all zero if the space is inaudible
+    there. `digest` identifies the model that made the rows.
     """
 
     spans: tuple[Span, ...]
@@ -135,9 +160,14 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True)
 class Descriptors:
-    """What people filter by: `tempo` BPM, `key` such as "F# minor", `loudness` LUFS; None where not heard.
+    """Properties of a recording that users filter by. A property that cannot be estimated is None.
 
-    `key_confidence` is how probable the key is, 0 to 1; `meter`, such as "3/4", is there only where it is sure.
+    Attributes:
+        tempo: Beats per minute.
+        key: Such as "F# minor", always with sharps.
+        loudness: Integrated loudness in LUFS.
+        key_confidence: Probability of the key, 0 to 1.
+        meter: Such as "3/4"; present only if its probability is high.
     """
 
     tempo: float | None = None
@@ -148,9 +178,14 @@ class Descriptors:
 
 
 class Weights(Mapping[str, float]):
-    """How much each space counts, of any sign; a space that is not named weighs 0.
+    """The weight of each space, of any sign. A space that is not named has weight 0.
 
-    Raises ValueError if a weight is not a finite number.
+    Raises:
+        ValueError: A weight is not a finite number.
+
+    Example:
+        >>> Weights({"melody": 2, "timbre": -1})["melody"]
+        2.0
     """
 
     __slots__ = ("_values",)
@@ -176,11 +211,21 @@ class Weights(Mapping[str, float]):
 
 @dataclass(frozen=True, slots=True)
 class SpaceScore:
-    """What one space says about a match. Inaudible on either side: similarity, z, percentile None, share 0.
+    """The contribution of one space to a match.
 
-    The shares of a match's parts sum to its score. In a match of several examples `weight` and `share` are the means
-    over them, a dislike's with the other sign, and there is no one similarity, z or percentile (None): each example has
-    its own.
+    If the space is inaudible in the query or in the match, `similarity`, `z` and `percentile` are None and `share` is
+    0. The shares of all spaces sum to the score of the match. If the query has several examples, `weight` and `share`
+    are means over the examples, with the sign reversed for dislikes, and `similarity`, `z` and `percentile` are None
+    because each example has its own.
+
+    Attributes:
+        similarity: Inner product of the two rows, -1 to 1.
+        z: Standard deviations above the mean of random pairs.
+        weight: The weight of the space.
+        share: The part of the score that comes from the space.
+        percentile: Percentage of random pairs that are less similar, 0 to 100.
+        percentile_source: Whose random pairs the percentile compares with: those of the library or of the model.
+        audible: Whether the space is audible in both.
     """
 
     similarity: float | None
@@ -194,11 +239,14 @@ class SpaceScore:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """How a match lines up with the query.
+    """How a match is aligned with the query.
 
-    The match is the query transposed by `semitones` (-6 to +5), played `tempo_ratio` times as fast, and the
-    query span's first moment falls `offset` seconds after the match span's start (negative: before it).
-    `agreement` is the correlation of the two once aligned, -1 to 1.
+    Attributes:
+        semitones: The match is the query transposed by this interval, -6 to 5.
+        tempo_ratio: The match is this many times as fast as the query.
+        offset: Seconds from the start of the match span to the moment at which the query span starts; negative if the
+            query starts earlier.
+        agreement: Correlation of the two after alignment, -1 to 1.
     """
 
     semitones: int
@@ -209,11 +257,16 @@ class Alignment:
 
 @dataclass(frozen=True, slots=True)
 class Triplet:
-    """An anchor that should be nearer to the positive than to the negative, in the space named `space`.
+    """An anchor that should be more similar to the positive than to the negative, in the space named `space`.
 
-    `kind` says what the negative shares with the anchor: nothing that is known (neutral), or everything but the
-    factor (adversarial). `group` is the unit that intervals resample (a song, a folder); `agreement` the share of
-    listeners who voted for the positive, 1 where the truth is known.
+    Attributes:
+        anchor: The anchor.
+        positive: The clip that shares the factor with the anchor.
+        negative: The clip that does not.
+        space: Short name of the space under test.
+        kind: What the negative shares with the anchor: "neutral" nothing known, "adversarial" all but the factor.
+        group: The unit that confidence intervals resample, such as a song or a folder.
+        agreement: Fraction of listeners who chose the positive; 1 if the ground truth is known.
     """
 
     anchor: Span
@@ -227,10 +280,22 @@ class Triplet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """What an evaluation found: a table of `values` (r, c) float64, NaN where there is nothing to say.
+    """The result of an evaluation: a table with r rows and c columns.
 
-    `low` and `high` (r, c) bound the 95 % interval, `n` (r, c) counts what each value is a mean of, and `chance` (c,)
-    is what guessing gives. `unit` is what the values are ("%", "", "s"); `command` makes the report again.
+    Attributes:
+        protocol: Name of the protocol.
+        title: One line on what was measured.
+        model: Name of the model.
+        rows: Names of the r rows.
+        columns: Names of the c columns.
+        values: (r, c) float64, NaN where a value is undefined.
+        low: (r, c) lower bounds of the 95 % intervals.
+        high: (r, c) upper bounds of the 95 % intervals.
+        n: (r, c) number of observations behind each value.
+        chance: (c,) chance level.
+        unit: Unit of the values: "%", "s" or "".
+        command: The command that makes the report again.
+        notes: Remarks printed below the table.
     """
 
     protocol: str
@@ -250,9 +315,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class ExampleScore:
-    """What one of several examples says of a match: `path` as it was asked with, and whether it is one to be `like`.
+    """The score of a match for one of several examples.
 
-    A match's score is the mean of its examples' scores, those of dislikes with the other sign.
+    `path` is the example as the query names it. `like` is false for a dislike. The score of a match is the mean of the
+    scores of its examples, with the sign reversed for dislikes.
     """
 
     path: str
@@ -263,7 +329,12 @@ class ExampleScore:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One answer to a query: where, how much closer than chance, and why. `examples` are there if it has several."""
+    """One result of a search: where it is, how similar it is, and why.
+
+    `score` is the weighted mean of the z-scores of the spaces; the shares in `spaces` sum to it. `examples` is empty
+    unless the search had several. `rank` counts from 1. The facts about the track (`title` to `duration`, in seconds)
+    are those of the library; None where it has none.
+    """
 
     span: Span
     score: float
@@ -271,3 +342,15 @@ class Match:
     query_span: Span | None = None
     alignment: Alignment | None = None
     examples: tuple[ExampleScore, ...] = ()
+    rank: int = 0
+    title: str | None = None
+    artist: str | None = None
+    album: str | None = None
+    bpm: float | None = None
+    key: str | None = None
+    duration: float | None = None
+
+    @property
+    def path(self) -> str:
+        """The path of the track."""
+        return self.span.track

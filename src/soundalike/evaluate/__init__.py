@@ -1,4 +1,4 @@
-"""Measure how good a model is."""
+"""Evaluate models: protocols, reports, fusions of spaces, and the attribution of heads to their inputs."""
 
 import lazy_loader
 

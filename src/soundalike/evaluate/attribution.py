@@ -1,14 +1,15 @@
-"""Which blocks of its input a head listens to, read from the weights of its first layer.
+"""Attribution: which blocks of its input a head uses, read from the weights of its first layer.
 
-The input of a head may join several features of a backbone side by side: layers of MERT, descriptors of `dsp`. Each is
-a block of the columns of the first layer's weight, and the block's Frobenius norm says how strongly the head attends to
-it. MERIT reports these norms with each row scaled to sum 1. We first multiply every column by the spread (standard
-deviation) of its feature, because a block of small numbers needs large weights to say the same.
+The input of a head may join several features of a backbone: layers of MERT, descriptors of `dsp`. Each feature is a
+block of columns in the weight matrix of the first layer. The Frobenius norm of the block measures how strongly the head
+uses it. MERIT reports these norms, scaled to sum 1 per head. We first multiply every column by the standard deviation
+of its feature, because a feature with small values needs large weights for the same effect.
 
-Norms grow with the square root of a block's size: that is what even weights would give, and the reports' `chance`. A
-share says where a head looks, not what it finds there: blocks that hold the same may divide it between them in any way.
+Norms grow with the square root of the size of a block. Uniform weights would therefore give shares proportional to that
+square root, which the reports list as `chance`. A share describes what a head uses, not what the block contains: blocks
+with redundant content may divide the weight between them arbitrarily.
 
-h hidden units (of a linear head: dims of the space), D dims of the input.
+h hidden units (for a linear head: dimensions of the space), D dimensions of the input.
 
 Reference: MERIT: Learning Disentangled Music Representations for Audio Similarity, 2026, section 4.9 and figure 5.
 """
@@ -24,45 +25,69 @@ import numpy as np
 from soundalike.core import plugins
 from soundalike.core.errors import ModelError, UsageError
 from soundalike.core.types import FloatArray, Report, Space
-from soundalike.evaluate.reports import Estimate, check_plot, make_report
+from soundalike.evaluate.estimates import Estimate
+from soundalike.evaluate.reports import check_plot, make_report
 from soundalike.models import Recipe, feature_blocks, load_recipe
 
 __all__ = ["attribute_model", "attribution", "draw_attribution"]
 
 _FIRST_LAYERS = {"mlp": "hidden.weight", "linear": "weight"}
-"""The tensor of a head's first layer, (h, D), by its kind."""
+"""The tensor of the first layer, (h, D), by kind of head."""
 
 
-def attribution(weight: FloatArray, blocks: Mapping[str, int], spread: FloatArray | None = None) -> dict[str, float]:
-    """Each block's share of a first layer: the Frobenius norm of its columns of weight x spread, over the norms' sum.
+def attribution(weight: FloatArray, blocks: Mapping[str, int], deviation: FloatArray | None = None) -> dict[str, float]:
+    """Return the share of each input block in the weights of a first layer.
 
-    `weight` (h, D), `blocks` the sizes in the order of the columns, `spread` (D,) the standard deviation of each
-    feature, without which the plain weights are used, as published. Norms, not their squares. The shares sum to 1.
-    Multiplying a feature by a number and dividing its weights by it changes nothing.
+    The share is the Frobenius norm of the block in weight x deviation, divided by the sum of the norms (not of their
+    squares). It does not change if a feature is scaled by a factor and its weights by the inverse.
 
-    Raises ValueError if the sizes do not sum to D, the spread is not (D,), or there is no weight anywhere.
+    Args:
+        weight: (h, D).
+        blocks: The sizes of the blocks in the order of the columns.
+        deviation: The standard deviation of each feature, (D,). Without it the plain weights are used, as published.
+
+    Returns:
+        Shares that sum to 1, by block.
+
+    Raises:
+        ValueError: The sizes do not sum to D, `deviation` is not (D,), or all weights are 0.
+
+    Example:
+        >>> attribution(np.array([[3.0, 0.0, 1.0]]), {"pitch": 2, "onsets": 1})
+        {'pitch': 0.75, 'onsets': 0.25}
     """
     width = weight.shape[1]
     if sum(blocks.values()) != width:
-        raise ValueError(f"blocks of {sum(blocks.values())} dims in all, but the weight has {width} columns")
-    if spread is not None and spread.shape != (width,):
-        raise ValueError(f"a spread of shape {spread.shape}, but the weight has {width} columns")
-    scaled = weight.astype(np.float64) * (1.0 if spread is None else spread.astype(np.float64))
+        raise ValueError(f"the blocks have {sum(blocks.values())} dimensions, but the weight has {width} columns")
+    if deviation is not None and deviation.shape != (width,):
+        raise ValueError(f"the standard deviations have shape {deviation.shape}, but the weight has {width} columns")
+    scaled = weight.astype(np.float64) * (1.0 if deviation is None else deviation.astype(np.float64))
     ends = np.cumsum(list(blocks.values()))[:-1]
-    norms = np.array([np.linalg.norm(part) for part in np.split(scaled, ends, axis=1)])
+    norms = np.array([np.linalg.norm(block) for block in np.split(scaled, ends, axis=1)])
     if not norms.sum() > 0:
-        raise ValueError("every weight is 0: it listens to nothing")
+        raise ValueError("all weights are 0")
     return dict(zip(blocks, (norms / norms.sum()).tolist(), strict=True))
 
 
 def attribute_model(model: str) -> Report:
-    """Every space with an `mlp` or `linear` head (rows) on every block of their inputs (columns), in per cent.
+    """Report the shares of all input blocks (columns) in every space with an `mlp` or `linear` head (rows).
 
-    `model` is a name or a folder. Spreads are read from the tensors `<space>.spread` (D,); spaces without one are named
-    in a note, and so are spaces with other heads, which have no row. NaN where a space is not given a block. `n` is a
-    block's size; `chance` what even weights give, NaN where the spaces have different inputs.
+    Standard deviations are read from the tensors `<space>.spread` (D,). Notes list the spaces without them, and the
+    spaces with other heads, which have no row.
 
-    Raises ModelError if the model is unknown or damaged, or has no head with a first layer of its own.
+    Args:
+        model: A model's name or folder.
+
+    Returns:
+        Shares in per cent, NaN where a block is not an input of the space. `n` is the size of the block. `chance` is
+        the share under uniform weights, NaN if the spaces have different inputs.
+
+    Raises:
+        ModelError: The model is unknown or invalid, or no space has a head with a first layer.
+
+    Example:
+        >>> attribute_model("dsp").columns
+        ('melody', 'rhythm', 'timbre', 'harmony')
     """
     from safetensors.numpy import load_file
 
@@ -71,31 +96,35 @@ def attribute_model(model: str) -> Report:
     spaces = [space for space in recipe.spaces if space.head in _FIRST_LAYERS]
     if not spaces:
         raise ModelError(
-            f"model {recipe.name} has no head of kind {' or '.join(_FIRST_LAYERS)}; "
-            f"it has {', '.join(sorted({space.head for space in recipe.spaces}))}, which have no first layer to read"
+            f"model {recipe.name} has no head of kind {' or '.join(_FIRST_LAYERS)}, which attribution needs; "
+            f"it has {', '.join(sorted({space.head for space in recipe.spaces}))}"
         )
     blocks = {space.name: _blocks(space, recipe) for space in spaces}
     shares = {space.name: _shares(space, blocks[space.name], tensors) for space in spaces}
     names = dict.fromkeys(block for sizes in blocks.values() for block in sizes)
-    nothing = np.full(len(spaces), np.nan)
+    no_interval = np.full(len(spaces), np.nan)
     columns = {
         block: Estimate(
             np.array([shares[space.name].get(block, np.nan) for space in spaces]),
-            nothing,
-            nothing,
+            no_interval,
+            no_interval,
             np.array([blocks[space.name].get(block, 0) for space in spaces]),
         )
         for block in names
     }
     same = all(sizes == blocks[spaces[0].name] for sizes in blocks.values())
     even = np.sqrt(list(blocks[spaces[0].name].values()))
-    notes = ["Share of the first layer's weights, by Frobenius norm. n: dims of the block. Chance: even weights."]
+    notes = [
+        "Share of the first layer's weights, by Frobenius norm. n: dimensions of the block. Chance: uniform weights."
+    ]
     plain = [space.name for space in spaces if f"{space.name}.spread" not in tensors]
     if plain:
-        notes.append(f"Plain weights, for the model holds no spread of the features: {', '.join(plain)}.")
+        notes.append(
+            f"Plain weights, because the model has no standard deviations of the features: {', '.join(plain)}."
+        )
     others = [f"{space.name} ({space.head})" for space in recipe.spaces if space not in spaces]
     if others:
-        notes.append(f"Left out, for their heads have no first layer of their own: {', '.join(others)}.")
+        notes.append(f"Left out because their heads have no first layer of their own: {', '.join(others)}.")
     return make_report(
         columns,
         rows=[space.name for space in spaces],
@@ -110,42 +139,54 @@ def attribute_model(model: str) -> Report:
 
 
 def _blocks(space: Space, recipe: Recipe) -> dict[str, int]:
-    """The features that a space's input joins, and their sizes; with the backbone's name where there are several."""
+    """The features in the input of a space, with their sizes. Names include the backbone if the model has several."""
     several = len(recipe.backbone_versions) > 1
     blocks = feature_blocks(space, plugins.load("backbones", space.backbone))
-    return {f"{space.backbone} {part}" if several else part: size for part, size in blocks}
+    return {f"{space.backbone} {feature}" if several else feature: size for feature, size in blocks}
 
 
 def _shares(space: Space, blocks: Mapping[str, int], tensors: Mapping[str, FloatArray]) -> dict[str, float]:
-    """A space's shares. Raises ModelError naming what is wrong with its tensors."""
+    """The shares of one space. Raises ModelError if its tensors are missing or invalid."""
     name, width = f"{space.name}.{_FIRST_LAYERS[space.head]}", sum(blocks.values())
-    weight, spread = tensors.get(name), tensors.get(f"{space.name}.spread")
+    weight, deviation = tensors.get(name), tensors.get(f"{space.name}.spread")
     if weight is None:
-        raise ModelError(f"space {space.full_name}: the weights hold no {name}; fetch or fit the model again")
+        raise ModelError(f"space {space.full_name}: the weights have no tensor {name}; download or fit the model again")
     if weight.ndim != 2 or weight.shape[1] != width:
         raise ModelError(f"space {space.full_name}: {name} has shape {weight.shape}, expected (h, {width})")
-    if spread is not None and spread.shape != (width,):
-        raise ModelError(f"space {space.full_name}: {space.name}.spread has shape {spread.shape}, expected ({width},)")
-    if not np.isfinite(weight).all() or (spread is not None and not np.isfinite(spread).all()):
-        raise ModelError(f"space {space.full_name}: its weights or spread hold NaN or infinity; fit the model again")
+    if deviation is not None and deviation.shape != (width,):
+        raise ModelError(
+            f"space {space.full_name}: {space.name}.spread has shape {deviation.shape}, expected ({width},)"
+        )
+    if not np.isfinite(weight).all() or (deviation is not None and not np.isfinite(deviation).all()):
+        raise ModelError(
+            f"space {space.full_name}: the weights or standard deviations contain NaN or infinity; fit the model again"
+        )
     try:
-        return attribution(weight, blocks, spread)
+        return attribution(weight, blocks, deviation)
     except ValueError as error:
         raise ModelError(f"space {space.full_name}: {error}; fit the model again") from error
 
 
 def draw_attribution(report: Report, path: Path) -> None:
-    """Draw the report of `attribute_model` as a heat map, as MERIT's figure 5: a row a space, a column a block.
+    """Draw the report of `attribute_model` as a heat map with one row per space, as figure 5 of MERIT.
 
-    Raises UsageError if matplotlib is missing, the name has no ending of a picture, or the file cannot be written.
+    Args:
+        report: The report.
+        path: The picture; its suffix, .png, .svg or .pdf, selects the format.
+
+    Raises:
+        UsageError: matplotlib is missing, the suffix is unknown, or the file cannot be written.
+
+    Example:
+        >>> draw_attribution(attribute_model("dsp"), Path("attribution.png"))
     """
     check_plot(path)
-    # Not through pyplot, which would keep the figure and choose a display.
+    # Without pyplot, which would keep the figure in memory and select a display.
     figure_class = import_module("matplotlib.figure").Figure
     rows, columns = report.values.shape
     figure = figure_class(figsize=(2.2 + 1.1 * columns, 1.4 + 0.45 * rows), layout="constrained")
     axes = figure.subplots()
-    # A masked cell stays white: a space that is not given a block is not one that ignores it.
+    # Masked cells stay white: the block is not an input of the space. A share of 0 would be different.
     top = np.nanmax(report.values)
     image = axes.imshow(np.ma.masked_invalid(report.values), cmap="Blues", vmin=0.0, vmax=top, aspect="auto")
     axes.set_xticks(range(columns), report.columns)

@@ -1,26 +1,29 @@
-"""Plug-in folder: how good is it? One protocol a file; `registry.load("protocols", name)` finds it.
+"""Plug-in folder of evaluation protocols: the contract, and what the protocols share.
 
-What protocols share is here: every clip is encoded once, in worker processes, and triplets are judged by one rule.
-Importing a protocol loads nothing heavy, so that `soundalike evaluate --help` is quick.
+One protocol per file in `protocols/`; `plugins.load("protocols", name)` finds it by name. Every clip is encoded once,
+in worker processes, and all protocols score triplets by the same rule. Importing a protocol loads nothing heavy, so
+`soundalike evaluate --help` is fast.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar, TypeAlias
 from typing import Protocol as Structure
 
+import click
 import numpy as np
 
 from soundalike.core.errors import AudioError, SoundalikeError, UsageError
 from soundalike.core.types import BoolArray, FloatArray, IntArray, Report, Space, Span, Triplet, Weights
+from soundalike.evaluate.estimates import Estimate
 from soundalike.evaluate.fusion import SCORE_FUSIONS, VECTOR_FUSIONS, concatenate_vectors, mean_scores, mean_vectors
-from soundalike.evaluate.reports import Estimate, make_report
+from soundalike.evaluate.reports import make_report
 from soundalike.models import DEFAULT_MODEL, load_recipe, parse_weights, presence, resolve_weights
 
 __all__ = [
@@ -28,84 +31,112 @@ __all__ = [
     "Margins",
     "Progress",
     "Protocol",
-    "add_fusion_options",
     "check_folder",
     "check_fusion",
     "encode_clips",
     "full_span",
-    "in_order",
+    "fusion_options",
     "margins",
     "margins_with_fusions",
     "model_report",
+    "order_columns",
     "triplet_outcome",
 ]
 
 Progress: TypeAlias = Callable[[int, int, float], None]
-"""Called with clips done, clips in all, and the seconds of sound in those done."""
+"""Called with the number of clips done, the total number of clips, and the seconds of audio processed so far."""
 
 
 class Protocol(Structure):
-    """One way to measure a model. Stateless: all that a run depends on is in its arguments."""
+    """One way to measure a model.
+
+    A protocol is stateless: everything that a run depends on is in its arguments.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     """One line for a list of protocols."""
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the options of its own; `--model`, `--seed` and `--jobs` are there already."""
+    def options(self) -> Sequence[click.Parameter]:
+        """Return the protocol's own options; every command also has `--model`, `--seed` and `--jobs`."""
         ...
 
-    def run(self, args: argparse.Namespace, progress: Progress | None = None) -> tuple[Report, ...]:
-        """Measure. `args` holds the own options and `model` (a name, or None for the default), `seed` and `jobs`.
+    def run(self, args: SimpleNamespace, progress: Progress | None = None) -> tuple[Report, ...]:
+        """Measure a model. The same arguments give the same numbers.
 
-        The same arguments give the same numbers. Raises UsageError, AudioError, ModelError or LibraryError.
+        Args:
+            args: The protocol's own options, and `model` (a name, or None for the default), `seed` and `jobs`.
+            progress: Called after every clip.
+
+        Returns:
+            One or more reports.
+
+        Raises:
+            UsageError: An option is invalid, or the data does not have the expected layout.
+            AudioError: A clip cannot be decoded.
+            ModelError: The model is unknown or invalid.
+            LibraryError: The library cannot be opened.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedClips:
-    """Clips as a model hears them: `rows` maps a space to (n, d) unit rows (zero: nothing to hear), a row a clip.
+    """Clips encoded by one model.
 
-    `model` and `digest` name the model; `place` finds the row of a clip.
+    Attributes:
+        model: The name of the model.
+        digest: The digest of the model.
+        spaces: The spaces of the model.
+        index: Maps each clip to its row.
+        rows: Maps each space to (n, d) float32, one unit row per clip; the row is zero if the clip is inaudible.
     """
 
     model: str
     digest: str
     spaces: tuple[Space, ...]
-    place: Mapping[Span, int]
+    index: Mapping[Span, int]
     rows: Mapping[str, FloatArray]
 
     def positions(self, clips: Iterable[Span]) -> IntArray:
-        """The rows of `clips`: (m,) int64."""
-        return np.array([self.place[clip] for clip in clips], dtype=np.int64)
+        """Return the row numbers of m clips as (m,) int64."""
+        return np.array([self.index[clip] for clip in clips], dtype=np.int64)
 
     def audible(self, space: Space) -> BoolArray:
-        """Which clips (n,) have something to hear in a space."""
+        """Return which clips are audible in a space as (n,) bool."""
         return presence(self.rows[space.name])
 
     def similarity(self, space: Space, left: IntArray, right: IntArray) -> FloatArray:
-        """The cosines (m,) float64 of the clips at `left` and `right` (m,).
+        """Return the cosines of pairs of clips.
 
-        Where one is inaudible it is what chance gives, mu: neutral, as in a search (z = 0).
+        A pair with an inaudible clip gets the mean similarity of random pairs, mu. It is neutral (z = 0), as in a
+        search.
+
+        Args:
+            space: One of `spaces`.
+            left: Row numbers of the first clips, (m,).
+            right: Row numbers of the second clips, (m,).
+
+        Returns:
+            (m,) float64.
         """
-        rows, heard = self.rows[space.name].astype(np.float64), self.audible(space)
+        rows, audible = self.rows[space.name].astype(np.float64), self.audible(space)
         cosine = np.einsum("md,md->m", rows[left], rows[right])
-        return np.where(heard[left] & heard[right], cosine, space.calibration["track"].mu)
+        return np.where(audible[left] & audible[right], cosine, space.calibration["track"].mu)
 
     def similarities(self, space: Space) -> FloatArray:
-        """The cosines (n, n) float64 of all clips with all, with the same rule for what is inaudible."""
-        rows, heard = self.rows[space.name].astype(np.float64), self.audible(space)
-        return np.where(heard[:, None] & heard, rows @ rows.T, space.calibration["track"].mu)
+        """Return the cosines of all pairs of clips as (n, n) float64, with the same rule for inaudible clips."""
+        rows, audible = self.rows[space.name].astype(np.float64), self.audible(space)
+        return np.where(audible[:, None] & audible, rows @ rows.T, space.calibration["track"].mu)
 
 
 def full_span(path: Path) -> Span:
-    """All of a recording, however long."""
+    """Return the span of a complete recording, whatever its length."""
     return Span(str(path), 0.0, math.inf)
 
 
 def _encode(task: tuple[str, Span]) -> tuple[dict[str, FloatArray], float]:
-    """Runs in a worker. Returns a (d,) row a space, and the clip's seconds."""
+    """Encode one clip in a worker process. Returns one (d,) row per space and the clip's duration in seconds."""
     from soundalike.models import load_once
 
     name, clip = task
@@ -116,73 +147,101 @@ def _encode(task: tuple[str, Span]) -> tuple[dict[str, FloatArray], float]:
 def encode_clips(
     clips: Iterable[Span], model: str | None = None, *, jobs: int | None = None, progress: Progress | None = None
 ) -> EncodedClips:
-    """Encode every clip once, in `jobs` processes (default: one a core); nothing is kept on disk.
+    """Encode every distinct clip once. Nothing is written to disk.
 
-    Raises ModelError, or AudioError naming the clip that cannot be heard: a number from part of the data would not
-    be the number asked for.
+    Args:
+        clips: The clips; duplicates are encoded once.
+        model: A model's name or folder; None for the default model.
+        jobs: The number of worker processes; by default one per core.
+        progress: Called after every clip.
+
+    Returns:
+        The rows of all clips.
+
+    Raises:
+        AudioError: A clip cannot be decoded; the message names it. One such clip stops the run, because a result on
+            part of the data would not be the requested result.
+        ModelError: The model is unknown or invalid.
+
+    Example:
+        >>> encoded = encode_clips([full_span(Path("a.wav")), full_span(Path("b.wav"))], "compact")
+        >>> len(encoded.rows["melody"])
+        2
     """
     from soundalike.core.executors.processes import run_tasks
     from soundalike.models import Model
 
     name = model or DEFAULT_MODEL
-    chosen = Model.load(name)
-    place = {clip: row for row, clip in enumerate(sorted(set(clips)))}
-    rows = {space.name: np.zeros((len(place), space.dim), np.float32) for space in chosen.spaces}
-    outcomes = run_tasks(_encode, [(name, clip) for clip in place], jobs)
+    loaded = Model.load(name)
+    index = {clip: row for row, clip in enumerate(sorted(set(clips)))}
+    rows = {space.name: np.zeros((len(index), space.dim), np.float32) for space in loaded.spaces}
+    outcomes = run_tasks(_encode, [(name, clip) for clip in index], jobs)
     seconds = 0.0
     try:
         for done, ((_, clip), outcome) in enumerate(outcomes, start=1):
             if isinstance(outcome, SoundalikeError):
                 raise AudioError(f"{clip.track}: {outcome}") if isinstance(outcome, AudioError) else outcome
-            found, lasted = outcome
-            for space, row in found.items():
-                rows[space][place[clip]] = row
-            seconds += lasted
+            clip_rows, duration = outcome
+            for space, row in clip_rows.items():
+                rows[space][index[clip]] = row
+            seconds += duration
             if progress:
-                progress(done, len(place), seconds)
+                progress(done, len(index), seconds)
     finally:
         outcomes.close()
-    return EncodedClips(chosen.name, chosen.recipe.digest, chosen.spaces, place, rows)
+    return EncodedClips(loaded.name, loaded.recipe.digest, loaded.spaces, index, rows)
 
 
-def margins(heard: EncodedClips, triplets: Sequence[Triplet]) -> FloatArray:
-    """cos(anchor, positive) - cos(anchor, negative) of m triplets in every space: (m, spaces) float64."""
-    near, far = _cosines(heard, triplets)
-    return near - far
+def margins(encoded: EncodedClips, triplets: Sequence[Triplet]) -> FloatArray:
+    """Return cos(anchor, positive) - cos(anchor, negative) of m triplets in every space: (m, spaces) float64.
+
+    Example:
+        >>> encoded = encode_clips(clip for t in triplets for clip in (t.anchor, t.positive, t.negative))
+        >>> accuracy = triplet_outcome(margins(encoded, triplets)).mean(axis=0)
+    """
+    positive, negative = _cosines(encoded, triplets)
+    return positive - negative
 
 
-def _places(heard: EncodedClips, triplets: Sequence[Triplet]) -> tuple[IntArray, IntArray, IntArray]:
-    """The rows of the anchors, positives and negatives of m triplets: (m,) each."""
+def _triplet_rows(encoded: EncodedClips, triplets: Sequence[Triplet]) -> tuple[IntArray, IntArray, IntArray]:
+    """The row numbers of the anchors, positives and negatives of m triplets: (m,) each."""
     return (
-        heard.positions(one.anchor for one in triplets),
-        heard.positions(one.positive for one in triplets),
-        heard.positions(one.negative for one in triplets),
+        encoded.positions(triplet.anchor for triplet in triplets),
+        encoded.positions(triplet.positive for triplet in triplets),
+        encoded.positions(triplet.negative for triplet in triplets),
     )
 
 
-def _cosines(heard: EncodedClips, triplets: Sequence[Triplet]) -> tuple[FloatArray, FloatArray]:
-    """The cosines of m anchors with their positives and with their negatives, in every space: (m, spaces) each."""
-    anchor, positive, negative = _places(heard, triplets)
-    near = [heard.similarity(space, anchor, positive) for space in heard.spaces]
-    far = [heard.similarity(space, anchor, negative) for space in heard.spaces]
-    return np.stack(near, axis=1), np.stack(far, axis=1)
+def _cosines(encoded: EncodedClips, triplets: Sequence[Triplet]) -> tuple[FloatArray, FloatArray]:
+    """The cosines of m anchors with their positives and with their negatives in every space: (m, spaces) each."""
+    anchor, positive, negative = _triplet_rows(encoded, triplets)
+    with_positive = [encoded.similarity(space, anchor, positive) for space in encoded.spaces]
+    with_negative = [encoded.similarity(space, anchor, negative) for space in encoded.spaces]
+    return np.stack(with_positive, axis=1), np.stack(with_negative, axis=1)
 
 
 def triplet_outcome(margin: FloatArray) -> FloatArray:
-    """1 where a margin is positive (right), 0 where negative, 1/2 for a tie: also what is inaudible ties."""
+    """Score margins of any shape: 1 if positive (right), 0 if negative (wrong), 1/2 for a tie.
+
+    Two inaudible pairs tie.
+
+    Example:
+        >>> triplet_outcome(np.array([0.2, -0.1, 0.0])).tolist()
+        [1.0, 0.0, 0.5]
+    """
     return np.heaviside(margin, 0.5)
 
 
-def check_folder(path: Path, what: str) -> None:
-    """Raises UsageError unless `path` is a folder; `what` says what it should hold."""
+def check_folder(path: Path, content: str) -> None:
+    """Raise UsageError unless `path` is a folder. `content` says in the message what the folder should hold."""
     if not path.is_dir():
         found = "is a file" if path.exists() else "does not exist"
-        raise UsageError(f"{path} {found}; give a folder with {what}")
+        raise UsageError(f"{path} {found}; give a folder with {content}")
 
 
 def model_report(
-    heard: EncodedClips,
-    args: argparse.Namespace,
+    encoded: EncodedClips,
+    args: SimpleNamespace,
     columns: Mapping[str, Estimate],
     title: str,
     *,
@@ -193,70 +252,95 @@ def model_report(
     rows: Sequence[str] | None = None,
     notes: Sequence[str] = (),
 ) -> Report:
-    """A report on what was heard; `rows` are the spaces unless given, and one `chance` may hold for all columns.
+    """Build the report of one protocol on one model.
 
-    `options` are those of the command that makes it again, with folders by what they are (DIR): they differ between
-    machines. A note names the model's digest, for a model of the same name may be fitted anew.
+    A note names the model's digest, because a model can be refitted under the same name.
+
+    Args:
+        encoded: The clips and the model that encoded them.
+        args: The arguments of the run; only `seed` is read.
+        columns: One estimate per column.
+        title: The title. It should describe the data, because tables with equal titles are merged.
+        protocol: The protocol's name.
+        options: The options of the command that reproduces the report. Folders are written as placeholders (DIR),
+            because paths differ between machines.
+        chance: The chance level of each column, or one for all columns, in `unit`.
+        unit: "%" for estimates of shares, which are scaled to per cent; otherwise the unit of the estimates.
+        rows: The names of the rows; by default the spaces.
+        notes: Remarks below the table.
     """
     seed = f"--seed {args.seed}" if args.seed else ""
     return make_report(
         columns,
-        rows=[space.name for space in heard.spaces] if rows is None else rows,
+        rows=[space.name for space in encoded.spaces] if rows is None else rows,
         chance=[chance] * len(columns) if isinstance(chance, float) else chance,
         protocol=protocol,
         title=title,
-        model=heard.model,
+        model=encoded.model,
         unit=unit,
-        command=" ".join(f"soundalike evaluate {protocol} {options} --model {heard.model} {seed}".split()),
-        notes=[*notes, f"Model digest {heard.digest[:12]}."],
+        command=" ".join(f"soundalike evaluate {protocol} {options} --model {encoded.model} {seed}".split()),
+        notes=[*notes, f"Model digest {encoded.digest[:12]}."],
     )
 
 
-def in_order(names: Iterable[str], heard: EncodedClips) -> list[str]:
-    """Distinct names: those that are also a space's in the order of the spaces, so that a table has a diagonal."""
-    found = dict.fromkeys(names)
-    spaces = [space.name for space in heard.spaces if space.name in found]
-    return spaces + [name for name in found if name not in spaces]
+def order_columns(names: Iterable[str], encoded: EncodedClips) -> list[str]:
+    """Return the distinct names, those of spaces first and in the order of the spaces.
+
+    In a table of spaces by factors, each space's own factor is then on the diagonal.
+
+    Example:
+        >>> order_columns(["mood", "rhythm", "melody", "mood"], encode_clips(clips))
+        ['melody', 'rhythm', 'mood']
+    """
+    distinct = dict.fromkeys(names)
+    spaces = [space.name for space in encoded.spaces if space.name in distinct]
+    return spaces + [name for name in distinct if name not in spaces]
 
 
-# All spaces of a model as one ---------------------------------------------------------------------------------------
+# Fusions of all spaces of a model -----------------------------------------------------------------------------------
 
 
-def add_fusion_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--fusion` and `--weights`, for `check_fusion` and `margins_with_fusions`."""
-    parser.add_argument(
-        "--fusion", action="store_true", help="also a row for each way to use all spaces of the model as one"
-    )
-    parser.add_argument(
-        "--weights",
-        metavar="SPACE=W,...",
-        help="for weighted means among them, such as melody=.4,rhythm=.4,timbre=.2 (default: no weighted means)",
-    )
+def fusion_options() -> list[click.Parameter]:
+    """Return `--fusion` and `--weights`, which `check_fusion` and `margins_with_fusions` read."""
+    return [
+        click.Option(["--fusion"], is_flag=True, help="Add one row for each way to combine all spaces of the model."),
+        click.Option(
+            ["--weights"],
+            metavar="SPACE=W,...",
+            help="With --fusion, add weighted means, such as melody=.4,rhythm=.4,timbre=.2 (default: none).",
+        ),
+    ]
 
 
-def check_fusion(args: argparse.Namespace, model: str | None) -> None:
-    """Check what is asked of a model's spaces, before any clip is heard.
+def check_fusion(args: SimpleNamespace, model: str | None) -> None:
+    """Check `--fusion` and `--weights` against a model before any clip is encoded.
 
-    Raises UsageError for weights without a fusion or of other spaces, or a model of one space; ModelError.
+    Raises:
+        UsageError: `--weights` without `--fusion`, weights of unknown spaces, or a model with a single space.
+        ModelError: The model is unknown or invalid.
     """
     if args.weights is not None and not args.fusion:
-        raise UsageError("--weights are those of --fusion; add --fusion, or leave them out")
+        raise UsageError("--weights needs --fusion; add --fusion or remove --weights")
     if args.fusion:
         recipe = load_recipe(model or DEFAULT_MODEL)
         if len(recipe.spaces) < 2:
-            raise UsageError(f"--fusion needs two spaces or more; {recipe.name} has {recipe.spaces[0].name} only")
+            raise UsageError(f"--fusion needs at least two spaces; {recipe.name} has only {recipe.spaces[0].name}")
         _weights(recipe.spaces, args)
 
 
-def _weights(spaces: Sequence[Space], args: argparse.Namespace) -> Weights | None:
+def _weights(spaces: Sequence[Space], args: SimpleNamespace) -> Weights | None:
     return resolve_weights(parse_weights(args.weights), spaces) if args.weights is not None else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Margins:
-    """Margins (m, r) float64 of m triplets in r rows of a report: the spaces, then the fusions that were asked for.
+    """Margins of m triplets in every space and every requested fusion.
 
-    `options` ask for the same fusions again, `notes` are what their reader should know; both empty without a fusion.
+    Attributes:
+        rows: The names of the spaces, then of the fusions.
+        values: (m, rows) float64.
+        options: The command-line options that request the same fusions; empty without fusions.
+        notes: Remarks for the report; empty without fusions.
     """
 
     rows: tuple[str, ...]
@@ -265,35 +349,41 @@ class Margins:
     notes: tuple[str, ...] = ()
 
 
-def margins_with_fusions(heard: EncodedClips, triplets: Sequence[Triplet], args: argparse.Namespace) -> Margins:
-    """`margins`, and with `--fusion` those of every fusion of all spaces (`soundalike.evaluate.fusion`).
+def margins_with_fusions(encoded: EncodedClips, triplets: Sequence[Triplet], args: SimpleNamespace) -> Margins:
+    """Compute the margins of all spaces and, with `--fusion`, of every fusion in `soundalike.evaluate.fusion`.
 
-    Fused scores take what is inaudible at chance, as the spaces do. Fused vectors know no chance: a triplet ties where
-    one of its clips has none. Spaces of different dims have no fused vectors but the concatenation.
+    Fused scores treat an inaudible pair as the spaces do: its similarity is the mean of random pairs. Fused vectors
+    have no such value, so a triplet ties if one of its clips has no fused vector. If the spaces differ in dimension,
+    concatenation is the only fusion of vectors.
+
+    Args:
+        encoded: The clips of all triplets.
+        triplets: m triplets.
+        args: `fusion` and `weights`, as declared by `fusion_options` and checked by `check_fusion`.
     """
-    near, far = _cosines(heard, triplets)
-    found = {space.name: margin for space, margin in zip(heard.spaces, (near - far).T, strict=True)}
+    positive, negative = _cosines(encoded, triplets)
+    columns = {space.name: margin for space, margin in zip(encoded.spaces, (positive - negative).T, strict=True)}
     if not args.fusion:
-        return Margins(tuple(found), near - far)
+        return Margins(tuple(columns), positive - negative)
     scores, vectors = dict(SCORE_FUSIONS), dict(VECTOR_FUSIONS)
     options = "--fusion"
-    notes = [f"Fused: {', '.join(found)} as one; the product of scores is that of (1 + cos) / 2."]
-    weights = _weights(heard.spaces, args)
+    notes = [f"Fused spaces: {', '.join(columns)}. The product of scores is the product of (1 + cos) / 2."]
+    weights = _weights(encoded.spaces, args)
     if weights is not None:
-        order = [weights[space.name] for space in heard.spaces]
-        scores["weighted mean"] = partial(mean_scores, weights=order)
-        vectors["weighted mean"] = partial(mean_vectors, weights=order)
+        ordered = [weights[space.name] for space in encoded.spaces]
+        scores["weighted mean"] = partial(mean_scores, weights=ordered)
+        vectors["weighted mean"] = partial(mean_vectors, weights=ordered)
         options += " --weights " + ",".join(f"{name}={weight:g}" for name, weight in weights.items() if weight)
-    if len({space.dim for space in heard.spaces}) > 1:
+    if len({space.dim for space in encoded.spaces}) > 1:
         vectors = {"concatenation": concatenate_vectors}
-        dims = ", ".join(f"{space.name} {space.dim}" for space in heard.spaces)
-        notes.append(f"Vectors of different dims ({dims}) have a concatenation, but no mean, product or max.")
+        dims = ", ".join(f"{space.name} {space.dim}" for space in encoded.spaces)
+        notes.append(f"The vectors differ in dimension ({dims}) and can only be concatenated.")
     for name, fuse in scores.items():
-        found[f"fused scores: {name}"] = fuse(near) - fuse(far)
+        columns[f"fused scores: {name}"] = fuse(positive) - fuse(negative)
     for name, join in vectors.items():
-        rows = join([heard.rows[space.name] for space in heard.spaces]).astype(np.float64)
-        anchor, positive, negative = (rows[place] for place in _places(heard, triplets))
-        margin = np.einsum("md,md->m", anchor, positive) - np.einsum("md,md->m", anchor, negative)
-        present = presence(anchor) & presence(positive) & presence(negative)
-        found[f"fused vectors: {name}"] = np.where(present, margin, 0.0)
-    return Margins(tuple(found), np.column_stack(list(found.values())), options, tuple(notes))
+        rows = join([encoded.rows[space.name] for space in encoded.spaces]).astype(np.float64)
+        anchor_row, positive_row, negative_row = (rows[numbers] for numbers in _triplet_rows(encoded, triplets))
+        margin = np.einsum("md,md->m", anchor_row, positive_row) - np.einsum("md,md->m", anchor_row, negative_row)
+        present = presence(anchor_row) & presence(positive_row) & presence(negative_row)
+        columns[f"fused vectors: {name}"] = np.where(present, margin, 0.0)
+    return Margins(tuple(columns), np.column_stack(list(columns.values())), options, tuple(notes))

@@ -10,3 +10,5 @@ from .maintenance import repair_library as repair_library
 from .maintenance import vacuum_library as vacuum_library
 from .subject import Candidates as Candidates
 from .subject import Subject as Subject
+from .folder import is_current as is_current
+from .maintenance import VacuumReport as VacuumReport

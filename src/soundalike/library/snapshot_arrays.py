@@ -106,9 +106,9 @@ class SnapshotArrays:
                     ok = [~self._store.corrupt("track", s.full_name, s.dim, positions) for s in model.spaces]
                     positions = positions[np.logical_and.reduce(ok)]
                     rows = {s.name: self._store.read("track", s.full_name, s.dim, positions) for s in model.spaces}
-                    return Background.of(positions, rows).arrays()
+                    return Background.from_rows(positions, rows).to_arrays()
 
-                self._backgrounds[name] = Background.of_arrays(self._cached(f"background.{name}", moments))
+                self._backgrounds[name] = Background.from_arrays(self._cached(f"background.{name}", moments))
             return self._backgrounds[name]
 
     def _cached(self, name: str, make: Callable[[], dict[str, AnyArray]]) -> dict[str, AnyArray]:

@@ -1,4 +1,4 @@
-"""Features to rows, rows to scores."""
+"""Models: recipes, heads that turn features into rows, and the scoring function."""
 
 import lazy_loader
 

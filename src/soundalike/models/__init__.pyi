@@ -1,3 +1,5 @@
+from .extraction import RecordingFeatures as RecordingFeatures
+from .extraction import extract as extract
 from .heads import Head as Head
 from .heads import load_head as load_head
 from .heads import unit_rows as unit_rows
@@ -8,7 +10,6 @@ from .model import Encoding as Encoding
 from .model import LevelRows as LevelRows
 from .model import Model as Model
 from .model import at_levels as at_levels
-from .model import extract as extract
 from .model import feature_blocks as feature_blocks
 from .model import load_once as load_once
 from .model import mean_rows as mean_rows

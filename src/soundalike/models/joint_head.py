@@ -1,21 +1,22 @@
-"""The joint head: one small transformer whose spaces share most of the computation, run in numpy.
+"""The joint head: one small transformer, run in numpy, whose weights are mostly shared by the spaces of a model.
 
-The feature is a row of B blocks side by side, such as the four of "melody+rhythm+timbre+harmony". With width w, H
-attention heads, L layers, and D_b the size of block b, the row of a space is made in these steps:
+The feature is a row of B blocks side by side, such as the four of "melody+rhythm+timbre+harmony". Let w be the width, H
+the number of attention heads, L the number of layers, and D_b the size of block b. The row of a space is computed in
+three steps:
 
-1. Token of block b: blocks.b.weight @ x_b + blocks.b.bias + embedding[b]. After these B tokens comes the space's own,
-   query.<space>: the same for every input.
-2. L times torch's TransformerEncoderLayer(w, H, 2 w, dropout=0, activation="relu", norm_first=True):
+1. The token of block b is blocks.b.weight @ x_b + blocks.b.bias + embedding[b]. The last token is query.<space>, which
+   is the same for every input.
+2. Apply L layers of torch's TransformerEncoderLayer(w, H, 2 w, dropout=0, activation="relu", norm_first=True):
        t = t + attention(norm1(t))
        t = t + linear2 @ relu(linear1 @ norm2(t))
-   Attention is softmax(q k' / sqrt(w / H)) v in each head. Nothing but itself attends to a query, so a space's row is
-   the same whatever other spaces there are, and all queries may go through at once (`attention_mask`).
-3. Row: unit(out.<space>.weight @ norm(t of the query)).
+   Attention is softmax(q k' / sqrt(w / H)) v in each head. No other token attends to a query. The row of a space
+   therefore does not depend on the other spaces, and all queries can be processed in one pass (`attention_mask`).
+3. The row is unit(out.<space>.weight @ norm(token of the query)).
 
-norm, norm1 and norm2 are LayerNorm with epsilon 1e-5, weight and bias. All tensors are named `joint.` and, for B blocks
-and L layers counted from 0 (float32, but for the one integer):
+norm, norm1 and norm2 are LayerNorm with epsilon 1e-5, weight and bias. The names of all tensors start with `joint.`.
+Blocks and layers are counted from 0. All tensors but one are float32:
 
-    attention_heads                          ()         int64: H, which no shape tells
+    attention_heads                          ()         int64: H, which follows from no shape
     blocks.<b>.weight, .bias                 (w, D_b), (w,)
     embedding                                (B, w)
     layers.<l>.norm1.weight, .bias           (w,), (w,)
@@ -26,11 +27,11 @@ and L layers counted from 0 (float32, but for the one integer):
     layers.<l>.linear1.weight, .bias         (2 w, w), (2 w,)
     layers.<l>.linear2.weight, .bias         (w, 2 w), (w,)
     norm.weight, .bias                       (w,), (w,)
-    query.<space>                            (w,)       one a space
-    out.<space>.weight                       (d, w)     one a space
+    query.<space>                            (w,)       one per space
+    out.<space>.weight                       (d, w)     one per space
 
-Reference: the pre-norm encoder of Xiong et al., "On Layer Normalization in the Transformer Architecture", 2020; a joint
-head is what MERIT (Learning Disentangled Music Representations for Audio Similarity, 2026) leaves for later.
+Reference: the pre-norm encoder of Xiong et al., "On Layer Normalization in the Transformer Architecture", 2020. MERIT
+(Learning Disentangled Music Representations for Audio Similarity, 2026) names a joint head as future work.
 """
 
 from __future__ import annotations
@@ -52,7 +53,20 @@ _EPSILON = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class JointShape:
-    """The size of a joint head: `blocks` are the D_b, `width` is w, a multiple of `attention_heads`."""
+    """The size of a joint head.
+
+    Attributes:
+        blocks: Size D_b of each block.
+        width: Width w, a multiple of `attention_heads`.
+        layers: Number of layers L.
+        attention_heads: Number of attention heads H.
+        out_dim: Dimensions d of the rows.
+        spaces: Names of the spaces.
+
+    Example:
+        >>> JointShape((500, 576), spaces=("melody",)).tensors()["joint.query.melody"]
+        (128,)
+    """
 
     blocks: tuple[int, ...]
     width: int = 128
@@ -62,7 +76,7 @@ class JointShape:
     spaces: tuple[str, ...] = ()
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
-        """The shape of every tensor that the head has, by its name in the weights."""
+        """Return the shape of every tensor of the head, by its name in the weights."""
         width = self.width
         shapes: dict[str, tuple[int, ...]] = {"attention_heads": (), "embedding": (len(self.blocks), width)}
         for block, size in enumerate(self.blocks):
@@ -77,6 +91,7 @@ class JointShape:
 
 
 def _layer_shapes(width: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of one layer."""
     return {
         "norm1.weight": (width,),
         "norm1.bias": (width,),
@@ -94,9 +109,20 @@ def _layer_shapes(width: int) -> dict[str, tuple[int, ...]]:
 
 
 def attention_mask(blocks: int, queries: int) -> BoolArray:
-    """Who may not attend to whom, as torch's `src_mask`: (t, t), t = `blocks` + `queries`, True at [of, to].
+    """Return the attention mask, as torch's `src_mask`.
 
-    Everybody attends to the blocks; to a query, only itself.
+    All tokens attend to the blocks. A query is attended to only by itself.
+
+    Args:
+        blocks: Number of blocks.
+        queries: Number of queries, which follow the blocks.
+
+    Returns:
+        (t, t) bool, t = `blocks` + `queries`. True at [i, j] means that token i must not attend to token j.
+
+    Example:
+        >>> attention_mask(1, 2).astype(int).tolist()
+        [[0, 1, 1], [0, 0, 1], [0, 1, 0]]
     """
     mask = ~np.eye(blocks + queries, dtype=np.bool_)
     mask[:, :blocks] = False
@@ -105,7 +131,13 @@ def attention_mask(blocks: int, queries: int) -> BoolArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JointHead:
-    """One space of a joint head. `tensors` are those of `shape.tensors()` by name; spaces share the common ones."""
+    """One space of a joint head.
+
+    Attributes:
+        space: Short name of the space.
+        shape: Size of the head.
+        tensors: The tensors of `shape.tensors()` by name. The spaces share all that are not their own.
+    """
 
     space: str
     shape: JointShape
@@ -123,10 +155,11 @@ class JointHead:
         return audible_rows(query @ self._tensor(f"out.{self.space}.weight").T, audible)
 
     def _tensor(self, name: str) -> FloatArray:
+        """Return a tensor by its name without the prefix."""
         return self.tensors[f"joint.{name}"]
 
     def _tokens(self, features: FloatArray) -> FloatArray:
-        """The blocks and, last, the query: (n, B + 1, w)."""
+        """Return the tokens (n, B + 1, w): the blocks and, last, the query."""
         parts = np.split(features, np.cumsum(self.shape.blocks)[:-1], axis=1)
         tokens = [self._linear(part, f"blocks.{block}.") for block, part in enumerate(parts)]
         blocks = np.stack(tokens, axis=1) + self._tensor("embedding")
@@ -134,40 +167,55 @@ class JointHead:
         return np.concatenate([blocks, query], axis=1)
 
     def _linear(self, rows: FloatArray, prefix: str) -> FloatArray:
-        """Rows (..., i) through the linear layer (o, i) whose tensors' names start with `prefix`: (..., o)."""
+        """Apply the linear layer (o, i) whose tensor names start with `prefix` to rows (..., i)."""
         weight, bias = self._tensor(f"{prefix}weight"), self._tensor(f"{prefix}bias")
-        # As one product of two matrices: numpy would otherwise make a small one for every window.
+        # One product of two matrices; otherwise numpy computes a small product for every window.
         flat = rows.reshape(-1, rows.shape[-1]) @ weight.T + bias
         return flat.reshape(*rows.shape[:-1], len(bias))
 
     def _normalise(self, rows: FloatArray, name: str) -> FloatArray:
-        """LayerNorm of rows (..., w)."""
+        """Apply LayerNorm to rows (..., w)."""
         centred = rows - rows.mean(axis=-1, keepdims=True)
-        spread = np.sqrt(np.mean(np.square(centred), axis=-1, keepdims=True) + _EPSILON)
-        return centred / spread * self._tensor(f"{name}.weight") + self._tensor(f"{name}.bias")
+        deviation = np.sqrt(np.mean(np.square(centred), axis=-1, keepdims=True) + _EPSILON)
+        return centred / deviation * self._tensor(f"{name}.weight") + self._tensor(f"{name}.bias")
 
     def _attend(self, tokens: FloatArray, name: str) -> FloatArray:
-        """Multi-head attention among tokens (n, t, w): (n, t, w)."""
+        """Apply multi-head attention to tokens (n, t, w)."""
         n, count, width = tokens.shape
         heads = self.shape.attention_heads
         packed = self._linear(tokens, f"{name}.in_proj_").reshape(n, count, 3, heads, width // heads)
         query, key, value = packed.transpose(2, 0, 3, 1, 4)  # each (n, H, t, w / H)
         scores = query @ key.swapaxes(-1, -2) / np.float32(math.sqrt(width // heads))
         scores[..., attention_mask(len(self.shape.blocks), 1)] = -np.inf
-        share = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        share /= share.sum(axis=-1, keepdims=True)
-        mixed = (share @ value).swapaxes(1, 2).reshape(n, count, width)
+        attention = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        attention /= attention.sum(axis=-1, keepdims=True)
+        mixed = (attention @ value).swapaxes(1, 2).reshape(n, count, width)
         return self._linear(mixed, f"{name}.out_proj.")
 
 
 def load_joint(space: str, tensors: Mapping[str, FloatArray], *, blocks: tuple[int, ...], out_dim: int) -> JointHead:
-    """Build the head of `space` from a model's weights; `blocks` are the sizes of the features that are joined.
+    """Build the joint head of a space.
 
-    Raises ModelError for a tensor that is missing, of other dimensions, or not finite, and for a number of attention
-    heads that does not divide the width.
+    Args:
+        space: Short name of the space.
+        tensors: The weights of the model by name.
+        blocks: Sizes of the features that are joined.
+        out_dim: Dimensions d of the space.
+
+    Returns:
+        The head.
+
+    Raises:
+        ModelError: A tensor is missing, has another shape, or is not finite, or the number of attention heads does not
+            divide the width.
+
+    Example:
+        >>> head = load_joint("melody", tensors, blocks=(500, 576), out_dim=128)
+        >>> head(np.zeros((3, 1076), np.float32), np.ones(3, np.bool_)).shape
+        (3, 128)
     """
     width = np.size(tensors.get("joint.norm.weight", ()))
-    read_tensor(space, tensors, "joint.norm.weight", (width,))  # first, for its length is what others are held against
+    read_tensor(space, tensors, "joint.norm.weight", (width,))  # read first, because the other shapes depend on it
     attention_heads = int(read_tensor(space, tensors, "joint.attention_heads", ()).item())
     if attention_heads < 1 or width % attention_heads:
         raise ModelError(

@@ -1,22 +1,21 @@
-"""Run a recipe: listen once per backbone, project every space, pool a track from its passages."""
+"""Encode recordings with a model: project features to rows, and pool the passages of a track."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, cast, overload
 
 import numpy as np
 
-from soundalike.audio import AudioInfo, Fingerprinter, MonoStream, Words, windows
-from soundalike.backbones import Backbone, FeatureRows, Features
+from soundalike.audio import AudioInfo, AudioInput, Words, is_one_input, label_of, recording_file
+from soundalike.backbones import Backbone, FeatureRows
 from soundalike.core import plugins
 from soundalike.core.errors import ModelError
 from soundalike.core.files import absolute
 from soundalike.core.types import BoolArray, Descriptors, FloatArray, Level, Space, Span, Vectors
+from soundalike.models.extraction import RecordingFeatures, extract
 from soundalike.models.heads import AnyHead, load_head, unit_rows
 from soundalike.models.joint_head import load_joint
 from soundalike.models.recipes import DEFAULT_MODEL, Recipe, installed_models, load_recipe
@@ -26,9 +25,7 @@ __all__ = [
     "Encoding",
     "LevelRows",
     "Model",
-    "Recording",
     "at_levels",
-    "extract",
     "feature_blocks",
     "join_features",
     "load_once",
@@ -37,13 +34,22 @@ __all__ = [
 ]
 
 LevelRows: TypeAlias = Mapping[Level, Mapping[str, FloatArray]]
-"""Rows (n, d) float32 per space: of n passages, and of one track."""
+"""Rows per level and short space name: (n, d) float32 for n passages, (1, d) for the track."""
 
 
 def mean_rows(rows: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """The renormalised mean of the audible rows (n, d) of each space: (d,) float32, zero where nothing is audible.
+    """Return the normalised mean of the audible rows of each space.
 
-    Rows that cancel out, with a mean shorter than 1e-6, have no common direction: zero too.
+    Args:
+        rows: Rows (n, d) per short space name.
+
+    Returns:
+        (d,) float32 per short space name. It is zero if no row is audible, or if the mean is shorter than 1e-6 because
+        rows cancel out.
+
+    Example:
+        >>> mean_rows({"melody": np.array([[1.0, 0.0], [0.0, 0.0]])})["melody"].tolist()
+        [1.0, 0.0]
     """
     means = {}
     for name, part in rows.items():
@@ -53,14 +59,31 @@ def mean_rows(rows: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
 
 
 def at_levels(rows: Mapping[str, FloatArray]) -> LevelRows:
-    """The rows of a recording's passages, and `mean_rows` of them as its own."""
+    """Return the rows of both levels: those of the passages, and their `mean_rows` as the row of the track.
+
+    Example:
+        >>> at_levels({"melody": np.ones((4, 128))})["track"]["melody"].shape
+        (1, 128)
+    """
     return {"passage": rows, "track": {space: row[None, :] for space, row in mean_rows(rows).items()}}
 
 
 def feature_blocks(space: Space, backbone: Backbone) -> list[tuple[str, int]]:
-    """The features that a space's input joins, in order, and their sizes D.
+    """Return the features that form the input of a space, in order, and their sizes.
 
-    Raises ModelError for one that the backbone does not have.
+    Args:
+        space: The space; its `feature` is one name or several joined by "+".
+        backbone: Its backbone.
+
+    Returns:
+        Pairs (name, D).
+
+    Raises:
+        ModelError: The backbone does not have one of the features.
+
+    Example:
+        >>> feature_blocks(load_recipe("dsp").space("melody"), plugins.load("backbones", "dsp"))
+        [('melody', 500)]
     """
     parts = space.feature.split("+")
     for part in parts:
@@ -72,45 +95,31 @@ def feature_blocks(space: Space, backbone: Backbone) -> list[tuple[str, int]]:
 
 
 def join_features(features: FeatureRows, feature: str) -> tuple[FloatArray, BoolArray]:
-    """A space's feature: "a", or "a+b" for the rows of a and b side by side; audible where the first named is.
+    """Return the input of a head: one feature, or several side by side.
 
-    Returns rows (n, D) float32 with D the sum of the dims, and audible (n,). Where a later part has nothing to hear,
-    its dims are zero.
+    Args:
+        features: The features of n windows.
+        feature: The name of a feature, or several names joined by "+".
+
+    Returns:
+        Rows (n, D) float32, where D is the sum of the sizes, and audible (n,) bool of the first feature. The columns of
+        another feature are zero where it is inaudible.
     """
     parts = feature.split("+")
     return np.hstack([features.rows[part] for part in parts]), features.audible[parts[0]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recording:
-    """What backbones heard in a recording, or in a stretch of it (`span`), and what there is to say of it itself."""
-
-    span: Span
-    features: Mapping[str, Features]
-    info: AudioInfo
-    fingerprint: Words
-
-
-def extract(
-    backbones: Mapping[str, Backbone], path: Path, *, start: float = 0.0, end: float | None = None
-) -> Recording:
-    """Have every backbone, by name and at least one, listen once to a recording, or to its seconds `start` to `end`.
-
-    Raises AudioError.
-    """
-    features, infos, fingerprints = {}, [], []
-    for name, backbone in backbones.items():
-        stream, fingerprinter = MonoStream(path, backbone.rate, start=start, end=end), Fingerprinter(backbone.rate)
-        features[name] = _features_of(backbone, stream, fingerprinter)
-        infos.append(stream.info)
-        fingerprints.append(fingerprinter.words())
-    span = Span(os.fsdecode(path), start, start + infos[0].duration)
-    return Recording(span, features, infos[0], fingerprints[0])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Encoding:
-    """All that is known of one recording: a row a passage and a row for the whole, per space."""
+    """The rows of one recording, and the facts about it.
+
+    Attributes:
+        passages: One row per passage and space.
+        track: One row per space.
+        descriptors: Tempo, key and other properties.
+        info: Facts about the decoded audio.
+        fingerprint: Acoustic fingerprint (f,).
+    """
 
     passages: Vectors
     track: Vectors
@@ -119,17 +128,30 @@ class Encoding:
     fingerprint: Words
 
     def at(self, level: Level) -> Vectors:
-        """The rows of one level."""
+        """Return the rows of one level."""
         return self.track if level == "track" else self.passages
 
     @property
     def silent(self) -> bool:
-        """Whether no space hears anything anywhere."""
+        """Whether no space is audible in the whole recording."""
         return not any(rows.any() for rows in self.track.rows.values())
 
 
 class Model:
-    """A recipe with its backbones and heads loaded. `source` is what to load it by: its name, or its folder."""
+    """A recipe with its backbones and heads. It encodes recordings: audio to features to rows.
+
+    Args:
+        recipe: The recipe.
+        source: Name or folder from which `load` creates this model again; the default is the name.
+
+    Raises:
+        ModelError: The recipe does not fit the weights or the installed backbones.
+
+    Example:
+        >>> model = Model.load("dsp")
+        >>> model.encode("song.wav").track.rows["melody"].shape
+        (1, 128)
+    """
 
     def __init__(self, recipe: Recipe, source: str | None = None) -> None:
         from safetensors.numpy import load_file
@@ -137,72 +159,139 @@ class Model:
         self.recipe = recipe
         self.source = source or recipe.name
         tensors = load_file(recipe.weights)
-        # Joint heads share a tensor for each block: in another order, one block of a size would pass for another.
+        # Joint heads share one tensor per block. With features in another order, blocks of equal size could be
+        # confused.
         joint = {f"{space.feature} of {space.backbone}" for space in recipe.spaces if space.head == "joint"}
         if len(joint) > 1:
             named = " and ".join(sorted(joint))
-            raise ModelError(f"model {recipe.name}: its joint heads are given {named}; expected one feature for all")
+            raise ModelError(
+                f"model {recipe.name}: the inputs of its joint heads are {named}; expected the same input for all"
+            )
         self._backbones: dict[str, Backbone] = {}
         self._heads: dict[str, AnyHead] = {}
         for space in recipe.spaces:
             if space.source != "mix":
-                raise ModelError(f"space {space.full_name} listens to {space.source!r}; this version hears 'mix' only")
+                raise ModelError(
+                    f"space {space.full_name} has source {space.source!r}; this version supports only 'mix'"
+                )
             if space.backbone not in self._backbones:
                 self._backbones[space.backbone] = plugins.load("backbones", space.backbone)
             self._heads[space.name] = load_space_head(space, self._backbones[space.backbone], tensors)
         for name, version in recipe.backbone_versions.items():
             if self._backbones[name].version != version:
                 raise ModelError(
-                    f"model {recipe.name} was made for version {version} of {name}, this is version "
-                    f"{self._backbones[name].version}; install the model again"
+                    f"model {recipe.name} was made for version {version} of {name}, but version "
+                    f"{self._backbones[name].version} is installed; install the model again"
                 )
 
     @classmethod
     def load(cls, name: str = DEFAULT_MODEL) -> Self:
-        """Load a bundled model by name, or any model folder by path. Raises ModelError."""
+        """Load a bundled model by name, or a model folder by path.
+
+        Args:
+            name: Name of a bundled model, or path of a model folder.
+
+        Raises:
+            ModelError: The model is unknown, invalid, or made for other versions of its backbones.
+
+        Example:
+            >>> Model.load("compact").name
+            'compact'
+        """
         recipe = load_recipe(name)
         return cls(recipe, name if name in installed_models() else str(absolute(recipe.weights.parent)))
 
     @property
     def name(self) -> str:
-        """The model's name."""
+        """Name of the model."""
         return self.recipe.name
 
     @property
     def spaces(self) -> tuple[Space, ...]:
-        """Its rows of the table of spaces."""
+        """The spaces of the model."""
         return self.recipe.spaces
 
     @property
     def backbones(self) -> Mapping[str, Backbone]:
-        """Who listens for it, by name."""
+        """The backbones of the model by name."""
         return self._backbones
 
-    def encode(self, path: Path, *, start: float = 0.0, end: float | None = None) -> Encoding:
-        """Listen to a recording, or to its seconds `start` to `end`. Raises AudioError."""
-        return self.encoding(extract(self._backbones, path, start=start, end=end))
+    # A binary file object is iterable too, but it is one recording.
+    @overload
+    def encode(  # type: ignore[overload-overlap]
+        self, recording: AudioInput, *, start: float = 0.0, end: float | None = None
+    ) -> Encoding: ...
+    @overload
+    def encode(
+        self, recording: Iterable[AudioInput], *, start: float = 0.0, end: float | None = None
+    ) -> list[Encoding]: ...
+    def encode(
+        self, recording: AudioInput | Iterable[AudioInput], *, start: float = 0.0, end: float | None = None
+    ) -> Encoding | list[Encoding]:
+        """Encode a recording, or several: audio to features to rows.
 
-    def encoding(self, recording: Recording) -> Encoding:
-        """All that is known of a recording that its backbones, and maybe others, have listened to."""
+        Args:
+            recording: A path, a binary file object, an `Audio`, or an iterable of these.
+            start: Start of a region in seconds.
+            end: End of the region in seconds; None is the end of the recording.
+
+        Returns:
+            An `Encoding`, or a list of them if `recording` is an iterable.
+
+        Raises:
+            AudioError: A recording cannot be read.
+            UsageError: `recording` is none of the accepted types.
+
+        Example:
+            >>> Model.load("dsp").encode("song.wav").track.rows["melody"].shape
+            (1, 128)
+        """
+        if isinstance(recording, Iterable) and not is_one_input(recording):
+            return [self.encode(cast(AudioInput, each), start=start, end=end) for each in recording]
+        source = cast(AudioInput, recording)
+        with recording_file(source) as path:
+            return self.encode_features(extract(self._backbones, path, start=start, end=end, label=label_of(source)))
+
+    def encode_features(self, recording: RecordingFeatures) -> Encoding:
+        """Encode a recording from features that `extract` has computed, with at least the backbones of this model.
+
+        Example:
+            >>> model = Model.load("dsp")
+            >>> model.encode_features(extract(model.backbones, Path("song.wav"))).track.rows["melody"].shape
+            (1, 128)
+        """
         rows = at_levels(self.project(recording.features))
-        # The sound's own numbers are those of the first of its backbones.
+        # Descriptors and windows are those of the backbone of the first space.
         first = recording.features[self.spaces[0].backbone]
-        whole, digest = recording.span, self.recipe.digest
-        spans = tuple(Span(whole.track, whole.start + low, whole.start + high) for low, high in first.windows.tolist())
+        full_span, digest = recording.span, self.recipe.digest
+        spans = tuple(
+            Span(full_span.track, full_span.start + low, full_span.start + high) for low, high in first.windows.tolist()
+        )
         return Encoding(
             passages=Vectors(spans, rows["passage"], digest),
-            track=Vectors((whole,), rows["track"], digest),
+            track=Vectors((full_span,), rows["track"], digest),
             descriptors=first.descriptors,
             info=recording.info,
             fingerprint=recording.fingerprint,
         )
 
     def project(self, features: Mapping[str, FeatureRows]) -> dict[str, FloatArray]:
-        """Rows (n, d) float32 per space of n passages of one recording, from what its backbones, by name, heard there.
+        """Project the features of one recording to rows.
 
-        The same features give the same rows, bit by bit, whether just heard or kept, in processes whose numeric
-        libraries use as many threads. Of several recordings at once they might not: how a product of matrices is
-        rounded depends on their sizes, and on how it is divided among threads.
+        The same features give the same rows bit for bit, whether they are new or stored, as long as numeric libraries
+        use the same number of threads. Do not project several recordings at once: the rounding of a matrix product
+        depends on the sizes of the matrices and on the number of threads.
+
+        Args:
+            features: Features of n passages per backbone name.
+
+        Returns:
+            Rows (n, d) float32 per short space name.
+
+        Example:
+            >>> recording = extract(model.backbones, Path("song.wav"))
+            >>> model.project(recording.features)["melody"].shape
+            (47, 128)
         """
         return {
             space.name: self._heads[space.name](*join_features(features[space.backbone], space.feature))
@@ -211,7 +300,16 @@ class Model:
 
 
 def load_space_head(space: Space, backbone: Backbone, tensors: Mapping[str, FloatArray]) -> AnyHead:
-    """The head of a space, of whichever kind, from a model's tensors. Raises ModelError."""
+    """Build the head of a space, of any kind.
+
+    Args:
+        space: The space.
+        backbone: Its backbone.
+        tensors: The weights of the model by name.
+
+    Raises:
+        ModelError: The head does not fit the weights or the backbone.
+    """
     blocks = feature_blocks(space, backbone)
     if space.head == "joint":
         return load_joint(space.name, tensors, blocks=tuple(size for _, size in blocks), out_dim=space.dim)
@@ -220,11 +318,12 @@ def load_space_head(space: Space, backbone: Backbone, tensors: Mapping[str, Floa
 
 @cache
 def load_once(name: str) -> Model:
-    """`Model.load`, once a process: for workers, which are given a model's name with every task."""
+    """Load a model, and return the same object for the same name within a process.
+
+    This is for worker processes, which receive the name of a model with every task.
+
+    Example:
+        >>> load_once("dsp") is load_once("dsp")
+        True
+    """
     return Model.load(name)
-
-
-def _features_of(backbone: Backbone, stream: MonoStream, fingerprinter: Fingerprinter) -> Features:
-    # The grid is made of the recording's own length, for a backbone may count a sample more or less after resampling,
-    # and every model has to have the same passages. It is asked for when the sound has been heard to its end.
-    return backbone.features(fingerprinter.tap(stream), lambda _: windows(stream.info.duration))

@@ -1,4 +1,4 @@
-"""The table of spaces: recipes on disk, names, and slider positions such as "melody=2,timbre=-1".
+"""Read recipes, which describe the spaces of a model, and parse weights such as "melody=2,timbre=-1".
 
 A model is a folder with `recipe.json` (magic, format, spaces, calibration) and `weights.safetensors`.
 """
@@ -32,13 +32,23 @@ DEFAULT_MODEL = "compact"
 MAGIC = "soundalike-model"
 FORMAT = 1
 
-_SMALLEST, _LARGEST = 1e-6, 1e6
+_SMALLEST, _LARGEST = 1e-6, 1e6  # limits of the magnitude of a weight
 _BUNDLED = Path(__file__).parent / "bundled"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A model as data. `digest` changes whenever a row it produces may change."""
+    """The description of a model.
+
+    Attributes:
+        name: Name of the model.
+        summary: One line on what the model is.
+        licence: Licence of the weights, an SPDX expression.
+        spaces: The spaces.
+        backbone_versions: The version of each backbone that the model was made for.
+        weights: Path of the safetensors file.
+        digest: Identifies the rows: it changes whenever a row may change.
+    """
 
     name: str
     summary: str
@@ -49,7 +59,15 @@ class Recipe:
     digest: str
 
     def space(self, name: str) -> Space:
-        """The space called `name` (short or `model/name`). Raises UsageError listing the known ones."""
+        """Return a space by its short name or its full name `model/name`.
+
+        Raises:
+            UsageError: There is no such space. The message lists the known names.
+
+        Example:
+            >>> load_recipe("dsp").space("melody").dim
+            128
+        """
         for space in self.spaces:
             if name in (space.name, space.full_name):
                 return space
@@ -57,14 +75,31 @@ class Recipe:
 
 
 def installed_models() -> tuple[str, ...]:
-    """Sorted names of the models bundled with this package."""
+    """Return the sorted names of the models that are bundled with this package.
+
+    Example:
+        >>> installed_models()
+        ('compact', 'dsp')
+    """
     return tuple(sorted(path.parent.name for path in _BUNDLED.glob("*/recipe.json")))
 
 
 def load_recipe(model: str) -> Recipe:
-    """Read a bundled model by name, or any model folder by path, and check it against its own digests.
+    """Read and check the recipe of a model.
 
-    Raises ModelError if it is unknown, damaged, or made by a newer version.
+    Args:
+        model: Name of a bundled model, or path of a model folder.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ModelError: The model is unknown, its recipe is invalid or of another format, or its weights do not match the
+            digest in the recipe.
+
+    Example:
+        >>> [space.name for space in load_recipe("dsp").spaces]
+        ['melody', 'rhythm', 'timbre', 'harmony']
     """
     folder = _BUNDLED / model
     if not (folder / "recipe.json").is_file():
@@ -116,7 +151,7 @@ def load_recipe(model: str) -> Recipe:
 
 
 def _digest(spaces: Sequence[Space], versions: Mapping[str, int], weights: str) -> str:
-    """Of all that decides a row, and nothing else: a new calibration or summary asks for no new encoding."""
+    """Return a digest of everything that affects a row. A new calibration or summary requires no new encoding."""
     table = [
         [space.name, space.source, space.backbone, versions[space.backbone], space.feature, space.head, space.dim]
         for space in spaces
@@ -125,6 +160,7 @@ def _digest(spaces: Sequence[Space], versions: Mapping[str, int], weights: str) 
 
 
 def _space(model: str, entry: Mapping[str, Any]) -> Space:
+    """Parse and check one space of a recipe."""
     calibration: dict[Level, Calibration] = {}
     for level in LEVELS:
         table = entry["calibration"][level]
@@ -148,9 +184,20 @@ def _space(model: str, entry: Mapping[str, Any]) -> Space:
 
 
 def parse_weights(text: str) -> Weights:
-    """Read "melody=2,timbre=-1"; a bare name weighs 1.
+    """Parse weights such as "melody=2,timbre=-1". A name without a value has weight 1.
 
-    Raises UsageError for a repeated name, or a value that is not a finite number.
+    Args:
+        text: Comma-separated `NAME=NUMBER` or `NAME`.
+
+    Returns:
+        The weights by name. The names are not checked.
+
+    Raises:
+        UsageError: A name is repeated, or a value is not a finite number.
+
+    Example:
+        >>> dict(parse_weights("melody=2,rhythm"))
+        {'melody': 2.0, 'rhythm': 1.0}
     """
     values: dict[str, float] = {}
     for piece in text.split(","):
@@ -171,9 +218,21 @@ def parse_weights(text: str) -> Weights:
 
 
 def resolve_weights(weights: Mapping[str, float] | None, spaces: Sequence[Space]) -> Weights:
-    """Slider positions for every one of `spaces`, by short name: 0 where not named, all 1 where `weights` is None.
+    """Return the weight of every space, by short name.
 
-    Raises UsageError for an unknown space, or if every weight is 0.
+    Args:
+        weights: Weights by short or full name. Spaces that are not named have weight 0. None means weight 1 for all.
+        spaces: The spaces of the model.
+
+    Returns:
+        The weight of every space in `spaces`.
+
+    Raises:
+        UsageError: A space is unknown or named twice, a weight is out of range, or every weight is 0.
+
+    Example:
+        >>> dict(resolve_weights({"melody": 2}, load_recipe("dsp").spaces))
+        {'melody': 2.0, 'rhythm': 0.0, 'timbre': 0.0, 'harmony': 0.0}
     """
     if weights is None:
         return Weights({space.name: 1.0 for space in spaces})
@@ -188,7 +247,9 @@ def resolve_weights(weights: Mapping[str, float] | None, spaces: Sequence[Space]
                 f"the weight of {known[name]} is given twice, as {named[known[name]]} and {name}; give it once"
             )
         if value != 0 and not _SMALLEST <= abs(value) <= _LARGEST:
-            raise UsageError(f"the weight of {name} is {value:g}; give 0, or a size from {_SMALLEST:g} to {_LARGEST:g}")
+            raise UsageError(
+                f"the weight of {name} is {value:g}; give 0, or a magnitude from {_SMALLEST:g} to {_LARGEST:g}"
+            )
         named[known[name]] = name
         values[known[name]] = value
     if not any(values.values()):

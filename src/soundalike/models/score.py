@@ -1,17 +1,19 @@
-"""The one law: how similarities become a score, and how a score explains itself.
+"""The scoring function: it turns similarities into a score, and divides a score into the shares of the spaces.
 
-With unit rows q_s, x_s (or zero rows: nothing to hear), weights w_s of any sign, and the mean mu_s and spread
-sigma_s of the similarity of random pairs at the level that is searched:
+Let q_s and x_s be the rows of query and candidate in space s: unit rows, or zero rows where the space is inaudible. Let
+w_s be weights of any sign, and mu_s and sigma_s the mean and standard deviation of the similarity of random pairs at
+the level that is searched. Then
 
     z_s   = (<q_s, x_s> - mu_s) / sigma_s    where both are audible, else 0
-    score = sum_s w_s z_s / sum_s |w_s|      over the spaces audible in the query with w_s != 0
+    score = sum_s w_s z_s / sum_s |w_s|      over the spaces with w_s != 0 that are audible in the query
 
-which is one inner product over rows with a presence coordinate:
+With a presence coordinate p_s (1 where audible, else 0), this is one inner product:
 
     score = sum_s [scale_s <q_s, x_s> + offset_s p_s(x)],
     scale_s = w_s / (sigma_s W),   offset_s = -w_s mu_s / (sigma_s W),   W = sum_s p_s(q) |w_s|
 
-so sliders scale the query and never touch the index. Several queries at once are still one inner product:
+Weights therefore scale the query and never change the index. A weighted sum of several queries is also one inner
+product:
 
     sum_j c_j score_j = sum_s [<sum_j c_j scale_js q_js, x_s> + (sum_j c_j offset_js) p_s(x)]
 """
@@ -39,14 +41,18 @@ __all__ = [
 ]
 
 Quantiles = Mapping[str, tuple[float, ...]]
-"""Per space, the similarities at 0, 1, ..., 100 % of random pairs."""
+"""Per space, the similarities at 0, 1, ..., 100 % of the null distribution."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Term:
-    """One active space of a query: `row` (d,) unit, and the two coefficients of the inner product.
+    """The term of one space with a weight in the inner product.
 
-    The row is float32, as encoded; float64 where it stands for several queries.
+    Attributes:
+        space: The space.
+        row: Unit row (d,) of the query: float32 as encoded, or float64 if it combines several queries.
+        scale: Factor of the similarity.
+        offset: Added where the candidate is audible.
     """
 
     space: Space
@@ -56,32 +62,69 @@ class Term:
 
 
 def presence(rows: FloatArray) -> BoolArray:
-    """Which rows of (n, d) are audible: those not all zero. Returns (n,) bool."""
+    """Return which rows are audible, that is, not all zero.
+
+    Args:
+        rows: Rows (n, d).
+
+    Returns:
+        (n,) bool.
+
+    Example:
+        >>> presence(np.array([[0.6, 0.8], [0.0, 0.0]])).tolist()
+        [True, False]
+    """
     return np.asarray(rows.any(axis=1), dtype=np.bool_)
 
 
 def query_terms(
     spaces: Sequence[Space], query: Mapping[str, FloatArray], weights: Mapping[str, float], level: Level
 ) -> tuple[Term, ...]:
-    """The active terms of a query: `query` maps short names to (d,) rows, `weights` to slider positions.
+    """Return the terms of a query.
 
-    Raises UsageError if no space with a weight is audible in the query.
+    Args:
+        spaces: The spaces.
+        query: The query's rows (d,) per short name.
+        weights: Weights per short name. Spaces without a weight have weight 0.
+        level: The level that is searched.
+
+    Returns:
+        One term per space that has a weight and is audible in the query.
+
+    Raises:
+        UsageError: No space with a weight is audible in the query.
+
+    Example:
+        >>> terms = query_terms(model.spaces, query_rows, {"melody": 2, "timbre": -1}, "track")
+        >>> scores = score_rows(terms, candidate_rows)
     """
     active = [s for s in spaces if weights.get(s.name, 0.0) != 0.0 and query[s.name].any()]
     total = sum(abs(weights[s.name]) for s in active)
     if not active:
-        asked = ", ".join(s.name for s in spaces if weights.get(s.name, 0.0) != 0.0)
-        raise UsageError(f"nothing to hear in the query for {asked}; ask with a louder passage or weigh other spaces")
+        names = ", ".join(s.name for s in spaces if weights.get(s.name, 0.0) != 0.0)
+        raise UsageError(
+            f"the query has no audible content for {names}; choose a louder passage or give weight to other spaces"
+        )
     terms = []
     for space in active:
-        chance = space.calibration[level]
-        scale = weights[space.name] / (chance.sigma * total)
-        terms.append(Term(space, query[space.name], scale, -scale * chance.mu))
+        calibration = space.calibration[level]
+        scale = weights[space.name] / (calibration.sigma * total)
+        terms.append(Term(space, query[space.name], scale, -scale * calibration.mu))
     return tuple(terms)
 
 
 def combine_terms(queries: Sequence[tuple[float, Sequence[Term]]]) -> tuple[Term, ...]:
-    """The terms of a weighted sum of queries, each a coefficient and its terms: one a space, in order of appearance."""
+    """Return the terms of a weighted sum of queries.
+
+    Args:
+        queries: The coefficient and the terms of each query.
+
+    Returns:
+        One term per space, in order of first appearance.
+
+    Example:
+        >>> combine_terms([(1.0, liked_terms), (-0.5, disliked_terms)])
+    """
     by_space: dict[str, list[tuple[float, Term]]] = {}
     for coefficient, terms in queries:
         for term in terms:
@@ -91,14 +134,26 @@ def combine_terms(queries: Sequence[tuple[float, Sequence[Term]]]) -> tuple[Term
         first = entries[0][1]
         total = np.sum([c * term.scale * term.row.astype(np.float64) for c, term in entries], axis=0)
         norm = float(np.linalg.norm(total))
-        # Rows that cancel out have no direction, and a scale of 0 asks for none: any unit row will do.
+        # Rows that cancel out have no direction. Their scale is 0, so any unit row will do.
         row = total / norm if norm > 0 else first.row
         combined.append(Term(first.space, row, norm, sum(c * term.offset for c, term in entries)))
     return tuple(combined)
 
 
 def score_rows(terms: Sequence[Term], rows: Mapping[str, FloatArray]) -> FloatArray:
-    """Exact scores of candidates: `rows` maps short names to (m, d) float32. Returns (m,) float64."""
+    """Score candidates exactly.
+
+    Args:
+        terms: The terms of a query.
+        rows: The candidates' rows (m, d) float32 per short name.
+
+    Returns:
+        Scores (m,) float64.
+
+    Example:
+        >>> score_rows(query_terms(spaces, query, weights, "track"), rows).shape
+        (1000,)
+    """
     total: FloatArray = np.zeros(len(next(iter(rows.values()))), dtype=np.float64)
     for term in terms:
         candidates = rows[term.space.name]
@@ -110,24 +165,43 @@ def score_rows(terms: Sequence[Term], rows: Mapping[str, FloatArray]) -> FloatAr
 def mutual_scores(
     spaces: Sequence[Space], rows: Mapping[str, FloatArray], weights: Mapping[str, float], level: Level
 ) -> FloatArray:
-    """The score of every pair of rows, (n, n) float64 and symmetric: the mean of either as the query.
+    """Score all pairs of tracks: the mean of the scores with either track as the query.
 
-    `rows` maps short names to (n, d) float32. The two directions differ only where a space is audible on one side.
-    Raises UsageError if no space with a weight is audible in one of the rows.
+    The two scores of a pair differ only if a space is audible in one track and not in the other.
+
+    Args:
+        spaces: The spaces.
+        rows: The tracks' rows (n, d) float32 per short name.
+        weights: Weights per short name.
+        level: The level of the rows.
+
+    Returns:
+        A symmetric matrix (n, n) float64.
+
+    Raises:
+        UsageError: In one of the tracks, no space with a weight is audible.
+
+    Example:
+        >>> scores = mutual_scores(model.spaces, rows, {"melody": 1}, "track")
+        >>> bool((scores == scores.T).all())
+        True
     """
     count = len(next(iter(rows.values())))
-    total, heard = np.zeros((count, count)), np.zeros(count)
+    total, audible_weight = np.zeros((count, count)), np.zeros(count)
     for space in spaces:
-        weight, chance = weights.get(space.name, 0.0), space.calibration[level]
+        weight, calibration = weights.get(space.name, 0.0), space.calibration[level]
         if weight == 0.0:
             continue
         candidates = rows[space.name].astype(np.float64)
-        on = presence(candidates)
-        total += (weight / chance.sigma) * (candidates @ candidates.T - chance.mu * np.outer(on, on))
-        heard += abs(weight) * on
-    if not heard.all():
-        raise UsageError("nothing to hear in one of the tracks for the spaces with a weight; weigh other spaces")
-    total *= 0.5 * (1 / heard[:, None] + 1 / heard)
+        audible = presence(candidates)
+        similarity = candidates @ candidates.T
+        total += (weight / calibration.sigma) * (similarity - calibration.mu * np.outer(audible, audible))
+        audible_weight += abs(weight) * audible
+    if not audible_weight.all():
+        raise UsageError(
+            "one of the tracks has no audible content for the spaces with a weight; give weight to other spaces"
+        )
+    total *= 0.5 * (1 / audible_weight[:, None] + 1 / audible_weight)
     return total
 
 
@@ -140,39 +214,65 @@ def explain(
     library: Quantiles | None = None,
     z: Mapping[str, float] | None = None,
 ) -> tuple[float, dict[str, SpaceScore]]:
-    """Score one candidate and say what each space contributed: shares sum to the score.
+    """Score one candidate, and divide the score into the shares of the spaces.
 
-    `query` and `candidate` map short names to (d,) rows; `library` are the library's own quantiles, used in place
-    of the model's where given, and so is `z` (see `hubness.py`). Spaces with weight 0 are reported too, with share 0.
+    Args:
+        spaces: The spaces. Those with weight 0 are reported too, with share 0.
+        query: The query's rows (d,) per short name.
+        candidate: The candidate's rows (d,) per short name.
+        weights: Weights per short name.
+        level: The level of the rows.
+        library: Quantiles of the library, which replace those of the model.
+        z: z-scores per short name, which replace those of the scoring function (see `mutual_proximity`).
+
+    Returns:
+        The score, and the contribution of each space per short name. The shares sum to the score.
+
+    Example:
+        >>> score, parts = explain(model.spaces, query, candidate, {"melody": 1}, "track")
+        >>> parts["melody"].share == score
+        True
     """
     audible = {s.name: bool(query[s.name].any() and candidate[s.name].any()) for s in spaces}
     total = sum(abs(weights.get(s.name, 0.0)) for s in spaces if query[s.name].any())
     parts: dict[str, SpaceScore] = {}
     for space in spaces:
-        name, weight, chance = space.name, weights.get(space.name, 0.0), space.calibration[level]
+        name, weight, calibration = space.name, weights.get(space.name, 0.0), space.calibration[level]
         source: PercentileSource = "library" if library is not None and name in library else "model"
         if not audible[name]:
             parts[name] = SpaceScore(None, None, weight, 0.0, None, source, audible=False)
             continue
         similarity = float(query[name].astype(np.float64) @ candidate[name].astype(np.float64))
-        above = z[name] if z is not None else (similarity - chance.mu) / chance.sigma
-        quantiles = library[name] if library is not None and name in library else chance.quantiles
-        share = weight * above / total if total else 0.0
+        z_score = z[name] if z is not None else (similarity - calibration.mu) / calibration.sigma
+        quantiles = library[name] if library is not None and name in library else calibration.quantiles
+        share = weight * z_score / total if total else 0.0
         parts[name] = SpaceScore(
-            similarity, above, weight, share, _percentile(similarity, quantiles), source, audible=True
+            similarity, z_score, weight, share, _percentile(similarity, quantiles), source, audible=True
         )
     return sum(part.share for part in parts.values()), parts
 
 
 def _percentile(similarity: float, quantiles: Sequence[float]) -> float:
-    """How many per cent of random pairs are less alike, 0 to 100, between the steps of the table linearly."""
+    """Return the percentage of random pairs that are less similar, 0 to 100, by linear interpolation."""
     return float(np.interp(similarity, quantiles, np.arange(len(quantiles)) * (100.0 / (len(quantiles) - 1))))
 
 
 def calibrate(similarities: FloatArray, best: FloatArray) -> Calibration:
-    """What chance looks like: `similarities` (n,) of random pairs, `best` (m,) as a search would report them.
+    """Estimate the null distribution of a space.
 
-    Raises ValueError for fewer than two pairs of either, or pairs that are all alike (no spread).
+    Args:
+        similarities: Similarities (n,) of random pairs, for mean and standard deviation.
+        best: Similarities (m,) of random pairs as a search reports them, for the quantiles (see `Calibration`).
+
+    Returns:
+        The calibration.
+
+    Raises:
+        ValueError: There are fewer than two pairs of either, or all similarities are equal.
+
+    Example:
+        >>> calibrate(np.array([0.1, 0.3]), np.array([0.4, 0.6])).mu
+        0.2
     """
     if len(similarities) < 2 or len(best) < 2:
         raise ValueError(f"{len(similarities)} and {len(best)} random pairs; expected at least 2 of each")

@@ -21,7 +21,6 @@ from soundalike.models import (
     resolve_weights,
     score_rows,
 )
-from soundalike.search.align import align
 
 __all__ = ["Comparison", "PassagePair", "compare_encodings"]
 
@@ -104,6 +103,8 @@ def compare_encodings(
     pairs = {space.name: _best_pair(space.name, a, b) for space in model.spaces}
     alignment = None
     if aligned:
+        from soundalike.search.align import align  # brings scipy.fft, which takes 0.2 s to import
+
         active = [pair for name, pair in pairs.items() if pair and resolved[name] != 0]
         alignment = align(*_passages_to_align(a, b, active))
     return Comparison(Match(span, score, parts, a.track.spans[0], alignment), level, model.name, resolved, pairs)

@@ -171,7 +171,7 @@ class CompiledQuery:
         # Corrupt rows may hold any value.
         with np.errstate(invalid="ignore", over="ignore"):
             return {
-                s.name: self.background.mutual(
+                s.name: self.background.z_scores(
                     s.name, s.calibration[self.level], example.rows[s.name], example.position, rows[s.name], positions
                 )
                 for s in self.spaces

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
@@ -13,9 +13,6 @@ from soundalike.audio import load
 from soundalike.core.errors import AudioError, one_line
 from soundalike.core.palette import space_colours
 from soundalike.core.types import Match, Span
-
-if TYPE_CHECKING:
-    from soundalike.search.results import Results
 
 __all__ = ["results_html"]
 
@@ -27,15 +24,15 @@ _BAR = 160
 """Width of a bar in pixels."""
 
 
-def results_html(results: Results) -> str:
+def results_html(matches: Sequence[Match], weights: Mapping[str, float]) -> str:
     """A table of the matches. Every text is escaped by the serialiser, so tags and paths cannot inject markup."""
-    colours = space_colours(results.weights)
+    colours = space_colours(weights)
     table = Element("table")
     header = SubElement(table, "tr")
     for text in ("#", "score", "shares", "track", "BPM", "key", "listen"):
         SubElement(header, "th", {"style": "text-align:left"}).text = text
-    widest = max((sum(abs(one.share) for one in match.spaces.values()) for match in results.matches), default=0.0)
-    for match in results.matches:
+    widest = max((sum(abs(one.share) for one in match.spaces.values()) for match in matches), default=0.0)
+    for match in matches:
         row = SubElement(table, "tr")
         SubElement(row, "td").text = str(match.rank)
         SubElement(row, "td").text = f"{match.score:+.2f}"

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from soundalike.core.errors import UsageError
-from soundalike.core.files import write_whole
+from soundalike.core.files import write_atomic
 from soundalike.core.types import Level, Match, Span, Weights
 from soundalike.library.catalog import Track
 from soundalike.models import Correction
 from soundalike.search.m3u import PlaylistEntry, format_m3u
+from soundalike.search.notebook import results_html
 from soundalike.search.query import Example
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class Results(Sequence[Match]):
         """
         content = format_m3u(self.playlist_entries())
         if path is not None:
-            write_whole(Path(path), lambda file: file.write(content))
+            write_atomic(Path(path), lambda file: file.write(content))
         return content.decode("utf-8", "surrogateescape")
 
     def playlist_entries(self) -> list[PlaylistEntry]:
@@ -187,9 +188,7 @@ class Results(Sequence[Match]):
         return replace(self, query=rename(self.query) or self.query, matches=matches)
 
     def _repr_html_(self) -> str:
-        from soundalike.search.notebook import results_html
-
-        return results_html(self)
+        return results_html(self.matches, self.weights)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -22,18 +22,26 @@ explains:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from soundalike.audio import same_recording
-from soundalike.core.errors import LibraryError, UsageError
-from soundalike.core.types import FloatArray, IntArray, Space, Weights
+from soundalike.core.errors import UsageError
+from soundalike.core.types import FloatArray, IntArray, Weights
 from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Track
 from soundalike.library.stores import Groups
 from soundalike.models import Model, presence, query_terms, resolve_weights
+from soundalike.search.recordings import (
+    ROWS,
+    Recordings,
+    audible_recordings,
+    blocks,
+    different_recordings,
+    read_rows,
+)
 from soundalike.search.significance import fit_tail, q_values
 
 __all__ = ["DEFAULT_WEIGHTS", "Family", "Pair", "Versions", "find_duplicates", "find_versions", "store_versions"]
@@ -47,7 +55,6 @@ Progress = Callable[[int, int], None]
 
 _NEIGHBOURS = 10
 _BLOCK = 256
-_ROWS = 8192
 _FEWEST = 200
 """With fewer recordings there are too few random pairs to tell how rare a score is."""
 _RANDOM_PAIRS = 1_000_000
@@ -135,7 +142,7 @@ def find_duplicates(
     """
     with library.snapshot():
         chosen = library.model(model)
-        recordings = _recordings(library, chosen)
+        recordings = different_recordings(library, chosen)
         weights = dict.fromkeys((space.name for space in chosen.spaces), 1.0)
         left, right = _candidates(library, chosen, weights, recordings.rows, progress)
         merged = recordings.merged(_same_recordings(library, chosen, recordings, left, right))
@@ -173,8 +180,8 @@ def find_versions(
     with library.snapshot():
         chosen = library.model(model)
         resolved = resolve_weights(DEFAULT_WEIGHTS if weights is None else weights, chosen.spaces)
-        recordings = _recordings(library, chosen)
-        recordings = recordings.only(_audible(library, chosen, resolved, recordings.rows))
+        recordings = different_recordings(library, chosen)
+        recordings = recordings.only(audible_recordings(library, chosen, resolved, recordings.rows))
         left, right = _candidates(library, chosen, resolved, recordings.rows, progress)
         merged = recordings.merged(_same_recordings(library, chosen, recordings, left, right))
         count = len(merged.rows)
@@ -224,74 +231,7 @@ def store_versions(library: LibraryFolder, found: Versions) -> None:
         )
 
 
-# Recordings ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Recordings:
-    """Different recordings: the row (n,) of each, and the ids of its tracks. `now` maps old numbers to new ones."""
-
-    rows: IntArray
-    members: tuple[tuple[int, ...], ...]
-    now: IntArray
-
-    def only(self, wanted: IntArray) -> _Recordings:
-        """The recordings numbered `wanted` (m,)."""
-        return _Recordings(self.rows[wanted], tuple(self.members[n] for n in wanted), np.arange(len(wanted)))
-
-    def merged(self, pairs: Sequence[tuple[int, int]]) -> _Recordings:
-        """The two recordings of every pair merged into one, under the lower number."""
-        lead = list(range(len(self.rows)))
-        for a, b in pairs:
-            low, high = sorted((_root(lead, a), _root(lead, b)))
-            lead[high] = low
-        leads = np.array([_root(lead, n) for n in range(len(lead))], dtype=np.int64)
-        first, now = np.unique(leads, return_inverse=True)
-        members: list[tuple[int, ...]] = [()] * len(first)
-        for old, new in enumerate(now.tolist()):
-            members[new] = tuple(sorted(members[new] + self.members[old]))
-        return _Recordings(self.rows[first], tuple(members), now)
-
-
-def _root(lead: list[int], n: int) -> int:
-    while lead[n] != n:
-        lead[n] = n = lead[lead[n]]
-    return n
-
-
-def _recordings(library: LibraryFolder, model: Model) -> _Recordings:
-    """Every recording that a model encoded, by `audio_hash`; copies share one."""
-    groups = library.arrays.table(model.name, "track")
-    corrupt = groups[library.find_corrupt(model, "track", groups[:, 0], groups[:, 2]), 2]
-    if len(corrupt):
-        raise LibraryError(
-            f"{library.catalog.tracks_of(corrupt[:1].tolist())[0].path} is corrupt in the library at {library.path}"
-            f"{f' and {len(corrupt) - 1} more' if len(corrupt) > 1 else ''}; see: soundalike library check --repair"
-        )
-    first_of = dict(library.catalog.same_sound().tolist())
-    sound = np.array([first_of[one] for one in groups[:, 2].tolist()], dtype=np.int64)
-    _, first, number = np.unique(sound, return_index=True, return_inverse=True)
-    members: list[list[int]] = [[] for _ in first]
-    for n, track_id in zip(number.tolist(), groups[:, 2].tolist(), strict=True):
-        members[n].append(track_id)
-    return _Recordings(groups[first, 0], tuple(tuple(sorted(ids)) for ids in members), np.arange(len(first)))
-
-
-def _read(library: LibraryFolder, space: Space, positions: IntArray) -> FloatArray:
-    return library.store.read("track", space.full_name, space.dim, positions)
-
-
-def _audible(library: LibraryFolder, model: Model, weights: Mapping[str, float], rows: IntArray) -> IntArray:
-    """The numbers (m,) of the recordings that are audible in a space with a weight."""
-    audible = np.zeros(len(rows), dtype=bool)
-    for space in model.spaces:
-        for part in _parts(len(rows), _ROWS) if weights[space.name] else ():
-            audible[part] |= presence(_read(library, space, rows[part]))
-    return np.flatnonzero(audible)
-
-
-def _parts(count: int, size: int) -> Iterator[slice]:
-    return (slice(first, min(first + size, count)) for first in range(0, count, size))
+# Pairs ------------------------------------------------------------------------------------------------------------
 
 
 def _candidates(
@@ -302,8 +242,8 @@ def _candidates(
     groups = Groups.of(np.stack([rows[order], np.ones_like(rows)], axis=1))
     sources, targets = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     active = [space for space in model.spaces if weights[space.name]]
-    for part in _parts(len(rows), _BLOCK):
-        block = {space.name: _read(library, space, rows[part]) for space in active}
+    for part in blocks(len(rows), _BLOCK):
+        block = {space.name: read_rows(library, space, rows[part]) for space in active}
         audible = np.flatnonzero(np.any([presence(one) for one in block.values()], axis=0))
         queries = [
             query_terms(active, {name: one[n] for name, one in block.items()}, weights, "track") for n in audible
@@ -320,15 +260,15 @@ def _candidates(
 
 
 def _same_recordings(
-    library: LibraryFolder, model: Model, recordings: _Recordings, left: IntArray, right: IntArray
+    library: LibraryFolder, model: Model, recordings: Recordings, left: IntArray, right: IntArray
 ) -> list[tuple[int, int]]:
     """The pairs of (left, right) that are the same recording, by their fingerprints."""
     pairs = np.unique(np.sort(np.stack([left, right], axis=1), axis=1), axis=0)
     same = []
-    for part in _parts(len(pairs), _ROWS):
+    for part in blocks(len(pairs), ROWS):
         total, audible = np.zeros(part.stop - part.start), np.zeros(part.stop - part.start)
         for space in model.spaces:
-            a, b = (_read(library, space, recordings.rows[side]) for side in pairs[part].T)
+            a, b = (read_rows(library, space, recordings.rows[side]) for side in pairs[part].T)
             total += np.einsum("nd,nd->n", a, b)
             audible += presence(a) & presence(b)
         for a, b in pairs[part][total >= _COPY_COSINE * np.maximum(audible, 1)].tolist():
@@ -358,12 +298,12 @@ class _Scorer:
         """The mean and standard deviation (n,) of each recording's scores with a seeded cohort of others."""
         count = len(self._rows)
         chosen = np.random.default_rng(0).permutation(count)[:_COHORT]
-        cohort = [_read(self._library, space, self._rows[chosen]) for space, _, _ in self._terms]
+        cohort = [read_rows(self._library, space, self._rows[chosen]) for space, _, _ in self._terms]
         mean, deviation = np.empty(count), np.empty(count)
-        for part in _parts(count, _ROWS):
+        for part in blocks(count, ROWS):
             scores = np.zeros((part.stop - part.start, len(chosen)))
             for (space, scale, mu), others in zip(self._terms, cohort, strict=True):
-                own = _read(self._library, space, self._rows[part])
+                own = read_rows(self._library, space, self._rows[part])
                 both = presence(own)[:, None] & presence(others)
                 scores += scale * np.where(both, own @ others.T - mu, 0.0)
             scores[np.arange(part.start, part.stop)[:, None] == chosen] = np.nan
@@ -374,9 +314,9 @@ class _Scorer:
     def raw(self, left: IntArray, right: IntArray) -> FloatArray:
         """The scores (m,) float64; an inaudible space counts 0 with its full weight."""
         scores: FloatArray = np.zeros(len(left))
-        for part in _parts(len(left), _ROWS):
+        for part in blocks(len(left), ROWS):
             for space, scale, mu in self._terms:
-                a, b = (_read(self._library, space, self._rows[side[part]]) for side in (left, right))
+                a, b = (read_rows(self._library, space, self._rows[side[part]]) for side in (left, right))
                 both = presence(a) & presence(b)
                 scores[part] += scale * np.where(both, np.einsum("nd,nd->n", a, b) - mu, 0.0)
         return scores

@@ -1,4 +1,4 @@
-"""Plug-in folder: where recordings come from, one dataset per file."""
+"""Plug-in folder of datasets, one per file."""
 
 import lazy_loader
 

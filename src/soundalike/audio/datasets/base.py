@@ -1,4 +1,4 @@
-"""Plug-in folder: where recordings come from. One file per member; `registry.load("datasets", name)` finds it."""
+"""The protocol of a dataset, a source of recordings. `core.plugins.load("datasets", name)` creates one."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ class Dataset(Protocol):
     """A collection of recordings."""
 
     def items(self) -> Iterator[Item]:
-        """Every recording, always in the same order."""
+        """Yield every recording, always in the same order."""
         ...

@@ -1,4 +1,4 @@
-"""A folder of music, with all its subfolders: every file whose suffix is one of sound or video."""
+"""Dataset `folder`: the audio and video files below a folder, selected by their suffix."""
 
 from __future__ import annotations
 
@@ -15,12 +15,24 @@ __all__ = ["FolderDataset", "create"]
 
 
 def create(root: Path) -> FolderDataset:
-    """The recordings below `root`, or `root` itself if it is a file. Raises UsageError if it does not exist."""
+    """Return the dataset of the recordings below `root`, or of `root` itself if it is a file.
+
+    Raises:
+        UsageError: `root` does not exist, or is neither a folder nor a regular file.
+
+    Example:
+        >>> [item.path.name for item in create(Path("music")).items()]
+        ['a.ogg', 'b.flac']
+    """
     return FolderDataset(root)
 
 
 class FolderDataset:
-    """Follows links to folders, but visits each folder once. `unreadable` lists the folders that could not be read."""
+    """The recordings below a folder.
+
+    Links to folders are followed, but each folder is visited once. Hidden files are skipped. After an iteration,
+    `unreadable` lists the folders that could not be read, each with the reason.
+    """
 
     def __init__(self, root: Path) -> None:
         try:
@@ -35,7 +47,7 @@ class FolderDataset:
         self.unreadable: list[tuple[Path, str]] = []
 
     def items(self) -> Iterator[Item]:
-        """Every recording, sorted by path within each folder."""
+        """Yield every recording, sorted by name within each folder."""
         if self.root.is_file():
             yield Item(self.root)
             return
@@ -55,12 +67,12 @@ class FolderDataset:
                 continue
             folders = []
             for entry in entries:
-                # A hidden entry is never music: macOS leaves "._song.mp3" beside every song on foreign disks.
+                # Hidden files are not music: macOS writes "._song.mp3" beside every song on disks of other systems.
                 if entry.name.startswith("."):
                     continue
                 try:
                     is_folder = entry.is_dir()
-                except OSError:  # a link that leads back to itself
+                except OSError:  # a link to itself
                     is_folder = False
                 if is_folder:
                     folders.append(Path(entry.path))

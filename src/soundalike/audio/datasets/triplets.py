@@ -1,4 +1,4 @@
-"""Folders of triplets: `<factor>/triplets_N/triplet/` with an anchor, positives and negatives."""
+"""Read folders of triplets: `<factor>/triplets_N/triplet/` with an anchor, positives and negatives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,19 @@ __all__ = ["find_clips"]
 
 
 def find_clips(folder: Path) -> tuple[dict[str, Path], tuple[Path, ...]]:
-    """The sound files of a folder triplets_N by their stems, and those of them that are positives, in order."""
+    """Find the clips of one triplet folder.
+
+    Args:
+        folder: A folder `triplets_N`; its clips are in the subfolder `triplet`.
+
+    Returns:
+        The audio files by their stems, such as "anchor", and the positives (`positive_01`, ...) in order.
+
+    Example:
+        >>> clips, positives = find_clips(Path("renders/melody/triplets_1"))
+        >>> clips["anchor"].name
+        'anchor.wav'
+    """
     clips = {
         file.stem: file for file in sorted((folder / "triplet").glob("*")) if file.suffix.lower() in AUDIO_SUFFIXES
     }

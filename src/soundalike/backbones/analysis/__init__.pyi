@@ -7,7 +7,7 @@ from .key_and_meter import KEY_SOURCES as KEY_SOURCES
 from .key_and_meter import METER_EVIDENCE as METER_EVIDENCE
 from .key_and_meter import METERS as METERS
 from .key_and_meter import READINGS_FILE as READINGS_FILE
-from .key_and_meter import Readings as Readings
+from .key_and_meter import KeyMeterClassifier as KeyMeterClassifier
 from .spectra import FAST_HOP as FAST_HOP
 from .spectra import RATE as RATE
 from .spectra import spectra_of as spectra_of

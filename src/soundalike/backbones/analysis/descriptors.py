@@ -1,9 +1,11 @@
-"""What one passage sounds like: fixed descriptors of melody, rhythm, timbre and harmony, and tempo and key.
+"""Fixed descriptors of the sound of a passage: melody, rhythm, timbre and harmony, and tempo and key.
 
-Everything here works on the compact spectra of a passage, stored as fourth roots of power ("root spectra"),
-and depends on nothing outside the passage, so a passage cut out of a recording has the row it has within it.
-All are invariant to level; `melody` and `harmony` to transposition; `melody`, `rhythm` and `harmony` to
-shifts in time, and nearly so to small changes of tempo, because lags lie on a logarithmic axis.
+The input is the compact spectra of a passage, stored as fourth roots of power ("root spectra"). A descriptor depends on
+nothing outside the passage, so an excerpt has the same row as the passage within its recording. All descriptors are
+invariant to level; `melody` and `harmony` to transposition; `melody`, `rhythm` and `harmony` to shifts in time. These
+three are almost invariant to small changes of tempo, because their lag axis is logarithmic.
+
+In shapes, f counts frames.
 """
 
 from __future__ import annotations
@@ -38,17 +40,19 @@ __all__ = [
 ]
 
 PITCH_LOW = 55.0
+"""Centre of the lowest pitch bin in Hz."""
 PER_OCTAVE = 36
+"""Pitch bins per octave."""
 PITCH_BANDS = 7 * PER_OCTAVE
 RHYTHM_BANDS = 32
 TIMBRE_BANDS = 64
 
 _PER_SEMITONE = PER_OCTAVE // 12
-_VOICE = slice(15 * _PER_SEMITONE, 55 * _PER_SEMITONE)  # C3 to E6: where leads and voices move
+_VOICE = slice(15 * _PER_SEMITONE, 55 * _PER_SEMITONE)  # C3 to E6, the range of leads and voices
 _MELODY_LAGS, _MELODY_INTERVALS = 20, 12
 _HARMONY_LAGS = 12
 _RHYTHM_LAGS = 48
-# Where neighbouring mel bands are added up: kick, low toms, snare body, voice, snare wires, cymbals.
+# Limits of the groups of mel bands that are summed: kick, low toms, snare body, voice, snare wires, cymbals.
 _GROUPS = (0, 2, 5, 10, 16, 24, 32)
 _ACROSS = ((0, 2), (2, 0), (0, 5), (5, 0), (2, 5), (5, 2))
 _CEPSTRA = 20
@@ -66,16 +70,17 @@ KEYS = tuple(
 
 
 def _unit(values: FloatArray) -> FloatArray:
+    """Return the values flattened and scaled to length 1."""
     return np.asarray(values / max(float(np.sqrt(np.sum(np.square(values)))), 1e-9), np.float32).ravel()
 
 
 def _power(roots: FloatArray) -> FloatArray:
-    """What the fourth roots were taken of."""
+    """Return the power of root spectra."""
     return np.square(np.square(roots.astype(np.float32)))
 
 
 def _rises(roots: FloatArray) -> FloatArray:
-    """Onset strength of every band from root spectra, before bands are added up: (f, 32), same shape."""
+    """Return the onset strength of every band of root spectra (f, 32), in the same shape."""
     power = _power(roots)
     rise = dsp.onset_strength(np.log1p(power * (1e3 / max(float(power.mean()), 1e-20))))
     rise[:3] = 0.0
@@ -84,21 +89,32 @@ def _rises(roots: FloatArray) -> FloatArray:
 
 
 def timbre(colour: FloatArray, quick: FloatArray, pitch: FloatArray) -> FloatArray:
-    """What the sound is made of, as statistics over frames: (f, 64), (g, 32), (f, 252) root spectra to (137,).
+    """Describe the timbre by statistics over frames.
 
-    Mean, spread and spread of change of 20 mel cepstra, without the mean of the first, which is level (Davis and
-    Mermelstein, "Comparison of parametric representations for monosyllabic word recognition", 1980; as a
-    Gaussian over frames after Mandel and Ellis, "Song-level features and support vector machines for music
-    classification", 2005, with a diagonal covariance), frames 40 dB below the loudest left out; log mean and
-    root mean square of the onset strength of 32 bands (how sharply sounds begin); mean and spread of how far
-    peaks stand out of each of seven octaves (after the octave-based spectral contrast of Jiang et al., "Music
-    type classification by spectral contrast feature", 2002).
+    The descriptor consists of three parts:
+
+    - Mean, standard deviation, and standard deviation of the change of 20 mel cepstra (Davis and Mermelstein,
+      "Comparison of parametric representations for monosyllabic word recognition", 1980), without the mean of the
+      first, which is the level. Frames 40 dB below the loudest are excluded. This is a Gaussian over frames with a
+      diagonal covariance, after Mandel and Ellis, "Song-level features and support vector machines for music
+      classification", 2005.
+    - Logarithm of the mean and of the root mean square of the onset strength in 32 bands, which describes attacks.
+    - Mean and standard deviation of the spectral contrast in each of seven octaves, after Jiang et al., "Music type
+      classification by spectral contrast feature", 2002.
+
+    Args:
+        colour: Root spectra (f, 64) of slow frames in mel bands.
+        quick: Root spectra (g, 32) of fast frames in mel bands.
+        pitch: Root spectra (f, 252) of slow frames in pitch bins.
+
+    Returns:
+        (137,) float32.
     """
     power = _power(colour)
     peak = max(float(power.max(initial=0.0)), 1e-20)
     total = power.sum(axis=1)
-    heard = power[total >= 1e-4 * total.max(initial=0.0)]
-    cepstra = scipy.fft.dct(np.log(np.maximum(heard / peak, 1e-7)), axis=1, norm="ortho")[:, :_CEPSTRA]
+    loud = power[total >= 1e-4 * total.max(initial=0.0)]
+    cepstra = scipy.fft.dct(np.log(np.maximum(loud / peak, 1e-7)), axis=1, norm="ortho")[:, :_CEPSTRA]
     change = np.diff(cepstra, axis=0) if len(cepstra) > 1 else np.zeros((1, _CEPSTRA), np.float32)
     rise = _rises(quick)
     attack = np.log(np.concatenate([rise.mean(axis=0), np.sqrt(np.mean(np.square(rise), axis=0))]) + 1e-3)
@@ -114,33 +130,40 @@ def timbre(colour: FloatArray, quick: FloatArray, pitch: FloatArray) -> FloatArr
             change.std(axis=0),
             attack,
             20.0 * contrast.mean(axis=0),
-            20.0 * contrast.std(axis=0),  # of the order of the cepstra's numbers
+            20.0 * contrast.std(axis=0),  # similar in size to the cepstra
         ]
     ).astype(np.float32)
 
 
 def onsets(roots: FloatArray) -> FloatArray:
-    """Onset strength of six bands from root spectra: (f, 32) to (f, 6).
+    """Return the onset strength of six bands from root spectra: (f, 32) to (f, 6).
 
-    Power is compressed as log(1 + 1000 x) with the passage's mean at 1 (Klapuri, Eronen and Astola, "Analysis
-    of the meter of acoustic musical signals", 2006, eq. 2). The ends, where a frame may reach beyond the
-    sound, are zero.
+    Power is compressed as log(1 + 1000 x), where the mean over the passage is 1 (Klapuri, Eronen and Astola, "Analysis
+    of the meter of acoustic musical signals", 2006, eq. 2). Frames at the ends may reach beyond the passage, and are
+    zero.
     """
     return np.add.reduceat(_rises(roots), _GROUPS[:-1], axis=1)
 
 
 def rhythm(strength: FloatArray, period: float) -> FloatArray:
-    """Lag correlations of onset strength within and across bands. (f, 6) to (576,).
+    """Describe the rhythm by lag correlations of the onset strength, within and across bands.
 
-    48 lags from 0.08 to 4 s: the autocorrelation of each band (a beat spectrum per band: Foote and Uchihashi,
-    "The beat spectrum", 2001), and the correlation of kick, snare and cymbals with one another in either
-    order, which tells a pattern from its permutations. The log-lag axis is that of Gruhne and Dittmar
-    ("Improving rhythmic pattern features based on logarithmic preprocessing", 2009); its bands reach 21 %
-    either side, so that two versions 8 % apart in tempo still overlap.
+    At 48 lags from 0.08 to 4 s, the descriptor contains the autocorrelation of each band (a beat spectrum per band:
+    Foote and Uchihashi, "The beat spectrum", 2001) and the cross-correlations of kick, snare and cymbals in both
+    orders, which distinguish a pattern from its permutations. The logarithmic lag axis is that of Gruhne and Dittmar
+    ("Improving rhythmic pattern features based on logarithmic preprocessing", 2009). Its bands reach 21 % to either
+    side, so two versions whose tempo differs by 8 % still overlap.
+
+    Args:
+        strength: Onset strength (f, 6) from `onsets`.
+        period: Seconds between frames.
+
+    Returns:
+        (576,) float32.
     """
     centred = strength - strength.mean(axis=0)
-    spread = np.sqrt(np.mean(np.square(centred), axis=0))
-    centred = centred / (spread + 1e-3 * float(spread.max(initial=0.0)) + 1e-9)
+    deviation = np.sqrt(np.mean(np.square(centred), axis=0))
+    centred = centred / (deviation + 1e-3 * float(deviation.max(initial=0.0)) + 1e-9)
     bands = dsp.lag_bands(len(centred), period, 0.08, 4.0, _RHYTHM_LAGS, 2.5)
     first, second = np.array(_ACROSS).T
     within = bands @ dsp.cross_correlation(centred, centred)
@@ -149,42 +172,52 @@ def rhythm(strength: FloatArray, period: float) -> FloatArray:
 
 
 def pitch_peaks(roots: FloatArray) -> FloatArray:
-    """Whitened log-frequency peaks of root spectra, three bins a semitone from 55 Hz: (f, 252), same shape."""
+    """Return whitened peaks of root spectra (f, 252), three bins per semitone from 55 Hz, in the same shape."""
     return dsp.whiten(roots.astype(np.float32), PER_OCTAVE // 2)
 
 
 def pitched(peaks: FloatArray) -> bool:
-    """Whether (f, 252) whitened peaks hold pitch: lines that are still there two frames later.
+    """Return whether whitened peaks (f, 252) contain pitch: spectral lines that persist for two frames.
 
-    The correlation of frames that share no sample is within 0.2 for noise and clicks, even its 90th percentile,
-    which for every instrument is higher, unpitched drums included: this rules out noise, not drums.
+    For noise and clicks, the 90th percentile of the correlation of frames without common samples stays below 0.2. It is
+    higher for every instrument, including unpitched drums, so this excludes noise but not drums.
     """
     middle = peaks[:, PER_OCTAVE : 5 * PER_OCTAVE]
     if len(middle) < 3:
-        return bool(middle.any())  # too short to tell
+        return bool(middle.any())  # too short for the test
     centred = middle - middle.mean(axis=1, keepdims=True)
     norms = np.sqrt(np.sum(np.square(centred), axis=1))
-    heard = (norms[:-2] > 0.0) & (norms[2:] > 0.0)
-    if not heard.any():
+    valid = (norms[:-2] > 0.0) & (norms[2:] > 0.0)
+    if not valid.any():
         return False
-    products = np.sum(centred[:-2] * centred[2:], axis=1)[heard] / (norms[:-2] * norms[2:])[heard]
+    products = np.sum(centred[:-2] * centred[2:], axis=1)[valid] / (norms[:-2] * norms[2:])[valid]
     return bool(np.percentile(products, 90) > 0.25)
 
 
 def melody(peaks: FloatArray, offset: float, period: float) -> FloatArray:
-    """Interval-by-lag histogram of the predominant line. (f, 252) to (500,).
+    """Describe the melody by an interval-by-lag histogram of the predominant line.
 
-    Salience by harmonic sums (see `dsp.harmonic_sum`) over 131 to 1319 Hz. What a pitch holds over two seconds
-    is accompaniment and subtracted; the square of the rest, unit sum a frame, lets one line stand out. Then the
-    two-dimensional autocorrelation: how often a pitch is followed by one i semitones away (-12 to 12) after each
-    of 20 lags from 0.15 to 4 s. Ours, after the interval histograms of symbolic retrieval and the 2-D Fourier
-    magnitude of Bertin-Mahieux and Ellis ("Large-scale cover song recognition using the 2D Fourier transform
-    magnitude", 2012), of which it is the transform but for the log-lag axis.
+    Salience is a harmonic sum (see `dsp.harmonic_sum`) over 131 to 1319 Hz. The mean of each pitch over two seconds
+    counts as accompaniment and is subtracted. The square of the remainder, scaled to unit sum per frame, emphasises one
+    line. The two-dimensional autocorrelation then gives how often a pitch is followed by one i semitones away (-12 to
+    12) after each of 20 lags from 0.15 to 4 s.
+
+    The descriptor is related to the interval histograms of symbolic retrieval and to the 2-D Fourier magnitude of
+    Bertin-Mahieux and Ellis ("Large-scale cover song recognition using the 2D Fourier transform magnitude", 2012): the
+    Fourier transform of the autocorrelation is the squared magnitude. Here the lag axis is logarithmic.
+
+    Args:
+        peaks: Whitened peaks (f, 252) from `pitch_peaks`.
+        offset: Tuning in semitones, from `dsp.tuning`.
+        period: Seconds between frames.
+
+    Returns:
+        (500,) float32.
     """
     salience = dsp.harmonic_sum(peaks, PER_OCTAVE, 6, 0.8)[:, _VOICE]
     salience = dsp.fold_semitones(salience, _PER_SEMITONE, offset)
-    held = dsp.moving_mean(salience.T, round(1.0 / period)).T
-    line = np.square(np.maximum(salience - held, 0.0))
+    accompaniment = dsp.moving_mean(salience.T, round(1.0 / period)).T
+    line = np.square(np.maximum(salience - accompaniment, 0.0))
     total = line.sum(axis=1, keepdims=True)
     line = line / (total + 1e-6 * float(total.max(initial=0.0)) + 1e-9)
     table = dsp.autocorrelation_2d(line - line.mean(axis=0), _MELODY_INTERVALS)
@@ -192,20 +225,34 @@ def melody(peaks: FloatArray, offset: float, period: float) -> FloatArray:
 
 
 def chroma(peaks: FloatArray, offset: float) -> FloatArray:
-    """Whitened peaks from 55 to 880 Hz folded onto 12 pitch classes from A: (f, 252) to (f, 12).
+    """Fold whitened peaks from 55 to 880 Hz to 12 pitch classes from A.
 
-    Higher octaves are left out: they hold overtones and the melody rather than the chord.
+    Higher octaves are excluded, because they contain overtones and the melody rather than the chord.
+
+    Args:
+        peaks: Whitened peaks (f, 252) from `pitch_peaks`.
+        offset: Tuning in semitones, from `dsp.tuning`.
+
+    Returns:
+        Chroma (f, 12) float32.
     """
     semitones = dsp.fold_semitones(peaks, _PER_SEMITONE, offset)[:, :48]
     return np.asarray(semitones.reshape(len(semitones), 4, 12).sum(axis=1), np.float32)
 
 
 def harmony(pitch_classes: FloatArray, period: float) -> FloatArray:
-    """How chords move: circular 2-D autocorrelation of half-second chroma. (f, 12) to (312,).
+    """Describe the chord progression by the circular 2-D autocorrelation of chroma averaged over half a second.
 
-    Lag 0 (which intervals sound together) and 12 lags from 0.4 to 7 s, 12 intervals each; once as it is and once,
-    at half weight, without what stays the same throughout. The statistic that the 2-D Fourier magnitude of
-    Bertin-Mahieux and Ellis (see `melody`) is the transform of, on a log-lag axis.
+    The descriptor contains 12 intervals at lag 0 (the intervals that sound together) and at 12 lags from 0.4 to 7 s:
+    once of the chroma itself and once, with half the weight, of the chroma minus its mean over the passage. For its
+    relation to the 2-D Fourier magnitude see `melody`.
+
+    Args:
+        pitch_classes: Chroma (f, 12).
+        period: Seconds between frames.
+
+    Returns:
+        (312,) float32.
     """
     smooth = dsp.moving_mean(pitch_classes.T, round(0.25 / period)).T
     norm = np.sqrt(np.sum(np.square(smooth), axis=1, keepdims=True))
@@ -219,11 +266,18 @@ def harmony(pitch_classes: FloatArray, period: float) -> FloatArray:
 
 
 def tempo(correlation: FloatArray, period: float) -> float | None:
-    """Beats a minute from the autocorrelation (f,) of the onset strength of all bands; None without a pulse.
+    """Estimate the tempo.
 
-    A comb adds the lags of one to four beats (Percival and Tzanetakis, "Streamlined tempo estimation based on
-    autocorrelation and cross-correlation with pulses", 2014), times a log-normal prior around 120 BPM (Ellis,
-    "Beat tracking by dynamic programming", 2007, eq. 6); 50 to 210 BPM.
+    A comb sums the autocorrelation at the lags of one to four beats (Percival and Tzanetakis, "Streamlined tempo
+    estimation based on autocorrelation and cross-correlation with pulses", 2014). It is multiplied by a log-normal
+    prior around 120 BPM (Ellis, "Beat tracking by dynamic programming", 2007, eq. 6).
+
+    Args:
+        correlation: Autocorrelation (f,) of the onset strength summed over bands.
+        period: Seconds between lags.
+
+    Returns:
+        The tempo in BPM, 50 to 210; None without a pulse.
     """
     if len(correlation) < 0.6 / period or correlation[0] <= 0.0:
         return None
@@ -234,9 +288,9 @@ def tempo(correlation: FloatArray, period: float) -> float | None:
         comb += weight * np.interp(multiple * beats, lags, correlation, right=0.0)
     score = comb * np.exp(-0.5 * np.square(np.log2(beats / 0.5) / 0.9))
     best = int(np.argmax(score))
-    if score[best] <= 0.12 * correlation[0]:  # ten seconds of noise reach 0.1, anything with a beat 0.3 and more
+    if score[best] <= 0.12 * correlation[0]:  # 10 s of noise reach 0.1, music with a beat at least 0.3
         return None
-    # The beat is read off its highest multiple in reach, where a frame is a smaller part of it.
+    # The largest multiple of the beat gives the most precise estimate, because a frame is a smaller part of it.
     beat = float(beats[best])
     for multiple in (1, 2, 4):
         around = np.flatnonzero(np.abs(lags - multiple * beat) <= 0.06 * beat)
@@ -248,21 +302,25 @@ def tempo(correlation: FloatArray, period: float) -> float | None:
     return 60.0 / beat
 
 
-# How often each degree sounds in classical music, tonic first: Albrecht and Shanahan, "The use of large corpora to
+# Frequency of each scale degree in classical music, from the tonic: Albrecht and Shanahan, "The use of large corpora to
 # train a new type of key-finding algorithm", 2013.
 _MAJOR = (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081)
 _MINOR = (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052)
 
 
 def key(pitch_classes: FloatArray) -> str | None:
-    """The key whose profile correlates best with summed chroma (12,) from A, such as "F# minor"; None if flat.
+    """Estimate the key by profile matching, after Krumhansl, "Cognitive foundations of musical pitch", 1990.
 
-    Profile matching after Krumhansl and Schmuckler (Krumhansl, "Cognitive foundations of musical pitch", 1990).
+    Args:
+        pitch_classes: Chroma (12,) from A, summed over the recording.
+
+    Returns:
+        The key whose profile correlates best, such as "F# minor"; None if the chroma is uniform.
     """
-    heard = np.roll(pitch_classes.astype(np.float64), -3)  # from C
-    heard = heard - heard.mean()
-    if np.sqrt(np.mean(np.square(heard))) < 1e-6:
+    centred = np.roll(pitch_classes.astype(np.float64), -3)  # from C
+    centred = centred - centred.mean()
+    if np.sqrt(np.mean(np.square(centred))) < 1e-6:
         return None
     profiles = np.array([np.roll(profile, tonic) for profile in (_MAJOR, _MINOR) for tonic in range(12)])
     profiles = profiles - profiles.mean(axis=1, keepdims=True)
-    return KEYS[int(np.argmax(profiles @ heard / np.linalg.norm(profiles, axis=1)))]
+    return KEYS[int(np.argmax(profiles @ centred / np.linalg.norm(profiles, axis=1)))]

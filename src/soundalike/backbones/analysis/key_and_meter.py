@@ -1,7 +1,7 @@
-"""Key and meter as people filter by them, read from what the transcriber heard by two logistic regressions.
+"""Estimate key and meter from a transcription by two logistic regressions.
 
-They are fitted on rendered clips whose key and meter are known (`soundalike.train.transcriber.readings`), so that how
-sure they are is how often they are right.
+The regressions are fitted on rendered clips with known key and meter (`soundalike.train.transcriber.readings`), so
+their probabilities are calibrated on rendered music.
 """
 
 from __future__ import annotations
@@ -16,26 +16,40 @@ from soundalike.backbones.analysis.transcriber import STROKES
 from soundalike.core.errors import ModelError
 from soundalike.core.types import FloatArray
 
-__all__ = ["KEY_SOURCES", "METERS", "METER_EVIDENCE", "READINGS_FILE", "Readings", "key_evidence", "meter_evidence"]
+__all__ = [
+    "KEY_SOURCES",
+    "METERS",
+    "METER_EVIDENCE",
+    "READINGS_FILE",
+    "KeyMeterClassifier",
+    "key_evidence",
+    "meter_evidence",
+]
 
 READINGS_FILE = "readings.safetensors"
+"""Name of the file with the weights of both regressions."""
 METERS = ("4/4", "3/4", "6/8", "9/8")
 KEY_SOURCES = 3
-"""Chroma, tones of the chord, pitches that lead."""
+"""Number of sources of evidence for the key: chroma, chord tones, lead pitches."""
 
-# In beats, where a beat is what `descriptors.tempo` finds: halves, thirds and their multiples.
+# Lags in beats, where `descriptors.tempo` defines the beat: multiples of halves and thirds.
 _MULTIPLES = (0.25, 1 / 3, 0.5, 2 / 3, 0.75, 1.0, 4 / 3, 1.5, 2.0, 2.5, 3.0, 4.0, 4.5, 5.0, 6.0)
-_NEAR = 0.03  # of a lag: beats are not kept more exactly
-_FLOOR = 0.05  # of the strongest stroke: what is hardly heard says nothing
-_SURE = 0.8
+_TOLERANCE = 0.03  # relative tolerance of a lag: musicians do not keep the beat more exactly
+_FLOOR = 0.05  # relative to the strongest stroke; limits the weight of strokes that are hardly present
+_MIN_PROBABILITY = 0.8  # of a meter that is reported
 
 METER_EVIDENCE = len(_MULTIPLES) * (1 + len(STROKES)) + 2
-"""Numbers that the meter is read from."""
+"""Size of the evidence for the meter."""
 
 
-class Readings:
-    """The two regressions: `key` (2, KEY_SOURCES, 12) weights for a tonic of C, major and minor, and `key_bias` (2,);
-    `meter` (METER_EVIDENCE, m) and `meter_bias` (m,).
+class KeyMeterClassifier:
+    """Two logistic regressions, for the key and the meter.
+
+    Args:
+        key: Weights (2, KEY_SOURCES, 12) of C major and C minor. They are rotated for the other tonics.
+        key_bias: Biases (2,) of major and minor.
+        meter: Weights (METER_EVIDENCE, m) of the m meters in `METERS`.
+        meter_bias: Biases (m,).
     """
 
     def __init__(self, key: FloatArray, key_bias: FloatArray, meter: FloatArray, meter_bias: FloatArray) -> None:
@@ -45,14 +59,14 @@ class Readings:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Those of a folder of networks. Raises ModelError if they are missing or damaged."""
+        """Load the weights from a folder of networks. Raises ModelError if they are missing or invalid."""
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         path = folder / READINGS_FILE
         try:
             found = load_file(path)
-            shapes = {name: tuple(one.shape) for name, one in found.items()}
+            shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
         except (OSError, SafetensorError) as error:
             raise ModelError(f"{path} cannot be read ({error}); install the model again") from error
         expected = {
@@ -66,23 +80,36 @@ class Readings:
         return cls(**found)
 
     def key(self, evidence: FloatArray) -> tuple[str, float] | None:
-        """The most probable key and its probability, from `key_evidence` (KEY_SOURCES, 12); None if there is none."""
+        """Return the most probable key and its probability; None if the evidence is all zero.
+
+        `evidence` is the result of `key_evidence`, (KEY_SOURCES, 12).
+        """
         if not evidence.any():
             return None
-        chances = _softmax(self._key @ evidence.ravel() + self._key_bias)
-        best = int(np.argmax(chances))
-        return KEYS[best], float(chances[best])
+        probabilities = _softmax(self._key @ evidence.ravel() + self._key_bias)
+        best = int(np.argmax(probabilities))
+        return KEYS[best], float(probabilities[best])
 
     def meter(self, evidence: FloatArray) -> str | None:
-        """The meter, from `meter_evidence`, where it is probable enough."""
-        chances = _softmax(evidence @ self._meter + self._meter_bias)
-        best = int(np.argmax(chances))
-        return METERS[best] if chances[best] >= _SURE else None
+        """Return the meter, or None if its probability is below 0.8.
+
+        `evidence` is the result of `meter_evidence`, (METER_EVIDENCE,).
+        """
+        probabilities = _softmax(evidence @ self._meter + self._meter_bias)
+        best = int(np.argmax(probabilities))
+        return METERS[best] if probabilities[best] >= _MIN_PROBABILITY else None
 
 
 def key_evidence(chroma: FloatArray, tones: FloatArray, lead: FloatArray) -> FloatArray:
-    """What a key is read from: chroma (12,) and chord tones (12,) from A, and lead (n,), n a multiple of 12, from A,
-    each summed over time. Returns (KEY_SOURCES, 12) from C, each centred and of length 1, or zero.
+    """Return the evidence for the key.
+
+    Args:
+        chroma: Chroma (12,) from A, summed over time.
+        tones: Probabilities of chord tones (12,) from A, summed over time.
+        lead: Probabilities of lead pitches (n,) from A, summed over time; n is a multiple of 12.
+
+    Returns:
+        (KEY_SOURCES, 12) from C. Each row is centred and has length 1, or is zero.
     """
     found = np.stack([chroma, tones, lead.reshape(-1, 12).sum(axis=0)]).astype(np.float64)
     found = np.roll(found - found.mean(axis=1, keepdims=True), -3, axis=1)
@@ -91,17 +118,25 @@ def key_evidence(chroma: FloatArray, tones: FloatArray, lead: FloatArray) -> Flo
 
 
 def meter_evidence(pulse: FloatArray, strokes: FloatArray, tempo: float, period: float) -> FloatArray:
-    """What a meter is read from: autocorrelations of onsets (f,) and of each stroke (f, s), f frames of `period`
-    seconds, at multiples of the beat of `tempo`, and the tempo itself. Returns (METER_EVIDENCE,).
+    """Return the evidence for the meter: autocorrelations at multiples of the beat, and the tempo.
+
+    Args:
+        pulse: Autocorrelation (f,) of all onsets.
+        strokes: Autocorrelations (f, s) of the strokes.
+        tempo: Tempo in BPM.
+        period: Seconds between lags.
+
+    Returns:
+        (METER_EVIDENCE,).
     """
     scale = np.maximum(strokes[0], _FLOOR * strokes[0].max()) + 1e-9
-    all_of_them = np.column_stack([pulse / (pulse[0] + 1e-9), strokes / scale])
-    found = np.zeros((len(_MULTIPLES), all_of_them.shape[1]))
+    correlations = np.column_stack([pulse / (pulse[0] + 1e-9), strokes / scale])
+    found = np.zeros((len(_MULTIPLES), correlations.shape[1]))
     for row, multiple in zip(found, _MULTIPLES, strict=True):
         lag = multiple * 60.0 / tempo / period
-        first, last = max(1, round(lag * (1 - _NEAR))), round(lag * (1 + _NEAR)) + 1
-        if last <= len(all_of_them):
-            row[:] = all_of_them[first:last].max(axis=0)
+        first, last = max(1, round(lag * (1 - _TOLERANCE))), round(lag * (1 + _TOLERANCE)) + 1
+        if last <= len(correlations):
+            row[:] = correlations[first:last].max(axis=0)
     pace = np.log2(tempo / 120.0)
     return np.concatenate([found.ravel(), [pace, pace * pace]])
 

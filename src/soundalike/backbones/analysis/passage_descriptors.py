@@ -1,4 +1,4 @@
-"""The fixed descriptors of one passage of a recording's spectra, and what its tempo and key are read from."""
+"""Compute the fixed descriptors of passages, and tempo, key and loudness of a recording from its passages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from soundalike.audio import dsp
+from soundalike.audio import dsp, gated_loudness
 from soundalike.backbones.analysis import descriptors
 from soundalike.backbones.analysis.spectra import FAST_HOP, RATE, Spectra
 from soundalike.core.types import Descriptors, FloatArray
@@ -20,20 +20,23 @@ FIXED_DIMS: Mapping[str, int] = {
     "timbre": descriptors.TIMBRE_DIM,
     "harmony": descriptors.HARMONY_DIM,
 }
-"""The descriptors and their sizes D."""
+"""Names and sizes D of the descriptors."""
 
-_SILENT = 1e-7  # mean square: -70 dBFS
-# Onset strength, summed over bands, below which a frame holds the ripple of steady tones and of rounding only.
+_SILENT = 1e-7  # mean square below which a passage is silent: -70 dBFS
+# Onset strength, summed over bands. Frames below it contain only the ripple of steady tones and rounding errors.
 _ONSET = 1.0
 PULSE_FRAMES = 5 * RATE // FAST_HOP
-"""Of an autocorrelation of onsets: four beats at 50 BPM."""
+"""Length of an autocorrelation of onsets in frames: four beats at 50 BPM."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Passage:
-    """What one window holds: rows of the descriptors audible in it, onset autocorrelation (f,), chroma (12,).
+    """The descriptors of one passage.
 
-    Nothing is audible, and the rest is empty or zero, where it is silent.
+    Attributes:
+        rows: (D,) float32 per audible descriptor; empty if the passage is silent.
+        pulse: Autocorrelation (f,) of onsets; empty without onsets.
+        pitch_classes: Summed chroma (12,) from A; zero without pitch.
     """
 
     rows: Mapping[str, FloatArray]
@@ -42,7 +45,7 @@ class Passage:
 
 
 def describe(frames: Spectra, start: float, end: float) -> Passage:
-    """The passage from `start` to `end` seconds."""
+    """Return the passage from `start` to `end` seconds."""
     period = frames.hop / RATE
     quick = frames.fast_frames(start, end)
     fine = frames.slow_frames(start, end)
@@ -59,7 +62,7 @@ def describe(frames: Spectra, start: float, end: float) -> Passage:
     peaks = descriptors.pitch_peaks(frames.pitch[fine])
     if not descriptors.pitched(peaks):
         return Passage(rows, pulse, np.zeros(12))
-    # Below 220 Hz the spectrum is coarser than the grid and says nothing about tuning.
+    # Below 220 Hz the spectrum is coarser than the grid and has no information about tuning.
     offset = dsp.tuning(peaks[:, 2 * descriptors.PER_OCTAVE :], descriptors.PER_OCTAVE // 12)
     classes = descriptors.chroma(peaks, offset)
     rows["melody"] = descriptors.melody(peaks, offset, period)
@@ -68,20 +71,20 @@ def describe(frames: Spectra, start: float, end: float) -> Passage:
 
 
 class PassageSum:
-    """What the passages of a recording, which may overlap, hold together: `pulse` (PULSE_FRAMES,), chroma (12,)."""
+    """Sums over the passages of a recording, which may overlap: `pulse` (PULSE_FRAMES,) and `pitch_classes` (12,)."""
 
     def __init__(self) -> None:
         self.pulse, self.pitch_classes = np.zeros(PULSE_FRAMES), np.zeros(12)
 
     def add(self, passage: Passage) -> None:
-        """One more."""
+        """Add a passage."""
         self.pulse[: len(passage.pulse)] += passage.pulse
         self.pitch_classes += passage.pitch_classes
 
     def describe(self, frames: Spectra) -> Descriptors:
-        """Tempo, key and loudness of the recording."""
+        """Return tempo, key and loudness of the recording."""
         return Descriptors(
             tempo=descriptors.tempo(self.pulse, FAST_HOP / RATE),
             key=descriptors.key(self.pitch_classes),
-            loudness=dsp.gated_loudness(frames.weighted, FAST_HOP / RATE),
+            loudness=gated_loudness(frames.weighted, FAST_HOP / RATE),
         )

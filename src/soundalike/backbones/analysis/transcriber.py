@@ -1,11 +1,12 @@
-"""The transcriber: small networks that hear what is played, from the compact spectra of a stream.
+"""The transcriber: small networks that estimate what is played from the compact spectra of a stream.
 
-They say, frame by frame, which pitch leads, which pitches sound, which tones make the chord, where drums and notes
-begin, and what the sound is made of. What they say feeds descriptors of melody, harmony, rhythm and timbre. They are
-trained on renders whose every note is known (`soundalike.train.transcriber`), exported whole to ONNX, and run in
-onnxruntime.
+For every frame they estimate the lead pitch, the sounding pitches, the chord tones, the onsets of drums and notes, and
+the colour of the sound. The descriptors of melody, harmony, rhythm and timbre use these estimates. The networks are
+trained on rendered music with known notes (`soundalike.train.transcriber`), exported to ONNX with all normalisation,
+and run by onnxruntime.
 
-g pitch frames (every HOP samples), h = ceil(g / 2), f fast frames (every `spectra.FAST_HOP`), at 22,050 Hz.
+In shapes, g counts pitch frames (every HOP samples), h = ceil(g / 2), and f counts fast frames (every
+`spectra.FAST_HOP` samples), at 22,050 Hz.
 """
 
 from __future__ import annotations
@@ -39,34 +40,38 @@ __all__ = [
 ]
 
 HOP = 1024
-"""Samples between pitch frames: 21.5 a second."""
+"""Samples between pitch frames: 21.5 frames per second."""
 LOWEST_NOTE = 33
-"""The MIDI note of the lowest cell: A1, 55 Hz, where the spectra begin."""
+"""MIDI note of the lowest cell: A1, 55 Hz, the lowest frequency of the spectra."""
 CELLS = 72
-"""Semitones that are told apart."""
+"""Number of pitches that are distinguished, in semitones."""
 STROKES = ("kick", "snare", "hat", "tom", "cymbal", "percussion", "bass", "comp", "lead")
-"""What may begin in a fast frame: six kinds of drum, and notes of three roles."""
+"""Events that may begin in a fast frame: six kinds of drum, and notes of three roles."""
 COLOURS = 64
-"""Dims of what the colour network says of a frame."""
+"""Dimensions of the output of the colour network per frame."""
 QUIET = 1e-4
-"""Colours of frames this far below the loudest of a passage, 40 dB in power, are not its colours."""
+"""Power relative to the loudest frame of a passage (-40 dB) below which the colour of a frame is ignored."""
 PITCH_FILE, STROKE_FILE, COLOUR_FILE = "pitch.onnx", "strokes.onnx", "colour.onnx"
 PITCH_OUTPUTS = ("lead", "notes", "tones", "root")
-"""Of the pitch network, in order; all are logits."""
+"""Outputs of the pitch network, in order. All are logits."""
 
-_FRONT_END = b"2"  # raised when the spectra or the descriptors of what is played change
+_FRONT_END = b"2"  # increased when the spectra or the descriptors of what is played change
 
-# A piece is what the networks are given at a time, so that memory stays bounded; its margins are more than a frame of
-# the output can see either side, so that pieces say what the whole would.
+# The networks process a stream in pieces, so that memory stays bounded. The margins on both sides of a piece exceed the
+# receptive field, so the results are those of the whole stream.
 _PITCH_PIECE, _PITCH_MARGIN = 512, 96
 _FAST_PIECE, _FAST_MARGIN = 4096, 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transcription:
-    """Probabilities in 255ths, uint8: `lead` (g, CELLS) of leading, what is missing to 255 for none; `tones` (h, 12) of
-    being in the chord, from A; `strokes` (f, len(STROKES)) of beginning. And `colours` (h, COLOURS) float16, what the
-    sound is made of.
+    """The estimates for a stream. Probabilities are uint8 in units of 1/255.
+
+    Attributes:
+        lead: (g, CELLS) probability that a pitch leads. The remainder to 255 is the probability of no lead.
+        tones: (h, 12) probability that a pitch class, from A, belongs to the chord.
+        strokes: (f, len(STROKES)) probability that a stroke begins.
+        colours: (h, COLOURS) float16, a description of the timbre.
     """
 
     lead: ByteArray
@@ -76,9 +81,22 @@ class Transcription:
 
 
 class Transcriber:
-    """The three networks of a folder, ready to listen. Raises ModelError if one is missing or another network.
+    """The three networks of a folder.
 
-    `version` changes with what is in their files, and with how their inputs are made.
+    Args:
+        folder: Folder with the files `PITCH_FILE`, `STROKE_FILE` and `COLOUR_FILE`.
+
+    Attributes:
+        version: A digest of the files and of the version of their input features.
+
+    Raises:
+        ModelError: A network is missing or has other outputs.
+
+    Example:
+        >>> transcriber = Transcriber(Path("networks"))
+        >>> spectra = spectra_of(MonoStream("song.wav", RATE), HOP)
+        >>> transcriber.transcribe(spectra.pitch, spectra.fast, spectra.colour).tones.shape
+        (2584, 12)
     """
 
     def __init__(self, folder: Path) -> None:
@@ -88,17 +106,23 @@ class Transcriber:
         self._colour = _session(folder / COLOUR_FILE, ("colours",), digest.update)
         self.version = int.from_bytes(digest.digest()) >> 1
 
-    def listen(self, pitch: FloatArray, fast: FloatArray, colour: FloatArray) -> Transcription:
-        """What is played in a stream of root spectra `pitch` (g, 252), `fast` (f, 32) and `colour` (g, 64).
+    def transcribe(self, pitch: FloatArray, fast: FloatArray, colour: FloatArray) -> Transcription:
+        """Transcribe root spectra.
 
-        Those of pitch and colour are HOP samples apart.
+        Args:
+            pitch: Root spectra (g, 252) every HOP samples.
+            fast: Root spectra (f, 32) every `spectra.FAST_HOP` samples.
+            colour: Root spectra (g, 64) every HOP samples.
+
+        Returns:
+            The estimates for all frames.
         """
         open_stream = self.open_stream()
         open_stream.push(fast, colour, pitch)
         return open_stream.finish()
 
     def open_stream(self) -> TranscriptionStream:
-        """Listen to a stream as it comes."""
+        """Return a transcription stream, which takes root spectra piece by piece."""
         return TranscriptionStream(
             _NetworkStream(self._pitch, _PITCH_PIECE, _PITCH_MARGIN, {"lead": (1, _leading), "tones": (2, _sigmoid)}),
             _NetworkStream(self._strokes, _FAST_PIECE, _FAST_MARGIN, {"strokes": (1, _sigmoid)}),
@@ -107,21 +131,21 @@ class Transcriber:
 
 
 class TranscriptionStream:
-    """A transcriber that is given a stream piece by piece, so that nobody has to keep the spectra of hours."""
+    """Transcribes a stream piece by piece, so that the spectra of long recordings need not be kept in memory."""
 
     def __init__(self, pitch: _NetworkStream, strokes: _NetworkStream, colour: _NetworkStream) -> None:
         self._pitch, self._strokes, self._colour = pitch, strokes, colour
         self._slow = 0
 
     def push(self, fast: FloatArray, colour: FloatArray, pitch: FloatArray) -> None:
-        """The next root spectra, (f, 32), (g, 64) and (g, 252)."""
+        """Add the next root spectra: `fast` (f, 32), `colour` (g, 64) and `pitch` (g, 252)."""
         self._strokes.push(fast)
         self._colour.push(colour[self._slow % 2 :: 2])
         self._pitch.push(pitch)
         self._slow += len(pitch)
 
     def finish(self) -> Transcription:
-        """All that was heard, once the stream has come to its end."""
+        """Return the transcription of the whole stream. Call this once, at its end."""
         lead, tones = self._pitch.finish()
         (strokes,) = self._strokes.finish()
         (colours,) = self._colour.finish()
@@ -129,6 +153,7 @@ class TranscriptionStream:
 
 
 def _session(path: Path, outputs: Sequence[str], read: Callable[[bytes], None]) -> Any:
+    """Load a network and check its outputs; `read` is called with the content of its file."""
     import onnxruntime
 
     try:
@@ -137,22 +162,28 @@ def _session(path: Path, outputs: Sequence[str], read: Callable[[bytes], None]) 
         raise ModelError(f"{path} cannot be read ({error.strerror}); install the model again") from error
     read(content)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # processes are the parallelism
+    options.intra_op_num_threads = 1  # worker processes are the parallelism
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises kinds of its own, which it does not name
-        raise ModelError(f"{path} is no network ({type(error).__name__}); install the model again") from error
-    found = tuple(one.name for one in session.get_outputs())
+    except Exception as error:  # onnxruntime raises exception types that it does not export
+        raise ModelError(f"{path} is not a valid network ({type(error).__name__}); install the model again") from error
+    found = tuple(output.name for output in session.get_outputs())
     if found != tuple(outputs):
-        raise ModelError(f"{path} gives {', '.join(found)}; expected {', '.join(outputs)}: install the model again")
+        raise ModelError(
+            f"{path} has the outputs {', '.join(found)}, expected {', '.join(outputs)}; install the model again"
+        )
     return session
 
 
 class _NetworkStream:
-    """One network over a stream of root spectra (frames, bands), a piece at a time.
+    """Runs one network over a stream of root spectra (frames, bands), piece by piece.
 
-    `wanted` says of each output its stride, which divides the margin, and what is kept of a piece.
+    Args:
+        session: The network.
+        piece: Frames per piece.
+        margin: Frames of context on either side of a piece.
+        outputs: Per output, its stride in frames, which divides the margin, and a function that is applied to it.
     """
 
     def __init__(
@@ -160,38 +191,39 @@ class _NetworkStream:
         session: Any,
         piece: int,
         margin: int,
-        wanted: Mapping[str, tuple[int, Callable[[FloatArray], AnyArray]]],
+        outputs: Mapping[str, tuple[int, Callable[[FloatArray], AnyArray]]],
     ) -> None:
-        self._session, self._piece, self._margin, self._wanted = session, piece, margin, wanted
-        (self._input,) = (one.name for one in session.get_inputs())
+        self._session, self._piece, self._margin, self._outputs = session, piece, margin, outputs
+        (self._input,) = (node.name for node in session.get_inputs())
         self._waiting: list[FloatArray] = []
-        self._from = self._until = self._next = 0  # frames that wait, and where the next piece begins
-        self._parts = [FrameList() for _ in wanted]
+        self._from = self._until = self._next = 0  # first and last waiting frame, and the start of the next piece
+        self._parts = [FrameList() for _ in outputs]
 
     def push(self, roots: FloatArray) -> None:
-        """The next frames."""
+        """Add the next frames."""
         self._waiting.append(roots)
         self._until += len(roots)
         while self._until >= self._next + self._piece + self._margin:
-            self._hear()
+            self._run_piece()
 
     def finish(self) -> list[AnyArray]:
-        """The outputs (frames / stride, m), in the order of `wanted`."""
+        """Return the outputs (frames / stride, m), in the order of `outputs`."""
         while self._next < self._until:
-            self._hear()
+            self._run_piece()
         return [part.joined() for part in self._parts]
 
-    def _hear(self) -> None:
+    def _run_piece(self) -> None:
+        """Run the network on the next piece, and drop the frames that are no longer needed."""
         start, end = self._next, min(self._next + self._piece, self._until)
         first, last = max(start - self._margin, 0), min(end + self._margin, self._until)
-        held = np.concatenate(self._waiting)
-        given = np.ascontiguousarray(held[None, first - self._from : last - self._from], np.float32)
-        outputs = self._session.run(list(self._wanted), {self._input: given})
-        for part, output, (stride, kept) in zip(self._parts, outputs, self._wanted.values(), strict=True):
-            part.append(kept(output[0, (start - first) // stride : -(-(end - first) // stride)]))
+        waiting = np.concatenate(self._waiting)
+        batch = np.ascontiguousarray(waiting[None, first - self._from : last - self._from], np.float32)
+        outputs = self._session.run(list(self._outputs), {self._input: batch})
+        for part, output, (stride, convert) in zip(self._parts, outputs, self._outputs.values(), strict=True):
+            part.append(convert(output[0, (start - first) // stride : -(-(end - first) // stride)]))
         self._next = end
         past = max(end - self._margin, 0) - self._from
-        self._waiting, self._from = [held[past:].copy()], self._from + past
+        self._waiting, self._from = [waiting[past:].copy()], self._from + past
 
 
 def _half(values: FloatArray) -> FloatArray:
@@ -203,10 +235,11 @@ def _sigmoid(logits: FloatArray) -> ByteArray:
 
 
 def _leading(logits: FloatArray) -> ByteArray:
-    """The softmax without its last, which is for none."""
+    """Return the softmax without its last output, the probability of no lead."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True, initial=-np.inf))
     return _bytes((powers / powers.sum(axis=-1, keepdims=True))[:, :CELLS])
 
 
 def _bytes(probabilities: FloatArray) -> ByteArray:
+    """Return probabilities as uint8 in units of 1/255."""
     return np.rint(255.0 * probabilities).astype(np.uint8)

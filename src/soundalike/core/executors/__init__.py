@@ -1,1 +1,1 @@
-"""Run many tasks: in this process, or on every core."""
+"""Run many tasks in worker processes."""

@@ -1,16 +1,17 @@
-"""A pool of worker processes in which one bad file costs one file: a crash is reported against its task."""
+"""A pool of worker processes. A worker that crashes fails only the task it was running."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
 from soundalike.core.errors import AudioError, SoundalikeError
@@ -20,32 +21,51 @@ __all__ = ["run_tasks"]
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+_STARTING = threading.Lock()
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def _default_jobs() -> int:
-    """One process a core that we may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Worker:
-    """A process and our end of its pipe. It ends when the pipe does, so it never outlives us by more than a task."""
+    """A worker process and the parent's end of its pipe. The worker exits when the pipe closes, after its last task."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
-        # Spawned, not forked: a forked copy would inherit the threads' locks of whatever runs here, and our pipe ends.
+        # Spawn, not fork: a forked process would inherit locks held by other threads, and open pipe ends.
         context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, function), daemon=True)
-        with _quiet_start():
+        self.pipe, worker_end = context.Pipe()
+        self.process = context.Process(target=_serve, args=(worker_end, function), daemon=True)
+        # The lock: starting a worker changes the environment and `sys.modules` for a moment.
+        with _STARTING, _worker_environment(), _without_main_module():
             self.process.start()
-        theirs.close()
+        worker_end.close()
         self.task: Any = None
 
 
 @contextmanager
-def _quiet_start() -> Iterator[None]:
-    """While a worker starts: numeric libraries are told to use one thread, for the workers are the parallelism, and
-    Ctrl-C is held back, for the worker would die of it with a traceback before it can say that it does not care.
+def _without_main_module() -> Iterator[None]:
+    """Hide `__main__` while a worker starts, or the worker would run the caller's script again.
+
+    A script that calls `library.index(...)` at its top level would otherwise start workers that start workers. Tasks
+    are functions of this package, so workers do not need the script.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextmanager
+def _worker_environment() -> Iterator[None]:
+    """Set the environment that a starting worker inherits.
+
+    Numeric libraries use one thread, because the workers are the parallelism. Ctrl-C is blocked, because a worker that
+    received it before it ignores the signal would print a traceback.
     """
     before = {name: os.environ.get(name) for name in _THREAD_SETTINGS}
     os.environ.update(dict.fromkeys(_THREAD_SETTINGS, "1"))
@@ -62,30 +82,32 @@ def _quiet_start() -> Iterator[None]:
 
 @contextmanager
 def _without_interrupt() -> Iterator[None]:
-    """Ctrl-C comes afterwards: to the worker, who inherits the mask, never; to us, once the worker has all it needs.
+    """Defer Ctrl-C until the worker has started. The worker inherits the mask and never receives the signal.
 
-    A mask is one thread's own, so where a library has threads the signal finds its way in: it is noted until then.
+    A signal mask applies to one thread only. If a library has started other threads, they may still receive the signal,
+    so a temporary handler records it.
     """
-    noted: list[tuple[int, FrameType | None]] = []
-    ours = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, lambda *found: noted.append(found)) if ours else None
-    held: set[int | signal.Signals] | None = None
+    received: list[tuple[int, FrameType | None]] = []
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda *found: received.append(found)) if in_main_thread else None
+    previous_mask: set[int | signal.Signals] | None = None
     if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # the first worker would start it, which lifts the mask
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        resource_tracker.ensure_running()  # otherwise the first worker starts it, which lifts the mask
+        previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        if held is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        if ours:
+        if previous_mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
+        if in_main_thread:
             signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
-            if noted and callable(handler):
-                handler(*noted[0])
+            if received and callable(handler):
+                handler(*received[0])
 
 
 def _serve(pipe: Connection, function: Callable[[Any], Any]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; our parent decides what it means
+    """Run tasks from the pipe until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent handles it
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             task = pipe.recv()
@@ -95,14 +117,14 @@ def _serve(pipe: Connection, function: Callable[[Any], Any]) -> None:
             except SoundalikeError as error:
                 outcome = error
             except MemoryError:
-                outcome = AudioError("not enough memory to hear it; close other programs or use fewer --jobs")
+                outcome = AudioError("not enough memory to decode it; close other programs or use fewer --jobs")
             except Exception as error:
                 outcome = _Unexpected(error)
             pipe.send(outcome)
 
 
 class _Unexpected:
-    """A defect, on its way to the parent with the worker's traceback as text."""
+    """An unexpected exception, sent to the parent with the worker's traceback as text."""
 
     def __init__(self, error: Exception) -> None:
         import traceback
@@ -113,12 +135,26 @@ class _Unexpected:
 def run_tasks(
     function: Callable[[Task], Result], tasks: Iterable[Task], jobs: int | None = None
 ) -> Generator[tuple[Task, Result | SoundalikeError], None, None]:
-    """Yield (task, result) as they are done, in any order; a SoundalikeError in place of the result of one that failed.
+    """Run a function on many tasks in worker processes.
 
-    At most `jobs` processes, by default one a core, and never more than there are tasks. `function` must be importable,
-    tasks and results picklable. A worker that dies takes its task with it: that task's result is an AudioError, and a
-    new worker takes the next one. Any other exception in a worker is a defect and raised here as RuntimeError. When the
-    generator is closed, the workers end at once.
+    If a worker dies, the result of its task is an AudioError, and a new worker takes the next task. When the generator
+    is closed, the workers are killed.
+
+    Args:
+        function: An importable function of one task. Its results must be picklable.
+        tasks: Picklable tasks. They are read one by one, as workers become free.
+        jobs: Maximum number of processes. The default is one per core. There are never more than tasks.
+
+    Yields:
+        Pairs (task, result) in the order in which tasks finish. If a task raised a SoundalikeError, that error takes
+        the place of the result.
+
+    Raises:
+        RuntimeError: A worker raised any other exception, which is a defect.
+
+    Example:
+        >>> for path, digest in run_tasks(content_hash, paths, jobs=2):
+        ...     print(path, digest)
     """
     jobs = jobs or _default_jobs()
     waiting = iter(tasks)
@@ -138,14 +174,14 @@ def run_tasks(
             if not busy:
                 return
             ready = wait([worker.pipe for worker in busy])
-            for worker in [one for one in busy if one.pipe in ready]:
+            for worker in [each for each in busy if each.pipe in ready]:
                 done = worker.task
                 try:
                     outcome = worker.pipe.recv()
                 except (EOFError, ConnectionResetError):
                     worker.process.join()
                     workers.remove(worker)
-                    yield done, AudioError(_obituary(worker.process.exitcode))
+                    yield done, AudioError(_crash_message(worker.process.exitcode))
                     continue
                 if isinstance(outcome, _Unexpected):
                     raise RuntimeError(f"a worker failed on {done!r}:\n{outcome.text}")
@@ -165,12 +201,14 @@ def run_tasks(
 
 
 def _give(worker: _Worker, task: Any) -> None:
+    """Send a task to a worker."""
     worker.task = task
-    # If it has died meanwhile, reading from it says so.
+    # If the worker has died meanwhile, the next read from its pipe fails and reports it.
     with suppress(BrokenPipeError, ConnectionResetError):
         worker.pipe.send(task)
 
 
-def _obituary(exitcode: int | None) -> str:
+def _crash_message(exitcode: int | None) -> str:
+    """Return the error message for a worker that died."""
     how = f"signal {-exitcode}" if exitcode is not None and exitcode < 0 else f"exit code {exitcode}"
-    return f"the process that decoded it died ({how}); the file is probably damaged, or memory ran out"
+    return f"the process that decoded it died ({how}); the file is probably invalid, or memory ran out"

@@ -1,1 +1,1 @@
-"""Is rendered music what it claims to be? Measurements, pictures and a page with players."""
+"""Audit of rendered music: measurements, pictures, and a page with audio players."""

@@ -1,4 +1,4 @@
-"""Trivial cues: what could give positives and negatives away without any music being heard, and whether it does.
+"""Trivial cues: can positives and negatives be told apart by properties that are not musical?
 
 n clips, c cues, t samples.
 """
@@ -16,8 +16,8 @@ from soundalike.core.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["CUES", "Separability", "clip_cues", "separability"]
 
-# dB but for: seconds; rolloffs and centroid, octaves above 1 Hz; tonic, the two coordinates of the estimated tonic on
-# the circle of fifths.
+# In dB, except: duration in seconds; rolloffs and centroid in octaves above 1 Hz; tonic as the two coordinates of the
+# estimated tonic on the circle of fifths.
 CUES = (
     "loudness",
     "peak",
@@ -33,12 +33,12 @@ CUES = (
     "tonic y",
 )
 
-_SILENCE = 1e-12  # in power, -120 dB: the quietest that is told apart
+_SILENCE = 1e-12  # lowest power that is distinguished, -120 dB
 _FOLDS = 5
 _RESAMPLES = 1000
 
 # Krumhansl and Kessler, "Tracing the dynamic changes in perceived tonal organization in a spatial representation of
-# musical keys", 1982: how well each pitch class fits a major and a minor key.
+# musical keys", 1982: how well each pitch class fits a major and a minor key, from the tonic up.
 _PROFILES = (
     (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
     (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
@@ -47,7 +47,7 @@ _PROFILES = (
 
 @dataclass(frozen=True, slots=True)
 class Separability:
-    """Area under the ROC curve of a small classifier on held-out clips, and its 95 % interval: 0.5 is chance."""
+    """Area under the ROC curve of a small classifier on held-out clips, with its 95 % interval. Chance level: 0.5."""
 
     auc: float
     low: float
@@ -55,28 +55,41 @@ class Separability:
 
 
 def clip_cues(samples: FloatArray, rate: int) -> FloatArray:
-    """The `CUES` of (t,) samples at `rate` Hz: (c,) float64, all finite.
+    """Measure the trivial cues of a clip.
 
-    "tilt" is the level above 1 kHz against the one below, "codec" the level above 15 kHz against 10 to 14 kHz, 0 of
-    sound sampled at 30 kHz or less. Raises AudioError if there is less than 0.1 s.
+    "tilt" is the level above 1 kHz relative to the level below it. "codec" is the level above 15 kHz relative to 10 to
+    14 kHz, or 0 if the sampling rate is 30 kHz or less.
+
+    Args:
+        samples: (t,) mono.
+        rate: Sampling rate in Hz.
+
+    Returns:
+        (c,) float64 in the order of `CUES`, all finite.
+
+    Raises:
+        AudioError: The clip is shorter than 0.1 s.
+
+    Example:
+        >>> loudness = dict(zip(CUES, clip_cues(samples, 44100)))["loudness"]
     """
     from soundalike.audio import SpectrumStream
 
     seconds = len(samples) / rate
     if seconds < 0.1:
         raise AudioError(f"the clip is {seconds:.2f} s long, expected at least 0.1 s; render it longer")
-    size = 2 ** round(math.log2(0.2 * rate))  # a fifth of a second: semitones come apart from 130 Hz up
+    size = 2 ** round(math.log2(0.2 * rate))  # about 0.2 s, which resolves semitones from 130 Hz up
     stream = SpectrumStream(size, size // 2)
     power = np.concatenate([stream.push(samples.astype(np.float32)), stream.finish()]).mean(axis=0, dtype=np.float64)
     frequency = np.arange(len(power)) * rate / size
     power[frequency < 20.0] = 0.0
 
-    def between(low: float, high: float) -> float:
+    def band_level(low: float, high: float) -> float:
         return _decibels(float(power[(frequency >= low) & (frequency < high)].sum()))
 
     total = float(power.sum())
     share = np.cumsum(power) / max(total, _SILENCE)
-    # Of silence, the rolloff and the centroid are as low as can be.
+    # Silence has the lowest rolloff and centroid.
     rolloffs = [frequency[min(int(np.searchsorted(share, part)), len(share) - 1)] for part in (0.95, 0.99)]
     rolloffs = rolloffs if total > _SILENCE else [20.0, 20.0]
     centroid = max(float(power @ frequency) / max(total, _SILENCE), 20.0)
@@ -95,8 +108,8 @@ def clip_cues(samples: FloatArray, rate: int) -> FloatArray:
             math.log2(rolloffs[0]),
             math.log2(rolloffs[1]),
             math.log2(centroid),
-            between(1000.0, rate) - between(0.0, 1000.0),
-            between(15000.0, rate) - between(10000.0, 14000.0) if rate > 30000 else 0.0,
+            band_level(1000.0, rate) - band_level(0.0, 1000.0),
+            band_level(15000.0, rate) - band_level(10000.0, 14000.0) if rate > 30000 else 0.0,
             math.cos(angle),
             math.sin(angle),
         ]
@@ -104,13 +117,28 @@ def clip_cues(samples: FloatArray, rate: int) -> FloatArray:
 
 
 def separability(rows: FloatArray, labels: BoolArray, groups: Sequence[str], seed: int) -> Separability:
-    """How well cues tell the clips labelled True from the others.
+    """Measure how well cues separate the clips labelled True from the others.
 
-    `rows` (n, c), `labels` (n,), `groups` n names, of folders: none is split between training and test. The classifier
-    is a logistic regression on the cues and their squares, cross-validated in five parts; clips are compared within a
-    part, for the scores of two classifiers have no common zero. The interval resamples folders, not the training: it
-    holds the 0.5 of chance in about 87 of 100 runs. `seed` draws parts and resamples.
-    Raises UsageError unless both labels occur in at least two groups each, and every cue is finite.
+    The classifier is a logistic regression on the cues and their squares, with five-fold cross-validation over groups.
+    Clips are compared within a fold, because the scores of two classifiers have different offsets. The bootstrap
+    interval resamples groups but does not repeat the training. For random labels it covers 0.5 in about 87 % of runs.
+
+    Args:
+        rows: Cues, (n, c).
+        labels: (n,) bool.
+        groups: n names of folders. No folder is split between training and test.
+        seed: Seed of the folds and of the bootstrap.
+
+    Returns:
+        The area under the ROC curve with its interval.
+
+    Raises:
+        UsageError: A label occurs in fewer than two groups, no group has both labels, or a cue is not finite.
+
+    Example:
+        >>> cues = np.stack([clip_cues(samples, rate) for samples in clips])
+        >>> separability(cues, is_positive, folder_names, seed=0).auc < 0.6
+        True
     """
     rows, labels = np.asarray(rows, np.float64), np.asarray(labels, bool)
     names, group = np.unique(np.asarray(groups), return_inverse=True)
@@ -118,9 +146,9 @@ def separability(rows: FloatArray, labels: BoolArray, groups: Sequence[str], see
         found = len(np.unique(group[labels == label]))
         if found < 2:
             kind = "positives" if label else "negatives"
-            raise UsageError(f"{kind} were found in {found} folders, expected at least 2; render more folders")
+            raise UsageError(f"found {kind} in {found} folders, expected at least 2; render more folders")
     if not np.isfinite(rows).all():
-        raise UsageError("a cue is not a finite number, expected measured clips only; leave out those that failed")
+        raise UsageError("a cue is not a finite number; leave out clips that could not be measured")
     rng = np.random.default_rng(seed)
     folds = min(_FOLDS, len(names))
     fold = (rng.permutation(len(names)) % folds)[group]
@@ -131,7 +159,7 @@ def separability(rows: FloatArray, labels: BoolArray, groups: Sequence[str], see
     draws = rng.multinomial(len(names), np.full(len(names), 1.0 / len(names)), _RESAMPLES)
     areas = _area(scores, labels, fold, np.concatenate([np.ones((1, len(rows))), draws[:, group]]))
     if np.isnan(areas[0]):
-        raise UsageError("no folder has both positives and negatives, expected both in each; render whole folders")
+        raise UsageError("no folder has both positives and negatives; render complete folders")
     low, high = np.nanpercentile(areas[1:], [2.5, 97.5])
     return Separability(float(areas[0]), float(low), float(high))
 
@@ -141,7 +169,7 @@ def _decibels(power: float) -> float:
 
 
 def _tonic(power: FloatArray, frequency: FloatArray) -> int:
-    """The pitch class of the key whose profile fits the spectrum (b,) best."""
+    """The tonic, as a pitch class, of the key whose profile fits the power spectrum (b,) best."""
     used = (frequency > 100.0) & (frequency < 2000.0)
     classes = np.round(69 + 12 * np.log2(frequency[used] / 440.0)).astype(int) % 12
     chroma = np.bincount(classes, np.sqrt(power[used]), minlength=12)
@@ -154,30 +182,30 @@ def _tonic(power: FloatArray, frequency: FloatArray) -> int:
 
 
 def _scores(rows: FloatArray, labels: BoolArray, test: FloatArray) -> FloatArray:
-    """Log odds (m,) of `test` (m, c) by an L2-regularised logistic regression, both labels weighing the same."""
+    """Log odds (m,) of `test` (m, c) by an L2-regularised logistic regression with balanced labels."""
     from scipy import optimize, special
 
     def features(values: FloatArray) -> FloatArray:
-        # A cue far out of what was trained on is not worth more than one at its edge: its square would rule.
-        standard = np.clip((values - mean) / spread, -4.0, 4.0)
+        # Clipped, so that the square of an outlier does not dominate.
+        standard = np.clip((values - mean) / deviation, -4.0, 4.0)
         return np.column_stack([standard, np.square(standard) - 1.0, np.ones(len(values))])
 
     def loss(weights: FloatArray) -> tuple[float, FloatArray]:
         margin = sign * (trained @ weights)
-        slope = trained.T @ (-sign * special.expit(-margin) * importance)
+        gradient = trained.T @ (-sign * special.expit(-margin) * importance)
         penalised = np.append(weights[:-1], 0.0)
-        return float(importance @ np.logaddexp(0.0, -margin) + 0.5 * penalised @ penalised), slope + penalised
+        return float(importance @ np.logaddexp(0.0, -margin) + 0.5 * penalised @ penalised), gradient + penalised
 
-    mean, spread = rows.mean(axis=0), rows.std(axis=0)
-    spread = np.where(spread > 1e-9, spread, 1.0)
+    mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+    deviation = np.where(deviation > 1e-9, deviation, 1.0)
     trained, sign = features(rows), np.where(labels, 1.0, -1.0)
     importance = np.where(labels, 0.5 / max(labels.sum(), 1), 0.5 / max((~labels).sum(), 1)) * len(rows)
-    found = optimize.minimize(loss, np.zeros(trained.shape[1]), jac=True, method="L-BFGS-B")
-    return features(test) @ found.x
+    fitted = optimize.minimize(loss, np.zeros(trained.shape[1]), jac=True, method="L-BFGS-B")
+    return features(test) @ fitted.x
 
 
 def _area(scores: FloatArray, labels: BoolArray, fold: IntArray, weights: FloatArray) -> FloatArray:
-    """Area under the ROC curve (r,) for each row of weights (r, n), over pairs of the same fold."""
+    """Area under the ROC curve (r,) for each row of clip weights (r, n), over pairs of the same fold; NaN: no pair."""
     won, pairs = np.zeros(len(weights)), np.zeros(len(weights))
     for part in np.unique(fold):
         yes, no = (np.flatnonzero((fold == part) & (labels == label)) for label in (True, False))

@@ -1,4 +1,4 @@
-"""Pictures of a clip for a page: the notes that were asked for (SVG), and the spectrum of what came out (PNG)."""
+"""Pictures of a clip for a page: its score as a piano roll (SVG) and its audio as a spectrogram (PNG)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from soundalike.render.score import ROOTS, Performance, Played, Role
 
 __all__ = ["COLOURS", "piano_roll", "spectrogram_png"]
 
-# Told apart by colour-blind people too, and ordered from back to front: Okabe and Ito, "Color universal design", 2008.
+# Safe for colour-blind readers (Okabe and Ito, "Color universal design", 2008). Ordered from back to front.
 COLOURS: Mapping[Role, str] = {"comp": "#56b4e9", "bass": "#009e73", "lead": "#d55e00", "drums": "#444444"}
 
-_NAMES, _LETTER = 12, 5.2  # height of the strip of chord names, width of a letter in it
-_DRUMS = 0.22  # of what is left below: the strip of drums
+_NAMES, _LETTER = 12, 5.2  # pixels: the height of the strip of chord names, the width of a letter in it
+_DRUMS = 0.22  # the height of the drum strip as a share of the picture below the chord names
 _LOW, _HIGH = 55.0, 14080.0  # Hz
 _RANGE = 65.0  # dB from black to the brightest
-_SHADES = 64  # more are not seen, and cost bytes
+_SHADES = 64  # more would not be visible, and the file would be larger
 
-# Magma at equal steps (van der Walt and Smith, 2015, public domain): lightness rises evenly, also in print.
+# The magma colour map at equal steps (van der Walt and Smith, 2015, public domain). Its lightness rises evenly.
 _MAGMA = (
     (0, 0, 4), (28, 16, 68), (79, 18, 123), (129, 37, 129), (181, 54, 122),
     (229, 80, 100), (251, 135, 97), (254, 194, 135), (252, 253, 191),
@@ -30,10 +30,22 @@ _MAGMA = (
 
 
 def piano_roll(performance: Performance, width: int, height: int) -> str:
-    """An SVG of `width` x `height` pixels: parts in COLOURS, drums as ticks in a strip below, chord names, beats.
+    """Draw a performance as a piano roll with chord names, beats and bar lines.
 
-    Drums lie in rows by their percussion note, the lowest at the bottom. Bar lines are darker than beats. A chord whose
-    name has no room before the next one shows only where it begins.
+    Pitched parts have the colours of `COLOURS`. Drums are ticks in a strip at the bottom, with one row per percussion
+    note, the lowest at the bottom. Bar lines are darker than beats. If a chord name does not fit before the next chord,
+    only a tick marks the chord.
+
+    Args:
+        performance: The notes, chords and beats.
+        width: Width in pixels.
+        height: Height in pixels.
+
+    Returns:
+        The text of an SVG file.
+
+    Example:
+        >>> svg = piano_roll(clip.performance, 480, 150)
     """
     scale = width / performance.seconds
     strokes = performance.parts.get("drums", ())
@@ -54,12 +66,12 @@ def piano_roll(performance: Performance, width: int, height: int) -> str:
         lines = []
         for note in part:
             start, end = note.start * scale, min(note.end, performance.seconds) * scale
-            # A gap of half a pixel, or a repeated note would look like a long one.
+            # A gap of half a pixel separates repeated notes.
             length = max(end - start - 0.5, 1.0)
             lines.append(f"M{start:.1f} {bottom - (note.note - lowest + 0.5) * row:.1f}h{length:.1f}")
         body.append(_path(lines, COLOURS[role], max(row, 2.0)))
     body.append(f'<path d="M0 {bottom}H{width}" stroke="#bbb"/>')
-    rows = {drum: place for place, drum in enumerate(sorted({stroke.note for stroke in strokes}))}
+    rows = {drum: row for row, drum in enumerate(sorted({stroke.note for stroke in strokes}))}
     step = (height - bottom) / max(len(rows), 1)
     ticks = [f"M{stroke.start * scale:.1f} {height - rows[stroke.note] * step:.1f}v{-step:.1f}" for stroke in strokes]
     body.append(_path(ticks, COLOURS["drums"], 1.5))
@@ -70,7 +82,7 @@ def piano_roll(performance: Performance, width: int, height: int) -> str:
 
 
 def _chord_names(performance: Performance, scale: float) -> str:
-    """Each chord's name in Harte's syntax over where it begins."""
+    """The name of every chord, in Harte's syntax, above its onset."""
     texts, ticks = [], []
     for chord in performance.chords:
         name, left = f"{ROOTS[chord.root]}:{chord.kind}", chord.start * scale
@@ -81,15 +93,28 @@ def _chord_names(performance: Performance, scale: float) -> str:
 
 
 def _path(lines: Iterable[str], colour: str, thickness: float) -> str:
-    """All strokes of one colour as one element, which keeps a picture small."""
+    """One SVG element for all lines of one colour, which keeps the file small."""
     return f'<path d="{"".join(lines)}" stroke="{colour}" stroke-width="{thickness:.1f}"/>'
 
 
 def spectrogram_png(samples: FloatArray, rate: int, width: int, height: int) -> bytes:
-    """A PNG of `width` x `height` pixels: power in dB over time, from 55 Hz up to 14 kHz or what `rate` allows.
+    """Draw a spectrogram: power in dB over time, from 55 Hz to 14 kHz or half the sampling rate, whichever is lower.
 
-    `samples` (t,) float32 at `rate` Hz. Frequency is logarithmic. Black is 65 dB and more below the loudest; highs are
-    raised by 3 dB an octave, so that equal power in every octave is equally bright.
+    The frequency axis is logarithmic. Black is 65 dB or more below the maximum. High frequencies are raised by 3 dB per
+    octave, so that equal power per octave has equal brightness.
+
+    Args:
+        samples: (t,) float32.
+        rate: Sampling rate in Hz.
+        width: Width in pixels.
+        height: Height in pixels.
+
+    Returns:
+        The bytes of a PNG file.
+
+    Example:
+        >>> spectrogram_png(clip.samples, clip.rate, 480, 110)[1:4]
+        b'PNG'
     """
     from soundalike.audio import SpectrumStream, log_frequency_matrix
 
@@ -101,7 +126,7 @@ def spectrogram_png(samples: FloatArray, rate: int, width: int, height: int) -> 
     per_octave = int(np.ceil(height / octaves))
     bands = power @ log_frequency_matrix(size, rate, height, _LOW, per_octave)
     bands *= (2.0 ** (np.arange(height) / per_octave)).astype(np.float32)
-    # The loudest frame that falls on a column; where there are more columns than frames, the same one again.
+    # The maximum over the frames of a column. If there are more columns than frames, frames are repeated.
     columns = np.maximum.reduceat(bands, np.arange(width) * len(bands) // width, axis=0)
     floor = max(float(columns.max()), 1e-9) * 10 ** (-_RANGE / 10)
     bright = 10 * np.log10(np.maximum(columns, floor) / floor) * (_SHADES - 1) / _RANGE
@@ -109,7 +134,7 @@ def spectrogram_png(samples: FloatArray, rate: int, width: int, height: int) -> 
 
 
 def _png(shades: IntArray) -> bytes:
-    """Rows of palette indices (h, w) uint8 as a PNG (W3C, "Portable Network Graphics", 2003)."""
+    """Encode rows of palette indices (h, w) uint8 as a PNG file (W3C, "Portable Network Graphics", 2003)."""
     height, width = shades.shape
     steps = np.linspace(0, len(_MAGMA) - 1, _SHADES)
     channels = [np.interp(steps, np.arange(len(_MAGMA)), [colour[k] for colour in _MAGMA]) for k in range(3)]

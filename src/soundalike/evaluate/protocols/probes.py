@@ -1,23 +1,27 @@
-"""Probes: frozen triplets of clips, each of which asks about one factor.
+"""Probes: a fixed set of triplets of real clips, each of which tests one factor.
 
-A folder holds the clips and `triplets.json`, a list of {probe, song, anchor, positive, negative}: the names of
-three clips, what is asked (melody, ...), and the song that the triplet is made from. A space is right on a triplet if
-the anchor is nearer (cosine) to the positive than to the negative. A tie counts half; so does a triplet whose anchor,
-or both of whose other clips, are inaudible in the space. If one of the others is, it stands at chance (mu).
+A folder holds the clips and `triplets.json`, a list of {probe, song, anchor, positive, negative}: the factor that is
+tested (melody, ...), the song from which the triplet is made, and the file names of three clips. A space is right on a
+triplet if the anchor is more similar, by cosine, to the positive than to the negative. A tie counts half. A triplet
+also counts half if its anchor, or both its positive and its negative, are inaudible in the space. If only one of the
+two is inaudible, its similarity is the mean of random pairs (mu).
 
-Accuracy is the mean over a probe's triplets. Triplets of one song share clips, so intervals resample songs.
+The result is the accuracy of every space on every probe. Triplets of one song share clips, so the 95 % intervals are
+bootstrapped over songs.
 
-With --fusion, rows of all spaces as one stand below those of the spaces: of scores and of vectors (mean, product, max,
-concatenation; with --weights also weighted means).
+With --against, a second table gives the difference to another model, with paired intervals. With --fusion, further
+rows combine all spaces of the model, by their scores and by their vectors: mean, product, maximum and concatenation,
+and weighted means with --weights.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
+import click
 import numpy as np
 
 from soundalike.core.errors import UsageError
@@ -27,27 +31,37 @@ from soundalike.evaluate.base import (
     EncodedClips,
     Progress,
     Protocol,
-    add_fusion_options,
     check_folder,
     check_fusion,
     encode_clips,
     full_span,
-    in_order,
+    fusion_options,
     margins_with_fusions,
     model_report,
+    order_columns,
     triplet_outcome,
 )
-from soundalike.evaluate.reports import Estimate, bootstrap, paired
+from soundalike.evaluate.estimates import Estimate, bootstrap, paired
 
-__all__ = ["Probes", "create", "read_probes", "unheard"]
+__all__ = ["Probes", "create", "inaudible_triplets", "read_probes"]
 
 _KEYS = ("probe", "song", "anchor", "positive", "negative")
 
 
 def read_probes(folder: Path) -> tuple[Triplet, ...]:
-    """The triplets of a folder: `space` is the probe, `group` the song.
+    """Read the triplets of a folder.
 
-    Raises UsageError if the list is missing or damaged, or names a clip that is not there.
+    Args:
+        folder: Holds the clips and `triplets.json`.
+
+    Returns:
+        The triplets; `space` is the probe and `group` the song.
+
+    Raises:
+        UsageError: `triplets.json` is missing or invalid, or names a clip that does not exist.
+
+    Example:
+        >>> probes = sorted({triplet.space for triplet in read_probes(Path("probes"))})
     """
     check_folder(folder, "clips and triplets.json")
     path = folder / "triplets.json"
@@ -57,63 +71,76 @@ def read_probes(folder: Path) -> tuple[Triplet, ...]:
     triplets = []
     for number, entry in enumerate(entries, start=1):
         if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) and entry[key] for key in _KEYS):
-            raise UsageError(f"{path}: triplet {number} needs the texts {', '.join(_KEYS)}; found {str(entry)[:80]}")
+            raise UsageError(
+                f"{path}: triplet {number} needs non-empty strings for {', '.join(_KEYS)}; found {str(entry)[:80]}"
+            )
         anchor, positive, negative = (full_span(folder / entry[key]) for key in ("anchor", "positive", "negative"))
         triplets.append(Triplet(anchor, positive, negative, space=entry["probe"], group=entry["song"]))
-    named = {clip.track for one in triplets for clip in (one.anchor, one.positive, one.negative)}
-    missing = sorted(clip for clip in named if not Path(clip).is_file())
+    clips = {clip.track for triplet in triplets for clip in (triplet.anchor, triplet.positive, triplet.negative)}
+    missing = sorted(clip for clip in clips if not Path(clip).is_file())
     if missing:
-        raise UsageError(f"{path} names {len(missing)} clips of {len(named)} that are not there, such as {missing[0]}")
+        raise UsageError(f"{path}: {len(missing)} of {len(clips)} clips do not exist, such as {missing[0]}")
     return tuple(triplets)
 
 
-def unheard(heard: EncodedClips, triplets: Sequence[Triplet]) -> BoolArray:
-    """Which triplets nothing can be said about, for anchor or both others are inaudible: (m, spaces) bool."""
+def inaudible_triplets(encoded: EncodedClips, triplets: Sequence[Triplet]) -> BoolArray:
+    """Return which triplets are undecided because the anchor, or both other clips, are inaudible: (m, spaces) bool."""
     columns = []
-    for space in heard.spaces:
-        audible = heard.audible(space)
+    for space in encoded.spaces:
+        audible = encoded.audible(space)
         anchor, positive, negative = (
-            audible[heard.positions(getattr(one, side) for one in triplets)]
-            for side in ("anchor", "positive", "negative")
+            audible[encoded.positions(getattr(triplet, role) for triplet in triplets)]
+            for role in ("anchor", "positive", "negative")
         )
         columns.append(~anchor | ~(positive | negative))
     return np.stack(columns, axis=1)
 
 
 class Probes:
-    """Every space (rows) on every probe (columns): how often it is right, in per cent."""
+    """Accuracy of every space (rows) on every probe (columns), in per cent."""
 
     name: ClassVar[str] = "probes"
-    summary: ClassVar[str] = "frozen triplets of real clips, each probing one factor"
+    summary: ClassVar[str] = "fixed triplets of real clips, each testing one factor"
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """`--data`, `--against`, `--fusion` and `--weights`."""
-        parser.add_argument(
-            "--data", type=Path, required=True, metavar="DIR", help="folder with clips and triplets.json"
-        )
-        parser.add_argument("--against", metavar="MODEL", help="also say how much better it is than another model")
-        add_fusion_options(parser)
+    def options(self) -> Sequence[click.Parameter]:
+        """Return `--data`, `--against`, `--fusion` and `--weights`."""
+        return [
+            click.Option(
+                ["--data"],
+                type=click.Path(path_type=Path),
+                required=True,
+                metavar="DIR",
+                help="Folder with clips and triplets.json.",
+            ),
+            click.Option(["--against"], metavar="MODEL", help="Also report the difference to another model."),
+            *fusion_options(),
+        ]
 
-    def run(self, args: argparse.Namespace, progress: Progress | None = None) -> tuple[Report, ...]:
-        """One report, and one of paired differences with `--against`. Raises UsageError, AudioError, ModelError."""
+    def run(self, args: SimpleNamespace, progress: Progress | None = None) -> tuple[Report, ...]:
+        """Return one report, and with `--against` a second one of paired differences.
+
+        Raises UsageError, AudioError or ModelError.
+        """
         for model in (args.model, args.against) if args.against else (args.model,):
             check_fusion(args, model)
         triplets = read_probes(args.data)
-        clips = {clip for one in triplets for clip in (one.anchor, one.positive, one.negative)}
-        heard = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
-        margins = margins_with_fusions(heard, triplets, args)
-        right = triplet_outcome(margins.values)
-        probes = in_order((one.space for one in triplets), heard)
-        songs = len({one.group for one in triplets})
-        silent = unheard(heard, triplets).sum(axis=0)
-        notes = [f"Intervals: bootstrap over {songs} songs. n: triplets. Ties count half."]
-        halves = ", ".join(f"{space.name} {count:,}" for space, count in zip(heard.spaces, silent, strict=True))
-        notes.append(f"Count half because the anchor or both others are inaudible: {halves} of {len(triplets):,}.")
-        notes += margins.notes
+        clips = {clip for triplet in triplets for clip in (triplet.anchor, triplet.positive, triplet.negative)}
+        encoded = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
+        margins = margins_with_fusions(encoded, triplets, args)
+        outcomes = triplet_outcome(margins.values)
+        probes = order_columns((triplet.space for triplet in triplets), encoded)
+        songs = len({triplet.group for triplet in triplets})
+        inaudible = inaudible_triplets(encoded, triplets).sum(axis=0)
+        counts = ", ".join(f"{space.name} {count:,}" for space, count in zip(encoded.spaces, inaudible, strict=True))
+        notes = [
+            f"Intervals: bootstrap over {songs} songs. n: triplets. Ties count half.",
+            f"Count half because the anchor or both other clips are inaudible: {counts} of {len(triplets):,}.",
+            *margins.notes,
+        ]
         data = f"{len(triplets):,} triplets of {len(clips):,} clips"
-        columns = {probe: _column(right, None, triplets, probe, args.seed) for probe in probes}
+        columns = {probe: _column(outcomes, None, triplets, probe, args.seed) for probe in probes}
         report = model_report(
-            heard,
+            encoded,
             args,
             columns,
             f"Probes: {data}",
@@ -125,40 +152,44 @@ class Probes:
         )
         if not args.against:
             return (report,)
-        other = encode_clips(clips, args.against, jobs=args.jobs, progress=progress)
-        theirs = margins_with_fusions(other, triplets, args)
-        shared = [name for name in margins.rows if name in theirs.rows]
+        rival = encode_clips(clips, args.against, jobs=args.jobs, progress=progress)
+        rival_margins = margins_with_fusions(rival, triplets, args)
+        shared = [name for name in margins.rows if name in rival_margins.rows]
         if not shared:
-            has = ", ".join(theirs.rows)
-            raise UsageError(f"{heard.model} and {other.model} share no space; {other.model} has {has}")
-        ours = right[:, [margins.rows.index(name) for name in shared]]
-        rival = triplet_outcome(theirs.values)[:, [theirs.rows.index(name) for name in shared]]
-        columns = {probe: _column(ours, rival, triplets, probe, args.seed) for probe in probes}
+            raise UsageError(
+                f"{encoded.model} and {rival.model} share no space; {rival.model} has {', '.join(rival_margins.rows)}"
+            )
+        ours = outcomes[:, [margins.rows.index(name) for name in shared]]
+        theirs = triplet_outcome(rival_margins.values)[:, [rival_margins.rows.index(name) for name in shared]]
+        columns = {probe: _column(ours, theirs, triplets, probe, args.seed) for probe in probes}
         difference = model_report(
-            heard,
+            encoded,
             args,
             columns,
-            f"Probes, {heard.model} minus {other.model}: {data}",
+            f"Probes, {encoded.model} minus {rival.model}: {data}",
             protocol=self.name,
-            options=f"--data DIR --against {other.model} {margins.options}",
+            options=f"--data DIR --against {rival.model} {margins.options}",
             chance=0.0,
             rows=shared,
             notes=[
                 f"Percentage points. Intervals: paired bootstrap over {songs} songs. n: triplets.",
-                f"Digest of {other.model} {other.digest[:12]}.",
+                f"Digest of {rival.model} {rival.digest[:12]}.",
             ],
         )
         return report, difference
 
 
 def _column(
-    right: FloatArray, rival: FloatArray | None, triplets: Sequence[Triplet], probe: str, seed: int
+    outcomes: FloatArray, rival: FloatArray | None, triplets: Sequence[Triplet], probe: str, seed: int
 ) -> Estimate:
-    chosen = np.array([one.space == probe for one in triplets])
-    songs = [one.group for one in triplets if one.space == probe]
-    return bootstrap(right[chosen], songs, seed) if rival is None else paired(right[chosen], rival[chosen], songs, seed)
+    """The mean outcome on one probe, or the mean paired difference to the outcomes of a rival, (m, r) each."""
+    chosen = np.array([triplet.space == probe for triplet in triplets])
+    songs = [triplet.group for triplet in triplets if triplet.space == probe]
+    if rival is None:
+        return bootstrap(outcomes[chosen], songs, seed)
+    return paired(outcomes[chosen], rival[chosen], songs, seed)
 
 
 def create() -> Protocol:
-    """The protocol."""
+    """Create the protocol."""
     return Probes()

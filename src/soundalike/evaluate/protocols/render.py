@@ -1,38 +1,43 @@
-"""An audit of rendered triplets that listens: is what should be shared shared, and nothing else?
+"""Audit of rendered triplets by their audio: is the controlled factor shared, and nothing else?
 
-Folders of `soundalike render` are drawn and played again from their seed, which must give every clip bit for bit; that
-also gives each part by itself. From the sound of the parts: the lead's pitch contour, the drums' onsets in three bands,
-the chords of comping and bass, the spectrum of every part. The anchor is compared with the other clips of its folder
-and, beside them, with clips of random folders of the same factor, meter and mode. Scenes serve only to put two clips on
-one clock and in one key.
+The protocol renders folders of `soundalike render` again from their seeds. This must reproduce every clip bit for bit,
+and it also gives the audio of each part (stem). It analyses the stems: the pitch contour of the lead, the drum onsets
+in three frequency bands, the chords of comping and bass, and the spectra of all parts. The anchor is compared with the
+other clips of its folder and, as a reference, with clips of random folders of the same factor, meter and mode. The
+scores of the scenes serve only to align two clips in time and key.
 
-Also: what is heard against the truth that was written beside it; levels, and parts that are mute; and whether a small
-classifier on trivial cues (loudness, noise floor, bandwidth, key, codec ...) can tell positives from negatives, which
-it should not: AUC 0.5.
+Further tables compare the analysis with the ground truth of the render, check levels and silent parts, and test whether
+a small classifier can tell positives from negatives by trivial cues (loudness, noise floor, bandwidth, key, codec ...).
+It should not: an AUC of 0.5 is the chance level. 95 % intervals are bootstrapped over folders.
 
-Measures: Raffel et al., mir_eval: A Transparent Implementation of Common MIR Metrics, ISMIR 2014.
+--page DIR writes a page with audio players, piano rolls and spectrograms of the clips.
+
+Reference: Raffel et al., mir_eval: A Transparent Implementation of Common MIR Metrics, ISMIR 2014 (the measures).
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, TypeVar
 
+import click
 import numpy as np
 
 from soundalike.core.errors import SoundalikeError, UsageError
 from soundalike.core.executors.processes import run_tasks
 from soundalike.core.files import make_folder, read_json
+from soundalike.core.options import Argument
 from soundalike.core.types import FloatArray, Report
+from soundalike.evaluate.audit.analysis import ClipAnalysis, analyse
+from soundalike.evaluate.audit.comparison import PairScores, TranscriptionScores, compare_clips, score_transcription
 from soundalike.evaluate.audit.cues import CUES, Separability, clip_cues, separability
-from soundalike.evaluate.audit.listening import ClipAnalysis, PairScores, TruthScores, alike, analyse, check_truth
-from soundalike.evaluate.audit.page import Shown, draw_clip, write_page
+from soundalike.evaluate.audit.page import ClipFigure, draw_clip, write_page
 from soundalike.evaluate.base import Progress, Protocol, check_folder
-from soundalike.evaluate.reports import bootstrap
+from soundalike.evaluate.estimates import bootstrap
 from soundalike.render.folders import (
     CLIPS,
     META,
@@ -54,16 +59,16 @@ Outcome = TypeVar("Outcome")
 _MEASURES = ("melody", "rhythm", "timbre", "harmony")
 _KINDS = {"positive": POSITIVES, "negative": ("negative",), "adversarial negative": ("negative_adversarial",)}
 _RANDOM = "random pair"
-_OFFSET = 2.0  # beats: as far as a clip of a folder may start from the anchor
-_LEVELS = (-3.5, 9.5)  # dB: what is asked for, and half a dB for measuring
-_MEASURED = (
-    "0 to 1; melody: raw chroma accuracy of the lead's pitch; rhythm: F-measure of onsets in three bands; timbre: "
-    "spectra of the parts; harmony: time with the same triad. All from sound."
+_OFFSET = 2.0  # beats: the largest offset between a clip and the anchor of its folder
+_LEVELS = (-3.5, 9.5)  # dB: the specified range, -3 to +9, with half a dB of tolerance for the measurement
+_SIMILARITY_NOTE = (
+    "Scores from 0 to 1, measured on audio. Melody: raw chroma accuracy of the lead's pitch. Rhythm: F-measure of "
+    "onsets in three bands. Timbre: similarity of the spectra of the parts. Harmony: share of time with the same triad."
 )
-_TRUTH = (
-    "0 to 1. Raw chroma accuracy of the lead by itself and in the mix, F-measure of drum strokes, time with the right "
-    "triad (major and minor); share of leads and drums within -3 to +9 dB of the rest, of parts that are mute, and of "
-    "clips that come out bit for bit when played again from their seed."
+_GROUND_TRUTH_NOTE = (
+    "Scores from 0 to 1. Raw chroma accuracy of the lead in its stem and in the mix, F-measure of drum strokes, share "
+    "of time with the right triad (major and minor), share of leads and drums within -3 to +9 dB of the other parts, "
+    "share of silent parts, and share of clips that are bit-identical when rendered again from their seed."
 )
 _NUISANCES = ("key_shift", "tempo_ratio", "offset_beats", "octave_shift", "level_db")
 
@@ -78,22 +83,22 @@ class _AuditTask:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Audited:
-    """A folder as it was heard: clips by name."""
+class _FolderAudit:
+    """The analysis of one folder; mappings are by the names of its clips."""
 
     meter: str
     mode: str
-    heard: Mapping[str, ClipAnalysis]
-    truth: Mapping[str, TruthScores]
-    in_mix: Mapping[str, TruthScores]
+    analyses: Mapping[str, ClipAnalysis]
+    from_stems: Mapping[str, TranscriptionScores]
+    from_mix: Mapping[str, TranscriptionScores]
     identical: Mapping[str, bool]
     levels: Mapping[str, tuple[tuple[str, float], ...]]
     folder: Folder
-    shown: tuple[Shown, ...]
+    figures: tuple[ClipFigure, ...]
 
 
-def _audit(task: _AuditTask) -> _Audited:
-    """Runs in a worker: play a folder again, compare it with its files, listen."""
+def _audit(task: _AuditTask) -> _FolderAudit:
+    """Render a folder again, compare it with its files, and analyse it; runs in a worker process."""
     import soundfile
 
     settings, place = task.settings, folder_path(task.out, task.factor, task.number)
@@ -101,52 +106,51 @@ def _audit(task: _AuditTask) -> _Audited:
     folder = draw_again(settings, task.factor, task.number, int(meta["attempt"]))
     orchestra = orchestra_of(settings.soundfonts)
     clips = {n: play(s, orchestra, settings.seconds, settings.rate, stems=True) for n, s in folder.scenes.items()}
-    heard = {name: analyse(clip, folder.scenes[name]) for name, clip in clips.items()}
-    identical, shown = {}, []
+    analyses = {name: analyse(clip, folder.scenes[name]) for name, clip in clips.items()}
+    identical, figures = {}, []
     for name, clip in clips.items():
         path = place / "triplet" / f"{name}.{settings.suffix}"
         on_disk = soundfile.read(path, dtype="int16")[0]
         identical[name] = bool(np.array_equal(on_disk, _as_file(clip, settings.suffix)))
         if task.page:
-            names = orchestra.players(folder.scenes[name].band)
-            shown.append(
-                draw_clip(folder, name, replace(clip, samples=on_disk / np.float32(2**15)), path, task.page, names)
-            )
-    return _Audited(
+            instruments = orchestra.players(folder.scenes[name].band)
+            from_disk = replace(clip, samples=on_disk / np.float32(2**15))
+            figures.append(draw_clip(folder, name, from_disk, path, task.page, instruments))
+    return _FolderAudit(
         meta["meter"],
         meta["mode"],
-        heard,
-        {name: check_truth(clip, heard[name]) for name, clip in clips.items()},
-        {name: check_truth(clip, heard[name], "mix") for name, clip in clips.items()},
+        analyses,
+        {name: score_transcription(clip, analyses[name]) for name, clip in clips.items()},
+        {name: score_transcription(clip, analyses[name], "mix") for name, clip in clips.items()},
         identical,
         {name: tuple(clip.levels.items()) for name, clip in clips.items()},
         folder,
-        tuple(shown),
+        tuple(figures),
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Trivia:
-    """What might tell clips of a folder apart by accident: by clip, cues of its sound, and how it was drawn."""
+class _FolderCues:
+    """Trivial cues of the clips of one folder: `cues` of the audio, and `nuisances`, the parameters of the draw."""
 
     cues: Mapping[str, FloatArray]
     nuisances: Mapping[str, FloatArray]
 
 
-def _trivia(task: _AuditTask) -> _Trivia:
-    """Runs in a worker: measure the files of a folder, and read what is written beside them."""
+def _measure_cues(task: _AuditTask) -> _FolderCues:
+    """Measure the files of a folder and read their parameters; runs in a worker process."""
     import soundfile
 
     triplet = folder_path(task.out, task.factor, task.number) / "triplet"
     facts = read_json(triplet / META)["clips"]
-    return _Trivia(
+    return _FolderCues(
         {name: clip_cues(*soundfile.read(triplet / f"{name}.{task.settings.suffix}")) for name in CLIPS},
         {name: _nuisances(facts[name]) for name in CLIPS},
     )
 
 
 def _nuisances(facts: Mapping[str, Any]) -> FloatArray:
-    """What a clip was drawn with: relative to its anchor, but for the effects, which are drawn alike for all."""
+    """The parameters of a clip, relative to its anchor; effects are absolute, as all clips draw them alike."""
     effects = facts["effects"]
     return np.array(
         [
@@ -164,7 +168,7 @@ def _nuisances(facts: Mapping[str, Any]) -> FloatArray:
 
 
 def _as_file(clip: Clip, suffix: str) -> FloatArray:
-    """The samples of a clip as they are in a file of 16 bits; WAV and FLAC are not rounded alike."""
+    """The samples of a clip after writing to a 16-bit file. WAV and FLAC round differently."""
     import soundfile
 
     file = io.BytesIO()
@@ -174,118 +178,140 @@ def _as_file(clip: Clip, suffix: str) -> FloatArray:
 
 
 class RenderAudit:
-    """How alike clips are by each measure (columns), by what they should share (rows); truth, levels, cues."""
+    """Similarity of clips by measure (columns) and kind of pair (rows), accuracy of the analysis, and trivial cues."""
 
     name: ClassVar[str] = "render"
-    summary: ClassVar[str] = "rendered triplets, heard: is the factor shared, and nothing else?"
+    summary: ClassVar[str] = "audit of rendered triplets: is the factor shared, and nothing else?"
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """The rendered set, how much of it to hear, and the page."""
-        parser.add_argument("data", type=Path, metavar="DIR", help="the output of soundalike render")
-        parser.add_argument(
-            "--folders", type=int, default=40, metavar="N", help="how many of each factor to hear (default: 40)"
-        )
-        parser.add_argument("--page", type=Path, metavar="DIR", help="write a page with players and pictures there")
-        parser.add_argument(
-            "--shown", type=int, default=20, metavar="N", help="folders of each factor on the page (default: 20)"
-        )
+    def options(self) -> Sequence[click.Parameter]:
+        """Return the rendered set, `--folders`, `--page` and `--shown`."""
+        return [
+            Argument(
+                ["data"], type=click.Path(path_type=Path), metavar="DIR", help="Output folder of soundalike render."
+            ),
+            click.Option(
+                ["--folders"], type=int, default=40, metavar="N", help="Folders to analyse per factor (default: 40)."
+            ),
+            click.Option(
+                ["--page"],
+                type=click.Path(path_type=Path),
+                metavar="DIR",
+                help="Write a page with audio players and pictures.",
+            ),
+            click.Option(
+                ["--shown"], type=int, default=20, metavar="N", help="Folders per factor on the page (default: 20)."
+            ),
+        ]
 
-    def run(self, args: argparse.Namespace, progress: Progress | None = None) -> tuple[Report, ...]:
-        """A table a factor, the truth, the cues. Raises UsageError."""
+    def run(self, args: SimpleNamespace, progress: Progress | None = None) -> tuple[Report, ...]:
+        """Return one similarity table per factor, the comparison with the ground truth, and the trivial cues.
+
+        Raises UsageError.
+        """
         check_folder(args.data, "the output of soundalike render")
         if args.folders < 2:
             raise UsageError(f"--folders {args.folders}: expected at least 2, for random pairs")
         if args.shown < 0:
             raise UsageError(f"--shown {args.shown}: expected at least 0")
-        settings, found = open_render(args.data)
+        settings, rendered = open_render(args.data)
         if args.page:
             make_folder(args.page, "--page")
         tasks = []
         for factor in FACTORS:
-            mine = [number for one, number in found if one == factor][: args.folders]
-            shown = mine[: args.shown] if args.page else []
-            tasks += [_AuditTask(args.data, settings, factor, n, args.page if n in shown else None) for n in mine]
-        trivia: dict[str, dict[str, _Trivia]] = {factor: {} for factor in FACTORS}
-        every = [_AuditTask(args.data, settings, factor, number, None) for factor, number in found]
-        for task, one in zip(every, _all(_trivia, every, args.jobs, None), strict=True):
-            trivia[task.factor][str(task.number)] = one
-        used = [factor for factor in FACTORS if trivia[factor]]
-        cues = self._cues(used, trivia, args)  # first, for it takes seconds to find folders too few, and listening long
-        audited = _all(_audit, tasks, args.jobs, progress)
+            analysed = [number for name, number in rendered if name == factor][: args.folders]
+            shown = analysed[: args.shown] if args.page else []
+            tasks += [_AuditTask(args.data, settings, factor, n, args.page if n in shown else None) for n in analysed]
+        cues: dict[str, dict[str, _FolderCues]] = {factor: {} for factor in FACTORS}
+        all_tasks = [_AuditTask(args.data, settings, factor, number, None) for factor, number in rendered]
+        for task, measured in zip(all_tasks, _run_all(_measure_cues, all_tasks, args.jobs, None), strict=True):
+            cues[task.factor][str(task.number)] = measured
+        factors = [factor for factor in FACTORS if cues[factor]]
+        # Before the analysis, which takes much longer: it fails quickly if there are too few folders.
+        cue_report = self._cue_report(factors, cues, args)
+        audits = _run_all(_audit, tasks, args.jobs, progress)
         if args.page:
-            write_page(args.page, [(one.folder, one.shown) for one in audited if one.shown])
+            write_page(args.page, [(audit.folder, audit.figures) for audit in audits if audit.figures])
         return (
-            *(self._likeness(factor, [a for a in audited if a.folder.factor == factor], args) for factor in used),
-            self._truth(used, audited, args),
-            cues,
+            *(
+                self._similarity_report(factor, [audit for audit in audits if audit.folder.factor == factor], args)
+                for factor in factors
+            ),
+            self._ground_truth_report(factors, audits, args),
+            cue_report,
         )
 
-    def _likeness(self, factor: str, folders: Sequence[_Audited], args: argparse.Namespace) -> Report:
+    def _similarity_report(self, factor: str, audits: Sequence[_FolderAudit], args: SimpleNamespace) -> Report:
         rng = np.random.default_rng([args.seed, FACTORS.index(factor)])
         scores: dict[str, list[tuple[str, PairScores]]] = {kind: [] for kind in (*_KINDS, _RANDOM)}
-        for one in folders:
-            anchor = one.heard["anchor"]
+        for audit in audits:
+            anchor = audit.analyses["anchor"]
             for kind, names in _KINDS.items():
-                scores[kind] += [(one.folder.name, alike(anchor, one.heard[name])) for name in names]
-            others = [o for o in folders if o is not one and (o.meter, o.mode) == (one.meter, one.mode)]
-            for name in POSITIVES if others else ():
-                other = others[rng.integers(len(others))].heard[name]
-                # Moved by whole bars, so that it is as near on the clock as the clips of a folder are.
-                bar = BAR[one.meter]
+                scores[kind] += [(audit.folder.name, compare_clips(anchor, audit.analyses[name])) for name in names]
+            alternatives = [o for o in audits if o is not audit and (o.meter, o.mode) == (audit.meter, audit.mode)]
+            for name in POSITIVES if alternatives else ():
+                other = alternatives[rng.integers(len(alternatives))].analyses[name]
+                # Shifted by whole bars, so that its offset from the anchor is as small as within a folder.
+                bar = BAR[audit.meter]
                 bars = round((anchor.offset + rng.uniform(-_OFFSET, _OFFSET) - other.offset) / bar)
-                placed = replace(other, offset=other.offset + bars * bar)
-                scores[_RANDOM].append((one.folder.name, alike(anchor, placed)))
+                shifted = replace(other, offset=other.offset + bars * bar)
+                scores[_RANDOM].append((audit.folder.name, compare_clips(anchor, shifted)))
         return _table(
-            {kind: [(name, _named(score)) for name, score in pairs] for kind, pairs in scores.items()},
-            f"Rendered {factor} folders, heard: how alike the anchor and ...",
+            {kind: [(name, _by_measure(score)) for name, score in pairs] for kind, pairs in scores.items()},
+            f"Rendered {factor} folders: similarity of the anchor to other clips",
             _MEASURES,
             args,
-            [f"{len(folders)} folders. {_MEASURED}"],
+            [f"{len(audits)} folders. {_SIMILARITY_NOTE}"],
         )
 
-    def _truth(self, used: Sequence[str], audited: Sequence[_Audited], args: argparse.Namespace) -> Report:
-        columns = ("lead's chroma", "in the mix", "drum onsets", "chords", "level kept", "mute parts", "same bits")
-        rows: dict[str, list[tuple[str, dict[str, float]]]] = {factor: [] for factor in used}
-        for one in audited:
-            for name in CLIPS:
-                levels = [level for role, level in one.levels[name] if role in ("lead", "drums") and np.isfinite(level)]
-                kept = [_LEVELS[0] <= level <= _LEVELS[1] for level in levels]
-                values = (
-                    one.truth[name].chroma,
-                    one.in_mix[name].chroma,
-                    one.truth[name].onsets,
-                    one.truth[name].chords,
-                    float(np.mean(kept)) if kept else np.nan,
-                    float(np.mean([level < -40 for _, level in one.levels[name]])),
-                    float(one.identical[name]),
-                )
-                rows[one.folder.factor].append((one.folder.name, dict(zip(columns, values, strict=True))))
-        return _table(
-            rows,
-            "Rendered clips against the truth beside them",
-            columns,
-            args,
-            [_TRUTH],
-        )
-
-    def _cues(
-        self, used: Sequence[str], trivia: Mapping[str, Mapping[str, _Trivia]], args: argparse.Namespace
+    def _ground_truth_report(
+        self, factors: Sequence[str], audits: Sequence[_FolderAudit], args: SimpleNamespace
     ) -> Report:
-        """Every folder of the set counts here, not only those that are listened to."""
+        columns = (
+            "lead chroma",
+            "lead chroma in mix",
+            "drum onsets",
+            "chords",
+            "levels in range",
+            "silent parts",
+            "bit-identical",
+        )
+        rows: dict[str, list[tuple[str, dict[str, float]]]] = {factor: [] for factor in factors}
+        for audit in audits:
+            for name in CLIPS:
+                levels = [
+                    level for role, level in audit.levels[name] if role in ("lead", "drums") and np.isfinite(level)
+                ]
+                in_range = [_LEVELS[0] <= level <= _LEVELS[1] for level in levels]
+                values = (
+                    audit.from_stems[name].chroma,
+                    audit.from_mix[name].chroma,
+                    audit.from_stems[name].onsets,
+                    audit.from_stems[name].chords,
+                    float(np.mean(in_range)) if in_range else np.nan,
+                    float(np.mean([level < -40 for _, level in audit.levels[name]])),
+                    float(audit.identical[name]),
+                )
+                rows[audit.folder.factor].append((audit.folder.name, dict(zip(columns, values, strict=True))))
+        return _table(rows, "Rendered clips compared with their ground truth", columns, args, [_GROUND_TRUTH_NOTE])
+
+    def _cue_report(
+        self, factors: Sequence[str], cues: Mapping[str, Mapping[str, _FolderCues]], args: SimpleNamespace
+    ) -> Report:
+        """Uses all folders of the set, not only those that are analysed."""
         values: dict[str, list[Separability]] = {}
         for kind, negative in (("negative", "negative"), ("adversarial negative", "negative_adversarial")):
             names = [*POSITIVES, negative]
-            sound, drawn = [], []
-            for factor in used:
-                mine = trivia[factor]
-                labels = np.array([name in POSITIVES for _ in mine for name in names])
-                groups = [number for number in mine for _ in names]
-                cues = np.stack([one.cues[name] for one in mine.values() for name in names])
-                nuisances = np.stack([one.nuisances[name] for one in mine.values() for name in names])
-                sound.append(separability(cues, labels, groups, args.seed))
-                drawn.append(separability(nuisances, labels, groups, args.seed))
-            values[f"{kind}, by its sound"] = sound
-            values[f"{kind}, by its nuisances"] = drawn
+            by_audio, by_nuisances = [], []
+            for factor in factors:
+                folders = cues[factor]
+                labels = np.array([name in POSITIVES for _ in folders for name in names])
+                groups = [number for number in folders for _ in names]
+                audio_cues = np.stack([folder.cues[name] for folder in folders.values() for name in names])
+                nuisances = np.stack([folder.nuisances[name] for folder in folders.values() for name in names])
+                by_audio.append(separability(audio_cues, labels, groups, args.seed))
+                by_nuisances.append(separability(nuisances, labels, groups, args.seed))
+            values[f"{kind}, by audio"] = by_audio
+            values[f"{kind}, by nuisances"] = by_nuisances
         cells = [[(s.auc, s.low, s.high) for s in row] for row in values.values()]
         table = np.array(cells, dtype=np.float64)
         return Report(
@@ -293,29 +319,29 @@ class RenderAudit:
             title="Rendered triplets: can trivial cues tell positives from negatives? (AUC)",
             model="render",
             rows=tuple(values),
-            columns=tuple(used),
+            columns=tuple(factors),
             values=table[..., 0],
             low=table[..., 1],
             high=table[..., 2],
-            n=np.tile([len(trivia[factor]) * (len(POSITIVES) + 1) for factor in used], (len(values), 1)),
-            chance=np.full(len(used), 0.5),
+            n=np.tile([len(cues[factor]) * (len(POSITIVES) + 1) for factor in factors], (len(values), 1)),
+            chance=np.full(len(factors), 0.5),
             unit="",
             command=_command(args),
             notes=(
-                f"Logistic regression with squares, cross-validated by folder. Cues: {', '.join(CUES)}; nuisances: "
-                f"{', '.join(_NUISANCES)}, effects.",
+                "Logistic regression on the cues and their squares, cross-validated by folder. n: clips. "
+                f"Cues of the audio: {', '.join(CUES)}. Nuisances: {', '.join(_NUISANCES)}, effects.",
             ),
         )
 
 
-def _named(scores: PairScores) -> dict[str, float]:
+def _by_measure(scores: PairScores) -> dict[str, float]:
     return {measure: getattr(scores, measure) for measure in _MEASURES}
 
 
-def _all(
+def _run_all(
     function: Callable[[_AuditTask], Outcome], tasks: Sequence[_AuditTask], jobs: int | None, progress: Progress | None
 ) -> list[Outcome]:
-    """What came of every task, in the order asked for. Raises the first error that a worker met."""
+    """Run all tasks and return the outcomes in the order of the tasks. Raises the first error of a worker."""
     done: dict[_AuditTask, Outcome] = {}
     outcomes = run_tasks(function, tasks, jobs)
     try:
@@ -335,10 +361,10 @@ def _table(
     rows: Mapping[str, Sequence[tuple[str, Mapping[str, float]]]],
     title: str,
     columns: Sequence[str],
-    args: argparse.Namespace,
+    args: SimpleNamespace,
     notes: Sequence[str],
 ) -> Report:
-    """Means and intervals of what is not NaN; the groups are folders."""
+    """Build a table of means without NaN, from (folder, scores) pairs per row, with intervals over folders."""
     shape = (len(rows), len(columns))
     values, low, high = (np.full(shape, np.nan) for _ in range(3))
     n = np.zeros(shape, dtype=np.int64)
@@ -350,18 +376,18 @@ def _table(
                 values[r, c], low[r, c], high[r, c] = estimate.value[0], estimate.low[0], estimate.high[0]
                 n[r, c] = len(known)
     notes = [*notes, "Intervals: bootstrap over folders."]
-    nothing = np.full(len(columns), np.nan)
+    no_chance = np.full(len(columns), np.nan)
     return Report(
-        "render", title, "render", tuple(rows), tuple(columns), values, low, high, n, nothing, "", _command(args),
+        "render", title, "render", tuple(rows), tuple(columns), values, low, high, n, no_chance, "", _command(args),
         tuple(notes),
     )  # fmt: skip
 
 
-def _command(args: argparse.Namespace) -> str:
+def _command(args: SimpleNamespace) -> str:
     seed = f" --seed {args.seed}" if args.seed else ""
     return f"soundalike evaluate render DIR --folders {args.folders}{seed}"
 
 
 def create() -> Protocol:
-    """The protocol."""
+    """Create the protocol."""
     return RenderAudit()

@@ -1,17 +1,19 @@
-"""Retrieval among labelled recordings: does a query find those of its own label, and do all get found alike?
+"""Retrieval from labelled recordings: does a query find the recordings with its own label?
 
-`DIR/<label>/...` or a CSV with columns path, label and, if wanted, group. Every recording asks for all others but
-those of its own group (the song that it is cut from, say); right answers share its label. One without a right answer
-does not ask.
+The labels are folders, `DIR/<label>/...`, or a CSV file with the columns path, label and optionally group (--labels).
+Every recording is a query against all others, except those of its own group (for example, the song that it was cut
+from). A result is right if it has the label of the query. Recordings without any right result are not used as queries.
 
-- average precision: the mean, over a query's right answers, of the precision at the rank of each; mAP is its mean
-- R@k, recall at k as in metric learning: the share of queries with a right answer among the k nearest
-- first: the rank of the nearest right answer, from 1
-- hubness: the skewness of the k-occurrence N_10, how often a recording is among the 10 nearest of another (unlabelled;
-  0 is even, above about 1 a few recordings turn up everywhere)
+- mAP: the mean average precision. The average precision of a query is the mean of the precisions at the ranks of its
+  right results.
+- R@k, recall at k as in metric learning: the share of queries with a right result among the k most similar.
+- First right answer: the rank of the most similar right result, from 1.
+- Hubness: the skewness of the k-occurrence N_10, the number of queries that have a recording among their 10 most
+  similar, whatever the labels. 0 means even. Above about 1, a few recordings appear in the results of many queries.
 
-Chance is what a random order gives, in closed form. Equal similarities are ordered at random (seeded): the order of
-the files, which labels decide, must not help.
+The chance level is the expected value for a random ranking, in closed form. Equal similarities are ranked at random
+(--seed), because the order of the files often follows the labels. The 95 % intervals are bootstrapped over queries, or
+over groups if there are any.
 
 References: Manning, Raghavan and Schütze, Introduction to Information Retrieval, 2008, section 8.4; Radovanović,
 Nanopoulos and Ivanović, Hubs in Space, JMLR 11, 2010.
@@ -19,20 +21,22 @@ Nanopoulos and Ivanović, Hubs in Space, JMLR 11, 2010.
 
 from __future__ import annotations
 
-import argparse
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
+import click
 import numpy as np
 
 from soundalike.core.errors import UsageError
+from soundalike.core.options import Argument
 from soundalike.core.types import BoolArray, FloatArray, IntArray, Report
 from soundalike.evaluate.base import Progress, Protocol, check_folder, encode_clips, full_span, model_report
-from soundalike.evaluate.reports import Estimate, bootstrap
+from soundalike.evaluate.estimates import Estimate, bootstrap
 
 __all__ = [
     "CUTS",
@@ -55,7 +59,7 @@ _COLUMNS = ("mAP", *(f"R@{cut}" for cut in CUTS))
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A recording, what it is to be found by, and the group whose members are no answers to it ("": none)."""
+    """A recording with its label. Recordings of the same `group` are not compared ("": no group)."""
 
     path: Path
     label: str
@@ -63,73 +67,112 @@ class Labelled:
 
 
 def read_folders(folder: Path) -> tuple[Labelled, ...]:
-    """`<label>/...`: a folder's recordings, by the name of the folder below `folder` that they lie in.
+    """Find the recordings in `folder/<label>/...`, at any depth, labelled by the first folder of their path.
 
     Raises UsageError if there are none.
+
+    Example:
+        >>> {recording.label for recording in read_folders(Path("genres"))}
+        {'jazz', 'rock'}
     """
     from soundalike.audio import AUDIO_SUFFIXES
 
-    check_folder(folder, "a folder of recordings for each label")
-    found = tuple(
+    check_folder(folder, "one folder of recordings per label")
+    recordings = tuple(
         Labelled(path, path.relative_to(folder).parts[0])
         for path in sorted(folder.glob("*/**/*"))
         if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
-    if not found:
+    if not recordings:
         raise UsageError(f"{folder} holds no recordings in folders; expected DIR/<label>/<file>, or give --labels CSV")
-    return found
+    return recordings
 
 
 def read_csv(path: Path, folder: Path) -> tuple[Labelled, ...]:
-    """A table with columns path (relative to `folder`), label and optionally group.
+    """Read a table of labels.
 
-    Raises UsageError if it cannot be read, lacks a column, repeats a recording, or names one that is not there.
+    Args:
+        path: A UTF-8 CSV file with the columns path (relative to `folder`), label and optionally group.
+        folder: The folder of the recordings.
+
+    Returns:
+        The recordings in the order of the table.
+
+    Raises:
+        UsageError: The table cannot be read, lacks a column, names a recording twice, or names one that does not exist.
+
+    Example:
+        >>> recordings = read_csv(Path("labels.csv"), Path("recordings"))
     """
     check_folder(folder, "recordings")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
-            lacking = [column for column in ("path", "label") if column not in (table.fieldnames or ())]
-            if lacking:
-                raise UsageError(f"{path} has no column {lacking[0]}; expected path,label[,group] in its first line")
+            missing = [column for column in ("path", "label") if column not in (table.fieldnames or ())]
+            if missing:
+                raise UsageError(f"{path} has no column {missing[0]}; expected path,label[,group] in its first line")
             rows = [(table.line_num, row) for row in table]
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except (csv.Error, UnicodeError) as error:
-        raise UsageError(f"{path} is not a UTF-8 CSV: {error}") from error
-    found: dict[Path, Labelled] = {}
+        raise UsageError(f"{path} is not a UTF-8 CSV file: {error}") from error
+    recordings: dict[Path, Labelled] = {}
     for line, row in rows:
         if not row["path"] or not row["label"]:
             raise UsageError(f"{path}, line {line}: path and label must not be empty")
         recording = folder / row["path"]
-        if recording in found:
-            raise UsageError(f"{path}, line {line}: {row['path']} is there twice")
+        if recording in recordings:
+            raise UsageError(f"{path}, line {line}: {row['path']} appears twice")
         if not recording.is_file():
-            raise UsageError(f"{path}, line {line}: {recording} is not there")
-        found[recording] = Labelled(recording, row["label"], row.get("group") or "")
-    if not found:
+            raise UsageError(f"{path}, line {line}: {recording} does not exist")
+        recordings[recording] = Labelled(recording, row["label"], row.get("group") or "")
+    if not recordings:
         raise UsageError(f"{path} names no recordings")
-    return tuple(found.values())
+    return tuple(recordings.values())
 
 
 def relevance(labels: Sequence[str], groups: Sequence[str]) -> tuple[BoolArray, BoolArray]:
-    """Who may answer whom, and which answers are right: (n, n) bool each; groups "" leave out nobody but oneself."""
+    """Return which recordings are candidates for which query, and which candidates are right.
+
+    Args:
+        labels: n labels.
+        groups: n groups; the members of a group are not candidates for each other. "" is no group.
+
+    Returns:
+        Two (n, n) bool arrays, one row per query.
+
+    Example:
+        >>> allowed, right = relevance(["a", "a", "b"], ["", "", ""])
+        >>> right.astype(int).tolist()
+        [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
+    """
     label, group = np.asarray(labels, dtype=np.str_), np.asarray(groups, dtype=np.str_)
     allowed = ~np.eye(len(label), dtype=np.bool_) & ~((group[:, None] == group) & (group != ""))
     return allowed, allowed & (label[:, None] == label)
 
 
 def _ranking(similarity: FloatArray, allowed: BoolArray, seed: int) -> IntArray:
-    """For each query (n) all others, nearest first, those not allowed last; equals in one random order: (n, n)."""
+    """For each query all recordings, most similar first and non-candidates last, ties in random order: (n, n)."""
     shuffled = np.random.default_rng(seed).permutation(len(similarity))
     keys = np.where(allowed, -similarity, np.inf)[:, shuffled]
     return shuffled[np.argsort(keys, axis=1, kind="stable")]
 
 
 def scores(similarity: FloatArray, allowed: BoolArray, right: BoolArray, seed: int = 0) -> FloatArray:
-    """Average precision, R@1, R@5, R@10 and the first right rank of each query that has a right answer: (q, 5).
+    """Compute the retrieval measures of every query that has a right candidate.
 
-    `similarity`, `allowed` and `right` are (n, n), a row a query.
+    Args:
+        similarity: (n, n), one row per query.
+        allowed: Which recordings are candidates, (n, n) bool, from `relevance`.
+        right: Which candidates are right, (n, n) bool, from `relevance`.
+        seed: Seed of the order of ties.
+
+    Returns:
+        (queries, 5): average precision, R@1, R@5, R@10, and the rank of the first right candidate.
+
+    Example:
+        >>> rows = encode_clips(clips).rows["melody"]
+        >>> mean_average_precision = scores(rows @ rows.T, *relevance(labels, groups))[:, 0].mean()
     """
     order = _ranking(similarity, allowed, seed)
     hits = np.take_along_axis(right, order, axis=1)[right.any(axis=1)]
@@ -141,10 +184,18 @@ def scores(similarity: FloatArray, allowed: BoolArray, right: BoolArray, seed: i
 
 
 def chance_scores(allowed: BoolArray, right: BoolArray) -> FloatArray:
-    """What `scores` expects of a random order, (5,): means over the queries that have a right answer.
+    """Return the expected means of `scores` for a random ranking.
 
-    With c candidates of which r are right and H the harmonic number: E[AP] = (H + (r - 1) (c - H) / (c - 1)) / c,
-    P(none among k) = C(c - r, k) / C(c, k), E[first] = (c + 1) / (r + 1).
+    With c candidates of which r are right, and H the c-th harmonic number:
+    E[AP] = (H + (r - 1) (c - H) / (c - 1)) / c, P(no right one among k) = C(c - r, k) / C(c, k),
+    E[first] = (c + 1) / (r + 1).
+
+    Args:
+        allowed: Which recordings are candidates, (n, n) bool.
+        right: Which candidates are right, (n, n) bool.
+
+    Returns:
+        (5,), in the order of `scores`, averaged over the queries that have a right candidate.
     """
     rows = []
     for c, r in zip(allowed.sum(axis=1).tolist(), right.sum(axis=1).tolist(), strict=True):
@@ -158,93 +209,127 @@ def chance_scores(allowed: BoolArray, right: BoolArray) -> FloatArray:
 
 
 def occurrences(similarity: FloatArray, allowed: BoolArray, k: int = _NEIGHBOURS, seed: int = 0) -> IntArray:
-    """N_k: how often each recording is among the k nearest that are allowed of another: (n,)."""
+    """Return the k-occurrence N_k of every recording: the number of queries that have it among their k nearest.
+
+    Args:
+        similarity: (n, n), one row per query.
+        allowed: Which recordings are candidates, (n, n) bool.
+        k: The number of neighbours.
+        seed: Seed of the order of ties.
+
+    Returns:
+        (n,) counts.
+    """
     order = _ranking(similarity, allowed, seed)[:, :k]
     counted = np.take_along_axis(allowed, order, axis=1)
     return np.bincount(order[counted], minlength=len(similarity))
 
 
 def hubness(counts: IntArray) -> float:
-    """The skewness of k-occurrences (n,), the third standardised moment; NaN if all are equal."""
+    """Return the skewness (third standardised moment) of k-occurrences (n,); NaN if all are equal.
+
+    Example:
+        >>> round(hubness(np.array([0, 0, 0, 4])), 3)
+        1.155
+    """
     centred = counts - counts.mean()
-    spread = float(np.sqrt(np.mean(centred**2)))
-    return float(np.mean(centred**3)) / spread**3 if spread > 0 else float("nan")
+    deviation = float(np.sqrt(np.mean(centred**2)))
+    return float(np.mean(centred**3)) / deviation**3 if deviation > 0 else float("nan")
 
 
 class Retrieval:
-    """Every space (rows): how well labels are found, how soon, and how unevenly recordings turn up."""
+    """Retrieval measures, first right rank and hubness of every space (rows)."""
 
     name: ClassVar[str] = "retrieval"
     summary: ClassVar[str] = "labelled recordings: mean average precision, recall at k, hubness"
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """The folder and the table of labels."""
-        parser.add_argument("data", type=Path, metavar="DIR", help="recordings: DIR/<label>/<file>")
-        parser.add_argument(
-            "--labels",
-            type=Path,
-            metavar="CSV",
-            help="columns path (below DIR), label[, group]; members of a group are no answers to each other",
-        )
+    def options(self) -> Sequence[click.Parameter]:
+        """Return the folder and `--labels`."""
+        return [
+            Argument(
+                ["data"],
+                type=click.Path(path_type=Path),
+                metavar="DIR",
+                help="Folder of recordings: DIR/<label>/<file>.",
+            ),
+            click.Option(
+                ["--labels"],
+                type=click.Path(path_type=Path),
+                metavar="CSV",
+                help="Table with columns path (below DIR), label[, group]; members of a group are not compared.",
+            ),
+        ]
 
-    def run(self, args: argparse.Namespace, progress: Progress | None = None) -> tuple[Report, ...]:
-        """Three reports: shares in %, first ranks, hubness. Raises UsageError, AudioError, ModelError."""
-        items = read_csv(args.labels, args.data) if args.labels else read_folders(args.data)
-        clips = [full_span(item.path) for item in items]
-        allowed, right = relevance([item.label for item in items], [item.group for item in items])
-        asks = [bool(row.any()) for row in right]
-        if not any(asks):
-            raise UsageError(f"no two of the {len(items)} recordings of {args.data} share a label and not a group")
-        heard = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
-        places = np.ix_(heard.positions(clips), heard.positions(clips))
-        found = []
+    def run(self, args: SimpleNamespace, progress: Progress | None = None) -> tuple[Report, ...]:
+        """Return three reports: retrieval measures in per cent, first right ranks, and hubness.
+
+        Raises UsageError, AudioError or ModelError.
+        """
+        recordings = read_csv(args.labels, args.data) if args.labels else read_folders(args.data)
+        clips = [full_span(recording.path) for recording in recordings]
+        allowed, right = relevance(
+            [recording.label for recording in recordings], [recording.group for recording in recordings]
+        )
+        is_query = [bool(row.any()) for row in right]
+        if not any(is_query):
+            raise UsageError(
+                f"no two of the {len(recordings)} recordings of {args.data} share a label without sharing a group"
+            )
+        encoded = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
+        pairs = np.ix_(encoded.positions(clips), encoded.positions(clips))
+        measured = []
         skews = []
-        for space in heard.spaces:
-            similarity = heard.similarities(space)[places]
-            found.append(scores(similarity, allowed, right, args.seed))
+        for space in encoded.spaces:
+            similarity = encoded.similarities(space)[pairs]
+            measured.append(scores(similarity, allowed, right, args.seed))
             skews.append(hubness(occurrences(similarity, allowed, seed=args.seed)))
-        values = np.stack(found, axis=1)  # (queries, spaces, measures)
-        units = [item.group or str(item.path) for item, keep in zip(items, asks, strict=True) if keep]
+        values = np.stack(measured, axis=1)  # (queries, spaces, measures)
+        units = [
+            recording.group or str(recording.path) for recording, use in zip(recordings, is_query, strict=True) if use
+        ]
         estimates = [bootstrap(values[:, :, measure], units, args.seed) for measure in range(values.shape[2])]
         chance = chance_scores(allowed, right)
-        labels = len({item.label for item in items})
-        data = f"{len(items):,} recordings, {labels:,} labels"
+        labels = len({recording.label for recording in recordings})
+        data = f"{len(recordings):,} recordings, {labels:,} labels"
         options = "DIR" + (" --labels CSV" if args.labels else "")
-        by = f"{len(set(units)):,} groups" if any(item.group for item in items) else "queries"
+        resampled = f"{len(set(units)):,} groups" if any(recording.group for recording in recordings) else "queries"
 
-        report = partial(model_report, heard, args, protocol=self.name, options=options)
-        nothing = np.full(len(skews), np.nan)
-        hubs = Estimate(np.array(skews), nothing, nothing, np.full(len(skews), len(items)))
+        report = partial(model_report, encoded, args, protocol=self.name, options=options)
+        missing = np.full(len(skews), np.nan)
+        hubs = Estimate(np.array(skews), missing, missing, np.full(len(skews), len(recordings)))
         return (
             report(
                 dict(zip(_COLUMNS, estimates, strict=False)),
                 f"Retrieval: {data}",
                 chance=(100 * chance[:-1]).tolist(),
-                notes=[f"n: queries. Intervals: bootstrap over {by}. Chance: a random order."],
+                notes=[f"n: queries. Intervals: bootstrap over {resampled}. Chance: a random ranking."],
             ),
             report(
                 {"rank": estimates[-1]},
                 f"First right answer: {data}",
                 chance=float(chance[-1]),
                 unit="",
-                notes=[f"Lower is better. Intervals: bootstrap over {by}. Chance: a random order."],
+                notes=[f"Lower is better. Intervals: bootstrap over {resampled}. Chance: a random ranking."],
             ),
             report(
                 {f"skewness of N{_NEIGHBOURS}": hubs},
                 f"Hubness: {data}",
-                chance=_binomial_skewness(len(items)),
+                chance=_binomial_skewness(len(recordings)),
                 unit="",
-                notes=["Nearer to 0 is better. Chance: neighbours drawn at random. n: recordings."],
+                notes=["Nearer to 0 is better. Chance: random neighbours. n: recordings."],
             ),
         )
 
 
 def _binomial_skewness(n: int) -> float:
-    """Of N_k if each of the n - 1 others picks its k neighbours at random; NaN where all are neighbours."""
+    """The skewness of N_k if each of the n - 1 other recordings draws its k neighbours at random.
+
+    NaN if all recordings are neighbours.
+    """
     p = _NEIGHBOURS / (n - 1)
     return (1 - 2 * p) / float(np.sqrt((n - 1) * p * (1 - p))) if p < 1 else float("nan")
 
 
 def create() -> Protocol:
-    """The protocol."""
+    """Create the protocol."""
     return Retrieval()

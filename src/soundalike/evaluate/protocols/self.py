@@ -1,36 +1,41 @@
-"""Self-test: your own music, changed in known ways. Which space still knows it, and which should not?
+"""Self-test on your own library: which spaces recognise a recording after a known change, and which should not?
 
-A stretch of 15 s of some tracks of a library is transposed, stretched, filtered, made quieter, coded and mixed with
-noise. Every version asks which of the stretches it is made from: it is recovered if its own is nearer (cosine) than
-those of all other tracks; equals share the point. Chance is one in the number of tracks, so a number is comparable
-only with the same number of tracks. What a change should leave alone "stays": melody and harmony do not depend on key
-and tempo, rhythm bears small changes of tempo, and timbre may move where the spectrum does.
+The protocol takes a 15 s excerpt from the middle of some tracks of a library. It transposes it, stretches it in time,
+filters it, lowers its level, compresses it to MP3 and adds noise. Every version is a query against the unchanged
+excerpts of all tracks. It is recovered if its own excerpt is the most similar one by cosine; ties share the point. The
+chance level is one in the number of tracks, so results are comparable only for equal numbers of tracks.
 
-The second table has z of a version with its own stretch: how much more alike than random pairs of the model's
-calibration, in their standard deviations.
+The notes below the table list which changes a space may react to. Melody and harmony should not depend on key and
+tempo. Rhythm should tolerate small changes of tempo. Timbre may change where the spectrum changes.
+
+The second table gives the z-score of a version with its own excerpt: how much more similar they are than random pairs
+in the model's calibration, in standard deviations. 95 % intervals are exact binomial (Clopper-Pearson) in the first
+table and bootstrapped over tracks in the second.
 
 Reference: Laroche and Dolson, Improved Phase Vocoder Time-Scale Modification of Audio, IEEE Transactions on Speech
-and Audio Processing 7, 1999 (the stretching, with identity phase locking).
+and Audio Processing 7, 1999 (time stretching with identity phase locking).
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar, TypeAlias
 
+import click
 import numpy as np
 
 from soundalike.core.errors import SoundalikeError, UsageError
+from soundalike.core.options import Argument
 from soundalike.core.types import FloatArray, IntArray, Report
 from soundalike.evaluate.base import EncodedClips, Progress, Protocol, encode_clips, full_span, model_report
-from soundalike.evaluate.reports import Estimate, bootstrap, clopper_pearson
+from soundalike.evaluate.estimates import Estimate, bootstrap, clopper_pearson
 
-__all__ = ["CHANGES", "Change", "SelfTest", "create", "recovered", "stretch", "transpose"]
+__all__ = ["CHANGES", "RATE", "SECONDS", "Change", "SelfTest", "create", "recovered", "stretch", "transpose"]
 
 RATE = 44100
 SECONDS = 15.0
@@ -41,55 +46,69 @@ _LOW_PASS = 3000.0
 _QUIETER = 20.0
 _SNR = 15.0
 
-Sound: TypeAlias = Callable[[FloatArray], FloatArray]
+Transform: TypeAlias = Callable[[FloatArray], FloatArray]
 
 
 def stretch(samples: FloatArray, speed: float) -> FloatArray:
-    """Play (t,) samples `speed` times as fast at the same pitch: (about t / speed,), by a phase vocoder.
+    """Change the tempo of audio at `RATE` Hz without changing its pitch, with a phase vocoder.
 
-    Phases are locked to the nearest spectral peak: left to themselves, the bins of one partial would drift apart.
+    The phase of every bin is locked to the nearest spectral peak. Otherwise the bins of one partial would drift apart.
+
+    Args:
+        samples: (t,) mono.
+        speed: The tempo ratio; above 1 is faster.
+
+    Returns:
+        About t / speed samples, float32.
+
+    Example:
+        >>> faster = stretch(samples, 1.06)
     """
     window = np.hanning(_FRAME + 1)[:-1]
     padded = np.pad(samples.astype(np.float64), _FRAME)
     starts = np.arange(0, len(padded) - _FRAME, _HOP)
     spectra = np.fft.rfft(padded[starts[:, None] + np.arange(_FRAME)] * window, axis=1)
     size, angle = np.abs(spectra), np.angle(spectra)
-    owners = _peak_of_each_bin(size)
-    # Where each frame of the result falls between two frames of the original.
-    where = np.arange(0, len(spectra) - 1, speed)
-    first = where.astype(np.int64)
-    between = (where - first)[:, None]
-    magnitude = (1 - between) * size[first] + between * size[first + 1]
-    # A peak goes on at the frequency that its phase shows between two frames.
+    peaks = _peak_of_each_bin(size)
+    # The position of each output frame between two input frames.
+    position = np.arange(0, len(spectra) - 1, speed)
+    first = position.astype(np.int64)
+    fraction = (position - first)[:, None]
+    magnitude = (1 - fraction) * size[first] + fraction * size[first + 1]
+    # The phase of a peak advances at the frequency that is measured between the two input frames.
     expected = 2 * np.pi * _HOP * np.arange(spectra.shape[1]) / _FRAME
-    turned = angle[first + 1] - angle[first] - expected
-    step = expected + turned - 2 * np.pi * np.round(turned / (2 * np.pi))
+    deviation = angle[first + 1] - angle[first] - expected
+    step = expected + deviation - 2 * np.pi * np.round(deviation / (2 * np.pi))
     phase = angle[0]
-    total = np.zeros(_HOP * (len(where) - 1) + _FRAME)
+    total = np.zeros(_HOP * (len(position) - 1) + _FRAME)
     for n, frame in enumerate(first):
         total[n * _HOP : n * _HOP + _FRAME] += np.fft.irfft(magnitude[n] * np.exp(1j * phase), _FRAME) * window
-        owner, there = owners[frame + 1], angle[frame + 1]
-        phase = (phase + step[n])[owner] + there - there[owner]
+        peak, target = peaks[frame + 1], angle[frame + 1]
+        phase = (phase + step[n])[peak] + target - target[peak]
     margin = round(_FRAME / speed)
-    # Squared Hann windows at a quarter of their length sum to 3/2 everywhere.
+    # Squared Hann windows that overlap by three quarters sum to 3/2.
     return (total[margin : len(total) - _FRAME] / 1.5).astype(np.float32)
 
 
 def _peak_of_each_bin(size: FloatArray) -> IntArray:
-    """For each bin of magnitudes (f, b) the nearest one that is larger than the two on either side: (f, b)."""
-    edge = np.pad(size, ((0, 0), (2, 2)))
-    neighbours = np.max([edge[:, :-4], edge[:, 1:-3], edge[:, 3:-1], edge[:, 4:]], axis=0)
+    """For each bin of magnitudes (f, b), the nearest bin that exceeds its two neighbours on each side: (f, b)."""
+    padded = np.pad(size, ((0, 0), (2, 2)))
+    neighbours = np.max([padded[:, :-4], padded[:, 1:-3], padded[:, 3:-1], padded[:, 4:]], axis=0)
     bins = np.arange(size.shape[1])
-    owners = np.tile(bins, (len(size), 1))
-    for row, peaks in zip(owners, size > neighbours, strict=True):
-        places = np.flatnonzero(peaks)
-        if len(places):
-            row[:] = places[np.searchsorted((places[1:] + places[:-1]) / 2, bins)]
-    return owners
+    nearest = np.tile(bins, (len(size), 1))
+    for row, is_peak in zip(nearest, size > neighbours, strict=True):
+        peaks = np.flatnonzero(is_peak)
+        if len(peaks):
+            row[:] = peaks[np.searchsorted((peaks[1:] + peaks[:-1]) / 2, bins)]
+    return nearest
 
 
 def transpose(samples: FloatArray, semitones: float) -> FloatArray:
-    """Play (t,) samples `semitones` higher at the same speed."""
+    """Transpose audio (t,) at `RATE` Hz by `semitones` (negative: down) without changing its tempo: (about t,) float32.
+
+    Example:
+        >>> octave_up = transpose(samples, 12)
+    """
     import soxr
 
     ratio = 2 ** (semitones / 12)
@@ -113,43 +132,59 @@ def _quieter(samples: FloatArray) -> FloatArray:
     return samples * np.float32(10 ** (-_QUIETER / 20))
 
 
-def _as_is(samples: FloatArray) -> FloatArray:
+def _unchanged(samples: FloatArray) -> FloatArray:
     return samples
 
 
-def _both(samples: FloatArray) -> FloatArray:
+def _transpose_and_stretch(samples: FloatArray) -> FloatArray:
     return transpose(stretch(samples, 1 + _PERCENT / 100), _SEMITONES)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change by name, how it is made, the kind of file it is written to, and the factors that it leaves alone."""
+    """A change of a recording.
+
+    Attributes:
+        name: The name in the report.
+        apply: Maps (t,) samples at `RATE` Hz to changed samples.
+        suffix: The format of the file that the result is written to.
+        preserves: The factors that the change should not affect.
+    """
 
     name: str
-    make: Sound
+    apply: Transform
     suffix: str
-    stays: frozenset[str]
+    preserves: frozenset[str]
 
 
 _ALL = frozenset({"melody", "rhythm", "timbre", "harmony"})
 _NOT_TIMBRE = _ALL - {"timbre"}
 CHANGES = (
-    Change("as it is", _as_is, ".wav", _ALL),
+    Change("unchanged", _unchanged, ".wav", _ALL),
     Change(f"transpose +{_SEMITONES}", partial(transpose, semitones=_SEMITONES), ".wav", _NOT_TIMBRE),
     Change(f"stretch +{_PERCENT} %", partial(stretch, speed=1 + _PERCENT / 100), ".wav", _ALL),
     Change(f"stretch -{_PERCENT} %", partial(stretch, speed=1 - _PERCENT / 100), ".wav", _ALL),
-    Change("transpose and stretch", _both, ".wav", _NOT_TIMBRE),
+    Change("transpose and stretch", _transpose_and_stretch, ".wav", _NOT_TIMBRE),
     Change(f"low-pass {_LOW_PASS / 1000:g} kHz", _low_pass, ".wav", _NOT_TIMBRE),
     Change(f"{_QUIETER:g} dB quieter", _quieter, ".wav", _ALL),
-    Change("MP3", _as_is, ".mp3", _ALL),
+    Change("MP3", _unchanged, ".mp3", _ALL),
     Change(f"noise, {_SNR:g} dB SNR", _noise, ".wav", _NOT_TIMBRE),
 )
 
 
 def recovered(similarity: FloatArray) -> FloatArray:
-    """Whether version i is nearest to its own original: `similarity` (n, n) of versions (rows) with originals.
+    """Score whether each version is most similar to its own original.
 
-    Returns (n,): 1 if so, 0 if another is nearer, 1 / (1 + m) if it ties with m others.
+    Args:
+        similarity: (n, n), versions (rows) by originals (columns).
+
+    Returns:
+        (n,): 1 if version i is most similar to original i, 0 if another original is more similar, and 1 / (1 + m) for
+        a tie with m others.
+
+    Example:
+        >>> recovered(np.array([[0.9, 0.2], [0.5, 0.5]])).tolist()
+        [1.0, 0.5]
     """
     own = np.diagonal(similarity)[:, None]
     return np.where((similarity > own).any(axis=1), 0.0, 1.0 / (similarity == own).sum(axis=1))
@@ -157,7 +192,7 @@ def recovered(similarity: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class _VariantTask:
-    """A track to change: versions are written to `folder` / `name`-<n>."""
+    """A track whose versions are written to `folder` / `name`-<n>."""
 
     path: Path
     start: float
@@ -165,20 +200,20 @@ class _VariantTask:
     name: str
 
     def files(self) -> list[Path]:
-        """The original, then each change."""
+        """The files of the excerpt and of each changed version."""
         suffixes = [".wav", *(change.suffix for change in CHANGES)]
         return [self.folder / f"{self.name}-{n}{suffix}" for n, suffix in enumerate(suffixes)]
 
 
-def _render(task: _VariantTask) -> None:
-    """Runs in a worker."""
+def _write_variants(task: _VariantTask) -> None:
+    """Write all versions of one track; runs in a worker process."""
     import soundfile
 
     from soundalike.audio import MonoStream
 
     original = np.concatenate(list(MonoStream(task.path, RATE, start=task.start, end=task.start + SECONDS)))
     for file, change in zip(task.files(), [None, *CHANGES], strict=True):
-        samples = change.make(original) if change else original
+        samples = change.apply(original) if change else original
         if file.suffix == ".wav":
             soundfile.write(file, samples, RATE, subtype="FLOAT")
         else:
@@ -186,31 +221,36 @@ def _render(task: _VariantTask) -> None:
 
 
 class SelfTest:
-    """Every change (rows) in every space (columns): tracks recovered in per cent, and z."""
+    """Recovered tracks, in per cent, and z-scores after every change (rows) in every space (columns)."""
 
     name: ClassVar[str] = "self"
-    summary: ClassVar[str] = "your own library, changed in known ways: what does each space still recognise?"
+    summary: ClassVar[str] = "your own library after known changes: what does each space still recognise?"
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """The library and the number of tracks."""
-        parser.add_argument("library", type=Path, metavar="LIBRARY", help="the library's folder")
-        parser.add_argument("--tracks", type=int, default=20, metavar="N", help="how many to try (default: 20)")
+    def options(self) -> Sequence[click.Parameter]:
+        """Return the library and `--tracks`."""
+        return [
+            Argument(["library"], type=click.Path(path_type=Path), metavar="LIBRARY", help="Folder of the library."),
+            click.Option(["--tracks"], type=int, default=20, metavar="N", help="Number of tracks (default: 20)."),
+        ]
 
-    def run(self, args: argparse.Namespace, progress: Progress | None = None) -> tuple[Report, ...]:
-        """Two reports: recovered in %, z. Raises UsageError, LibraryError, ModelError."""
+    def run(self, args: SimpleNamespace, progress: Progress | None = None) -> tuple[Report, ...]:
+        """Return two reports: recovered tracks in per cent, and z-scores.
+
+        Raises UsageError, LibraryError or ModelError.
+        """
         import soundfile
 
         from soundalike.core.executors.processes import run_tasks
 
         if "MP3" not in soundfile.available_formats():
-            raise UsageError("this libsndfile cannot write MP3; install the soundfile package's own build (pip)")
+            raise UsageError("the installed libsndfile cannot write MP3; install the soundfile package from PyPI")
         if args.tracks < 2:
-            raise UsageError(f"--tracks {args.tracks}: expected at least 2, to tell one from another")
+            raise UsageError(f"--tracks {args.tracks}: expected at least 2")
         with tempfile.TemporaryDirectory(prefix="soundalike-self-") as folder:
-            tasks = _choose(args.library, args.tracks, args.seed, Path(folder))
+            tasks = _choose_tracks(args.library, args.tracks, args.seed, Path(folder))
             done: list[_VariantTask] = []
             failed: list[SoundalikeError] = []
-            outcomes = run_tasks(_render, tasks, args.jobs)
+            outcomes = run_tasks(_write_variants, tasks, args.jobs)
             try:
                 for task, outcome in outcomes:
                     if isinstance(outcome, SoundalikeError):
@@ -219,73 +259,75 @@ class SelfTest:
                         done.append(task)
             finally:
                 outcomes.close()
-            done.sort(key=lambda task: task.name)  # they end in any order
+            done.sort(key=lambda task: task.name)  # tasks finish in any order
             if len(done) < 2:
-                raise UsageError(f"{len(failed)} of the tracks cannot be heard now, such as: {failed[0]}")
+                raise UsageError(f"{len(failed)} of {len(tasks)} tracks cannot be decoded; first error: {failed[0]}")
             clips = [full_span(file) for task in done for file in task.files()]
-            heard = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
-            versions = heard.positions(clips).reshape(len(done), 1 + len(CHANGES))
-        return self._reports(heard, versions, args, len(failed))
+            encoded = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
+            versions = encoded.positions(clips).reshape(len(done), 1 + len(CHANGES))
+        return self._reports(encoded, versions, args, len(failed))
 
     def _reports(
-        self, heard: EncodedClips, versions: IntArray, args: argparse.Namespace, failed: int
+        self, encoded: EncodedClips, versions: IntArray, args: SimpleNamespace, failed: int
     ) -> tuple[Report, ...]:
-        """`versions` (n, 1 + changes): the rows of each track's original and versions."""
+        """Build the reports; `versions` (n, 1 + changes) are the row numbers of each track's original and versions."""
         tracks = [str(n) for n in range(len(versions))]
-        found: dict[str, Estimate] = {}
-        closeness: dict[str, Estimate] = {}
-        for space in heard.spaces:
-            everything = heard.similarities(space)
-            chance = space.calibration["track"]
-            shares, zs = [], []
+        recovery: dict[str, Estimate] = {}
+        z_scores: dict[str, Estimate] = {}
+        for space in encoded.spaces:
+            similarities = encoded.similarities(space)
+            calibration = space.calibration["track"]
+            outcomes, zs = [], []
             for column in versions.T[1:]:
-                similarity = everything[np.ix_(column, versions[:, 0])]
-                shares.append(recovered(similarity))
-                zs.append((np.diagonal(similarity) - chance.mu) / chance.sigma)
-            # Exact, for a bootstrap of tracks that are all recovered would claim certainty.
-            found[space.name] = clopper_pearson(np.sum(shares, axis=1), np.full(len(CHANGES), len(tracks)))
-            closeness[space.name] = bootstrap(np.stack(zs, axis=1), tracks, args.seed)
-        lost = [f"Left out, because they cannot be heard now: {failed} tracks."] if failed else []
+                similarity = similarities[np.ix_(column, versions[:, 0])]
+                outcomes.append(recovered(similarity))
+                zs.append((np.diagonal(similarity) - calibration.mu) / calibration.sigma)
+            # Exact intervals: a bootstrap has no width where all tracks are recovered.
+            recovery[space.name] = clopper_pearson(np.sum(outcomes, axis=1), np.full(len(CHANGES), len(tracks)))
+            z_scores[space.name] = bootstrap(np.stack(zs, axis=1), tracks, args.seed)
+        omitted = [f"Left out because they cannot be decoded: {failed} tracks."] if failed else []
 
         report = partial(
             model_report,
-            heard,
+            encoded,
             args,
             protocol=self.name,
             options=f"LIBRARY --tracks {args.tracks}",
             rows=[_row(change) for change in CHANGES],
         )
         data = f"{len(tracks)} tracks of a library"
-        exact, by = "Intervals: Clopper-Pearson. n: tracks.", "Intervals: bootstrap over tracks. n: tracks."
-        expected = _expected(space.name for space in heard.spaces)
+        exact, resampled = "Intervals: Clopper-Pearson. n: tracks.", "Intervals: bootstrap over tracks. n: tracks."
+        expected = _expected(space.name for space in encoded.spaces)
         return (
             report(
-                found,
+                recovery,
                 f"Recovered after a change: {data}",
                 chance=100 / len(tracks),
-                notes=[exact, *expected, *lost],
+                notes=[exact, *expected, *omitted],
             ),
-            report(closeness, f"z after a change: {data}", chance=0.0, unit="", notes=[by, *lost]),
+            report(z_scores, f"z after a change: {data}", chance=0.0, unit="", notes=[resampled, *omitted]),
         )
 
 
 def _row(change: Change) -> str:
-    """A change, and which factors it may move; all others should stay where they are."""
-    moves = ", ".join(sorted(_ALL - change.stays))
-    return f"{change.name} ({moves} may move)" if moves else change.name
+    """The name of a change and of the factors that it may affect."""
+    affected = ", ".join(sorted(_ALL - change.preserves))
+    return f"{change.name} ({affected} may change)" if affected else change.name
 
 
 def _expected(spaces: Iterable[str]) -> list[str]:
+    """One note per known space: the changes that may affect it."""
     known = [name for name in spaces if name in _ALL]
     lines = []
     for name in known:
-        moves = [change.name for change in CHANGES if name not in change.stays]
-        lines.append(f"Expected of {name}: stays" + (f"; may move after {', '.join(moves)}." if moves else "."))
+        changes = [change.name for change in CHANGES if name not in change.preserves]
+        effect = f"may change after: {', '.join(changes)}" if changes else "should not change"
+        lines.append(f"Expected for {name}: {effect}.")
     return lines
 
 
-def _choose(library: Path, count: int, seed: int, folder: Path) -> list[_VariantTask]:
-    """The middles of random tracks that are there and differ in sound. Raises UsageError if there are under two."""
+def _choose_tracks(library: Path, count: int, seed: int, folder: Path) -> list[_VariantTask]:
+    """Choose random tracks of distinct audio whose files exist. Raises UsageError if there are fewer than two."""
     from soundalike.library import LibraryFolder
 
     with LibraryFolder(library) as opened:
@@ -296,16 +338,16 @@ def _choose(library: Path, count: int, seed: int, folder: Path) -> list[_Variant
         }
     if len(tracks) < 2:
         raise UsageError(
-            f"the library at {library} has {len(tracks)} different tracks that are there; expected 2 or more"
+            f"the library at {library} has {len(tracks)} distinct tracks with existing files; expected at least 2"
         )
     ordered = sorted(tracks.values(), key=lambda track: str(track.path))
-    picked = np.random.default_rng(seed).choice(len(ordered), size=min(count, len(ordered)), replace=False)
+    chosen = np.random.default_rng(seed).choice(len(ordered), size=min(count, len(ordered)), replace=False)
     return [
-        _VariantTask(ordered[n].path, max(0.0, (ordered[n].duration - SECONDS) / 2), folder, f"{place:04d}")
-        for place, n in enumerate(sorted(picked.tolist()))
+        _VariantTask(ordered[n].path, max(0.0, (ordered[n].duration - SECONDS) / 2), folder, f"{number:04d}")
+        for number, n in enumerate(sorted(chosen.tolist()))
     ]
 
 
 def create() -> Protocol:
-    """The protocol."""
+    """Create the protocol."""
     return SelfTest()

@@ -1,51 +1,54 @@
-"""Triplet folders in the published layout of MERIT: one factor changed, or one kept, by construction.
+"""Triplet folders in the published layout of MERIT: one factor is shared or changed by construction.
 
     DIR/<factor>/triplets_<N>/triplet/{anchor,positive_01..05,negative[,negative_adversarial]}.wav
 
-or without the level of the factors. Every positive is set against every negative of its folder, as in the paper, so
-a folder with five positives gives five triplets a negative. The adversarial negative shares all but the factor with the
-anchor: it is counted apart. A split file {"train": [folders], "test": [folders]} chooses a part.
+The level of the factors may be missing. `soundalike render` writes this layout. As in the paper, every positive is
+combined with every negative of its folder, so a folder with five positives gives five triplets per negative. The
+adversarial negative shares everything except the factor with the anchor and has its own columns. A split file
+{"train": [folders], "test": [folders]} selects a part of the folders (--split, --part).
 
-A triplet is right if cos(anchor, positive) > cos(anchor, negative); ties, and what is inaudible, count half. The
-margin is the mean of cos(anchor, positive) - cos(anchor, negative).
+A triplet is right if cos(anchor, positive) > cos(anchor, negative). A tie counts half, and so does a triplet that is
+inaudible in the space. The margin is the mean of cos(anchor, positive) - cos(anchor, negative).
 
-The paper gives Wald intervals that take triplets for independent, though those of a folder share anchor and
-negative; they are repeated here for comparison, after bootstrap intervals that resample folders.
+There are three tables: accuracy with 95 % intervals bootstrapped over folders; accuracy with the Wald intervals of the
+paper, for comparison; and margins. Wald intervals treat triplets as independent, although those of one folder share
+the anchor and the negative, and are therefore too narrow.
 
-With --fusion, rows of all spaces as one stand below those of the spaces: of scores and, as in the published code, of
-vectors (mean, product, max, concatenation; with --weights also weighted means).
+With --fusion, further rows combine all spaces of the model, by their scores and, as in the published code, by their
+vectors: mean, product, maximum and concatenation, and weighted means with --weights.
 
 Reference: MERIT: Learning Disentangled Music Representations for Audio Similarity, 2026, section 4.4 and table 2.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
+import click
 import numpy as np
 
-from soundalike.audio.datasets import find_clips
 from soundalike.core.errors import UsageError
 from soundalike.core.files import read_json
+from soundalike.core.options import Argument
 from soundalike.core.types import Report, Triplet, TripletKind
 from soundalike.evaluate.base import (
     Progress,
     Protocol,
-    add_fusion_options,
     check_folder,
     check_fusion,
     encode_clips,
     full_span,
-    in_order,
+    fusion_options,
     margins_with_fusions,
     model_report,
+    order_columns,
     triplet_outcome,
 )
-from soundalike.evaluate.reports import Estimate, bootstrap, wald
+from soundalike.evaluate.estimates import Estimate, bootstrap, wald
 
 __all__ = ["TripletFolders", "create", "read_split", "read_triplets"]
 
@@ -54,9 +57,21 @@ _LAYOUT = "DIR/<factor>/triplets_N/triplet/ or DIR/triplets_N/triplet/"
 
 
 def read_split(text: str, part: str) -> tuple[str | None, frozenset[str]]:
-    """Read FILE or FACTOR=FILE: the factor (None: all) and the names of the folders in a part of the split.
+    """Read one part of a split file.
 
-    Raises UsageError if the file is missing, damaged, or has no such part.
+    Args:
+        text: FILE, or FACTOR=FILE if the split is for one factor.
+        part: The name of the part, such as "test".
+
+    Returns:
+        The factor (None: all factors) and the names of the folders in the part.
+
+    Raises:
+        UsageError: The file is missing, is not JSON, or has no such part.
+
+    Example:
+        >>> read_split("melody=split.json", "test")
+        ('melody', frozenset({'triplets_7', 'triplets_9'}))
     """
     factor, equals, name = text.rpartition("=")
     path = Path(name)
@@ -68,40 +83,55 @@ def read_split(text: str, part: str) -> tuple[str | None, frozenset[str]]:
 
 
 def read_triplets(folder: Path, splits: Sequence[tuple[str | None, frozenset[str]]] = ()) -> tuple[Triplet, ...]:
-    """Every triplet below `folder` that a split keeps: `space` is the factor, `group` its folder.
+    """Read the triplets below a folder.
 
-    Raises UsageError if the layout is another one, a file is missing, or a split names a folder that is not there.
+    Args:
+        folder: The folder, with or without a level of factors.
+        splits: Results of `read_split`; only the folders that they name are read. Without splits all are read.
+
+    Returns:
+        The triplets; `space` is the factor and `group` the folder, as "melody/triplets_1".
+
+    Raises:
+        UsageError: The layout is not as expected, a file is missing, or a split names a folder that does not exist.
+
+    Example:
+        >>> triplets = read_triplets(Path("renders"), [read_split("renders/split.json", "test")])
     """
     check_folder(folder, f"triplets: {_LAYOUT}")
     factors = {folder.resolve().name: folder}
-    if not _numbered(folder):
-        factors = {sub.name: sub for sub in sorted(folder.iterdir()) if sub.is_dir() and _numbered(sub)}
+    if not _numbered_folders(folder):
+        factors = {sub.name: sub for sub in sorted(folder.iterdir()) if sub.is_dir() and _numbered_folders(sub)}
     if not factors:
         raise UsageError(f"{folder} holds no triplets; expected {_LAYOUT}")
     unknown = sorted({factor for factor, _ in splits if factor is not None} - set(factors))
     if unknown:
         raise UsageError(f"a split is for {unknown[0]!r}, but {folder} holds {', '.join(factors)}")
     triplets: list[Triplet] = []
-    for factor, place in factors.items():
-        groups = _numbered(place)
-        for chosen, names in splits:
-            if chosen in (None, factor):
-                absent = sorted(names - {group.name for group in groups})
-                if absent:
-                    raise UsageError(f"the split names {len(absent)} folders that {place} lacks, such as {absent[0]}")
+    for factor, factor_folder in factors.items():
+        groups = _numbered_folders(factor_folder)
+        for split_factor, names in splits:
+            if split_factor in (None, factor):
+                missing = sorted(names - {group.name for group in groups})
+                if missing:
+                    raise UsageError(
+                        f"{len(missing)} folders of the split do not exist in {factor_folder}, such as {missing[0]}"
+                    )
                 groups = [group for group in groups if group.name in names]
         for group in groups:
-            triplets += _triplets(group, factor)
+            triplets += _folder_triplets(group, factor)
     if not triplets:
-        raise UsageError(f"the split leaves no triplet of {folder}; give another --part")
+        raise UsageError(f"the split selects no triplet of {folder}; give another --part")
     return tuple(triplets)
 
 
-def _numbered(folder: Path) -> list[Path]:
+def _numbered_folders(folder: Path) -> list[Path]:
     return sorted(sub for sub in folder.glob("triplets_*") if sub.is_dir())
 
 
-def _triplets(group: Path, factor: str) -> list[Triplet]:
+def _folder_triplets(group: Path, factor: str) -> list[Triplet]:
+    from soundalike.audio.datasets import find_clips
+
     clips, positives = find_clips(group)
     for needed, found in (("anchor", "anchor" in clips), ("negative", "negative" in clips), ("positive_01", positives)):
         if not found:
@@ -122,53 +152,60 @@ def _triplets(group: Path, factor: str) -> list[Triplet]:
 
 
 class TripletFolders:
-    """Every space (rows) on every factor (columns), neutral and adversarial apart: accuracy and margin."""
+    """Accuracy and margin of every space (rows) on every factor (columns), neutral and adversarial separately."""
 
     name: ClassVar[str] = "triplets"
     summary: ClassVar[str] = "triplet folders in the published layout, one factor controlled"
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """The folder, the split, `--fusion` and `--weights`."""
-        parser.add_argument("data", type=Path, metavar="DIR", help=f"the triplets: {_LAYOUT}")
-        parser.add_argument(
-            "--split",
-            action="append",
-            default=[],
-            metavar="[FACTOR=]FILE",
-            help='JSON {"train": [folders], "test": [folders]}, of all factors or of one',
-        )
-        parser.add_argument("--part", default="test", metavar="NAME", help="the part of the split (default: test)")
-        add_fusion_options(parser)
+    def options(self) -> Sequence[click.Parameter]:
+        """Return the folder, `--split`, `--part`, `--fusion` and `--weights`."""
+        return [
+            Argument(["data"], type=click.Path(path_type=Path), metavar="DIR", help=f"Folder of triplets: {_LAYOUT}."),
+            click.Option(
+                ["--split"],
+                multiple=True,
+                metavar="[FACTOR=]FILE",
+                help='JSON file {"train": [folders], "test": [folders]}, for all factors or for one.',
+            ),
+            click.Option(["--part"], default="test", metavar="NAME", help="Part of the split (default: test)."),
+            *fusion_options(),
+        ]
 
-    def run(self, args: argparse.Namespace, progress: Progress | None = None) -> tuple[Report, ...]:
-        """Accuracy by folder, accuracy with Wald intervals, margin. Raises UsageError, AudioError, ModelError."""
+    def run(self, args: SimpleNamespace, progress: Progress | None = None) -> tuple[Report, ...]:
+        """Return accuracy with bootstrap intervals, accuracy with Wald intervals, and margins.
+
+        Raises UsageError, AudioError or ModelError.
+        """
         check_fusion(args, args.model)
         triplets = read_triplets(args.data, [read_split(text, args.part) for text in args.split])
-        clips = {clip for one in triplets for clip in (one.anchor, one.positive, one.negative)}
-        heard = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
-        margins = margins_with_fusions(heard, triplets, args)
-        right = triplet_outcome(margins.values)
+        clips = {clip for triplet in triplets for clip in (triplet.anchor, triplet.positive, triplet.negative)}
+        encoded = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
+        margins = margins_with_fusions(encoded, triplets, args)
+        outcomes = triplet_outcome(margins.values)
         accuracy: dict[str, Estimate] = {}
         published: dict[str, Estimate] = {}
-        width: dict[str, Estimate] = {}
-        for factor in in_order((one.space for one in triplets), heard):
+        margin: dict[str, Estimate] = {}
+        for factor in order_columns((triplet.space for triplet in triplets), encoded):
             for kind in _NEGATIVES.values():
-                chosen = np.array([(one.space, one.kind) == (factor, kind) for one in triplets])
+                chosen = np.array([(triplet.space, triplet.kind) == (factor, kind) for triplet in triplets])
                 if chosen.any():
-                    groups = [one.group for one, keep in zip(triplets, chosen, strict=True) if keep]
+                    groups = [triplet.group for triplet, use in zip(triplets, chosen, strict=True) if use]
                     name = factor if kind == "neutral" else f"{factor}, adversarial"
-                    accuracy[name] = bootstrap(right[chosen], groups, args.seed)
+                    accuracy[name] = bootstrap(outcomes[chosen], groups, args.seed)
                     published[name] = wald(accuracy[name].value, accuracy[name].n)
-                    width[name] = bootstrap(margins.values[chosen], groups, args.seed)
+                    margin[name] = bootstrap(margins.values[chosen], groups, args.seed)
         split = f", {args.part} split" if args.split else ""
-        data = f"{len(triplets):,} triplets in {len({one.group for one in triplets}):,} folders{split}"
+        data = f"{len(triplets):,} triplets in {len({triplet.group for triplet in triplets}):,} folders{split}"
         options = "DIR" + (f" --split FILE --part {args.part}" if args.split else "") + f" {margins.options}"
 
-        report = partial(model_report, heard, args, protocol=self.name, options=options, rows=margins.rows)
-        by = "Intervals: bootstrap over folders."
+        report = partial(model_report, encoded, args, protocol=self.name, options=options, rows=margins.rows)
+        intervals = "Intervals: bootstrap over folders."
         return (
             report(
-                accuracy, f"Triplet accuracy: {data}", chance=50.0, notes=[f"{by} Ties count half.", *margins.notes]
+                accuracy,
+                f"Triplet accuracy: {data}",
+                chance=50.0,
+                notes=[f"{intervals} Ties count half.", *margins.notes],
             ),
             report(
                 published,
@@ -177,15 +214,15 @@ class TripletFolders:
                 notes=["Intervals: Wald, over triplets, as published.", *margins.notes],
             ),
             report(
-                width,
+                margin,
                 f"Triplet margin: {data}",
                 chance=0.0,
                 unit="",
-                notes=[f"cos(a, p) - cos(a, n). {by}", *margins.notes],
+                notes=[f"cos(anchor, positive) - cos(anchor, negative). {intervals}", *margins.notes],
             ),
         )
 
 
 def create() -> Protocol:
-    """The protocol."""
+    """Create the protocol."""
     return TripletFolders()

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from soundalike.core.errors import UsageError
-from soundalike.core.files import write_whole
+from soundalike.core.files import write_atomic
 from soundalike.core.types import Vectors
 from soundalike.library.exchange.parquet import load_pyarrow, matrix_column, parquet_writer
 
@@ -43,7 +43,7 @@ def write_vectors(path: Path, parts: Iterable[Vectors], model: str) -> int:
             yield part
 
     write = _write_parquet if path.suffix.lower() == ".parquet" else _write_npz
-    write_whole(path, lambda file: write(file, counted(), model))
+    write_atomic(path, lambda file: write(file, counted(), model))
     return rows
 
 

@@ -36,7 +36,7 @@ def _listen(task: EncodeTask) -> EncodedFile | Projected:
         return {source: at_levels(model.project(task.features)) for source, model in models.items()}
     backbones = {name: one for model in models.values() for name, one in model.backbones.items()}
     digest, tags, recording = content_hash(path), read_tags(path), extract(backbones, path)
-    encodings = {source: model.encoding(recording) for source, model in models.items()}
+    encodings = {source: model.encode_features(recording) for source, model in models.items()}
     return EncodedFile(digest, tags, encodings, {name: recording.features[name] for name in task.keep})
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from soundalike.core.errors import UsageError
-from soundalike.core.files import read_json, write_whole
+from soundalike.core.files import read_json, write_atomic
 from soundalike.render.score.music import (
     BAR,
     CHORDS,
@@ -89,8 +89,8 @@ def write_truth(place: Path, name: str, scene: Scene, clip: Clip, instruments: M
     """
     jams = json.dumps(_jams(name, scene, clip, instruments), separators=(",", ":"), allow_nan=False).encode()
     midi = midi_file(name, scene, clip.performance, instruments)
-    write_whole(place / f"{name}.jams", lambda file: file.write(jams))
-    write_whole(place / f"{name}.mid", lambda file: file.write(midi))
+    write_atomic(place / f"{name}.jams", lambda file: file.write(jams))
+    write_atomic(place / f"{name}.mid", lambda file: file.write(midi))
 
 
 def read_truth(path: Path) -> Truth:

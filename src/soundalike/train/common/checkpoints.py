@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from soundalike.core.errors import UsageError
-from soundalike.core.files import write_whole
+from soundalike.core.files import write_atomic
 
 __all__ = [
     "FORMAT",
@@ -114,7 +114,7 @@ def save_checkpoint(
         "curves": json.dumps([asdict(epoch) for epoch in run.curves]),
     }
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, facts)
-    write_whole(path, lambda file: file.write(content))
+    write_atomic(path, lambda file: file.write(content))
 
 
 def start_from(path: Path, module: nn.Module) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from soundalike.backbones import Backbone
-from soundalike.core.files import make_folder, write_json, write_whole
+from soundalike.core.files import make_folder, write_atomic, write_json
 from soundalike.core.types import Calibration, FloatArray, Level
 from soundalike.models import FORMAT, MAGIC
 
@@ -59,5 +59,5 @@ def write_model(
         "seed": seed,
     }
     make_folder(out, "--out")
-    write_whole(out / "weights.safetensors", lambda file: file.write(weights))
+    write_atomic(out / "weights.safetensors", lambda file: file.write(weights))
     write_json(out / "recipe.json", recipe)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from soundalike.core.errors import ModelError
-from soundalike.core.files import write_whole
+from soundalike.core.files import write_atomic
 from soundalike.core.types import FloatArray
 
 __all__ = ["OfficialHead", "read_official_head", "write_official_head"]
@@ -90,7 +90,7 @@ def write_official_head(path: Path, head: OfficialHead) -> None:
         "val_loss": head.val_loss,
         "val_acc": head.val_acc,
     }
-    write_whole(path, lambda file: torch.save(body, file))
+    write_atomic(path, lambda file: torch.save(body, file))
 
 
 def _load(path: Path) -> Any:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soundalike.backbones import SETTING
+from soundalike.backbones import NETWORKS_VARIABLE
 from soundalike.backbones.analysis import READINGS_FILE, Transcriber
 from soundalike.core.errors import UsageError
 from soundalike.core.files import absolute, make_folder, read_json, write_json
@@ -87,7 +87,7 @@ def train_compact(job: CompactJob, progress: Progress, *, jobs: int | None = Non
     make_folder(job.work, "--work")
     renders = job.renders or _render(job, progress, jobs)
     curves, failed = _teach(job, renders, progress, jobs)
-    os.environ[SETTING] = str(job.out.absolute())  # for this process and its workers
+    os.environ[NETWORKS_VARIABLE] = str(job.out.absolute())  # for this process and its workers
     progress.step("hearing key and meter in some of the clips")
     _read(job, renders, progress, jobs)
     progress.step("hearing every clip with the networks, and fitting the projections")

@@ -18,7 +18,7 @@ from soundalike.backbones.analysis import (
     STROKE_FILE,
     TIMBRE_BANDS,
 )
-from soundalike.core.files import make_folder, write_whole
+from soundalike.core.files import make_folder, write_atomic
 
 __all__ = ["export"]
 
@@ -52,4 +52,4 @@ def _write(network: nn.Module, example: Tensor, outputs: tuple[str, ...], path: 
             opset_version=_OPSET,
         )
         content = written.read_bytes()
-    write_whole(path, lambda file: file.write(content))
+    write_atomic(path, lambda file: file.write(content))

@@ -19,7 +19,7 @@ from soundalike.audio import MonoStream
 from soundalike.backbones.analysis import HOP, RATE, spectra_of
 from soundalike.core.errors import AudioError, SoundalikeError, UsageError
 from soundalike.core.executors.processes import run_tasks
-from soundalike.core.files import make_folder, write_whole
+from soundalike.core.files import make_folder, write_atomic
 from soundalike.core.types import FloatArray
 from soundalike.render.score import read_truth
 from soundalike.train.data.folders import PARTS, ClipFolder, read_folders
@@ -142,7 +142,7 @@ def _listen(task: _MaterialTask) -> float:
     stacked = {name: stack_frames(parts) for name, parts in spectra.items()}
     about = {"magic": _MAGIC, "stamp": task.stamp, "clips": json.dumps([clip.stem for clip in clips])}
     content = save(stacked | scores, about | {"bands": json.dumps(bands, sort_keys=True)})
-    write_whole(task.out, lambda file: file.write(content))
+    write_atomic(task.out, lambda file: file.write(content))
     return seconds
 
 

@@ -15,10 +15,18 @@ from torch.nn.functional import cross_entropy
 
 from soundalike.audio import MonoStream, windows
 from soundalike.backbones import CompactBackbone
-from soundalike.backbones.analysis import KEY_SOURCES, KEYS, METER_EVIDENCE, METERS, RATE, READINGS_FILE, Readings
+from soundalike.backbones.analysis import (
+    KEY_SOURCES,
+    KEYS,
+    METER_EVIDENCE,
+    METERS,
+    RATE,
+    READINGS_FILE,
+    KeyMeterClassifier,
+)
 from soundalike.core.errors import SoundalikeError, UsageError
 from soundalike.core.executors.processes import run_tasks
-from soundalike.core.files import write_whole
+from soundalike.core.files import write_atomic
 from soundalike.core.types import FloatArray, IntArray
 from soundalike.render.score import read_truth
 from soundalike.train.data.folders import ClipFolder, read_folders
@@ -72,8 +80,8 @@ def fit_readings(
         raise UsageError(f"nothing to learn key and meter from in {renders} ({why}); give folders of music")
     tensors = fit(train)
     content = save(tensors)
-    write_whole(out / READINGS_FILE, lambda file: file.write(content))
-    readings = Readings(**tensors)
+    write_atomic(out / READINGS_FILE, lambda file: file.write(content))
+    readings = KeyMeterClassifier(**tensors)
     keys = [(found[0], one.key) for one in test if (found := readings.key(one.key_evidence))]
     meters = [
         (said, one.meter)
@@ -88,7 +96,7 @@ def fit_readings(
 
 
 def fit(examples: Sequence[Example]) -> dict[str, FloatArray]:
-    """The tensors of `Readings`, from clips of which some have a key and some a beat."""
+    """The tensors of `KeyMeterClassifier`, from clips of which some have a key and some a beat."""
     keys = _fit_keys([one for one in examples if one.key_evidence.any()])
     return keys | _fit_meters([one for one in examples if one.meter_evidence is not None])
 

@@ -1,4 +1,4 @@
-"""The audit's ears on music that a reader can write down, and the trivial cues on sounds whose cues are known."""
+"""The analysis of the audit on simple music with known content, and the trivial cues on sounds with known cues."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from soundalike.core.errors import AudioError, UsageError
+from soundalike.evaluate.audit.analysis import HOP, ClipAnalysis, analyse
+from soundalike.evaluate.audit.comparison import PairScores, compare_clips, score_transcription
 from soundalike.evaluate.audit.cues import CUES, clip_cues, separability
-from soundalike.evaluate.audit.listening import HOP, ClipAnalysis, PairScores, alike, analyse, check_truth
 from soundalike.render.score.music import (
     CHORDS,
     Band,
@@ -36,7 +37,7 @@ RATE = 32000
 SECONDS = 6.0
 KICK, SNARE, HAT = 36, 38, 42
 
-# Semitones above the tonic, one a beat; (root, kind), one a bar; where in a bar the drums strike.
+# Semitones above the tonic, one per beat; (root, kind) of chords, one per bar; drum strokes in beats within a bar.
 TUNES = {"first": (0, 2, 4, 7, 5, 4, 9, 7), "second": (7, 12, 11, 2, 0, 9, 5, 3)}
 CHORDS_OF = {"first": ((0, "maj"), (9, "min"), (5, "maj"), (7, "7")), "second": ((2, "min"), (7, "maj"), (4, "min"))}
 GROOVES = {
@@ -46,7 +47,7 @@ GROOVES = {
 
 
 def wave(note: float, seconds: float, harmonics: int) -> np.ndarray:
-    """A note (t,) that fades in and out over 10 ms, the h-th harmonic at 1 / h."""
+    """A note (t,) with fades of 10 ms and the h-th harmonic at amplitude 1 / h."""
     t = np.arange(round(seconds * RATE)) / RATE
     pitch = 440.0 * 2 ** ((note - 69) / 12)
     sound = sum(np.sin(2 * np.pi * h * pitch * t) / h for h in range(1, harmonics + 1) if h * pitch < RATE / 2)
@@ -55,7 +56,7 @@ def wave(note: float, seconds: float, harmonics: int) -> np.ndarray:
 
 @cache
 def stroke(drum: int) -> np.ndarray:
-    """A drum (t,): a falling sine, noise in the middle, noise on top."""
+    """A drum stroke (t,): a decaying sine for the kick, band-limited noise for snare and hi-hat."""
     t = np.arange(round(0.12 * RATE)) / RATE
     if drum == KICK:
         return 1.5 * np.sin(2 * np.pi * 70 * t) * np.exp(-25 * t)
@@ -65,7 +66,7 @@ def stroke(drum: int) -> np.ndarray:
 
 
 def add(stem: np.ndarray, sound: np.ndarray, start: float) -> None:
-    """Add a sound to a stem, cut to it."""
+    """Add a sound to a stem, clipped to the range of the stem."""
     at = round(start * RATE)
     sound = sound[max(-at, 0) :]
     at = max(at, 0)
@@ -83,7 +84,7 @@ def play(
     harmonics: tuple[int, int] = (8, 3),
     seconds: float = SECONDS,
 ) -> tuple[Clip, Scene]:
-    """A clip of a tune, chords and drums by name, or without; `harmonics` of the lead and of the chords."""
+    """A clip of a tune, chords and drums, by name or None; `harmonics` are those of the lead and of the chords."""
     beat = 60.0 / tempo
     last = int(offset + seconds / beat) + 1
     stems: dict[Role, np.ndarray] = {}
@@ -91,9 +92,9 @@ def play(
     sounding: list[SoundingChord] = []
 
     def part(role: Role, notes: Sequence[Played], sounds: Sequence[np.ndarray]) -> None:
-        heard = [(n, s) for n, s in zip(notes, sounds, strict=True) if n.start < seconds and n.end > 0]
-        stems[role], parts[role] = np.zeros(round(seconds * RATE), np.float32), tuple(n for n, _ in heard)
-        for note, sound in heard:
+        audible = [(n, s) for n, s in zip(notes, sounds, strict=True) if n.start < seconds and n.end > 0]
+        stems[role], parts[role] = np.zeros(round(seconds * RATE), np.float32), tuple(n for n, _ in audible)
+        for note, sound in audible:
             add(stems[role], 0.1 * sound, note.start)
 
     if tune:
@@ -135,7 +136,7 @@ def play(
 
 
 @cache
-def heard(**options: object) -> ClipAnalysis:
+def analysed(**options: object) -> ClipAnalysis:
     return analyse(*play(**options))  # type: ignore[arg-type]
 
 
@@ -144,37 +145,37 @@ def scores(pair: PairScores) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(("key", "tempo", "offset"), [(0, 110.0, 0.0), (5, 84.0, 1.3), (10, 140.0, 2.0)])
-def test_what_is_heard_is_what_is_played(key: int, tempo: float, offset: float) -> None:
+def test_the_analysis_matches_the_performance(key: int, tempo: float, offset: float) -> None:
     clip, scene = play(key=key, tempo=tempo, offset=offset)
     found = analyse(clip, scene)
-    own, mixed = check_truth(clip, found), check_truth(clip, found, "mix")
-    assert min(own.pitch, own.chroma, own.onsets, own.chords) > 0.93
+    separate, mixed = score_transcription(clip, found), score_transcription(clip, found, "mix")
+    assert min(separate.pitch, separate.chroma, separate.onsets, separate.chords) > 0.93
     assert mixed.chroma > 0.85
     assert mixed.onsets > 0.8
 
 
-def test_the_truth_of_another_tune_is_not_heard() -> None:
+def test_the_analysis_does_not_match_another_performance() -> None:
     clip, scene = play()
     found = analyse(clip, scene)
     other = replace(clip, performance=play("second", "second", "second")[0].performance)
-    score = check_truth(other, found)
+    score = score_transcription(other, found)
     assert max(score.pitch, score.chroma, score.chords) < 0.35
     assert score.onsets < 0.7
 
 
-def test_an_octave_counts_against_pitch_but_not_against_chroma() -> None:
+def test_an_octave_error_affects_pitch_but_not_chroma() -> None:
     clip, scene = play(chords=None, groove=None)
     played = clip.performance
     low = tuple(replace(note, note=note.note - 12) for note in played.parts["lead"])
-    score = check_truth(replace(clip, performance=replace(played, parts={"lead": low})), analyse(clip, scene))
+    score = score_transcription(replace(clip, performance=replace(played, parts={"lead": low})), analyse(clip, scene))
     assert score.pitch < 0.05
     assert score.chroma > 0.93
 
 
-def test_a_clip_is_wholly_like_itself() -> None:
+def test_a_clip_is_identical_to_itself() -> None:
     for source in ("stems", "mix"):
-        assert scores(alike(heard(), heard(), source)) == pytest.approx(
-            dict.fromkeys(scores(alike(heard(), heard())), 1)
+        assert scores(compare_clips(analysed(), analysed(), source)) == pytest.approx(
+            dict.fromkeys(scores(compare_clips(analysed(), analysed())), 1)
         )
 
 
@@ -187,46 +188,46 @@ def test_a_clip_is_wholly_like_itself() -> None:
         ("timbre", {"harmonics": (1, 12)}),
     ],
 )
-def test_only_the_factor_that_differs_is_unlike(factor: str, other: dict[str, object]) -> None:
-    """In another key, at another tempo and from another beat, so that the mapping of time and pitch is heard too."""
+def test_only_the_changed_factor_scores_lower(factor: str, other: dict[str, object]) -> None:
+    """Another key, tempo and start, so that the mapping of time and pitch is tested too."""
     moved = {"key": 3, "tempo": 123.0, "offset": 1.5}
-    same, changed = (scores(alike(heard(), heard(**moved, **what))) for what in ({}, other))
+    same, changed = (scores(compare_clips(analysed(), analysed(**moved, **options))) for options in ({}, other))
     assert same[factor] > changed[factor] + 0.15
-    # Timbre is a mean over what is played, and so not free of the notes.
+    # Timbre is an average over the notes, so it depends on them slightly.
     for name in set(same) - {factor, "timbre"}:
         assert same[name] > 0.8
         assert changed[name] == pytest.approx(same[name], abs=0.05)
 
 
 @pytest.mark.parametrize("wrong", [{"key": 3}, {"offset": 2.0}, {"tempo": 95.0}])
-def test_a_wrong_clock_or_key_is_heard(wrong: dict[str, float]) -> None:
-    assert alike(heard(), replace(heard(), **wrong)).melody < 0.6
+def test_a_wrong_tempo_offset_or_key_lowers_the_score(wrong: dict[str, float]) -> None:
+    assert compare_clips(analysed(), replace(analysed(), **wrong)).melody < 0.6
 
 
-def test_the_mix_tells_tunes_apart() -> None:
+def test_the_mix_separates_tunes() -> None:
     moved = {"key": 2, "tempo": 100.0, "offset": 0.5}
-    same, other = (alike(heard(), heard(tune=tune, **moved), "mix").melody for tune in TUNES)
+    same, other = (compare_clips(analysed(), analysed(tune=tune, **moved), "mix").melody for tune in TUNES)
     assert same > 0.75
     assert other < 0.35
 
 
-def test_what_nobody_plays_has_no_score() -> None:
-    solo, drums = heard(chords=None, groove=None), heard(tune=None, chords=None)
-    assert np.isnan(list(scores(alike(solo, drums)).values())).all()
-    found = scores(alike(heard(), solo))
+def test_parts_that_do_not_play_have_no_score() -> None:
+    solo, drums = analysed(chords=None, groove=None), analysed(tune=None, chords=None)
+    assert np.isnan(list(scores(compare_clips(solo, drums)).values())).all()
+    found = scores(compare_clips(analysed(), solo))
     assert {name for name, score in found.items() if np.isnan(score)} == {"rhythm", "harmony"}
     clip, scene = play(None, None)
-    truth = check_truth(clip, analyse(clip, scene))
-    assert np.isnan([truth.pitch, truth.chroma, truth.chords]).all()
-    assert truth.onsets > 0.9
+    accuracy = score_transcription(clip, analyse(clip, scene))
+    assert np.isnan([accuracy.pitch, accuracy.chroma, accuracy.chords]).all()
+    assert accuracy.onsets > 0.9
 
 
-def test_clips_without_a_beat_in_common_have_timbre_alone() -> None:
-    found = scores(alike(heard(), replace(heard(), offset=400.0)))
+def test_clips_without_common_beats_are_compared_by_timbre_only() -> None:
+    found = scores(compare_clips(analysed(), replace(analysed(), offset=400.0)))
     assert {name for name, score in found.items() if not np.isnan(score)} == {"timbre"}
 
 
-def test_silence_is_heard_as_silence() -> None:
+def test_silence_has_no_notes() -> None:
     clip, scene = play()
     stems = {role: np.zeros_like(stem) for role, stem in clip.stems.items()}
     silent = replace(clip, stems=stems, samples=np.zeros_like(clip.samples))
@@ -238,12 +239,12 @@ def test_silence_is_heard_as_silence() -> None:
         assert np.isnan(transcript.pitch).all()
         assert sum(map(len, transcript.onsets)) == 0
         assert set(transcript.chords.labels()) == {"N"}
-    truth = check_truth(silent, found)
-    assert (truth.pitch, truth.chroma, truth.onsets, truth.chords) == (0.0, 0.0, 0.0, 0.0)
-    assert alike(heard(), found).melody == 0.0
+    accuracy = score_transcription(silent, found)
+    assert (accuracy.pitch, accuracy.chroma, accuracy.onsets, accuracy.chords) == (0.0, 0.0, 0.0, 0.0)
+    assert compare_clips(analysed(), found).melody == 0.0
 
 
-def test_a_clip_too_short_to_hear_is_refused() -> None:
+def test_too_short_clips_are_rejected() -> None:
     clip, scene = play()
     with pytest.raises(AudioError, match=r"^the clip is 0.25 s long, expected at least 0.5 s"):
         analyse(replace(clip, samples=clip.samples[: RATE // 4]), scene)
@@ -251,7 +252,7 @@ def test_a_clip_too_short_to_hear_is_refused() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(st.floats(40.0, 94.0), st.integers(1, 12))
-def test_any_steady_pitch_is_heard(note: float, harmonics: int) -> None:
+def test_any_steady_pitch_is_detected(note: float, harmonics: int) -> None:
     clip, scene = play(groove=None, chords=None, seconds=1.0)
     found = analyse(replace(clip, stems={"lead": wave(note, 1.0, harmonics).astype(np.float32)}), scene)
     pitch = found.sources["stems"].pitch
@@ -261,19 +262,19 @@ def test_any_steady_pitch_is_heard(note: float, harmonics: int) -> None:
 
 @settings(max_examples=4, deadline=None)
 @given(st.floats(-30.0, 6.0))
-def test_loudness_changes_nothing_but_itself(db: float) -> None:
+def test_the_analysis_does_not_depend_on_loudness(db: float) -> None:
     clip, scene = play()
     gain = np.float32(10 ** (db / 20))
     louder = replace(clip, samples=gain * clip.samples, stems={r: gain * stem for r, stem in clip.stems.items()})
     for source in ("stems", "mix"):
-        assert min(scores(alike(heard(), analyse(louder, scene), source)).values()) > 0.97
+        assert min(scores(compare_clips(analysed(), analyse(louder, scene), source)).values()) > 0.97
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.sampled_from(["first", "second"]), st.integers(0, 11), st.floats(0.0, 2.0), st.floats(60.0, 180.0))
-def test_scores_stay_between_0_and_1(name: str, key: int, offset: float, tempo: float) -> None:
-    other = replace(heard(tune=name, groove=name), key=key, offset=offset, tempo=tempo)
-    assert all(0.0 <= score <= 1.0 for score in scores(alike(heard(), other)).values())
+def test_scores_are_between_0_and_1(name: str, key: int, offset: float, tempo: float) -> None:
+    other = replace(analysed(tune=name, groove=name), key=key, offset=offset, tempo=tempo)
+    assert all(0.0 <= score <= 1.0 for score in scores(compare_clips(analysed(), other)).values())
 
 
 def cues(samples: np.ndarray, rate: int = RATE) -> dict[str, float]:
@@ -292,7 +293,7 @@ def test_the_cues_of_a_sine_are_known() -> None:
     assert found["tilt"] < -40
 
 
-def test_a_codec_and_a_hiss_leave_their_traces() -> None:
+def test_codec_and_hiss_change_their_cues() -> None:
     noise = 0.1 * np.random.default_rng(0).standard_normal(3 * RATE)
     low = signal.sosfilt(signal.butter(12, 14500, fs=RATE, output="sos"), noise)
     assert cues(low)["codec"] < cues(noise)["codec"] - 10
@@ -304,7 +305,7 @@ def test_a_codec_and_a_hiss_leave_their_traces() -> None:
 
 
 @pytest.mark.parametrize("tonic", [0, 4, 7, 11])
-def test_the_tonic_is_a_place_on_the_circle_of_fifths(tonic: int) -> None:
+def test_the_tonic_is_a_position_on_the_circle_of_fifths(tonic: int) -> None:
     scale = [wave(60 + tonic + step, 0.4, 5) for step in (0, 2, 4, 5, 7, 9, 11, 12, 7, 4, 0)]
     found = cues(0.2 * np.concatenate(scale))
     angle = 2 * np.pi * 7 * tonic / 12
@@ -319,29 +320,29 @@ def test_the_cues_of_silence_are_finite(rate: int) -> None:
 
 
 def folders(count: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Six clips a folder, five positives and a negative, whose cues tell the folder but not the label."""
+    """Folders of five positives and one negative, whose cues depend on the folder but not on the label."""
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((6 * count, 8)) + 2 * np.repeat(rng.standard_normal((count, 8)), 6, axis=0)
     return rows, np.tile([True] * 5 + [False], count), [f"folder {k // 6}" for k in range(6 * count)]
 
 
-def test_without_a_cue_separability_is_chance() -> None:
+def test_without_a_cue_separability_is_at_chance_level() -> None:
     found = [separability(*folders(seed=seed), seed).auc for seed in range(5)]
     assert np.mean(found) == pytest.approx(0.5, abs=0.05)
     assert np.max(np.abs(np.array(found) - 0.5)) < 0.12
 
 
-@pytest.mark.parametrize("how", ["louder", "more spread"])
-def test_a_planted_cue_is_found(how: str) -> None:
+@pytest.mark.parametrize("change", ["mean", "variance"])
+def test_a_planted_cue_is_detected(change: str) -> None:
     rows, labels, groups = folders()
     cue = np.random.default_rng(1).standard_normal(len(rows))
-    rows[:, 3] = cue + labels if how == "louder" else cue * np.where(labels, 2.5, 1.0)
+    rows[:, 3] = cue + labels if change == "mean" else cue * np.where(labels, 2.5, 1.0)
     found = separability(rows, labels, groups, 0)
     assert found.low > 0.6
     assert found.low < found.auc < found.high
 
 
-def test_separability_is_the_same_again_and_blind_to_units() -> None:
+def test_separability_is_deterministic_and_independent_of_units() -> None:
     rows, labels, groups = folders(30)
     rows[:, 0] += labels
     found = separability(rows, labels, groups, 7)
@@ -350,9 +351,9 @@ def test_separability_is_the_same_again_and_blind_to_units() -> None:
     assert scaled.auc == pytest.approx(found.auc, abs=1e-3)
 
 
-def test_what_cannot_be_separated_is_refused() -> None:
+def test_invalid_cues_are_rejected() -> None:
     rows, labels, groups = folders(3)
-    with pytest.raises(UsageError, match=r"^negatives were found in 0 folders, expected at least 2"):
+    with pytest.raises(UsageError, match=r"^found negatives in 0 folders, expected at least 2"):
         separability(rows, np.ones_like(labels), groups, 0)
     rows[4, 2] = np.nan
     with pytest.raises(UsageError, match=r"^a cue is not a finite number"):

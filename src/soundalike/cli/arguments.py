@@ -1,0 +1,216 @@
+"""Options and parameter types that several commands share."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from soundalike.core.errors import UsageError
+from soundalike.core.options import Argument, ManyOption, TextType
+
+__all__ = [
+    "CONDITION",
+    "GIVEN_PATH",
+    "LEVEL",
+    "NUMBER",
+    "NUMBER_RANGE",
+    "PLAYLIST_FILE",
+    "REGION",
+    "WEIGHTS",
+    "WholeNumber",
+    "argument",
+    "check_folder",
+    "jobs_option",
+    "json_option",
+    "json_parameter",
+    "library_option",
+    "m3u_option",
+    "many_option",
+    "model_option",
+    "option",
+    "seed_option",
+    "weights_option",
+    "where_option",
+]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Function], Function]
+
+_NUMBER_RANGE = re.compile(r"(\d{1,4}(?:\.\d+)?)\.\.(\d{1,4}(?:\.\d+)?)")
+
+
+class WholeNumber(TextType):
+    """Digits that make a number of at least `lowest`."""
+
+    def __init__(self, lowest: int = 1) -> None:
+        super().__init__("N", lambda text: _read_whole_number(text, lowest))
+
+
+def _read_whole_number(text: str, lowest: int) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < lowest:
+        raise ValueError(f"expected a whole number from {lowest}, found {text!r}")
+    return int(text)
+
+
+def _read_number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"expected a number, found {text!r}")
+    return number
+
+
+def _read_path(text: str) -> Path:
+    # An empty path usually is a shell variable that is not set; as a path it would mean the current folder.
+    if not text:
+        raise ValueError("an empty path; give a file or folder")
+    return Path(text)
+
+
+def _read_playlist_file(text: str) -> Path:
+    path = _read_path(text)
+    if path.suffix.lower() not in (".m3u", ".m3u8"):
+        raise ValueError(f"{path} is no name for a playlist; give one that ends in .m3u8 or .m3u")
+    check_folder(path)
+    return path
+
+
+def _read_weights(text: str) -> Mapping[str, float]:
+    from soundalike.models import parse_weights
+
+    return parse_weights(text)
+
+
+def _read_region(text: str) -> tuple[float, float | None]:
+    from soundalike.search import parse_region
+
+    return parse_region(text)
+
+
+def _read_condition(text: str) -> str:
+    from soundalike.library.catalog import parse_filter
+
+    parse_filter(text)  # wrong conditions are reported before any work; results show them as typed
+    return text
+
+
+def _read_number_range(text: str) -> tuple[float, float]:
+    found = _NUMBER_RANGE.fullmatch(text.strip())
+    if not found:
+        raise ValueError(f"cannot read the range {text!r}; expected LOW..HIGH, such as 118..126")
+    return float(found[1]), float(found[2])
+
+
+def check_folder(path: Path) -> None:
+    """Raise UsageError if the folder of a file to be written does not exist."""
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {path}: its folder does not exist")
+
+
+CONDITION = TextType("CONDITION", _read_condition)
+GIVEN_PATH = TextType("PATH", _read_path)
+LEVEL = click.Choice(["track", "passage"])
+NUMBER = TextType("X", _read_number)
+NUMBER_RANGE = TextType("LOW..HIGH", _read_number_range)
+PLAYLIST_FILE = TextType("FILE", _read_playlist_file)
+REGION = TextType("FROM-TO", _read_region)
+WEIGHTS = TextType("SPACE=W,...", _read_weights)
+
+
+# Options ------------------------------------------------------------------------------------------------------------
+
+
+def argument(*names: str, **attributes: Any) -> Decorator[Any]:
+    """Declare a positional argument with a help text."""
+    return click.argument(*names, cls=Argument, **attributes)
+
+
+def option(*names: str, **attributes: Any) -> Decorator[Any]:
+    """Declare an option."""
+    return click.option(*names, **attributes)
+
+
+def many_option(*names: str, **attributes: Any) -> Decorator[Any]:
+    """Declare an option that takes one or more values."""
+    return click.option(*names, cls=ManyOption, **attributes)
+
+
+def _remember_json(ctx: click.Context, _: click.Parameter, given: bool) -> bool:
+    """Also take the flag from the group: `soundalike library --json info`."""
+    if given:
+        ctx.meta["soundalike.json"] = True
+    return bool(ctx.meta.get("soundalike.json"))
+
+
+def json_option(help: str = "Print JSON with stable keys on standard output.") -> Decorator[Any]:
+    """Declare `--json`; the function gets it as `as_json`."""
+    return option("--json", "as_json", is_flag=True, callback=_remember_json, help=help)
+
+
+def json_parameter() -> click.Option:
+    """Return `--json` for a group, whose commands then take it as given."""
+    return click.Option(
+        ["--json"], is_flag=True, expose_value=False, callback=_remember_json, help="Print JSON on standard output."
+    )
+
+
+def model_option(help: str = "Name or folder of a model (see: soundalike list models).") -> Decorator[Any]:
+    """Declare `--model`."""
+    return option("--model", metavar="NAME", help=help)
+
+
+def library_option() -> Decorator[Any]:
+    """Declare `--library`; the function gets it as `library_path`."""
+    return option(
+        "--library",
+        "library_path",
+        type=GIVEN_PATH,
+        metavar="PATH",
+        help="Folder of the library (default: $SOUNDALIKE_LIBRARY, or a folder in your application data).",
+    )
+
+
+def weights_option(default: str = "1 each") -> Decorator[Any]:
+    """Declare `--weights`."""
+    return option(
+        "-w",
+        "--weights",
+        type=WEIGHTS,
+        metavar="SPACE=W,...",
+        help="How much each space counts, such as melody=2,timbre=-1. Weights may be negative; spaces that are not "
+        f"named weigh 0 (default: {default}).",
+    )
+
+
+def where_option(what: str = "Only tracks") -> Decorator[Any]:
+    """Declare `--where`."""
+    return option(
+        "--where",
+        type=CONDITION,
+        metavar="CONDITION",
+        help=f"{what} that meet conditions: FIELD OP VALUE or FIELD LOW..HIGH, joined by 'and'. Fields: bpm, key, "
+        "key_confidence, meter, duration, loudness, year, genre, artist, album, title, path. Operators: = != < <= > >= "
+        "~ (contains); * in text matches anything. Tracks without a value never match.",
+    )
+
+
+def m3u_option(what: str) -> Decorator[Any]:
+    """Declare `--m3u`."""
+    return option("--m3u", type=PLAYLIST_FILE, metavar="FILE", help=f"Also write {what} to a playlist (.m3u8, UTF-8).")
+
+
+def jobs_option(help: str = "Number of worker processes (default: one per core).") -> Decorator[Any]:
+    """Declare `--jobs`."""
+    return option("--jobs", type=WholeNumber(), metavar="N", help=help)
+
+
+def seed_option(help: str = "Seed of the random numbers (default: 0).") -> Decorator[Any]:
+    """Declare `--seed`."""
+    return option("--seed", type=WholeNumber(lowest=0), default=0, metavar="N", help=help)

@@ -1,0 +1,142 @@
+"""Commands and command groups: modules that are imported on use, help pages, and errors of one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import click
+
+from soundalike.core.options import join_values
+
+__all__ = ["Command", "Entry", "Group", "command", "describe_error"]
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command of a group: where it is defined, as `module:name` below `soundalike.cli`, and its summary."""
+
+    target: str
+    summary: str
+
+    def load(self) -> click.Command:
+        """Import the command."""
+        module, _, name = self.target.partition(":")
+        found: click.Command = getattr(import_module(f"soundalike.cli.{module}"), name)
+        return found
+
+
+class _HelpPage(click.Command):
+    """The layout of a help page: usage, text, arguments, options."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the arguments and the options, each with its help."""
+        parameters = self.get_params(ctx)
+        arguments = [one for one in parameters if isinstance(one, click.Argument)]
+        if arguments:
+            with formatter.section("Arguments"):
+                formatter.write_dl([(one.make_metavar(ctx), getattr(one, "help", None) or "") for one in arguments])
+        options = [one.get_help_record(ctx) for one in parameters if isinstance(one, click.Option)]
+        with formatter.section("Options"):
+            formatter.write_dl([record for record in options if record])
+
+    def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write nothing: `format_options` has written the arguments (recent versions of click call this too)."""
+
+
+class Command(_HelpPage):
+    """A command of soundalike."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; see `soundalike.core.options.ManyOption`."""
+        try:
+            joined = join_values(self.get_params(ctx), args)
+        except click.UsageError as error:
+            error.ctx = ctx
+            raise
+        return super().parse_args(ctx, joined)
+
+
+def command(name: str, **attributes: Any) -> Callable[[Callable[..., int]], click.Command]:
+    """Make a command from a function that returns its exit code; the docstring of the function is its help."""
+    return click.command(name, cls=Command, context_settings=_SETTINGS, **attributes)
+
+
+class Group(_HelpPage, click.Group):
+    """A group of commands. `--help` prints their summaries and imports none of them."""
+
+    def __init__(self, name: str, entries: Mapping[str, Entry], *, title: str = "commands", **attributes: Any) -> None:
+        super().__init__(
+            name,
+            callback=_require_command,
+            invoke_without_command=True,
+            context_settings=_SETTINGS,
+            subcommand_metavar=f"{title.removesuffix('s').upper()} [ARGS]...",
+            **attributes,
+        )
+        self.entries = entries
+        self.title = title
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order of the table."""
+        return list(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None if the name is unknown."""
+        entry = self.entries.get(cmd_name)
+        return entry.load() if entry else None
+
+    def summaries(self) -> Iterable[tuple[str, str]]:
+        """Return the names with their summaries."""
+        return [(name, entry.summary) for name, entry in self.entries.items()]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, then the options."""
+        with formatter.section(self.title.capitalize()):
+            formatter.write_dl(list(self.summaries()))
+        super().format_options(ctx, formatter)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first argument names. Raises click.UsageError listing the known ones."""
+        if args[0] not in self.list_commands(ctx):
+            noun, known = self.title.removesuffix("s"), ", ".join(self.list_commands(ctx))
+            raise click.UsageError(f"unknown {noun} {args[0]!r}; known: {known}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _require_command(**_: Any) -> None:
+    """Raise click.UsageError if a group was called without a command."""
+    ctx = click.get_current_context()
+    if ctx.invoked_subcommand is None and isinstance(ctx.command, Group):
+        noun, known = ctx.command.title.removesuffix("s"), ", ".join(ctx.command.list_commands(ctx))
+        raise click.UsageError(f"no {noun} was given; known: {known}", ctx)
+
+
+def describe_error(error: click.UsageError) -> str:
+    """Return what is wrong with the arguments as one line that ends in the command to ask for help."""
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        found = f"missing {error.param.param_type_name} {_name(error.param, error.ctx)}"
+    elif isinstance(error, click.BadParameter) and error.param is not None:
+        found = f"{_name(error.param, error.ctx)}: {error.message}"
+    elif isinstance(error, click.NoSuchOption):
+        found = f"unknown option {error.option_name}"
+        if error.possibilities:
+            found += f"; did you mean {' or '.join(sorted(error.possibilities))}?"
+    else:
+        found = error.format_message()
+        found = found[:1].lower() + found[1:]
+    path = error.ctx.command_path if error.ctx else "soundalike"
+    return f"{found.rstrip('.')}; see: {path} --help"
+
+
+def _name(parameter: click.Parameter, ctx: click.Context | None) -> str:
+    """The name of a parameter as it is typed."""
+    if isinstance(parameter, click.Option):
+        return max(parameter.opts, key=len)
+    return parameter.metavar or (parameter.name or "").upper()

@@ -1,0 +1,1 @@
+"""`soundalike library`, one module per action."""

@@ -1,0 +1,106 @@
+"""`soundalike library check`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soundalike.cli.arguments import json_option, library_option, option
+from soundalike.cli.cells import count
+from soundalike.cli.commands import command
+from soundalike.cli.inputs import chosen_library, library_folder
+from soundalike.cli.output import Progress, print_json, print_message
+from soundalike.core.errors import one_line
+
+if TYPE_CHECKING:
+    from soundalike.library import CheckReport
+
+__all__ = ["check"]
+
+
+@dataclass(frozen=True, slots=True)
+class CorruptTrackRecord:
+    """A track with stored data that fails its checksum: which data that is."""
+
+    path: str
+    what: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRecord:
+    """What a check found; `removed` are derived files, which are made again on use."""
+
+    library: str
+    rows: int
+    tracks: int
+    ok: bool
+    problems: Sequence[str]
+    corrupt: Sequence[CorruptTrackRecord]
+    removed: Sequence[str]
+    to_encode_again: int
+
+
+@command("check")
+@option("--repair", is_flag=True, help="Mark corrupt tracks, so that the next `soundalike index` encodes them again.")
+@library_option()
+@json_option()
+def check(repair: bool, library_path: Path | None, as_json: bool) -> int:
+    """Compare everything stored with its checksums.
+
+    Every flipped bit in the vectors and in the catalogue is found. Corrupt entries are listed; searches always exclude
+    them. The exit code is 1 if something is corrupt.
+
+    \b
+      soundalike library check
+      soundalike library check --repair && soundalike index ~/Music
+    """
+    from soundalike.library import LibraryFolder, repair_library
+
+    folder = library_folder(library_path)
+    with chosen_library(library_path) as library, Progress("row", enabled=not as_json) as progress:
+        report = library.check(progress=progress)
+    marked = 0
+    if repair and not report.ok:
+        with LibraryFolder(folder, writable=True) as writer:
+            marked = repair_library(writer, report)
+    if as_json:
+        corrupt = [CorruptTrackRecord(report.paths[key], what) for key, what in report.tracks.items()]
+        print_json(
+            CheckRecord(
+                library=str(folder),
+                rows=report.rows,
+                tracks=report.checked_tracks,
+                ok=report.ok,
+                problems=report.problems,
+                corrupt=corrupt,
+                removed=report.derived,
+                to_encode_again=marked,
+            )
+        )
+    else:
+        _print_report(report, marked)
+    return 0 if report.ok else 1
+
+
+def _print_report(report: CheckReport, marked: int) -> None:
+    for problem in report.problems:
+        print_message(f"the catalogue: {problem}", "corrupt")
+    for key, what in report.tracks.items():
+        print_message(f"{report.paths[key]}: {', '.join(what)}", "corrupt")
+    print(f"{count(report.checked_tracks, 'track')} and {count(report.rows, 'row')} checked: {_verdict(report)}")
+    for name in report.derived:
+        print(f"{one_line(name)} was corrupt; it was removed and is made again on use")
+    if marked:
+        print(f"{count(marked, 'track')} will be encoded again by: soundalike index DIR")
+    elif report.tracks and not report.problems:
+        print("to encode them again: soundalike library check --repair, then soundalike index DIR")
+    elif report.problems:
+        print("restore the library from a copy, or index into a new one (--library PATH)")
+
+
+def _verdict(report: CheckReport) -> str:
+    if report.ok:
+        return "OK, no corruption found"
+    return f"{count(len(report.tracks), 'track')} corrupt" if report.tracks else "the catalogue is corrupt"

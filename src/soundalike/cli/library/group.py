@@ -1,0 +1,27 @@
+"""`soundalike library`: the actions by name."""
+
+from __future__ import annotations
+
+import click
+
+from soundalike.cli.arguments import json_parameter
+from soundalike.cli.commands import Entry, Group
+
+__all__ = ["library"]
+
+library: click.Command = Group(
+    "library",
+    {
+        "info": Entry("library.info:info", "show what the library holds and takes on disk"),
+        "ls": Entry("library.ls:list_tracks", "list tracks"),
+        "show": Entry("library.show:show", "show everything that is known about a track"),
+        "remove": Entry("library.remove:remove", "remove tracks from the library, not their files"),
+        "check": Entry("library.check:check", "compare everything stored with its checksums"),
+        "vacuum": Entry("library.vacuum:vacuum", "free the disk space of removed and replaced rows"),
+        "export": Entry("library.export:export", "write all vectors to a file, or everything to a folder"),
+        "import": Entry("library.import_:import_folder", "add what was exported to a folder"),
+    },
+    title="actions",
+    help="Inspect, maintain, export and import a library.",
+    params=[json_parameter()],
+)

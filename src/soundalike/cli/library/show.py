@@ -1,0 +1,83 @@
+"""`soundalike library show`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from soundalike.cli.arguments import GIVEN_PATH, argument, json_option, library_option
+from soundalike.cli.cells import clock
+from soundalike.cli.commands import command
+from soundalike.cli.inputs import chosen_library
+from soundalike.cli.library.tracks import TrackRecord
+from soundalike.cli.output import print_json
+from soundalike.core.errors import one_line
+from soundalike.core.files import absolute
+
+__all__ = ["show"]
+
+
+@dataclass(frozen=True, slots=True)
+class ShowRecord:
+    """A track with what is stored of it.
+
+    `copies` are other tracks with the same audio, `versions` those of the same piece; `current` tells whether the file
+    still has the size and time that it had when it was indexed.
+    """
+
+    track: TrackRecord
+    models: Sequence[str]
+    passages: int
+    features: Sequence[str]
+    copies: Sequence[str]
+    versions: Sequence[str]
+    current: bool
+
+
+@command("show")
+@argument("track", type=GIVEN_PATH, metavar="TRACK", help="The path of a track in the library.")
+@library_option()
+@json_option()
+def show(track: Path, library_path: Path | None, as_json: bool) -> int:
+    """Show everything that the library knows about a track: tags, measurements, models, copies, versions.
+
+    \b
+      soundalike library show song.mp3
+    """
+    with chosen_library(library_path) as library:
+        found = library.show(absolute(track))
+    record = ShowRecord(
+        track=TrackRecord.of(found.track),
+        models=found.models,
+        passages=found.passages,
+        features=found.features,
+        copies=found.copies,
+        versions=found.versions,
+        current=found.current,
+    )
+    if as_json:
+        print_json(record)
+    else:
+        _print_track(record)
+    return 0
+
+
+def _print_track(record: ShowRecord) -> None:
+    rows: list[tuple[str, object]] = []
+    for field in fields(record.track):
+        value = getattr(record.track, field.name)
+        if field.name == "duration":
+            value = clock(value)
+        elif isinstance(value, float):
+            value = f"{value:.4g}"
+        if value not in (None, False):
+            rows.append((field.name.replace("_", " "), "yes" if value is True else value))
+    rows += [("models", ", ".join(record.models)), ("passages", record.passages)]
+    rows += [("features", ", ".join(record.features))] if record.features else []
+    rows += [("copy", path) for path in record.copies]
+    rows += [("version", path) for path in record.versions]
+    if not record.current:
+        rows.append(("changed", "the file has changed since it was indexed, or is missing; run: soundalike index"))
+    for name, value in rows:
+        print(f"{name:14} {one_line(str(value))}")

@@ -1,0 +1,233 @@
+"""What the commands print: lines and tables on standard output, messages and progress on standard error, JSON.
+
+Only a terminal gets colours and cut lines. Anything else gets plain text of any width.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from soundalike.cli.cells import clock, count
+from soundalike.core.errors import one_line
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as LiveProgress
+    from rich.progress import TaskID
+
+__all__ = [
+    "Progress",
+    "cell_width",
+    "cut_start",
+    "print_interrupted",
+    "print_json",
+    "print_matrix",
+    "print_message",
+    "print_styled",
+    "print_table",
+    "report_corrupt",
+]
+
+_NARROWEST = 24
+"""The last column of a table is not cut below this width."""
+_EVERY_LIVE, _EVERY_LINE = 0.1, 10.0
+"""Seconds between updates of progress on a terminal, and elsewhere."""
+
+
+# Lines --------------------------------------------------------------------------------------------------------------
+
+
+def print_styled(*parts: str | tuple[str, str], stream: TextIO | None = None) -> None:
+    """Print one line whose parts may have a style.
+
+    Args:
+        parts: Texts, and pairs of a text and a rich style such as "bold". Markup in texts is not interpreted.
+        stream: Where to print; None is standard output. Styles are only for terminals (https://no-color.org).
+    """
+    stream = stream or sys.stdout
+    pairs = [part if isinstance(part, tuple) else (part, "") for part in parts]
+    if not _has_styles(stream):
+        print("".join(text for text, _ in pairs), file=stream)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console.print(Text.assemble(*pairs), no_wrap=True, overflow="ignore", crop=False)
+
+
+def print_message(text: str, label: str = "", style: str = "red") -> None:
+    """Print one line on standard error, after a label."""
+    before: list[str | tuple[str, str]] = [(label, style), " "] if label else []
+    print_styled(*before, one_line(text), stream=sys.stderr)
+
+
+def print_interrupted() -> None:
+    """Say on standard error that a run was interrupted and can be continued."""
+    print_message("interrupted: what is done is kept; run the command again to continue")
+
+
+def report_corrupt(paths: Sequence[str]) -> int:
+    """Name the tracks that were left out because stored data fails its checksum; return the exit code."""
+    for path in paths:
+        print_message(f"{path}: its data in the library fails the checksum; see: soundalike library check", "corrupt")
+    return 1 if paths else 0
+
+
+def _has_styles(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and not _is_dumb()
+
+
+def _is_dumb() -> bool:
+    return os.environ.get("TERM") == "dumb"
+
+
+# Tables -------------------------------------------------------------------------------------------------------------
+
+
+def cell_width(text: str) -> int:
+    """Return the number of terminal cells of a text: 2 for wide characters and emoji, 0 for combining marks."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def cut_start(text: str, width: int) -> str:
+    """Cut the beginning of a text that is wider than `width` cells, as the end of a path tells the most."""
+    if cell_width(text) <= width:
+        return text
+    kept = text
+    while kept and cell_width(kept) > width - 1:
+        kept = kept[1:]
+    while kept and cell_width(kept[0]) == 0:  # a combining mark without its letter
+        kept = kept[1:]
+    return f"…{kept}"
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> None:
+    """Print columns that are as wide as their widest cell.
+
+    Args:
+        header: The titles of the columns.
+        rows: One sequence of cells per line.
+        left: The indices of the columns that are aligned left; the others are aligned right.
+    """
+    lines = [header, *rows]
+    widths = [max(cell_width(line[column]) for line in lines) for column in range(len(header))]
+    if sys.stdout.isatty():
+        taken = sum(widths[:-1]) + 2 * (len(widths) - 1)
+        rest = max(_NARROWEST, shutil.get_terminal_size().columns - taken)
+        lines = [[*line[:-1], cut_start(line[-1], rest)] for line in lines]
+        widths[-1] = min(widths[-1], rest)
+    for number, line in enumerate(lines):
+        cells = []
+        for column, (cell, width) in enumerate(zip(line, widths, strict=True)):
+            space = " " * (width - cell_width(cell))
+            cells.append(cell + space if column in left else space + cell)
+        print_styled(("  ".join(cells).rstrip(), "" if number else "bold"))
+
+
+def print_matrix(matrix: Mapping[str, Mapping[str, float]]) -> None:
+    """Print a table of shares as percentages: {row: {column: 0 to 1}}."""
+    columns = list(next(iter(matrix.values())))
+    rows = [[name, *(f"{100 * row[column]:.1f}" for column in columns)] for name, row in matrix.items()]
+    print_table(["", *columns], rows, left=[0])
+
+
+# JSON ---------------------------------------------------------------------------------------------------------------
+
+
+def print_json(record: Any, indent: int | None = 2) -> None:
+    """Print a dataclass as JSON on standard output. Raises ValueError for numbers that JSON cannot express."""
+    import json
+
+    from soundalike.core.serialise import to_plain
+
+    plain = to_plain(record)
+    text = json.dumps(plain, ensure_ascii=False, allow_nan=False, indent=indent)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # a path that is not UTF-8: escaped, it reads back as the same bytes
+        text = json.dumps(plain, ensure_ascii=True, allow_nan=False, indent=indent)
+    print(text)
+
+
+# Progress -----------------------------------------------------------------------------------------------------------
+
+
+class Progress:
+    """The progress of long work with its rate and the time left, on standard error.
+
+    A terminal shows a bar that disappears at the end; elsewhere a line is printed every 10 s. Use it with `with`, which
+    removes the bar whatever happens.
+    """
+
+    def __init__(self, noun: str, enabled: bool = True) -> None:
+        self._noun, self._enabled = noun, enabled
+        self._live = sys.stderr.isatty() and not _is_dumb()
+        self._began = self._shown = time.monotonic()
+        self._bar: tuple[LiveProgress, TaskID] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def __call__(self, done: int, total: int, audio_seconds: float | None = None) -> None:
+        """Show that `done` of `total` items are done, and how many seconds of audio they hold, if they hold any."""
+        now = time.monotonic()
+        due = now - self._shown >= (_EVERY_LIVE if self._live else _EVERY_LINE)
+        if not self._enabled or not (due or (self._live and done == total)):
+            return
+        self._shown = now
+        elapsed = max(now - self._began, 1e-3)
+        left = clock((total - done) * elapsed / done) if done else "?"
+        speed = "" if audio_seconds is None else f"{audio_seconds / elapsed:,.0f} x real time, "
+        text = f"{done:,} of {count(total, self._noun)}, {done / elapsed * 60:,.0f} per minute, {speed}{left} left"
+        if not self._live:
+            print(text, file=sys.stderr, flush=True)
+            return
+        bar, task = self._bar = self._bar or _start_bar()
+        bar.update(task, completed=done, total=total, description=text)
+        bar.refresh()
+
+    def restart(self) -> None:
+        """Remove the bar, and measure the rate from now on."""
+        self.end()
+        self._began = self._shown = time.monotonic()
+
+    def end(self) -> None:
+        """Remove the bar. A call after this shows a new one."""
+        if self._bar is not None:
+            bar, self._bar = self._bar[0], None
+            with suppress(OSError):  # the terminal is gone
+                bar.stop()
+
+
+def _start_bar() -> tuple[LiveProgress, TaskID]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as LiveProgress
+
+    live = LiveProgress(
+        BarColumn(bar_width=20),
+        TextColumn("{task.description}", markup=False),
+        console=Console(file=sys.stderr, no_color=bool(os.environ.get("NO_COLOR")), highlight=False),
+        transient=True,
+        auto_refresh=False,  # no thread besides the work
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    live.start()
+    return live, live.add_task("", total=None)

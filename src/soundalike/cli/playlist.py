@@ -1,0 +1,124 @@
+"""`soundalike playlist`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundalike.cli.arguments import (
+    NUMBER,
+    NUMBER_RANGE,
+    WholeNumber,
+    argument,
+    json_option,
+    library_option,
+    m3u_option,
+    model_option,
+    option,
+    weights_option,
+    where_option,
+)
+from soundalike.cli.commands import command
+from soundalike.cli.inputs import chosen_library, recording
+from soundalike.cli.journeys import match_row, print_heading, print_journey
+from soundalike.cli.output import print_json, report_corrupt
+from soundalike.cli.playlist_output import print_playlist_path, write_playlist
+from soundalike.cli.records import MatchRecord, match_record
+from soundalike.core.errors import one_line
+
+__all__ = ["playlist"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRecord:
+    """The seed and the limits."""
+
+    path: str
+    length: int
+    where: str | None
+    spread: float
+    tempo: tuple[float, float] | None
+    tempo_step: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlaylistRecord:
+    """A playlist; `note` says why it is shorter than requested, if it is."""
+
+    query: QueryRecord
+    models: Sequence[str]
+    weights: Mapping[str, float]
+    matches: Sequence[MatchRecord]
+    note: str | None
+    corrupt: Sequence[str]
+
+
+@command("playlist")
+@argument("seed", metavar="SEED", help="A recording, in the library or not; - for standard input.")
+@option("-n", "length", type=WholeNumber(), default=30, metavar="LENGTH", help="Number of tracks (default: 30).")
+@option("--spread", type=NUMBER, default=0.3, metavar="S", help="Variety, from 0 to 1 (default: 0.3).")
+@option("--tempo", type=NUMBER_RANGE, metavar="LOW..HIGH", help="Only tracks of this tempo in BPM, such as 118..126.")
+@option(
+    "--tempo-step",
+    type=NUMBER,
+    metavar="PERCENT",
+    help="Largest change of tempo from one track to the next, in percent.",
+)
+@weights_option()
+@where_option()
+@m3u_option("the tracks")
+@model_option()
+@library_option()
+@json_option()
+def playlist(
+    seed: str,
+    length: int,
+    spread: float,
+    tempo: tuple[float, float] | None,
+    tempo_step: float | None,
+    weights: Mapping[str, float] | None,
+    where: str | None,
+    m3u: Path | None,
+    model: str | None,
+    library_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Choose tracks that are like SEED but not all like one another.
+
+    --spread sets how much variety counts: 0 takes the best matches, and 1 prefers whatever is unlike the tracks before.
+    No recording appears twice, and no artist appears twice in a row.
+
+    \b
+      soundalike playlist song.mp3 --m3u evening.m3u8
+      soundalike playlist song.mp3 -n 20 --spread 0.5 -w rhythm=2,timbre=1
+      soundalike playlist song.mp3 --tempo 118..126 --tempo-step 3     each within 3 % of the one before
+
+    The scores are those of a search with SEED. The tempo is that of the tag, or else the measured one; half of a tempo
+    is another tempo. If no track is left that meets all conditions, the list ends early and says why.
+    """
+    with chosen_library(library_path) as library:
+        found = library.playlist(
+            recording(seed), length, weights=weights, where=where, spread=spread, tempo=tempo, tempo_step=tempo_step,
+            model=model,
+        )  # fmt: skip
+    if m3u:
+        write_playlist(found, m3u)
+    if as_json:
+        print_json(
+            PlaylistRecord(
+                query=QueryRecord(seed, length, where, spread, tempo, tempo_step),
+                models=[found.model],
+                weights=found.weights,
+                matches=[match_record(match) for match in found.matches],
+                note=found.note,
+                corrupt=found.corrupt,
+            )
+        )
+    else:
+        print_heading(one_line(seed), found)
+        print_journey(found, [match_row(str(number), match, found) for number, match in enumerate(found, start=1)])
+        if found.note:
+            print(found.note)
+        print_playlist_path(m3u)
+    return report_corrupt(found.corrupt)

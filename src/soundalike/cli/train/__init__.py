@@ -1,0 +1,1 @@
+"""`soundalike train`, one module per command."""

@@ -1,0 +1,24 @@
+"""`soundalike train`: the commands by name."""
+
+from __future__ import annotations
+
+import click
+
+from soundalike.cli.arguments import json_parameter
+from soundalike.cli.commands import Entry, Group
+
+__all__ = ["train"]
+
+train: click.Command = Group(
+    "train",
+    {
+        "dsp": Entry("train.dsp:dsp", "fit the model dsp: projections of fixed descriptors"),
+        "compact": Entry("train.compact:compact", "train the model compact: networks and projections"),
+        "heads": Entry("train.heads:heads", "train projection heads on triplet folders"),
+        "embed": Entry("train.embed:embed", "compute the features of triplet folders, or of a shard of them"),
+        "merge": Entry("train.merge:merge", "merge the features of several machines into one cache"),
+        "attribution": Entry("train.attribution:attribution", "show which features the heads of a model use"),
+    },
+    help="Fit a model from audio, as the bundled models were made.",
+    params=[json_parameter()],
+)

@@ -1,0 +1,50 @@
+"""What the training commands print: epochs, accuracies, learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from soundalike.cli.output import print_matrix, print_message
+from soundalike.core.errors import one_line
+
+if TYPE_CHECKING:
+    from soundalike.train.common import Epoch
+
+__all__ = ["Accuracies", "Curves", "curves", "print_accuracies", "print_epoch", "report_failed"]
+
+Curves: TypeAlias = Mapping[str, Sequence[Sequence[float]]]
+"""Per network or head, one line per epoch: training loss, validation loss, validation accuracy."""
+Accuracies: TypeAlias = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Accuracy, 0 to 1, per kind of negatives, space and factor."""
+
+
+def print_epoch(name: str, epoch: Epoch) -> None:
+    """Print how training goes, on standard error."""
+    print_message(
+        f"{name}, epoch {epoch.number}: loss {epoch.train_loss:.4f}, validation {epoch.validation_loss:.4f}, "
+        f"accuracy {100 * epoch.validation_accuracy:.1f} %",
+        "training",
+    )
+
+
+def curves(epochs: Mapping[str, Sequence[Epoch]]) -> Curves:
+    """Return learning curves."""
+    return {
+        name: [[one.train_loss, one.validation_loss, one.validation_accuracy] for one in line]
+        for name, line in epochs.items()
+    }
+
+
+def print_accuracies(accuracies: Accuracies) -> None:
+    """Print one table per kind of negatives."""
+    for kind, matrix in accuracies.items():
+        print(f"test folders, {kind} negatives: triplet accuracy in %, one row per space, one column per factor")
+        print_matrix(matrix)
+
+
+def report_failed(failed: Sequence[tuple[Path, str]]) -> None:
+    """Name the inputs that failed."""
+    for path, error in failed:
+        print_message(f"{one_line(path)}: {error}", "failed")

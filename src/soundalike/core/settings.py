@@ -1,0 +1,66 @@
+"""Folders of the user's platform: application data, the cache, and the default library."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["cache_folder", "data_folder", "default_library"]
+
+_APP = "soundalike"
+_XDG_VARIABLES = {"data": "XDG_DATA_HOME", "cache": "XDG_CACHE_HOME"}
+_MACOS_FOLDERS = {"data": "Application Support", "cache": "Caches"}
+
+
+def data_folder() -> Path:
+    """Return the folder for data that must persist.
+
+    Returns:
+        `$XDG_DATA_HOME/soundalike` or `~/.local/share/soundalike` on Linux,
+        `~/Library/Application Support/soundalike` on macOS, `%LOCALAPPDATA%\\soundalike` on Windows. The folder need
+        not exist.
+    """
+    return _user_folder("data")
+
+
+def cache_folder() -> Path:
+    """Return the folder for files that can be made again.
+
+    Returns:
+        `$XDG_CACHE_HOME/soundalike` or `~/.cache/soundalike` on Linux, `~/Library/Caches/soundalike` on macOS,
+        `%LOCALAPPDATA%\\soundalike` on Windows. The folder need not exist.
+    """
+    return _user_folder("cache")
+
+
+def default_library() -> Path:
+    """Return the folder of the library to use when none is named.
+
+    Returns:
+        The value of `$SOUNDALIKE_LIBRARY` if it is set and not empty, else `library` below `data_folder()`.
+
+    Example:
+        >>> os.environ["SOUNDALIKE_LIBRARY"] = "/music/library"
+        >>> default_library()
+        PosixPath('/music/library')
+    """
+    chosen = os.environ.get("SOUNDALIKE_LIBRARY")
+    return Path(chosen) if chosen else data_folder() / "library"
+
+
+def _user_folder(kind: Literal["data", "cache"]) -> Path:
+    """Return the folder of this application for one kind of file."""
+    if sys.platform == "darwin":
+        # Recent versions of platformdirs apply the XDG variables on macOS too, which would hide existing libraries.
+        return Path.home() / "Library" / _MACOS_FOLDERS[kind] / _APP
+    # platformdirs ignores relative XDG paths, and on Windows asks the system before it reads the variable.
+    variable = "LOCALAPPDATA" if sys.platform == "win32" else _XDG_VARIABLES[kind]
+    if value := os.environ.get(variable):
+        return Path(value) / _APP
+    import platformdirs  # here, because it takes some milliseconds
+
+    if kind == "data":
+        return platformdirs.user_data_path(_APP, appauthor=False)
+    return platformdirs.user_cache_path(_APP, appauthor=False, opinion=False)
