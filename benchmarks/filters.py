@@ -99,7 +99,7 @@ def median(columns: Columns, ids: np.ndarray, where: Filter, artist: str | None 
     times = []
     for _ in range(REPEATS):
         began = time.perf_counter()
-        found = columns.among(ids, where, exclude_artists=[artist] if artist else [])
+        found = columns.select(ids, where, exclude_artists=[artist] if artist else [])
         times.append(1000 * (time.perf_counter() - began))
     return float(np.median(times)), int(found.sum())
 

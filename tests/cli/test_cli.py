@@ -8,16 +8,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import numpy as np
 import pytest
 
 from conftest import TUNES, tune, write
 from soundalike import __version__
-from soundalike.cli.main import ROOT, main
+from soundalike.cli.main import main
 from soundalike.core.errors import UsageError
 from soundalike.core.settings import default_library
 from soundalike.search import parse_region
@@ -364,31 +362,6 @@ def test_the_library_has_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_library() == Path("/somewhere")
     monkeypatch.delenv("SOUNDALIKE_LIBRARY")
     assert default_library().parts[-2:] == ("soundalike", "library")
-
-
-def commands(group: click.Group, name: str = "soundalike") -> Iterator[tuple[str, click.Command]]:
-    """Every command with what is typed for it, groups included."""
-    yield name, group
-    ctx = click.Context(group)
-    for child in group.list_commands(ctx):
-        found = group.get_command(ctx, child)
-        assert found is not None
-        if isinstance(found, click.Group):
-            yield from commands(found, f"{name} {child}")
-        else:
-            yield f"{name} {child}", found
-
-
-COMMANDS = dict(commands(ROOT))
-
-
-def test_every_parameter_is_explained() -> None:
-    assert len(COMMANDS) > 30
-    for name, command in COMMANDS.items():
-        assert command.help, name
-        for parameter in command.get_params(click.Context(command, info_name=name)):
-            help = getattr(parameter, "help", None)
-            assert help and help[0] == help[0].upper() and help.endswith("."), f"{name}: {parameter.name}: {help}"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")

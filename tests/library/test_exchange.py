@@ -1,4 +1,4 @@
-"""A library taken out as Parquet and in again: nothing is lost, nothing that is damaged gets in."""
+"""Export a library as Parquet and import it: nothing is lost, and nothing invalid gets in."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def content(folder: Path) -> tuple[object, ...]:
     return json.loads((folder / "library.json").read_text()), *tables
 
 
-# A library made by listening -----------------------------------------------------------------------------------------
+# A library made from audio -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def rich(stocked: Path, music: Path, tmp_path_factory: pytest.TempPathFactory) -
         write(files / "changed.wav", tune(TUNES["pedal"], seconds=4))
         (files / "pruned.wav").unlink()
         index_files(opened, [files], prune=True)
-        # Of two copies, the other model hears one: the rows are there for both.
+        # The other model encodes one of two copies: both have its rows.
         index_files(opened, [music / "up", files / "changed.wav", files / "silent.wav"], model=str(other))
         (files / "gone.wav").unlink()
         with opened.catalog.transaction():
@@ -188,7 +188,7 @@ def test_what_is_there_already_is_left_as_it_is(rich: Rich, stocked: Path, tmp_p
 
 
 def test_indexing_goes_on_where_an_import_stopped(rich: Rich, tmp_path: Path, music: Path) -> None:
-    """What was imported counts as heard: no file is listened to again, another model is put beside."""
+    """Imported tracks count as encoded: no file is encoded again, and another model is added beside."""
     take_in(take_out(rich.library, tmp_path / "export"), tmp_path / "library")
     with LibraryFolder.create(tmp_path / "library") as library:
         report = index_files(library, [music / "up"])
@@ -261,7 +261,7 @@ DIMS = {"a": {"tune": 3, "beat": 5}, "b": {"tune": 4}}
 
 @dataclass(frozen=True)
 class Kind:
-    """A track to be made: its length, who has heard it, of which track before it is a copy (none: of none)."""
+    """A track to make: its length, the models that encoded it, and the earlier track that it copies, if any."""
 
     seconds: float
     heard: tuple[str, ...]
@@ -392,7 +392,7 @@ def test_copies_are_never_parted_and_rows_of_any_number_go_through(tmp_path: Pat
     assert content(take_out(tmp_path / "back", tmp_path / "second")) == content(first)
 
 
-# Damage --------------------------------------------------------------------------------------------------------------
+# Invalid exports -----------------------------------------------------------------------------------------------------
 
 Damage = Callable[[Path], None]
 
@@ -417,7 +417,7 @@ def edit_manifest(change: Callable[[dict], object]) -> Damage:
 
 
 def edit(name: str, column: str, change: Callable[[list], object], kind: object = None) -> Damage:
-    """Change the values of a column; another type if `kind` says so."""
+    """Change the values of a column, and its type if `kind` is given."""
 
     def damage(folder: Path) -> None:
         table = pq.read_table(folder / f"{name}.parquet")
@@ -465,17 +465,21 @@ def cut(name: str, share: float) -> Damage:
 DAMAGES: list[tuple[str, Damage, str]] = [
     ("no manifest", lambda f: (f / "library.json").unlink(), r"holds no exported library \(no library.json\)"),
     ("no json", lambda f: (f / "library.json").write_text("{"), "library.json is not valid JSON"),
-    ("a list", lambda f: (f / "library.json").write_text("[]"), "is not of an exported library"),
-    ("magic", edit_manifest(lambda t: t.update(magic="x")), "is not of an exported library"),
+    ("a list", lambda f: (f / "library.json").write_text("[]"), "does not describe an exported library"),
+    ("magic", edit_manifest(lambda t: t.update(magic="x")), "does not describe an exported library"),
     ("newer", edit_manifest(lambda t: t.update(format=2)), "format 2, this version reads 1; upgrade soundalike"),
     ("grid", edit_manifest(lambda t: t.update(hop_seconds=2.5)), "passages of 10.0 s every 2.5 s, expected 10 s every"),
-    ("no counts", edit_manifest(lambda t: t.pop("tracks")), "library.json is damaged: tracks is missing"),
-    ("odd counts", edit_manifest(lambda t: t.update(tracks=-1)), "found -1, expected a number from 0"),
+    ("no counts", edit_manifest(lambda t: t.pop("tracks")), "library.json is invalid: tracks is missing"),
+    ("odd counts", edit_manifest(lambda t: t.update(tracks=-1)), "found -1, expected a whole number of at least 0"),
     ("wrong counts", edit_manifest(lambda t: t.update(tracks=9)), "tracks.parquet .*: 4 lines, library.json says 9"),
     ("no models", edit_manifest(lambda t: t.update(models=None)), "found None, expected a list"),
-    ("odd model", edit_manifest(lambda t: t["models"][0].update(name="../x")), "is no name of a model or space"),
-    ("twice a model", edit_manifest(lambda t: t["models"].append(t["models"][0])), "a model is there twice"),
-    ("no spaces", edit_manifest(lambda t: t["models"][0].update(spaces=[])), "are not one or more different ones"),
+    (
+        "odd model",
+        edit_manifest(lambda t: t["models"][0].update(name="../x")),
+        "is not a valid name of a model or space",
+    ),
+    ("twice a model", edit_manifest(lambda t: t["models"].append(t["models"][0])), "a model is listed twice"),
+    ("no spaces", edit_manifest(lambda t: t["models"][0].update(spaces=[])), "are empty or not unique"),
     (
         "levels",
         edit_manifest(lambda t: t["models"][0]["spaces"][0].update(levels=["track"])),
@@ -484,45 +488,45 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("other dims", edit_manifest(lambda t: t["models"][0]["spaces"][1].update(dim=7)), "a row of .* dims, expected"),
     ("another model", edit_manifest(lambda t: t["models"][1].update(name="c")), "column 'c/tune' is missing"),
     ("no file", lambda f: (f / "passages.parquet").unlink(), "passages.parquet cannot be read: No such file"),
-    ("empty file", lambda f: (f / "tracks.parquet").write_bytes(b""), "tracks.parquet is damaged"),
-    ("rubbish", lambda f: (f / "tracks.parquet").write_bytes(b"x" * 999), "tracks.parquet is damaged: .*magic bytes"),
-    ("cut", cut("passages.parquet", 0.7), "passages.parquet is damaged"),
+    ("empty file", lambda f: (f / "tracks.parquet").write_bytes(b""), "tracks.parquet is invalid"),
+    ("rubbish", lambda f: (f / "tracks.parquet").write_bytes(b"x" * 999), "tracks.parquet is invalid: .*magic bytes"),
+    ("cut", cut("passages.parquet", 0.7), "passages.parquet is invalid"),
     ("no column", rewrite("tracks", lambda t: t.drop_columns(["size"])), "column 'size' is missing"),
     ("type", edit("tracks", "size", lambda v: [str(n) for n in v], pa.string()), "'size' is string, expected int64"),
-    ("nothing", edit("tracks", "codec", put(1, None)), "column 'codec' holds nothing in some lines"),
+    ("nothing", edit("tracks", "codec", put(1, None)), "column 'codec' has nulls"),
     ("number", edit("tracks", "number", put(2, 7)), "line 2 has number 7"),
     ("negative", edit("tracks", "size", put(1, -3)), "line 1: size is -3"),
     ("duration", edit("tracks", "duration", put(1, float("nan"))), "line 1: duration is nan"),
     ("endless", edit("tracks", "duration", put(1, 1e12)), "line 1: duration is 1000000000000"),
     ("tempo", edit("tracks", "tempo", put(1, float("inf"))), "line 1: tempo is inf"),
-    ("relative", edit("tracks", "root", put(1, b"music/")), r"b'music/' is no absolute path of this system"),
-    ("NUL", edit("tracks", "path", put(1, b"a\0b")), "is no absolute path of this system"),
-    ("no name", edit("tracks", "path", put(1, b"")), "is no absolute path of this system"),
-    ("stranger", edit("tracks", "encoded_by", put(0, ["a", "z"])), r"heard by \['a', 'z'\], expected some of"),
-    ("more heard", edit("tracks", "encoded_by", put(2, ["a", "b"])), "a row that lacks: b/tune"),
+    ("relative", edit("tracks", "root", put(1, b"music/")), r"b'music/' is not an absolute path on this system"),
+    ("NUL", edit("tracks", "path", put(1, b"a\0b")), "is not an absolute path on this system"),
+    ("no name", edit("tracks", "path", put(1, b"")), "is not an absolute path on this system"),
+    ("stranger", edit("tracks", "encoded_by", put(0, ["a", "z"])), r"encoded by \['a', 'z'\], expected some of"),
+    ("more heard", edit("tracks", "encoded_by", put(2, ["a", "b"])), "missing row of b/tune"),
     ("less heard", edit("tracks", "encoded_by", put(2, [])), "line 2: 3 passages, expected 0"),
     ("passages", edit("tracks", "passages", put(2, 4)), "line 2: 4 passages, expected 3"),
     ("copy", edit("tracks", "rows_of", put(2, 0)), "line 2: not a copy of the track before it"),
-    ("copy of none", edit("tracks", "rows_of", put(0, 0)), "line 0: a copy of what is not there"),
-    ("no fingerprint", edit("tracks", "fingerprint", put(2, None)), "line 2: a copy of what is not there"),
-    ("no row", edit("tracks", "a/tune", put(2, None)), "a row that lacks: a/tune"),
-    ("not finite", edit("tracks", "a/tune", put_in(2, float("nan"))), "a/tune: a row that is not finite, expected"),
-    ("infinite", edit("passages", "a/tune", put_in(3, float("inf"))), "a/tune: a row that is not finite, expected"),
-    ("length", edit("passages", "a/tune", put(3, [3.0, 4.0, 0.0])), "of length 5, expected 1 or zero"),
-    ("huge", edit("passages", "a/tune", put(3, [3e38, 3e38, 0.0])), "of length 4.*e.38, expected 1 or zero"),
+    ("copy of none", edit("tracks", "rows_of", put(0, 0)), "line 0: a copy of a track that does not exist"),
+    ("no fingerprint", edit("tracks", "fingerprint", put(2, None)), "line 2: a copy of a track that does not exist"),
+    ("no row", edit("tracks", "a/tune", put(2, None)), "missing row of a/tune"),
+    ("not finite", edit("tracks", "a/tune", put_in(2, float("nan"))), "a/tune: a row not finite, expected"),
+    ("infinite", edit("passages", "a/tune", put_in(3, float("inf"))), "a/tune: a row not finite, expected"),
+    ("length", edit("passages", "a/tune", put(3, [3.0, 4.0, 0.0])), "of length 5, expected length 1 or all zero"),
+    ("huge", edit("passages", "a/tune", put(3, [3e38, 3e38, 0.0])), "of length 4.*e.38, expected length 1 or all zero"),
     ("dims", edit("passages", "a/tune", put(3, [1.0])), "a row of 1 dims, expected 3"),
-    ("null within", edit("passages", "a/tune", put(3, [1.0, None, 0.0])), "a row with nulls in it"),
+    ("null within", edit("passages", "a/tune", put(3, [1.0, None, 0.0])), "a row contains nulls"),
     (
         "null between",
         edit("passages", "b/tune", put(1, None)),
-        "some passages of a track have a row and some have none",
+        "only some passages of a track have a row",
     ),
-    ("too much", edit("passages", "b/tune", put(3, [1.0, 0.0, 0.0, 0.0])), "some passages of a track have a row"),
-    ("order", rewrite("passages", lambda t: t.take([1, 0, 2, 3, 4])), "column 'index' does not fit the tracks"),
+    ("too much", edit("passages", "b/tune", put(3, [1.0, 0.0, 0.0, 0.0])), "only some passages of a track have a row"),
+    ("order", rewrite("passages", lambda t: t.take([1, 0, 2, 3, 4])), "column 'index' does not match the tracks"),
     (
         "less passages",
         both(rewrite("passages", lambda t: t.slice(0, 4)), edit_manifest(lambda t: t.update(passages=4))),
-        "1 passages less than its tracks have",
+        "1 passages are missing",
     ),
     (
         "more passages",
@@ -530,14 +534,16 @@ DAMAGES: list[tuple[str, Damage, str]] = [
             rewrite("passages", lambda t: pa.concat_tables([t, t.slice(0, 1)])),
             edit_manifest(lambda t: t.update(passages=6)),
         ),
-        "1 passages are of no track",
+        "1 passages belong to no track",
     ),
-    ("failure", edit("failures", "path", put(0, b"bad.wav")), "b'bad.wav' is no absolute path of this system"),
+    ("failure", edit("failures", "path", put(0, b"bad.wav")), "b'bad.wav' is not an absolute path on this system"),
 ]
 
 
 @pytest.mark.parametrize(("damage", "message"), [case[1:] for case in DAMAGES], ids=[case[0] for case in DAMAGES])
-def test_damage_is_named_in_one_line(damage: Damage, message: str, sound_export: Path, tmp_path: Path, capsys) -> None:
+def test_an_invalid_export_is_reported_in_one_line(
+    damage: Damage, message: str, sound_export: Path, tmp_path: Path, capsys
+) -> None:
     folder = Path(shutil.copytree(sound_export, tmp_path / "export"))
     damage(folder)
     assert main(["library", "import", str(folder), "--library", str(tmp_path / "library")]) == 2
@@ -549,7 +555,7 @@ def test_damage_is_named_in_one_line(damage: Damage, message: str, sound_export:
         with LibraryFolder(tmp_path / "library") as library:
             held = library.catalog.counts()["tracks"], len(library.catalog.models())
         # A fault at the very end is found when the tracks, which are whole, have been stored.
-        assert held == ((4, 2) if message in ("1 passages are of no track", DAMAGES[-1][2]) else (0, 0))
+        assert held == ((4, 2) if message in ("1 passages belong to no track", DAMAGES[-1][2]) else (0, 0))
 
 
 def test_a_path_that_comes_twice_is_added_once(sound_export: Path, tmp_path: Path) -> None:
@@ -585,7 +591,7 @@ def test_a_target_that_is_taken_is_refused(rich: Rich, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with LibraryFolder(rich.library) as library:
         for name in ("taken", "file"):
-            with pytest.raises(UsageError, match="is there and not an empty folder; give a new name"):
+            with pytest.raises(UsageError, match="it exists and is not an empty folder; give a new name"):
                 export_library(library, tmp_path / name)
         with pytest.raises(UsageError, match="its folder does not exist"):
             export_library(library, tmp_path / "none" / "export")
@@ -594,17 +600,17 @@ def test_a_target_that_is_taken_is_refused(rich: Rich, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["thesis.txt"]
 
 
-def test_a_damaged_library_is_not_exported(tmp_path: Path) -> None:
+def test_a_corrupt_library_is_not_exported(tmp_path: Path) -> None:
     make_library(tmp_path / "library", [Kind(30, ("a",))])
     file = tmp_path / "library" / "passage.a.beat.f32"
     file.write_bytes(b"\x01" * file.stat().st_size)
-    with pytest.raises(LibraryError, match="rows of a/beat are damaged; see: soundalike library check"):
+    with pytest.raises(LibraryError, match="rows of a/beat are corrupt; see: soundalike library check"):
         take_out(tmp_path / "library", tmp_path / "export")
     assert [path.name for path in tmp_path.iterdir()] == ["library"]
 
 
 def test_a_library_that_is_encoded_again_meanwhile_is_not_exported(tmp_path: Path) -> None:
-    """A new version of a model writes where the rows of the old one were, and the catalogue says so first."""
+    """A new version of a model overwrites the old rows, and the catalogue records that first."""
     make_library(tmp_path / "library", [Kind(30, ("a",))])
 
     def encode_again(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What filters mean, checked against plain Python, and that columns are kept, mapped and made anew."""
+"""Filters against plain Python; columns are saved, mapped and computed again."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ conditions_ = st.builds(
 
 
 def value_of(track: Track, field: str) -> str | float | None:
-    """What a track has in a field, told slowly."""
+    """The value of a field, computed the slow way."""
     if field == "bpm":
         return track.tempo if track.bpm_tag is None else track.bpm_tag
     if field == "key":
@@ -157,7 +157,7 @@ def value_of(track: Track, field: str) -> str | float | None:
 
 
 def meets(track: Track, condition: Condition) -> bool:
-    """Whether a track meets a condition, told slowly."""
+    """Whether a track meets a condition, computed the slow way."""
     value = value_of(track, condition.field)
     if value is None:
         return False
@@ -173,7 +173,7 @@ def meets(track: Track, condition: Condition) -> bool:
 
 @given(st.lists(tracks_, max_size=12), st.lists(st.lists(conditions_, max_size=3), min_size=10, max_size=10), texts)
 @settings(max_examples=60, deadline=None)
-def test_filters_mean_what_plain_python_says(tracks: list[Track], filters: list[list[Condition]], artist: str) -> None:
+def test_filters_agree_with_plain_python(tracks: list[Track], filters: list[list[Condition]], artist: str) -> None:
     # Every path is different, and whatever bytes it has is shown as one line.
     tracks = [replace(track, path=Path(f"/m/{n}{track.title or ''}")) for n, track in enumerate(tracks)]
     with columns_of(tracks) as columns:
@@ -184,7 +184,7 @@ def test_filters_mean_what_plain_python_says(tracks: list[Track], filters: list[
         assert columns.matches(Filter(), exclude_artists=[artist]).tolist() == others
         asked = columns.ids[::-2]
         expected = [others[track_id - 1] for track_id in asked]
-        assert columns.among(asked, Filter(), exclude_artists=[artist]).tolist() == expected
+        assert columns.select(asked, Filter(), exclude_artists=[artist]).tolist() == expected
 
 
 def test_nothing_is_found_across_two_values() -> None:
@@ -215,7 +215,7 @@ def test_an_empty_catalogue_has_columns_too() -> None:
     with columns_of([]) as columns:
         for text in ("genre = jazz", "genre ~ jazz", "genre = j*z", "genre != jazz", "bpm > 1"):
             assert columns.matches(parse_filter(text)).shape == (0,)
-        assert columns.among(np.zeros(0, np.int64), Filter()).shape == (0,)
+        assert columns.select(np.zeros(0, np.int64), Filter()).shape == (0,)
 
 
 def test_ids_may_have_gaps(tmp_path: Path) -> None:
@@ -227,10 +227,10 @@ def test_ids_may_have_gaps(tmp_path: Path) -> None:
     columns = Columns(catalog, tmp_path)
     catalog.close()
     assert columns.ids.tolist() == [2, 4, 5, 6]
-    assert columns.among(np.array([6, 2, 4, 4]), parse_filter("year > 2")).tolist() == [True, False, True, True]
+    assert columns.select(np.array([6, 2, 4, 4]), parse_filter("year > 2")).tolist() == [True, False, True, True]
 
 
-def test_columns_are_kept_and_made_anew_when_the_catalogue_has_changed(tmp_path: Path) -> None:
+def test_columns_are_saved_and_computed_again_after_a_change(tmp_path: Path) -> None:
     catalog = Catalog(tmp_path / "catalog.sqlite", writable=True, create=True)
     with catalog.transaction():
         catalog.put_track(Path("/m"), replace(PLAIN, year=1999))
@@ -253,7 +253,7 @@ def test_columns_are_kept_and_made_anew_when_the_catalogue_has_changed(tmp_path:
     catalog.close()
 
 
-def test_where_columns_cannot_be_kept_they_are_made_all_the_same(tmp_path: Path) -> None:
+def test_columns_that_cannot_be_saved_are_computed_anyway(tmp_path: Path) -> None:
     catalog = Catalog(tmp_path / "catalog.sqlite", writable=True, create=True)
     with catalog.transaction():
         catalog.put_track(Path("/m"), replace(PLAIN, year=1999))

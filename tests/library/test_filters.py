@@ -1,4 +1,4 @@
-"""`--where`: how it is read, and what it says when it cannot be; test_columns.py says what it means."""
+"""Parsing of conditions, and its errors; test_filter_columns.py tests their evaluation."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def test_conditions(text: str, conditions: tuple[object, ...]) -> None:
     [
         ("", "a condition is missing"),
         ("mood = sad", r"unknown field 'mood'; known: bpm, key, key_confidence, meter, duration, loudness"),
-        ("bpm", "bpm is compared with nothing"),
-        ("key = H", "'H' is no key; write one such as Am"),
+        ("bpm", "bpm has no comparison"),
+        ("key = H", "'H' is not a key; write one such as Am"),
         ("bpm =", "no value after 'bpm ='"),
         ("bpm = fast", "bpm is a number; found '= fast'"),
         ("bpm ~ 9", "bpm is a number"),
@@ -40,12 +40,12 @@ def test_conditions(text: str, conditions: tuple[object, ...]) -> None:
         ("genre > jazz", "genre is text"),
         ("genre 1..2", "expected = != < <= > >= ~ or a range"),
         ("genre = drum and bass", "unknown field 'bass'"),
-        ("genre = drum bass", r"found 'bass', expected 'and'; put quotes"),
+        ("genre = drum bass", r"found 'bass', expected 'and'; quote values"),
         ("genre = 'jazz", "is a quote missing"),
         ("bpm 90..110 and", "a condition is missing"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said(text: str, message: str) -> None:
+def test_errors_say_what_is_wrong(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_filter(text)
 

@@ -135,7 +135,7 @@ def wav_with(rate: int, frames: int = 4000) -> bytes:
 
 
 def bad_files(folder: Path) -> dict[str, str]:
-    """One file of every kind that cannot be heard, and a word of what is said of it."""
+    """One file of every unreadable kind, and a word of its message."""
     good = (folder / "0.wav").read_bytes()
     (folder / "empty.wav").write_bytes(b"")
     (folder / "truncated.flac").write_bytes(b"fLaC\x00\x00")
@@ -180,7 +180,7 @@ def test_bad_files_cost_only_themselves(
     assert capfd.readouterr().err == "", "decoders keep quiet"
 
 
-def test_failures_are_tried_again_only_when_asked_or_changed(run: Run, folder: Path, monkeypatch) -> None:
+def test_failures_are_tried_again_only_on_request_or_change(run: Run, folder: Path, monkeypatch) -> None:
     (folder / "bad.wav").write_bytes(b"RIFF")
     assert len(run().failed) == 1
     asked: list[str] = []
@@ -194,7 +194,7 @@ def test_failures_are_tried_again_only_when_asked_or_changed(run: Run, folder: P
     monkeypatch.setattr(indexing, "run_tasks", spy)
     again = run()
     assert asked == []
-    assert "as before; try again with --retry" in again.failed[0][1]
+    assert "as before; --retry tries again" in again.failed[0][1]
     assert len(run(retry=True).failed) == 1
     assert asked == ["bad.wav"]
     write(folder / "bad.wav", tune(TUNES["up"], seconds=2))
@@ -265,7 +265,7 @@ def test_a_new_version_of_the_model_with_new_and_changed_files(run: Run, folder:
     check_against_fresh_encoding(tmp_path)
 
 
-def test_what_never_ends_is_not_listened_to(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_pipes_and_devices_are_not_read(run: Run, folder: Path, tmp_path: Path) -> None:
     os.mkfifo(folder / "pipe.wav")
     (folder / "zero.wav").symlink_to("/dev/zero")
     report = run()
@@ -288,9 +288,9 @@ def test_a_disk_that_is_not_there_keeps_its_tracks(run: Run, folder: Path, tmp_p
     folder.mkdir()  # the mount point without its disk
     report = run(folder, other, prune=True)
     assert counted(report) == {"unchanged": 1}
-    assert "is its disk there? They are kept" in report.failed[0][1]
+    assert "is the disk mounted? They stay in the library" in report.failed[0][1]
     assert len(paths(tmp_path)) == 4
-    # Asked for the folder above, it is clear what is meant.
+    # With the parent folder, the intention is clear.
     assert counted(run(tmp_path, prune=True)) == {"moved": 3, "unchanged": 1}
 
 
@@ -364,14 +364,14 @@ def test_odd_names(run: Run, folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_worker_that_dies_costs_one_file(run: Run, folder: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(indexing, "_listen", die_on_one)
+    monkeypatch.setattr(indexing, "_encode", die_on_one)
     report = run(jobs=2)
     assert [Path(path).name for path, _ in report.failed] == ["1.wav"]
     assert "died (exit code 9)" in report.failed[0][1]
     assert paths(tmp_path) == ["0.wav", "2.wav"]
 
 
-_real_listen = indexing._listen
+_real_listen = indexing._encode
 
 
 def die_on_one(task):

@@ -1,4 +1,4 @@
-"""Features that a library keeps: other heads are given these, not the sound, and make the same rows of them."""
+"""Stored features: other heads project them to the same rows as from audio."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAMES = ("a.wav", "b.wav", "silence.wav")
 
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three recordings, one without a sound; a copy of the first, `copy.wav`, comes when they are in a library."""
+    """Three recordings, one silent; `copy.wav`, a copy of the first, is added later."""
     folder = tmp_path_factory.mktemp("songs")
     write(folder / "a.wav", tune(TUNES["up"], seconds=13))
     write(folder / "b.wav", tune(TUNES["leaps"], seconds=7, seed=1))
@@ -41,7 +41,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def originals(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A library of each bundled model that keeps features."""
+    """A library of each bundled model with stored features."""
     made = {name: tmp_path_factory.mktemp(name) / "library" for name in ("compact", "dsp")}
     for name, folder in made.items():
         with LibraryFolder.create(folder) as library:
@@ -55,7 +55,7 @@ def originals(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 @pytest.fixture
 def kept(originals: dict[str, Path], tmp_path: Path) -> Path:
-    """A library of the model `dsp` that keeps features, to be changed."""
+    """A library of the model `dsp` with stored features, to change."""
     return Path(shutil.copytree(originals["dsp"], tmp_path / "library"))
 
 
@@ -91,7 +91,7 @@ def remade(source: str, folder: Path, name: str) -> Path:
 
 @contextmanager
 def unhearable(folder: Path) -> Iterator[None]:
-    """Files of which nothing can be decoded, and that look as if they were what they were."""
+    """Files that cannot be decoded, but have their old size and time."""
     before = {file: (file.read_bytes(), file.stat()) for file in folder.iterdir()}
 
     def put(file: Path, content: bytes) -> None:
@@ -108,7 +108,7 @@ def unhearable(folder: Path) -> Iterator[None]:
 
 
 def rows_of(library: LibraryFolder, model: Model, name: str) -> dict[str, np.ndarray]:
-    """The rows of a track, passages then its own, per space."""
+    """The rows of a track per space: passages, then the whole."""
     (track,) = [track for track in library.catalog.tracks() if track.path.name == name]
     found: dict[str, list[np.ndarray]] = {space.name: [] for space in model.spaces}
     for level in LEVELS:
@@ -119,7 +119,7 @@ def rows_of(library: LibraryFolder, model: Model, name: str) -> dict[str, np.nda
 
 
 @pytest.mark.parametrize("source", ["compact", "dsp"])
-def test_another_model_is_added_without_listening(
+def test_another_model_is_added_without_decoding(
     source: str, originals: dict[str, Path], songs: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(originals[source], tmp_path / "library"))
@@ -144,7 +144,7 @@ def test_another_model_is_added_without_listening(
     assert {name: (folder / name).read_bytes() for name in before} == before
 
 
-def test_what_is_kept_is_what_was_heard(kept: Path, songs: Path) -> None:
+def test_stored_features_are_the_extracted_ones(kept: Path, songs: Path) -> None:
     model = Model.load("dsp")
     (backbone,) = model.backbones.values()
     with LibraryFolder(kept) as library:
@@ -181,7 +181,7 @@ def flip(path: Path, bit: int) -> None:
     path.write_bytes(content)
 
 
-def test_damaged_features_are_heard_again_and_kept_again(kept: Path, songs: Path, tmp_path: Path) -> None:
+def test_corrupt_features_are_extracted_and_stored_again(kept: Path, songs: Path, tmp_path: Path) -> None:
     with LibraryFolder(kept) as library:
         first, _ = library.catalog.rows_of(library.catalog.track_at(songs / "b.wav").id, "passage")
         width = 4 * next(one.dim for one in library.catalog.features.features() if one.name == "timbre")
@@ -195,7 +195,7 @@ def test_damaged_features_are_heard_again_and_kept_again(kept: Path, songs: Path
         assert feature_costs(library.catalog)[0].tracks == 4
 
 
-def test_features_whose_file_is_lost_are_heard_again(kept: Path, songs: Path, tmp_path: Path) -> None:
+def test_features_whose_file_is_lost_are_extracted_again(kept: Path, songs: Path, tmp_path: Path) -> None:
     (kept / "feature.dsp.rhythm.f32").unlink()
     with LibraryFolder.create(kept) as library:
         report = check_library(library)
@@ -207,13 +207,13 @@ def test_features_whose_file_is_lost_are_heard_again(kept: Path, songs: Path, tm
     (kept / "feature.dsp.rhythm.crc").unlink()
     with LibraryFolder.create(kept) as library:
         report = index_files(library, [songs], model=str(remade("dsp", tmp_path / "model", "other")), jobs=1)
-        # A copy may find the rows that it shares mended already.
+        # The shared rows of a copy may have been repaired already.
         assert report.changed + report.reprojected == 4
         assert report.changed >= 3
         assert check_library(library).ok
 
 
-def test_they_are_kept_of_an_existing_library_by_listening_once_more(own, tmp_path: Path) -> None:
+def test_features_of_an_existing_library_are_extracted_once_more(own, tmp_path: Path) -> None:
     assert own().added == 2
     assert own().unchanged == 2
     folder = tmp_path / "owned"
@@ -229,7 +229,7 @@ def test_they_are_kept_of_an_existing_library_by_listening_once_more(own, tmp_pa
         for name in Model.load("dsp").backbones["dsp"].dims for suffix in ("f32", "crc")))  # fmt: skip
 
 
-def test_a_file_that_changes_loses_what_was_kept_of_it(own, tmp_path: Path) -> None:
+def test_a_changed_file_loses_its_features(own, tmp_path: Path) -> None:
     assert own(keep_features=True).added == 2
     write(tmp_path / "own" / "a.wav", tune(TUNES["down"], seconds=6))
     (tmp_path / "own" / "b.wav").rename(tmp_path / "own" / "moved.wav")
@@ -246,7 +246,7 @@ def test_a_file_that_changes_loses_what_was_kept_of_it(own, tmp_path: Path) -> N
         assert check_library(library).ok
 
 
-def test_features_of_another_version_of_the_backbone_are_forgotten(kept: Path, songs: Path, tmp_path: Path) -> None:
+def test_features_of_another_version_of_the_backbone_are_dropped(kept: Path, songs: Path, tmp_path: Path) -> None:
     with LibraryFolder.create(kept) as library:
         with library.catalog.transaction():
             library.catalog.database.connection.execute("UPDATE features SET version = version + 1")
@@ -258,7 +258,7 @@ def test_features_of_another_version_of_the_backbone_are_forgotten(kept: Path, s
         assert {one.version for one in library.catalog.features.features()} == {1}
 
 
-def test_a_vacuum_takes_them_along(kept: Path, songs: Path, tmp_path: Path) -> None:
+def test_a_vacuum_keeps_features(kept: Path, songs: Path, tmp_path: Path) -> None:
     other = str(remade("dsp", tmp_path / "model", "other"))
     with LibraryFolder.create(kept) as library:
         with library.catalog.transaction():
@@ -268,7 +268,7 @@ def test_a_vacuum_takes_them_along(kept: Path, songs: Path, tmp_path: Path) -> N
         assert index_files(library, [songs / "b.wav", songs / "silence.wav"], model=other).reprojected == 2
 
 
-def test_the_command_line_says_what_they_cost(kept: Path, songs: Path, tmp_path: Path, capsys) -> None:
+def test_the_command_line_reports_their_size(kept: Path, songs: Path, tmp_path: Path, capsys) -> None:
     def run(*arguments: object) -> str:
         assert main([str(argument) for argument in arguments]) == 0
         return capsys.readouterr().out

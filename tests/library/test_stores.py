@@ -1,4 +1,4 @@
-"""Contract of every store: what was written is read, searches equal brute force, tails and damage are handled."""
+"""The contract of every store: reads return what was written, searches equal brute force, corruption is found."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def fill(store, rows: dict[str, np.ndarray], first: int = 0) -> None:
 
 
 def brute_force(terms, rows: dict[str, np.ndarray], groups: np.ndarray, k: int) -> list[tuple[int, int, float]]:
-    """Every group's best row by the exact score, best first, ties by row; groups heard in no term left out."""
+    """The best row of every group by exact score, best first, ties by row; groups audible in no term are left out."""
     scores = score_rows(terms, rows)
     heard = np.any([presence(rows[term.space.name]) for term in terms], axis=0)
     answers = []
@@ -106,7 +106,7 @@ def test_search_equals_brute_force(name, tmp_path_factory, sizes, keep, asked, k
     assert wanted[hits.group].all()
     expected = brute_force(terms, rows, np.where(wanted[:, None], groups, 0), k)
     assert hits.score.tolist() == pytest.approx([score for _, _, score in expected], abs=1e-9)
-    # Rows that score alike may come in either order; each must score what the law says.
+    # Rows with equal scores may come in either order; each must have its exact score.
     exact = score_rows(terms, rows)
     assert exact[hits.row].tolist() == pytest.approx(hits.score.tolist(), abs=1e-9)
     for group, row in zip(hits.group, hits.row, strict=True):
@@ -117,7 +117,7 @@ def test_search_equals_brute_force(name, tmp_path_factory, sizes, keep, asked, k
 
 @pytest.mark.parametrize("neighbours", [False, True], ids=["scattered", "side by side"])
 def test_forty_thousand_rows_of_real_width(opened: Callable[..., Store], neighbours: bool) -> None:
-    """Many enough for blocks; where those that are alike lie side by side, and where they do not."""
+    """Enough groups for blocks, with similar ones adjacent or not."""
     random, count = np.random.default_rng(0), 40_001
     space = Space("m", "wide", "mix", "b", "f", "identity", 128, dict.fromkeys(("track", "passage"), CHANCE))
     centres, cluster = random.standard_normal((50, 128)), random.integers(50, size=count)
@@ -175,7 +175,7 @@ def flip(path: Path, bit: int) -> None:
 
 
 def test_every_flipped_bit_is_found(name: str, opened: Callable[..., Store], tmp_path: Path) -> None:
-    """Of every file, each bit in turn; the rows that are said to be damaged are those that are."""
+    """Every bit of every file in turn: exactly the affected rows are reported as corrupt."""
     n, space = 3, SPACES[1]
     fill(opened(writable=True), some_rows(n, 1, silent=0))
     files = sorted(file for file in tmp_path.iterdir() if ".rhythm." in file.name)
@@ -191,8 +191,8 @@ def test_every_flipped_bit_is_found(name: str, opened: Callable[..., Store], tmp
             flip(file, bit)
 
 
-def test_features_are_kept_as_they_were_heard(name: str, opened: Callable[..., Store], tmp_path: Path) -> None:
-    """Rows of any length; gaps, which nobody was told of, count as damaged; every flipped bit is found."""
+def test_features_are_stored_exactly(name: str, opened: Callable[..., Store], tmp_path: Path) -> None:
+    """Rows of any length; gaps, which are never committed, count as corrupt; every flipped bit is found."""
     random = np.random.default_rng(0)
     rows = np.array(1e3 * random.standard_normal((5, 7)), np.float32)
     rows[2] = 0
@@ -244,7 +244,7 @@ def test_many_queries_are_answered_as_one_by_one(name: str, tmp_path: Path) -> N
 
 
 def test_rows_that_are_no_numbers_come_first(opened: Callable[..., Store], tmp_path: Path) -> None:
-    """So that whoever asks looks at their checksums."""
+    """So that the caller compares their checksums."""
     rows = some_rows(400, 1, silent=0)
     store = opened(writable=True)
     fill(store, rows)
@@ -258,11 +258,11 @@ def test_rows_that_are_no_numbers_come_first(opened: Callable[..., Store], tmp_p
     assert reader.corrupt(LEVEL, "m/melody", 16, np.array([6, 7])).tolist() == [False, True]
 
 
-def test_damage_and_misuse_are_named(opened: Callable[..., Store]) -> None:
+def test_missing_files_and_misuse_are_reported(opened: Callable[..., Store]) -> None:
     store = opened()
     with pytest.raises(LibraryError, match="opened for reading only"):
         store.write(LEVEL, "m/melody", 0, some_rows(1, 1)["melody"])
-    with pytest.raises(LibraryError, match=r"cannot read .*the library is damaged: see soundalike library check"):
+    with pytest.raises(LibraryError, match=r"cannot read .*; run: soundalike library check"):
         store.read(LEVEL, "m/melody", 16, np.array([0]))
     writer = opened(writable=True)
     fill(writer, some_rows(4, 1))
@@ -315,7 +315,7 @@ def test_a_coarse_stage_changes_no_answer_that_matters(name: str, tmp_path: Path
             right.append(np.mean(found.score >= expected.score[-1] - 1e-9))
     assert quick._coarse[LEVEL, "m"] is not None, "the coarse stage was not asked"
     assert np.mean(right) > 0.95
-    # What came later is looked at as well.
+    # Rows added later are scanned as well.
     last = {space.name: rows[space.name][count - 1] for space in spaces}
     terms = query_terms(spaces, last, dict.fromkeys(last, 1.0), LEVEL)
     assert quick.search(LEVEL, terms, groups, 1).group.tolist() == [len(groups) - 1]

@@ -264,7 +264,7 @@ def test_a_run_that_is_cut_off_is_completed_by_the_next(
     done = {path.name for path in (out / "harmony").glob("triplets_*")}
     assert 2 <= len(done) < 6
     assert all(contents(out / "harmony" / name) == contents(rendered / "harmony" / name) for name in done)
-    again = run(*arguments, "--json")
+    again = run(*arguments, "--jobs", 1, "--json")
     assert again.code == 0 and json.loads(again.out)["kept"] == len(done)
     for number in range(1, 7):
         name = f"harmony/triplets_{number}"

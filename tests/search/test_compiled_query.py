@@ -1,4 +1,4 @@
-"""Several likes and dislikes at once: the law, what is left out, and what the command says."""
+"""Several examples at once: the score, what is left out, and the output of the command."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_what_cancels_out_still_counts_as_audible(tmp_path: Path) -> None:
     hits = store.search("track", [offset], groups, 30)
     assert hits.row.tolist() == list(range(1, 30, 2))
     assert hits.score == pytest.approx([0.6] * 15)
-    # With another space beside it, everybody is scored as one by one.
+    # With another space beside it, the score is that of each alone.
     hits = store.search("track", [offset, timbre], groups, 30)
     exact = score_rows([offset, timbre], {name: candidates[:, n] for n, name in enumerate(NAMES)})
     assert hits.row.tolist() == np.argsort(-exact).tolist()
@@ -178,7 +178,7 @@ def test_examples_and_their_copies_are_left_out(tmp_path: Path) -> None:
         assert result.searched == 2
         everyone = search_library(library, Query(a, examples=query.examples, include_self=True))
         assert len(everyone.matches) == 5 and everyone.copies == ()
-        # With one answer asked for, whoever is left out is made up for by others.
+        # With k=1, other tracks replace those that were left out.
         assert len(search_library(library, Query(a, examples=query.examples, k=1)).matches) == 1
 
 

@@ -104,7 +104,7 @@ def test_a_planted_chain_is_found(tmp_path: Path) -> None:
         ]  # fmt: skip
         for match in [*journey.matches, journey.direct]:
             assert match.score == pytest.approx(sum(part.share for part in match.spaces.values()))
-        # Only one space asked about: the same chain, and shares of nothing else.
+        # With one weighted space: the same chain, and no other shares.
         journey = find_path(library, paths[0], paths[1], 4, {"rhythm": 2})
         assert numbers(journey) == [2, 3, 4, 5, 1]
         assert all(match.spaces["melody"].share == 0 for match in journey.matches)
@@ -145,7 +145,7 @@ def test_too_few_tracks_make_a_shorter_path_and_a_word(tmp_path: Path) -> None:
         assert journey.smallest == journey.direct.score
 
 
-def test_what_is_heard_on_one_side_only_is_taken_from_there(tmp_path: Path) -> None:
+def test_a_space_that_is_audible_at_one_end_is_taken_from_there(tmp_path: Path) -> None:
     rows = chained()
     rows["timbre"][0] = 0
     rows["harmony"][1] = 0
@@ -289,7 +289,10 @@ def test_wrong_playlists(library: LibraryFolder, music: Path) -> None:
         ({"length": 0}, "asked for 0 tracks; ask for at least 1"),
         ({"spread": 1.5}, "the spread is 1.5; expected 0 (the best matches) to 1"),
         ({"spread": float("nan")}, "the spread is nan; expected 0 (the best matches) to 1"),
-        ({"tempo": (126.0, 118.0)}, "the tempo is 126 to 118 BPM; expected two positive numbers, the smaller one first"),
+        (
+            {"tempo": (126.0, 118.0)},
+            "the tempo is 126 to 118 BPM; expected two positive numbers, the smaller one first",
+        ),
         ({"tempo_step": -1.0}, "the tempo step is -1 %; expected 0 to 100"),
     ):
         with pytest.raises(UsageError, match=re.escape(message)):

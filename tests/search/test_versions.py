@@ -1,4 +1,4 @@
-"""Duplicates and version families: what is found, what is not, and what a person and a program are told."""
+"""Duplicates and version families: what is found, what is not, and the output of the commands."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def some_rows(model: Model, seed: int, planted: int = 0, mute: int = 0) -> dict[
 
 
 def stock(path: Path, rows: dict[str, FloatArray], model: Model) -> Path:
-    """A library with these rows; no sound was ever heard for it."""
+    """A library with these rows, made without audio."""
     with LibraryFolder.create(path) as library:
         count = len(rows["melody"])
         with library.catalog.transaction():
@@ -128,7 +128,7 @@ def test_where_there_is_nothing_the_rate_holds(tmp_path: Path, model: Model) -> 
     assert found <= 1
 
 
-def test_few_recordings_cannot_say_what_chance_is(library: LibraryFolder) -> None:
+def test_too_few_recordings_are_refused(library: LibraryFolder) -> None:
     with pytest.raises(UsageError, match="too few recordings: 12, and 200 are needed to tell versions from chance"):
         find_versions(library)
     with pytest.raises(UsageError, match="the false-discovery rate is 1; expected a number between 0 and 1"):
@@ -212,7 +212,7 @@ def test_duplicates_are_listed(run, copies: Path, stocked: Path, tmp_path: Path)
     assert run("duplicates", "--library", stocked)[:2] == (0, "0 recordings with duplicates, 0 redundant files\n")
 
 
-def test_versions_are_listed_and_kept(run, planted: Path, tmp_path: Path) -> None:
+def test_versions_are_listed_and_stored(run, planted: Path, tmp_path: Path) -> None:
     shutil.copytree(planted, tmp_path / "library")
     library = ("--library", tmp_path / "library")
     code, out, _ = run("versions", *library, "--m3u", tmp_path / "versions.m3u8")
@@ -242,7 +242,9 @@ def test_versions_say_what_is_wrong(run, planted: Path, stocked: Path, tmp_path:
     assert "too few recordings: 12, and 200 are needed" in run("versions", "--library", stocked)[2]
     assert "no library at" in run("versions", "--library", tmp_path / "none")[2]
     assert not (tmp_path / "none").exists()
-    assert "expected a number between 0 and 1" in run("versions", "--library", stocked, "--false-discovery-rate", "7")[2]
+    assert (
+        "expected a number between 0 and 1" in run("versions", "--library", stocked, "--false-discovery-rate", "7")[2]
+    )
     assert "unknown space" in run("versions", "--library", planted, "-w", "mood=1")[2]
     assert "is no name for a playlist" in run("versions", "--library", planted, "--m3u", "x.wav")[2]
     shutil.copytree(planted, tmp_path / "library")

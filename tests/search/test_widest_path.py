@@ -44,7 +44,7 @@ def test_the_widest_path_is_the_best_of_all(seed: int, pool: int, steps: int, co
 
 
 def test_a_path_of_one_row_each() -> None:
-    """Where every row is alike, nothing makes progress."""
+    """If all rows are equal, no row makes progress."""
     assert widest_path(np.ones((5, 5)), 3) == []
 
 

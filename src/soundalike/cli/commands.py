@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -39,7 +40,7 @@ class _HelpPage(click.Command):
         arguments = [one for one in parameters if isinstance(one, click.Argument)]
         if arguments:
             with formatter.section("Arguments"):
-                formatter.write_dl([(one.make_metavar(ctx), getattr(one, "help", None) or "") for one in arguments])
+                formatter.write_dl([(one.human_readable_name, getattr(one, "help", None) or "") for one in arguments])
         options = [one.get_help_record(ctx) for one in parameters if isinstance(one, click.Option)]
         with formatter.section("Options"):
             formatter.write_dl([record for record in options if record])
@@ -53,12 +54,19 @@ class Command(_HelpPage):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments; see `soundalike.core.options.ManyOption`."""
+        short = [part for argument in args for part in _split_short(argument)]
         try:
-            joined = join_values(self.get_params(ctx), args)
+            joined = join_values(self.get_params(ctx), short)
         except click.UsageError as error:
             error.ctx = ctx
             raise
         return super().parse_args(ctx, joined)
+
+
+def _split_short(argument: str) -> list[str]:
+    """ "-k=5" as "-k", "5"; click splits only long options at the equals sign."""
+    found = re.fullmatch(r"(-[A-Za-z])=(.*)", argument, re.DOTALL)
+    return [found[1], found[2]] if found else [argument]
 
 
 def command(name: str, **attributes: Any) -> Callable[[Callable[..., int]], click.Command]:
@@ -121,9 +129,10 @@ def _require_command(**_: Any) -> None:
 def describe_error(error: click.UsageError) -> str:
     """Return what is wrong with the arguments as one line that ends in the command to ask for help."""
     if isinstance(error, click.MissingParameter) and error.param is not None:
-        found = f"missing {error.param.param_type_name} {_name(error.param, error.ctx)}"
+        found = f"missing {error.param.param_type_name} {_name(error.param)}"
     elif isinstance(error, click.BadParameter) and error.param is not None:
-        found = f"{_name(error.param, error.ctx)}: {error.message}"
+        name = _name(error.param)
+        found = error.message if name in error.message else f"{name}: {error.message}"
     elif isinstance(error, click.NoSuchOption):
         found = f"unknown option {error.option_name}"
         if error.possibilities:
@@ -135,8 +144,8 @@ def describe_error(error: click.UsageError) -> str:
     return f"{found.rstrip('.')}; see: {path} --help"
 
 
-def _name(parameter: click.Parameter, ctx: click.Context | None) -> str:
+def _name(parameter: click.Parameter) -> str:
     """The name of a parameter as it is typed."""
     if isinstance(parameter, click.Option):
         return max(parameter.opts, key=len)
-    return parameter.metavar or (parameter.name or "").upper()
+    return (parameter.metavar or parameter.name or "").rstrip(".").upper()

@@ -96,7 +96,9 @@ class ComparisonRecord:
 @weights_option()
 @option("--region", type=REGION, metavar="FROM-TO", help="Use only this part of A, such as 0:30-0:40.")
 @option("--region-b", type=REGION, metavar="FROM-TO", help="Use only this part of B.")
-@option("--by", type=LEVEL, help="Compare whole tracks or passages (default: passages if A is below 30 s or a region).")
+@option(
+    "--by", type=LEVEL, help="Compare whole tracks or passages (default: passages for a region or if A is below 30 s)."
+)
 @option("--align", is_flag=True, help="Also find the transposition, tempo ratio and offset.")
 @model_option()
 @library_option()

@@ -40,7 +40,7 @@ class EmbedRecord:
 
 
 @command("embed")
-@argument("audio", nargs=-1, required=True, metavar="AUDIO", help="Recordings; - for standard input.")
+@argument("audio", nargs=-1, required=True, metavar="AUDIO...", help="Recordings; - for standard input.")
 @option("-o", "--output", type=GIVEN_PATH, required=True, metavar="FILE", help="A .npz or .parquet file.")
 @option("--by", type=LEVEL, default="passage", help="One row per passage or per track (default: passage).")
 @model_option()

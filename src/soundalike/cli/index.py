@@ -62,7 +62,7 @@ class IndexRecord:
     nargs=-1,
     required=True,
     type=GIVEN_PATH,
-    metavar="DIR",
+    metavar="DIR...",
     help="Folders or files; - reads a list of paths from standard input, separated by line breaks or NUL.",
 )
 @option("--prune", is_flag=True, help="Remove tracks whose files are missing.")

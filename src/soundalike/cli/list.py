@@ -54,7 +54,12 @@ Row: TypeAlias = ModelRecord | SpaceRecord | PluginRecord
 
 
 @command("list")
-@argument("what", type=click.Choice(["models", "spaces", *_PLUGINS]), help="What to list.")
+@argument(
+    "what",
+    type=click.Choice(["models", "spaces", *_PLUGINS]),
+    metavar="WHAT",
+    help=f"What to list: models, spaces, {', '.join(_PLUGINS[:-1])} or {_PLUGINS[-1]}.",
+)
 @json_option()
 def list_members(what: str, as_json: bool) -> int:
     """List models, spaces and plug-ins with their licences.

@@ -87,9 +87,10 @@ def path(
     \b
       soundalike path calm.mp3 wild.mp3                eight tracks in between
       soundalike path a.mp3 b.mp3 -n 4 -w rhythm       by rhythm alone
-      soundalike path a.mp3 b.mp3 --m3u way.m3u8       write a playlist, with A and B if the library holds them
+      soundalike path a.mp3 b.mp3 --m3u way.m3u8       write a playlist
 
-    The score of a track is that of the step from the track before it, as in a search. Weights must be 0 or more.
+    The score of a track is that of the step from the track before it, as in a search. Weights must be 0 or more. A
+    playlist contains A and B if the library holds them.
     """
     one_standard_input([a, b])
     with chosen_library(library_path) as library:

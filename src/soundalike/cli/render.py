@@ -89,7 +89,9 @@ def _read_seconds(text: str) -> float:
 @option(
     "--rate", type=WholeNumber(lowest=16000), default=32000, metavar="HZ", help="Sample rate in Hz (default: 32000)."
 )
-@option("--format", "suffix", type=click.Choice(["wav", "flac"]), default="wav", help="Format of the clips.")
+@option(
+    "--format", "suffix", type=click.Choice(["wav", "flac"]), default="wav", help="Format of the clips (default: wav)."
+)
 @option("--stems", is_flag=True, help="Also write every part of every clip.")
 @option("--tunes", type=GIVEN_PATH, metavar="PATH", help="Folder or archive of MIDI files with melodies.")
 @option("--grooves", type=GIVEN_PATH, metavar="PATH", help="Folder or archive of MIDI files with drum grooves.")
@@ -126,10 +128,11 @@ def render(
 
     \b
       DIR/<factor>/triplets_N/triplet/{anchor,positive_01..05,negative,negative_adversarial}.wav
-      DIR/<factor>/triplets_N/truth/*.jams, *.mid     ground truth: notes, chords, beats, key, instruments, levels
+      DIR/<factor>/triplets_N/truth/*.jams, *.mid     notes, chords, beats, key, instruments
       DIR/split.json                                  train, validation and test folders
 
-    No tune, drummer, chord progression or test soundfont occurs in two parts of the split.
+    The files in truth/ are the ground truth of each clip. No tune, drummer, chord progression or test soundfont occurs
+    in two parts of the split.
 
     \b
       soundalike render --folders 200 --seed 7 -o triplets

@@ -94,18 +94,19 @@ class SearchRecord:
 def _read_examples(
     ctx: click.Context, param: click.Parameter, given: Sequence[Sequence[str]]
 ) -> list[tuple[str, Mapping[str, float] | None]]:
-    """The recordings of --like or --unlike, each with its weights. Raises UsageError that names the option."""
+    """The recordings of --like or --unlike, each with its weights."""
     from soundalike.models import parse_weights
 
     examples: list[tuple[str, Mapping[str, float] | None]] = []
     for file, *weights in given:
         name = f"{param.opts[0]} {file}"
         if len(weights) > 1:
-            raise UsageError(f"{name}: {len(weights)} arguments after the file; expected its weights, or nothing")
+            message = f"{name}: {len(weights)} arguments after the file; expected its weights, or nothing"
+            raise click.BadParameter(message, ctx, param)
         try:
             examples.append((file, parse_weights(weights[0]) if weights else None))
         except UsageError as error:
-            raise UsageError(f"{name}: {error}") from error
+            raise click.BadParameter(f"{name}: {error}", ctx, param) from error
     return examples
 
 
@@ -125,7 +126,7 @@ def _read_examples(
     help="A recording to be unlike, with its own weights (default: those of -w). May be repeated.",
 )
 @option("--region", type=REGION, metavar="FROM-TO", help="Search with a part of AUDIO, such as 0:30-0:40.")
-@option("--by", type=LEVEL, help="Compare whole tracks or passages (default: passages below 30 s or with --region).")
+@option("--by", type=LEVEL, help="Compare whole tracks or passages (default: passages for a region or below 30 s).")
 @option(
     "--hubness",
     type=click.Choice(["none", "mutual-proximity"]),

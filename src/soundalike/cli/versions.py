@@ -91,12 +91,12 @@ def versions(
     library_path: Path | None,
     as_json: bool,
 ) -> int:
-    """List the pieces of which the library holds several versions: covers, live takes, remasters.
+    """List pieces with several versions in the library: covers, live takes, remasters.
 
-    Two tracks are versions of one piece if they are more similar in melody and harmony than chance explains. What
-    chance explains is measured on random pairs of tracks of the library, so it must hold at least 200 different
-    recordings. Of the listed pairs, at most the false-discovery rate are expected to be similar by chance. Duplicates
-    count once. The families are stored in the library for `soundalike search --collapse`.
+    Two tracks are versions of one piece if they are more similar in melody and harmony than chance explains. The null
+    distribution is that of random pairs of tracks of the library, so the library must hold at least 200 different
+    recordings. The false-discovery rate bounds the expected share of listed pairs that are similar only by chance.
+    Duplicates count once. The families are stored in the library for `soundalike search --collapse`.
 
     \b
       soundalike versions

@@ -112,23 +112,23 @@ def attribute_model(model: str) -> Report:
         )
         for block in names
     }
-    same = all(sizes == blocks[spaces[0].name] for sizes in blocks.values())
-    even = np.sqrt(list(blocks[spaces[0].name].values()))
+    same_inputs = all(sizes == blocks[spaces[0].name] for sizes in blocks.values())
+    uniform = np.sqrt(list(blocks[spaces[0].name].values()))
     notes = [
         "Share of the first layer's weights, by Frobenius norm. n: dimensions of the block. Chance: uniform weights."
     ]
-    plain = [space.name for space in spaces if f"{space.name}.spread" not in tensors]
-    if plain:
+    unscaled = [space.name for space in spaces if f"{space.name}.spread" not in tensors]
+    if unscaled:
         notes.append(
-            f"Plain weights, because the model has no standard deviations of the features: {', '.join(plain)}."
+            f"Plain weights, because the model has no standard deviations of the features: {', '.join(unscaled)}."
         )
-    others = [f"{space.name} ({space.head})" for space in recipe.spaces if space not in spaces]
-    if others:
-        notes.append(f"Left out because their heads have no first layer of their own: {', '.join(others)}.")
+    omitted = [f"{space.name} ({space.head})" for space in recipe.spaces if space not in spaces]
+    if omitted:
+        notes.append(f"Left out because their heads have no first layer of their own: {', '.join(omitted)}.")
     return make_report(
         columns,
         rows=[space.name for space in spaces],
-        chance=(100 * even / even.sum()).tolist() if same else [np.nan] * len(names),
+        chance=(100 * uniform / uniform.sum()).tolist() if same_inputs else [np.nan] * len(names),
         protocol="attribution",
         title="Attribution of heads to blocks of their input",
         model=recipe.name,

@@ -1,14 +1,14 @@
 from .folder import SHORT as SHORT
 from .folder import LibraryFolder as LibraryFolder
+from .folder import is_current as is_current
 from .folder import span_of as span_of
 from .kept_features import FeatureCost as FeatureCost
 from .kept_features import feature_costs as feature_costs
 from .maintenance import CheckReport as CheckReport
+from .maintenance import VacuumReport as VacuumReport
 from .maintenance import build_prefilters as build_prefilters
 from .maintenance import check_library as check_library
 from .maintenance import repair_library as repair_library
 from .maintenance import vacuum_library as vacuum_library
 from .subject import Candidates as Candidates
 from .subject import Subject as Subject
-from .folder import is_current as is_current
-from .maintenance import VacuumReport as VacuumReport

@@ -40,9 +40,9 @@ __all__ = [
 ]
 
 SHORT = 30.0
-"""A query under this many seconds is looked for among passages."""
+"""A query shorter than this many seconds is compared with passages."""
 _PART = 8192
-"""Rows that `parts` gives at a time, about."""
+"""The approximate number of rows that `parts` yields at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +96,7 @@ class LibraryFolder:
                 self.catalog = Catalog(path / "catalog.sqlite", writable=writable, create=False)
             opened.callback(self.catalog.close)
             self._view = self._view_of(-1, -1, self._store_of(0))
-            opened.callback(lambda: self._view.store.close())  # whichever it is by then
+            opened.callback(lambda: self._view.store.close())  # the current one at that time
             with self.snapshot():
                 self._opened = opened.pop_all()
 
@@ -116,7 +116,7 @@ class LibraryFolder:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Everything that this thread reads inside the block is of one moment: the catalogue and its rows.
+        """Make everything that this thread reads inside the block consistent: the catalogue and its rows.
 
         Raises:
             LibraryError: Some of these rows are missing.
@@ -139,7 +139,7 @@ class LibraryFolder:
                         self._active.view = None
                         self._leave(view)
                     return
-            if self.catalog.database.epoch == epoch:  # else a vacuum moved them between the two looks: try again
+            if self.catalog.database.epoch == epoch:  # else a vacuum moved the rows in between: try again
                 raise missing
 
     def _enter(self, epoch: int) -> _View:
@@ -205,13 +205,21 @@ class LibraryFolder:
     # Models -----------------------------------------------------------------------------------------------------
 
     def model(self, name: str | None = None) -> Model:
-        """The model to ask with: `name`, or the default one if it is held, or the only one. Raises ModelError."""
+        """The model to search with.
+
+        Args:
+            name: The name or folder of a model; None takes the default model if the library holds it, else the first.
+
+        Raises:
+            LibraryError: The library is empty.
+            ModelError: The library does not hold the model, or holds another version of it.
+        """
         held = self.catalog.models()
         if not held:
             raise LibraryError(f"the library at {self.path} is empty; fill it with: soundalike index DIR")
         chosen = name if name is not None else (DEFAULT_MODEL if DEFAULT_MODEL in held else next(iter(held)))
         if chosen not in self._models:
-            # A model that was given by its folder is held under the name its recipe gives.
+            # A model that was given by its folder is held under the name in its recipe.
             self._models[chosen] = Model.load(held[chosen].source if chosen in held else chosen)
         model = self._models[chosen]
         if model.name not in held:
@@ -226,16 +234,17 @@ class LibraryFolder:
             )
         return model
 
-    # Questions --------------------------------------------------------------------------------------------------
+    # Searching --------------------------------------------------------------------------------------------------
 
     def subject(self, path: Path, model: Model, start: float | None = None, end: float | None = None) -> Subject:
-        """Listen to a file, or to a region of it; a whole file that the library has heard is not decoded again.
+        """Encode a file, or a region of it in seconds. A whole file that the library holds is not decoded again.
 
-        Raises AudioError.
+        Raises:
+            AudioError: The file cannot be read.
         """
         path = absolute(path)
         own = self.catalog.track_at(path)
-        # What the library knows of a file that has changed since is of another sound; it is still the query's own line.
+        # If the file has changed since, its stored rows are of other audio; the track is still the query's own.
         known = own if own is not None and is_current(own) else None
         whole = start is None and end is None
         if known and whole and self.catalog.is_encoded(known.id, model.name) and not self._is_corrupt(known, model):
@@ -270,22 +279,22 @@ class LibraryFolder:
         return {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in spaces}
 
     def candidates(self, model: Model, level: Level, where: Filter, artists: Collection[str] = ()) -> Candidates:
-        """What there is to search, inside `snapshot`; with a filter, and without some artists' tracks."""
+        """The tracks that meet a filter, without those of some artists. To be used inside `snapshot`."""
         table, groups = self.arrays.table(model.name, level), self.arrays.groups(model.name, level)
         if where == Filter() and not artists:
             return Candidates(table, groups)
-        wanted = self.arrays.columns().among(table[:, 2], where, exclude_artists=artists)
+        wanted = self.arrays.columns().select(table[:, 2], where, exclude_artists=artists)
         return Candidates(table, groups, None if wanted.all() else wanted)
 
     def find_corrupt(self, model: Model, level: Level, rows: IntArray, ids: IntArray) -> BoolArray:
-        """Which answers, each a row and its track's id (m,), are not what was written, by their checksums."""
+        """Which matches (m,), given their rows and the ids of their tracks, fail a checksum."""
         corrupt = np.isin(ids, self.catalog.database.corrupt_tracks(ids.tolist()))
         for space in model.spaces:
             corrupt |= self.store.corrupt(level, space.full_name, space.dim, rows)
         return corrupt
 
     def _is_corrupt(self, track: Track, model: Model) -> bool:
-        """Whether anything the library knows of a track's sound is not what was written."""
+        """Whether any row or the entry of a track fails its checksum."""
         for level in LEVELS:
             first, count = self.catalog.rows_of(track.id, level)
             if self.find_corrupt(model, level, np.arange(first, first + count), np.array([track.id] * count)).any():
@@ -297,19 +306,21 @@ class LibraryFolder:
         with self.snapshot():
             return self.arrays.quantiles(model, level)
 
-    # The whole of it --------------------------------------------------------------------------------------------
+    # Everything ------------------------------------------------------------------------------------------------
 
     def vectors(self, level: Level = "passage", model: str | None = None) -> Vectors:
-        """Every row of every track that is there, by path and start. Short space names."""
+        """All rows of all available tracks, sorted by path and start, under short space names."""
         parts = list(self.parts(level, model))
         rows = {name: np.concatenate([part.rows[name] for part in parts]) for name in parts[0].rows}
         return Vectors(tuple(span for part in parts for span in part.spans), rows, parts[0].digest)
 
     def parts(self, level: Level = "passage", model: str | None = None) -> Generator[Vectors, None, None]:
-        """What `vectors` gives, some thousand rows at a time and all of one moment; at least one part, maybe empty.
+        """Yield what `vectors` returns, some thousand rows at a time, from one snapshot; at least one part.
 
-        Ask the library for nothing else meanwhile; `close` the generator if it is left before its end. Raises
-        LibraryError at rows that are not what was written.
+        `close` the generator if it is left before its end.
+
+        Raises:
+            LibraryError: Rows are corrupt.
         """
         with self.snapshot():
             chosen = self.model(model)
@@ -325,7 +336,7 @@ class LibraryFolder:
                 yield Vectors(tuple(spans), rows, chosen.recipe.digest)
 
     def info(self) -> dict[str, object]:
-        """Numbers about the library, for people and machines."""
+        """Numbers about the library: tracks, models, stored features, sizes in bytes."""
         size = size_of(self.path)
         with self.snapshot():
             models = []
@@ -342,19 +353,19 @@ class LibraryFolder:
 
 
 def rows_folder(path: Path, epoch: int) -> Path:
-    """Where the rows of an epoch lie: at first in the library's folder itself, then in one of their own."""
+    """The folder with the rows of an epoch: the library itself at first, then one of their own."""
     return path / f"rows.{epoch}" if epoch else path
 
 
 def span_of(track: Track, level: Level, index: int) -> Span:
-    """The stretch of a track that its row number `index` at a level stands for."""
+    """The span of a track that its row number `index` at a level describes."""
     if level == "track":
         return Span(str(track.path), 0.0, track.duration)
     return Span(str(track.path), index * HOP, min(index * HOP + WINDOW, track.duration))
 
 
 def is_current(track: Track) -> bool:
-    """Whether the file of a track is there and still what it was, by size and modification time."""
+    """Whether the file of a track exists and has the size and modification time that it had when it was indexed."""
     try:
         status = track.path.stat()
     except OSError:
@@ -363,7 +374,7 @@ def is_current(track: Track) -> bool:
 
 
 def _take_lock(path: Path) -> sqlite3.Connection:
-    """Hold the right to write to the library until the connection closes, or the process ends in whatever way."""
+    """Take the lock of the writer; it is released when the connection closes or the process ends."""
     try:
         return take_lock(path / "writer.lock")
     except sqlite3.OperationalError as error:
@@ -372,5 +383,5 @@ def _take_lock(path: Path) -> sqlite3.Connection:
                 f"another process is writing to the library at {path}; wait until it is done"
             ) from error
         raise LibraryError(
-            f"cannot write to the library at {path}: it is read-only or not yours; give another --library"
+            f"cannot write to the library at {path}: it is read-only or belongs to another user; give another --library"
         ) from error

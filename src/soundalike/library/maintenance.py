@@ -1,4 +1,4 @@
-"""Care of a library: is all of it as it was written, and room given back that nobody's rows take."""
+"""Maintenance of a library: compare everything with its checksums, and free unused space."""
 
 from __future__ import annotations
 
@@ -23,16 +23,22 @@ from soundalike.library.stores.row_groups import positions_of, runs
 __all__ = ["CheckReport", "VacuumReport", "build_prefilters", "check_library", "repair_library", "vacuum_library"]
 
 _CHUNK = 1 << 14
+_ENTRY = "its entry in the catalogue"
 Progress = Callable[[int, int], None]
-"""Told of rows done, of all there are."""
+"""Called with rows done and all rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What `check` looked at, and what is not as it was written.
+    """What `check_library` compared, and what is corrupt.
 
-    `problems` are lines about the catalogue as a whole; `tracks` maps ids of tracks to what of them is damaged, `paths`
-    to where they are. `derived` are files that can be made again, and were removed where that was possible.
+    Attributes:
+        rows: The number of rows compared.
+        checked_tracks: The number of tracks.
+        problems: Problems of the catalogue as a whole, one line each.
+        tracks: What is corrupt of each corrupt track, by id.
+        paths: The paths of these tracks, by id.
+        derived: Names of corrupt cache files. They were removed if possible, and will be computed again.
     """
 
     rows: int
@@ -44,13 +50,13 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is damaged that cannot be made again without listening."""
+        """Whether nothing is corrupt but caches."""
         return not self.problems and not self.tracks
 
 
 @dataclass(frozen=True, slots=True)
 class VacuumReport:
-    """Sizes in bytes before and after, and how many rows were nobody's."""
+    """Sizes in bytes before and after, and the number of unused rows that were removed."""
 
     before: int
     after: int
@@ -58,10 +64,21 @@ class VacuumReport:
 
 
 def check_library(library: LibraryFolder, progress: Progress | None = None) -> CheckReport:
-    """Read everything and compare it with its checksums; one moment of the library, whoever writes meanwhile.
+    """Compare everything that a library stores with its checksums.
 
-    Every flipped bit of a committed row and of what the catalogue says is found. Raises LibraryError only where the
-    catalogue cannot be read at all.
+    The check sees one snapshot, so others may write meanwhile. It finds every flipped bit of a committed row or a
+    catalogue entry.
+
+    Args:
+        library: The library.
+        progress: Called with rows done and all rows.
+
+    Raises:
+        LibraryError: The catalogue cannot be read at all.
+
+    Example:
+        >>> check_library(library).ok
+        True
     """
     found: dict[int, list[str]] = {}
     removed = []
@@ -69,15 +86,16 @@ def check_library(library: LibraryFolder, progress: Progress | None = None) -> C
     for path in sorted([*(library.path / DERIVED).glob("*.derived"), *rows.glob("*.derived")]):
         if not mapped_arrays.verify(path):
             removed.append(path.name)
-            with suppress(OSError):  # whoever may only read leaves it
+            with suppress(OSError):  # without the right to write, it stays
                 path.unlink()
     with library.snapshot():
         catalog, plan = library.catalog, list(_columns(library))
         for kind, space, dim, held in plan:
-            with suppress(LibraryError):  # in hand, whoever vacuums meanwhile; what cannot be read is found below
+            # Map the rows now, so that a vacuum cannot remove them. Unreadable ones are found below.
+            with suppress(LibraryError):
                 library.store.check(kind, space, dim, int(held[:, :2].sum(axis=1).max()))
         problems: list[str] = []
-        for look in (catalog.database.find_problems, lambda: _line_damage(library, found)):
+        for look in (catalog.database.find_problems, lambda: _check_entries(library, found)):
             try:
                 problems += look()
             except LibraryError as error:
@@ -89,7 +107,7 @@ def check_library(library: LibraryFolder, progress: Progress | None = None) -> C
                 owners = np.repeat(held[part, 2], held[part, 1])
                 try:
                     bad = library.store.corrupt(kind, space, dim, positions)
-                except LibraryError:  # features, which nobody looks at when a library is opened
+                except LibraryError:  # features, which are not checked when a library is opened
                     bad = np.ones(len(positions), np.bool_)
                 for track_id in np.unique(owners[bad]).tolist():
                     found.setdefault(track_id, []).append(f"{kind} rows of {space}")
@@ -103,21 +121,19 @@ def check_library(library: LibraryFolder, progress: Progress | None = None) -> C
                 paths[track_id] = str(catalog.tracks_of([track_id])[0].path)
             except (LibraryError, KeyError, ValueError, TypeError):
                 paths[track_id] = f"track {track_id}"
-    kept = {track_id: tuple(dict.fromkeys(what)) for track_id, what in sorted(found.items())}
-    return CheckReport(total, tracks, tuple(problems), kept, paths, tuple(removed))
+    corrupt = {track_id: tuple(dict.fromkeys(what)) for track_id, what in sorted(found.items())}
+    return CheckReport(total, tracks, tuple(problems), corrupt, paths, tuple(removed))
 
 
-def _line_damage(library: LibraryFolder, found: dict[int, list[str]]) -> list[str]:
+def _check_entries(library: LibraryFolder, found: dict[int, list[str]]) -> list[str]:
     for track_id in library.catalog.database.corrupt_tracks():
-        found.setdefault(track_id, []).append("its line in the catalogue")
+        found.setdefault(track_id, []).append(_ENTRY)
     return []
 
 
 def _columns(library: LibraryFolder) -> Iterator[tuple[Table, str, int, IntArray]]:
-    """Every level with each of its spaces, and every feature, that has rows: its full name, dim, and whose rows are
-    where, (n, 3).
-    """
-    # The spaces of a model have the same rows, and so have the features of a backbone: asked for once.
+    """Every space per level, and every stored feature: table, full name, dim, and row positions (n, 3)."""
+    # All spaces of a model share row positions, and so do all features of a backbone.
     groups = cache(lambda model, level: library.catalog.groups(model, level, absent=True))
     places = cache(library.catalog.features.places)
     for space, level, dim, _ in library.catalog.spaces():
@@ -129,19 +145,28 @@ def _columns(library: LibraryFolder) -> Iterator[tuple[Table, str, int, IntArray
 
 
 def repair_library(library: LibraryFolder, report: CheckReport) -> int:
-    """Let damaged tracks be listened to again by the next `index`; returns how many. The library is open for writing.
+    """Mark corrupt tracks, so that the next `index` encodes them again.
 
-    A track whose rows are damaged counts as not encoded; one whose line is damaged is forgotten, and found anew. Raises
-    LibraryError where the catalogue as a whole is damaged, for that cannot be mended.
+    A track with corrupt rows counts as not encoded. A track with a corrupt entry is removed, and will be found again.
+
+    Args:
+        library: The library, open for writing.
+        report: What `check_library` found.
+
+    Returns:
+        The number of marked tracks.
+
+    Raises:
+        LibraryError: The catalogue as a whole is corrupt, which cannot be repaired.
     """
     if report.problems:
         raise LibraryError(
-            f"the catalogue of {library.path} is damaged as a whole ({report.problems[0]}); restore it from a copy, or "
+            f"the catalogue of {library.path} is corrupt as a whole ({report.problems[0]}); restore it from a copy, or "
             "index into a new library"
         )
     with library.catalog.transaction():
         for track_id, what in report.tracks.items():
-            if "its line in the catalogue" in what:
+            if _ENTRY in what:
                 library.catalog.remove([track_id])
             else:
                 library.catalog.unmark_encoded(track_id)
@@ -149,9 +174,13 @@ def repair_library(library: LibraryFolder, report: CheckReport) -> int:
 
 
 def build_prefilters(library: LibraryFolder, progress: Progress | None = None) -> None:
-    """Build or renew the coarse stage of every model and level with rows enough; the library is open for writing.
+    """Build or renew the prefilter of every model and level that has enough rows.
 
-    It is what searches of very many rows go through, and can always be made again: nothing is lost without it.
+    The prefilter makes searches of millions of rows fast. It is a cache: without it, results are the same.
+
+    Args:
+        library: The library, open for writing.
+        progress: Called with rows done and all rows.
     """
     for model in library.catalog.models():
         for level in LEVELS:
@@ -163,11 +192,16 @@ def build_prefilters(library: LibraryFolder, progress: Progress | None = None) -
 
 
 def vacuum_library(library: LibraryFolder) -> VacuumReport:
-    """Write the rows that somebody has anew, without gaps, and drop all others; the library is open for writing.
+    """Rewrite the rows that tracks use, without gaps, and drop all others.
 
-    The new rows lie in a folder of their own until one transaction makes them the library's: whatever interrupts it,
-    the library is what it was, or all of it new. Who reads meanwhile goes on reading what was. Raises LibraryError
-    where rows are damaged, or the disk has no room for a second copy of them.
+    The new rows are written to their own folder, and one transaction makes them current. An interruption at any moment
+    leaves the old library or the new one. Readers go on reading the old rows meanwhile.
+
+    Args:
+        library: The library, open for writing.
+
+    Raises:
+        LibraryError: Rows are corrupt, or the disk has no space for a second copy.
     """
     catalog, epoch = library.catalog, library.catalog.database.epoch
     before = size_of(library.path)
@@ -202,7 +236,7 @@ def vacuum_library(library: LibraryFolder) -> VacuumReport:
                 catalog.move_rows(level, zip(changed[:, 3].tolist(), changed[:, 2].tolist(), strict=True))
             catalog.recount_rows()
             catalog.database.begin_epoch(epoch + 1)
-        with library.snapshot():  # takes the new rows in hand, so that the old ones can go
+        with library.snapshot():  # maps the new rows, so that the old files can be removed
             pass
         _sweep(library.path, epoch + 1)
     catalog.database.compact()
@@ -212,19 +246,19 @@ def vacuum_library(library: LibraryFolder) -> VacuumReport:
 def _copy(
     library: LibraryFolder, store: Store, kind: Table, space: str, dim: int, held: IntArray, moves: IntArray
 ) -> None:
-    """One space's rows to where they will be; a run that several tracks share is copied once.
+    """Copy the rows of one space to their new positions; rows that several tracks share are copied once.
 
-    `held` (n, 3) says whose rows are where, and `moves` (m, 4), by its first column, where they are to be (the last).
+    `held` (n, 3) has the row positions of tracks. `moves` (m, 4) maps old positions (first column) to new ones (last).
     """
     held = held[np.unique(held[:, 0], return_index=True)[1]]
     for part in runs(held[:, 1], _CHUNK):
         positions = positions_of(held[part])
         if library.store.corrupt(kind, space, dim, positions).any():
             raise LibraryError(
-                f"rows of {space} are damaged, and a copy would pass for well: see soundalike library check --repair"
+                f"rows of {space} are corrupt, and copies would hide it; run: soundalike library check --repair"
             )
         rows = library.store.read(kind, space, dim, positions)
-        # Neighbours stay neighbours, but for the gaps between them.
+        # Rows keep their order; only the gaps between them go.
         fresh = moves[np.searchsorted(moves[:, 0], held[part, 0]), 3]
         places = positions_of(np.column_stack([fresh, held[part, 1]]))
         breaks = np.flatnonzero(np.diff(places) != 1) + 1
@@ -238,13 +272,13 @@ def _check_room(library: LibraryFolder) -> None:
     free = shutil.disk_usage(library.path).free
     if free < needed:
         raise LibraryError(
-            f"{needed / 1e6:,.0f} MB are needed on the disk of {library.path} while its rows are written anew, and "
-            f"{free / 1e6:,.0f} MB are free; make room"
+            f"{needed / 1e6:,.0f} MB are needed on the disk of {library.path} while its rows are rewritten, and "
+            f"{free / 1e6:,.0f} MB are free; free some space"
         )
 
 
 def _sweep(path: Path, epoch: int) -> None:
-    """Remove rows of other epochs: what an interrupted vacuum left, or a finished one no longer needs."""
+    """Remove rows of other epochs, which an interrupted or finished vacuum left behind."""
     for folder in path.glob("rows.*"):
         if folder != rows_folder(path, epoch):
             shutil.rmtree(folder, ignore_errors=True)
@@ -253,5 +287,5 @@ def _sweep(path: Path, epoch: int) -> None:
 
 
 def _sidecars(folder: Path) -> list[Path]:
-    """The files of rows in a folder."""
+    """The files in a folder that hold rows."""
     return [file for file in folder.iterdir() if file.suffix in (".f32", ".i8", ".on", ".crc")]

@@ -1,4 +1,4 @@
-"""Brings a library that an older version made up to this one's format, all or nothing."""
+"""Migrate libraries of older formats, all or nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from soundalike.core.errors import LibraryError
 from soundalike.core.sqlite import connect
 from soundalike.core.types import AnyArray
-from soundalike.library.catalog.line_checksums import catalogue_seal, failure_seal, renew
+from soundalike.library.catalog.line_checksums import catalogue_checksum, failure_checksum, renew_checksums
 from soundalike.library.catalog.schema import FORMAT, as_library_error
 from soundalike.library.stores.row_checksums import row_checksums
 
@@ -20,7 +20,7 @@ __all__ = ["migrate"]
 
 _CHUNK = 1 << 14
 
-# What makes a catalogue of a format one of the next.
+# The statements that turn a catalogue of one format into the next.
 _STATEMENTS = {
     1: ("ALTER TABLE tracks ADD COLUMN key_confidence REAL", "ALTER TABLE tracks ADD COLUMN meter TEXT"),
     2: (
@@ -40,11 +40,12 @@ _STATEMENTS = {
 
 
 def migrate(folder: Path) -> None:
-    """Bring a library of a lower format up to FORMAT. Whoever is second waits, and finds it done.
+    """Migrate a library to FORMAT. A second process waits, and finds the work done.
 
-    From format 2 to 3 every row is read once, to be checked and given a checksum of its own; the rest costs no time.
+    From format 2 to 3 every row is read once, checked, and given its own checksum; the other steps take no time.
 
-    Raises LibraryError where it cannot be written or is damaged.
+    Raises:
+        LibraryError: The library cannot be written, or its files cannot be read.
     """
     path = folder / "catalog.sqlite"
     try:
@@ -58,7 +59,7 @@ def migrate(folder: Path) -> None:
                 for statement in _STATEMENTS[version]:
                     connection.execute(statement)
                 if version == 2:
-                    _seal_all(connection)
+                    _renew_all(connection)
             connection.execute(f"PRAGMA user_version = {FORMAT}")
             connection.execute("COMMIT")
         finally:
@@ -66,25 +67,25 @@ def migrate(folder: Path) -> None:
     except (sqlite3.OperationalError, OSError) as error:
         if "readonly" in str(error) or isinstance(error, PermissionError):
             raise LibraryError(
-                f"the library at {folder} was made by an older soundalike and cannot be written, so it cannot be "
-                "brought up to date: copy it to where it can be written"
+                f"the library at {folder} was made by an older soundalike and cannot be migrated: it is read-only; "
+                "copy it to a writable place"
             ) from error
         raise as_library_error(path, error) from error
     except sqlite3.Error as error:
         raise as_library_error(path, error) from error
 
 
-def _seal_all(connection: sqlite3.Connection) -> None:
-    renew(connection, [row[0] for row in connection.execute("SELECT id FROM tracks")])
+def _renew_all(connection: sqlite3.Connection) -> None:
+    renew_checksums(connection, [row[0] for row in connection.execute("SELECT id FROM tracks")])
     for path, size, mtime, message, _ in connection.execute("SELECT * FROM failures").fetchall():
         connection.execute(
-            "UPDATE failures SET seal = ? WHERE path = ?", (failure_seal(path, size, mtime, message), path)
+            "UPDATE failures SET seal = ? WHERE path = ?", (failure_checksum(path, size, mtime, message), path)
         )
-    connection.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_seal(connection),))
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_checksum(connection),))
 
 
 def _make_checksums(connection: sqlite3.Connection, folder: Path) -> None:
-    """`.crc` beside the rows of every space: format 2 had checksums of whole batches, of float32 and int8 bytes."""
+    """Write `.crc` files: format 2 had checksums of whole batches, over the float32 and int8 bytes."""
     spaces = connection.execute("SELECT model, name, level, dim, committed FROM spaces").fetchall()
     for model, name, level, dim, committed in spaces:
         base = folder / f"{level}.{model}.{name}"
@@ -103,7 +104,7 @@ def _make_checksums(connection: sqlite3.Connection, folder: Path) -> None:
         for first, count, checksum in batches:
             part = slice(first, first + count)
             if zlib.crc32(coarse[part].tobytes(), zlib.crc32(rows[part].tobytes())) != checksum:
-                sums[part] ^= 1  # what is damaged already gets a checksum that says so
+                sums[part] ^= 1  # rows that are corrupt already must stay so
         with Path(f"{base}.crc").open("wb") as file:
             file.write(sums.tobytes())
             file.flush()
@@ -111,8 +112,8 @@ def _make_checksums(connection: sqlite3.Connection, folder: Path) -> None:
 
 
 def _mapped(base: Path, suffix: str, dtype: str, rows: int, dim: int) -> AnyArray:
-    """The first rows of a sidecar. Raises LibraryError if it holds fewer."""
+    """The first rows of a sidecar file. Raises LibraryError if it holds fewer."""
     path = Path(f"{base}.{suffix}")
     if path.stat().st_size < rows * dim * np.dtype(dtype).itemsize:
-        raise LibraryError(f"{path.name} holds fewer rows than the {rows} that were committed: it is damaged")
+        raise LibraryError(f"{path.name} is truncated: it holds fewer than the {rows} rows that were committed")
     return np.memmap(path, dtype=dtype, mode="r", shape=(rows, dim))

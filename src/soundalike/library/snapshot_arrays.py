@@ -23,13 +23,13 @@ from soundalike.models import Background, Model, Quantiles, presence
 __all__ = ["DERIVED", "SnapshotArrays"]
 
 DERIVED = "derived"
-"""The folder in a library whose files can all be made again."""
+"""The folder of a library that holds caches; all its files can be computed again."""
 _OWN_QUANTILES_FROM = 200
 _PAIRS = 2000
 _BACKGROUND = 10_000
-"""Tracks that similarities are measured against: 1 % of a spread is off in a mean, and 0.7 % in a spread."""
+"""Tracks in the sample: the standard error is 1 % of a standard deviation for a mean, 0.7 % for a deviation."""
 _WORTH_KEEPING = 5000
-"""From so many tracks on, reading is quicker than making."""
+"""From this many tracks on, reading from disk is faster than computing."""
 
 
 class SnapshotArrays:
@@ -48,7 +48,7 @@ class SnapshotArrays:
         self._columns: Columns | None = None
 
     def table(self, model: str, level: Level) -> IntArray:
-        """`Catalog.groups`: first position, number of rows, and id of every track that is there, (g, 3) int64."""
+        """`Catalog.groups`: first row position, number of rows, and id of every available track, (g, 3) int64."""
         key = (model, level)
         with self._lock:
             if key not in self._tables:
@@ -137,7 +137,7 @@ class SnapshotArrays:
             similarity = np.einsum("nd,nd->n", queries[owner], rows)
             similarity[~(presence(queries)[owner] & presence(rows))] = -np.inf
             best = np.maximum.reduceat(similarity, starts)
-            heard = best[best > -np.inf]
-            if len(heard) >= _OWN_QUANTILES_FROM:
-                tables[space.name] = np.quantile(heard.astype(np.float64), np.linspace(0, 1, 101))
+            audible = best[best > -np.inf]
+            if len(audible) >= _OWN_QUANTILES_FROM:
+                tables[space.name] = np.quantile(audible.astype(np.float64), np.linspace(0, 1, 101))
         return tables

@@ -1,4 +1,4 @@
-"""Questions to a library, and their answers."""
+"""What a search compares: the encoded query, and the tracks that it may find."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ __all__ = ["Candidates", "Subject"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """What a query sounds like: rows by short space name, (n, d) a passage and (d,) for the whole."""
+    """An encoded recording.
+
+    Attributes:
+        span: The recording, or the region that was encoded.
+        passages: Rows (n, d) of its passages by short space name.
+        track: Rows (d,) of the whole by short space name.
+        audio_hash: Hash of the decoded samples.
+        fingerprint: Acoustic fingerprint.
+        artist: The artist as tagged.
+        own: The track of the library with the same path, if any.
+    """
 
     span: Span
     passages: Mapping[str, FloatArray]
@@ -30,26 +40,26 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """What a search looks at: `table` (g, 3) as of `Holdings.table`, and which lines are `wanted` (g,); None: all."""
+    """The tracks that a search may find: `table` (g, 3) of `SnapshotArrays.table`, and the mask `wanted` (g,)."""
 
     table: IntArray
     groups: Groups
     wanted: BoolArray | None = None
 
     def count(self, without: Collection[int] = ()) -> int:
-        """How many tracks there are to find, without those of these ids."""
+        """The number of tracks, without those of some ids."""
         number = len(self.table) if self.wanted is None else int(np.count_nonzero(self.wanted))
         for one in without:
-            there = self.table[:, 2] == one
-            number -= bool((there if self.wanted is None else there & self.wanted).any())
+            own = self.table[:, 2] == one
+            number -= bool((own if self.wanted is None else own & self.wanted).any())
         return number
 
     def ids(self, without: Collection[int] = ()) -> IntArray:
-        """The tracks (n,) that there are to find, without those of these ids."""
+        """The ids (n,) of the tracks, without some ids."""
         ids = self.table[:, 2] if self.wanted is None else self.table[self.wanted, 2]
         return ids[~np.isin(ids, list(without))] if without else ids
 
     def without(self, ids: Sequence[int]) -> Candidates:
-        """Some tracks less."""
-        there = ~np.isin(self.table[:, 2], ids)
-        return Candidates(self.table, self.groups, there if self.wanted is None else self.wanted & there)
+        """The same candidates without some tracks."""
+        kept = ~np.isin(self.table[:, 2], ids)
+        return Candidates(self.table, self.groups, kept if self.wanted is None else self.wanted & kept)

@@ -27,7 +27,9 @@ class RemoveRecord:
 
 
 @command("remove")
-@argument("tracks", nargs=-1, required=True, type=GIVEN_PATH, metavar="TRACK", help="Paths of tracks in the library.")
+@argument(
+    "tracks", nargs=-1, required=True, type=GIVEN_PATH, metavar="TRACK...", help="Paths of tracks in the library."
+)
 @library_option()
 @json_option()
 def remove(tracks: Sequence[Path], library_path: Path | None, as_json: bool) -> int:

@@ -24,7 +24,7 @@ class MergeRecord:
 
 @command("merge")
 @argument(
-    "caches", nargs=-1, required=True, type=GIVEN_PATH, metavar="CACHE", help="Caches of `soundalike train embed`."
+    "caches", nargs=-1, required=True, type=GIVEN_PATH, metavar="CACHE...", help="Caches of `soundalike train embed`."
 )
 @option("-o", "--output", type=GIVEN_PATH, required=True, metavar="DIR", help="The cache to merge them into.")
 @json_option()

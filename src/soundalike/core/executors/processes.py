@@ -38,7 +38,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, worker_end = context.Pipe()
         self.process = context.Process(target=_serve, args=(worker_end, function), daemon=True)
-        # The lock: starting a worker changes the environment and `sys.modules` for a moment.
+        # Starting a worker changes the environment and `sys.modules` for a moment, so only one may start at a time.
         with _STARTING, _worker_environment(), _without_main_module():
             self.process.start()
         worker_end.close()

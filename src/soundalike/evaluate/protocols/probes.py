@@ -1,5 +1,7 @@
 """Probes: a fixed set of triplets of real clips, each of which tests one factor.
 
+    soundalike evaluate probes --data PROBES --model compact --against dsp
+
 A folder holds the clips and `triplets.json`, a list of {probe, song, anchor, positive, negative}: the factor that is
 tested (melody, ...), the song from which the triplet is made, and the file names of three clips. A space is right on a
 triplet if the anchor is more similar, by cosine, to the positive than to the negative. A tie counts half. A triplet

@@ -1,10 +1,12 @@
 """Audit of rendered triplets by their audio: is the controlled factor shared, and nothing else?
 
+    soundalike evaluate render DIR --page page
+
 The protocol renders folders of `soundalike render` again from their seeds. This must reproduce every clip bit for bit,
 and it also gives the audio of each part (stem). It analyses the stems: the pitch contour of the lead, the drum onsets
 in three frequency bands, the chords of comping and bass, and the spectra of all parts. The anchor is compared with the
 other clips of its folder and, as a reference, with clips of random folders of the same factor, meter and mode. The
-scores of the scenes serve only to align two clips in time and key.
+specification of a clip is used only to align two clips in time and key.
 
 Further tables compare the analysis with the ground truth of the render, check levels and silent parts, and test whether
 a small classifier can tell positives from negatives by trivial cues (loudness, noise floor, bandwidth, key, codec ...).
@@ -150,7 +152,7 @@ def _measure_cues(task: _AuditTask) -> _FolderCues:
 
 
 def _nuisances(facts: Mapping[str, Any]) -> FloatArray:
-    """The parameters of a clip, relative to its anchor; effects are absolute, as all clips draw them alike."""
+    """The parameters of a clip, relative to its anchor. Effects are absolute: all clips draw them in the same way."""
     effects = facts["effects"]
     return np.array(
         [

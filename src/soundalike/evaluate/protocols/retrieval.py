@@ -1,5 +1,8 @@
 """Retrieval from labelled recordings: does a query find the recordings with its own label?
 
+    soundalike evaluate retrieval genres --model compact
+    soundalike evaluate retrieval recordings --labels labels.csv --model compact
+
 The labels are folders, `DIR/<label>/...`, or a CSV file with the columns path, label and optionally group (--labels).
 Every recording is a query against all others, except those of its own group (for example, the song that it was cut
 from). A result is right if it has the label of the query. Recordings without any right result are not used as queries.
@@ -9,7 +12,7 @@ from). A result is right if it has the label of the query. Recordings without an
 - R@k, recall at k as in metric learning: the share of queries with a right result among the k most similar.
 - First right answer: the rank of the most similar right result, from 1.
 - Hubness: the skewness of the k-occurrence N_10, the number of queries that have a recording among their 10 most
-  similar, whatever the labels. 0 means even. Above about 1, a few recordings appear in the results of many queries.
+  similar, whatever the labels. Near 0, the counts are even. Above about 1, a few recordings are found by many queries.
 
 The chance level is the expected value for a random ranking, in closed form. Equal similarities are ranked at random
 (--seed), because the order of the files often follows the labels. The 95 % intervals are bootstrapped over queries, or

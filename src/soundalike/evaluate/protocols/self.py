@@ -1,5 +1,7 @@
 """Self-test on your own library: which spaces recognise a recording after a known change, and which should not?
 
+    soundalike evaluate self LIBRARY --tracks 50 --model compact
+
 The protocol takes a 15 s excerpt from the middle of some tracks of a library. It transposes it, stretches it in time,
 filters it, lowers its level, compresses it to MP3 and adds noise. Every version is a query against the unchanged
 excerpts of all tracks. It is recovered if its own excerpt is the most similar one by cosine; ties share the point. The

@@ -1,14 +1,19 @@
 """Triplet folders in the published layout of MERIT: one factor is shared or changed by construction.
 
+    soundalike evaluate triplets DIR --split DIR/split.json --model compact
+
+The layout is
+
     DIR/<factor>/triplets_<N>/triplet/{anchor,positive_01..05,negative[,negative_adversarial]}.wav
 
-The level of the factors may be missing. `soundalike render` writes this layout. As in the paper, every positive is
-combined with every negative of its folder, so a folder with five positives gives five triplets per negative. The
-adversarial negative shares everything except the factor with the anchor and has its own columns. A split file
-{"train": [folders], "test": [folders]} selects a part of the folders (--split, --part).
+as `soundalike render` writes it. The level of the factors may be missing. As in the paper, every positive is combined
+with every negative of its folder, so a folder with five positives gives five triplets per negative. The adversarial
+negative shares everything except the factor with the anchor and has its own columns. A split file {"train": [folders],
+"test": [folders]} selects a part of the folders (--split, --part).
 
-A triplet is right if cos(anchor, positive) > cos(anchor, negative). A tie counts half, and so does a triplet that is
-inaudible in the space. The margin is the mean of cos(anchor, positive) - cos(anchor, negative).
+A triplet is right if cos(anchor, positive) > cos(anchor, negative). A tie counts half. If a clip is
+inaudible in the space, the similarity of its pair is the mean of random pairs (mu). The margin is the mean of
+cos(anchor, positive) - cos(anchor, negative).
 
 There are three tables: accuracy with 95 % intervals bootstrapped over folders; accuracy with the Wald intervals of the
 paper, for comparison; and margins. Wald intervals treat triplets as independent, although those of one folder share

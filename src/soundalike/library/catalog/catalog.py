@@ -1,7 +1,7 @@
-"""The catalogue of a library: tracks, tags, digests, failures, and which rows of the sidecars are whose.
+"""The catalogue of a library: tracks, tags, digests, failures, and the row positions of every track.
 
-SQLite in WAL mode: many readers, one writer. Nothing that a reader sees was ever half written: rows are appended and
-made durable first, and only then does one transaction here commit them.
+SQLite in WAL mode allows many readers and one writer. Readers never see half-written data: rows are appended and synced
+to disk first, and only then committed here in one transaction.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from soundalike.core.types import IntArray, Level
 from soundalike.library.catalog.failures import FailureTable
 from soundalike.library.catalog.families import FamilyTable
 from soundalike.library.catalog.feature_tables import FeatureTables
-from soundalike.library.catalog.line_checksums import AMONG
+from soundalike.library.catalog.line_checksums import ID_IN_LIST
 from soundalike.library.catalog.schema import reported
 from soundalike.library.catalog.transactions import CatalogDatabase
 
@@ -30,12 +30,34 @@ __all__ = ["Catalog", "HeldModel", "Track"]
 
 _SEPARATOR = os.fsencode(os.sep)
 _BATCH = 512
-"""Lines read at a time: few enough to be still in the cache when they are used."""
+"""Entries read at a time: few enough to stay in the processor's cache until they are used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A line of the catalogue. `path` is absolute; times in seconds; `mtime_ns` and `size` as the file system says."""
+    """What a library knows about one recording.
+
+    Attributes:
+        path: The absolute path.
+        size: Bytes, as the file system reports them.
+        mtime_ns: Modification time in nanoseconds.
+        content_hash: Hash of the file.
+        audio_hash: Hash of the decoded samples; equal for copies in lossless formats.
+        duration: Seconds.
+        rate: Sample rate in Hz.
+        channels: Number of channels.
+        codec: Name of the codec.
+        title, artist, album, genre, year, bpm_tag, key_tag: Tags; None if missing.
+        tempo: Measured tempo in BPM.
+        key: Measured key, such as "F# minor".
+        loudness: LUFS.
+        silent: No space is audible anywhere.
+        missing: The file no longer exists.
+        unreadable: The file can no longer be decoded.
+        key_confidence: Probability of the measured key, 0 to 1.
+        meter: Such as "3/4", only where it is certain.
+        id: Number in the catalogue; 0 if it is not stored yet.
+    """
 
     path: Path
     size: int
@@ -65,13 +87,13 @@ class Track:
 
     @property
     def bpm(self) -> float | None:
-        """Beats a minute: the tag, where there is one, goes before what was measured, as in filters."""
+        """Beats per minute: the tag, or else the measured tempo, as in filters."""
         return self.bpm_tag if self.bpm_tag is not None else self.tempo
 
 
 @dataclass(frozen=True, slots=True)
 class HeldModel:
-    """A model whose spaces a library holds: the digest of what encoded them, and where it is loaded from."""
+    """A model whose spaces a library holds: the digest of the recipe, and where to load the model from."""
 
     digest: str
     source: str
@@ -121,8 +143,8 @@ class Catalog:
         return [_track(row) for row in rows]
 
     def tracks_of(self, ids: Sequence[int]) -> list[Track]:
-        """The tracks of these ids, which are there, in their order."""
-        found = {track.id: track for track in self.tracks(AMONG, (json.dumps(list(ids)),))}
+        """The tracks with these ids, in this order; all of them must exist."""
+        found = {track.id: track for track in self.tracks(ID_IN_LIST, (json.dumps(list(ids)),))}
         return [found[one] for one in ids]
 
     def ids(self) -> IntArray:
@@ -130,15 +152,15 @@ class Catalog:
         return self._database.numbers("SELECT id FROM tracks ORDER BY id", (), 1)[:, 0]
 
     def track_at(self, path: Path) -> Track | None:
-        """The track at an absolute path, if it is known."""
+        """The track at an absolute path; None if the library does not hold it."""
         found = self.id_at(path)
         return None if found is None else self.tracks_of([found])[0]
 
     def id_at(self, path: Path) -> int | None:
-        """The id of the track at an absolute path, if it is known; as quick in a large library as in a small one."""
+        """The id of the track at an absolute path, or None. As fast in a large library as in a small one."""
         name = os.fsencode(path)
         bases = [name[: at + 1] for at in range(len(name)) if name.startswith(_SEPARATOR, at)]
-        # CROSS JOIN: SQLite is to go from the few roots that it may lie under to the track, and not over all tracks.
+        # CROSS JOIN makes SQLite start from the few roots that may contain the track, instead of scanning all tracks.
         rows = self._database.rows(
             "SELECT tracks.id FROM roots CROSS JOIN tracks ON root_id = roots.id "
             "WHERE tracks.path = substr(?, length(roots.path) + 1) "
@@ -148,7 +170,7 @@ class Catalog:
         return int(rows[0][0]) if rows else None
 
     def columns(self, expressions: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
-        """SQL expressions on every track, in the order of their ids: a tuple a track, some hundreds at a time."""
+        """Evaluate SQL expressions for every track, by ascending id: one tuple per track, some hundreds at a time."""
         with reported(self.database.path):
             cursor = self._database.connection.cursor()
             cursor.row_factory = None
@@ -157,7 +179,7 @@ class Catalog:
                 yield batch
 
     def distinct_audio(self) -> IntArray:
-        """Ids (n,) int64 of one track for every different sound: the one whose rows come first, whatever its id."""
+        """Ids (n,) int64 of one track per distinct audio: the one with the lowest row position."""
         sql = (
             "SELECT track_id, min(first) FROM rows JOIN tracks ON id = track_id "
             "WHERE level = 'track' GROUP BY audio_hash"
@@ -165,12 +187,12 @@ class Catalog:
         return self._database.numbers(sql, (), 2)[:, 0]
 
     def root_of(self, track_id: int) -> Path:
-        """The folder under which a track was found."""
+        """The folder that a track was indexed from."""
         sql = "SELECT roots.path FROM roots JOIN tracks ON root_id = roots.id WHERE tracks.id = ?"
         return Path(os.fsdecode(self._database.rows(sql, (track_id,))[0][0]))
 
     def put_track(self, root: Path, track: Track) -> int:
-        """Add a track, or replace the one with its id; returns its id. Inside a transaction."""
+        """Add a track, or replace the one with the same id; returns the id. Inside a transaction."""
         base = os.fsencode(root).rstrip(_SEPARATOR) + _SEPARATOR
         name = os.fsencode(track.path)
         if not name.startswith(base):
@@ -194,7 +216,7 @@ class Catalog:
         return int(cursor.lastrowid or 0)
 
     def mark(self, ids: Iterable[int], *, missing: bool = False, unreadable: bool = False) -> None:
-        """Say that tracks have vanished, or can no longer be heard, or are back. Inside a transaction."""
+        """Flag tracks as missing or unreadable, or clear both flags. Inside a transaction."""
         chosen = list(ids)
         self._database.changed.update(chosen)
         self._database.connection.executemany(
@@ -202,37 +224,37 @@ class Catalog:
         )
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Forget tracks; their rows are no longer anybody's. Inside a transaction."""
+        """Remove tracks; their rows become unused. Inside a transaction."""
         self._database.connection.executemany("DELETE FROM tracks WHERE id = ?", [(one,) for one in ids])
 
     def put_fingerprint(self, track_id: int, words: Words) -> None:
-        """Keep a track's fingerprint. Inside a transaction."""
+        """Store the fingerprint of a track. Inside a transaction."""
         self._database.changed.add(track_id)
         self._database.connection.execute(
             "INSERT OR REPLACE INTO fingerprints VALUES (?, ?)", (track_id, words.astype("<u4").tobytes())
         )
 
     def fingerprint(self, track_id: int) -> Words:
-        """A track's fingerprint (f,) uint32."""
+        """The fingerprint (f,) uint32 of a track; empty if there is none."""
         rows = self._database.rows("SELECT words FROM fingerprints WHERE track_id = ?", (track_id,))
         return np.frombuffer(rows[0][0], dtype="<u4").astype(np.uint32) if rows else np.zeros(0, np.uint32)
 
     def same_sound(self) -> IntArray:
-        """(n, 2) int64: id of every track that is there, and that of the first of those with the same sound."""
-        there = "FROM tracks WHERE NOT missing AND NOT unreadable"
-        sql = f"SELECT id, first FROM (SELECT id, audio_hash {there}) JOIN "
-        sql += f"(SELECT audio_hash, min(id) AS first {there} GROUP BY audio_hash) USING (audio_hash)"
+        """(n, 2) int64: the id of every available track, and the lowest id among tracks with the same audio."""
+        available = "FROM tracks WHERE NOT missing AND NOT unreadable"
+        sql = f"SELECT id, first FROM (SELECT id, audio_hash {available}) JOIN "
+        sql += f"(SELECT audio_hash, min(id) AS first {available} GROUP BY audio_hash) USING (audio_hash)"
         return self._database.numbers(sql, (), 2)
 
     # Rows -------------------------------------------------------------------------------------------------------
 
     def models(self) -> dict[str, HeldModel]:
-        """The models whose spaces are held, by name."""
+        """The models that the library holds, by name."""
         rows = self._database.rows("SELECT name, digest, source FROM models ORDER BY name")
         return {name: HeldModel(digest, source) for name, digest, source in rows}
 
     def put_model(self, name: str, held: HeldModel, dims: Sequence[tuple[str, Level, int]]) -> None:
-        """Hold another model's spaces, none of them committed yet. Inside a transaction."""
+        """Add a model and its spaces, with no row committed yet. Inside a transaction."""
         self._database.connection.execute(
             "INSERT INTO models VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET source = ?3",
             (name, held.digest, held.source),
@@ -243,12 +265,12 @@ class Catalog:
         )
 
     def spaces(self) -> list[tuple[str, Level, int, int]]:
-        """Every space held: its full name, level, dim, and committed rows."""
+        """Every space: its full name, level, dim, and number of committed rows."""
         rows = self._database.rows("SELECT model || '/' || name, level, dim, committed FROM spaces")
         return [(name, level, dim, committed) for name, level, dim, committed in rows]
 
     def drop_model(self, name: str) -> None:
-        """Forget what a model has heard: its rows count as not encoded. Inside a transaction."""
+        """Remove a model: its rows count as not encoded. Inside a transaction."""
         self._database.changed.update(
             row[0] for row in self._database.rows("SELECT track_id FROM encoded WHERE model = ?", (name,))
         )
@@ -257,8 +279,8 @@ class Catalog:
         self._database.connection.execute("DELETE FROM models WHERE name = ?", (name,))
 
     def next_row(self, level: Level) -> int:
-        """The first position at a level that is nobody's yet."""
-        # Committed rows alone would not do: they start afresh with a new version of a model, while rows keep places.
+        """The first unused row position at a level."""
+        # The committed count is not enough: a new version of a model starts at 0, while rows keep their positions.
         sql = (
             "SELECT max(coalesce((SELECT max(committed) FROM spaces WHERE level = ?1), 0),"
             " coalesce((SELECT max(first + count) FROM rows WHERE level = ?1), 0))"
@@ -266,26 +288,26 @@ class Catalog:
         return int(self._database.rows(sql, (level,))[0][0])
 
     def commit_rows(self, model: str, level: Level, first: int, count: int) -> None:
-        """Declare rows `first`... of every space of a model whole and durable. Inside a transaction."""
+        """Commit `count` rows from `first` on, in every space of a model. Inside a transaction."""
         self._database.connection.execute(
             "UPDATE spaces SET committed = max(committed, ?) WHERE model = ? AND level = ?",
             (first + count, model, level),
         )
 
     def assign_rows(self, track_id: int, level: Level, first: int, count: int) -> None:
-        """These rows are a track's. Inside a transaction."""
+        """Assign rows to a track. Inside a transaction."""
         self._database.changed.add(track_id)
         self._database.connection.execute(
             "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", (track_id, level, first, count)
         )
 
     def mark_encoded(self, track_id: int, model: str) -> None:
-        """A track's rows hold a model's spaces: silent ones are zero, not absent. Inside a transaction."""
+        """Record that a model encoded a track; rows of inaudible spaces are zero. Inside a transaction."""
         self._database.changed.add(track_id)
         self._database.connection.execute("INSERT OR REPLACE INTO encoded VALUES (?, ?)", (track_id, model))
 
     def share_rows(self, source: int, target: int) -> None:
-        """One file is a copy of another: it has the same rows, models and fingerprint. Inside a transaction."""
+        """Give a copy the rows, models and fingerprint of another track. Inside a transaction."""
         self._database.changed.add(target)
         for table, columns in _SHARED:
             self._database.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", (target,))
@@ -295,28 +317,29 @@ class Catalog:
             )
 
     def unmark_encoded(self, track_id: int) -> None:
-        """A track's sound has changed: no model has heard it, and no features are kept. Inside a transaction."""
+        """Record that the audio of a track changed: nothing is encoded or stored for it. Inside a transaction."""
         self._database.changed.add(track_id)
         for table in ("encoded", "kept"):
             self._database.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", (track_id,))
 
     def rows_of(self, track_id: int, level: Level) -> tuple[int, int]:
-        """Position of a track's first row at a level, and how many there are; (0, 0) if it has none."""
+        """The first row position of a track at a level and the number of rows; (0, 0) if it has none."""
         rows = self._database.rows("SELECT first, count FROM rows WHERE track_id = ? AND level = ?", (track_id, level))
         return (rows[0][0], rows[0][1]) if rows else (0, 0)
 
     def is_encoded(self, track_id: int, model: str) -> bool:
-        """Whether a model has heard a track."""
+        """Whether a model encoded a track."""
         return bool(self._database.rows("SELECT 1 FROM encoded WHERE track_id = ? AND model = ?", (track_id, model)))
 
     def encoded_by(self) -> dict[int, set[str]]:
-        """Which models have heard each track: ids to names."""
+        """The models that encoded each track, by id."""
         return self._database.names_by_id("SELECT track_id, model FROM encoded")
 
     def groups(self, model: str, level: Level, *, absent: bool = False) -> IntArray:
-        """Whose rows are where, for the tracks that a model has heard and that are there, or with `absent` for all.
+        """The row positions of the tracks that a model encoded; with `absent`, unavailable tracks too.
 
-        (g, 3) int64: first position, number of rows, track id; by first position, then id.
+        Returns:
+            (g, 3) int64: first position, number of rows, track id; sorted by first position, then id.
         """
         return self._database.numbers(
             "SELECT first, count, track_id FROM rows JOIN encoded USING (track_id) JOIN tracks ON id = track_id "
@@ -327,29 +350,30 @@ class Catalog:
         )
 
     def segments(self, level: Level) -> IntArray:
-        """Whose rows are where at a level, whoever has heard them and whether they are there or not.
+        """The row positions of all tracks at a level, whatever model encoded them.
 
-        (n, 3) int64: first position, number of rows, track id; by first position.
+        Returns:
+            (n, 3) int64: first position, number of rows, track id; sorted by first position.
         """
         return self._database.numbers(
             "SELECT first, count, track_id FROM rows WHERE level = ? AND count > 0 ORDER BY first", (level,), 3
         )
 
     def move_rows(self, level: Level, firsts: Iterable[tuple[int, int]]) -> None:
-        """The rows of tracks lie elsewhere: pairs of a first position and an id. Inside a transaction."""
+        """Change the first row positions of tracks, given as pairs (position, id). Inside a transaction."""
         moves = [(first, track_id, level) for first, track_id in firsts]
         self._database.changed.update(track_id for _, track_id, _ in moves)
         self._database.connection.executemany("UPDATE rows SET first = ? WHERE track_id = ? AND level = ?", moves)
 
     def recount_rows(self) -> None:
-        """Of every space, those rows are committed that a track has. Inside a transaction."""
+        """Set the committed rows of every space to those that tracks use. Inside a transaction."""
         self._database.connection.execute(
             "UPDATE spaces SET committed = (SELECT coalesce(max(first + count), 0) FROM rows JOIN encoded "
             "USING (track_id) WHERE rows.level = spaces.level AND encoded.model = spaces.model)"
         )
 
     def counts(self) -> dict[str, int]:
-        """Numbers for `library info`: tracks, and how many of them are missing, unreadable, silent; failures."""
+        """The number of tracks, of missing, unreadable and silent ones, and of failures."""
         tracks, missing, unreadable, silent = self._database.rows(
             "SELECT count(*), coalesce(sum(missing), 0), coalesce(sum(unreadable), 0), coalesce(sum(silent), 0) "
             "FROM tracks"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from soundalike.library.catalog.line_checksums import failure_seal
+from soundalike.library.catalog.line_checksums import failure_checksum
 from soundalike.library.catalog.transactions import CatalogDatabase
 
 __all__ = ["FailureTable"]
@@ -19,19 +19,19 @@ class FailureTable:
         self._database = database
 
     def all(self) -> dict[Path, tuple[int, int, str]]:
-        """Files that could not be heard: path to (size, mtime_ns, message)."""
+        """Unreadable files: path to (size, mtime_ns, message)."""
         rows = self._database.rows("SELECT path, size, mtime_ns, message FROM failures")
         return {Path(os.fsdecode(path)): (size, mtime, message) for path, size, mtime, message in rows}
 
     def put(self, path: Path, size: int, mtime_ns: int, message: str) -> None:
-        """Remember a file that could not be heard. Inside a transaction."""
-        said = (os.fsencode(path), size, mtime_ns, message)
+        """Store an unreadable file. Inside a transaction."""
+        entry = (os.fsencode(path), size, mtime_ns, message)
         self._database.connection.execute(
-            "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)", (*said, failure_seal(*said))
+            "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)", (*entry, failure_checksum(*entry))
         )
 
     def forget(self, paths: Iterable[Path]) -> None:
-        """These files are well, or gone. Inside a transaction."""
+        """Remove files that are readable again, or gone. Inside a transaction."""
         self._database.connection.executemany(
             "DELETE FROM failures WHERE path = ?", [(os.fsencode(path),) for path in paths]
         )

@@ -16,7 +16,7 @@ class FamilyTable:
         self._database = database
 
     def put(self, families: Sequence[Iterable[int]]) -> None:
-        """Keep version families, ids of tracks each, in place of those kept before. Inside a transaction."""
+        """Replace all version families, given as ids of tracks. Inside a transaction."""
         members = [(one, number) for number, ids in enumerate(families) for one in ids]
         self._database.changed.update(row[0] for row in self._database.rows("SELECT track_id FROM families"))
         self._database.changed.update(one for one, _ in members)
@@ -25,7 +25,7 @@ class FamilyTable:
         self._database.connection.execute("INSERT OR REPLACE INTO meta VALUES ('families', ?)", (len(families),))
 
     def by_track(self) -> dict[int, int] | None:
-        """The number of the version family of every track that is in one; None if they were never looked for."""
+        """The family number of every track in a family, by id; None if families were never stored."""
         if not self._database.rows("SELECT 1 FROM meta WHERE name = 'families'"):
             return None
         return dict(self._database.numbers("SELECT track_id, family FROM families", (), 2).tolist())

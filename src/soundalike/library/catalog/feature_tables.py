@@ -1,4 +1,4 @@
-"""Tables of a catalogue: which features are kept, and of which tracks."""
+"""The tables of stored backbone features: which features there are, and of which tracks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from soundalike.core.types import IntArray
 from soundalike.library.catalog.transactions import CatalogDatabase
 
-__all__ = ["FeatureTables", "KeptFeature"]
+__all__ = ["FeatureTables", "StoredFeature"]
 
 
 @dataclass(frozen=True, slots=True)
-class KeptFeature:
-    """A feature whose rows are kept, of `dim` dims: one more than the backbone's, the last says if it is audible."""
+class StoredFeature:
+    """A stored feature. `dim` is one more than that of the backbone: the last column is 1 where it is audible."""
 
     backbone: str
     version: int
@@ -22,28 +22,28 @@ class KeptFeature:
 
     @property
     def full_name(self) -> str:
-        """What a store knows it by."""
+        """The name under which a store holds it."""
         return f"{self.backbone}/{self.name}"
 
 
 class FeatureTables:
-    """The tables of a catalogue that list cached backbone features."""
+    """The tables of a catalogue that list stored backbone features."""
 
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
-    def features(self) -> list[KeptFeature]:
-        """The features whose rows are kept, at the positions of passages, in the store's table `feature`."""
-        return [KeptFeature(*row) for row in self._database.rows("SELECT backbone, version, name, dim FROM features")]
+    def features(self) -> list[StoredFeature]:
+        """The stored features; their rows are in the store's table `feature`, at the positions of passages."""
+        return [StoredFeature(*row) for row in self._database.rows("SELECT backbone, version, name, dim FROM features")]
 
-    def put(self, features: Iterable[KeptFeature]) -> None:
-        """Keep these features too, of no track yet. Inside a transaction."""
+    def put(self, features: Iterable[StoredFeature]) -> None:
+        """Add features, stored for no track yet. Inside a transaction."""
         self._database.connection.executemany(
             "INSERT INTO features VALUES (?, ?, ?, ?)", [(f.backbone, f.version, f.name, f.dim) for f in features]
         )
 
     def drop(self, backbone: str) -> None:
-        """Forget the features of a backbone: no track's are kept. Inside a transaction."""
+        """Remove the features of a backbone. Inside a transaction."""
         self._database.changed.update(
             row[0] for row in self._database.rows("SELECT track_id FROM kept WHERE backbone = ?", (backbone,))
         )
@@ -51,18 +51,20 @@ class FeatureTables:
             self._database.connection.execute(f"DELETE FROM {table} WHERE backbone = ?", (backbone,))
 
     def mark(self, track_id: int, backbone: str) -> None:
-        """A track's rows hold all features of a backbone. Inside a transaction."""
+        """Record that all features of a backbone are stored for a track. Inside a transaction."""
         self._database.changed.add(track_id)
         self._database.connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (track_id, backbone))
 
     def backbones_by_track(self) -> dict[int, set[str]]:
-        """The backbones whose features of a track are kept: ids to names."""
+        """The backbones whose features are stored, by track id."""
         return self._database.names_by_id("SELECT track_id, backbone FROM kept")
 
     def places(self, backbone: str) -> IntArray:
-        """Where the features of a backbone are, for all tracks that have them, whether they are there or not.
+        """The positions of the features of a backbone, for all tracks that have them.
 
-        (g, 3) int64: first position, number of rows, track id; by first position, then id. Tracks may share rows.
+        Returns:
+            (g, 3) int64: first position, number of rows, track id; sorted by first position, then id. Copies share
+            rows.
         """
         return self._database.numbers(
             "SELECT first, count, track_id FROM rows JOIN kept USING (track_id) "

@@ -1,4 +1,4 @@
-"""`--where`: conditions on tracks, such as `bpm 90..110 and genre = jazz`. `columns.py` says who meets them."""
+"""Conditions on tracks, such as `bpm 90..110 and genre = jazz`. `filter_columns.py` evaluates them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIELDS = (
     "title",
     "path",
 )
-"""What can be asked about. A tag, where there is one, goes before what was measured."""
+"""The fields of conditions. A tag takes precedence over a measurement."""
 NUMBERS = frozenset({"bpm", "key_confidence", "duration", "loudness", "year"})
 """The fields that are numbers; the others are text."""
 
@@ -36,7 +36,7 @@ _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})")
 
 @dataclass(frozen=True, slots=True)
 class NumberCondition:
-    """A number compared with `value`: `operator` is one of = != < <= > >=. Who has none does not meet it."""
+    """A number compared with `value`: `operator` is one of = != < <= > >=. A track without a value never matches."""
 
     field: str
     operator: str
@@ -47,7 +47,7 @@ class NumberCondition:
 class TextCondition:
     """Casefolded text compared with `value`, casefolded too: `operator` is =, != or ~ (contains).
 
-    With = and !=, each `*` in the value stands for anything. Who has no text does not meet it.
+    With = and !=, each `*` in the value matches anything. A track without a value never matches.
     """
 
     field: str
@@ -60,16 +60,23 @@ Condition: TypeAlias = NumberCondition | TextCondition
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Conditions that a track has to meet, all of them; without any, every track does."""
+    """Conditions that a track must all meet. Without conditions, every track matches."""
 
     conditions: tuple[Condition, ...] = ()
 
 
 def parse_filter(text: str) -> Filter:
-    """Read `field op value` or `field a..b`, joined by `and`.
+    """Parse conditions: `FIELD OPERATOR VALUE` or `FIELD LOW..HIGH`, joined by `and`.
 
-    Operators: = != < <= > >= and ~ (contains). Text is compared without regard to case; `*` in the value of = stands
-    for anything. A track without the value asked about does not match. Raises UsageError saying what is wrong.
+    Operators are = != < <= > >= and ~ (contains). Text is compared without case; `*` in a value matches anything. A
+    track without a value never matches.
+
+    Raises:
+        UsageError: The text cannot be parsed; the message names what was found and what was expected.
+
+    Example:
+        >>> len(parse_filter("bpm 90..110 and genre = jazz").conditions)
+        3
     """
     tokens = _tokens(text)
     conditions: list[Condition] = []
@@ -82,7 +89,7 @@ def parse_filter(text: str) -> Filter:
             return Filter(tuple(conditions))
         if tokens[at].lower() != "and":
             raise UsageError(
-                f"in --where {text!r}: found {tokens[at]!r}, expected 'and'; put quotes around several words"
+                f"in --where {text!r}: found {tokens[at]!r}, expected 'and'; quote values of several words"
             )
         at += 1
 
@@ -110,13 +117,13 @@ def _field(tokens: list[str], at: int, text: str) -> tuple[str, int]:
 
 def _conditions(field: str, tokens: list[str], at: int, text: str) -> tuple[list[Condition], int]:
     if at >= len(tokens):
-        raise UsageError(f"in --where {text!r}: {field} is compared with nothing; expected '{field} = VALUE'")
+        raise UsageError(f"in --where {text!r}: {field} has no comparison; expected '{field} = VALUE'")
     operator = tokens[at]
     between = _RANGE.fullmatch(operator)
     if between and field in NUMBERS:
         low, high = float(between[1]), float(between[2])
         if low > high:
-            raise UsageError(f"in --where {text!r}: {operator} is empty; put the smaller number first")
+            raise UsageError(f"in --where {text!r}: the range {operator} is empty; put the smaller number first")
         return [NumberCondition(field, ">=", low), NumberCondition(field, "<=", high)], at + 1
     if operator not in ("=", "!=", "<", "<=", ">", ">=", "~"):
         raise UsageError(
@@ -136,6 +143,6 @@ def _conditions(field: str, tokens: list[str], at: int, text: str) -> tuple[list
     if field == "key" and operator != "~" and "*" not in value:
         known = parse_key(value)
         if known is None:
-            raise UsageError(f"in --where {text!r}: {value!r} is no key; write one such as Am, 'F# minor', Bb or 8A")
+            raise UsageError(f"in --where {text!r}: {value!r} is not a key; write one such as Am, 'F# minor', Bb or 8A")
         value = known
     return [TextCondition(field, operator, value.casefold())], at + 2

@@ -1,7 +1,7 @@
-"""Seals: checksums over what a catalogue says, so that a flipped bit in it is found and never believed.
+"""Checksums over the entries of a catalogue, so that every flipped bit in it is found.
 
-A track's seal covers its line, its root, its fingerprint, whose rows are its own, and which models have heard it. The
-catalogue's own covers the models, their spaces and the shape of the tables. Every transaction renews what it changed.
+The checksum of a track covers its entry, root, fingerprint, row positions, models, stored features and family. One
+checksum covers models, spaces and the schema. Every transaction renews those of what it changed.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import zlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-__all__ = ["AMONG", "catalogue_seal", "failure_seal", "renew", "track_seals"]
+__all__ = ["ID_IN_LIST", "catalogue_checksum", "failure_checksum", "renew_checksums", "track_checksums"]
 
-AMONG = "tracks.id IN (SELECT value FROM json_each(?))"
-"""SQL for the tracks whose ids are in a JSON list."""
-_AT_ONCE = 500
-_ABOUT_A_TRACK = (
+ID_IN_LIST = "tracks.id IN (SELECT value FROM json_each(?))"
+"""SQL condition for tracks whose ids are in a JSON list."""
+_BATCH = 500
+_TRACK_QUERIES = (
     "SELECT tracks.*, roots.path AS root FROM tracks JOIN roots ON roots.id = root_id "
-    f"WHERE {AMONG} ORDER BY tracks.id",
+    f"WHERE {ID_IN_LIST} ORDER BY tracks.id",
     "SELECT track_id, words FROM fingerprints WHERE track_id IN (SELECT value FROM json_each(?))",
     "SELECT * FROM rows WHERE track_id IN (SELECT value FROM json_each(?)) ORDER BY track_id, level",
     "SELECT * FROM encoded WHERE track_id IN (SELECT value FROM json_each(?)) ORDER BY track_id, model",
     "SELECT * FROM kept WHERE track_id IN (SELECT value FROM json_each(?)) ORDER BY track_id, backbone",
     "SELECT * FROM families WHERE track_id IN (SELECT value FROM json_each(?))",
 )
-_ABOUT_THE_CATALOGUE = (
+_CATALOGUE_QUERIES = (
     "SELECT * FROM models ORDER BY name",
     "SELECT * FROM spaces ORDER BY model, name, level",
     "SELECT * FROM features ORDER BY backbone, name",
@@ -35,36 +35,36 @@ _ABOUT_THE_CATALOGUE = (
 )
 
 
-def _seal(*values: object) -> int:
+def _checksum(*values: object) -> int:
     return zlib.crc32(repr(values).encode("utf-8", "surrogatepass"))
 
 
-def track_seals(database: sqlite3.Connection, ids: Iterable[int]) -> Iterator[tuple[int, int, int]]:
-    """For the tracks of `ids` that there are: id, the seal kept, and the seal that what is there asks for."""
-    waiting = iter(ids)
-    while some := list(islice(waiting, _AT_ONCE)):
-        asked = (json.dumps(some),)
-        lines, *others = (database.execute(sql, asked).fetchall() for sql in _ABOUT_A_TRACK)
-        about: dict[int, list[tuple[object, ...]]] = {}
-        for place, rows in enumerate(others):
+def track_checksums(database: sqlite3.Connection, ids: Iterable[int]) -> Iterator[tuple[int, int, int]]:
+    """For every existing track of `ids`: its id, the stored checksum, and the checksum of its current content."""
+    remaining = iter(ids)
+    while batch := list(islice(remaining, _BATCH)):
+        parameters = (json.dumps(batch),)
+        entries, *others = (database.execute(sql, parameters).fetchall() for sql in _TRACK_QUERIES)
+        details: dict[int, list[tuple[object, ...]]] = {}
+        for number, rows in enumerate(others):
             for row in rows:
-                about.setdefault(row[0], []).append((place, *row))
-        for line in lines:
-            said = {key: line[key] for key in line.keys() if key != "seal"}  # noqa: SIM118 - a Row iterates its values
-            yield line["id"], line["seal"], _seal(sorted(said.items()), about.get(line["id"], []))
+                details.setdefault(row[0], []).append((number, *row))
+        for entry in entries:
+            fields = {key: entry[key] for key in entry.keys() if key != "seal"}  # noqa: SIM118 - a Row iterates values
+            yield entry["id"], entry["seal"], _checksum(sorted(fields.items()), details.get(entry["id"], []))
 
 
-def renew(database: sqlite3.Connection, ids: Iterable[int]) -> None:
-    """Seal tracks as they are now. Inside a transaction."""
-    fresh = [(new, track_id) for track_id, old, new in track_seals(database, ids) if new != old]
-    database.executemany("UPDATE tracks SET seal = ? WHERE id = ?", fresh)
+def renew_checksums(database: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """Store the current checksums of tracks. Inside a transaction."""
+    changed = [(new, track_id) for track_id, old, new in track_checksums(database, ids) if new != old]
+    database.executemany("UPDATE tracks SET seal = ? WHERE id = ?", changed)
 
 
-def catalogue_seal(database: sqlite3.Connection) -> int:
-    """The seal of all that is not about single tracks."""
-    return _seal(*(tuple(row) for sql in _ABOUT_THE_CATALOGUE for row in database.execute(sql)))
+def catalogue_checksum(database: sqlite3.Connection) -> int:
+    """The checksum of everything that does not belong to a single track."""
+    return _checksum(*(tuple(row) for sql in _CATALOGUE_QUERIES for row in database.execute(sql)))
 
 
-def failure_seal(path: bytes, size: int, mtime_ns: int, message: str) -> int:
-    """The seal of a file that could not be heard."""
-    return _seal(path, size, mtime_ns, message)
+def failure_checksum(path: bytes, size: int, mtime_ns: int, message: str) -> int:
+    """The checksum of the entry of an unreadable file."""
+    return _checksum(path, size, mtime_ns, message)

@@ -1,4 +1,4 @@
-"""The database under a catalogue: its tables, how it is opened, and what its errors mean to a person."""
+"""The schema of a catalogue, its format, and its errors in plain words."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from soundalike.core.errors import LibraryBusyError, LibraryError
-from soundalike.library.catalog.line_checksums import catalogue_seal
+from soundalike.library.catalog.line_checksums import catalogue_checksum
 
 __all__ = ["FORMAT", "as_library_error", "check_format", "create_tables", "reported"]
 
 FORMAT = 3
-"""The layout of this version; a library of a higher one is refused, a lower one is migrated."""
+"""The format of this version. A newer format is refused, an older one is migrated."""
 _APPLICATION_ID = 0x534E4C4B  # "SNLK"
 
 _SCHEMA = """
@@ -53,13 +53,13 @@ INSERT INTO meta VALUES ('generation', 0), ('epoch', 0), ('seal', 0);
 
 
 def create_tables(database: sqlite3.Connection) -> None:
-    """Make the tables where there are none yet, all or nothing."""
+    """Create the tables if there are none yet, all or nothing."""
     database.execute("BEGIN IMMEDIATE")
     try:
         if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             for statement in _SCHEMA.split(";")[:-1]:
                 database.execute(statement)
-            database.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_seal(database),))
+            database.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_checksum(database),))
             database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             database.execute(f"PRAGMA user_version = {FORMAT}")
     except BaseException:
@@ -69,10 +69,10 @@ def create_tables(database: sqlite3.Connection) -> None:
 
 
 def check_format(database: sqlite3.Connection, path: Path) -> int:
-    """Its format. Raises LibraryError if this is not a catalogue, or one of a newer version."""
+    """Return the format. Raises LibraryError if the file is no catalogue, or has a newer format."""
     if database.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
         if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            # Whoever was about to make it was killed at that moment.
+            # The process that was creating it was killed at that moment.
             raise LibraryError(f"no library at {path.parent}; make one with: soundalike index DIR")
         raise LibraryError(f"{path} is not a soundalike catalogue; give another --library")
     found = int(database.execute("PRAGMA user_version").fetchone()[0])
@@ -86,7 +86,7 @@ def check_format(database: sqlite3.Connection, path: Path) -> int:
 
 @contextmanager
 def reported(path: Path) -> Iterator[None]:
-    """What SQLite raises inside becomes a LibraryError."""
+    """Turn errors of SQLite inside the block into LibraryError."""
     try:
         yield
     except sqlite3.Error as error:
@@ -94,19 +94,20 @@ def reported(path: Path) -> Iterator[None]:
 
 
 def as_library_error(path: Path, error: Exception) -> LibraryError:
-    """The one line that a person reads of a database error."""
+    """A LibraryError of one line for a database error."""
     text = str(error)
     if "locked" in text or "busy" in text:
         return LibraryBusyError(f"another process is writing to the library at {path.parent}; wait until it is done")
     if "full" in text or "disk I/O" in text:
         return LibraryError(
-            f"cannot write to the library at {path.parent}: {text}; make room and run it again (nothing stored is lost)"
+            f"cannot write to the library at {path.parent}: {text}; free some space and run it "
+            "again (nothing stored is lost)"
         )
     if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
         return LibraryError(
-            f"cannot write to the library at {path.parent}: it is read-only or not yours, or its disk is full; "
-            "give another --library"
+            f"cannot write to the library at {path.parent}: it is read-only, belongs to another user, "
+            "or its disk is full; give another --library"
         )
     return LibraryError(
-        f"the library at {path.parent} is damaged ({text}); restore it from a copy, or index into a new one"
+        f"the library at {path.parent} cannot be read ({text}); restore it from a copy, or index into a new one"
     )

@@ -1,4 +1,4 @@
-"""The database under a catalogue: snapshots to read, transactions that seal what they change, and a look for damage."""
+"""The database of a catalogue: snapshots, transactions that renew checksums, and integrity checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ import numpy as np
 from soundalike.core.errors import LibraryError
 from soundalike.core.sqlite import connect
 from soundalike.core.types import IntArray
-from soundalike.library.catalog.line_checksums import catalogue_seal, failure_seal, renew, track_seals
+from soundalike.library.catalog.line_checksums import (
+    catalogue_checksum,
+    failure_checksum,
+    renew_checksums,
+    track_checksums,
+)
 from soundalike.library.catalog.schema import as_library_error, check_format, create_tables, reported
 
 __all__ = ["CatalogDatabase"]
@@ -113,9 +118,9 @@ class CatalogDatabase:
                 self.changed.clear()
                 yield
                 if database.total_changes != before:
-                    renew(database, self.changed)
+                    renew_checksums(database, self.changed)
                     database.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
-                    database.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_seal(database),))
+                    database.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_checksum(database),))
             except BaseException:
                 database.execute("ROLLBACK")
                 raise
@@ -127,7 +132,7 @@ class CatalogDatabase:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Everything read inside is of one moment, whatever a writer does meanwhile."""
+        """Make everything read inside the block consistent, whatever a writer does meanwhile."""
         database = self.connection
         with reported(self.path):
             database.execute("BEGIN")
@@ -142,7 +147,7 @@ class CatalogDatabase:
             return self.connection.execute(sql, parameters).fetchall()
 
     def numbers(self, sql: str, parameters: Sequence[object], columns: int) -> IntArray:
-        """Whole numbers (n, columns) int64, without making a Python object a row longer than it takes."""
+        """The integers (n, columns) int64 of a query, without keeping a Python object per row."""
         with reported(self.path):
             cursor = self.connection.cursor()
             cursor.row_factory = None
@@ -156,28 +161,29 @@ class CatalogDatabase:
         return found
 
     def corrupt_tracks(self, ids: Iterable[int] | None = None) -> list[int]:
-        """Those of the tracks (all, by default) whose lines are not what was written, by their seals."""
+        """The ids among `ids` (all tracks by default) whose entries fail their checksum."""
         with reported(self.path):
-            asked = [row[0] for row in self.connection.execute("SELECT id FROM tracks")] if ids is None else ids
-            return [track_id for track_id, kept, due in track_seals(self.connection, asked) if kept != due]
+            checked = [row[0] for row in self.connection.execute("SELECT id FROM tracks")] if ids is None else ids
+            sums = track_checksums(self.connection, checked)
+            return [track_id for track_id, stored, expected in sums if stored != expected]
 
     def find_problems(self) -> list[str]:
-        """What is wrong with the database but for single tracks, a line each; reads all of it."""
+        """Problems of the database as a whole, one line each; entries of single tracks are not checked here."""
         found = []
         with reported(self.path):
             for (problem,) in self.connection.execute("PRAGMA integrity_check"):
                 found += [] if problem == "ok" else [str(problem)]
             for table, *_ in self.connection.execute("PRAGMA foreign_key_check"):
-                found.append(f"a line of {table} is about nothing that is there")
-            if self._meta("seal") != catalogue_seal(self.connection):
-                found.append("models, spaces or tables are not what was written")
+                found.append(f"an entry of the table {table} refers to nothing")
+            if self._meta("seal") != catalogue_checksum(self.connection):
+                found.append("models, spaces or tables fail their checksum")
             for path, size, mtime, message, seal in self.connection.execute("SELECT * FROM failures"):
-                if failure_seal(path, size, mtime, message) != seal:
-                    found.append(f"the failure of {os.fsdecode(path)} is not what was written")
+                if failure_checksum(path, size, mtime, message) != seal:
+                    found.append(f"the failure entry of {os.fsdecode(path)} fails its checksum")
         return found
 
     def compact(self) -> None:
-        """Give back the room of what was deleted. Outside a transaction. Raises LibraryError where there is none."""
+        """Free the space of deleted entries. Outside a transaction. Raises LibraryError if the disk is full."""
         try:
             self.connection.execute("VACUUM")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,4 +1,4 @@
-"""A library written out as a folder of Parquet (`exchange.py` says what is in it), all of one moment."""
+"""Export a library as a folder of Parquet files (`format.py` describes them), from one snapshot."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 __all__ = ["check_target", "export_library"]
 
 _CHUNK_BYTES = 1 << 24
-"""Vectors in a row group, about."""
+"""The approximate size of the vectors in a row group."""
 _CHUNK_PASSAGES = 1 << 16
 _TRACK_COST = 64
-"""A row group of tracks holds the fingerprints of so many passages at most, each track counted as some more."""
+"""What a track counts in passages, besides its own, towards the size of a row group of tracks."""
 
 Progress = Callable[[int, int, float], None]
 
 
 def check_target(folder: Path) -> None:
-    """Refuse a place that is taken, or where nothing can be made. Raises UsageError."""
+    """Raise UsageError if a folder cannot be exported to."""
     load_pyarrow()
     try:
         if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-            raise UsageError(f"cannot export to {folder}: it is there and not an empty folder; give a new name")
+            raise UsageError(f"cannot export to {folder}: it exists and is not an empty folder; give a new name")
         if not absolute(folder).parent.is_dir():
             raise UsageError(f"cannot write {folder}: its folder does not exist")
     except OSError as error:
@@ -51,12 +51,23 @@ def check_target(folder: Path) -> None:
 
 
 def export_library(library: LibraryFolder, folder: Path, progress: Progress | None = None) -> Manifest:
-    """Write all of a library into `folder`, which is new or empty: whole, or nothing at all.
+    """Export everything that a library holds, all or nothing.
 
-    Somebody may be indexing meanwhile: what is written is of the moment at which it began. Memory stays bounded: rows
-    pass through, 16 MB at a time; only a few numbers a track are kept. `progress` is told of passages done, of all, and
-    of the seconds of sound in them.
-    Raises UsageError if it cannot be written, LibraryError if the library cannot be read or holds damaged rows.
+    The export is a snapshot of the moment at which it starts; others may index meanwhile. Memory stays bounded: rows
+    are copied 16 MB at a time, and only a few numbers per track are kept.
+
+    Args:
+        library: The library.
+        folder: A new or empty folder.
+        progress: Called with passages done, all passages, and seconds of audio in those done.
+
+    Raises:
+        UsageError: The folder cannot be written.
+        LibraryError: The library cannot be read, or holds corrupt rows.
+
+    Example:
+        >>> export_library(library, Path("backup")).tracks
+        12
     """
     check_target(folder)
     try:
@@ -65,7 +76,7 @@ def export_library(library: LibraryFolder, folder: Path, progress: Progress | No
             with library.snapshot():
                 manifest = _Export(library, partial, progress or (lambda *_: None)).write()
             _check_unchanged(library, manifest)
-            partial.chmod(0o755)  # mkdtemp makes folders for their owner alone
+            partial.chmod(0o755)  # mkdtemp makes folders that only their owner may read
             if folder.exists():
                 folder.rmdir()
             partial.replace(folder)
@@ -77,7 +88,7 @@ def export_library(library: LibraryFolder, folder: Path, progress: Progress | No
 
 
 def _check_unchanged(library: LibraryFolder, manifest: Manifest) -> None:
-    """A new version of a model writes over the rows of the old, which a snapshot of the catalogue knows nothing of."""
+    """A new version of a model overwrites the old rows, which a snapshot of the catalogue does not notice."""
     now = library.catalog.models()
     for model in manifest.models:
         if model.name not in now or now[model.name].digest != model.digest:
@@ -89,29 +100,33 @@ def _check_unchanged(library: LibraryFolder, manifest: Manifest) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Layout:
-    """Whose rows are where: of n tracks, in the order in which they are exported.
+    """The row positions of n tracks, in the order of the export: by row position, so that reading is sequential, then
+    by id. Tracks that no model encoded come last.
 
-    That is the order of their rows, so that reading never turns back, then of ids; those that no model has heard come
-    last. `owner` (n,) is the number of the first track that has the same rows; `places` per level (n, 2) position and
-    number of them; `heard` (n,) per model whether it has heard the track, `held` whether it has one with the same rows.
+    Attributes:
+        ids: (n,) ids of the tracks.
+        owner: (n,) the number of the first track with the same rows.
+        places: Per level, (n, 2) first position and number of rows.
+        encoded: Per model, (n,) whether it encoded the track.
+        held: Per model, (n,) whether it encoded a track with the same rows.
     """
 
     ids: IntArray
     owner: IntArray
     places: Mapping[Level, IntArray]
-    heard: Mapping[str, BoolArray]
+    encoded: Mapping[str, BoolArray]
     held: Mapping[str, BoolArray]
 
     def owners(self) -> BoolArray:
-        """Which tracks (n,) are the first with their rows."""
+        """Which tracks (n,) are the first ones with their rows."""
         return self.owner == np.arange(len(self.ids))
 
 
 def _layout(catalog: Catalog, models: Iterable[str]) -> _Layout:
     ids = catalog.ids()
     places = {level: np.zeros((len(ids), 2), np.int64) for level in LEVELS}
-    heard = {model: np.zeros(len(ids), np.bool_) for model in models}
-    for model, flags in heard.items():
+    encoded = {model: np.zeros(len(ids), np.bool_) for model in models}
+    for model, flags in encoded.items():
         for level in LEVELS:
             groups = catalog.groups(model, level, absent=True)
             at = np.searchsorted(ids, groups[:, 2])
@@ -123,18 +138,18 @@ def _layout(catalog: Catalog, models: Iterable[str]) -> _Layout:
     begins = none | (np.diff(first, prepend=-1) != 0)
     starts = np.flatnonzero(begins)
     group = np.cumsum(begins) - 1
-    heard = {model: flags[order] for model, flags in heard.items()}
+    encoded = {model: flags[order] for model, flags in encoded.items()}
     return _Layout(
         ids=ids[order],
         owner=starts[group],
         places={level: rows[order] for level, rows in places.items()},
-        heard=heard,
-        held={model: np.logical_or.reduceat(flags, starts)[group] for model, flags in heard.items()},
+        encoded=encoded,
+        held={model: np.logical_or.reduceat(flags, starts)[group] for model, flags in encoded.items()},
     )
 
 
 class _Export:
-    """One export into a folder that is there; inside a snapshot of the catalogue."""
+    """One export into an existing folder. To be used inside a snapshot of the library."""
 
     def __init__(self, library: LibraryFolder, folder: Path, progress: Progress) -> None:
         self._catalog, self._store = library.catalog, library.store
@@ -183,7 +198,7 @@ class _Export:
             "path": [os.fsencode(track.path)[len(root) :] for track, root in zip(tracks, roots, strict=True)],
             "shown_path": [one_line(track.path) for track in tracks],
             **{name: [getattr(track, name) for track in tracks] for name in TRACK_COLUMNS},
-            "encoded_by": [[name for name, heard in layout.heard.items() if heard[number]] for number in numbers],
+            "encoded_by": [[name for name, flags in layout.encoded.items() if flags[number]] for number in numbers],
             "rows_of": [None if alone else owner for alone, owner in zip(own, owners, strict=True)],
             "passages": layout.places["passage"][numbers, 1],
             "fingerprint": [
@@ -193,7 +208,7 @@ class _Export:
         }
 
     def _write_passages(self) -> int:
-        """Write the passages of every track that does not share another's; returns how many there are."""
+        """Write the passages of all tracks, those of copies once; returns their number."""
         layout = self._layout
         owners = np.flatnonzero(layout.owners() & (layout.places["passage"][:, 1] > 0))
         places = layout.places["passage"][owners]
@@ -205,20 +220,23 @@ class _Export:
                 numbers = np.repeat(owners[part], counts)
                 positions = positions_of(places[part])
                 index = positions - np.repeat(places[part, 0], counts)
-                there = np.ones(len(numbers), np.bool_)
-                write({"track": numbers, "index": index, **self._rows("passage", numbers, positions, there)})
+                present = np.ones(len(numbers), np.bool_)
+                write({"track": numbers, "index": index, **self._rows("passage", numbers, positions, present)})
                 done += len(numbers)
                 self._progress(done, total, done * HOP)
         return total
 
     def _rows(self, level: Level, numbers: IntArray, positions: IntArray, wanted: BoolArray) -> dict[str, pa.Array]:
-        """A column a space: the rows at `positions` (n,), null where not wanted, or not held for the track (n,)."""
+        """One column per space:
+
+        the rows at `positions` (n,), null where not wanted or not encoded for the track (n,).
+        """
         columns = {}
         for model in self._models:
-            there = wanted & self._layout.held[model.name][numbers]
+            present = wanted & self._layout.held[model.name][numbers]
             for full, dim in model.columns().items():
-                rows = read_verified(self._store, level, full, dim, positions[there])
-                columns[full] = optional_rows_column(rows, there)
+                rows = read_verified(self._store, level, full, dim, positions[present])
+                columns[full] = optional_rows_column(rows, present)
         return columns
 
     def _write_failures(self) -> int:
@@ -230,7 +248,7 @@ class _Export:
 
     @contextmanager
     def _table(self, name: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-        """A file to which the columns of row groups are written; durable at the end."""
+        """A file that takes the columns of row groups; synced to disk at the end."""
         pa = load_pyarrow()
         columns = schema(name, self._models)
         with (self._folder / f"{name}.parquet").open("wb") as file:

@@ -1,9 +1,9 @@
-"""What a library looks like as plain files: a folder of Parquet that any tool reads, and another library takes in.
+"""The export format: a library as a folder of Parquet files, for other tools and for `library import`.
 
-`library.json` says what there is, `tracks.parquet` holds a line a track, `passages.parquet` a line a passage, and
-`failures.parquet` the files that could not be heard. A track's `number` is its line, from 0. Tracks stand in the order
-of their rows, copies of a file one after the other; the first of them holds what they share (rows, fingerprint) and the
-others say so (`rows_of`). Vectors are columns named `model/space`, null where the model has not heard the track.
+`library.json` describes the content. `tracks.parquet` has one line per track, `passages.parquet` one line per passage,
+and `failures.parquet` the unreadable files. The `number` of a track is its line, from 0. Tracks are sorted by their row
+positions, and copies of a file are adjacent: the first one holds what they share (rows, fingerprint), and `rows_of` of
+the others refers to it. Vectors are columns named `model/space`, null where the model has not encoded the track.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["TRACK_COLUMNS", "ExportedModel", "Manifest", "first_bad_row", "read_
 MAGIC = "soundalike-library"
 FORMAT = 1
 _TOLERANCE = 1e-3
-"""How far from 1 the length of an audible row may be."""
+"""The largest accepted difference of the length of an audible row from 1."""
 
 TRACK_COLUMNS: Mapping[str, tuple[str, bool]] = {
     "size": ("int64", False),
@@ -63,7 +63,7 @@ TRACK_COLUMNS: Mapping[str, tuple[str, bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class ExportedModel:
-    """A model whose rows are in an export: what encoded them, and its spaces' sizes d by short name."""
+    """A model in an export: the digest of its recipe, its source, and the dims d of its spaces by short name."""
 
     name: str
     digest: str
@@ -71,13 +71,13 @@ class ExportedModel:
     spaces: Mapping[str, int]
 
     def columns(self) -> dict[str, int]:
-        """The sizes d by full name, `model/space`."""
+        """The dims d by full name, `model/space`."""
         return {f"{self.name}/{space}": dim for space, dim in self.spaces.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What `library.json` says: how many lines each file has, and which models' rows they hold."""
+    """The content of `library.json`: the number of lines of each file, and the models."""
 
     tracks: int
     passages: int
@@ -103,7 +103,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read `library.json`. Raises UsageError if it is missing, damaged, of a newer version, or of another grid."""
+    """Read `library.json`. Raises UsageError if it is missing, invalid, of a newer format, or of another grid."""
     path = folder / "library.json"
     if not path.is_file():
         raise UsageError(
@@ -111,7 +111,7 @@ def read_manifest(folder: Path) -> Manifest:
         )
     body = read_json(path)
     if not isinstance(body, dict) or body.get("magic") != MAGIC:
-        raise UsageError(f"{path} is not of an exported library (no magic {MAGIC!r})")
+        raise UsageError(f"{path} does not describe an exported library (no magic {MAGIC!r})")
     if body.get("format") != FORMAT:
         raise UsageError(f"{path}: format {body.get('format')!r}, this version reads {FORMAT}; upgrade soundalike")
     if (grid := (body.get("passage_seconds"), body.get("hop_seconds"))) != (WINDOW, HOP):
@@ -119,7 +119,7 @@ def read_manifest(folder: Path) -> Manifest:
     with reading(path):
         models = tuple(_model(entry) for entry in _of(list, body["models"]))
         if len({model.name for model in models}) != len(models):
-            raise ValueError("a model is there twice")
+            raise ValueError("a model is listed twice")
         return Manifest(_count(body["tracks"]), _count(body["passages"]), _count(body["failures"]), models)
 
 
@@ -131,7 +131,7 @@ def _model(entry: Mapping[str, Any]) -> ExportedModel:
         if spaces.setdefault(_name(space["name"]), _count(space["dim"])) < 1 or space["dim"] > 1 << 16:
             raise ValueError(f"a space of {space['dim']} dims")
     if len(spaces) != len(entry["spaces"]) or not spaces:
-        raise ValueError(f"the spaces of {entry['name']!r} are not one or more different ones")
+        raise ValueError(f"the spaces of {entry['name']!r} are empty or not unique")
     return ExportedModel(_name(entry["name"]), _of(str, entry["digest"]), _of(str, entry["source"]), spaces)
 
 
@@ -143,32 +143,32 @@ def _of(kind: type, value: Any) -> Any:
 
 def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"found {value!r}, expected a number from 0")
+        raise ValueError(f"found {value!r}, expected a whole number of at least 0")
     return value
 
 
 def _name(value: Any) -> str:
-    """The name of a model or space: part of the name of a file."""
+    """Check the name of a model or space, which becomes part of a file name."""
     if not re.fullmatch(r"[^/\\\x00-\x1f]{1,100}", _of(str, value)):
-        raise ValueError(f"{value!r} is no name of a model or space")
+        raise ValueError(f"{value!r} is not a valid name of a model or space")
     return str(value)
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Whatever goes wrong inside, in a file that others may have written, becomes one line (UsageError)."""
+    """Turn errors in a file that others may have written into a UsageError of one line."""
     pa = load_pyarrow()
     try:
         yield
     except KeyError as error:
-        raise UsageError(f"{path} is damaged: {error.args[0]} is missing; export the library again") from error
+        raise UsageError(f"{path} is invalid: {error.args[0]} is missing; export the library again") from error
     except OSError as error:
-        # pyarrow also says OSError of what it cannot unpack.
+        # pyarrow raises OSError too for data that it cannot decompress.
         why = error.strerror or str(error).partition("\n")[0]
         raise UsageError(f"{path} cannot be read: {why}; export the library again") from error
     except (ValueError, TypeError, pa.ArrowException) as error:  # UnicodeDecodeError is a ValueError
         why = str(error).partition("\n")[0]
-        raise UsageError(f"{path} is damaged: {why}; export the library again") from error
+        raise UsageError(f"{path} is invalid: {why}; export the library again") from error
 
 
 def schema(name: str, models: Sequence[ExportedModel]) -> pa.Schema:
@@ -201,7 +201,7 @@ def schema(name: str, models: Sequence[ExportedModel]) -> pa.Schema:
 
 
 def first_bad_row(rows: FloatArray) -> tuple[int, str] | None:
-    """The first of the rows (n, d) that is neither of length 1 nor zero, and what it is; None if all are well."""
+    """The first of the rows (n, d) that is neither a unit vector nor zero, and what is wrong; None if there is none."""
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
     bad = ~(np.abs(lengths - 1) <= _TOLERANCE) & rows.any(axis=1)

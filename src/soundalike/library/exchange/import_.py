@@ -1,4 +1,4 @@
-"""An exported library (`exchange.py`) taken into a library, new or existing: as durable as indexing, in batches."""
+"""Import an exported library into a new or existing one, in batches that are as durable as indexing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["ImportReport", "import_library"]
 
 @dataclass(slots=True)
 class ImportReport:
-    """What an import did: tracks added, tracks whose path was there already, failures added."""
+    """What an import did: tracks added, tracks whose path the library held already, failures added."""
 
     added: int = 0
     known: int = 0
@@ -32,12 +32,25 @@ class ImportReport:
 def import_library(
     library: LibraryFolder, export: Export, progress: Callable[[int, int, float], None] | None = None
 ) -> ImportReport:
-    """Add what an export holds to a library that is open for writing; tracks whose path is there are left as they are.
+    """Add the tracks of an export to a library. Tracks whose path the library holds already stay as they are.
 
-    The models need not be installed, but one that is held has to be of the same version. Rows are appended and made
-    durable before a batch of tracks is committed: whatever interrupts it, the library is whole, and importing again
-    adds the rest. `progress` is told of tracks done, of all, and of their seconds. Raises UsageError for a damaged
-    export (what was added before is whole and stays), ModelError, LibraryError.
+    The models need not be installed, but models that the library holds must have the same version. Rows are synced to
+    disk before a batch of tracks is committed, so an interrupted import can be repeated, and adds the rest.
+
+    Args:
+        library: The library, open for writing.
+        export: The export, open for reading.
+        progress: Called with tracks done, all tracks, and their seconds.
+
+    Raises:
+        UsageError: The export is invalid; what was added before stays.
+        ModelError: The library holds another version of a model.
+        LibraryError: The library cannot be written.
+
+    Example:
+        >>> with Export(Path("backup")) as export:
+        ...     import_library(library, export).added
+        12
     """
     models = export.manifest.models
     held = library.catalog.models()
@@ -71,7 +84,7 @@ def _holds(sounds: Sequence[Sound], model: ExportedModel, number: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """Rows of all spaces of a model that were written, and are to be committed."""
+    """Rows of all spaces of a model that were written but not yet committed."""
 
     model: str
     level: Level
@@ -80,7 +93,7 @@ class _Placed:
 
 
 class _Import:
-    """One import: writes batches, and counts."""
+    """One import: write batches and count them."""
 
     def __init__(self, library: LibraryFolder, models: Iterable[ExportedModel]) -> None:
         self._catalog, self._store = library.catalog, library.store
@@ -89,7 +102,7 @@ class _Import:
         self.report = ImportReport()
 
     def add(self, batch: list[Sound]) -> None:
-        """Append the rows of what is new, make them durable, and only then commit the tracks."""
+        """Append the rows of new tracks, sync them to disk, and only then commit the tracks."""
         seen: set[Path] = set()
         fresh = [(sound, lines) for sound in batch if (lines := self._new(sound, seen))]
         if not fresh and not self._new_models:
@@ -101,7 +114,7 @@ class _Import:
             placed += runs
         self._store.flush()
         with self._catalog.transaction():
-            for model in self._new_models:  # with the first batch: by then something of the export was seen to be whole
+            for model in self._new_models:  # with the first batch, after a part of the export proved valid
                 dims = [(name, level, dim) for name, dim in model.spaces.items() for level in LEVELS]
                 self._catalog.put_model(model.name, HeldModel(model.digest, model.source), dims)
             for run in placed:
@@ -118,7 +131,7 @@ class _Import:
         self.report.added += sum(len(lines) for _, lines in fresh)
 
     def _new(self, sound: Sound, seen: set[Path]) -> list[Line]:
-        """The copies whose paths are not there yet, each path once."""
+        """The copies whose paths the library does not hold yet, each path once."""
         lines = []
         for line in sound.copies:
             if line.track.path in seen or self._catalog.id_at(line.track.path) is not None:
@@ -129,26 +142,26 @@ class _Import:
         return lines
 
     def _append(self, level: Level, sounds: list[Sound]) -> tuple[list[int], list[_Placed]]:
-        """Write the rows of some sounds after all others; returns where each one's are, and what to commit."""
+        """Write the rows of some recordings after all others; returns their first positions, and what to commit."""
         counts = [self._count(sound, level) for sound in sounds]
         edges = list(accumulate(counts, initial=self._catalog.next_row(level)))
         placed = []
         for model in self._models:
-            # Runs of sounds that the model has heard: between them, its rows stay unwritten.
-            for there, run in groupby(range(len(sounds)), partial(_holds, sounds, model)):
+            # Runs of recordings that the model encoded; in between, its rows stay unwritten.
+            for encoded, run in groupby(range(len(sounds)), partial(_holds, sounds, model)):
                 numbers = list(run)
-                if there:
+                if encoded:
                     first, last = edges[numbers[0]], edges[numbers[-1] + 1]
                     self._write(model, level, first, [sounds[number].rows[level] for number in numbers])
                     placed.append(_Placed(model.name, level, first, last - first))
         return edges[:-1], placed
 
     def _count(self, sound: Sound, level: Level) -> int:
-        """How many rows a sound has at a level: none where no model has heard it."""
+        """The number of rows of a recording at a level; 0 if no model encoded it."""
         return min(1, sound.first.passages) if level == "track" else sound.first.passages
 
     def _write(self, model: ExportedModel, level: Level, first: int, parts: Sequence[Mapping[str, FloatArray]]) -> None:
-        """Write the rows of a model's spaces from position `first` on."""
+        """Write the rows of all spaces of a model from position `first` on."""
         for full in model.columns():
             self._store.write(level, full, first, np.concatenate([part[full] for part in parts]))
 
@@ -156,12 +169,12 @@ class _Import:
         track_id = self._catalog.put_track(line.root, line.track)
         if sound.first.fingerprint is not None:
             self._catalog.put_fingerprint(track_id, sound.first.fingerprint)
-        for model in sorted(line.heard):
+        for model in sorted(line.encoded_by):
             self._catalog.mark_encoded(track_id, model)
         return track_id
 
     def add_failures(self, failures: Iterable[tuple[Path, int, int, str]]) -> None:
-        """Remember files that could not be heard, but for those of which the library knows better."""
+        """Store unreadable files, except those that the library holds or lists already."""
         known = self._catalog.failures.all()
         with self._catalog.transaction():
             for path, size, mtime_ns, message in failures:

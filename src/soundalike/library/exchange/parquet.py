@@ -1,4 +1,4 @@
-"""Parquet: pyarrow where it is installed, vectors as columns, and files written a row group at a time."""
+"""Parquet by pyarrow, if it is installed: vectors as columns, and files written one row group at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["load_pyarrow", "matrix_column", "optional_rows_column", "parquet_wri
 
 
 def load_pyarrow() -> Any:
-    """The module `pyarrow`. Raises UsageError where it is not installed."""
+    """Import `pyarrow`. Raises UsageError if it is not installed."""
     try:
         import pyarrow.parquet
     except ImportError as error:
@@ -31,19 +31,19 @@ def matrix_column(rows: FloatArray) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.astype(np.float32, copy=False).ravel()), rows.shape[1])
 
 
-def optional_rows_column(rows: FloatArray, there: BoolArray) -> pa.Array:
-    """Rows (m, d) float32 as List<float32> of n entries, null where `there` (n,) bool, m times true, is not.
+def optional_rows_column(rows: FloatArray, present: BoolArray) -> pa.Array:
+    """Rows (m, d) float32 as List<float32> of n entries, null where `present` (n,) bool, m times true, is false.
 
-    A list of any size: pyarrow before 23 cannot write a null among lists of a fixed one.
+    The lists have no fixed size, because pyarrow before 23 cannot write nulls among lists of a fixed size.
     """
     pa = load_pyarrow()
-    offsets = np.concatenate([[0], np.cumsum(there) * rows.shape[1]]).astype(np.int32)
+    offsets = np.concatenate([[0], np.cumsum(present) * rows.shape[1]]).astype(np.int32)
     values = pa.array(rows.astype(np.float32, copy=False).ravel())
-    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(~there))
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(~present))
 
 
 def parquet_writer(file: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
-    """A writer that packs vectors byte by byte, which makes them a sixth smaller, exactly, and adds checksums."""
+    """A writer with checksums that splits floats by byte, which makes vectors a sixth smaller without loss."""
     pa = load_pyarrow()
     lists = [f for f in schema if pa.types.is_list(f.type) or pa.types.is_fixed_size_list(f.type)]
     texts = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_binary(f.type)]

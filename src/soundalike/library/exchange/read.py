@@ -1,4 +1,4 @@
-"""An exported library, read from its files in order, with every value looked at (`exchange.py` says what is in it)."""
+"""Read an exported library sequentially, and validate every value (`format.py` describes the files)."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _BATCH_TRACKS = 512
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
-    """A line of `tracks.parquet`: a track, the folder it was found in, and which models have heard it."""
+    """A line of `tracks.parquet`: a track, the folder it was found in, and the models that encoded it."""
 
     number: int
     root: Path
     track: Track
-    heard: frozenset[str]
+    encoded_by: frozenset[str]
     passages: int
     rows_of: int | None
     fingerprint: Words | None
@@ -52,9 +52,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sound:
-    """Copies of a file: the first has the fingerprint and, for the models that have heard one of them, the rows.
+    """Copies of a file. The first has the fingerprint, and the rows of the models that encoded one of them.
 
-    `rows` per level are (n, d) float32 by full name of the space.
+    `rows` maps a level to (n, d) float32 per full name of a space.
     """
 
     copies: list[Line]
@@ -62,7 +62,7 @@ class Sound:
 
     @property
     def first(self) -> Line:
-        """The one that has what they share."""
+        """The copy that holds what all share."""
         return self.copies[0]
 
     def holds(self, model: ExportedModel) -> bool:
@@ -71,10 +71,10 @@ class Sound:
 
 
 class Export:
-    """An export that is open for reading, once, from its beginning; use `with`.
+    """An export, open for reading once from its beginning. Use `with`.
 
-    Opening looks at `library.json`, at the columns of all files and at how many lines they have; reading looks at every
-    value. Raises UsageError naming file and fault, when it is opened or on the way.
+    Opening validates `library.json`, and the columns and lengths of all files. Reading validates every value. Both
+    raise UsageError, which names the file and the fault.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -93,7 +93,7 @@ class Export:
         self._opened.close()
 
     def batches(self) -> Iterator[list[Sound]]:
-        """All tracks, some at a time: those that share rows come together."""
+        """All tracks in batches; tracks that share rows are together."""
         batch: list[Sound] = []
         tracks = passages = 0
         for sound in self._sounds():
@@ -106,10 +106,10 @@ class Export:
         yield self._with_passages(batch)
         with reading(self._passages.path):
             if left := self._passages.left:
-                raise ValueError(f"{left} passages are of no track")
+                raise ValueError(f"{left} passages belong to no track")
 
     def failures(self) -> Iterator[tuple[Path, int, int, str]]:
-        """Path, size, modification time and message of the files that could not be heard."""
+        """Path, size, modification time and message of the unreadable files."""
         while self._failures.left:
             with reading(self._failures.path):
                 for row in self._failures.take(min(_READ, self._failures.left)).to_pylist():
@@ -126,10 +126,10 @@ class Export:
             yield self._sound(copies)
 
     def _sound(self, copies: list[Line]) -> Sound:
-        """Check that the lines of copies fit together."""
+        """Check that the lines of copies are consistent."""
         first = copies[0]
         sound = Sound(copies)
-        heard = frozenset[str]().union(*(line.heard for line in copies))
+        encoded = frozenset[str]().union(*(line.encoded_by for line in copies))
         with reading(self._tracks.path):
             for line in copies[1:]:
                 if (line.rows_of, line.passages) != (first.number, first.passages) or line.rows:
@@ -137,15 +137,15 @@ class Export:
                 if line.fingerprint is not None:
                     raise ValueError(f"line {line.number}: a copy with a fingerprint of its own")
             if first.rows_of is not None or first.fingerprint is None:
-                raise ValueError(f"line {first.number}: a copy of what is not there")
-            expected = len(windows(first.track.duration)) if heard else 0
+                raise ValueError(f"line {first.number}: a copy of a track that does not exist")
+            expected = len(windows(first.track.duration)) if encoded else 0
             if first.passages != expected:
                 raise ValueError(f"line {first.number}: {first.passages} passages, expected {expected}")
             for model in self.manifest.models:
                 for full in model.columns():
-                    if (full in first.rows) != (model.name in heard):
-                        wrong = "nobody has heard" if full in first.rows else "lacks"
-                        raise ValueError(f"line {first.number}: a row that {wrong}: {full}")
+                    if (full in first.rows) != (model.name in encoded):
+                        wrong = "unexpected" if full in first.rows else "missing"
+                        raise ValueError(f"line {first.number}: {wrong} row of {full}")
         return sound
 
     def _lines(self) -> Iterator[Line]:
@@ -181,11 +181,11 @@ class Export:
         for name, lowest in (("size", 0), ("rate", 1), ("channels", 1), ("duration", 1e-9), ("passages", 0)):
             if row[name] < lowest:
                 raise ValueError(f"line {number}: {name} is {row[name]}")
-        if row["duration"] > 2 * MAX_SECONDS:  # nothing so long is ever listened to
+        if row["duration"] > 2 * MAX_SECONDS:  # no such recording can be indexed
             raise ValueError(f"line {number}: duration is {row['duration']}")
         known = {model.name for model in self.manifest.models}
         if None in row["encoded_by"] or not known.issuperset(row["encoded_by"]):
-            raise ValueError(f"line {number}: heard by {row['encoded_by']}, expected some of {sorted(known)}")
+            raise ValueError(f"line {number}: encoded by {row['encoded_by']}, expected some of {sorted(known)}")
         values = {name: row[name] for name in TRACK_COLUMNS}
         return Line(
             number,
@@ -199,17 +199,17 @@ class Export:
         )
 
     def _with_passages(self, batch: list[Sound]) -> list[Sound]:
-        """Read the passages of some sounds, which are the next ones of the file."""
+        """Read the passages of some recordings, which are the next ones in the file."""
         counts = [sound.first.passages for sound in batch]
         with reading(self._passages.path):
             if sum(counts) > self._passages.left:
-                raise ValueError(f"{sum(counts) - self._passages.left} passages less than its tracks have")
+                raise ValueError(f"{sum(counts) - self._passages.left} passages are missing")
             table = self._passages.take(sum(counts))
             numbers = np.repeat(np.array([sound.first.number for sound in batch], np.int64), counts)
             index = np.concatenate([np.arange(count) for count in counts] or [np.zeros(0, np.int64)])
             for name, expected in (("track", numbers), ("index", index)):
                 if not np.array_equal(table.column(name).to_numpy(), expected):
-                    raise ValueError(f"column {name!r} does not fit the tracks: lines are missing, or not in order")
+                    raise ValueError(f"column {name!r} does not match the tracks: lines are missing or out of order")
             columns = {full: self._passages.rows(table, full) for full in self._passages.spaces}
             at, whole = 0, []
             for sound, count in zip(batch, counts, strict=True):
@@ -217,7 +217,9 @@ class Export:
                 for full, get in columns.items():
                     rows = get(at, count) if count else None
                     if (rows is None) == (full in sound.first.rows):
-                        raise ValueError(f"{full} of track {sound.first.number} is not where its row by track is")
+                        raise ValueError(
+                            f"{full} of track {sound.first.number}: track and passages differ"
+                        )
                     if rows is not None:
                         passages[full] = rows
                 at += count
@@ -226,7 +228,7 @@ class Export:
 
 
 class _Table:
-    """A file of an export, read from its beginning. Its errors are ValueError and others that `reading` knows."""
+    """A file of an export, read from its beginning. Raises errors that `reading` converts."""
 
     def __init__(self, folder: Path, name: str, models: Iterable[ExportedModel], lines: int) -> None:
         pa = load_pyarrow()
@@ -240,7 +242,7 @@ class _Table:
         self._pending: list[Any] = []
         with reading(self.path), ExitStack() as opened:
             file = opened.enter_context(self.path.open("rb"))
-            # With pre_buffer it would keep all that it has read.
+            # pre_buffer would keep everything in memory that was read.
             parquet = pa.parquet.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
             found = parquet.schema_arrow
             for column in self._schema:
@@ -261,12 +263,12 @@ class _Table:
         self._opened.close()
 
     def take(self, count: int) -> pa.Table:
-        """The next lines, at most `left`, with the columns that are known and no null where none may be."""
+        """The next `count` lines, at most `left`, with the known columns; nulls only where they are allowed."""
         pa = load_pyarrow()
         while sum(len(batch) for batch in self._pending) < count:
             batch = next(self._batches, None)
             if batch is None:
-                raise ValueError("it ends too soon")
+                raise ValueError("it is truncated")
             self._pending.append(batch.select(self._schema.names))
         taken, missing = [], count
         while missing:
@@ -279,43 +281,43 @@ class _Table:
         table = pa.Table.from_batches(taken, schema=taken[0].schema if taken else self._schema)
         for column in self._schema:
             if not column.nullable and table.column(column.name).null_count:
-                raise ValueError(f"column {column.name!r} holds nothing in some lines")
+                raise ValueError(f"column {column.name!r} has nulls")
         return table
 
     def rows(self, table: pa.Table, space: str) -> Callable[[int, int], FloatArray | None]:
-        """A space's rows, checked; what is returned gives `count` of them from a line on, (count, d) float32.
+        """Validate the rows of a space, and return a function that gets `count` rows from a line on.
 
-        None where they are null, which all of them or none have to be.
+        The function returns (count, d) float32, or None if all are null; mixtures are an error.
         """
         dim = self.spaces[space]
         column = table.column(space).combine_chunks()
-        there = column.is_valid().to_numpy(zero_copy_only=False)
-        lengths = np.diff(column.offsets.to_numpy())[there]
+        present = column.is_valid().to_numpy(zero_copy_only=False)
+        lengths = np.diff(column.offsets.to_numpy())[present]
         if (lengths != dim).any():
             raise ValueError(f"{space}: a row of {lengths[lengths != dim][0]} dims, expected {dim}")
         values = column.flatten()
         if values.null_count:
-            raise ValueError(f"{space}: a row with nulls in it")
+            raise ValueError(f"{space}: a row contains nulls")
         rows = values.to_numpy().reshape(-1, dim)
         if bad := first_bad_row(rows):
-            raise ValueError(f"{space}: a row that is {bad[1]}, expected 1 or zero")
-        before = np.concatenate([[0], np.cumsum(there)])
+            raise ValueError(f"{space}: a row {bad[1]}, expected length 1 or all zero")
+        before = np.concatenate([[0], np.cumsum(present)])
 
         def get(first: int, count: int) -> FloatArray | None:
             low, high = before[first], before[first + count]
             if high - low not in (0, count):
-                raise ValueError(f"{space}: some passages of a track have a row and some have none")
+                raise ValueError(f"{space}: only some passages of a track have a row")
             return rows[low:high] if high > low else None
 
         return get
 
 
 def _path(name: bytes, *, folder: bool = False) -> Path:
-    """An absolute path as this system writes it; a folder's ends in a separator."""
+    """An absolute path of this system; a folder ends in a separator."""
     separator = os.fsencode(os.sep)
     path = Path(os.fsdecode(name))
     plain = os.fsencode(path)
     expected = plain if not folder or plain.endswith(separator) else plain + separator
     if b"\0" in name or not path.is_absolute() or name != expected:
-        raise ValueError(f"{name!r} is no absolute path of this system")
+        raise ValueError(f"{name!r} is not an absolute path on this system")
     return path

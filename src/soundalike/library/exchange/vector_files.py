@@ -1,4 +1,4 @@
-"""Files of vectors: path, start, end and the rows of every space, as `.npz` or as Parquet. The suffix decides."""
+"""Files of vectors: path, start, end and the rows of every space, as `.npz` or Parquet, by the suffix."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIXES = (".npz", ".parquet")
 
 
 def check_output(path: Path) -> None:
-    """Refuse early a name that is not for vectors, or Parquet where nothing can write it. Raises UsageError."""
+    """Raise UsageError if the suffix is unknown, or Parquet is requested without pyarrow."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"cannot write {path}: give a name that ends in .npz or .parquet")
     if path.suffix.lower() == ".parquet":
@@ -28,11 +28,22 @@ def check_output(path: Path) -> None:
 
 
 def write_vectors(path: Path, parts: Iterable[Vectors], model: str) -> int:
-    """Write at least one part, all of the same model, all or nothing; returns the number of rows.
+    """Write vectors to a file, all or nothing.
 
-    `.npz`: arrays path, start, end, and (n, d) float32 a space. `.parquet`: the same as columns, a row group a part, so
-    that no more than a part is in memory; `path_bytes` holds the path exactly, and `path` shows bytes that are not
-    UTF-8 as \\xNN. The schema's metadata name the model and its digest. Raises UsageError if it cannot be written.
+    `.npz` holds the arrays path, start and end, and one (n, d) float32 array per space. `.parquet` holds the same as
+    columns, one row group per part, so that only one part is in memory; `path_bytes` holds the exact path, and `path`
+    shows bytes that are not UTF-8 as \\xNN. The schema's metadata name the model and its digest.
+
+    Args:
+        path: The file.
+        parts: At least one part; all of the same model.
+        model: The name of the model.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        UsageError: The file cannot be written.
     """
     rows = 0
 

@@ -1,4 +1,4 @@
-"""Which files there are, and whether their content is known: what `index` looks at before it listens."""
+"""Find the audio files under folders, before anything is encoded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["File", "FoundFiles", "find_files", "under"]
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file to consider, found below `root`; size in bytes and modification time as the file system says."""
+    """A file found below `root`, with its size in bytes and its modification time."""
 
     path: Path
     root: Path
@@ -26,7 +26,7 @@ class File:
 
 @dataclass(slots=True)
 class FoundFiles:
-    """What lies under the sources: files by absolute path, the sources that were found, and what could not be read."""
+    """The files under the sources by absolute path, the sources that exist, and what could not be read."""
 
     files: dict[Path, File] = field(default_factory=dict)
     sources: list[Path] = field(default_factory=list)
@@ -35,7 +35,7 @@ class FoundFiles:
 
 
 def find_files(sources: Sequence[Path]) -> FoundFiles:
-    """Look at every file below the (absolute) sources. Raises UsageError if none of them is there."""
+    """Find every file below the sources (absolute paths). Raises UsageError if no source exists."""
     seen = FoundFiles()
     for source in sources:
         try:
@@ -50,7 +50,7 @@ def find_files(sources: Sequence[Path]) -> FoundFiles:
             except OSError as error:
                 seen.failed.append((str(item.path), f"cannot be read: {error.strerror}"))
                 continue
-            if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end, or never begin
+            if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end, or never start
                 seen.failed.append((str(item.path), "not a regular file"))
                 continue
             root = source if source.is_dir() else source.parent
@@ -64,6 +64,6 @@ def find_files(sources: Sequence[Path]) -> FoundFiles:
 
 
 def under(path: Path, folders: Iterable[Path]) -> bool:
-    """Whether a path is one of `folders`, or below one."""
+    """Whether a path is one of `folders` or lies below one."""
     name = str(path)
     return any(name == (base := str(folder)) or name.startswith(base.rstrip(os.sep) + os.sep) for folder in folders)

@@ -1,6 +1,6 @@
-"""Fill a library: find files, settle what is known, encode what is new or changed in worker processes.
+"""Fill a library: find files, skip what is known, encode what is new or changed in worker processes.
 
-A track that lacks a model is not listened to where the features of its backbones were kept.
+A track that lacks a model is projected from stored backbone features if there are any, not encoded again.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from soundalike.models import DEFAULT_MODEL, Model, at_levels, extract, load_onc
 __all__ = ["IndexReport", "index_files"]
 
 
-def _listen(task: EncodeTask) -> EncodedFile | Projected:
-    """Runs in a worker: listens once per backbone, whoever of the models shares it, or projects what was kept.
+def _encode(task: EncodeTask) -> EncodedFile | Projected:
+    """Run in a worker: extract features once per backbone, or project stored features.
 
-    Both are done here so that rows are the same bit by bit: a worker computes with one thread.
+    Projections run here too, so that rows are bit-identical: a worker computes with one thread.
     """
     path = task.file.path
     models = {source: load_once(source) for source in task.models}
@@ -53,13 +53,30 @@ def index_files(
 ) -> IndexReport:
     """Bring a library up to date with the files under `sources`; only what is new or changed is encoded.
 
-    A file is known by size and modification time, then by its content: a moved or copied one is not encoded again.
-    A bad file costs only itself. Vanished files are marked missing, and removed with `prune`. With `keep_features` what
-    backbones hear is kept, and tracks of which it is not yet are listened to again; whether given or not, what is kept
-    is made use of. An interruption (KeyboardInterrupt) keeps what was done and sets `interrupted`. `progress` is told
-    of files done, of all that need encoding, and of the seconds of sound heard in them.
+    A file is recognised by size and modification time, then by its content, so moved and copied files are not encoded
+    again. Unreadable files are skipped and listed in the report; missing files are flagged. An interruption
+    (KeyboardInterrupt) keeps what was done and sets `interrupted`.
 
-    Raises UsageError, ModelError, LibraryError.
+    Args:
+        library: The library, open for writing.
+        sources: Folders, which are searched recursively, and audio files.
+        model: The model to encode with; None takes the models that the library holds, or the default one.
+        jobs: The number of worker processes; None starts one per core.
+        retry: Try files again that could not be read before.
+        prune: Remove tracks whose files are missing.
+        keep_features: Store backbone features, and encode tracks again that lack them. Stored features are used in any
+            case.
+        progress: Called with files done, files to encode, and seconds of audio encoded.
+
+    Raises:
+        UsageError: No source exists.
+        ModelError: The model cannot be loaded.
+        LibraryError: The library cannot be written.
+
+    Example:
+        >>> with LibraryFolder.create(Path("library")) as library:
+        ...     index_files(library, [Path("music")]).added
+        12
     """
     began = time.monotonic()
     report = IndexReport()
@@ -85,20 +102,20 @@ def index_files(
 
 
 def _prepare_models(library: LibraryFolder, model: str | None) -> dict[str, Model]:
-    """The models to encode with, by what to load them by: those held, and the one asked for.
+    """The models to encode with, by what to load them from: those of the library, and the requested one.
 
-    One of another version starts afresh.
+    The rows of another version of a model are dropped.
     """
     held = library.catalog.models()
-    asked = [Model.load(model or DEFAULT_MODEL)] if model or not held else []
-    wanted = {one.name: (one, one.source) for one in asked}
+    requested = [Model.load(model or DEFAULT_MODEL)] if model or not held else []
+    wanted = {one.name: (one, one.source) for one in requested}
     for name, kept in held.items():
         if name not in wanted:
             wanted[name] = (Model.load(kept.source), kept.source)
     with library.catalog.transaction():
         for name, (one, source) in wanted.items():
             if name in held and held[name].digest != one.recipe.digest:
-                library.store.drop_prefilter(name)  # rows will be written over
+                library.store.drop_prefilter(name)  # its rows will be overwritten
                 library.catalog.drop_model(name)
             dims = [(space.name, level, space.dim) for space in one.spaces for level in LEVELS]
             library.catalog.put_model(name, HeldModel(one.recipe.digest, source), dims)
@@ -106,7 +123,7 @@ def _prepare_models(library: LibraryFolder, model: str | None) -> dict[str, Mode
 
 
 class _Indexer:
-    """One run of `index`: plans, and has the work done."""
+    """One run of `index_files`: plan the tasks, then run them."""
 
     def __init__(self, library: LibraryFolder, models: dict[str, Model], report: IndexReport) -> None:
         self._catalog = library.catalog
@@ -120,12 +137,12 @@ class _Indexer:
     # Plan -------------------------------------------------------------------------------------------------------
 
     def plan(self, seen: FoundFiles, *, retry: bool, keep: bool) -> list[EncodeTask]:
-        """What has to be done. Vanished, returned, moved and copied files are settled on the way."""
+        """The tasks. Missing, returned, moved and copied files are recorded on the way."""
         with self._catalog.transaction():
             self._features.prepare(keep=keep)
         tracks = {track.path: track for track in self._catalog.tracks()}
         failures = self._catalog.failures.all()
-        gone = self._gone(seen, tracks)
+        gone = self._missing(seen, tracks)
         by_size: dict[int, list[Track]] = {}
         for one in tracks.values():
             by_size.setdefault(one.size, []).append(one)
@@ -144,10 +161,10 @@ class _Indexer:
                 continue
             failure = failures.get(file.path)
             if failure and failure[:2] == (file.size, file.mtime_ns) and not retry:
-                self._report.failed.append((str(file.path), f"{failure[2]} (as before; try again with --retry)"))
+                self._report.failed.append((str(file.path), f"{failure[2]} (as before; --retry tries again)"))
                 continue
             if not self._settle(file, track, by_size.get(file.size, []), movable, seen):
-                fresh.append(self._anew(file, track, keep=keep))
+                fresh.append(self._full_task(file, track, keep=keep))
         self._report.missing = len(movable)
         lost = [path for path in failures if path not in seen.files and under(path, seen.sources)]
         with self._catalog.transaction():
@@ -157,44 +174,44 @@ class _Indexer:
         return [*self._plan_known(known, keep=keep), *fresh]
 
     def _plan_known(self, known: Sequence[tuple[File, Track]], *, keep: bool) -> list[EncodeTask]:
-        """What has to be done for files that are what they were: models may not have heard them, features be wanted."""
+        """The tasks for unchanged files: some lack a model, or features that are to be stored."""
         encoded, kept = self._catalog.encoded_by(), self._catalog.features.backbones_by_track()
         wanted = self._backbones(self._sources) if keep else ()
         tasks = []
         for file, track in known:
-            heard, there = encoded.get(track.id, set()), kept.get(track.id, set())
-            lacking = [source for source in self._sources if self._models[source].name not in heard]
-            unkept = tuple(name for name in wanted if name not in there)
-            project = not unkept and there.issuperset(self._backbones(lacking))
-            # What is listened to for its features has to be heard by a model that has the backbone.
-            lacking += [s for s in self._sources if s not in lacking and set(self._models[s].backbones) & set(unkept)]
+            encoded_by, stored = encoded.get(track.id, set()), kept.get(track.id, set())
+            lacking = [source for source in self._sources if self._models[source].name not in encoded_by]
+            to_store = tuple(name for name in wanted if name not in stored)
+            project = not to_store and stored.issuperset(self._backbones(lacking))
+            # Storing features of a backbone takes a model that uses the backbone.
+            lacking += [s for s in self._sources if s not in lacking and set(self._models[s].backbones) & set(to_store)]
             if lacking:
-                tasks.append(EncodeTask(file, tuple(lacking), track, same_sound=True, keep=unkept, project=project))
+                tasks.append(EncodeTask(file, tuple(lacking), track, same_sound=True, keep=to_store, project=project))
             else:
                 self._report.unchanged += 1
         corrupt = set(self._catalog.database.corrupt_tracks(task.track.id for task in tasks if task.track))
-        # A damaged line may name the rows of others.
+        # A corrupt entry may refer to the rows of other tracks.
         return [
-            self._anew(task.file, task.track, keep=keep) if task.track and task.track.id in corrupt else task
+            self._full_task(task.file, task.track, keep=keep) if task.track and task.track.id in corrupt else task
             for task in tasks
         ]
 
-    def _anew(self, file: File, track: Track | None, *, keep: bool) -> EncodeTask:
-        """Listen to a file for everything."""
+    def _full_task(self, file: File, track: Track | None, *, keep: bool) -> EncodeTask:
+        """Encode a file with every model."""
         return EncodeTask(
             file, self._sources, track, same_sound=False, keep=self._backbones(self._sources) if keep else ()
         )
 
-    def _gone(self, seen: FoundFiles, tracks: Mapping[Path, Track]) -> dict[int, Track]:
-        """Tracks below the sources whose files are no longer there, by id; what cannot be read is not gone."""
+    def _missing(self, seen: FoundFiles, tracks: Mapping[Path, Track]) -> dict[int, Track]:
+        """Tracks below the sources whose files no longer exist, by id; files in unreadable folders do not count."""
         gone: dict[int, Track] = {}
         for source in seen.sources:
             held = [track for path, track in tracks.items() if under(path, [source])]
             lost = [t for t in held if t.path not in seen.files and not under(t.path, seen.unreadable)]
             lost = [track for track in lost if not track.path.is_file()]
             if len(lost) > 1 and len(lost) == len(held) and not any(under(path, [source]) for path in seen.files):
-                why = f"holds none of the {len(held)} tracks it had; is its disk there? They are kept"
-                self._report.failed.append((str(source), f"{why} (--prune on the folder above forgets them)"))
+                why = f"holds none of its {len(held)} tracks any more; is the disk mounted? They stay in the library"
+                self._report.failed.append((str(source), f"{why} (--prune on the parent folder removes them)"))
             else:
                 gone.update({track.id: track for track in lost})
         return gone
@@ -202,19 +219,19 @@ class _Indexer:
     def _settle(
         self, file: File, track: Track | None, same_size: Sequence[Track], movable: dict[int, Track], seen: FoundFiles
     ) -> bool:
-        """Whether the file's content is already known: touched, moved or copied, its rows are kept or shared."""
+        """Whether the content of the file is known: a touched or moved file keeps its rows, a copy shares them."""
         if not same_size:
             return False
         try:
             digest = content_hash(file.path)
         except AudioError:
-            return False  # the worker will say so
+            return False  # the worker will report it
 
         def is_witness(one: Track) -> bool:
-            """A file that has changed itself says nothing of what its line in the catalogue says."""
-            there = seen.files.get(one.path)
+            """Whether the file of a track still is what its entry says."""
+            file_now = seen.files.get(one.path)
             own = track is not None and one.id == track.id
-            return own or one.id in movable or (_same(one, there) if there else is_current(one))
+            return own or one.id in movable or (_same(one, file_now) if file_now else is_current(one))
 
         twins = [one for one in same_size if one.content_hash == digest and is_witness(one)]
         if not twins:
@@ -242,8 +259,8 @@ class _Indexer:
     # Work -------------------------------------------------------------------------------------------------------
 
     def work(self, tasks: Iterable[EncodeTask], jobs: int | None) -> Generator[None, None, None]:
-        """Do what was planned; yields after every file. What was done is written, however it ends."""
-        outcomes = run_tasks(_listen, map(self._with_features, tasks), jobs)
+        """Run the tasks; yield after every file. What was done is written in any case."""
+        outcomes = run_tasks(_encode, map(self._with_features, tasks), jobs)
         try:
             for task, outcome in outcomes:
                 self._writer.take(task, outcome)
@@ -253,7 +270,7 @@ class _Indexer:
             self._writer.flush()
 
     def _with_features(self, task: EncodeTask) -> EncodeTask:
-        """The task with the kept features that it can do with; where they are damaged, they are to be heard again."""
+        """The task with its stored features; if they are corrupt, they are to be extracted again."""
         if task.track is None or not task.project:
             return task
         features = {}
@@ -268,7 +285,7 @@ class _Indexer:
         return tuple(dict.fromkeys(name for source in sources for name in self._models[source].backbones))
 
     def prune(self, sources: Sequence[Path]) -> int:
-        """Forget the tracks under `sources` that have vanished; returns how many."""
+        """Remove the missing tracks under `sources`; returns their number."""
         gone = [track.id for track in self._catalog.tracks("missing") if under(track.path, sources)]
         with self._catalog.transaction():
             self._catalog.remove(gone)

@@ -1,4 +1,4 @@
-"""Write what was heard into a library, in batches: rows first, then one transaction that declares them."""
+"""Write encoded files to a library in batches: rows first, then one transaction that commits them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from soundalike.models import Encoding, LevelRows, Model
 __all__ = ["EncodeTask", "EncodedFile", "IndexReport", "Projected", "Writer"]
 
 Projected: TypeAlias = Mapping[str, LevelRows]
-"""Rows per model: what a worker brings back of kept features."""
+"""Rows per model: what a worker returns for stored features."""
 
 _BATCH_TRACKS = 32
 _BATCH_SECONDS = 0.5
@@ -28,7 +28,21 @@ _BATCH_SECONDS = 0.5
 
 @dataclass(slots=True)
 class IndexReport:
-    """What an `index` did. Paths with messages for what failed, paths for what is silent."""
+    """What `index_files` did, in numbers of files.
+
+    Attributes:
+        added: New tracks.
+        changed: Tracks that were encoded again.
+        reprojected: Tracks whose rows were computed from stored features.
+        moved, copied, unchanged: Files that were recognised.
+        missing: Tracks whose files no longer exist.
+        pruned: Missing tracks that were removed.
+        audio_seconds: Seconds of audio encoded.
+        seconds: Seconds that the run took.
+        interrupted: Whether Ctrl-C ended the run.
+        failed: Paths and messages of unreadable files.
+        silent: Paths of silent files.
+    """
 
     added: int = 0
     changed: int = 0
@@ -47,10 +61,16 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class EncodeTask:
-    """A file to encode with these models; `track` is the line it has in the catalogue, if any.
+    """A file to encode.
 
-    `keep` names the backbones whose features are to be kept, each of one of the models at least. Where the features of
-    all the models' backbones were kept (`project`) and are well, `features` has them, and nothing is listened to.
+    Attributes:
+        file: The file.
+        models: What to load the models from.
+        track: Its entry in the catalogue, if any.
+        same_sound: Whether its audio is the same as before.
+        keep: The backbones whose features are to be stored.
+        project: Whether the features of all backbones are stored.
+        features: The stored features; with them nothing is encoded.
     """
 
     file: File
@@ -64,7 +84,7 @@ class EncodeTask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedFile:
-    """What a worker brings back: the file's digest and tags, an encoding per model, and the features to keep."""
+    """What a worker returns: the digest and tags of the file, an encoding per model, and the features to store."""
 
     content_hash: str
     tags: Tags
@@ -73,18 +93,18 @@ class EncodedFile:
 
     @property
     def first(self) -> Encoding:
-        """Any of the encodings, for what is the same in all: the passages, the sound's own numbers."""
+        """One of the encodings, for what all share: the passages and the measurements of the audio."""
         return next(iter(self.encodings.values()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
-    """Rows to write, per model, and the features to keep; without `heard` they come from features that were kept."""
+    """Rows to write, per model, and features to store; without `encoded` they come from stored features."""
 
     task: EncodeTask
     rows: Projected
     features: Mapping[str, FeatureRows]
-    heard: EncodedFile | None
+    encoded: EncodedFile | None
 
     def count(self, level: Level) -> int:
         """Rows at a level, the same in all spaces of all models."""
@@ -92,7 +112,7 @@ class _Entry:
 
 
 class Writer:
-    """Collects what came of tasks and writes it when enough has come together. Models by what to load them by."""
+    """Collect the outcomes of tasks and write them in batches. `models` maps what to load a model from to the model."""
 
     def __init__(
         self, library: LibraryFolder, models: Mapping[str, Model], features: KeptFeatures, report: IndexReport
@@ -104,7 +124,7 @@ class Writer:
         self._flushed = time.monotonic()
 
     def take(self, task: EncodeTask, outcome: EncodedFile | Projected | SoundalikeError) -> None:
-        """Note what came of a task. Raises errors that are not one file's."""
+        """Record the outcome of a task. Raises errors that concern more than one file."""
         if isinstance(outcome, AudioError):
             self._failed.append((task, str(outcome)))
             self._report.failed.append((str(task.file.path), str(outcome)))
@@ -121,13 +141,13 @@ class Writer:
                 self._report.silent.append(str(task.file.path))
         else:
             self._done.append(_Entry(replace(task, features=None), outcome, {}, None))
-        # Re-projecting is so quick that only time counts there: each flush waits for the disk.
-        full = sum(entry.heard is not None for entry in self._done) + len(self._failed) >= _BATCH_TRACKS
+        # Projections are so fast that only time counts for them: each flush waits for the disk.
+        full = sum(entry.encoded is not None for entry in self._done) + len(self._failed) >= _BATCH_TRACKS
         if full or time.monotonic() - self._flushed > _BATCH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Append rows, make them durable, and only then commit them: a crash leaves an ignored tail at most."""
+        """Append rows, sync them to disk, and only then commit them: a crash leaves at most an ignored tail."""
         if not self._done and not self._failed:
             return
         done, self._done = self._done, []
@@ -135,7 +155,7 @@ class Writer:
         free = {level: self._catalog.next_row(level) for level in LEVELS}
         placed: list[tuple[_Entry, int | None, dict[Level, int]]] = []
         for entry in done:
-            # Rows are put beside those that a track has; all others get new places.
+            # Rows go to the positions that a track has already; other rows get new positions.
             beside = self._beside(entry)
             places: dict[Level, int] = {}
             for level in LEVELS:
@@ -150,12 +170,12 @@ class Writer:
             for task, message in failed:
                 file = task.file
                 self._catalog.failures.put(file.path, file.size, file.mtime_ns, message)
-                if task.track is not None:  # what it was is kept, but nobody can hear it now
+                if task.track is not None:  # its entry stays, but the file can no longer be decoded
                     self._catalog.mark([task.track.id], unreadable=True)
         self._flushed = time.monotonic()
 
     def _beside(self, entry: _Entry) -> int | None:
-        """The id of the track beside whose rows these belong: it has the same sound, and as many."""
+        """The id of the track whose row positions to use: the audio is the same, and so is the number of rows."""
         track = entry.task.track
         if track is None or not entry.task.same_sound:
             return None
@@ -174,7 +194,7 @@ class Writer:
             self._features.write(backbone, places["passage"], features)
 
     def _commit(self, entry: _Entry, beside: int | None, places: Mapping[Level, int]) -> None:
-        """Declare what was written. Inside a transaction."""
+        """Commit what was written. Inside a transaction."""
         track_id = beside
         if track_id is None:
             track_id = self._put(entry)
@@ -187,22 +207,22 @@ class Writer:
             self._catalog.mark_encoded(track_id, self._models[source].name)
         for backbone in entry.features:
             self._catalog.features.mark(track_id, backbone)
-        self._report.reprojected += entry.heard is None
-        self._report.changed += entry.heard is not None and entry.task.track is not None
+        self._report.reprojected += entry.encoded is None
+        self._report.changed += entry.encoded is not None and entry.task.track is not None
         self._report.added += entry.task.track is None
 
     def _put(self, entry: _Entry) -> int:
-        """A line for what was listened to; returns its id. Inside a transaction."""
-        task, heard = entry.task, entry.heard
-        if heard is None:
-            raise RuntimeError(f"{task.file.path}: its features are those of other passages than its rows")
-        encoding = heard.first
-        tags, info, descriptors, file = heard.tags, encoding.info, encoding.descriptors, task.file
+        """Store the entry of an encoded file; returns its id. Inside a transaction."""
+        task, encoded = entry.task, entry.encoded
+        if encoded is None:
+            raise RuntimeError(f"{task.file.path}: its features and its rows are of different passages")
+        encoding = encoded.first
+        tags, info, descriptors, file = encoded.tags, encoding.info, encoding.descriptors, task.file
         track = Track(
             path=file.path,
             size=file.size,
             mtime_ns=file.mtime_ns,
-            content_hash=heard.content_hash,
+            content_hash=encoded.content_hash,
             audio_hash=info.audio_hash,
             duration=info.duration,
             rate=info.rate,

@@ -1,4 +1,4 @@
-"""Plug-in folder: where vectors live. One file per member; `registry.load("stores", name)` finds it."""
+"""The contract of stores, which hold rows on disk and search them; `plugins.load("stores", name)` opens one."""
 
 from __future__ import annotations
 
@@ -14,63 +14,69 @@ from soundalike.models import Term
 __all__ = ["Hits", "Store", "Table", "read_verified"]
 
 Table: TypeAlias = Level | Literal["feature"]
-"""Rows of a level, which are searched, or of features, which are only kept: no unit rows, at the positions of passages,
-under `backbone/feature` in place of a space."""
+"""Rows of a level, which are searched, or backbone features, which are only stored: not unit rows, at the positions of
+passages, under `backbone/feature` instead of a space."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hits:
-    """The best of a search, best first: `group` (k,) index into the groups given, `row` (k,), `score` (k,) float64."""
+    """The result of a search, best first: `group` (k,) indices into the groups, `row` (k,), `score` (k,) float64."""
 
     group: IntArray
     row: IntArray
     score: FloatArray
 
     def first(self, k: int) -> Hits:
-        """The k best of them."""
+        """The first k hits."""
         return Hits(self.group[:k], self.row[:k], self.score[:k])
 
 
 def read_verified(store: Store, table: Table, space: str, dim: int, positions: IntArray) -> FloatArray:
-    """`Store.read` of rows that are to leave the library. Raises LibraryError where they are not what was written."""
+    """Read rows that leave the library, such as exports. Raises LibraryError if one fails its checksum."""
     if store.corrupt(table, space, dim, positions).any():
-        raise LibraryError(f"rows of {space} are damaged; see: soundalike library check")
+        raise LibraryError(f"rows of {space} are corrupt; see: soundalike library check")
     return store.read(table, space, dim, positions)
 
 
 class Store(Protocol):
-    """Rows per table and space, addressed by their position; a space is named by its full name.
+    """Rows per table and space, addressed by position. Spaces go by their full names.
 
-    The caller (`Library`) hands out positions once, commits them after `flush`, and asks for committed ones only.
+    The caller (`LibraryFolder`) assigns positions, commits them after `flush`, and reads committed ones only. Any
+    number of threads may read at once.
     """
 
     def write(self, table: Table, space: str, first: int, rows: FloatArray) -> None:
-        """Put `rows` (n, d) float32 at positions `first`..., with a checksum each.
+        """Write `rows` (n, d) float32 at positions `first`..., each with a checksum.
 
-        Raises LibraryError if they cannot be written.
+        Raises:
+            LibraryError: They cannot be written.
         """
         ...
 
     def check(self, table: Table, space: str, dim: int, rows: int) -> None:
-        """Raise LibraryError if fewer than `rows` rows of `dim` dims are there; a quick look, not a full one.
+        """Make sure, by the sizes of files, that at least `rows` rows of `dim` dims exist, and map them.
 
-        From then on they can be read, whoever deletes their files.
+        From then on they can be read even if their files are deleted.
+
+        Raises:
+            LibraryError: There are fewer.
         """
         ...
 
     def corrupt(self, table: Table, space: str, dim: int, positions: IntArray) -> BoolArray:
-        """Which of the rows at `positions` (m,) are not what was written, by their checksums: (m,) bool.
+        """Which of the rows at `positions` (m,) fail their checksum: (m,) bool.
 
-        Raises LibraryError if they cannot be read.
+        Raises:
+            LibraryError: They cannot be read.
         """
         ...
 
     def flush(self) -> None:
-        """Make everything written durable. Raises LibraryError if that fails."""
+        """Sync everything written to disk. Raises LibraryError if that fails."""
         ...
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         ...
 
     def read(self, table: Table, space: str, dim: int, positions: IntArray) -> FloatArray:
@@ -80,10 +86,18 @@ class Store(Protocol):
     def search(
         self, level: Level, terms: Sequence[Term], groups: Groups, k: int, wanted: BoolArray | None = None
     ) -> Hits:
-        """The k best groups for a weighted query, each by its best row, of those `wanted` (g,) bool.
+        """Find the k best groups for a weighted query, each by its best row.
 
-        All rows of the groups are committed. A group that is audible in no term is no answer. Scores are exact; fewer
-        than k are returned where there are fewer. Rows whose score is no number are damaged, and score infinity.
+        Args:
+            level: The level of the rows.
+            terms: The active terms of the query.
+            groups: The groups; all their rows are committed.
+            k: The number of groups.
+            wanted: Search only these groups (g,) bool; None searches all.
+
+        Returns:
+            At most k hits with exact scores. A group that is audible in no term never matches. A row whose score is not
+            finite is corrupt and scores infinity, so that the caller's checksum test sees it.
         """
         ...
 
@@ -95,16 +109,25 @@ class Store(Protocol):
         k: int,
         wanted: BoolArray | None = None,
     ) -> list[Hits]:
-        """`search` for several queries at once, which costs less than one after the other."""
+        """Run `search` for several queries at once, which is cheaper than one after the other."""
         ...
 
     def build_prefilter(self, level: Level, model: str, rows: int, progress: Callable[[int, int], None]) -> bool:
-        """Prepare what makes searching very many rows of a model quicker, after `check` of its spaces, for `rows` rows.
+        """Build the prefilter for the first `rows` rows of a model, if there are enough of them.
 
-        Returns whether there was anything to do; it can always be made again. `progress` is told of rows done, of all.
+        To be called after `check` of the model's spaces. The prefilter is a cache: it can always be built again.
+
+        Args:
+            level: The level of the rows.
+            model: The name of the model.
+            rows: The number of committed rows.
+            progress: Called with rows done and all rows.
+
+        Returns:
+            Whether a prefilter was built.
         """
         ...
 
     def drop_prefilter(self, model: str) -> None:
-        """Forget it, before rows of the model are written over."""
+        """Delete the prefilter, before rows of the model are overwritten."""
         ...

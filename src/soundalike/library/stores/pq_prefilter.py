@@ -1,12 +1,12 @@
-"""A coarse stage for very many rows: product quantisation, scanned by faiss, names the rows that are worth a look.
+"""A prefilter for millions of rows: product quantisation, scanned by faiss, selects the rows that are worth scanning.
 
 Jégou, Douze, Schmid: Product quantization for nearest neighbor search, PAMI 2011; the 4-bit fast scan of André,
-Kermarrec, Le Scouarnec, VLDB 2015, as in faiss' IndexPQFastScan. All spaces of a model lie side by side in one vector,
-four dims to a code of 4 bits, and a query is scaled by its sliders: half a byte for four dims where the int8 scan reads
-four. Which spaces are audible is coded too, four spaces to a code, without loss.
+Kermarrec, Le Scouarnec, VLDB 2015, as in faiss' IndexPQFastScan. The spaces of a model are concatenated into one
+vector, four dims per code of 4 bits, and the query is scaled by its weights. That is half a byte for four dims, where
+the int8 scan reads four bytes. Which spaces are audible is coded too, four spaces per code, without loss.
 
-It can always be made again from the rows, and needs `soundalike[faiss]`. Inverted lists or graphs would be quicker
-still and lose most answers where only one slider is up.
+The prefilter is a cache of the rows and needs `soundalike[faiss]`. Inverted lists or graphs would be faster still, but
+lose most matches if only one space has a weight.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from soundalike.models import Term
 
 __all__ = ["PqPrefilter", "installed"]
 
-_DIMS_A_CODE = 4
+_DIMS_PER_CODE = 4
 _SAMPLE = 1 << 16
 _CHUNK = 1 << 16
 _FORMAT = 1
 
 Read = Callable[[str, IntArray], FloatArray]
-"""From a space's full name and positions (m,), ascending, to its rows (m, d) float32, about."""
+"""From the full name of a space and positions (m,), ascending, to its approximate rows (m, d) float32."""
 
 
 def installed() -> bool:
-    """Whether faiss is there."""
+    """Whether faiss is installed."""
     from importlib.util import find_spec
 
     return find_spec("faiss") is not None
 
 
 class PqPrefilter:
-    """The index of the first `rows` rows of a level of one model."""
+    """An index of the first `rows` rows of one level of one model."""
 
     def __init__(self, index: Any, dims: Mapping[str, int], rows: int) -> None:
         self._index, self._dims, self.rows = index, dims, rows
@@ -48,11 +48,11 @@ class PqPrefilter:
 
     @classmethod
     def build(cls, dims: Mapping[str, int], rows: int, read: Read, progress: Callable[[int, int], None]) -> Self:
-        """Learn the codes from a seeded sample, and encode all rows; `dims` are those of the spaces by full name."""
+        """Train the codes on a seeded sample and encode all rows; `dims` maps full names of spaces to their dims."""
         import faiss
 
         width = _places(dims)["end"]
-        index = faiss.IndexPQFastScan(width, width // _DIMS_A_CODE, 4, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.IndexPQFastScan(width, width // _DIMS_PER_CODE, 4, faiss.METRIC_INNER_PRODUCT)
         sample = np.sort(np.random.default_rng(0).choice(rows, min(rows, _SAMPLE), replace=False))
         index.train(_joined(dims, sample, read))
         for first in range(0, rows, _CHUNK):
@@ -61,25 +61,25 @@ class PqPrefilter:
         return cls(index, dims, rows)
 
     def save(self, folder: Path, name: str) -> bool:
-        """Keep it in a file; False where that cannot be done."""
+        """Save it to a file; returns False if that is not possible."""
         import faiss
 
-        said = {"index": faiss.serialize_index(self._index), "rows": np.array([self.rows])}
-        return mapped_arrays.save(folder, name, _FORMAT, said)
+        arrays = {"index": faiss.serialize_index(self._index), "rows": np.array([self.rows])}
+        return mapped_arrays.save(folder, name, _FORMAT, arrays)
 
     @classmethod
     def load(cls, folder: Path, name: str, dims: Mapping[str, int]) -> Self | None:
-        """What was kept; None where there is none of these dims."""
+        """Load a saved prefilter; None if there is none with these dims."""
         import faiss
 
-        kept = mapped_arrays.load(folder, name, _FORMAT)
-        if kept is None:
+        saved = mapped_arrays.load(folder, name, _FORMAT)
+        if saved is None:
             return None
-        index = faiss.deserialize_index(np.array(kept["index"]))
-        return cls(index, dims, int(kept["rows"][0])) if index.d == _places(dims)["end"] else None
+        index = faiss.deserialize_index(np.array(saved["index"]))
+        return cls(index, dims, int(saved["rows"][0])) if index.d == _places(dims)["end"] else None
 
     def candidates(self, terms: Sequence[Term], count: int) -> IntArray:
-        """The positions (m,) of about the best `count` rows for a query, ascending."""
+        """The positions (m,) of approximately the best `count` rows for a query, ascending."""
         query = np.zeros((1, self._index.d), np.float32)
         audible = self._places["audible"]
         for term in terms:
@@ -91,11 +91,11 @@ class PqPrefilter:
 
 
 def _places(dims: Mapping[str, int]) -> dict[str, int]:
-    """Where each space begins in the joined vector, each at a multiple of four; `audible` and the `end` of it."""
+    """The offset of each space in the joined vector, a multiple of four; also of `audible`, and the `end`."""
     places, at = {}, 0
     for name, width in [*dims.items(), ("audible", len(dims))]:
         places[name] = at
-        at += -(-width // _DIMS_A_CODE) * _DIMS_A_CODE
+        at += -(-width // _DIMS_PER_CODE) * _DIMS_PER_CODE
     return {**places, "end": at}
 
 

@@ -1,4 +1,4 @@
-"""A checksum for every row: CRC-32 of its bytes in one sidecar after the other."""
+"""A checksum per row: the CRC-32 of its bytes in all sidecar files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ __all__ = ["row_checksums"]
 
 
 def row_checksums(*parts: AnyArray) -> IntArray:
-    """(n,) uint32 of what `parts`, each (n, ...), hold of every row: of rows that are searched the float32 and int8
-    components, then the byte that says whether it is audible.
+    """The checksums (n,) uint32 of n rows, given `parts` of shape (n, ...) each.
+
+    For rows that are searched, these are the float32 components, the int8 components, and the presence byte.
     """
     sums = [0] * len(parts[0])
     for part in parts:

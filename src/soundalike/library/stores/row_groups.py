@@ -1,4 +1,4 @@
-"""Groups of rows, each of which answers a search with its best row: a track and its passages, or its one row."""
+"""Groups of rows, each of which matches by its best row: a track with its passages, or with its single row."""
 
 from __future__ import annotations
 
@@ -14,25 +14,29 @@ __all__ = ["Groups", "Scored", "positions_of", "runs"]
 
 
 def runs(sizes: IntArray, limit: int) -> list[slice]:
-    """Cut entries (n,) into runs whose sizes sum to `limit` at most, or a little more: less than one entry's size."""
+    """Cut entries (n,) into runs whose sizes sum to about `limit`, exceeding it by less than one entry."""
     part = (np.cumsum(sizes) - sizes) // limit
     edges = [*np.flatnonzero(np.diff(part, prepend=-1)).tolist(), len(sizes)]
     return [slice(first, last) for first, last in pairwise(edges)]
 
 
 def positions_of(places: IntArray) -> IntArray:
-    """The positions (m,) of the rows at `places` (n, 2 or more): first position and number of each."""
+    """The positions (m,) of all rows in `places` (n, 2 or more): first position and number of rows of each."""
     counts = places[:, 1]
     return np.repeat(places[:, 0] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """Scores of rows, and whose they are: u units, each a run of rows of one group, no two units of the same rows.
+    """The scores of rows by unit. Each of the u units is a run of rows; no two units share rows.
 
-    `scores` (m,) float32, unit after unit; `start` (u,) and `count` (u,) a unit's place in it; `first` (u,) the
-    position in the store of its first row, unless `positions` (m,) names every row's; `best` (g,) the best of every
-    group, and `unit` (g,) which unit is whose, None where each group has its own.
+    Attributes:
+        scores: (m,) float32, one unit after the other.
+        start, count: (u,) where each unit is in `scores`.
+        first: (u,) the store position of each unit's first row, unless `positions` is given.
+        best: (g,) the best score of every group.
+        unit: (g,) the unit of every group; None if each group has its own.
+        positions: (m,) the store position of every row; None if units are contiguous.
     """
 
     scores: FloatArray
@@ -44,7 +48,7 @@ class Scored:
     positions: IntArray | None = None
 
     def rows(self, groups: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-        """Every row of the groups (f,): index into `groups`, place in `scores`, position in the store, each (r,)."""
+        """Every row of some groups (f,): index into `groups`, index into `scores`, store position, (r,) each."""
         units = groups if self.unit is None else self.unit[groups]
         sizes = self.count[units]
         owner = np.repeat(np.arange(len(groups)), sizes)
@@ -57,11 +61,13 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Groups:
-    """Runs of rows that a search folds: g groups, each of rows one after the other.
+    """Runs of rows that a search folds into g groups. Made once with `of`, for many searches.
 
-    Made once with `of`, for many searches. `start` and `size` (u,) are the different runs by position, and `unit` (g,)
-    says which is whose, for copies of a file share rows; None where every group has its own. `end` is the last row's
-    position plus 1, and `rows` how many rows there are in all.
+    Attributes:
+        start, size: (u,) the distinct runs, by position. Copies of a file share a run.
+        unit: (g,) the run of every group; None if each group has its own.
+        end: The position of the last row plus 1.
+        rows: The number of rows.
     """
 
     start: IntArray
@@ -72,7 +78,7 @@ class Groups:
 
     @classmethod
     def of(cls, table: IntArray) -> Self:
-        """From (g, 2) int64: first position and number of rows of each group, at least 1 (else a ValueError)."""
+        """From (g, 2) int64: first position and number of rows of each group. Raises ValueError for an empty group."""
         first, count = np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
         if len(count) and int(count.min()) < 1:
             raise ValueError("a group without rows")
@@ -87,19 +93,19 @@ class Groups:
         return len(self.start if self.unit is None else self.unit)
 
     def positions(self, wanted: BoolArray) -> IntArray:
-        """The rows (m,) of the wanted groups (g,) bool, ascending, each once."""
+        """The positions (m,) of the rows of the wanted groups (g,) bool, ascending, each once."""
         chosen = np.flatnonzero(self.wanted_units(wanted))
         if self.rows == len(self.start):  # one row each
             return self.start[chosen]
         return positions_of(np.column_stack([self.start[chosen], self.size[chosen]]))
 
     def rows_of(self, wanted: BoolArray) -> int:
-        """How many rows the wanted groups (g,) bool have."""
+        """The number of rows of the wanted groups (g,) bool."""
         units = self.wanted_units(wanted)
         return int(np.count_nonzero(units) if self.rows == len(self.start) else self.size[units].sum())
 
     def held(self, positions: IntArray) -> IntArray:
-        """Those of `positions` (m,), ascending, that belong to a group."""
+        """The `positions` (m,), ascending, that belong to a group."""
         unit = np.searchsorted(self.start, positions, side="right") - 1
         return positions[(unit >= 0) & (positions < (self.start + self.size)[unit])]
 
@@ -112,12 +118,12 @@ class Groups:
         return units
 
     def fold(self, scores: FloatArray) -> Scored:
-        """Fold the scores (end,) of all rows there are."""
+        """Fold the scores (end,) of all rows."""
         if self.rows == len(self.start):
             best = scores if self.rows == self.end else scores[self.start]
         elif self.rows == self.end:
             best = np.maximum.reduceat(scores, self.start)
-        else:  # between units lie rows of nobody: reduce these too, and drop them
+        else:  # rows between units belong to no group: reduce these too, and drop the results
             bounds = np.stack([self.start, self.start + self.size], axis=1).reshape(-1)
             best = np.maximum.reduceat(scores, bounds[:-1] if bounds[-1] == len(scores) else bounds)[::2]
         return Scored(scores, self.start, self.size, self.start, self._of_groups(best), self.unit)
@@ -126,7 +132,7 @@ class Groups:
         return best if self.unit is None else best[self.unit]
 
     def fold_some(self, scores: FloatArray, positions: IntArray) -> Scored:
-        """Fold the scores (m,) of the rows at `positions` (m,), ascending, of groups that have any; others get -inf."""
+        """Fold the scores (m,) of the rows at `positions` (m,), ascending; groups without such rows get -inf."""
         unit = np.searchsorted(self.start, positions, side="right") - 1
         bounds = np.flatnonzero(np.concatenate([[True], unit[1:] != unit[:-1]])) if len(unit) else np.zeros(0, np.int64)
         start, size = np.zeros(len(self.start), np.int64), np.zeros(len(self.start), np.int64)

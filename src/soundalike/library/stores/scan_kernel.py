@@ -1,7 +1,8 @@
 """The scan: approximate scores of every row from its int8 components, several spaces in one pass.
 
-Two ways with the same answers, bit for bit: `scan.c`, compiled when the package is built where there is a C compiler,
-on x86 processors with AVX-512 VNNI; else numkong, on any. `$SOUNDALIKE_KERNEL=numkong` asks for the second.
+There are two implementations with bit-identical results: `scan.c`, compiled when the package is built with a C
+compiler, for x86 processors with AVX-512 VNNI; and numkong, for all others. `$SOUNDALIKE_KERNEL=numkong` selects the
+second.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ __all__ = [
 ]
 
 BATCH = 16
-"""Queries that one pass answers."""
+"""Queries per pass."""
 LIBRARY = Path(__file__).with_name("_scan.so")
 """Where the build puts the compiled kernel."""
 _CHUNK = 1 << 14
-"""Rows that numkong is given at a time: their scores stay in the cache while the spaces are added up."""
+"""Rows that numkong gets at a time, so that their scores stay in the cache while the spaces are summed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """One space's rows to scan: `rows` (n, d) int8, C-contiguous, and which are audible, `on` (n,) bool.
+    """The rows of one space: `rows` (n, d) int8, C-contiguous, and `on` (n,) bool, which of them are audible.
 
-    Sums go by the order of names, so that a query scores alike alone and among others.
+    Spaces are summed in the order of their names, so that a query has the same scores alone and in a batch.
     """
 
     name: str
@@ -62,10 +63,10 @@ class ScanTerm:
 
 
 class Scanner(Protocol):
-    """A way to scan. Scores are float32, and -inf where no term is audible."""
+    """An implementation of the scan. Scores are float32, and -inf where no term is audible."""
 
     gather_below: float
-    """Where fewer of the rows than this share are wanted, to scan these alone is quicker than to scan all."""
+    """If less than this share of the rows is wanted, scanning only these is faster than scanning all."""
 
     def scan(self, terms: Sequence[ScanTerm], first: int, out: FloatArray, positions: IntArray | None = None) -> None:
         """Score the rows from `first` on into `out` (m,), or those at `positions` (m,) int64."""
@@ -77,25 +78,25 @@ class Scanner(Protocol):
 
 
 def compiled() -> bool:
-    """Whether the compiled kernel was built, this processor can run it, and nobody asked for numkong."""
+    """Whether the compiled kernel exists, this processor can run it, and numkong was not requested."""
     return os.environ.get("SOUNDALIKE_KERNEL") != "numkong" and _load() is not None
 
 
 def default_scanner(kernel: bool = True) -> Scanner:
-    """The compiled kernel where there is one (and `kernel` is true), else numkong."""
+    """The compiled kernel if there is one and `kernel` is true, else numkong."""
     library = _load() if kernel and compiled() else None
     return _Numkong() if library is None else _Kernel(library)
 
 
 def scan_on_threads(scan: Callable[[int, int], None], count: int, threads: int) -> None:
-    """`scan(from, to)` over the parts of `count` rows, a part a thread; a few rows are not worth waking one."""
+    """Call `scan(from, to)` for the parts of `count` rows, one part per thread; few rows use fewer threads."""
     parts = max(1, min(threads, count >> 14))
     bounds = [count * part // parts for part in range(parts + 1)]
     on_threads(lambda part: scan(bounds[part], bounds[part + 1]), range(parts), threads)
 
 
 def on_threads(work: Callable[[int], None], parts: Sequence[int], threads: int) -> None:
-    """`work` for every part, on so many threads."""
+    """Call `work` for every part on `threads` threads."""
     if threads == 1 or len(parts) == 1:
         for part in parts:
             work(part)
@@ -128,7 +129,7 @@ class _BatchTerm(ctypes.Structure):
 
 @cache
 def _load() -> ctypes.CDLL | None:
-    """The compiled kernel, or None where there is none or this processor lacks what it needs."""
+    """The compiled kernel; None if there is none, or this processor cannot run it."""
     try:
         library = ctypes.CDLL(str(LIBRARY))
     except OSError:
@@ -141,7 +142,7 @@ def _load() -> ctypes.CDLL | None:
 
 
 class _Kernel:
-    """scan.c. It lets go of the interpreter's lock, so that threads scan side by side."""
+    """The compiled kernel. It releases the GIL, so that threads scan in parallel."""
 
     gather_below = 0.25
 
@@ -184,7 +185,7 @@ class _Kernel:
 
 
 class _Numkong:
-    """numkong's packed dot products, chunk by chunk, and the sum over spaces in numpy."""
+    """numkong's packed dot products, chunk by chunk; numpy sums over the spaces."""
 
     gather_below = 0.1
 
@@ -201,20 +202,20 @@ class _Numkong:
 
         plan: list[tuple[Column, Any, IntArray, FloatArray, FloatArray]] = []
         for column in _columns(queries):
-            asked = [(n, term) for n, terms in enumerate(queries) for term in terms if term.column is column]
-            packed = numkong.dots_pack(np.stack([term.query for _, term in asked]))
-            factors = np.array([[term.factor] for _, term in asked], np.float32)
-            offsets = np.array([[term.offset] for _, term in asked], np.float32)
-            plan.append((column, packed, np.array([n for n, _ in asked]), factors, offsets))
+            active = [(n, term) for n, terms in enumerate(queries) for term in terms if term.column is column]
+            packed = numkong.dots_pack(np.stack([term.query for _, term in active]))
+            factors = np.array([[term.factor] for _, term in active], np.float32)
+            offsets = np.array([[term.offset] for _, term in active], np.float32)
+            plan.append((column, packed, np.array([n for n, _ in active]), factors, offsets))
         count = out.shape[1]
-        buffers: dict[tuple[int, int], Any] = {}  # fresh memory for every chunk would cost a third
+        buffers: dict[tuple[int, int], Any] = {}  # allocating for every chunk would cost a third of the time
         products = np.empty((len(queries), min(count, _CHUNK)), np.float32)
         for low in range(0, count, _CHUNK):
             size = min(_CHUNK, count - low)
             places: Any = slice(first + low, first + low + size)
             if positions is not None:
                 places = positions[low : low + size]
-            heard = np.zeros((len(queries), size), np.bool_)
+            audible = np.zeros((len(queries), size), np.bool_)
             totals = out[:, low : low + size]
             totals[:] = 0
             for column, packed, numbers, factors, offsets in plan:
@@ -223,16 +224,16 @@ class _Numkong:
                 if key not in buffers:
                     buffers[key] = numkong.zeros(key, dtype="int32")
                 numkong.dots_packed(column.rows[places], packed, out=buffers[key])
-                everybody = len(numbers) == len(queries)
-                term, chosen = products[: len(numbers), :size], slice(None) if everybody else numbers
-                # Into a float32 that is there already: int32 times float32 would make a fresh float64.
+                all_queries = len(numbers) == len(queries)
+                term, chosen = products[: len(numbers), :size], slice(None) if all_queries else numbers
+                # Into an existing float32 array: int32 times float32 would allocate a float64 array.
                 np.multiply(np.asarray(buffers[key]).T, factors, out=term, dtype=np.float32, casting="unsafe")
                 totals[chosen] += term
                 totals[chosen] += np.multiply(on, offsets, out=term)
-                heard[chosen] |= on
-            np.copyto(totals, -np.inf, where=np.logical_not(heard, out=heard))
+                audible[chosen] |= on
+            np.copyto(totals, -np.inf, where=np.logical_not(audible, out=audible))
 
 
 def _columns(queries: Sequence[Sequence[ScanTerm]]) -> list[Column]:
-    """The different columns that queries ask about, by name."""
+    """The distinct columns of the queries, by name."""
     return sorted({term.column for terms in queries for term in terms}, key=lambda column: column.name)

@@ -1,4 +1,4 @@
-"""Triplet folders on disk: drawn, rendered, recorded."""
+"""Draw, render and record triplet folders."""
 
 import lazy_loader
 

@@ -1,12 +1,12 @@
-"""A folder of eight scenes in which one factor is controlled.
+"""Draw folders of eight scenes in which one factor is controlled.
 
-Five positives share the factor with the anchor and nothing else; the neutral negative shares nothing with it; the
-adversarial negative shares everything but the factor. All eight agree in meter and mode. What should not matter (key,
-tempo, where the clip starts, octave, level, effects, codec) has, relative to the anchor, one distribution for positives
-and negatives: nothing but the factor tells them apart.
+Five positives share only the factor with the anchor. The neutral negative shares nothing with the anchor. The
+adversarial negative shares everything except the factor. All eight scenes have the same meter and mode. The nuisance
+variables (key, tempo, start of the clip, octave, level, effects, codec) have, relative to the anchor, the same
+distribution in positives and negatives. Only the factor distinguishes the two.
 
-After MERIT (2026), section 3.1, with its harmony outlook; without its reused anchors, and with negatives that come out
-of the same instruments as the positives.
+The design follows MERIT (2026), section 3.1, and adds the harmony factor that the paper proposes as future work. Unlike
+the published data, it never reuses an anchor, and it plays the negatives on the same instruments as the positives.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["CLIPS", "POSITIVES", "Folder", "draw_folder", "folder_part"]
 POSITIVES = tuple(f"positive_{k:02d}" for k in range(1, 6))
 CLIPS = ("anchor", *POSITIVES, "negative", "negative_adversarial")
 
-# Which parts sound, and how often: the factor is always heard, from alone to in the midst of a full band.
+# The probability of each combination of parts. The parts that carry the factor always sound, alone or in a band.
 _LAYOUTS: Mapping[str, Mapping[tuple[Role, ...], float]] = {
     "melody": {
         ("lead",): 0.14,
@@ -61,16 +61,24 @@ _LAYOUTS: Mapping[str, Mapping[tuple[Role, ...], float]] = {
         ("lead", "comp", "bass", "drums"): 0.33,
     },
 }
-# Quarter notes a minute, where the groove does not say how fast it is.
+# Range of tempi in quarter notes per minute, for grooves of unknown tempo.
 _TEMPI = {"4/4": (78.0, 150.0), "3/4": (85.0, 165.0), "6/8": (95.0, 175.0), "9/8": (95.0, 175.0)}
 _SLOWEST, _FASTEST = 70.0, 180.0
-_STRETCH = {"rhythm": 1.04}  # of the tempo, in either direction; every other factor: 1.15
-_OFFSET = 2.0  # beats, in either direction
+_STRETCH = {"rhythm": 1.04}  # largest ratio of two tempi; 1.15 for the other factors
+_OFFSET = 2.0  # beats, before or after the start of the anchor
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Eight scenes under the names of CLIPS. `attempt` counts the drafts before it in which something was mute."""
+    """Eight scenes of one factor.
+
+    Attributes:
+        factor: The controlled factor.
+        number: The number of the folder within its factor, from 1.
+        part: The part of the split that all sources come from.
+        attempt: The number of rejected drafts before this one. A draft is rejected if a part is inaudible.
+        scenes: The scenes by clip name (see `CLIPS`).
+    """
 
     factor: str
     number: int
@@ -80,12 +88,12 @@ class Folder:
 
     @property
     def name(self) -> str:
-        """Its name in the published layout."""
+        """The name of the folder in MERIT's layout, such as "triplets_3"."""
         return f"triplets_{self.number}"
 
 
 def folder_part(number: int) -> SplitPart:
-    """The part of the split that a folder of a whole set belongs to: eight tenths train, a tenth each for the rest."""
+    """Return the part of the split that a folder number belongs to: 80 % train, 10 % validation, 10 % test."""
     return "test" if number % 10 == 0 else "validation" if number % 10 == 5 else "train"
 
 
@@ -100,13 +108,29 @@ class _Music:
 
 
 def draw_folder(stock: Stock, factor: str, number: int, seed: int, attempt: int = 0) -> Folder:
-    """Draw folder `number` of `factor`; the same arguments and material give the same scenes."""
+    """Draw the scenes of a folder. The same arguments and material give the same scenes.
+
+    Args:
+        stock: The material of one part of the split.
+        factor: One of `FACTORS`.
+        number: The number of the folder, from 1.
+        seed: The seed of the set.
+        attempt: The number of earlier drafts of this folder. Every attempt gives other scenes.
+
+    Raises:
+        UsageError: The stock has too little material.
+
+    Example:
+        >>> folder = draw_folder(stock, "melody", number=1, seed=7)
+        >>> folder.scenes["positive_01"].melody.name == folder.scenes["anchor"].melody.name
+        True
+    """
     rng = np.random.default_rng([seed, FACTORS.index(factor), number, attempt])
     meter, mode = stock.meter_and_mode(rng)
     layouts = list(_LAYOUTS[factor])
     weights = np.array(list(_LAYOUTS[factor].values()))
 
-    def layout() -> tuple[Role, ...]:
+    def draw_layout() -> tuple[Role, ...]:
         return layouts[int(rng.choice(len(layouts), p=weights / weights.sum()))]
 
     sparse = bool(rng.random() < 0.4)
@@ -114,49 +138,51 @@ def draw_folder(stock: Stock, factor: str, number: int, seed: int, attempt: int 
     low, high = _TEMPI[meter]
     tempo = first.groove.tempo or float(rng.uniform(low, high))
     tempo = float(np.clip(tempo * rng.uniform(0.95, 1.05), _SLOWEST, _FASTEST))
-    # Timbre belongs to the ensemble: in its folders all clips have the same parts, or their number would be a cue.
-    one_layout = layout() if factor == "timbre" else None
+    # In timbre folders all clips have the same parts. Otherwise the number of parts would be a cue.
+    shared_layout = draw_layout() if factor == "timbre" else None
     drawn: list[_Music] = []
-    while len(drawn) < len(CLIPS):  # all unlike one another, for positives are compared among themselves too
+    while len(drawn) < len(CLIPS):  # all pairs differ, because positives are also compared with each other
         drawn.append(
             _Music(
-                stock.melody(rng, meter, mode, sparse=sparse, unlike=[one.melody for one in drawn]),
-                stock.rhythm(rng, meter, tempo, unlike=[one.rhythm for one in drawn]) if drawn else first,
-                stock.band(rng, one_layout or layout(), unlike=[one.band for one in drawn]),
-                stock.progression(rng, meter, mode, unlike=[one.progression for one in drawn]),
+                stock.melody(rng, meter, mode, sparse=sparse, unlike=[music.melody for music in drawn]),
+                stock.rhythm(rng, meter, tempo, unlike=[music.rhythm for music in drawn]) if drawn else first,
+                stock.band(rng, shared_layout or draw_layout(), unlike=[music.band for music in drawn]),
+                stock.progression(rng, meter, mode, unlike=[music.progression for music in drawn]),
             )
         )
-    # The later ones found less to choose from; shuffled, neither anchors nor negatives are rarer than positives. Where
-    # material is short and something came twice, it is not the anchor's.
-    alone = [k for k, one in enumerate(drawn) if not any(_overlap(one, other) for other in drawn if other is not one)]
-    anchor = drawn.pop(int(rng.choice(alone)))
+    # Later draws had fewer choices. Shuffling gives anchors, positives and negatives the same distribution. If scarce
+    # material was drawn twice, neither copy becomes the anchor.
+    distinct = [
+        k for k, music in enumerate(drawn) if not any(_overlap(music, other) for other in drawn if other is not music)
+    ]
+    anchor = drawn.pop(int(rng.choice(distinct)))
     *fresh, neutral, adversary = (drawn[k] for k in rng.permutation(len(drawn)))
-    music = {"anchor": anchor}
-    for name, one in zip(POSITIVES, fresh, strict=True):
-        music[name] = _with(one, factor, anchor)
+    clips = {"anchor": anchor}
+    for name, music in zip(POSITIVES, fresh, strict=True):
+        clips[name] = _with_factor(music, factor, anchor)
         if factor == "melody" and not sparse and stock.has_settings(anchor.melody):
-            music[name] = replace(music[name], melody=stock.setting(rng, anchor.melody))
-    music["negative"] = neutral
-    music["negative_adversarial"] = _with(anchor, factor, adversary)
+            clips[name] = replace(clips[name], melody=stock.setting(rng, anchor.melody))
+    clips["negative"] = neutral
+    clips["negative_adversarial"] = _with_factor(anchor, factor, adversary)
 
     start = float(rng.uniform(0, max(anchor.melody.beats, anchor.progression.beats)))
     stretch = np.log(_STRETCH.get(factor, 1.15))
     tonic = int(rng.integers(12))
     scenes = {}
-    for name, one in music.items():
-        shift, ratio, later = 0, 1.0, 0.0
+    for name, music in clips.items():
+        shift, ratio, delay = 0, 1.0, 0.0
         if name != "anchor":
             shift = int(rng.integers(12))
             ratio = float(np.exp(rng.uniform(-stretch, stretch)))
-            later = float(rng.uniform(-_OFFSET, _OFFSET))
+            delay = float(rng.uniform(-_OFFSET, _OFFSET))
         scenes[name] = Scene(
-            one.melody,
-            one.progression,
-            one.rhythm,
-            one.band,
+            music.melody,
+            music.progression,
+            music.rhythm,
+            music.band,
             key=(tonic + shift) % 12,
             tempo=tempo * ratio,
-            offset=start + _OFFSET + later,
+            offset=start + _OFFSET + delay,
             octave=int(rng.choice([-1, 0, 1], p=[0.15, 0.7, 0.15])),
             level=float(rng.uniform(-24, -9)),
             effects=draw_effects(rng),
@@ -166,12 +192,12 @@ def draw_folder(stock: Stock, factor: str, number: int, seed: int, attempt: int 
 
 
 def _overlap(one: _Music, other: _Music) -> bool:
-    """Whether two have a player or a pattern of comping or bass in common."""
-    players = any((sound := one.band.sound(role)) is not None and sound == other.band.sound(role) for role in ROLES)
-    return players or one.rhythm.comp == other.rhythm.comp or one.rhythm.bass == other.rhythm.bass
+    """Return whether two share a sound, a comping style or a bass style."""
+    sounds = any((sound := one.band.sound(role)) is not None and sound == other.band.sound(role) for role in ROLES)
+    return sounds or one.rhythm.comp == other.rhythm.comp or one.rhythm.bass == other.rhythm.bass
 
 
-def _with(music: _Music, factor: str, other: _Music) -> _Music:
-    """`music` with one factor taken from `other`."""
+def _with_factor(music: _Music, factor: str, other: _Music) -> _Music:
+    """Return `music` with one factor replaced by that of `other`."""
     name = {"harmony": "progression", "timbre": "band"}.get(factor, factor)
     return replace(music, **{name: getattr(other, name)})

@@ -1,4 +1,7 @@
-"""Make a set of folders: drawn, played and written in worker processes, resumable, each of them whole."""
+"""Render a set of folders in worker processes.
+
+A run can be interrupted and resumed. Each folder is written under a temporary name and renamed when it is complete.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from soundalike.core.errors import SoundalikeError, UsageError
 from soundalike.core.executors.processes import run_tasks
 from soundalike.core.files import make_folder
 from soundalike.render.folders.draw import CLIPS, Folder, draw_folder, folder_part
-from soundalike.render.folders.record import META, folder_path, is_whole, write_record, write_split
+from soundalike.render.folders.record import META, folder_path, is_complete, write_record, write_split
 from soundalike.render.folders.settings import RATES, Settings, orchestra_of, sources_of
 from soundalike.render.folders.stock import Stock
 from soundalike.render.score.music import FACTORS, ROLES, SPLIT, Clip, Scene, SplitPart
@@ -32,8 +35,23 @@ _ATTEMPTS = 30
 
 @dataclass(slots=True)
 class RenderReport:
-    """What a run did: folders made and found whole, sources and sounds left out, seconds of sound and of work;
-    `redrawn` counts why drafts were drawn again."""
+    """The outcome of a run.
+
+    Attributes:
+        made: Number of folders rendered in this run.
+        kept: Number of complete folders from earlier runs.
+        repaired: Number of incomplete folders from earlier runs. They are rendered again and count as made.
+        clips: Number of clips rendered in this run, including those of rejected drafts.
+        audio_seconds: Total length of the clips in the folders made.
+        seconds: Wall-clock time of the run.
+        synthesis_seconds: CPU time of synthesis, summed over the workers.
+        core_seconds: CPU time of everything, summed over the workers.
+        interrupted: Whether the run was interrupted.
+        failed: Folders that could not be rendered, as (name, error).
+        redrawn: Number of rejected drafts per reason.
+        skipped: Source files that could not be used, as (name, reason).
+        problems: Notes about missing soundfonts, instruments or sounds for the test part.
+    """
 
     made: int = 0
     kept: int = 0
@@ -52,6 +70,8 @@ class RenderReport:
 
 @dataclass(frozen=True, slots=True)
 class _FolderTask:
+    """A folder to render."""
+
     settings: Settings
     out: Path
     factor: str
@@ -59,7 +79,9 @@ class _FolderTask:
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
+class _FolderResult:
+    """The outcome of a task: why drafts were rejected, and the time spent."""
+
     redrawn: tuple[str, ...]
     watch: Stopwatch
 
@@ -70,7 +92,21 @@ def _stock(tunes: str | None, grooves: str | None, soundfonts: tuple[str, ...], 
 
 
 def draw_again(settings: Settings, factor: str, number: int, attempt: int) -> Folder:
-    """The scenes of a folder. Raises UsageError if the material is too little."""
+    """Draw the scenes of a folder from the settings of its set. The same arguments give the same scenes.
+
+    Args:
+        settings: The settings of the set.
+        factor: One of `FACTORS`.
+        number: The number of the folder, from 1.
+        attempt: The number of rejected drafts before this one, as `triplet_meta.json` records it.
+
+    Raises:
+        UsageError: A source or soundfont is missing, or there is too little material.
+
+    Example:
+        >>> folder = draw_again(Settings(seed=7), "melody", 3, attempt=0)
+        >>> folder.scenes["anchor"].melody.name
+    """
     part = settings.part or folder_part(number)
     stock = _stock(settings.tunes, settings.grooves, settings.soundfonts, part)
     return draw_folder(stock, factor, number, settings.seed, attempt)
@@ -85,10 +121,30 @@ def render(
     jobs: int | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> RenderReport:
-    """Render folders 1 to `folders` of every factor; what is there and whole is kept, what is half there is made again.
+    """Render folders 1 to `folders` of every factor.
 
-    An interruption (KeyboardInterrupt) keeps what is done and sets `interrupted`. Raises UsageError if something that
-    all folders need is missing, or `out` holds folders of other settings.
+    Complete folders from earlier runs are skipped. Incomplete ones are rendered again. After an interruption
+    (KeyboardInterrupt), the finished folders remain and the report has `interrupted` set.
+
+    Args:
+        out: The output folder. It is created if needed.
+        folders: Number of folders per factor.
+        settings: The settings of the set. They must match those of the folders that `out` already holds.
+        factors: The factors to render, of `FACTORS`.
+        jobs: Number of worker processes. None uses one per core.
+        progress: Called after each folder with the number of folders done, their total, and the seconds of audio
+            rendered so far.
+
+    Returns:
+        The report. A folder that fails is listed in `failed` and does not stop the others.
+
+    Raises:
+        UsageError: FluidSynth, a soundfont or a source is missing, or `out` holds folders of other settings.
+
+    Example:
+        >>> report = render(Path("triplets"), folders=10, settings=Settings(seed=7))
+        >>> report.made, report.kept
+        (40, 0)
     """
     began = time.monotonic()
     report = RenderReport()
@@ -98,24 +154,26 @@ def render(
     orchestra = orchestra_of(settings.soundfonts)
     sources = sources_of(settings.tunes, settings.grooves)
     for part in [settings.part] if settings.part else sorted({folder_part(k) for k in range(1, folders + 1)}):
-        _stock(settings.tunes, settings.grooves, settings.soundfonts, part)  # too little material is said at once
+        _stock(
+            settings.tunes, settings.grooves, settings.soundfonts, part
+        )  # fails early if there is too little material
     report.problems += orchestra.problems
-    report.skipped += [(one.name, one.reason) for one in sources.skipped]
+    report.skipped += [(skipped.name, skipped.reason) for skipped in sources.skipped]
     write_record(out, settings, sources, orchestra)
     wanted = [(factor, number) for number in range(1, folders + 1) for factor in factors]
     tasks = []
     for factor, number in wanted:
         place = folder_path(out, factor, number)
-        if is_whole(place, settings):
+        if is_complete(place, settings):
             report.kept += 1
         else:
             report.repaired += place.exists()
             tasks.append(_FolderTask(settings, out, factor, number))
     try:
-        outcomes = run_tasks(_make, tasks, jobs)
+        outcomes = run_tasks(_render_folder, tasks, jobs)
         try:
             for done, (task, outcome) in enumerate(outcomes, start=1):
-                _take(report, task, outcome)
+                _add_outcome(report, task, outcome)
                 if progress:
                     progress(done, len(tasks), report.audio_seconds)
         finally:
@@ -127,7 +185,7 @@ def render(
     return report
 
 
-def _take(report: RenderReport, task: _FolderTask, outcome: _Done | SoundalikeError) -> None:
+def _add_outcome(report: RenderReport, task: _FolderTask, outcome: _FolderResult | SoundalikeError) -> None:
     if isinstance(outcome, SoundalikeError):
         report.failed.append((f"{task.factor}/triplets_{task.number}", str(outcome)))
         return
@@ -140,8 +198,8 @@ def _take(report: RenderReport, task: _FolderTask, outcome: _Done | SoundalikeEr
         report.redrawn[name] = report.redrawn.get(name, 0) + 1
 
 
-def _make(task: _FolderTask) -> _Done:
-    """Runs in a worker: draw, play, write beside, put in place in one step."""
+def _render_folder(task: _FolderTask) -> _FolderResult:
+    """Draw, render and write a folder. Runs in a worker process."""
     settings, watch = task.settings, Stopwatch()
     redrawn: list[str] = []
     orchestra = orchestra_of(settings.soundfonts)
@@ -160,8 +218,8 @@ def _make(task: _FolderTask) -> _Done:
         began = time.process_time()
         _write(task.out, folder, clips, settings, orchestra)
         watch.rest += time.process_time() - began
-        return _Done(tuple(redrawn), watch)
-    raise UsageError(f"no draft in {_ATTEMPTS} came out; of the last one, {redrawn[-1]}")
+        return _FolderResult(tuple(redrawn), watch)
+    raise UsageError(f"all {_ATTEMPTS} drafts were rejected, the last one because {redrawn[-1]}")
 
 
 def _write(out: Path, folder: Folder, clips: Mapping[str, Clip], settings: Settings, orchestra: Orchestra) -> None:
@@ -180,16 +238,16 @@ def _write(out: Path, folder: Folder, clips: Mapping[str, Clip], settings: Setti
             write_truth(partial / "truth", name, scene, clip, orchestra.players(scene.band))
             for role, stem in clip.stems.items():
                 (partial / "stems" / name).mkdir(parents=True, exist_ok=True)
-                # Stems lie as in the mix, which may be louder than a file can hold: floats. Not through libsndfile,
-                # which writes the time of day into such files.
+                # Stems have the scale of the mix, which may exceed full scale, so they are stored as floats. SciPy
+                # writes them because libsndfile puts a timestamp into files of floats.
                 wavfile.write(partial / "stems" / name / f"{role}.wav", clip.rate, stem)
         (partial / "triplet" / META).write_text(json.dumps(_meta(folder, clips, settings), indent=1) + "\n")
         shutil.rmtree(place, ignore_errors=True)
         partial.rename(place)
     except (OSError, soundfile.LibsndfileError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        why = error.strerror or error if isinstance(error, OSError) else error.error_string
-        raise UsageError(f"cannot write {place}: {why}; free some space or give another -o") from error
+        reason = error.strerror or error if isinstance(error, OSError) else error.error_string
+        raise UsageError(f"cannot write {place}: {reason}; free some disk space or give another -o") from error
 
 
 def _meta(folder: Folder, clips: Mapping[str, Clip], settings: Settings) -> dict[str, Any]:
@@ -202,12 +260,12 @@ def _meta(folder: Folder, clips: Mapping[str, Clip], settings: Settings) -> dict
         "attempt": folder.attempt,
         "meter": anchor.melody.meter,
         "mode": anchor.melody.mode,
-        "clips": {name: _facts(scene, anchor, clips[name]) for name, scene in folder.scenes.items()},
+        "clips": {name: _clip_meta(scene, anchor, clips[name]) for name, scene in folder.scenes.items()},
     }
 
 
-def _facts(scene: Scene, anchor: Scene, clip: Clip) -> dict[str, Any]:
-    """A clip's sources, and its nuisances as they are relative to the anchor."""
+def _clip_meta(scene: Scene, anchor: Scene, clip: Clip) -> dict[str, Any]:
+    """Return the sources of a clip, and its nuisance variables relative to the anchor."""
     sounds = {role: sound for role in ROLES if (sound := scene.band.sound(role))}
     return {
         "melody": scene.melody.name,

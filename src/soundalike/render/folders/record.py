@@ -1,4 +1,4 @@
-"""What a set of folders is on disk: where a folder lies, whether it is whole, what it was made from, and the split."""
+"""The layout of a rendered set on disk: folder paths, completeness, the record of the settings, and the split."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from soundalike.render.score.music import FACTORS, SPLIT
 from soundalike.render.sound.orchestra import Orchestra
 from soundalike.render.sources.load import Sources
 
-__all__ = ["META", "folder_path", "is_whole", "open_render", "write_record", "write_split"]
+__all__ = ["META", "folder_path", "is_complete", "open_render", "write_record", "write_split"]
 
 META = "triplet_meta.json"
 
 _VERSION = 1
 _RECORD, _SPLIT_FILE = "render.json", "split.json"
-_CALLED = {
+# The fields of the record that must match, and how error messages name them.
+_RECORD_LABELS = {
     "version": "version of soundalike",
     "settings": "settings",
     "sources": "tunes or grooves",
@@ -31,12 +32,20 @@ _CALLED = {
 
 
 def folder_path(out: Path, factor: str, number: int) -> Path:
-    """Where a folder lies."""
+    """Return the path of a folder.
+
+    Example:
+        >>> folder_path(Path("triplets"), "melody", 3)
+        PosixPath('triplets/melody/triplets_3')
+    """
     return out / factor / f"triplets_{number}"
 
 
-def is_whole(place: Path, settings: Settings) -> bool:
-    """Whether a folder holds every file it should, to its end. A killed run leaves none under its real name."""
+def is_complete(place: Path, settings: Settings) -> bool:
+    """Return whether a folder holds all of its files at full length.
+
+    A run that was killed leaves no incomplete folder under its final name, but files may be lost or truncated later.
+    """
     import soundfile
 
     try:
@@ -47,27 +56,27 @@ def is_whole(place: Path, settings: Settings) -> bool:
             audio = [place / "triplet" / f"{name}.{settings.suffix}"]
             if settings.stems:
                 audio += [place / "stems" / name / f"{role}.wav" for role in clips[name]["sounds"]]
-            if not all(_is_long(path, settings) for path in audio):
+            if not all(_has_full_length(path, settings) for path in audio):
                 return False
     except (OSError, ValueError, KeyError, TypeError, soundfile.LibsndfileError):
         return False
     return True
 
 
-def _is_long(path: Path, settings: Settings) -> bool:
-    """Whether a sound file is as long as it should be. Raises OSError or LibsndfileError if it cannot be read."""
+def _has_full_length(path: Path, settings: Settings) -> bool:
+    """Return whether a sound file has its full length. Raises OSError or LibsndfileError if it cannot be read."""
     import soundfile
 
     frames = round(settings.seconds * settings.rate)
     with soundfile.SoundFile(path) as file:
         if (file.frames, file.samplerate) != (frames, settings.rate):
             return False
-        file.seek(frames - 1)  # the head of a file that was cut short may say that it is whole
+        file.seek(frames - 1)  # the header of a truncated file may still state the full length
         return len(file.read(1)) == 1
 
 
-def _body(settings: Settings, sources: Sources, orchestra: Orchestra) -> dict[str, Any]:
-    """What folders are made from, as it is written down."""
+def _make_record(settings: Settings, sources: Sources, orchestra: Orchestra) -> dict[str, Any]:
+    """Return the contents of render.json."""
     return {
         "made_by": "soundalike render",
         "version": _VERSION,
@@ -78,27 +87,53 @@ def _body(settings: Settings, sources: Sources, orchestra: Orchestra) -> dict[st
 
 
 def write_record(out: Path, settings: Settings, sources: Sources, orchestra: Orchestra) -> None:
-    """Write down what the folders are made from; refuse a folder that was made from something else."""
-    body, path = _body(settings, sources, orchestra), out / _RECORD
+    """Write render.json, or check that an existing one matches.
+
+    Args:
+        out: The output folder of the set.
+        settings: The settings of the set.
+        sources: The material that its folders are drawn from.
+        orchestra: The sounds that play them.
+
+    Raises:
+        UsageError: `out` holds folders of other settings, sources or sounds.
+
+    Example:
+        >>> write_record(Path("triplets"), settings, sources_of(None, None), orchestra_of(()))
+    """
+    record, path = _make_record(settings, sources, orchestra), out / _RECORD
     if not path.exists():
-        write_json(path, body)
-    elif changed := _difference(read_json(path), body):
+        write_json(path, record)
+    elif changed := _difference(read_json(path), record):
         raise UsageError(f"{out} holds folders made with other {changed}; use the same, or give another -o")
 
 
-def _difference(before: Any, body: Mapping[str, Any]) -> str | None:
-    """What a record says else, as a user knows it; None if it says the same."""
+def _difference(before: Any, record: Mapping[str, Any]) -> str | None:
+    """Return what differs between two records, in words for the user. None if they match."""
     before = before if isinstance(before, dict) else {}
-    changed = next((key for key in _CALLED if before.get(key) != body[key]), None)
+    changed = next((key for key in _RECORD_LABELS if before.get(key) != record[key]), None)
     if changed == "settings" and isinstance(old := before.get(changed), dict):
-        return f"settings: {', '.join(name for name, value in body[changed].items() if old.get(name, ...) != value)}"
-    return _CALLED[changed] if changed else None
+        return f"settings: {', '.join(name for name, value in record[changed].items() if old.get(name, ...) != value)}"
+    return _RECORD_LABELS[changed] if changed else None
 
 
 def open_render(out: Path) -> tuple[Settings, list[tuple[str, int]]]:
-    """The settings of a rendered set and its whole folders, (factor, number). Raises UsageError.
+    """Open a rendered set so that its folders can be drawn again.
 
-    What it was made from must be here, and unchanged, so that its folders can be drawn again.
+    Args:
+        out: The output folder of `soundalike render`.
+
+    Returns:
+        The settings of the set, and its complete folders as (factor, number).
+
+    Raises:
+        UsageError: `out` is not a rendered set, has no complete folder, or was rendered from sources or soundfonts
+            that are missing or have changed.
+
+    Example:
+        >>> settings, folders = open_render(Path("triplets"))
+        >>> folders[0]
+        ('melody', 1)
     """
     if not (out / _RECORD).is_file():
         raise UsageError(f"{out} holds no {_RECORD}; give the output of soundalike render")
@@ -108,14 +143,14 @@ def open_render(out: Path) -> tuple[Settings, list[tuple[str, int]]]:
         settings = Settings(**fields | {"soundfonts": tuple(fields["soundfonts"])})
     except (TypeError, KeyError, ValueError) as error:
         raise UsageError(f"{out / _RECORD} is not a record of soundalike render; render into another folder") from error
-    body = _body(settings, sources_of(settings.tunes, settings.grooves), orchestra_of(settings.soundfonts))
-    if changed := _difference(before, body):
-        raise UsageError(f"{out} was not made with the {changed} found here; use the same, or render it again")
+    record = _make_record(settings, sources_of(settings.tunes, settings.grooves), orchestra_of(settings.soundfonts))
+    if changed := _difference(before, record):
+        raise UsageError(f"{out} was made with other {changed} than those found here; use the same, or render it again")
     found = [
-        (factor, number) for factor, number in _folders(out) if is_whole(folder_path(out, factor, number), settings)
+        (factor, number) for factor, number in _folders(out) if is_complete(folder_path(out, factor, number), settings)
     ]
     if not found:
-        raise UsageError(f"{out} holds no whole folder; render some with: soundalike render -o {out} --folders N")
+        raise UsageError(f"{out} holds no complete folder; render some with: soundalike render -o {out} --folders N")
     return settings, found
 
 
@@ -127,25 +162,33 @@ def _folders(out: Path) -> Iterator[tuple[str, int]]:
 
 
 def write_split(out: Path, settings: Settings) -> None:
-    """Which folders belong to which part, and the sources that each part was made from, as the folders tell."""
+    """Write split.json: the folders of each part of the split, and the sources that they were drawn from.
+
+    Both are read from the metadata of the complete folders in `out`.
+
+    Example:
+        >>> write_split(Path("triplets"), settings)
+        >>> read_json(Path("triplets/split.json"))["test"]
+        ['triplets_10', 'triplets_20']
+    """
     folders: dict[str, set[str]] = {part: set() for part in SPLIT}
     used: dict[str, dict[str, set[str]]] = {
         part: {kind: set() for kind in ("melodies", "grooves", "progressions", "banks")} for part in SPLIT
     }
     for factor, number in _folders(out):
         place = folder_path(out, factor, number)
-        if not is_whole(place, settings):
+        if not is_complete(place, settings):
             continue
         meta = read_json(place / "triplet" / META)
         folders[meta["part"]].add(meta["folder"])
-        mine = used[meta["part"]]
+        kinds = used[meta["part"]]
         for clip in meta["clips"].values():
-            mine["melodies"].add(clip["melody"])
-            mine["grooves"].add(clip["groove_source"])
-            mine["progressions"].add(clip["progression"])
-            mine["banks"] |= {sound.rpartition(" ")[0] for sound in clip["sounds"].values()}
+            kinds["melodies"].add(clip["melody"])
+            kinds["grooves"].add(clip["groove_source"])
+            kinds["progressions"].add(clip["progression"])
+            kinds["banks"] |= {sound.rpartition(" ")[0] for sound in clip["sounds"].values()}
     names = {
         part: sorted(found, key=lambda name: int(name.removeprefix("triplets_"))) for part, found in folders.items()
     }
-    sources = {part: {kind: sorted(found) for kind, found in mine.items()} for part, mine in used.items()}
+    sources = {part: {kind: sorted(found) for kind, found in kinds.items()} for part, kinds in used.items()}
     write_json(out / _SPLIT_FILE, {**names, "sources": sources})

@@ -1,4 +1,4 @@
-"""What a set of folders is made from: its settings, and the music and the players that they stand for."""
+"""The settings of a rendered set, and the sources and instruments that they select."""
 
 from __future__ import annotations
 
@@ -13,15 +13,29 @@ from soundalike.render.sources.load import Sources, load_sources
 
 __all__ = ["RATES", "Settings", "orchestra_of", "sources_of"]
 
-RATES = (16000, 22050, 24000, 32000, 44100, 48000)  # Hz: what every codec of the effects can write
+RATES = (16000, 22050, 24000, 32000, 44100, 48000)  # Hz; every codec of the effects supports these rates
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that a set of folders follows from, besides the soundfonts' and the sources' own contents.
+    """The settings of a rendered set.
 
-    `part` is the part of the split that all folders belong to, or None for a whole set (see `folder_part`); `tunes` and
-    `grooves` are paths or None for what is found; `soundfonts` are given as on the command line.
+    Together with the contents of the sources and soundfonts, they determine every byte of the set.
+
+    Attributes:
+        seed: Seed of all random draws.
+        part: The part of the split that all folders belong to. None divides the folders among all parts (see
+            `folder_part`).
+        seconds: Length of a clip in seconds.
+        rate: Sample rate in Hz, one of `RATES`.
+        suffix: Format of the clips, "wav" or "flac".
+        stems: Whether to write the stems of every clip.
+        tunes: Folder or archive of MIDI files with melodies. None searches the default locations.
+        grooves: Folder or archive of MIDI files with drum grooves. None searches the default locations.
+        soundfonts: Values of `--soundfont`. Without any, the installed soundfonts are used.
+
+    Example:
+        >>> Settings(seed=7, part="test", stems=True)
     """
 
     seed: int = 0
@@ -37,12 +51,26 @@ class Settings:
 
 @lru_cache(maxsize=1)
 def orchestra_of(soundfonts: tuple[str, ...]) -> Orchestra:
-    """The players for these `--soundfont` values, kept for the next call. Raises UsageError."""
+    """Return the orchestra for some values of `--soundfont`. The last result is cached.
+
+    Raises:
+        UsageError: FluidSynth or a soundfont is missing or invalid.
+
+    Example:
+        >>> orchestra = orchestra_of(())  # the installed soundfonts
+    """
     check_fluidsynth()
     return Orchestra(find_soundfonts(soundfonts))
 
 
 @lru_cache(maxsize=1)
 def sources_of(tunes: str | None, grooves: str | None) -> Sources:
-    """The music to draw from, kept for the next call. Raises UsageError."""
+    """Return the music sources at some paths (None: the default locations). The last result is cached.
+
+    Raises:
+        UsageError: A path does not exist, or there is no usable material.
+
+    Example:
+        >>> sources = sources_of("tunes.tar.xz", None)
+    """
     return load_sources(Path(tunes) if tunes else None, Path(grooves) if grooves else None)

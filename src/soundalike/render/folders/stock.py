@@ -1,4 +1,4 @@
-"""What the scenes of one part of the split are drawn from: tunes, chords, rhythms and bands."""
+"""The material of one part of the split: tunes, chord progressions, rhythms and bands to draw scenes from."""
 
 from __future__ import annotations
 
@@ -29,29 +29,42 @@ from soundalike.render.sound.mixing import draw_levels
 from soundalike.render.sound.orchestra import Orchestra
 from soundalike.render.sources.load import Sources
 from soundalike.render.sources.melodies import (
-    chord_likeness,
+    chord_similarity,
     excerpt,
-    groove_likeness,
-    likeness,
+    groove_similarity,
     matching_passage,
+    melody_similarity,
     thin,
 )
 
 __all__ = ["Stock"]
 
-Made = TypeVar("Made")
+Material = TypeVar("Material")
 
-# How often each meter is drawn; traditional tunes in 9/8 are few, and so is other music.
+# Probability of each meter. 9/8 is rare because there are few traditional tunes, and little other music, in 9/8.
 _METERS = {"4/4": 0.52, "6/8": 0.22, "3/4": 0.18, "9/8": 0.08}
-# Two pieces of material are different if they are less alike than this (see melodies.py for the measures).
+# Two pieces of material count as different if their similarity is below these limits (measures: melodies.py).
 _MELODY_LIMIT, _CHORD_LIMIT, _GROOVE_LIMIT = 0.45, 0.55, 0.72
 _TRIES = 24
-_CLIPS = 8  # in a folder, each of another work
-_HUMAN, _ENOUGH = 0.7, 80  # share of grooves by people, where there are enough in the meter
+_CLIPS = 8  # per folder, each of a different work
+_HUMAN, _ENOUGH = 0.7, 80  # share of human grooves, if the meter has at least this many
 
 
 class Stock:
-    """The material of one part of the split. Same generator, same draws."""
+    """The material of one part of the split. A generator in the same state gives the same draws.
+
+    Args:
+        sources: Tunes, human grooves and written chord progressions.
+        orchestra: The sounds.
+        part: The part of the split.
+
+    Raises:
+        UsageError: The part has too few tunes in every meter and mode.
+
+    Example:
+        >>> stock = Stock(sources_of(None, None), orchestra_of(()), "train")
+        >>> meter, mode = stock.meter_and_mode(rng)
+    """
 
     def __init__(self, sources: Sources, orchestra: Orchestra, part: SplitPart) -> None:
         self.sources, self.orchestra, self.part = sources, orchestra, part
@@ -64,52 +77,76 @@ class Stock:
             )
 
     def meter_and_mode(self, rng: np.random.Generator) -> tuple[str, str]:
-        """Draw what all clips of a folder have in common."""
-        meters = [meter for meter in _METERS if any(meter == one for one, _ in self._works)]
-        meter = _weighted(rng, meters, [_METERS[one] for one in meters])
-        modes = [mode for one, mode in self._works if one == meter]
-        return meter, _weighted(rng, modes, [len(self._works[meter, mode]) for mode in modes])
+        """Draw the meter and mode that all clips of a folder share."""
+        meters = [meter for meter in _METERS if any(meter == known for known, _ in self._works)]
+        meter = _draw_weighted(rng, meters, [_METERS[name] for name in meters])
+        modes = [mode for known, mode in self._works if known == meter]
+        return meter, _draw_weighted(rng, modes, [len(self._works[meter, mode]) for mode in modes])
 
     def melody(
         self, rng: np.random.Generator, meter: str, mode: str, *, sparse: bool, unlike: Sequence[Melody] = ()
     ) -> Melody:
-        """Four or eight bars of a tune; `sparse` thins it to how fast people sing."""
+        """Draw four or eight bars of a tune.
+
+        Args:
+            rng: The random generator.
+            meter: The meter.
+            mode: The mode.
+            sparse: Whether to thin the tune to a typical singing pace.
+            unlike: Melodies from which the result must differ.
+
+        Raises:
+            UsageError: The part has no suitable tune.
+        """
 
         def draw() -> Melody:
             names = self._works[meter, mode]
             settings = self.sources.tunes.settings(names[rng.integers(len(names))])
-            whole = settings[rng.integers(len(settings))]
-            bars = int(whole.beats / BAR[meter] + 1e-6)
+            tune = settings[rng.integers(len(settings))]
+            bars = int(tune.beats / BAR[meter] + 1e-6)
             length = min(int(rng.choice([4, 8])), bars)
-            # From a multiple of four bars, where phrases begin.
+            # Excerpts start at a multiple of four bars, where phrases begin.
             first = 4 * int(rng.integers((bars - length) // 4 + 1))
-            made = excerpt(whole, first, length)
-            return thin(made, rng) if sparse else made
+            passage = excerpt(tune, first, length)
+            return thin(passage, rng) if sparse else passage
 
-        def enough(one: Melody) -> bool:
-            return len(one.notes) >= one.beats / 4 and len({note.pitch for note in one.notes}) >= 3
+        def is_melodic(melody: Melody) -> bool:
+            return len(melody.notes) >= melody.beats / 4 and len({note.pitch for note in melody.notes}) >= 3
 
-        names = {one.name for one in unlike}
-        return _unlike(draw, unlike, likeness, _MELODY_LIMIT, lambda one: one.name not in names and enough(one))
+        names = {melody.name for melody in unlike}
+        return _draw_unlike(
+            draw,
+            unlike,
+            melody_similarity,
+            _MELODY_LIMIT,
+            lambda melody: melody.name not in names and is_melodic(melody),
+        )
 
     def setting(self, rng: np.random.Generator, melody: Melody) -> Melody:
-        """The same bars as other people play them, where somebody does; else the melody itself."""
+        """Draw the same bars of a melody from another setting. Return the melody itself if none matches."""
         settings = self.sources.tunes.settings(melody.name)
         other = settings[rng.integers(len(settings))]
         if other.setting == melody.setting:
             return melody
         bars = round(melody.beats / BAR[melody.meter])
-        passage, alike = matching_passage(melody, other, bars)
-        return passage if alike > 0.55 else melody
+        passage, similarity = matching_passage(melody, other, bars)
+        return passage if similarity > 0.55 else melody
 
     def has_settings(self, melody: Melody) -> bool:
-        """Whether there is more than one version of a melody."""
+        """Return whether the work of a melody has more than one setting."""
         return len(self.sources.tunes.settings(melody.name)) > 1
 
     def progression(
         self, rng: np.random.Generator, meter: str, mode: str, unlike: Sequence[Progression] = ()
     ) -> Progression:
-        """Chords of this part: from chorales where they have some in the meter and mode, else from the grammar."""
+        """Draw a chord progression: from chorales, if there are any in the meter and mode, or from the grammar.
+
+        Args:
+            rng: The random generator.
+            meter: The meter.
+            mode: The mode.
+            unlike: Progressions from which the result must differ.
+        """
         chorales = self.sources.progressions_of(self.part, meter, mode)
 
         def draw() -> Progression:
@@ -117,89 +154,112 @@ class Stock:
                 return chorales[rng.integers(len(chorales))]
             return draw_progression(rng, meter, mode)
 
-        return _unlike(
-            draw, unlike, chord_likeness, _CHORD_LIMIT, lambda one: part_of("chords:" + one.name) == self.part
+        return _draw_unlike(
+            draw,
+            unlike,
+            chord_similarity,
+            _CHORD_LIMIT,
+            lambda progression: part_of("chords:" + progression.name) == self.part,
         )
 
     def rhythm(
         self, rng: np.random.Generator, meter: str, tempo: float | None = None, unlike: Sequence[Rhythm] = ()
     ) -> Rhythm:
-        """A groove of this part, near `tempo` if it is given and known of the groove, and how chords and bass go."""
-        people = [
+        """Draw a groove, and the styles in which chords and bass are played to it.
+
+        Args:
+            rng: The random generator.
+            meter: The meter.
+            tempo: Quarter notes per minute. Grooves of a known tempo must be near it. None allows all.
+            unlike: Rhythms from which the result must differ.
+        """
+        human = [
             groove
             for groove in self.sources.grooves_of(self.part, meter)
             if tempo is None or groove.tempo is None or abs(math.log2(groove.tempo / tempo)) < 0.4
         ]
 
-        # Few performances are soon heard too often: in some meters there are next to none.
-        human = _HUMAN * min(1.0, len(people) / _ENOUGH)
+        # Some meters have very few human grooves, which would otherwise repeat too often.
+        human_share = _HUMAN * min(1.0, len(human) / _ENOUGH)
 
         def draw() -> Groove:
-            if rng.random() < human:
-                return people[rng.integers(len(people))]
+            if rng.random() < human_share:
+                return human[rng.integers(len(human))]
             return draw_pattern(rng, meter)
 
-        def fits(one: Groove) -> bool:
-            return not one.source.startswith("pattern:") or part_of("groove:" + one.source) == self.part
+        def fits(groove: Groove) -> bool:
+            return not groove.source.startswith("pattern:") or part_of("groove:" + groove.source) == self.part
 
-        groove = _unlike(draw, [one.groove for one in unlike], groove_likeness, _GROOVE_LIMIT, fits)
-        comp = _another(rng, comp_styles(meter), [one.comp for one in unlike])
-        return Rhythm(groove, comp, _another(rng, bass_styles(meter), [one.bass for one in unlike]))
+        groove = _draw_unlike(draw, [rhythm.groove for rhythm in unlike], groove_similarity, _GROOVE_LIMIT, fits)
+        comp = _draw_style(rng, comp_styles(meter), [rhythm.comp for rhythm in unlike])
+        return Rhythm(groove, comp, _draw_style(rng, bass_styles(meter), [rhythm.bass for rhythm in unlike]))
 
     def band(self, rng: np.random.Generator, layout: Sequence[Role], unlike: Sequence[Band] = ()) -> Band:
-        """Players for the roles of a layout, their balance and their room."""
-        players = {role: self._player(rng, role, [band.sound(role) for band in unlike]) for role in layout}
+        """Draw sounds for the roles of a layout, their levels and the amount of reverberation.
+
+        Args:
+            rng: The random generator.
+            layout: The roles that sound.
+            unlike: Bands whose sounds must not occur again.
+
+        Raises:
+            UsageError: There is no sound for a role.
+        """
+        sounds = {role: self._draw_sound(rng, role, [band.sound(role) for band in unlike]) for role in layout}
         lead_db, drums_db, bass_db = draw_levels(rng, tuple(layout))
         wet = float(rng.choice([0.0, 0.1, 0.25, 0.5], p=[0.2, 0.35, 0.3, 0.15]) * rng.uniform(0.5, 1.5))
         return Band(
-            players.get("lead"),
-            players.get("comp"),
-            players.get("bass"),
-            players.get("drums"),
+            sounds.get("lead"),
+            sounds.get("comp"),
+            sounds.get("bass"),
+            sounds.get("drums"),
             lead_db=lead_db,
             drums_db=drums_db,
             bass_db=bass_db,
             room=wet,
         )
 
-    def _player(self, rng: np.random.Generator, role: Role, unlike: Sequence[Sound | None]) -> Sound:
-        """Somebody who is not heard yet; where all are, somebody who is at least not the first one."""
+    def _draw_sound(self, rng: np.random.Generator, role: Role, unlike: Sequence[Sound | None]) -> Sound:
+        """Draw an unused sound. If all are used, draw one that differs at least from the first."""
         used = [sound for sound in unlike if sound]
-        player = self.orchestra.draw(role, self.part, rng, unlike=used)
-        return self.orchestra.draw(role, self.part, rng, unlike=used[:1]) if player in used[:1] else player
+        sound = self.orchestra.draw(role, self.part, rng, unlike=used)
+        return self.orchestra.draw(role, self.part, rng, unlike=used[:1]) if sound in used[:1] else sound
 
 
-def _weighted(rng: np.random.Generator, choices: Sequence[str], weights: Sequence[float]) -> str:
+def _draw_weighted(rng: np.random.Generator, choices: Sequence[str], weights: Sequence[float]) -> str:
     share = np.asarray(weights, dtype=np.float64)
     return choices[int(rng.choice(len(choices), p=share / share.sum()))]
 
 
-def _another(rng: np.random.Generator, styles: Sequence[str], used: Sequence[str]) -> str:
-    """A style that is not used yet; where all are, one that is at least not the first one's."""
+def _draw_style(rng: np.random.Generator, styles: Sequence[str], used: Sequence[str]) -> str:
+    """Draw an unused style. If all are used, draw one that differs at least from the first."""
     left = [style for style in styles if style not in used] or [style for style in styles if style not in used[:1]]
     return str(rng.choice(left))
 
 
-def _unlike(
-    draw: Callable[[], Made],
-    others: Sequence[Made],
-    measure: Callable[[Made, Made], float],
+def _draw_unlike(
+    draw: Callable[[], Material],
+    others: Sequence[Material],
+    measure: Callable[[Material, Material], float],
     limit: float,
-    fits: Callable[[Made], bool],
-) -> Made:
-    """Draw until something fits and is less like all others than `limit`; after many draws, the least alike of them."""
-    best: tuple[float, Made] | None = None
+    fits: Callable[[Material], bool],
+) -> Material:
+    """Draw until the result fits and its similarity to all others is below `limit`.
+
+    After `_TRIES` fitting draws, return the one that is least similar to the others.
+    """
+    best: tuple[float, Material] | None = None
     tries = 0
     for _ in range(200 * _TRIES):
-        one = draw()
-        if not fits(one):
+        material = draw()
+        if not fits(material):
             continue
-        alike = max((measure(other, one) for other in others), default=0.0)
-        if alike < limit:
-            return one
+        similarity = max((measure(other, material) for other in others), default=0.0)
+        if similarity < limit:
+            return material
         tries += 1
-        if best is None or alike < best[0]:
-            best = (alike, one)
+        if best is None or similarity < best[0]:
+            best = (similarity, material)
         if tries == _TRIES:
             break
     if best is None:

@@ -1,4 +1,4 @@
-"""Music as notes: tunes, chords, grooves, and the score of a rendered clip."""
+"""Music as notes: melodies, chords, grooves, performances, and the ground truth of a rendered clip."""
 
 import lazy_loader
 

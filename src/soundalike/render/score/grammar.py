@@ -1,4 +1,4 @@
-"""Draw chord progressions: a walk through the chords that are usual in a mode, in one of several harmonic rhythms."""
+"""Draw chord progressions: a random walk over the common chords of a mode, in one of several harmonic rhythms."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from soundalike.render.score.names import progression_name
 
 __all__ = ["draw_progression"]
 
-# A triad: its root in semitones above the tonic, its kind.
+# A triad: its root in semitones above the tonic, and its kind.
 _Degree: TypeAlias = tuple[int, str]
 _Grammar: TypeAlias = Mapping[_Degree, Mapping[_Degree, int]]
 
-# Degree -> what may follow it, and how often.
+# For each degree, the weights of the degrees that may follow.
 _MAJOR: _Grammar = {
     (0, "maj"): {(5, "maj"): 5, (7, "maj"): 5, (9, "min"): 4, (2, "min"): 2, (4, "min"): 2},
     (2, "min"): {(7, "maj"): 6, (5, "maj"): 2, (0, "maj"): 1, (4, "min"): 1},
@@ -58,9 +58,9 @@ _GRAMMARS: Mapping[str, _Grammar] = {
     "dorian": _DORIAN,
     "minor": _MINOR,
 }
-_LEADING_TONE = 11  # raised in the dominant of minor, the one chord tone that is out of its mode
+_LEADING_TONE = 11  # of the dominant in minor, the only chord tone outside its mode
 
-# Beats of a bar on which a second (and third) chord may come in: all of them pulses.
+# Beats of a bar, all on pulses, on which a second (and third) chord may start.
 _CHANGES: Mapping[str, tuple[tuple[float, ...], ...]] = {
     "4/4": ((2.0,), (2.0,), (2.0,), (3.0,)),
     "3/4": ((2.0,),),
@@ -70,10 +70,21 @@ _CHANGES: Mapping[str, tuple[tuple[float, ...], ...]] = {
 
 
 def draw_progression(rng: np.random.Generator, meter: str, mode: str) -> Progression:
-    """Four or eight bars of at least three chords, in key, that lead back to where they start.
+    """Draw a loop of four or eight bars with at least three different chords.
 
-    In minor the dominant may be major, or with a seventh; all other chord tones are of the mode. Raises UsageError for
-    an unknown meter or mode.
+    All chord tones are in the mode, except that the dominant in minor may be a major chord or a dominant seventh.
+
+    Args:
+        rng: The random generator.
+        meter: One of METERS.
+        mode: One of MODES.
+
+    Raises:
+        UsageError: The meter or mode is unknown.
+
+    Example:
+        >>> draw_progression(np.random.default_rng(0), "4/4", "dorian").mode
+        'dorian'
     """
     if meter not in METERS:
         raise UsageError(f"no meter {meter!r}; expected one of {', '.join(METERS)}")
@@ -91,17 +102,17 @@ def draw_progression(rng: np.random.Generator, meter: str, mode: str) -> Progres
 
 
 def _harmonic_rhythm(rng: np.random.Generator, meter: str) -> tuple[list[float], float]:
-    """When chords start, from 0.0 on, and how many beats they fill in all."""
+    """Draw the start of each chord in beats, from 0.0, and the length of the loop in beats."""
     bar, changes = BAR[meter], _CHANGES[meter]
     bars = int(rng.choice([4, 8]))
     within = changes[rng.integers(len(changes))]
-    style = rng.choice(["one a bar", "two a bar", "half as often", "mixed"], p=[0.4, 0.2, 0.15, 0.25])
-    if style == "half as often":  # four bars would have two chords only
+    style = rng.choice(["one per bar", "two per bar", "one per two bars", "mixed"], p=[0.4, 0.2, 0.15, 0.25])
+    if style == "one per two bars":  # four bars would hold only two chords
         bars = 8
         figures: list[tuple[float, ...]] = [(0.0,), ()]
-    elif style == "two a bar":
+    elif style == "two per bar":
         figures = [(0.0, *within)]
-    elif style == "mixed":  # two bars of which one is busy; the second may hold on to the chord before
+    elif style == "mixed":  # one of two bars is busy, and the second bar may continue the previous chord
         busy = (0.0, *within)
         figures = [[(0.0,), busy], [busy, (0.0,)], [busy, within], [(0.0,), within]][rng.integers(4)]
     else:
@@ -110,7 +121,7 @@ def _harmonic_rhythm(rng: np.random.Generator, meter: str) -> tuple[list[float],
 
 
 def _walk(rng: np.random.Generator, grammar: _Grammar, length: int) -> list[_Degree]:
-    """As many degrees, at least three roots among them; the first may follow the last, as they loop."""
+    """Draw a walk of some length with at least three roots. Its first degree may follow its last one."""
     degrees = list(grammar)
     while True:
         walk = [degrees[0] if rng.random() < 0.6 else degrees[rng.integers(len(degrees))]]
@@ -123,22 +134,22 @@ def _walk(rng: np.random.Generator, grammar: _Grammar, length: int) -> list[_Deg
 
 
 def _kinds(rng: np.random.Generator, walk: list[_Degree], mode: str) -> dict[_Degree, str]:
-    """How each degree is coloured, all through: some with their seventh, a few major ones as sus4."""
+    """Draw the kind of chord for each degree: the triad, sometimes its seventh chord, or rarely sus4."""
     sevenths = rng.random() < 0.35
     kinds = {}
     for root, kind in dict.fromkeys(walk):
-        colours = _colours(root, kind, mode)
-        if sevenths and rng.random() < 0.8 and colours[0]:
-            kinds[root, kind] = colours[0]
-        elif rng.random() < 0.08 and colours[1]:
-            kinds[root, kind] = colours[1]
+        seventh, sus4 = _variants(root, kind, mode)
+        if sevenths and rng.random() < 0.8 and seventh:
+            kinds[root, kind] = seventh
+        elif rng.random() < 0.08 and sus4:
+            kinds[root, kind] = sus4
         else:
             kinds[root, kind] = kind
     return kinds
 
 
-def _colours(root: int, kind: str, mode: str) -> tuple[str | None, str | None]:
-    """The seventh chord and the sus4 chord on a triad that are in key, None where there is none."""
+def _variants(root: int, kind: str, mode: str) -> tuple[str | None, str | None]:
+    """Return the seventh chord and the sus4 chord of a triad. None for a chord that is not in the mode."""
     candidates = {"maj": ("maj7", "7"), "min": ("min7",), "dim": ("hdim7",)}[kind]
     scale = {*MODES[mode], _LEADING_TONE} if (mode, root, kind) == ("minor", 7, "maj") else {*MODES[mode]}
 

@@ -1,7 +1,8 @@
-"""What a scene is made of: melody, chords, rhythm and sound, and the nuisances that should not matter.
+"""The elements of a scene: melody, chords, rhythm, sound and nuisance variables.
 
-Times inside musical material are beats, always quarter notes, counted from a bar line; pitches and roots are semitones
-above the tonic. A `Performance` is what is really played: seconds from the clip's start and MIDI notes.
+In musical material, times are in beats from a bar line, and a beat is always a quarter note. Pitches and roots are in
+semitones above the tonic. In a `Performance`, times are in seconds from the start of the clip, and pitches are MIDI
+notes.
 """
 
 from __future__ import annotations
@@ -50,12 +51,12 @@ FACTORS = ("melody", "rhythm", "timbre", "harmony")
 ROLES: tuple[Role, ...] = ("lead", "comp", "bass", "drums")
 SPLIT: tuple[SplitPart, ...] = ("train", "validation", "test")
 
-# Quarter notes in a bar, and in what the foot taps to. 2/4 and 2/2 are read as 4/4, 12/8 as 6/8.
+# Quarter notes per bar and per pulse. 2/4 and 2/2 are read as 4/4, and 12/8 as 6/8.
 BAR: Mapping[str, float] = {"4/4": 4.0, "3/4": 3.0, "6/8": 3.0, "9/8": 4.5}
 PULSE: Mapping[str, float] = {"4/4": 1.0, "3/4": 1.0, "6/8": 1.5, "9/8": 1.5}
 METERS = tuple(BAR)
 
-# The scale of each mode, semitones above the tonic.
+# The scale of each mode, in semitones above the tonic.
 MODES: Mapping[str, tuple[int, ...]] = {
     "major": (0, 2, 4, 5, 7, 9, 11),
     "mixolydian": (0, 2, 4, 5, 7, 9, 10),
@@ -63,8 +64,8 @@ MODES: Mapping[str, tuple[int, ...]] = {
     "minor": (0, 2, 3, 5, 7, 8, 10),
 }
 
-# Kinds of chord, under their names in Harte's syntax ("Symbolic Representation of Musical Chords", 2005), as semitones
-# above the root.
+# The tones of each kind of chord, in semitones above the root. The names follow the syntax of Harte et al. ("Symbolic
+# Representation of Musical Chords", 2005).
 CHORDS: Mapping[str, tuple[int, ...]] = {
     "maj": (0, 4, 7),
     "min": (0, 3, 7),
@@ -79,7 +80,7 @@ CHORDS: Mapping[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One melody note: `start` and `length` in beats, `pitch` in semitones above the tonic, MIDI velocity."""
+    """A melody note: `start` and `length` in beats, `pitch` in semitones above the tonic, MIDI `velocity`."""
 
     start: float
     length: float
@@ -89,9 +90,15 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Melody:
-    """A tune, or some bars of one: `beats` beats from a bar line on, monophonic, in order of time.
+    """A tune, or an excerpt of one. It is monophonic and starts at a bar line.
 
-    `name` is the work, what splits go by; `setting` is the version of it that this was read from.
+    Attributes:
+        name: The name of the work. The split assigns melodies to parts by it.
+        setting: The name of the version of the work.
+        meter: One of METERS.
+        mode: One of MODES.
+        beats: The length in beats, a multiple of the bar.
+        notes: The notes in order of time.
     """
 
     name: str
@@ -104,7 +111,7 @@ class Melody:
 
 @dataclass(frozen=True, slots=True)
 class Chord:
-    """A chord from beat `start` for `length` beats; `root` in semitones above the tonic (0 to 11), `kind` of CHORDS."""
+    """A chord: `start` and `length` in beats, `root` in semitones above the tonic (0 to 11), `kind` of CHORDS."""
 
     start: float
     length: float
@@ -114,7 +121,15 @@ class Chord:
 
 @dataclass(frozen=True, slots=True)
 class Progression:
-    """Chords that fill `beats` beats, whole bars of `meter`, without a gap. `name` is what splits go by."""
+    """A loop of chords without gaps.
+
+    Attributes:
+        name: The name of the loop (see `progression_name`). The split assigns progressions to parts by it.
+        meter: One of METERS.
+        mode: One of MODES.
+        beats: The length in beats, a multiple of the bar.
+        chords: The chords in order of time.
+    """
 
     name: str
     meter: str
@@ -123,13 +138,13 @@ class Progression:
     chords: tuple[Chord, ...]
 
     def at(self, beat: float) -> Chord:
-        """The chord that sounds at `beat`, which may lie beyond the loop."""
+        """Return the chord that sounds at a beat. Beats after the end continue in the loop."""
         return max((c for c in self.chords if c.start <= beat % self.beats + 1e-6), key=lambda c: c.start)
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One stroke: `start` in beats, `drum` a General MIDI percussion note (35 to 81), MIDI velocity."""
+    """A drum stroke: `start` in beats, `drum` as a General MIDI percussion note (35 to 81), MIDI `velocity`."""
 
     start: float
     drum: int
@@ -138,11 +153,16 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Groove:
-    """A drum pattern of whole bars that loops.
+    """A looping drum pattern of complete bars.
 
-    `source` is what splits go by: a drummer, or a pattern of the grammar. `tempo` is how fast it was played (quarter
-    notes a minute), where that is known. `swing` says where the other players put their off-beat eighth: 0.5 straight,
-    0.667 triplet; the hits themselves stand where they are written.
+    Attributes:
+        name: The name of the groove.
+        source: The drummer, or the pattern of the grammar. The split assigns grooves to parts by it.
+        meter: One of METERS.
+        beats: The length in beats.
+        hits: The strokes in order of time. They are played as written, without `swing`.
+        swing: Position of the off-beat eighths of the other parts within the beat: 0.5 is straight, 0.667 triplet.
+        tempo: The original tempo in quarter notes per minute. None if it is unknown.
     """
 
     name: str
@@ -156,7 +176,7 @@ class Groove:
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """A groove, and the names of the patterns in which chords and bass are played to it."""
+    """A groove, and the names of the styles in which chords and bass are played to it."""
 
     groove: Groove
     comp: str
@@ -165,7 +185,12 @@ class Rhythm:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """An instrument: `bank` is the short name of a soundfont, "voices" or a kit; `program` its number there."""
+    """An instrument.
+
+    Attributes:
+        bank: The short name of a soundfont, "voices", "singers", or the name of a sampled kit.
+        program: The number of the instrument within the bank.
+    """
 
     bank: str
     program: int
@@ -173,10 +198,19 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Timbre: who plays, how they are balanced, in what room. None for a player who stays silent.
+    """The timbre of a scene: instruments, levels and reverberation.
 
-    Levels in dB, by `mixing.loudness`: the lead against all the rest, the drums against all the rest (where both play
-    with others, what is left is the rest), the bass against the comping. `room` is 0 (dry) to 1.
+    Levels are in dB as measured by `mixing.loudness`.
+
+    Attributes:
+        lead: The sound of the lead. None if there is no lead. The same holds for the other roles.
+        comp: The sound of the comping.
+        bass: The sound of the bass.
+        drums: The sound of the drums.
+        lead_db: Level of the lead relative to the sum of all other parts.
+        drums_db: Level of the drums relative to the sum of all other parts.
+        bass_db: Level of the bass relative to the comping.
+        room: Amount of reverberation, from 0 (dry) to 1.
     """
 
     lead: Sound | None = None
@@ -189,22 +223,27 @@ class Band:
     room: float = 0.15
 
     def sound(self, role: Role) -> Sound | None:
-        """Who plays a role."""
+        """Return the sound of a role, or None if the role is silent."""
         return {"lead": self.lead, "comp": self.comp, "bass": self.bass, "drums": self.drums}[role]
 
     @property
     def layout(self) -> tuple[Role, ...]:
-        """The roles that sound."""
+        """The roles that have a sound."""
         return tuple(role for role in ROLES if self.sound(role) is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What recordings differ by, besides music.
+    """The properties of a recording that do not belong to the music.
 
-    `tilt_db` turns the spectrum about 1 kHz (treble minus bass), `highpass` and `lowpass` in Hz or None, `squash` is a
-    compressor's ratio (1: none), `hiss_db` the level of noise against the music, negative, or None, `codec` "mp3",
-    "ogg" or None with `quality` from 0 (worst) to 1.
+    Attributes:
+        tilt_db: Spectral tilt around 1 kHz: gain of the treble minus gain of the bass.
+        highpass: Cutoff of a high-pass filter in Hz, or None.
+        lowpass: Cutoff of a low-pass filter in Hz, or None.
+        squash: Ratio of a compressor. 1 is no compression.
+        hiss_db: Level of noise relative to the music, negative, or None.
+        codec: "mp3", "ogg" or None.
+        quality: Quality of the codec, from 0 (worst) to 1.
     """
 
     tilt_db: float = 0.0
@@ -218,11 +257,23 @@ class Effects:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is played and how: melody x harmony x rhythm x timbre, and nuisances.
+    """Everything that determines a clip: the four factors and the nuisance variables.
 
-    `key` is the tonic in semitones above C (0 to 11), `tempo` in quarter notes a minute, `offset` the beats of music
-    before the clip starts, `octave` shifts the lead, `level` is dBFS RMS (less where it would clip), `seed` draws the
-    players' small inaccuracies.
+    Attributes:
+        melody: The melody factor.
+        progression: The harmony factor.
+        rhythm: The rhythm factor.
+        band: The timbre factor.
+        key: The tonic in semitones above C (0 to 11).
+        tempo: Quarter notes per minute.
+        offset: Beats of music before the clip starts.
+        octave: Shift of the lead in octaves.
+        level: RMS level in dBFS. It is lower if the clip would otherwise exceed the peak limit.
+        effects: The properties of the recording.
+        seed: Seed of the small deviations in timing and velocity, of the reverberation and of the hiss.
+
+    Example:
+        >>> scene = Scene(melody, progression, rhythm, Band(lead=Sound("fluidr3", 73)), key=2, tempo=96.0)
     """
 
     melody: Melody
@@ -240,7 +291,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A note as it sounds: seconds from the clip's start (it may end after the clip does), MIDI note and velocity."""
+    """A performed note: seconds from the start of the clip, MIDI note and velocity. It may end after the clip does."""
 
     start: float
     end: float
@@ -250,7 +301,7 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class SoundingChord:
-    """A chord as it sounds: seconds, cut to the clip; `root` a pitch class (0 is C), `kind` of CHORDS."""
+    """A performed chord: seconds within the clip, `root` as a pitch class (0 is C), `kind` of CHORDS."""
 
     start: float
     end: float
@@ -260,7 +311,7 @@ class SoundingChord:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A beat of the clip: its time in seconds, and its place in the bar, from 1 (a pulse of the meter)."""
+    """A pulse of the meter: its `time` in seconds, and its `place` in the bar, from 1."""
 
     time: float
     place: int
@@ -268,7 +319,14 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """What is played in a clip of `seconds` seconds: notes by role (drums: percussion notes), chords, beats."""
+    """Everything that is played in a clip.
+
+    Attributes:
+        seconds: The length of the clip.
+        parts: The notes of each role, in order of time. Drum notes are General MIDI percussion notes.
+        chords: The chords without gaps. Empty if neither comping nor bass plays.
+        beats: The pulses in order of time.
+    """
 
     seconds: float
     parts: Mapping[Role, tuple[Played, ...]]
@@ -280,8 +338,12 @@ class Performance:
 class Clip:
     """A rendered scene.
 
-    `samples` (t,) float32 at `rate`; `stems` {role: (t,) float32} as they lie in the mix, before effects; `levels` the
-    measured dB of each stem against the sum of the others (inf where it is alone).
+    Attributes:
+        samples: (t,) float32 samples.
+        rate: Sample rate in Hz.
+        stems: (t,) float32 samples of each role, at the level of the mix and before effects. Empty unless requested.
+        levels: Measured level of each part in dB relative to the sum of the others. It is inf for a single part.
+        performance: The notes, chords and beats.
     """
 
     samples: FloatArray
@@ -292,6 +354,13 @@ class Clip:
 
 
 def part_of(name: str) -> SplitPart:
-    """The part of the split that a source belongs to: a tenth each to test and validation, by the hash of its name."""
+    """Return the part of the split that a source belongs to, by the hash of its name.
+
+    About a tenth of all names belongs to test, a tenth to validation, and the rest to train.
+
+    Example:
+        >>> part_of("tune:cooley's") in SPLIT
+        True
+    """
     tenth = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[0] * 10 // 256
     return "test" if tenth == 0 else "validation" if tenth == 1 else "train"

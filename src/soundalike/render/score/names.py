@@ -1,4 +1,4 @@
-"""Names that splits go by."""
+"""Names of chord progressions, by which the split assigns them to a part."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ __all__ = ["progression_name"]
 
 
 def progression_name(chords: Sequence[Chord], beats: float) -> str:
-    """What a loop of chords is called, wherever it starts and however often it is written out: "0:maj/4-7:maj/4".
+    """Return the name of a loop of chords, such as "0:maj/4-7:maj/4".
 
-    `chords` are in order of time, without a gap, and fill `beats` beats. The name is the smallest of all rotations.
+    The name does not depend on where the loop starts or how often it is repeated: it is the smallest of all rotations
+    of the shortest period.
+
+    Args:
+        chords: The chords in order of time, without gaps.
+        beats: The length of the loop in beats.
+
+    Example:
+        >>> progression_name([Chord(0.0, 4.0, 7, "maj"), Chord(4.0, 4.0, 0, "maj")], 8.0)
+        '0:maj/4-7:maj/4'
     """
     words: list[tuple[int, str, float]] = []
     for chord, end in zip(chords, [*(c.start for c in chords[1:]), beats], strict=True):
@@ -20,10 +29,10 @@ def progression_name(chords: Sequence[Chord], beats: float) -> str:
             words[-1] = (chord.root, chord.kind, words[-1][2] + end - chord.start)
         else:
             words.append((chord.root, chord.kind, end - chord.start))
-    # A chord that sounds across the seam is one chord.
+    # A chord that continues across the end of the loop is one chord.
     if len(words) > 1 and words[0][:2] == words[-1][:2]:
         words[0] = (*words[0][:2], words[0][2] + words.pop()[2])
     spelled = [f"{root}:{kind}/{length:g}" for root, kind, length in words]
-    turns = [spelled[k:] + spelled[:k] for k in range(len(spelled))]
-    period = next((k for k in range(1, len(turns)) if turns[k] == spelled), len(spelled))
-    return "-".join(min(turns)[:period])
+    rotations = [spelled[k:] + spelled[:k] for k in range(len(spelled))]
+    period = next((k for k in range(1, len(rotations)) if rotations[k] == spelled), len(spelled))
+    return "-".join(min(rotations)[:period])

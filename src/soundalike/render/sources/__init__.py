@@ -1,1 +1,1 @@
-"""Tunes, grooves and chorales to render from."""
+"""Sources of music: tunes, drum grooves and chorales."""

@@ -1,4 +1,4 @@
-"""The cache: what took long to read, kept in the user's cache folder in a form that loads at once."""
+"""Cache files for sources that are slow to read, in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -12,18 +12,27 @@ from soundalike.core.errors import UsageError
 from soundalike.core.files import write_atomic
 from soundalike.core.settings import cache_folder
 
-__all__ = ["cache_path", "keep"]
+__all__ = ["cache_path", "write_cache"]
 
 
 def cache_path(name: str, *identity: object) -> Path:
-    """Where the cache keeps a file: `name` with a digest of all that its contents follow from."""
+    """Return the path of a cache file: `name` with a digest of everything that determines its contents.
+
+    Example:
+        >>> cache_path("tunes.npz", 1, "oneills1850").name.startswith("tunes-")
+        True
+    """
     digest = hashlib.sha256(repr(identity).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     stem, dot, suffix = name.partition(".")
     return cache_folder() / f"{stem}-{digest}{dot}{suffix}"
 
 
-def keep(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Put a file into the cache; where that cannot be written, nothing is kept and the work is done again next time."""
+def write_cache(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file to the cache. If this fails, nothing is cached, and the next run reads the source again.
+
+    Example:
+        >>> write_cache(cache_path("chorales.json", 1), lambda file: file.write(b"[]"))
+    """
     with suppress(OSError, UsageError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, write)

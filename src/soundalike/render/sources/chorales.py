@@ -1,7 +1,7 @@
-"""Chord progressions as people wrote them: loops from Bach's chorales, which come with music21.
+"""Chord progressions of Bach's chorales, as loops of four bars.
 
-The chorales are in the public domain; their encodings come with music21's corpus (BSD, "distributed with the permission
-of the encoders").
+The chorales are in the public domain. Their encodings are part of music21's corpus (BSD, "distributed with the
+permission of the encoders").
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from soundalike.core.executors.processes import run_tasks
 from soundalike.core.types import FloatArray
 from soundalike.render.score.music import BAR, CHORDS, MODES, Chord, Progression
 from soundalike.render.score.names import progression_name
-from soundalike.render.sources.cache import cache_path, keep
+from soundalike.render.sources.cache import cache_path, write_cache
 
 __all__ = ["chorale_progressions", "find_chords", "loops"]
 
-_VERSION = 1  # of what the cache holds: raise it when reading changes
-_BATCH = 24  # chorales to a task: a second of work
+_VERSION = 1  # of the cached data; increase it when the reader changes
+_BATCH = 24  # chorales per task, about a second of work
 _BARS = 4
-_LEAST_CHORDS = 3  # different ones, or there is nothing to follow
-_LEAST_IN_SCALE = 0.9  # share of the chords' tones; the leading note of minor counts as in the scale
-_MOST_CHANGES = 3  # chords in a bar, on average: faster is counterpoint more than harmony
-_BASS = 0.3  # what a root in the bass adds to a chord's fit, which is 1 where chord and notes agree
-_STAY = 0.25  # what a change of chord has to gain
-_SEVENTH = 0.06  # what a chord of four tones has to gain against a triad, since it covers more of anything
+_LEAST_CHORDS = 3  # different chords per loop; fewer are not a recognisable progression
+_LEAST_IN_SCALE = 0.9  # share of chord tones in the scale; the leading note of minor counts as in the scale
+_MOST_CHANGES = 3  # chords per bar, on average; faster changes are counterpoint rather than harmony
+_BASS = 0.3  # bonus if the root is in the bass; the fit of a chord is 1 if it matches the notes exactly
+_CHANGE = 0.25  # penalty for a change of chord
+_SEVENTH = 0.06  # penalty for a chord of four tones, which fits any set of notes better than a triad does
 
 _KINDS = tuple(CHORDS)
 _CHORDS = [(root, kind) for root in range(12) for kind in _KINDS]
@@ -43,8 +43,10 @@ _TEMPLATES = np.array([[(tone - root) % 12 in CHORDS[kind] for tone in range(12)
 
 @dataclass(frozen=True, slots=True)
 class _Chorale:
-    """What sounds in a piece: `weights` (beats, 12) the share of a beat in which each pitch class sounds, `bass`
-    (beats,) the pitch class of the lowest note at the beat or -1, from the first whole bar on.
+    """The notes of a piece from its first complete bar, beat by beat.
+
+    `weights` (beats, 12) is the share of a beat in which each pitch class sounds. `bass` (beats,) is the pitch class of
+    the lowest note on the beat, or -1.
     """
 
     meter: str
@@ -53,9 +55,15 @@ class _Chorale:
 
 
 def chorale_progressions() -> tuple[Progression, ...]:
-    """Loops of four bars in 4/4 and 3/4, one a chorale, sorted by name; from the cache if they were read before.
+    """Load one loop of four bars per chorale in 4/4 or 3/4, from the cache if they were read before.
 
-    Empty if music21 is not installed.
+    Returns:
+        The loops, sorted by name. Empty if music21 is not installed.
+
+    Example:
+        >>> progressions = chorale_progressions()
+        >>> progressions[0].meter
+        '4/4'
     """
     if importlib.util.find_spec("music21") is None:
         return ()
@@ -64,7 +72,7 @@ def chorale_progressions() -> tuple[Progression, ...]:
     if found is None:
         found = _read()
         text = json.dumps([[p.meter, p.mode, [astuple(chord) for chord in p.chords]] for p in found]).encode()
-        keep(cache, lambda file: file.write(text))
+        write_cache(cache, lambda file: file.write(text))
     return found
 
 
@@ -74,7 +82,7 @@ def _read() -> tuple[Progression, ...]:
     names = [str(name) for name in corpus.chorales.Iterator(returnType="filename")]
     batches = [tuple(names[k : k + _BATCH]) for k in range(0, len(names), _BATCH)]
     outcomes: Iterable[Any]
-    if multiprocessing.current_process().daemon:  # a worker process may have no workers of its own
+    if multiprocessing.current_process().daemon:  # a worker process cannot start workers
         outcomes = map(_read_batch, batches)
     else:
         outcomes = (outcome for _, outcome in run_tasks(_read_batch, batches))
@@ -82,7 +90,7 @@ def _read() -> tuple[Progression, ...]:
     for outcome in outcomes:
         if isinstance(outcome, AudioError):
             raise outcome
-        found.update((one.name, one) for one in outcome)
+        found.update((progression.name, progression) for progression in outcome)
     return tuple(found[name] for name in sorted(found))
 
 
@@ -91,15 +99,15 @@ def _read_batch(names: Sequence[str]) -> list[Progression]:
 
     found = []
     for name in names:
-        chorale = _sounding(corpus.parse(name))
+        chorale = _read_beats(corpus.parse(name))
         choices = loops(chorale.meter, chorale.weights, chorale.bass) if chorale else ()
         if choices:
-            found.append(min(choices, key=lambda one: (len(one.chords), one.name)))
+            found.append(min(choices, key=lambda loop: (len(loop.chords), loop.name)))
     return found
 
 
-def _sounding(score: Any) -> _Chorale | None:
-    """What sounds at each beat of a score; None if it is not in 4/4 or 3/4 throughout."""
+def _read_beats(score: Any) -> _Chorale | None:
+    """Return the pitch classes of each beat of a score. None if it is not in 4/4 or 3/4 throughout."""
     meters = {signature.ratioString for signature in score.recurse().getElementsByClass("TimeSignature")}
     meter = meters.pop() if len(meters) == 1 else ""
     if meter not in ("4/4", "3/4"):
@@ -127,45 +135,66 @@ def _sounding(score: Any) -> _Chorale | None:
 
 
 def find_chords(weights: FloatArray, bass: Sequence[int]) -> list[tuple[int, str]]:
-    """The chord of each beat, as (root above C, kind of CHORDS), by templates and as few changes as they allow.
+    """Estimate the chord of each beat by template matching and a Viterbi path that penalises changes.
 
-    `weights` (beats, 12) says for how much of a beat each pitch class sounds, `bass` (beats,) its lowest pitch class
-    or -1.
+    Args:
+        weights: (beats, 12) share of each beat in which a pitch class sounds, 0 to 1.
+        bass: (beats,) lowest pitch class on each beat, or -1.
+
+    Returns:
+        (root in semitones above C, kind of CHORDS) of each beat.
+
+    Example:
+        >>> weights = np.zeros((1, 12))
+        >>> weights[0, [0, 4, 7]] = 1.0
+        >>> find_chords(weights, [0])
+        [(0, 'maj')]
     """
     if len(weights) == 0:
         return []
     norms = np.linalg.norm(weights, axis=1, keepdims=True)
-    heard = weights / np.maximum(norms, 1e-9)
-    fits = heard @ (_TEMPLATES / np.linalg.norm(_TEMPLATES, axis=1, keepdims=True)).T
+    directions = weights / np.maximum(norms, 1e-9)
+    fits = directions @ (_TEMPLATES / np.linalg.norm(_TEMPLATES, axis=1, keepdims=True)).T
     roots = np.array([root for root, _ in _CHORDS])
     fits += _BASS * (roots == np.asarray(bass)[:, None]) - _SEVENTH * (_TEMPLATES.sum(axis=1) > 3)
-    # The best path through the beats, where a change costs.
-    best, came = fits[0], np.zeros(fits.shape, dtype=np.int64)
+    # Viterbi: the best path through the beats, with a penalty for every change.
+    best, previous = fits[0], np.zeros(fits.shape, dtype=np.int64)
     for beat in range(1, len(fits)):
         top = int(np.argmax(best))
-        moves = best[top] - _STAY > best
-        came[beat] = np.where(moves, top, np.arange(len(best)))
-        best = np.where(moves, best[top] - _STAY, best) + fits[beat]
+        changes = best[top] - _CHANGE > best
+        previous[beat] = np.where(changes, top, np.arange(len(best)))
+        best = np.where(changes, best[top] - _CHANGE, best) + fits[beat]
     path = [int(np.argmax(best))]
     for beat in range(len(fits) - 1, 0, -1):
-        path.append(int(came[beat, path[-1]]))
+        path.append(int(previous[beat, path[-1]]))
     return [_CHORDS[k] for k in reversed(path)]
 
 
 def loops(meter: str, weights: FloatArray, bass: Sequence[int]) -> tuple[Progression, ...]:
-    """Four bars each, from every bar line on, in which something happens and most tones lie in the scale.
+    """Find loops of four bars with enough different chords, most of whose tones are in the scale.
 
-    The tonic is the bass note that the piece ends on, and it is minor if more of the lower third is heard than of the
-    upper; a loop that fits dorian or mixolydian better is in that. Arguments as of `find_chords`, from a bar line on.
+    The tonic is the last bass note of the piece. The piece is minor if the minor third of the tonic sounds longer than
+    the major third. A loop is dorian or mixolydian if it fits that scale better.
+
+    Args:
+        meter: "4/4" or "3/4".
+        weights: (beats, 12) share of each beat in which a pitch class sounds, starting at a bar line.
+        bass: (beats,) lowest pitch class on each beat, or -1.
+
+    Returns:
+        The loops, one per bar line at which one starts.
+
+    Example:
+        >>> progressions = loops("4/4", weights, bass)
     """
     ends = [pitch for pitch in bass if pitch >= 0]
     if not ends:
         return ()
-    tonic, heard = ends[-1], weights.sum(axis=0)
-    family = ("minor", "dorian") if heard[(tonic + 3) % 12] > heard[(tonic + 4) % 12] else ("major", "mixolydian")
+    tonic, totals = ends[-1], weights.sum(axis=0)
+    family = ("minor", "dorian") if totals[(tonic + 3) % 12] > totals[(tonic + 4) % 12] else ("major", "mixolydian")
     chords = [((root - tonic) % 12, kind) for root, kind in find_chords(weights, bass)]
     bar = round(BAR[meter])
-    made = []
+    found = []
     for first in range(0, len(chords) - _BARS * bar + 1, bar):
         inside = chords[first : first + _BARS * bar]
         merged = _merged(inside)
@@ -177,12 +206,12 @@ def loops(meter: str, weights: FloatArray, bass: Sequence[int]) -> tuple[Progres
             and len(merged) <= _MOST_CHANGES * _BARS
         ):
             beats = float(_BARS * bar)
-            made.append(Progression(progression_name(merged, beats), meter, mode, beats, merged))
-    return tuple(made)
+            found.append(Progression(progression_name(merged, beats), meter, mode, beats, merged))
+    return tuple(found)
 
 
 def _merged(chords: Sequence[tuple[int, str]]) -> tuple[Chord, ...]:
-    """Chords of a beat each, those that go on as one."""
+    """Merge equal chords on consecutive beats."""
     starts = [k for k, chord in enumerate(chords) if k == 0 or chord != chords[k - 1]]
     return tuple(
         Chord(float(start), float(end - start), *chords[start])
@@ -191,14 +220,14 @@ def _merged(chords: Sequence[tuple[int, str]]) -> tuple[Chord, ...]:
 
 
 def _in_scale(chords: Sequence[tuple[int, str]], mode: str) -> float:
-    """The share of all chords' tones that lie in a mode's scale."""
+    """Return the share of the chord tones that are in the scale of a mode."""
     scale = {*MODES[mode], *((11,) if mode == "minor" else ())}
     inside = [(root + tone) % 12 in scale for root, kind in chords for tone in CHORDS[kind]]
     return sum(inside) / len(inside)
 
 
 def _load(path: Path) -> tuple[Progression, ...] | None:
-    """What the cache holds; None if it holds nothing that can be read."""
+    """Load progressions from the cache. None if they are missing or unreadable."""
     try:
         found = []
         for meter, mode, rows in json.loads(path.read_bytes()):

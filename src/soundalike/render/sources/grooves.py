@@ -1,4 +1,4 @@
-"""Human drumming: excerpts of performances that loop, and which drummer belongs to which part of the split."""
+"""Human drum grooves: looping excerpts of performances, and the split of the drummers."""
 
 from __future__ import annotations
 
@@ -15,28 +15,43 @@ import numpy as np
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.types import FloatArray, IntArray
 from soundalike.render.score.music import BAR, Groove, Hit, SplitPart
-from soundalike.render.sources.cache import cache_path, keep
-from soundalike.render.sources.midi import USED_METERS, Skipped, Song, midi_files, read_midi, version_of
+from soundalike.render.sources.cache import cache_path, write_cache
+from soundalike.render.sources.midi import (
+    DRUM_CHANNEL,
+    USED_METERS,
+    Skipped,
+    Song,
+    midi_files,
+    read_midi,
+    version_of,
+)
 
 __all__ = ["Grooves", "load_grooves", "performance_of", "split_drummers"]
 
-_VERSION = 1  # of what the cache holds: raise it when reading changes
+_VERSION = 1  # of the cached data; increase it when the reader changes
 _TABLE = "info.csv"
-_EXCERPTS = 4  # of one performance, spread over it
-_HITS_A_BEAT = 1.25  # five in a bar of 4/4: with fewer there is little to recognise
+_EXCERPTS = 4  # per performance, evenly distributed
+_HITS_PER_BEAT = 1.25  # five in a bar of 4/4; sparser rhythms are hard to recognise
 _LEAST_DRUMS = 2
-_SOFTEST, _GHOST = 12, 30  # velocities: what is softer is a stray touch; what is kept is made audible
-_LOOSE = 0.15  # how much of a player's distance from the grid stays
-_TWICE = 0.08  # beats: two strokes on one drum so close would land on one place of the grid
-_DRUM_CHANNEL, _LOWEST_DRUM, _HIGHEST_DRUM = 9, 35, 81
-# Pads of Roland's kits, on which the Groove MIDI Dataset was played, that General MIDI writes otherwise.
+_SOFTEST, _GHOST = 12, 30  # velocities: softer strokes are accidental and dropped, and the others are raised to 30
+_LOOSENESS = 0.15  # remaining share of each stroke's deviation from the grid
+_DOUBLE_STROKE = 0.08  # beats; closer strokes on one drum would fall on the same grid position
+_LOWEST_DRUM, _HIGHEST_DRUM = 35, 81
+# Pads of the Roland kit of the Groove MIDI Dataset whose notes differ from General MIDI.
 _PADS: Mapping[int, int] = {22: 42, 26: 46, 58: 43}
-_LEAST_SHARE, _MOST_SHARE = 0.1, 0.25  # of all grooves, for test and for validation; of all, in one drummer there
+# Shares of all grooves: what the test and validation parts must reach, and the most that a drummer there may have.
+_LEAST_SHARE, _MOST_SHARE = 0.1, 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Grooves:
-    """Human grooves, sorted by name; the files that could not be used; how many are in meters that are not used."""
+    """Human grooves.
+
+    Attributes:
+        grooves: The grooves, sorted by name.
+        skipped: The files that could not be used.
+        other_meters: Number of files in meters that are not used.
+    """
 
     grooves: tuple[Groove, ...]
     skipped: tuple[Skipped, ...]
@@ -45,7 +60,7 @@ class Grooves:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What is known of a file before it is read; None for what the file itself has to tell."""
+    """Metadata of a file from outside the file. None means that the file's own value is used."""
 
     source: str
     meter: tuple[int, int] | None = None
@@ -54,7 +69,7 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class _Performance:
-    """What a drummer played: (n,) starts in quarter notes, in order, General MIDI drums, velocities."""
+    """A drum performance: (n,) sorted starts in quarter notes, General MIDI drums and velocities."""
 
     name: str
     source: str
@@ -66,11 +81,19 @@ class _Performance:
 
 
 def load_grooves(path: Path) -> Grooves:
-    """Grooves from the drum performances at `path`, from the cache if they were read before.
+    """Load grooves from drum performances, from the cache if they were read before.
 
-    `path` is a folder with the Groove MIDI Dataset's info.csv and archive, of which the beats are used and not the
-    fills, or any folder or archive of MIDI files with drums (see `midi.midi_files`), where the topmost folder names the
-    drummer. Raises UsageError if nothing there can be used.
+    Args:
+        path: A folder with info.csv and the archive of the Groove MIDI Dataset, or any folder or archive of MIDI files
+            with drums (see `midi.midi_files`). For the dataset, beats are used and fills are not. Elsewhere, the
+            topmost folder names the drummer.
+
+    Raises:
+        UsageError: `path` does not exist, cannot be read, or holds no usable drumming.
+
+    Example:
+        >>> grooves = load_grooves(Path("groove")).grooves
+        >>> drummers = split_drummers(grooves)
     """
     table = path / _TABLE
     times = table.stat().st_mtime_ns if table.is_file() else None
@@ -79,41 +102,52 @@ def load_grooves(path: Path) -> Grooves:
     if found is None:
         found = _read(path, _entries(table) if times is not None else None)
         text = json.dumps(_packed(found)).encode()
-        keep(cache, lambda file: file.write(text))
+        write_cache(cache, lambda file: file.write(text))
     if not found.grooves:
-        first = next((f" ({one.name}: {one.reason})" for one in found.skipped), "")
-        raise UsageError(f"{path}: no drumming in {', '.join(BAR)}{first}; give another folder to --grooves")
+        first = next((f" ({skipped.name}: {skipped.reason})" for skipped in found.skipped), "")
+        raise UsageError(f"{path}: no drumming in {', '.join(BAR)}{first}; choose another path for --grooves")
     return found
 
 
 def split_drummers(grooves: Sequence[Groove]) -> Mapping[str, SplitPart]:
-    """The part of the split that each source belongs to; empty if they are fewer than three.
+    """Assign the sources of grooves (their drummers) to the parts of the split.
 
-    In order of the hash of their names, sources go to test until it holds a tenth of the grooves, then to validation,
-    the rest to train. One who played more than a quarter of all is always in train.
+    Sources are taken in the order of the hashes of their names. They go to test until it holds a tenth of the grooves,
+    then to validation until it holds a tenth, and the rest go to train. A source of more than a quarter of the grooves
+    always goes to train.
+
+    Args:
+        grooves: All grooves.
+
+    Returns:
+        The part of each source. Empty if there are fewer than three sources.
+
+    Example:
+        >>> drummers = split_drummers(load_grooves(Path("groove")).grooves)
+        >>> test_drummers = [source for source, part in drummers.items() if part == "test"]
     """
     counts = Counter(groove.source for groove in grooves)
     if len(counts) < 3:
         return {}
-    whole, parts = len(grooves), dict[str, SplitPart]()
-    held: dict[SplitPart, int] = {"test": 0, "validation": 0}
+    total, parts = len(grooves), dict[str, SplitPart]()
+    assigned: dict[SplitPart, int] = {"test": 0, "validation": 0}
     for source in sorted(counts, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()):
         parts[source] = "train"
-        for part in held:
-            if held[part] < _LEAST_SHARE * whole and counts[source] <= _MOST_SHARE * whole:
+        for part in assigned:
+            if assigned[part] < _LEAST_SHARE * total and counts[source] <= _MOST_SHARE * total:
                 parts[source] = part
-                held[part] += counts[source]
+                assigned[part] += counts[source]
                 break
     return parts
 
 
 def performance_of(groove: Groove) -> str:
-    """The name of the performance that a groove is an excerpt of."""
+    """Return the name of the performance that a groove is taken from."""
     return groove.name.rpartition("@")[0] or groove.name
 
 
 def _entries(table: Path) -> Mapping[str, _Entry]:
-    """The beats that info.csv lists, by file. Raises UsageError."""
+    """Return the beats that info.csv lists, by file. Raises UsageError."""
     try:
         with table.open(newline="", encoding="utf-8") as file:
             return {
@@ -126,7 +160,7 @@ def _entries(table: Path) -> Mapping[str, _Entry]:
     except (KeyError, ValueError, TypeError) as error:
         columns = "drummer, bpm, beat_type, time_signature, midi_filename"
         raise UsageError(
-            f"{table} is damaged ({error}), expected the Groove MIDI Dataset's columns {columns}"
+            f"{table} is invalid ({error}); expected the columns of the Groove MIDI Dataset: {columns}"
         ) from error
 
 
@@ -151,22 +185,22 @@ def _read(path: Path, entries: Mapping[str, _Entry] | None) -> Grooves:
             if performance is None:
                 other += 1
             else:
-                grooves += _spread(performance)
+                grooves += _excerpts(performance)
         except AudioError as error:
             skipped.append(Skipped(name, str(error)))
-    skipped += [Skipped(name, f"{_TABLE} lists it, but it is not there") for name in entries or () if name not in seen]
+    skipped += [Skipped(name, f"{_TABLE} lists it, but it is missing") for name in entries or () if name not in seen]
     grooves.sort(key=lambda groove: groove.name)
-    return Grooves(tuple(grooves), tuple(sorted(skipped, key=lambda one: one.name)), other)
+    return Grooves(tuple(grooves), tuple(sorted(skipped, key=lambda skip: skip.name)), other)
 
 
 def _performance(name: str, song: Song, entry: _Entry) -> _Performance | None:
-    """The drumming of a file; None if its meter is not used. Raises AudioError if there is none."""
+    """Return the drum performance of a song, or None if its meter is not used. Raises AudioError if it has no drums."""
     meters = {entry.meter} if entry.meter else song.meters or {(4, 4)}
     names = {USED_METERS.get(meter) for meter in meters}
     meter = names.pop()
     if names or meter is None:
         return None
-    drums = [track for track in song.tracks if track.channel == _DRUM_CHANNEL] or list(song.tracks)
+    drums = [track for track in song.tracks if track.channel == DRUM_CHANNEL] or list(song.tracks)
     if not drums:
         raise AudioError("it holds no notes")
     starts = np.concatenate([track.starts for track in drums])
@@ -174,45 +208,45 @@ def _performance(name: str, song: Song, entry: _Entry) -> _Performance | None:
     pitches = np.array([_PADS.get(pitch, pitch) for pitch in pitches.tolist()])
     velocities = np.concatenate([track.velocities for track in drums])
     percussion = (pitches >= _LOWEST_DRUM) & (pitches <= _HIGHEST_DRUM)
-    if drums[0].channel != _DRUM_CHANNEL and not percussion.all():
-        raise AudioError("it holds no drums: nothing in channel 10, and notes that are not General MIDI's percussion")
+    if drums[0].channel != DRUM_CHANNEL and not percussion.all():
+        raise AudioError("it holds no drums: channel 10 is empty, and other notes are not General MIDI percussion")
     used = percussion & (velocities > _SOFTEST)
     order = np.lexsort((pitches[used], starts[used]))
-    starts, pitches, velocities = (one[used][order] for one in (starts, pitches, velocities))
+    starts, pitches, velocities = (values[used][order] for values in (starts, pitches, velocities))
     tempo = entry.tempo if entry.tempo is not None else song.tempo
     return _Performance(name, entry.source, meter, tempo, starts, pitches, velocities)
 
 
-def _spread(performance: _Performance) -> list[Groove]:
-    """Excerpts of two and four bars, in turn, from all over a performance. Raises AudioError if there are none."""
+def _excerpts(performance: _Performance) -> list[Groove]:
+    """Return evenly distributed excerpts, alternating two and four bars. Raises AudioError if there are none."""
     if len(performance.starts) == 0:
         raise AudioError("it holds no drum strokes")
     bars = int(np.ceil(performance.starts[-1] / BAR[performance.meter]))
-    made: list[Groove] = []
+    grooves: list[Groove] = []
     for first in range(0, bars, 4):
-        length = 4 if len(made) % 2 else 2
-        if first + length <= bars and (one := _excerpt(performance, first, length)):
-            made.append(one)
-    if not made:
-        raise AudioError("no two bars of it hold enough strokes: expected five in a bar of 4/4, on two drums")
-    chosen = sorted({round(place) for place in np.linspace(0, len(made) - 1, _EXCERPTS)})
-    return [made[place] for place in chosen]
+        length = 4 if len(grooves) % 2 else 2
+        if first + length <= bars and (groove := _excerpt(performance, first, length)):
+            grooves.append(groove)
+    if not grooves:
+        raise AudioError("it has no two bars with enough strokes; expected five per bar of 4/4, on two drums")
+    chosen = sorted({round(index) for index in np.linspace(0, len(grooves) - 1, _EXCERPTS)})
+    return [grooves[index] for index in chosen]
 
 
 def _excerpt(performance: _Performance, first: int, bars: int) -> Groove | None:
-    """Some bars, eased onto their grid so that they loop; None if little happens in them."""
+    """Return some bars, moved towards the grid so that they loop. None if they hold too few strokes."""
     beats = bars * BAR[performance.meter]
     starts = performance.starts - first * BAR[performance.meter]
-    window = (starts >= -0.1) & (starts < beats - 0.1)  # players anticipate a first beat
+    window = (starts >= -0.1) & (starts < beats - 0.1)  # players often anticipate the first beat
     starts, drums = starts[window], performance.drums[window]
-    if len(starts) < _HITS_A_BEAT * beats or len(set(drums.tolist())) < _LEAST_DRUMS:
+    if len(starts) < _HITS_PER_BEAT * beats or len(set(drums.tolist())) < _LEAST_DRUMS:
         return None
     grid = _grid(starts, performance.meter)
-    eased = np.maximum(_LOOSE * starts + (1 - _LOOSE) * np.round(starts * grid) / grid, 0.0)
+    quantised = np.maximum(_LOOSENESS * starts + (1 - _LOOSENESS) * np.round(starts * grid) / grid, 0.0)
     hits: dict[int, list[Hit]] = {}
-    for start, drum, velocity in zip(eased, drums, performance.velocities[window], strict=True):
+    for start, drum, velocity in zip(quantised, drums, performance.velocities[window], strict=True):
         same = hits.setdefault(int(drum), [])
-        if not same or start - same[-1].start >= _TWICE:
+        if not same or start - same[-1].start >= _DOUBLE_STROKE:
             same.append(Hit(round(float(start), 3), int(drum), max(int(velocity), _GHOST)))
     return Groove(
         f"{performance.name}@{first}",
@@ -220,13 +254,16 @@ def _excerpt(performance: _Performance, first: int, bars: int) -> Groove | None:
         performance.meter,
         beats,
         tuple(sorted((hit for same in hits.values() for hit in same), key=lambda hit: (hit.start, hit.drum))),
-        _swing(eased) if grid == 3 else 0.5,
+        _swing(quantised) if grid == 3 else 0.5,
         performance.tempo,
     )
 
 
 def _grid(starts: FloatArray, meter: str) -> int:
-    """Into how many a quarter note is divided: four, or three where that fits clearly better and is not the meter."""
+    """Return the divisions of a quarter note: three if the strokes fit triplets clearly better, else four.
+
+    Compound meters always use four, because their groups of three are part of the meter.
+    """
     if meter in ("6/8", "9/8"):
         return 4
     three, four = (float(np.abs(starts * grid - np.round(starts * grid)).mean()) / grid for grid in (3, 4))
@@ -234,7 +271,7 @@ def _grid(starts: FloatArray, meter: str) -> int:
 
 
 def _swing(starts: FloatArray) -> float:
-    """Where in the beat the late off-beats are, from 0.5 straight to 0.75."""
+    """Return the mean position of the off-beats within the beat, from 0.5 (straight) to 0.75."""
     late = starts % 1.0
     late = late[(late > 0.5) & (late < 0.8)]
     return round(float(np.clip(late.mean(), 0.5, 0.75)), 3) if len(late) else 0.5
@@ -242,20 +279,28 @@ def _swing(starts: FloatArray) -> float:
 
 def _packed(found: Grooves) -> dict[str, object]:
     rows = [
-        [one.name, one.source, one.meter, one.beats, one.swing, one.tempo, [astuple(hit) for hit in one.hits]]
-        for one in found.grooves
+        [
+            groove.name,
+            groove.source,
+            groove.meter,
+            groove.beats,
+            groove.swing,
+            groove.tempo,
+            [astuple(hit) for hit in groove.hits],
+        ]
+        for groove in found.grooves
     ]
     return {"grooves": rows, "skipped": [[s.name, s.reason] for s in found.skipped], "other": found.other_meters}
 
 
 def _load(path: Path) -> Grooves | None:
-    """What the cache holds; None if it holds nothing that can be read."""
+    """Load grooves from the cache. None if they are missing or unreadable."""
     try:
-        held = json.loads(path.read_bytes())
+        cached = json.loads(path.read_bytes())
         grooves = tuple(
             Groove(name, source, meter, beats, tuple(Hit(*hit) for hit in hits), swing, tempo)
-            for name, source, meter, beats, swing, tempo, hits in held["grooves"]
+            for name, source, meter, beats, swing, tempo, hits in cached["grooves"]
         )
-        return Grooves(grooves, tuple(Skipped(*one) for one in held["skipped"]), held["other"])
+        return Grooves(grooves, tuple(Skipped(*fields) for fields in cached["skipped"]), cached["other"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

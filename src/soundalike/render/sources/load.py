@@ -1,4 +1,4 @@
-"""The material that scenes are drawn from: tunes, human grooves and chord progressions, wherever they are found."""
+"""Find and load the material for scenes: tunes, human grooves and chord progressions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from soundalike.render.sources.tunes import Tunes, corpus_tunes, load_tunes
 
 __all__ = ["Sources", "load_sources"]
 
-# What is known of material by the names of its files.
+# Credits of known sources, by file name.
 _CREDITS: Mapping[str, str] = {
     "thesession-midi.tar.xz": "Tunes: The Session (thesession.org), ODbL 1.0",
     "groove-midi.tar.gz": "Grooves: Groove MIDI Dataset (magenta.tensorflow.org/datasets/groove), CC BY 4.0",
@@ -31,11 +31,21 @@ _CHORALE_CREDIT = "Chords: chorales by J. S. Bach (public domain), as encoded in
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sources:
-    """Melodies, human grooves and chord progressions, and where they come from.
+    """Melodies, human grooves and chord progressions, and their origin.
 
-    `drummers` says which part of the split a groove's source belongs to; it is empty where they are too few to be kept
-    apart, and performances are then split instead. `skipped` names the files that could not be used, `credits` the
-    sources and licences that are known, and `digest` changes when the material does.
+    Attributes:
+        tunes: The melodies.
+        grooves: Grooves played by people.
+        drummers: The part of the split of each drummer. It is empty if there are too few drummers; the split is then
+            by performance.
+        progressions: Chord progressions of chorales.
+        skipped: The files that could not be used.
+        credits: The known sources and their licences.
+        digest: A hash of the material.
+
+    Example:
+        >>> sources = load_sources()
+        >>> waltzes = sources.progressions_of("train", "3/4", "major")
     """
 
     tunes: Tunes
@@ -47,15 +57,15 @@ class Sources:
     digest: str
 
     def grooves_of(self, part: SplitPart, meter: str) -> tuple[Groove, ...]:
-        """The human grooves of a part of the split in a meter."""
-        return tuple(one for one in self.grooves if one.meter == meter and self._groove_part(one) == part)
+        """Return the human grooves of a part of the split in a meter."""
+        return tuple(groove for groove in self.grooves if groove.meter == meter and self._groove_part(groove) == part)
 
     def progressions_of(self, part: SplitPart, meter: str, mode: str) -> tuple[Progression, ...]:
-        """The written progressions of a part of the split in a meter and mode."""
+        """Return the progressions of chorales of a part of the split in a meter and mode."""
         return tuple(
-            one
-            for one in self.progressions
-            if one.meter == meter and one.mode == mode and part_of("chords:" + one.name) == part
+            progression
+            for progression in self.progressions
+            if progression.meter == meter and progression.mode == mode and part_of("chords:" + progression.name) == part
         )
 
     def _groove_part(self, groove: Groove) -> SplitPart:
@@ -65,47 +75,58 @@ class Sources:
 def load_sources(
     tunes: Path | None = None, grooves: Path | None = None, *, progress: Callable[[str], None] | None = None
 ) -> Sources:
-    """Find and read the material; what was read before comes from the user's cache.
+    """Find and read the material. Sources that were read before are loaded from the user's cache.
 
-    Tunes are taken from the folder or archive `tunes`, or else from `$SOUNDALIKE_DATA/tunes`, `../shared/data/tunes` or
-    music21's corpus, whichever is there first. Grooves come from `grooves` or the folders of that name; without any
-    there are no human grooves. Progressions come with music21. `progress` hears what takes long. Raises UsageError if a
-    path that is given does not exist or holds nothing usable, or there are no tunes at all.
+    Args:
+        tunes: Folder or archive of MIDI files with melodies. The default is the first that exists of
+            `$SOUNDALIKE_DATA/tunes`, `../shared/data/tunes` and music21's corpus.
+        grooves: Folder or archive of MIDI files with drum grooves. The default is the first that exists of
+            `$SOUNDALIKE_DATA/grooves` and `../shared/data/grooves`. If neither exists, there are no human grooves.
+        progress: Called with a message when a slow step starts or advances.
+
+    Returns:
+        The material. Chord progressions come from music21's corpus; without music21 there are none.
+
+    Raises:
+        UsageError: A given path does not exist or holds nothing usable, or there are no tunes at all.
+
+    Example:
+        >>> sources = load_sources(Path("thesession-midi.tar.xz"))
+        >>> sources.credits[0]
+        'Tunes: The Session (thesession.org), ODbL 1.0'
     """
-    tunes, grooves = _chosen(tunes, "tunes"), _chosen(grooves, "grooves")
+    tunes, grooves = _find_source(tunes, "tunes"), _find_source(grooves, "grooves")
     if progress and grooves:
         progress("reading grooves")
     drumming = load_grooves(grooves) if grooves else Grooves((), (), 0)
-    book = load_tunes(tunes, progress) if tunes else corpus_tunes(progress)
-    if book is None:
-        raise UsageError(
-            "there are no tunes to make melodies from; give --tunes DIR or pip install 'soundalike[render]'"
-        )
+    melodies = load_tunes(tunes, progress) if tunes else corpus_tunes(progress)
+    if melodies is None:
+        raise UsageError("no tunes found; give --tunes PATH, or install music21: pip install 'soundalike[render]'")
     if progress:
         progress("reading chorales")
     progressions = chorale_progressions()
     credits = [*(_credits(tunes) if tunes else [_CORPUS_CREDIT]), *(_credits(grooves) if grooves else [])]
-    digest = hashlib.sha256(repr((book.digest, drumming.grooves, progressions)).encode("utf-8", "surrogateescape"))
+    digest = hashlib.sha256(repr((melodies.digest, drumming.grooves, progressions)).encode("utf-8", "surrogateescape"))
     return Sources(
-        tunes=book,
+        tunes=melodies,
         grooves=drumming.grooves,
         drummers=split_drummers(drumming.grooves),
         progressions=progressions,
-        skipped=(*book.skipped, *drumming.skipped),
+        skipped=(*melodies.skipped, *drumming.skipped),
         credits=(*credits, *([_CHORALE_CREDIT] if progressions else [])),
         digest=digest.hexdigest(),
     )
 
 
-def _chosen(path: Path | None, kind: str) -> Path | None:
-    """The path that was given, or the first of the usual ones that is there."""
+def _find_source(path: Path | None, kind: str) -> Path | None:
+    """Return the given path, or the first default location that exists."""
     if path is not None:
         if not path.exists():
             raise UsageError(f"{path} does not exist; give --{kind} a folder or archive of MIDI files")
         return path
     data = os.environ.get("SOUNDALIKE_DATA")
-    usual = [*([Path(data) / kind] if data else []), Path("..") / "shared" / "data" / kind]
-    return next((one for one in usual if one.exists()), None)
+    defaults = [*([Path(data) / kind] if data else []), Path("..") / "shared" / "data" / kind]
+    return next((default for default in defaults if default.exists()), None)
 
 
 def _credits(path: Path) -> list[str]:

@@ -1,8 +1,8 @@
-"""Passages of melodies, thinned melodies, and how alike two melodies, progressions or grooves are.
+"""Excerpts of melodies, thinned melodies, and the similarity of melodies, progressions and grooves.
 
-Likeness is compared bar by bar on a grid of twelfths of a beat, which holds sixteenths and triplets. Loops start
-anywhere, so that all but `matching_passage` take the rotation by whole bars in which the two are most alike; what is
-longer meets the shorter one over and over.
+Similarities are computed bar by bar on a grid of twelfths of a beat, which represents sixteenths and triplets. A loop
+may start at any bar. All measures except `matching_passage` therefore use the rotation by whole bars with the highest
+similarity. If the lengths differ, both loops repeat until they start together again.
 """
 
 from __future__ import annotations
@@ -17,21 +17,34 @@ from soundalike.core.types import FloatArray, IntArray
 from soundalike.render.score.music import BAR, PULSE, Groove, Melody, Progression
 from soundalike.render.score.patterns import VOICES, voice
 
-__all__ = ["chord_likeness", "excerpt", "groove_likeness", "likeness", "matching_passage", "thin"]
+__all__ = ["chord_similarity", "excerpt", "groove_similarity", "matching_passage", "melody_similarity", "thin"]
 
-_GRID = 12  # steps in a beat
+_GRID = 12  # steps per beat
 _REST = -1
 
 
 def excerpt(melody: Melody, first_bar: int, bars: int) -> Melody:
-    """So many bars from bar `first_bar` (0 is the first) on, as a melody of its own; notes are cut at its end.
+    """Return some bars of a melody as a melody.
 
-    Raises UsageError if the melody does not have these bars.
+    Args:
+        melody: The melody.
+        first_bar: The index of the first bar, from 0.
+        bars: The number of bars, at least 1. Notes end with the last bar.
+
+    Raises:
+        UsageError: The melody does not have these bars.
+
+    Example:
+        >>> excerpt(melody, first_bar=4, bars=4).beats
+        16.0
     """
     bar = BAR[melody.meter]
-    has = _bars(melody)
-    if bars < 1 or first_bar < 0 or first_bar + bars > has:
-        raise UsageError(f"{melody.name} has {has} bars; expected some of them, got {bars} from {first_bar} on")
+    available = _bars(melody)
+    if bars < 1 or first_bar < 0 or first_bar + bars > available:
+        raise UsageError(
+            f"{melody.name} has {available} bars, found a request for {bars} from bar {first_bar}; "
+            "choose bars inside the melody"
+        )
     first, beats = first_bar * bar, bars * bar
     notes = tuple(
         replace(note, start=note.start - first, length=min(note.length, first + beats - note.start))
@@ -42,52 +55,73 @@ def excerpt(melody: Melody, first_bar: int, bars: int) -> Melody:
 
 
 def thin(melody: Melody, rng: np.random.Generator) -> Melody:
-    """The melody at about the pace at which people sing.
+    """Remove notes at random until the melody has a typical singing pace.
 
-    Notes off the pulse go first, then some on it, the first of a bar last; those that stay hold on into the gap, at
-    most for two beats.
+    Notes off the pulse are most likely to be removed, and the first note of a bar is least likely. The remaining notes
+    are extended into the gaps, up to two beats.
+
+    Example:
+        >>> len(thin(melody, np.random.default_rng(0)).notes) <= len(melody.notes)
+        True
     """
     bar, pulse = BAR[melody.meter], PULSE[melody.meter]
     on_pulse, on_eighth, elsewhere = rng.uniform(0, 0.1), rng.uniform(0.3, 0.9), 0.9
 
-    def stays(start: float) -> bool:
-        place = start % pulse
-        chance = on_pulse if place == 0 else on_eighth if place % 0.5 == 0 else elsewhere
-        return bool(rng.random() >= chance * (1.0 if start % bar else 0.3))
+    def is_removed(start: float) -> bool:
+        position = start % pulse
+        probability = on_pulse if position == 0 else on_eighth if position % 0.5 == 0 else elsewhere
+        return bool(rng.random() < probability * (1.0 if start % bar else 0.3))
 
-    kept = [note for note in melody.notes if stays(note.start)] or list(melody.notes[:1])
-    ends = [*(note.start for note in kept[1:]), melody.beats]
+    remaining = [note for note in melody.notes if not is_removed(note.start)] or list(melody.notes[:1])
+    ends = [*(note.start for note in remaining[1:]), melody.beats]
     hold = rng.uniform(0.75, 2.0)
-    held = tuple(
+    extended = tuple(
         replace(note, length=min(end - note.start, max(note.length, hold)))
-        for note, end in zip(kept, ends, strict=True)
+        for note, end in zip(remaining, ends, strict=True)
     )
-    return replace(melody, notes=held)
+    return replace(melody, notes=extended)
 
 
-def likeness(a: Melody, b: Melody) -> float:
-    """Share of the time in which either sounds that both sound the same pitch class above the tonic, 0 to 1.
+def melody_similarity(a: Melody, b: Melody) -> float:
+    """Return how similar two melodies are.
 
-    0 where the meters differ.
+    Returns:
+        Of the time in which either melody sounds, the share in which both sound the same pitch class above the tonic,
+        0 to 1. 0 if the meters differ.
+
+    Example:
+        >>> melody_similarity(melody, melody)
+        1.0
     """
     if a.meter != b.meter:
         return 0.0
-    same, heard = _agreement(_pitch_classes(a), _pitch_classes(b))
-    return float(_share(_turns(same), _turns(heard)).max())
+    same, sounding = _agreement(_pitch_classes(a), _pitch_classes(b))
+    return float(_share(_rotation_sums(same), _rotation_sums(sounding)).max())
 
 
-def chord_likeness(a: Progression, b: Progression) -> float:
-    """Share of the time in which both have the same root, 0 to 1; 0 where the meters differ."""
+def chord_similarity(a: Progression, b: Progression) -> float:
+    """Return the share of the time in which two progressions have the same root, 0 to 1. 0 if the meters differ.
+
+    Example:
+        >>> chord_similarity(progression, progression)
+        1.0
+    """
     if a.meter != b.meter:
         return 0.0
-    same, heard = _agreement(_roots(a), _roots(b))
-    return float(_share(_turns(same), _turns(heard)).max())
+    same, sounding = _agreement(_roots(a), _roots(b))
+    return float(_share(_rotation_sums(same), _rotation_sums(sounding)).max())
 
 
-def groove_likeness(a: Groove, b: Groove) -> float:
-    """Mean over the voices (low, snare, hat) of the F-measure of their onsets, 0 to 1; 0 where the meters differ.
+def groove_similarity(a: Groove, b: Groove) -> float:
+    """Return how similar two grooves are.
 
-    Onsets agree if they are no more than a twelfth of a beat apart. A voice that neither has does not count.
+    Returns:
+        The mean F-measure of the onsets over the voices (low, snare, hat), 0 to 1. Onsets match if they are at most a
+        twelfth of a beat apart. A voice without onsets in both grooves is ignored. 0 if the meters differ.
+
+    Example:
+        >>> groove_similarity(groove, groove)
+        1.0
     """
     if a.meter != b.meter:
         return 0.0
@@ -97,40 +131,51 @@ def groove_likeness(a: Groove, b: Groove) -> float:
     scores = []
     for k in range(len(VOICES)):
         if onsets_a[k].any() or onsets_b[k].any():
-            precision = _share(_turns(found_a[k]), _turns(all_a[k]))
-            recall = _share(_turns(found_b[k]), _turns(all_b[k]))
+            precision = _share(_rotation_sums(found_a[k]), _rotation_sums(all_a[k]))
+            recall = _share(_rotation_sums(found_b[k]), _rotation_sums(all_b[k]))
             scores.append(_share(2 * precision * recall, precision + recall))
     return float(np.mean(scores, axis=0).max()) if scores else 0.0
 
 
 def matching_passage(melody: Melody, setting: Melody, bars: int) -> tuple[Melody, float]:
-    """The `bars` bars of another setting that are most like `melody`, bar upon bar, and how alike they are (0 to 1).
+    """Find the passage of another setting that is most similar to a melody.
 
-    Likeness as in `likeness`, but without rotation, so that the passage begins where the melody does. Where nothing can
-    match, in another meter or with fewer bars, the setting as it is, and 0.
+    The measure is that of `melody_similarity`, but without rotation: the passage must begin where the melody does.
+
+    Args:
+        melody: The melody to match.
+        setting: The setting to search.
+        bars: The length of the passage in bars.
+
+    Returns:
+        The passage, and its similarity from 0 to 1. If the meters differ or the setting is too short, the whole setting
+        and 0.
+
+    Example:
+        >>> passage, similarity = matching_passage(melody, setting, bars=4)
     """
     last = _bars(setting) - bars
     if melody.meter != setting.meter or last < 0:
         return setting, 0.0
-    same, heard = _agreement(_pitch_classes(melody), _pitch_classes(setting))
-    meets, places = np.arange(bars) % _bars(melody), np.arange(last + 1)[:, None] + np.arange(bars)
-    shares = _share(same[meets, places].sum(axis=1), heard[meets, places].sum(axis=1))
+    same, sounding = _agreement(_pitch_classes(melody), _pitch_classes(setting))
+    ours, theirs = np.arange(bars) % _bars(melody), np.arange(last + 1)[:, None] + np.arange(bars)
+    shares = _share(same[ours, theirs].sum(axis=1), sounding[ours, theirs].sum(axis=1))
     first = int(shares.argmax())
     return excerpt(setting, first, bars), float(shares[first])
 
 
-def _bars(one: Melody | Progression | Groove) -> int:
-    """Whole bars; what is left of a last one does not count."""
-    return int(one.beats / BAR[one.meter] + 1e-6)
+def _bars(loop: Melody | Progression | Groove) -> int:
+    """Return the number of complete bars."""
+    return int(loop.beats / BAR[loop.meter] + 1e-6)
 
 
-def _grid(one: Melody | Progression | Groove) -> tuple[int, int]:
-    """The shape of its grid: bars, steps in a bar."""
-    return _bars(one), round(BAR[one.meter] * _GRID)
+def _grid(loop: Melody | Progression | Groove) -> tuple[int, int]:
+    """Return the shape of the grid: bars, steps per bar."""
+    return _bars(loop), round(BAR[loop.meter] * _GRID)
 
 
 def _pitch_classes(melody: Melody) -> IntArray:
-    """(bars, steps) of what sounds, in semitones above the tonic, or _REST."""
+    """Return the (bars, steps) pitch classes above the tonic, _REST in rests."""
     bars, steps = _grid(melody)
     cells = np.full(bars * steps, _REST)
     for note in melody.notes:
@@ -139,7 +184,7 @@ def _pitch_classes(melody: Melody) -> IntArray:
 
 
 def _roots(progression: Progression) -> IntArray:
-    """(bars, steps) of the root in semitones above the tonic."""
+    """Return the (bars, steps) roots in semitones above the tonic."""
     bars, steps = _grid(progression)
     cells = np.full(bars * steps, _REST)
     for chord in progression.chords:
@@ -148,7 +193,7 @@ def _roots(progression: Progression) -> IntArray:
 
 
 def _onsets(groove: Groove) -> FloatArray:
-    """(voices, bars, steps) of 0 and 1; a stroke just before the bar line of the loop counts on it."""
+    """Return the (voices, bars, steps) onsets, 0 or 1. A stroke just before the end of the loop counts as its start."""
     bars, steps = _grid(groove)
     cells = np.zeros((len(VOICES), bars * steps), np.float32)
     for hit in groove.hits:
@@ -157,29 +202,29 @@ def _onsets(groove: Groove) -> FloatArray:
 
 
 def _widened(onsets: FloatArray) -> FloatArray:
-    """Onsets of (voices, bars, steps) and the steps on either side of them."""
+    """Return (voices, bars, steps) onsets extended by one step to either side."""
     loop = onsets.reshape(len(onsets), -1)
     wide = np.maximum(loop, np.maximum(np.roll(loop, 1, axis=1), np.roll(loop, -1, axis=1)))
     return wide.reshape(onsets.shape)
 
 
 def _pairs(a: FloatArray, b: FloatArray) -> FloatArray:
-    """(voices, bars of a, bars of b): in how many steps both have something."""
+    """Return the number of steps in which both have an onset: (voices, bars of a, bars of b)."""
     return a @ b.transpose(0, 2, 1)
 
 
 def _agreement(a: IntArray, b: IntArray) -> tuple[FloatArray, FloatArray]:
-    """For every bar of `a` and of `b`: in how many steps they are the same, and in how many either sounds."""
+    """Return, for each pair of bars, the steps in which both are the same and the steps in which either sounds."""
     sounds = (a[:, None] != _REST) | (b[None] != _REST)
     same = (a[:, None] == b[None]) & sounds
     return same.sum(axis=2).astype(np.float64), sounds.sum(axis=2).astype(np.float64)
 
 
-def _turns(pairs: FloatArray) -> FloatArray:
-    """Sums over the bars that meet, for every rotation of one loop against the other.
+def _rotation_sums(pairs: FloatArray) -> FloatArray:
+    """Return, for every rotation of one loop against the other, the sum over the pairs of bars that coincide.
 
-    Loops of m and n bars, played until both begin again, let bar i meet bar j once if j - i is the rotation modulo
-    their greatest common divisor, and never otherwise.
+    Two loops of m and n bars are repeated until both start together again. Bars i and j then coincide once if j - i
+    equals the rotation modulo gcd(m, n), and otherwise never.
     """
     m, n = pairs.shape
     divisor = math.gcd(m, n)
@@ -190,5 +235,5 @@ def _turns(pairs: FloatArray) -> FloatArray:
 
 
 def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
-    """`part` of `whole`, 0 where there is nothing."""
+    """Return `part` / `whole`, and 0 where `whole` is 0."""
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)

@@ -1,4 +1,4 @@
-"""A large book of melodies: works, and the settings in which people play each."""
+"""Large collections of melodies. A work has one or more settings, the versions in which it is played."""
 
 from __future__ import annotations
 
@@ -21,25 +21,28 @@ from soundalike.core.errors import AudioError, SoundalikeError, UsageError, one_
 from soundalike.core.executors.processes import run_tasks
 from soundalike.core.types import IntArray
 from soundalike.render.score.music import BAR, METERS, MODES, Melody, Note, SplitPart, part_of
-from soundalike.render.sources.cache import cache_path, keep
+from soundalike.render.sources.cache import cache_path, write_cache
 from soundalike.render.sources.corpus import collection_files, corpus_folder, read_collection
-from soundalike.render.sources.midi import TICKS, Line, Skipped, melody_of, midi_files, read_midi, version_of
+from soundalike.render.sources.melody_line import TICKS, Line, melody_of
+from soundalike.render.sources.midi import Skipped, midi_files, read_midi, version_of
 
 __all__ = ["Tunes", "corpus_tunes", "load_tunes"]
 
 Task = TypeVar("Task")
 Progress: TypeAlias = Callable[[str], None]
 
-_VERSION = 1  # of what the cache holds: raise it when reading changes
-_BATCH = 300  # files to a task: two seconds of work
+_VERSION = 1  # of the cached data; increase it when the reader changes
+_BATCH = 300  # files per task, about two seconds of work
 _MODE_NAMES = tuple(MODES)
 _ARRAYS = ("meters", "modes", "bounds", "bars", "edges", "onsets", "lengths", "pitches", "velocities")
-_EXPECTED = f"no usable melody, expected tunes of 8 bars or more in {', '.join(METERS)}; give another folder to --tunes"
+_EXPECTED = (
+    f"no usable melody, expected tunes of 8 bars or more in {', '.join(METERS)}; choose another path for --tunes"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """One version of a work as it was read."""
+    """One version of a work."""
 
     work: str
     name: str
@@ -48,14 +51,14 @@ class _Setting:
 
 @dataclass(slots=True)
 class _Read:
-    """What became of some files."""
+    """The results of reading some files."""
 
     settings: list[_Setting] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     other_meters: int = 0
 
     def add(self, work: str, name: str, found: Line | Skipped | None) -> None:
-        """Take note of one file's melody, of why it has none, or (None) that it is in a meter that is not used."""
+        """Add the result of one file: its melody, the reason why it has none, or None for a meter that is not used."""
         if isinstance(found, Line):
             self.settings.append(_Setting(work, name, found))
         elif isinstance(found, Skipped):
@@ -66,7 +69,7 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Files to read, as (name, contents). `nested`: their folder is the work."""
+    """Files to read, as (name, contents). If `nested`, the folder of a file is its work."""
 
     files: tuple[tuple[str, bytes], ...]
     nested: bool
@@ -74,13 +77,28 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tunes:
-    """All settings of all works, as flat arrays: millions of notes would be gigabytes of objects.
+    """All settings of all works, in flat arrays. As objects, millions of notes would take gigabytes of memory.
 
-    `works` (w,) sorted names; `meters` and `modes` (w,) their places in METERS and MODES; the settings of work k are
-    `bounds[k]` to `bounds[k + 1]`. `setting_names` (s,) and `bars` (s,); the notes of setting j are `edges[j]` to
-    `edges[j + 1]` of `onsets` and `lengths` in ticks, `pitches` above the tonic, and `velocities`, all (n,).
-    `skipped` names the files that could not be used; `other_meters` counts those in meters that are not used;
-    `digest` changes when any melody does.
+    Attributes:
+        works: (w,) sorted names of the works.
+        meters: (w,) indices into METERS.
+        modes: (w,) indices into MODES.
+        bounds: (w + 1,) offsets. The settings of work k are `bounds[k]` to `bounds[k + 1]`.
+        setting_names: (s,) names of the settings.
+        bars: (s,) lengths of the settings in bars.
+        edges: (s + 1,) offsets. The notes of setting j are `edges[j]` to `edges[j + 1]`.
+        onsets: (n,) onsets in ticks.
+        lengths: (n,) lengths in ticks.
+        pitches: (n,) pitches in semitones above the tonic.
+        velocities: (n,) MIDI velocities.
+        skipped: The files that could not be used.
+        other_meters: Number of files in meters that are not used.
+        digest: A hash of all melodies.
+
+    Example:
+        >>> tunes = load_tunes(Path("thesession-midi.tar.xz"))
+        >>> names = tunes.names("train", "6/8", "dorian")
+        >>> settings = tunes.settings(names[0])
     """
 
     works: tuple[str, ...]
@@ -99,16 +117,20 @@ class Tunes:
     digest: str
 
     def __len__(self) -> int:
-        """How many works there are."""
+        """Return the number of works."""
         return len(self.works)
 
     def names(self, part: SplitPart, meter: str, mode: str) -> tuple[str, ...]:
-        """The works of one part of the split in a meter and mode, sorted."""
+        """Return the sorted works of a part of the split in a meter and mode."""
         places = np.flatnonzero((self.meters == METERS.index(meter)) & (self.modes == _MODE_NAMES.index(mode)))
         return tuple(name for k in places if part_of("tune:" + (name := self.works[k])) == part)
 
     def settings(self, name: str) -> tuple[Melody, ...]:
-        """Every version of a work in its meter and mode, whole tunes from a bar line on. Raises KeyError."""
+        """Return all settings of a work. Each starts at a bar line.
+
+        Raises:
+            KeyError: There is no such work.
+        """
         k = bisect.bisect_left(self.works, name)
         if k == len(self.works) or self.works[k] != name:
             raise KeyError(name)
@@ -135,11 +157,20 @@ class Tunes:
 
 
 def load_tunes(path: Path, progress: Progress | None = None) -> Tunes:
-    """The melodies of the MIDI files at `path` (see `midi.midi_files`), from the cache if they were read before.
+    """Load the melodies of MIDI files, from the cache if they were read before.
 
-    If all files lie one folder down, as in REEL/version.mid, such a folder is a work and its files are its settings;
-    otherwise every file is a work of its own. `progress` hears how far a first reading is. Raises UsageError if there
-    is no usable melody.
+    If all files are one folder deep, as in REEL/version.mid, each folder is a work and its files are the settings.
+    Otherwise each file is a work.
+
+    Args:
+        path: A folder or archive of MIDI files (see `midi.midi_files`).
+        progress: Called with a message while the files are read for the first time.
+
+    Raises:
+        UsageError: `path` does not exist, cannot be read, or holds no usable melody.
+
+    Example:
+        >>> tunes = load_tunes(Path("thesession-midi.tar.xz"), progress=print)
     """
 
     def read() -> _Read:
@@ -152,15 +183,25 @@ def load_tunes(path: Path, progress: Progress | None = None) -> Tunes:
 
 
 def corpus_tunes(progress: Progress | None = None) -> Tunes | None:
-    """The melodies of the collections that come with music21 (see `corpus`), from the cache if they were read before.
+    """Load the melodies of music21's corpus (see `corpus`), from the cache if they were read before.
 
-    None if music21 is not installed or comes without them. Raises UsageError if none of them can be used.
+    Args:
+        progress: Called with a message while the collections are read for the first time.
+
+    Returns:
+        The melodies, or None if music21 or its corpus is not installed.
+
+    Raises:
+        UsageError: The corpus holds no usable melody.
+
+    Example:
+        >>> tunes = corpus_tunes()
     """
     folder = corpus_folder()
     files = collection_files(folder) if folder else []
     if not files:
         return None
-    # The largest first, or one of them would be read alone at the end.
+    # The largest files come first. Otherwise one worker would read a large file while the others are idle.
     stats = sorted((-(stat := file.stat()).st_size, str(file), stat.st_mtime_ns) for file in files)
     tasks = [Path(name) for _, name, _ in stats]
     path = cache_path("tunes.npz", _VERSION, *stats)
@@ -188,52 +229,55 @@ def _read_collection(file: Path) -> _Read:
 
 
 def _read_all(read: Callable[[Task], _Read], tasks: Sequence[Task], progress: Progress | None) -> _Read:
-    """Read all tasks on all cores, and put together what came out of them in order of name."""
+    """Read all tasks in parallel, and merge the results in the order of their names."""
     outcomes: Iterable[_Read | SoundalikeError]
-    if multiprocessing.current_process().daemon:  # a worker process may have no workers of its own
+    if multiprocessing.current_process().daemon:  # a worker process cannot start workers
         outcomes = map(read, tasks)
     else:
         outcomes = (outcome for _, outcome in run_tasks(read, tasks))
-    whole = _Read()
-    for done, one in enumerate(outcomes, 1):
-        if isinstance(one, SoundalikeError):
-            raise one
-        whole.settings += one.settings
-        whole.skipped += one.skipped
-        whole.other_meters += one.other_meters
+    total = _Read()
+    for done, outcome in enumerate(outcomes, 1):
+        if isinstance(outcome, SoundalikeError):
+            raise outcome
+        total.settings += outcome.settings
+        total.skipped += outcome.skipped
+        total.other_meters += outcome.other_meters
         if progress:
             progress(
-                f"reading tunes for the first time: {100 * done // len(tasks)} %, {len(whole.settings):,} melodies"
+                f"reading tunes for the first time: {100 * done // len(tasks)} %, {len(total.settings):,} melodies"
             )
-    whole.settings.sort(key=lambda setting: (setting.work, setting.name))
-    whole.skipped.sort(key=lambda skipped: skipped.name)
-    return whole
+    total.settings.sort(key=lambda setting: (setting.work, setting.name))
+    total.skipped.sort(key=lambda skipped: skipped.name)
+    return total
 
 
 def _cached(path: Path, read: Callable[[], _Read], place: str) -> Tunes:
     tunes = _load(path)
     if tunes is None:
-        tunes = _bind(read())
-        keep(path, partial(_save, tunes))
+        tunes = _pack(read())
+        write_cache(path, partial(_save, tunes))
     if len(tunes) == 0:
-        first = next((f" ({one_line(one.name)}: {one.reason})" for one in tunes.skipped), "")
+        first = next((f" ({one_line(skipped.name)}: {skipped.reason})" for skipped in tunes.skipped), "")
         raise UsageError(f"{place}: {_EXPECTED}{first}")
     return tunes
 
 
-def _bind(read: _Read) -> Tunes:
-    """Make a book of settings that are sorted by work and name."""
+def _pack(read: _Read) -> Tunes:
+    """Pack settings that are sorted by work and name into arrays.
+
+    Settings in another meter or mode than most settings of their work are dropped.
+    """
     works: list[str] = []
     places: list[tuple[str, str]] = []
-    bounds, kept = [0], list[_Setting]()
+    bounds, selected = [0], list[_Setting]()
     for work, group in groupby(read.settings, key=lambda setting: setting.work):
         settings = list(group)
-        place = Counter((one.line.meter, one.line.mode) for one in settings).most_common(1)[0][0]
-        kept += [one for one in settings if (one.line.meter, one.line.mode) == place]
+        place = Counter((setting.line.meter, setting.line.mode) for setting in settings).most_common(1)[0][0]
+        selected += [setting for setting in settings if (setting.line.meter, setting.line.mode) == place]
         works.append(work)
         places.append(place)
-        bounds.append(len(kept))
-    lines = [one.line for one in kept]
+        bounds.append(len(selected))
+    lines = [setting.line for setting in selected]
 
     def flat(name: str, kind: type[np.integer[Any]]) -> IntArray:
         return np.concatenate(
@@ -251,7 +295,7 @@ def _bind(read: _Read) -> Tunes:
         "pitches": flat("pitches", np.int16),
         "velocities": flat("velocities", np.uint8),
     }
-    names = tuple(one.name for one in kept)
+    names = tuple(setting.name for setting in selected)
     digest = hashlib.sha256(json.dumps([works, names]).encode())
     for array in arrays.values():
         digest.update(np.ascontiguousarray(array).data)
@@ -269,7 +313,7 @@ def _save(tunes: Tunes, file: BinaryIO) -> None:
     text = {
         "works": tunes.works,
         "setting_names": tunes.setting_names,
-        "skipped": [(one.name, one.reason) for one in tunes.skipped],
+        "skipped": [(skipped.name, skipped.reason) for skipped in tunes.skipped],
         "other_meters": tunes.other_meters,
         "digest": tunes.digest,
     }
@@ -278,17 +322,17 @@ def _save(tunes: Tunes, file: BinaryIO) -> None:
 
 
 def _load(path: Path) -> Tunes | None:
-    """The book that the cache holds; None if it holds none that can be read."""
+    """Load tunes from the cache. None if they are missing or unreadable."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            text = json.loads(held["text"].tobytes())
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            text = json.loads(arrays["text"].tobytes())
             return Tunes(
                 works=tuple(text["works"]),
                 setting_names=tuple(text["setting_names"]),
                 skipped=tuple(Skipped(name, reason) for name, reason in text["skipped"]),
                 other_meters=text["other_meters"],
                 digest=text["digest"],
-                **{name: held[name] for name in _ARRAYS},
+                **{name: arrays[name] for name in _ARRAYS},
             )
     except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile):
         return None

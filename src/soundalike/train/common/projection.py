@@ -88,6 +88,9 @@ def fit_projection(scatter: Scatter, *, dims: int, shrink: float, floor: float) 
     keep = np.argsort(values)[::-1][:dims]
     weight = vectors[:, keep].T @ whitening
     weight /= np.sqrt(np.mean(np.square(weight @ total @ weight.T).diagonal() ** 0.5))
+    # An eigenvector's sign is arbitrary and differs between BLAS libraries and thread counts.
+    largest = np.take_along_axis(weight, np.abs(weight).argmax(axis=1)[:, None], axis=1)
+    weight *= np.sign(largest)
     return Projection(scatter.mean.astype(np.float32), np.ascontiguousarray(weight, np.float32))
 
 
