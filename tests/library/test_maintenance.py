@@ -243,9 +243,13 @@ def child(copy, step):
         steps += 1
         if steps == step:
             os._exit(9)
+    opened = 0
     def hook(event, arguments):
+        nonlocal opened
         if event in EVENTS and str(copy) in str(arguments[0]):
-            reached()
+            opened += event == "open"
+            if event != "open" or opened % 5 == 1:  # many files are opened in a row
+                reached()
     with LibraryFolder.create(copy) as library:
         transaction = library.catalog.transaction
         @contextlib.contextmanager

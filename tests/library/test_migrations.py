@@ -48,7 +48,7 @@ def test_there_is_one_of_every_earlier_format() -> None:
 
 
 def as_of_the_bundled_model(folder: Path) -> None:
-    """Give the rows of `dsp` the digest of the bundled model, which was fitted again after these libraries were made."""
+    """Give the rows of `dsp` the digest of the bundled model, which was refitted after these libraries were made."""
     database = sqlite3.connect(folder / "catalog.sqlite")
     database.execute("UPDATE models SET digest = ? WHERE name = 'dsp'", (load_recipe("dsp").digest,))
     database.commit()

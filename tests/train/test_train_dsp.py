@@ -52,9 +52,9 @@ def test_a_projection_turns_down_what_folders_do_not_share() -> None:
     assert fitted.mean.shape == (10,) and fitted.weight.shape == (6, 10)
     assert fitted.weight.dtype == np.float32
     unseen, labels = folders_of_clips(30, 1)
-    heard = np.ones(len(unseen), np.bool_)
-    projected = Head(fitted.mean, fitted.weight)(unseen.astype(np.float32), heard)
-    assert folder_accuracy(projected, labels) > 0.95 > 0.7 > folder_accuracy(Head()(unseen, heard), labels)
+    audible = np.ones(len(unseen), np.bool_)
+    projected = Head(fitted.mean, fitted.weight)(unseen.astype(np.float32), audible)
+    assert folder_accuracy(projected, labels) > 0.95 > 0.7 > folder_accuracy(Head()(unseen, audible), labels)
 
 
 def test_full_shrinkage_whitens() -> None:

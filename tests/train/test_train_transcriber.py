@@ -1,4 +1,4 @@
-"""Training the transcriber on clips whose truth is known: what it learns, and that it can be stopped and told apart."""
+"""Train the transcriber on clips with known ground truth: learning, interruption, versions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BANDS = {
 
 
 def play(random: np.random.Generator, bright: bool) -> tuple[np.ndarray, Performance]:
-    """A line of quarter seconds over a snare on every other one."""
+    """Quarter-second notes over a snare on every other one."""
     t = np.arange(int(STEP * RATE)) / RATE
     sound, lead, drums = [], [], []
     for step in range(int(SECONDS / STEP)):
@@ -55,7 +55,7 @@ def play(random: np.random.Generator, bright: bool) -> tuple[np.ndarray, Perform
 
 @pytest.fixture(scope="module")
 def renders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eleven folders of four clips as `soundalike render` lays them out; clips of a folder but one sound alike."""
+    """Eleven folders of four clips in the layout of `soundalike render`; all clips of a folder but one are similar."""
     place, random = tmp_path_factory.mktemp("renders"), np.random.default_rng(0)
     for number in range(11):
         folder = place / "timbre" / f"triplets_{number}"
@@ -80,12 +80,12 @@ def material(renders: Path, tmp_path_factory: pytest.TempPathFactory) -> Materia
     return gather(renders, tmp_path_factory.mktemp("material"), jobs=1)
 
 
-def test_material_is_kept_and_only_what_is_missing_is_heard(renders: Path, tmp_path: Path) -> None:
-    heard: list[tuple[int, int]] = []
+def test_only_missing_spectra_are_computed(renders: Path, tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
     for expected in (11, 0, 1):
-        heard.clear()
-        found = gather(renders, tmp_path, jobs=1, progress=lambda done, n, _: heard.append((done, n)))
-        assert [n for _, n in heard] == [expected] * expected
+        calls.clear()
+        found = gather(renders, tmp_path, jobs=1, progress=lambda done, n, _: calls.append((done, n)))
+        assert [n for _, n in calls] == [expected] * expected
         assert {part: len(clips) for part, clips in found.parts.items()} == {"train": 32, "validation": 8, "test": 4}
         assert not found.failed
         if expected == 0:
@@ -96,29 +96,29 @@ def test_material_is_kept_and_only_what_is_missing_is_heard(renders: Path, tmp_p
     assert clip.notes.shape == (18, 5) and clip.chords.tolist() == [[0.0, 3.0, 9.0, 1.0]]
 
 
-def test_what_is_heard_later_is_what_was_trained_on(
+def test_training_and_inference_see_the_same_spectra(
     renders: Path, material: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The front end of training and of use give the networks the same numbers, but for the last bit of a half float."""
+    """Training and inference give the networks the same numbers, up to the last bit of a half float."""
     clip = next(one for one in material.parts["train"] if (one.folder, one.name) == ("timbre-triplets_3", "negative"))
     given: dict[str, list[np.ndarray]] = {"fast": [], "colour": [], "pitch": []}
     push = TranscriptionStream.push
 
-    def listen(open_stream: TranscriptionStream, fast: np.ndarray, colour: np.ndarray, pitch: np.ndarray) -> None:
+    def record(open_stream: TranscriptionStream, fast: np.ndarray, colour: np.ndarray, pitch: np.ndarray) -> None:
         for name, frames in (("fast", fast), ("colour", colour), ("pitch", pitch)):
             given[name].append(frames)
         push(open_stream, fast, colour, pitch)
 
-    monkeypatch.setattr(TranscriptionStream, "push", listen)
+    monkeypatch.setattr(TranscriptionStream, "push", record)
     Model.load("compact").encode(renders / "timbre" / "triplets_3" / "triplet" / "negative.wav")
     for name, parts in given.items():
-        heard, kept = np.concatenate(parts), getattr(clip, name)
-        assert heard.dtype == kept.dtype == np.float16
-        np.testing.assert_allclose(heard.astype(float), kept.astype(float), rtol=1e-3, atol=1e-7)
-        assert np.mean(heard == kept) > 0.99
+        given, stored = np.concatenate(parts), getattr(clip, name)
+        assert given.dtype == stored.dtype == np.float16
+        np.testing.assert_allclose(given.astype(float), stored.astype(float), rtol=1e-3, atol=1e-7)
+        assert np.mean(given == stored) > 0.99
 
 
-def test_a_clip_without_truth_is_named_and_the_rest_is_learned_from(renders: Path, tmp_path: Path) -> None:
+def test_a_clip_without_ground_truth_is_reported_and_skipped(renders: Path, tmp_path: Path) -> None:
     truth = renders / "timbre" / "triplets_4" / "truth" / "positive_01.jams"
     content = truth.read_bytes()
     try:
@@ -131,14 +131,14 @@ def test_a_clip_without_truth_is_named_and_the_rest_is_learned_from(renders: Pat
     assert len(found.parts["train"]) == 28
 
 
-def test_damaged_material_is_one_line(tmp_path: Path) -> None:
+def test_invalid_spectra_are_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"\x10" + bytes(40))
-    with pytest.raises(UsageError, match="delete it to have it made again"):
+    with pytest.raises(UsageError, match="delete it, and it will be computed again"):
         open_material(tmp_path / "a.safetensors")
 
 
 @pytest.mark.parametrize("name", ["strokes", "pitch", "colour"])
-def test_each_network_learns_what_it_is_taught(material: Material, name: str) -> None:
+def test_each_network_learns_its_task(material: Material, name: str) -> None:
     train = material.parts["train"]
     task = {"strokes": StrokeTask(), "pitch": PitchTask(), "colour": ColourTask(train)}[name]
     _, curves = fit(task, train, material.parts["validation"], FitSettings(epochs=20, bf16=False))
@@ -147,7 +147,7 @@ def test_each_network_learns_what_it_is_taught(material: Material, name: str) ->
     assert max(epoch.validation_accuracy for epoch in curves) > better
 
 
-def test_an_interrupted_training_ends_as_if_it_had_not_been(material: Material, tmp_path: Path) -> None:
+def test_an_interrupted_training_ends_like_an_uninterrupted_one(material: Material, tmp_path: Path) -> None:
     train, held = material.parts["train"], material.parts["validation"]
     settings = FitSettings(epochs=3, bf16=False)
     whole, curves = fit(StrokeTask(), train, held, settings)
@@ -167,7 +167,7 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(material: Material, 
         fit(StrokeTask(), train, held, FitSettings(epochs=3, seed=1, bf16=False), checkpoint=place)
 
 
-def test_networks_learn_on_from_another_run(material: Material, tmp_path: Path) -> None:
+def test_networks_continue_from_another_run(material: Material, tmp_path: Path) -> None:
     train, held = material.parts["train"], material.parts["validation"]
     settings, before = FitSettings(epochs=4, bf16=False), tmp_path / "before.safetensors"
     _, first = fit(StrokeTask(), train, held, settings, checkpoint=before)
@@ -182,16 +182,16 @@ def test_networks_learn_on_from_another_run(material: Material, tmp_path: Path) 
         fit(StrokeTask(), train, held, settings, start=tmp_path / "bad")
 
 
-def test_the_command_makes_a_model_that_listens(
+def test_the_command_makes_a_working_model(
     renders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOUNDALIKE_COMPACT", "set by the command")
     command = ["train", "compact", "--renders", str(renders), "--epochs", "2", "--jobs", "1", "--work"]
     one, two = tmp_path / "one", tmp_path / "two"
     assert main([*command, str(tmp_path / "first"), "--out", str(one), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert {name: len(curve) for name, curve in told["curves"].items()} == {"strokes": 2, "colour": 2, "pitch": 2}
-    assert told["test_triplet_accuracy"]["neutral"]["timbre"]["timbre"] >= 0.5 and not told["failed"]
+    printed = json.loads(capsys.readouterr().out)
+    assert {name: len(curve) for name, curve in printed["curves"].items()} == {"strokes": 2, "colour": 2, "pitch": 2}
+    assert printed["test_triplet_accuracy"]["neutral"]["timbre"]["timbre"] >= 0.5 and not printed["failed"]
     assert main([*command, str(tmp_path / "second"), "--out", str(two)]) == 0
     shown = capsys.readouterr()
     assert f"model written: {two}; use it with SOUNDALIKE_COMPACT={two} and --model {two}" in shown.out
@@ -230,7 +230,7 @@ def test_other_networks_are_another_model(
         (["--device", "nowhere"], "no device 'nowhere' here"),
     ],
 )
-def test_what_cannot_be_is_one_line(
+def test_errors_are_one_line(
     renders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], found: str
 ) -> None:
     command = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -339,9 +339,10 @@ class Library:
             model: The name of the model.
             store: Store the families in the library, for `search(collapse=True)`.
         """
-        found = find_versions(self.folder, false_discovery_rate, as_weights(weights), model, progress)
-        if store:
-            with self._writer() as writer:
+        chosen = as_weights(weights)
+        with self._writer() if store else nullcontext() as writer:  # a second writer fails before the long search
+            found = find_versions(self.folder, false_discovery_rate, chosen, model, progress)
+            if writer is not None:
                 store_versions(writer, found)
         return found
 
@@ -377,10 +378,7 @@ class Library:
         return self.folder.info()
 
     def check(self, *, repair: bool = False, progress: Progress = None) -> CheckReport:
-        """Compare everything stored with its checksums.
-
-        Args:
-            repair: Mark corrupt tracks, so that the next `index` encodes them again.
+        """Compare everything stored with its checksums; `repair` marks corrupt tracks for the next `index`.
 
         Example:
             >>> library.check().ok

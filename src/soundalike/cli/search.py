@@ -261,9 +261,9 @@ def _print_results(results: SearchResults, *, conditions: bool) -> None:
         print("no match")
     else:
         print("no match: " + ("no track meets the conditions" if conditions else "the library holds no other track"))
-    whose = "an example" if results.examples else "the query"
+    original = "an example" if results.examples else "the query"
     for copy in results.copies:
-        print_styled((f"left out, a copy of {whose}: {one_line(near(copy))} (--include-self keeps it)", "dim"))
+        print_styled((f"left out, a copy of {original}: {one_line(near(copy))} (--include-self keeps it)", "dim"))
 
 
 def _print_matches(results: SearchResults) -> None:

@@ -89,7 +89,7 @@ def parse_filter(text: str) -> Filter:
             return Filter(tuple(conditions))
         if tokens[at].lower() != "and":
             raise UsageError(
-                f"in --where {text!r}: found {tokens[at]!r}, expected 'and'; quote values of several words"
+                f"in the condition {text!r}: found {tokens[at]!r}, expected 'and'; quote values of several words"
             )
         at += 1
 
@@ -100,7 +100,7 @@ def _tokens(text: str) -> list[str]:
     while at < len(stripped):
         found = _TOKEN.match(stripped, at)
         if not found:
-            raise UsageError(f"in --where {text!r}: cannot read {stripped[at:]!r}; is a quote missing?")
+            raise UsageError(f"in the condition {text!r}: cannot read {stripped[at:]!r}; is a quote missing?")
         tokens.append(found.group().strip())
         at = found.end()
     return tokens
@@ -108,41 +108,41 @@ def _tokens(text: str) -> list[str]:
 
 def _field(tokens: list[str], at: int, text: str) -> tuple[str, int]:
     if at >= len(tokens):
-        raise UsageError(f"in --where {text!r}: a condition is missing; expected one such as 'bpm 90..110'")
+        raise UsageError(f"in the condition {text!r}: a condition is missing; expected one such as 'bpm 90..110'")
     field = tokens[at].lower()
     if field not in FIELDS:
-        raise UsageError(f"in --where {text!r}: unknown field {tokens[at]!r}; known: {', '.join(FIELDS)}")
+        raise UsageError(f"in the condition {text!r}: unknown field {tokens[at]!r}; known: {', '.join(FIELDS)}")
     return field, at + 1
 
 
 def _conditions(field: str, tokens: list[str], at: int, text: str) -> tuple[list[Condition], int]:
     if at >= len(tokens):
-        raise UsageError(f"in --where {text!r}: {field} has no comparison; expected '{field} = VALUE'")
+        raise UsageError(f"in the condition {text!r}: {field} has no comparison; expected '{field} = VALUE'")
     operator = tokens[at]
     between = _RANGE.fullmatch(operator)
     if between and field in NUMBERS:
         low, high = float(between[1]), float(between[2])
         if low > high:
-            raise UsageError(f"in --where {text!r}: the range {operator} is empty; put the smaller number first")
+            raise UsageError(f"in the condition {text!r}: the range {operator} is empty; put the smaller number first")
         return [NumberCondition(field, ">=", low), NumberCondition(field, "<=", high)], at + 1
     if operator not in ("=", "!=", "<", "<=", ">", ">=", "~"):
         raise UsageError(
-            f"in --where {text!r}: found {operator!r} after {field}, expected = != < <= > >= ~ or a range a..b"
+            f"in the condition {text!r}: found {operator!r} after {field}, expected = != < <= > >= ~ or a range a..b"
         )
     if at + 1 >= len(tokens):
-        raise UsageError(f"in --where {text!r}: no value after '{field} {operator}'")
+        raise UsageError(f"in the condition {text!r}: no value after '{field} {operator}'")
     value = tokens[at + 1]
     quoted = value[:1] in "\"'"
     value = value[1:-1] if quoted else value
     if field in NUMBERS:
         if operator == "~" or not re.fullmatch(_NUMBER, value):
-            raise UsageError(f"in --where {text!r}: {field} is a number; found '{operator} {value}'")
+            raise UsageError(f"in the condition {text!r}: {field} is a number; found '{operator} {value}'")
         return [NumberCondition(field, operator, float(value))], at + 2
     if operator not in ("=", "!=", "~"):
-        raise UsageError(f"in --where {text!r}: {field} is text; compare it with =, != or ~")
+        raise UsageError(f"in the condition {text!r}: {field} is text; compare it with =, != or ~")
     if field == "key" and operator != "~" and "*" not in value:
         known = parse_key(value)
         if known is None:
-            raise UsageError(f"in --where {text!r}: {value!r} is not a key; write one such as Am, 'F# minor', Bb or 8A")
+            raise UsageError(f"in the condition {text!r}: {value!r} is not a key; write one such as Am, 'F# minor', Bb or 8A")
         value = known
     return [TextCondition(field, operator, value.casefold())], at + 2

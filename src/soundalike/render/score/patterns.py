@@ -1,7 +1,8 @@
-"""Draw drum patterns: kinds of groove in every meter, each a small grammar of what the layers of a kit may play.
+"""Draw drum patterns from a grammar: kinds of groove in every meter, and what each layer of the kit may play.
 
-A layer is written in steps, the same number to each pulse, and repeats until the bar (or two) is full: `X` is accented,
-`x` struck, `?` maybe struck, `g` maybe a ghost note, `.` silent. Spaces are there for the eye.
+A layer is a pattern of steps, with the same number of steps in each pulse. It repeats until one or two bars are full.
+`X` is an accented stroke, `x` a stroke, `?` an optional stroke, `g` an optional ghost note, and `.` is silent. Spaces
+only help the reader.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from soundalike.render.score.music import BAR, METERS, PULSE, Groove, Hit
 
 __all__ = ["VOICES", "draw_pattern", "voice"]
 
-# What a stroke is to the ear: low, in the middle or high. General MIDI percussion that is not listed is high.
+# The register of a stroke: low, middle or high. General MIDI percussion notes that are not listed are high.
 VOICES = ("low", "snare", "hat")
 _LOW = {35, 36, 41, 43, 45, 64}
 _SNARE = {37, 38, 39, 40, 47, 48, 50, *range(60, 64), 65, 66, 76, 77}
 
 _CLOSED_HAT, _OPEN_HAT = 42, 46
-_TWELFTH = 12  # onsets are named in twelfths of a beat: whole numbers for triplets and for sixteenths
+_TWELFTH = 12  # names give onsets in twelfths of a beat, which are integers for both triplets and sixteenths
 _VELOCITY = {"X": 108, "x": 86, "g": 42}
 _FILLS = {
     3: ("xxx", ".xx", "x.x", "xx."),
@@ -33,16 +34,16 @@ _FILLS = {
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """One of these drums plays one of these lines; with a `chance` below 1, sometimes nothing at all."""
+    """A layer: one of `drums` plays one of `lines`. It occurs with some `probability`."""
 
     drums: tuple[int, ...]
     lines: tuple[str, ...]
-    chance: float = 1.0
+    probability: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Feel:
-    """A kind of groove. `steps` in a pulse; the kick and the snare come first among the layers."""
+    """A kind of groove. `steps` is the number of steps per pulse. The first two layers are the kick and the snare."""
 
     name: str
     steps: int
@@ -237,43 +238,60 @@ _FEELS: Mapping[str, tuple[_Feel, ...]] = {
 
 
 def voice(drum: int) -> str:
-    """Which of VOICES a General MIDI percussion note is."""
+    """Return the member of `VOICES` that a General MIDI percussion note belongs to.
+
+    Example:
+        >>> voice(36)
+        'low'
+    """
     return "low" if drum in _LOW else "snare" if drum in _SNARE else "hat"
 
 
 def draw_pattern(rng: np.random.Generator, meter: str) -> Groove:
-    """A pattern of one or two bars, repeated to two or four, with a small variation in the last bar.
+    """Draw a pattern of one or two bars, repeated to two or four bars with a small variation in the last bar.
 
-    Its `name` is the kind of groove. Its `source` is the pattern itself as onsets by voice, without velocities,
-    variation and choice of drums: the same rhythm has the same source. Raises UsageError for an unknown meter.
+    Args:
+        rng: The random generator.
+        meter: One of METERS.
+
+    Returns:
+        The groove. Its `name` is the kind of groove. Its `source` lists the onsets of the pattern by voice, without
+        velocities, variation and choice of drums, so the same rhythm always has the same source.
+
+    Raises:
+        UsageError: The meter is unknown.
+
+    Example:
+        >>> draw_pattern(np.random.default_rng(0), "6/8").meter
+        '6/8'
     """
     if meter not in METERS:
         raise UsageError(f"no meter {meter!r}; expected one of {', '.join(METERS)}")
     feel = _FEELS[meter][rng.integers(len(_FEELS[meter]))]
-    steps = round(BAR[meter] / PULSE[meter]) * feel.steps  # in a bar
+    steps = round(BAR[meter] / PULSE[meter]) * feel.steps  # per bar
     layers = []
     for layer in feel.layers:
         lines = [line for text in layer.lines if (2 * steps) % len(line := text.replace(" ", "")) == 0]
-        if rng.random() < layer.chance:
+        if rng.random() < layer.probability:
             layers.append((int(rng.choice(layer.drums)), str(rng.choice(lines))))
     bars = int(rng.integers(1, 3)) if all(steps % len(line) == 0 for _, line in layers) else 2
     busy = rng.uniform(0.15, 0.55)
-    core = [(drum, _decide(rng, line, bars * steps, busy)) for drum, line in layers]
+    core = [(drum, _draw_marks(rng, line, bars * steps, busy)) for drum, line in layers]
     repeats = int(rng.choice([2, 4])) // bars
     played = [(drum, list(marks) * repeats) for drum, marks in core]
     _vary(rng, played, layers, feel.steps, steps, busy)
     step = BAR[meter] / steps
     hits = _hits(rng, played, step)
-    source = f"pattern:{meter} {_text(core, steps, step)}"
+    source = f"pattern:{meter} {_onset_text(core, steps, step)}"
     return Groove(feel.name, source, meter, bars * repeats * BAR[meter], hits, feel.swing)
 
 
-def _decide(rng: np.random.Generator, line: str, steps: int, busy: float) -> list[str]:
-    """A line, repeated to so many steps, with every maybe decided."""
-    chances = {"?": busy, "g": busy}
-    decided = {"?": "x", "g": "g"}
+def _draw_marks(rng: np.random.Generator, line: str, steps: int, busy: float) -> list[str]:
+    """Repeat a line to a number of steps, and draw which of its optional strokes are played."""
+    probabilities = {"?": busy, "g": busy}
+    played = {"?": "x", "g": "g"}
     return [
-        mark if mark not in chances else decided[mark] if rng.random() < chances[mark] else "."
+        mark if mark not in probabilities else played[mark] if rng.random() < probabilities[mark] else "."
         for mark in (line[k % len(line)] for k in range(steps))
     ]
 
@@ -286,22 +304,22 @@ def _vary(
     bar: int,
     busy: float,
 ) -> None:
-    """Change the last bar: a fill on its last pulse, or kick and snare decided anew. `pulse` and `bar` in steps."""
+    """Vary the last bar: play a fill on its last pulse, or draw kick and snare again. `pulse`, `bar`: in steps."""
     if rng.random() < 0.5:
         fill = _FILLS[pulse][rng.integers(len(_FILLS[pulse]))]
         drum, marks = played[1]
         marks[-pulse:] = fill
-        if rng.random() < 0.4:  # round the toms
+        if rng.random() < 0.4:  # play the fill on a tom
             played[1] = (drum, [*marks[:-pulse], *"." * pulse])
             played.append((int(rng.choice([45, 47, 48])), [*"." * (len(marks) - pulse), *fill]))
     else:
         for (_, marks), (_, line) in zip(played[:2], layers[:2], strict=True):
             steps = max(bar, len(line))
-            marks[-bar:] = _decide(rng, line, steps, min(1.0, busy + 0.2))[-bar:]
+            marks[-bar:] = _draw_marks(rng, line, steps, min(1.0, busy + 0.2))[-bar:]
 
 
 def _hits(rng: np.random.Generator, played: Iterable[tuple[int, list[str]]], step: float) -> tuple[Hit, ...]:
-    """Strokes in order of time; an open hi-hat leaves no hand for the closed one."""
+    """Return the strokes in order of time. An open hi-hat replaces a closed one on the same step."""
     marks = {(k, drum): mark for drum, line in played for k, mark in enumerate(line) if mark != "."}
     hits = []
     for k, drum in sorted(marks):
@@ -312,8 +330,8 @@ def _hits(rng: np.random.Generator, played: Iterable[tuple[int, list[str]]], ste
     return tuple(hits)
 
 
-def _text(lines: Iterable[tuple[int, list[str]]], bar: int, step: float) -> str:
-    """Onsets of each voice in twelfths of a beat; the same for a pattern written twice, or from another bar on."""
+def _onset_text(lines: Iterable[tuple[int, list[str]]], bar: int, step: float) -> str:
+    """List the onsets of each voice in twelfths of a beat. Repetition and rotation by bars do not change the text."""
     voices: dict[str, set[int]] = {}
     total = bar
     for drum, line in lines:

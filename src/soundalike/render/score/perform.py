@@ -1,4 +1,4 @@
-"""Perform a scene: who plays which note when, with the players' small inaccuracies, and the truth about it."""
+"""Perform a scene: the notes, chords and beats of a clip, with small deviations in timing and velocity."""
 
 from __future__ import annotations
 
@@ -14,42 +14,54 @@ from soundalike.render.score.styles import Event, bass_notes, comp_notes
 
 __all__ = ["perform"]
 
-_JITTER, _MOST_JITTER = 0.004, 0.012  # seconds: standard deviation and limit
-_VELOCITY_JITTER = 4.0
-_AUDIBLE = 0.02  # seconds before the clip's end in which no note begins any more
-_WORTH_CATCHING = 0.12  # seconds that must be left of a note that began before the clip
-_SHORTEST = 0.05
+_JITTER, _MOST_JITTER = 0.004, 0.012  # seconds; standard deviation and limit of the deviation of an onset
+_VELOCITY_JITTER = 4.0  # standard deviation
+_LAST_ONSET = 0.02  # seconds before the end of the clip after which no note starts
+_LEAST_REMAINDER = 0.12  # seconds that must remain of a note that started before the clip
+_SHORTEST = 0.05  # seconds
 _STROKE = 0.4  # beats until a drum is damped
-_PLAYED_LENGTH = 0.93  # of a written note, by an instrument that sustains
+_PLAYED_LENGTH = 0.93  # share of the written length that a sustaining instrument plays
 
 
-def perform(scene: Scene, seconds: float, *, home: int = 72, plucked: bool = False) -> Performance:
-    """What is played in `seconds` seconds from beat `scene.offset` on; all material loops from beat 0.
+def perform(scene: Scene, seconds: float, *, centre_note: int = 72, plucked: bool = False) -> Performance:
+    """Perform a scene from beat `scene.offset`. All material loops from beat 0.
 
-    `home` is the MIDI note about which the lead's tunes lie, `plucked` says that its notes ring on. Each role of the
-    band has a generator of its own, so that one part does not change with the others. `chords` is empty if neither
-    comping nor bass plays. Raises UsageError if the parts of the scene are not in one meter, if a style is unknown in
-    it, or if there is nothing to play (`seconds` or the tempo is not above 0).
+    Each role has its own random generator, so that a part does not depend on the other parts.
+
+    Args:
+        scene: The scene.
+        seconds: The length of the clip, above 0.
+        centre_note: The MIDI note near which the lead plays. The melody is transposed by octaves to get there.
+        plucked: Whether the lead decays by itself. Its notes then have their full written length.
+
+    Raises:
+        UsageError: The materials differ in meter, a style does not exist in the meter, or `seconds` or the tempo is
+            not above 0.
+
+    Example:
+        >>> performance = perform(scene, 10.0)
+        >>> [note.note for note in performance.parts["lead"]][:3]
+        [74, 76, 78]
     """
     meters = (scene.melody.meter, scene.progression.meter, scene.rhythm.groove.meter)
     if len(set(meters)) != 1 or meters[0] not in BAR:
         melody, progression, groove = meters
         raise UsageError(
             f"the melody is in {melody}, the chords in {progression}, the groove in {groove}; "
-            f"expected one meter of {', '.join(BAR)}"
+            f"expected the same meter for all, one of {', '.join(BAR)}"
         )
     if not (seconds > 0 and scene.tempo > 0):
-        raise UsageError(f"{seconds:g} seconds at tempo {scene.tempo:g}; expected both to be above 0")
+        raise UsageError(f"the length is {seconds:g} s and the tempo {scene.tempo:g}; expected both to be above 0")
     parts: dict[Role, tuple[Played, ...]] = {}
     for role in scene.band.layout:
         rng = np.random.default_rng([scene.seed, ROLES.index(role)])
-        parts[role] = _played(scene, role, _events(scene, role, home, plucked), seconds, rng)
+        parts[role] = _played(scene, role, _events(scene, role, centre_note, plucked), seconds, rng)
     harmony = {"comp", "bass"} & set(scene.band.layout)
     return Performance(seconds, parts, tuple(_chords(scene, seconds)) if harmony else (), tuple(_beats(scene, seconds)))
 
 
-def _events(scene: Scene, role: Role, home: int, plucked: bool) -> Sequence[Event]:
-    """One loop of a role's notes, in beats as they are written."""
+def _events(scene: Scene, role: Role, centre_note: int, plucked: bool) -> Sequence[Event]:
+    """Return one loop of the written notes of a role."""
     if role == "comp":
         return comp_notes(scene.progression, scene.rhythm.comp, scene.key)
     if role == "bass":
@@ -59,14 +71,14 @@ def _events(scene: Scene, role: Role, home: int, plucked: bool) -> Sequence[Even
     notes = scene.melody.notes
     if not notes:
         return []
-    tonic, held = 60 + scene.key, 1.0 if plucked else _PLAYED_LENGTH
-    middle = float(np.median([note.pitch for note in notes]))
-    shift = tonic + 12 * (round((home - tonic - middle) / 12) + scene.octave)
-    return [Event(note.start, held * note.length, note.pitch + shift, note.velocity) for note in notes]
+    tonic, share = 60 + scene.key, 1.0 if plucked else _PLAYED_LENGTH
+    median = float(np.median([note.pitch for note in notes]))
+    shift = tonic + 12 * (round((centre_note - tonic - median) / 12) + scene.octave)
+    return [Event(note.start, share * note.length, note.pitch + shift, note.velocity) for note in notes]
 
 
-def _loop(scene: Scene, role: Role) -> float:
-    """Beats until a role's material begins again."""
+def _loop_beats(scene: Scene, role: Role) -> float:
+    """Return the length in beats of the loop of a role."""
     if role == "lead":
         return scene.melody.beats
     return scene.rhythm.groove.beats if role == "drums" else scene.progression.beats
@@ -75,59 +87,59 @@ def _loop(scene: Scene, role: Role) -> float:
 def _played(
     scene: Scene, role: Role, events: Sequence[Event], seconds: float, rng: np.random.Generator
 ) -> tuple[Played, ...]:
-    """Loop, swing and humanise: the notes of the clip in order of time."""
-    loop, beat = _loop(scene, role), 60.0 / scene.tempo
+    """Loop, swing and humanise written notes. Return the notes of the clip in order of time."""
+    loop, beat = _loop_beats(scene, role), 60.0 / scene.tempo
     first = math.floor(scene.offset / loop)
     last = math.floor((scene.offset + seconds / beat) / loop)
     starts = np.array([event.start for event in events])
     ends = np.array([event.start + event.length for event in events])
-    if role != "drums":  # strokes stand where they are written
+    if role != "drums":  # strokes are played as written
         starts, ends = _swung(starts, scene), _swung(ends, scene)
     played = []
-    for turn in range(first, last + 1):
+    for repeat in range(first, last + 1):
         jitters = np.clip(rng.normal(0, _JITTER, len(events)), -_MOST_JITTER, _MOST_JITTER)
-        touches = rng.normal(0, _VELOCITY_JITTER, len(events))
-        for event, start, end, jitter, touch in zip(events, starts, ends, jitters, touches, strict=True):
-            due, until = ((turn * loop + at - scene.offset) * beat for at in (start, end))
-            caught = role != "drums" and until > _WORTH_CATCHING
-            if due >= seconds - _AUDIBLE or (due < -1e-6 and not caught):
+        accents = rng.normal(0, _VELOCITY_JITTER, len(events))
+        for event, start, end, jitter, accent in zip(events, starts, ends, jitters, accents, strict=True):
+            onset, until = ((repeat * loop + at - scene.offset) * beat for at in (start, end))
+            sustained = role != "drums" and until > _LEAST_REMAINDER
+            if onset >= seconds - _LAST_ONSET or (onset < -1e-6 and not sustained):
                 continue
-            at = max(float(due + jitter), 0.0)
-            velocity = int(np.clip(event.velocity + touch, 1, 127))
+            at = max(float(onset + jitter), 0.0)
+            velocity = int(np.clip(event.velocity + accent, 1, 127))
             played.append(Played(at, max(float(until + jitter), at + _SHORTEST), event.note, velocity))
-    return _apart(played)
+    return _separate(played)
 
 
 def _swung(beats: FloatArray, scene: Scene) -> FloatArray:
-    """Beats with the second eighth of every quarter moved to where the groove has it; quarters stay."""
-    if PULSE[scene.melody.meter] != 1.0:  # the eighths of compound meters come in threes
+    """Move the second eighth of every beat to the position of the groove's swing."""
+    if PULSE[scene.melody.meter] != 1.0:  # compound meters have groups of three eighths
         return beats
     swing = scene.rhythm.groove.swing
     whole, part = np.divmod(beats, 1.0)
     return whole + np.where(part < 0.5, 2 * part * swing, swing + (2 * part - 1) * (1 - swing))
 
 
-def _apart(played: Sequence[Played]) -> tuple[Played, ...]:
-    """In order of time; a note is off before it sounds again, or its end would silence its successor."""
-    again: dict[int, float] = {}
-    apart = []
-    for one in sorted(played, key=lambda p: (p.start, p.note), reverse=True):
-        end = min(one.end, again.get(one.note, math.inf))
-        if end > one.start:  # else both are struck at once
-            apart.append(Played(one.start, end, one.note, one.velocity))
-            again[one.note] = one.start
-    return tuple(reversed(apart))
+def _separate(played: Sequence[Played]) -> tuple[Played, ...]:
+    """Sort notes by time, and end each before the same note starts again. Otherwise its end would cut off the next."""
+    next_start: dict[int, float] = {}
+    separate = []
+    for note in sorted(played, key=lambda p: (p.start, p.note), reverse=True):
+        end = min(note.end, next_start.get(note.note, math.inf))
+        if end > note.start:  # otherwise both start at the same time
+            separate.append(Played(note.start, end, note.note, note.velocity))
+            next_start[note.note] = note.start
+    return tuple(reversed(separate))
 
 
 def _chords(scene: Scene, seconds: float) -> Iterator[SoundingChord]:
-    """The chords of the clip without a gap; one that goes on over the end of the loop is one."""
+    """Yield the chords of the clip without gaps. A chord that continues across the end of the loop is yielded once."""
     chords, beat = scene.progression, 60.0 / scene.tempo
     first = math.floor(scene.offset / chords.beats)
     last = math.floor((scene.offset + seconds / beat) / chords.beats)
     sounding: SoundingChord | None = None
-    for turn in range(first, last + 1):
+    for repeat in range(first, last + 1):
         for chord in chords.chords:
-            start = (turn * chords.beats + chord.start - scene.offset) * beat
+            start = (repeat * chords.beats + chord.start - scene.offset) * beat
             start, end = max(start, 0.0), min(start + chord.length * beat, seconds)
             if end - start < 1e-6:
                 continue
@@ -137,14 +149,14 @@ def _chords(scene: Scene, seconds: float) -> Iterator[SoundingChord]:
                 continue
             if sounding:
                 yield sounding
-                start = sounding.end  # to the last bit
+                start = sounding.end  # exactly, without rounding errors
             sounding = SoundingChord(start, end, root, chord.kind)
     if sounding:
         yield SoundingChord(sounding.start, seconds, sounding.root, sounding.kind)
 
 
 def _beats(scene: Scene, seconds: float) -> Iterator[Beat]:
-    """Every pulse that falls into the clip."""
+    """Yield every pulse within the clip."""
     pulse, beat = PULSE[scene.melody.meter], 60.0 / scene.tempo
     pulses = round(BAR[scene.melody.meter] / pulse)
     number = math.ceil(scene.offset / pulse - 1e-9)

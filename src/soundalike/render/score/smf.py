@@ -1,7 +1,7 @@
-"""A performance as a Standard MIDI File (MIDI 1.0, "Standard MIDI Files", RP-001), written byte by byte.
+"""Encode a performance as a Standard MIDI File (MIDI 1.0, "Standard MIDI Files", RP-001).
 
-By hand, because the truth of thousands of clips is written in one run, and mido takes longer for its part than all the
-rest of the truth together (2.6 ms of 4.1 ms).
+The bytes are assembled here because a run writes the ground truth of thousands of clips. With mido, the MIDI file would
+take 2.6 of 4.1 ms per clip, more than the rest of the ground truth.
 """
 
 from __future__ import annotations
@@ -13,22 +13,37 @@ from soundalike.render.score.music import MODES, PULSE, ROLES, Performance, Role
 
 __all__ = ["CHANNELS", "TICKS", "midi_file"]
 
-TICKS = 960  # of a quarter note: half of one is less than a millisecond from 32 quarter notes a minute on
+TICKS = 960  # per quarter note; rounding errors are below 1 ms from 32 quarter notes per minute
 CHANNELS: Mapping[Role, int] = {"lead": 0, "comp": 1, "bass": 2, "drums": 9}  # 9 is General MIDI's percussion
 
 _NAME, _INSTRUMENT, _END, _TEMPO, _TIME_SIGNATURE, _KEY_SIGNATURE = 0x03, 0x04, 0x2F, 0x51, 0x58, 0x59
-_FIRST, _OFF, _ON = 0, 1, 2  # the order of events at one tick: a note ends before it is struck again
+_FIRST, _OFF, _ON = 0, 1, 2  # order of events at the same tick; a note ends before it starts again
 
 _Event = tuple[int, int, bytes]  # tick, order, message
 
 
 def midi_file(name: str, scene: Scene, performance: Performance, instruments: Mapping[Role, str]) -> bytes:
-    """Format 1: a track of tempo, meter and key, then one for each role of the band, called by its role.
+    """Encode a clip as a MIDI file of format 1.
 
-    Tick 0 is the clip's start. `instruments` names who plays each role of the band. Programs are General MIDI's, so
-    the tracks of this package's own voices have none.
+    The first track holds tempo, meter and key. One track per role of the band follows, named after the role. Tick 0 is
+    the start of the clip. Programs are General MIDI programs, so the tracks of the package's synthesised voices have no
+    program.
+
+    Args:
+        name: The name of the clip.
+        scene: The scene.
+        performance: The performance of the scene.
+        instruments: The name of the instrument of each role.
+
+    Returns:
+        The contents of the file.
+
+    Example:
+        >>> data = midi_file("anchor", scene, perform(scene, 10.0), {"lead": "Flute"})
+        >>> data[:4]
+        b'MThd'
     """
-    quarter = round(60e6 / scene.tempo)  # microseconds, the only way in which the format can say a tempo
+    quarter = round(60e6 / scene.tempo)  # the format stores a tempo as microseconds per quarter note
 
     def tick(seconds: float) -> int:
         return round(seconds * 1e6 * TICKS / quarter)
@@ -41,10 +56,10 @@ def midi_file(name: str, scene: Scene, performance: Performance, instruments: Ma
         (0, _FIRST, _meta(_KEY_SIGNATURE, _key_signature(scene.key, scene.melody.mode))),
         (0, _FIRST, signature),
     ]
-    # A clip starts anywhere in a bar; readers count bars from the latest time signature.
-    line = next((tick(beat.time) for beat in performance.beats if beat.place == 1), 0)
-    if line > 0:
-        events.append((line, _FIRST, signature))
+    # A clip may start inside a bar. Readers count bars from the latest time signature, so it is repeated at a bar line.
+    bar_line = next((tick(beat.time) for beat in performance.beats if beat.place == 1), 0)
+    if bar_line > 0:
+        events.append((bar_line, _FIRST, signature))
     tracks = [_track(events, end)]
     for role in ROLES:
         sound, channel = scene.band.sound(role), CHANNELS[role]
@@ -65,21 +80,21 @@ def midi_file(name: str, scene: Scene, performance: Performance, instruments: Ma
 
 
 def _track(events: Iterable[_Event], end: int) -> bytes:
-    """A chunk of events in order of time that lasts until tick `end` at least."""
+    """Return a track chunk with sorted events that ends at tick `end` or later."""
     body, now = bytearray(), 0
     for tick, _, message in sorted(events, key=lambda event: event[:2]):
-        body += _quantity(tick - now) + message
+        body += _variable_length(tick - now) + message
         now = tick
-    body += _quantity(max(end - now, 0)) + _meta(_END, b"")
+    body += _variable_length(max(end - now, 0)) + _meta(_END, b"")
     return b"MTrk" + struct.pack(">I", len(body)) + bytes(body)
 
 
 def _meta(kind: int, data: bytes) -> bytes:
-    return bytes((0xFF, kind)) + _quantity(len(data)) + data
+    return bytes((0xFF, kind)) + _variable_length(len(data)) + data
 
 
-def _quantity(value: int) -> bytes:
-    """A variable-length quantity: seven bits a byte, the highest first, and all but the last marked."""
+def _variable_length(value: int) -> bytes:
+    """Encode a variable-length quantity: seven bits per byte, highest first, with a flag on all bytes but the last."""
     digits = [value & 0x7F]
     while value := value >> 7:
         digits.append(value & 0x7F | 0x80)
@@ -91,15 +106,16 @@ def _ascii(text: str) -> bytes:
 
 
 def _time_signature(meter: str) -> bytes:
-    """Numerator, denominator as a power of two, and 24ths of a quarter note between two taps of the foot."""
-    over, under = map(int, meter.split("/"))
-    return bytes((over, under.bit_length() - 1, round(24 * PULSE[meter]), 8))
+    """Encode numerator, denominator as a power of two, and the MIDI clocks (24 per quarter note) per pulse."""
+    numerator, denominator = map(int, meter.split("/"))
+    return bytes((numerator, denominator.bit_length() - 1, round(24 * PULSE[meter]), 8))
 
 
 def _key_signature(key: int, mode: str) -> bytes:
-    """Sharps (negative: flats) of the major or minor key on this tonic.
+    """Encode the number of sharps (negative: flats) and whether the key is minor.
 
-    The format knows no other modes. Dorian is called minor and mixolydian major: readers take the tonic from it.
+    The format has no other modes. Dorian is written as minor and mixolydian as major, so that readers get the right
+    tonic.
     """
     minor = MODES[mode][2] == 3
     major = key + 3 if minor else key  # the major key with the same signature

@@ -1,9 +1,12 @@
-"""Styles of comping and bass in every meter, and how a progression is played in them.
+"""Styles of comping and bass in every meter, and their application to a progression.
 
-A style is written in sixteenths, pulse by pulse, and repeats until the chords end. In all of them `-` holds what was
-struck before and `.` is silent. Comping: `x` is the chord, `l` its lowest note, `u` the others, `a` the next note up
-and down the chord, `b` the next of a broken chord. Bass: `1`, `5` and `8` are root, fifth and octave of the chord, `3`
-its second note, `w` the next step of a walk.
+A style is a pattern of sixteenths, with a space between pulses. It repeats until the chords end.
+
+- In all styles, `-` holds the previous stroke, and `.` is silent.
+- In comping, `x` is the chord, `l` its lowest note, `u` its other notes, `a` the next note of an arpeggio up and down
+  the chord, and `b` the next note of a broken chord.
+- In the bass, `1`, `3` and `5` are the first three tones of the chord (root, third, fifth), `8` is the octave of the
+  root, and `w` is the next step of a walking bass.
 """
 
 from __future__ import annotations
@@ -19,8 +22,8 @@ from soundalike.render.score.music import CHORDS, METERS, PULSE, Chord, Progress
 __all__ = ["Event", "bass_notes", "bass_styles", "comp_notes", "comp_styles"]
 
 _STEP = 0.25  # beats
-_PAD = "pad"  # holds each chord as long as it lasts, so it has no strokes of its own
-_RING = 1.0  # beats for which single notes of a chord sound on
+_PAD = "pad"  # holds each chord for its full length and has no pattern
+_RING = 1.0  # longest length in beats of the single notes of a chord
 
 _COMP: Mapping[str, Mapping[str, str]] = {
     "4/4": {
@@ -131,7 +134,7 @@ _BASS: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A note to play: `start` and `length` in beats, MIDI note and velocity."""
+    """A written note: `start` and `length` in beats, MIDI `note` and `velocity`."""
 
     start: float
     length: float
@@ -141,7 +144,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class _Stroke:
-    """A mark of a style: `start` and `length` in beats."""
+    """A stroke of a style: `start` and `length` in beats, and its `mark`."""
 
     start: float
     length: float
@@ -149,20 +152,49 @@ class _Stroke:
 
 
 def comp_styles(meter: str) -> tuple[str, ...]:
-    """The names of the ways to comp in a meter. Raises UsageError for an unknown meter."""
+    """Return the names of the comping styles in a meter.
+
+    Raises:
+        UsageError: The meter is unknown.
+
+    Example:
+        >>> "waltz" in comp_styles("3/4")
+        True
+    """
     return tuple(_styles(_COMP, meter))
 
 
 def bass_styles(meter: str) -> tuple[str, ...]:
-    """The names of the ways to play a bass in a meter. Raises UsageError for an unknown meter."""
+    """Return the names of the bass styles in a meter.
+
+    Raises:
+        UsageError: The meter is unknown.
+
+    Example:
+        >>> "walking" in bass_styles("4/4")
+        True
+    """
     return tuple(_styles(_BASS, meter))
 
 
 def comp_notes(progression: Progression, style: str, key: int) -> tuple[Event, ...]:
-    """The chords of a progression near middle C, each inversion close to the one before, in order of time.
+    """Write the chords of a progression in a comping style.
 
-    Every chord is struck at least once. `key` is the tonic in semitones above C. Raises UsageError for a style that the
-    progression's meter does not have.
+    The voicings are near middle C, and each is close to the one before. Every chord is struck at least once.
+
+    Args:
+        progression: The progression.
+        style: One of `comp_styles(progression.meter)`.
+        key: The tonic in semitones above C.
+
+    Returns:
+        The notes in order of time.
+
+    Raises:
+        UsageError: The meter has no such style.
+
+    Example:
+        >>> events = comp_notes(progression, "arpeggio", key=2)
     """
     pattern = _pattern(_COMP, progression.meter, style, "comping")
     events = []
@@ -174,18 +206,32 @@ def comp_notes(progression: Progression, style: str, key: int) -> tuple[Event, .
         for k, stroke in enumerate(strokes):
             velocity = 80 if _on_pulse(stroke.start, progression.meter) else 72
             events += [
-                Event(stroke.start, 0.97 * stroke.length, n, velocity) for n in _touched(stroke.mark, k, voicing)
+                Event(stroke.start, 0.97 * stroke.length, n, velocity) for n in _notes_of(stroke.mark, k, voicing)
             ]
             if stroke.mark in "ab":
                 ring = 0.97 * min(_RING, chord.start + chord.length - stroke.start)
                 events[-1] = replace(events[-1], length=ring)
-    return _apart(events)
+    return _separate(events)
 
 
 def bass_notes(progression: Progression, style: str, key: int) -> tuple[Event, ...]:
-    """A bass line from E1 up; every chord has its root on its first beat, or first of all. In order of time.
+    """Write the bass line of a progression in a style.
 
-    `key` is the tonic in semitones above C. Raises UsageError for a style that the progression's meter does not have.
+    The first note of every chord is its root. A root is added if the style has no stroke within the first pulse.
+
+    Args:
+        progression: The progression.
+        style: One of `bass_styles(progression.meter)`.
+        key: The tonic in semitones above C.
+
+    Returns:
+        The notes in order of time. The roots are between E1 and D#2.
+
+    Raises:
+        UsageError: The meter has no such style.
+
+    Example:
+        >>> events = bass_notes(progression, "walking", key=2)
     """
     pattern = _pattern(_BASS, progression.meter, style, "bass")
     events = []
@@ -197,15 +243,15 @@ def bass_notes(progression: Progression, style: str, key: int) -> tuple[Event, .
         root, tones = _low(key + chord.root), CHORDS[chord.kind]
         walk = [root + tone for tone in tones]
         line = [walk[k % len(walk)] for k in range(len(strokes))]
-        if len(line) > 1:  # the last step of a walk lies beside the next chord's root
-            after = _low(key + progression.at(chord.start + chord.length).root)
-            line[-1] = after + (1 if after <= line[-2] else -1)
-        rises = {"1": 0, "3": tones[1], "5": tones[2], "8": 12}
+        if len(line) > 1:  # the last step of a walk leads to the next root by a semitone
+            next_root = _low(key + progression.at(chord.start + chord.length).root)
+            line[-1] = next_root + (1 if next_root <= line[-2] else -1)
+        intervals = {"1": 0, "3": tones[1], "5": tones[2], "8": 12}
         for k, stroke in enumerate(strokes):
-            note = line[k] if stroke.mark == "w" else root + (rises[stroke.mark] if k else 0)
+            note = line[k] if stroke.mark == "w" else root + (intervals[stroke.mark] if k else 0)
             velocity = 94 if _on_pulse(stroke.start, progression.meter) else 88
             events.append(Event(stroke.start, 0.95 * stroke.length, note, velocity))
-    return _apart(events)
+    return _separate(events)
 
 
 def _styles(table: Mapping[str, Mapping[str, str]], meter: str) -> Mapping[str, str]:
@@ -214,15 +260,15 @@ def _styles(table: Mapping[str, Mapping[str, str]], meter: str) -> Mapping[str, 
     return table[meter]
 
 
-def _pattern(table: Mapping[str, Mapping[str, str]], meter: str, style: str, what: str) -> str:
+def _pattern(table: Mapping[str, Mapping[str, str]], meter: str, style: str, part: str) -> str:
     styles = _styles(table, meter)
     if style not in styles:
-        raise UsageError(f"no {what} style {style!r} in {meter}; expected one of {', '.join(styles)}")
+        raise UsageError(f"no {part} style {style!r} in {meter}; expected one of {', '.join(styles)}")
     return styles[style].replace(" ", "")
 
 
 def _strokes(pattern: str, chord: Chord) -> list[_Stroke]:
-    """What a style strikes while a chord lasts, each cut where the chord ends; styles run on from beat 0."""
+    """Return the strokes of a style during a chord. They end with the chord. The pattern starts at beat 0."""
     strokes: list[_Stroke] = []
     for step in range(round(chord.start / _STEP), round((chord.start + chord.length) / _STEP)):
         mark = pattern[step % len(pattern)]
@@ -234,7 +280,7 @@ def _strokes(pattern: str, chord: Chord) -> list[_Stroke]:
 
 
 def _voicings(progression: Progression, key: int) -> Iterator[list[int]]:
-    """MIDI notes of each chord: of all inversions near middle C the one that moves least, as hands do."""
+    """Yield the MIDI notes of each chord: the inversion near middle C that moves least from the previous chord."""
     centre = 60.0
     for chord in progression.chords:
         tones = [60 + (key + chord.root) % 12 + tone for tone in CHORDS[chord.kind]]
@@ -248,8 +294,8 @@ def _voicings(progression: Progression, key: int) -> Iterator[list[int]]:
         yield voicing
 
 
-def _touched(mark: str, k: int, voicing: list[int]) -> list[int]:
-    """The notes that the `k`th stroke of a chord plays."""
+def _notes_of(mark: str, k: int, voicing: list[int]) -> list[int]:
+    """Return the notes that the `k`th stroke of a chord plays."""
     if mark == "l":
         return voicing[:1]
     if mark == "u":
@@ -264,7 +310,7 @@ def _touched(mark: str, k: int, voicing: list[int]) -> list[int]:
 
 
 def _low(pitch: int) -> int:
-    """A pitch class between E1, the lowest string, and D#2."""
+    """Transpose a pitch to the octave from E1, the lowest string of a bass, to D#2."""
     return 28 + (pitch - 4) % 12
 
 
@@ -272,12 +318,12 @@ def _on_pulse(beat: float, meter: str) -> bool:
     return beat % PULSE[meter] == 0
 
 
-def _apart(events: Sequence[Event]) -> tuple[Event, ...]:
-    """In order of time, and every note off before it sounds again."""
-    again: dict[int, float] = {}
-    apart = []
+def _separate(events: Sequence[Event]) -> tuple[Event, ...]:
+    """Sort notes by time, and end each before the same note starts again."""
+    next_start: dict[int, float] = {}
+    separate = []
     for event in sorted(events, key=lambda e: (-e.start, -e.note)):
-        until = again.get(event.note, np.inf)
-        apart.append(replace(event, length=min(event.length, float(until) - event.start)))
-        again[event.note] = event.start
-    return tuple(reversed(apart))
+        until = next_start.get(event.note, np.inf)
+        separate.append(replace(event, length=min(event.length, float(until) - event.start)))
+        next_start[event.note] = event.start
+    return tuple(reversed(separate))

@@ -1,9 +1,9 @@
-"""The truth beside a clip: what was played, as JAMS for programs and as a MIDI file for ears and eyes.
+"""The ground truth of a clip, as a JAMS file for programs and a MIDI file for listening and viewing.
 
-JAMS is one JSON file of annotations (Humphrey et al., "JAMS: a JSON annotated music specification for reproducible MIR
-research", 2014; https://jams.readthedocs.io). Its namespaces hold notes, chords, key, beats and tempo; all else that a
-clip was made with is in the file's sandbox. There is no `pitch_contour`: the lead is one line of notes without glides,
-so its `note_midi` is the melody, and frames of frequencies would say the same less precisely.
+JAMS is a JSON format for annotations (Humphrey et al., "JAMS: a JSON annotated music specification for reproducible MIR
+research", 2014; https://jams.readthedocs.io). Its namespaces hold the notes, chords, key, beats and tempo. The file's
+sandbox holds everything else that determines the clip. There is no `pitch_contour`: the lead is monophonic, so its
+`note_midi` annotation is the melody, and a contour would repeat it less precisely.
 """
 
 from __future__ import annotations
@@ -42,18 +42,32 @@ MAGIC, FORMAT = "soundalike-render", 1
 ROOTS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")  # pitch classes in Harte's syntax
 
 _JAMS_VERSION = "0.3.5"
-_DIGITS = 4  # of a second: a tenth of a millisecond
+_DIGITS = 4  # decimals of times in seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What a clip of `seconds` seconds was made of.
+    """The ground truth of a clip.
 
-    `tempo`, `offset`, `key`, `octave`, `level`, `seed` and `effects` are those of its Scene; `meter`, `mode`, `melody`
-    (the work) and `setting` those of its melody; `progression`, `groove`, `groove_source`, `comp` and `bass` name what
-    it was drawn from. `instruments` says in words who plays. `parts`, `chords` and `beats` are its Performance, the
-    parts for the roles of `band` alone and in order of time, rounded to 0.1 ms. `levels` are the measured dB of each
-    part against the sum of the others, rounded to 0.01 (inf where it is alone).
+    `tempo`, `offset`, `key`, `octave`, `level`, `seed`, `band` and `effects` are those of the `Scene`. `meter` and
+    `mode` are those of its melody.
+
+    Attributes:
+        name: The name of the clip.
+        seconds: The length of the clip.
+        melody: The name of the work.
+        setting: The name of the version of the work.
+        progression: The name of the chord progression.
+        groove: The name of the groove.
+        groove_source: The drummer, or the pattern of the grammar.
+        comp: The name of the comping style.
+        bass: The name of the bass style.
+        instruments: The name of the instrument of each role.
+        parts: The notes of each role of `band`, in order of time. Times are rounded to 0.1 ms.
+        chords: The chords. Times are rounded to 0.1 ms.
+        beats: The pulses. Times are rounded to 0.1 ms.
+        levels: Measured level of each part in dB relative to the sum of the others, rounded to 0.01. It is inf for a
+            single part.
     """
 
     name: str
@@ -83,9 +97,20 @@ class Truth:
 
 
 def write_truth(place: Path, name: str, scene: Scene, clip: Clip, instruments: Mapping[Role, str]) -> None:
-    """Write `<place>/<name>.jams` and `<place>/<name>.mid`, each whole or not at all; same scene, same bytes.
+    """Write `<place>/<name>.jams` and `<place>/<name>.mid` atomically. The same scene gives the same bytes.
 
-    `instruments` says in words who plays each role of the band. Raises UsageError if they cannot be written.
+    Args:
+        place: An existing folder.
+        name: The name of the clip.
+        scene: The scene.
+        clip: The rendered scene.
+        instruments: The name of the instrument of each role.
+
+    Raises:
+        UsageError: A file cannot be written.
+
+    Example:
+        >>> write_truth(Path("truth"), "anchor", scene, clip, {"lead": "Flute (fluidr3 73)"})
     """
     jams = json.dumps(_jams(name, scene, clip, instruments), separators=(",", ":"), allow_nan=False).encode()
     midi = midi_file(name, scene, clip.performance, instruments)
@@ -94,23 +119,32 @@ def write_truth(place: Path, name: str, scene: Scene, clip: Clip, instruments: M
 
 
 def read_truth(path: Path) -> Truth:
-    """What `write_truth` wrote to a JAMS file. Raises UsageError if it is missing, damaged or of another kind."""
+    """Read a JAMS file that `write_truth` wrote.
+
+    Raises:
+        UsageError: The file is missing, is not the ground truth of a rendered clip, or is invalid.
+
+    Example:
+        >>> truth = read_truth(Path("triplets/melody/triplets_1/truth/anchor.jams"))
+        >>> truth.meter, truth.key
+        ('4/4', 2)
+    """
     body = read_json(path)
     sandbox = body.get("sandbox") if isinstance(body, dict) else None
     if not isinstance(sandbox, dict) or sandbox.get("magic") != MAGIC:
         raise UsageError(
-            f"{path} is not the truth of a rendered clip (no magic {MAGIC!r}); soundalike render writes it"
+            f"{path} is not the ground truth of a rendered clip (no magic {MAGIC!r}); soundalike render writes it"
         )
     if sandbox.get("format") != FORMAT:
-        raise UsageError(f"{path} has format {sandbox.get('format')!r}, this version reads {FORMAT}; render it again")
+        raise UsageError(f"{path} has format {sandbox.get('format')!r}, expected {FORMAT}; render it again")
     try:
         return _truth(body)
     except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise UsageError(f"{path} is damaged: {reason}; render it again") from error
+        raise UsageError(f"{path} is invalid: {reason}; render it again") from error
 
 
-# To write -----------------------------------------------------------------------------------------------------------
+# Writing ------------------------------------------------------------------------------------------------------------
 
 
 def _jams(name: str, scene: Scene, clip: Clip, instruments: Mapping[Role, str]) -> dict[str, Any]:
@@ -125,7 +159,7 @@ def _jams(name: str, scene: Scene, clip: Clip, instruments: Mapping[Role, str]) 
         ("chord", [_span(c.start, c.end, f"{ROOTS[c.root]}:{c.kind}") for c in performance.chords]),
         ("key_mode", [_span(0.0, performance.seconds, f"{ROOTS[scene.key]}:{mode}")]),
         ("beat_position", _beat_positions(performance, meter)),
-        # Beats a minute, as in the beats above: in 6/8 those are dotted quarters.
+        # Beats per minute, with the same beats as above. In 6/8 they are dotted quarters.
         ("tempo", [_span(0.0, performance.seconds, scene.tempo / PULSE[meter], confidence=1.0)]),
     )
     annotations += [_annotation(namespace, data, performance.seconds) for namespace, data in overall]
@@ -160,7 +194,7 @@ def _jams(name: str, scene: Scene, clip: Clip, instruments: Mapping[Role, str]) 
             "band": asdict(band),
             "instruments": {role: instruments[role] for role in band.layout},
             "effects": asdict(scene.effects),
-            # JSON has no infinity.
+            # JSON cannot represent infinity.
             "levels": {
                 role: None if math.isinf(level) else round(float(level), 2) for role, level in clip.levels.items()
             },
@@ -169,7 +203,7 @@ def _jams(name: str, scene: Scene, clip: Clip, instruments: Mapping[Role, str]) 
 
 
 def _part(role: Role, instrument: str, notes: Iterable[Played], seconds: float) -> list[dict[str, Any]]:
-    """The notes of a part (drums: percussion notes); for drums also the moments at which anything is struck."""
+    """Return the annotations of a part: its notes and, for drums, also the onsets of all strokes."""
     played = sorted(notes, key=lambda note: note.start)
     about = {"role": role, "velocities": [note.velocity for note in played]}
     data = [_span(note.start, note.end, note.note) for note in played]
@@ -182,14 +216,17 @@ def _part(role: Role, instrument: str, notes: Iterable[Played], seconds: float) 
 
 
 def _beat_positions(performance: Performance, meter: str) -> list[dict[str, Any]]:
-    """Positions count what the meter counts (in 6/8 eighths: 1 and 4); measure 0 precedes the first bar line."""
-    over, under = map(int, meter.split("/"))
-    step = round(PULSE[meter] * under / 4)
+    """Return the beats as positions in units of the meter's denominator (1 and 4 in 6/8).
+
+    Measure 0 is before the first bar line.
+    """
+    numerator, denominator = map(int, meter.split("/"))
+    step = round(PULSE[meter] * denominator / 4)
     found, measure = [], 0
     for beat in performance.beats:
         measure += beat.place == 1
         position = 1 + step * (beat.place - 1)
-        value = {"position": position, "measure": measure, "num_beats": over, "beat_units": under}
+        value = {"position": position, "measure": measure, "num_beats": numerator, "beat_units": denominator}
         found.append(_span(beat.time, beat.time, value))
     return found
 
@@ -216,17 +253,17 @@ def _annotation(
 
 
 def _span(start: float, end: float, value: Any, confidence: float | None = None) -> dict[str, Any]:
-    # Both ends are rounded, not start and duration, so that what ends where the next begins still does.
+    # Start and end are rounded rather than start and duration, so that adjacent spans remain adjacent.
     first, last = round(start, _DIGITS), round(end, _DIGITS)
     return {"time": first, "duration": round(last - first, _DIGITS), "value": value, "confidence": confidence}
 
 
-# To read ------------------------------------------------------------------------------------------------------------
+# Reading ------------------------------------------------------------------------------------------------------------
 
 
 def _truth(body: Mapping[str, Any]) -> Truth:
     facts, metadata = body["sandbox"], body["file_metadata"]
-    meter, mode, key = _one_of(facts["meter"], BAR), _one_of(facts["mode"], MODES), _whole(facts["key"])
+    meter, mode, key = _one_of(facts["meter"], BAR), _one_of(facts["mode"], MODES), _integer(facts["key"])
     if not 0 <= key < len(ROOTS):
         raise ValueError(f"the key is {key}, expected 0 to 11")
     band = _band(facts["band"])
@@ -239,11 +276,11 @@ def _truth(body: Mapping[str, Any]) -> Truth:
             role = _role(annotation["sandbox"]["role"])
             parts[role] = _notes(data, annotation["sandbox"]["velocities"])
         elif namespace == "chord":
-            chords = tuple(_chord(one) for one in data)
+            chords = tuple(_chord(row) for row in data)
         elif namespace == "beat_position":
-            beats = tuple(_beat(one, meter) for one in data)
+            beats = tuple(_beat(row, meter) for row in data)
     if set(parts) != set(band.layout):
-        raise ValueError(f"it has notes for {_list(parts)}, but the band is {_list(band.layout)}")
+        raise ValueError(f"it has notes for {_join(parts)}, but the band is {_join(band.layout)}")
     return Truth(
         name=_text(metadata["title"]),
         seconds=_number(metadata["duration"]),
@@ -252,9 +289,9 @@ def _truth(body: Mapping[str, Any]) -> Truth:
         key=key,
         mode=mode,
         meter=meter,
-        octave=_whole(facts["octave"]),
+        octave=_integer(facts["octave"]),
         level=_number(facts["level"]),
-        seed=_whole(facts["seed"]),
+        seed=_integer(facts["seed"]),
         melody=_text(facts["melody"]),
         setting=_text(facts["setting"]),
         progression=_text(facts["progression"]),
@@ -274,19 +311,19 @@ def _truth(body: Mapping[str, Any]) -> Truth:
 
 def _notes(data: list[Mapping[str, Any]], velocities: list[Any]) -> tuple[Played, ...]:
     return tuple(
-        Played(*_times(one), _whole(one["value"]), _whole(velocity))
-        for one, velocity in zip(data, velocities, strict=True)
+        Played(*_times(row), _integer(row["value"]), _integer(velocity))
+        for row, velocity in zip(data, velocities, strict=True)
     )
 
 
-def _chord(one: Mapping[str, Any]) -> SoundingChord:
-    root, _, kind = _text(one["value"]).partition(":")
-    return SoundingChord(*_times(one), ROOTS.index(_one_of(root, ROOTS)), _one_of(kind, CHORDS))
+def _chord(row: Mapping[str, Any]) -> SoundingChord:
+    root, _, kind = _text(row["value"]).partition(":")
+    return SoundingChord(*_times(row), ROOTS.index(_one_of(root, ROOTS)), _one_of(kind, CHORDS))
 
 
-def _beat(one: Mapping[str, Any], meter: str) -> Beat:
+def _beat(row: Mapping[str, Any], meter: str) -> Beat:
     step = round(PULSE[meter] * int(meter.split("/")[1]) / 4)
-    return Beat(_times(one)[0], (_whole(one["value"]["position"]) - 1) // step + 1)
+    return Beat(_times(row)[0], (_integer(row["value"]["position"]) - 1) // step + 1)
 
 
 def _band(body: Mapping[str, Any]) -> Band:
@@ -303,7 +340,7 @@ def _band(body: Mapping[str, Any]) -> Band:
 
 
 def _sound(body: Mapping[str, Any] | None) -> Sound | None:
-    return None if body is None else Sound(_text(body["bank"]), _whole(body["program"]))
+    return None if body is None else Sound(_text(body["bank"]), _integer(body["program"]))
 
 
 def _effects(body: Mapping[str, Any]) -> Effects:
@@ -321,9 +358,9 @@ def _effects(body: Mapping[str, Any]) -> Effects:
     )
 
 
-def _times(one: Mapping[str, Any]) -> tuple[float, float]:
-    start = _number(one["time"])
-    return start, round(start + _number(one["duration"]), _DIGITS)
+def _times(row: Mapping[str, Any]) -> tuple[float, float]:
+    start = _number(row["time"])
+    return start, round(start + _number(row["duration"]), _DIGITS)
 
 
 def _number(value: Any) -> float:
@@ -332,21 +369,21 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _whole(value: Any) -> int:
+def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{value!r:.40} is not a whole number")
+        raise ValueError(f"{value!r:.40} is not an integer")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r:.40} is not text")
+        raise ValueError(f"{value!r:.40} is not a string")
     return value
 
 
 def _one_of(value: Any, known: Iterable[str]) -> str:
     if value not in (names := tuple(known)):
-        raise ValueError(f"{value!r:.40} is none of {', '.join(names)}")
+        raise ValueError(f"{value!r:.40} is not one of {', '.join(names)}")
     return str(value)
 
 
@@ -354,8 +391,8 @@ def _role(value: Any) -> Role:
     for role in ROLES:
         if role == value:
             return role
-    raise ValueError(f"{value!r:.40} is none of {', '.join(ROLES)}")
+    raise ValueError(f"{value!r:.40} is not one of {', '.join(ROLES)}")
 
 
-def _list(roles: Iterable[Role]) -> str:
-    return ", ".join(roles) or "nobody"
+def _join(roles: Iterable[Role]) -> str:
+    return ", ".join(roles) or "no role"

@@ -1,4 +1,4 @@
-"""Notes to sound: soundfonts, synthesis, mixing, effects."""
+"""Render notes to audio: soundfonts, synthesis, sampled kits, mixing and effects."""
 
 import lazy_loader
 

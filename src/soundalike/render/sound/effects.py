@@ -1,4 +1,4 @@
-"""What recordings differ by besides music: spectrum, dynamics, hiss, level, and a codec's round trip."""
+"""Properties of a recording that do not belong to the music: spectrum, dynamics, hiss, level and codec."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from soundalike.render.score.music import Effects
 
 __all__ = ["amplified", "apply", "draw_effects"]
 
-_PEAK = 0.9
-_TURN = 1000.0  # Hz about which the spectrum is tilted
+_PEAK = 0.9  # highest peak of a clip
+_TILT_CENTRE = 1000.0  # Hz
 
-# The compressor: seconds in which it hears a peak and in which it lets go, and how far below RMS it starts.
+# The compressor: hop, attack and release in seconds, and its threshold in dB below RMS.
 _HOP, _ATTACK, _RELEASE, _BELOW = 0.002, 0.01, 0.15, 6.0
 
 _LOUDSPEAKER = (80.0, 5000.0)  # Hz
 
-_HISS_STREAM = 2  # the room has 1
+_HISS_STREAM = 2  # random stream of a scene's seed; mixing uses stream 1
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _FORMATS = {"mp3": ("MP3", "MPEG_LAYER_III"), "ogg": ("OGG", "VORBIS")}
@@ -29,7 +29,11 @@ _BLOCK = 16384
 
 
 def draw_effects(rng: np.random.Generator) -> Effects:
-    """What one clip is recorded with; every property is drawn on its own."""
+    """Draw the effects of a clip. All properties are independent.
+
+    Example:
+        >>> effects = draw_effects(np.random.default_rng(0))
+    """
     return Effects(
         tilt_db=float(rng.uniform(-4.0, 4.0)),
         highpass=_log_uniform(rng, 40.0, 200.0) if rng.random() < 0.3 else None,
@@ -46,11 +50,26 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def apply(samples: FloatArray, effects: Effects, level: float, rate: int, seed: int) -> FloatArray:
-    """(t,) samples as they were recorded: (t,) float32 of `level` dBFS RMS, or less where a peak would pass 0.9.
+    """Apply the effects of a recording.
 
-    In this order: tilt and filters, compressor, hiss (its colour and its noise are drawn from `seed`), level, codec.
-    The result is aligned to `samples`; silence stays silence. Raises UsageError if the codec does not exist or cannot
-    write `rate`, AudioError if it leaves nothing to hear.
+    The order is: tilt and filters, compressor, hiss, level, codec.
+
+    Args:
+        samples: (t,) samples.
+        effects: The effects.
+        level: RMS level of the result in dBFS. It is lower if a peak would otherwise exceed 0.9.
+        rate: Sample rate in Hz.
+        seed: Seed of the hiss.
+
+    Returns:
+        (t,) float32 samples, aligned with the input. Silence remains silence.
+
+    Raises:
+        UsageError: The codec is unknown or does not support the rate.
+        AudioError: The codec removes the whole signal.
+
+    Example:
+        >>> out = apply(samples, Effects(squash=4.0, codec="mp3", quality=0.5), -16.0, 32000, seed=1)
     """
     out = _filtered(samples.astype(np.float32), effects, rate)
     if effects.squash > 1:
@@ -64,15 +83,27 @@ def apply(samples: FloatArray, effects: Effects, level: float, rate: int, seed: 
         decoded = _round_trip(out, effects.codec, effects.quality, rate)
         if _rms(decoded) < 0.01 * _rms(out):
             raise AudioError(
-                f"{effects.codec} at quality {effects.quality:.2f} leaves nothing of a clip: "
-                "expected sound below 8 kHz; use a better quality"
+                f"{effects.codec} at quality {effects.quality:.2f} removes the whole signal; "
+                "expected content below 8 kHz, or use a better quality"
             )
         out = _levelled(decoded, level)
     return out
 
 
 def amplified(samples: FloatArray, drive_db: float, rate: int) -> FloatArray:
-    """(t,) samples through an overdriven amplifier and its loudspeaker, float32: bent by tanh, 80 Hz to 5 kHz."""
+    """Simulate an overdriven amplifier with a loudspeaker: tanh distortion and a band-pass from 80 Hz to 5 kHz.
+
+    Args:
+        samples: (t,) samples.
+        drive_db: Gain before the distortion, in dB.
+        rate: Sample rate in Hz.
+
+    Returns:
+        (t,) float32 samples.
+
+    Example:
+        >>> distorted = amplified(samples, 24.0, 44100)
+    """
     from scipy import signal
 
     driven = np.tanh(samples * (10 ** (drive_db / 20) / max(3 * _rms(samples), 1e-9)))
@@ -84,7 +115,7 @@ def _rms(samples: FloatArray) -> float:
 
 
 def _levelled(samples: FloatArray, level: float) -> FloatArray:
-    """Scaled to `level` dBFS RMS, or to the highest peak allowed; silence as it is."""
+    """Scale samples to `level` dBFS RMS, or less if a peak would exceed the limit. Silence is not changed."""
     rms = _rms(samples)
     if rms == 0:
         return samples
@@ -92,11 +123,11 @@ def _levelled(samples: FloatArray, level: float) -> FloatArray:
 
 
 def _filtered(samples: FloatArray, effects: Effects, rate: int) -> FloatArray:
-    """Tilt, high-pass and low-pass in one pass. A low-pass that the rate has already done is left out."""
+    """Apply tilt, high-pass and low-pass in one pass. A low-pass near or above the Nyquist frequency is skipped."""
     from scipy import signal
 
-    # low * LP + high * (1 - LP), with LP a low-pass of first order: a shelf that turns about _TURN.
-    b, a = signal.butter(1, _TURN, fs=rate)
+    # A shelf around _TILT_CENTRE: low * LP + high * (1 - LP), where LP is a first-order low-pass.
+    b, a = signal.butter(1, _TILT_CENTRE, fs=rate)
     low, high = 10 ** (-effects.tilt_db / 40), 10 ** (effects.tilt_db / 40)
     tilt = (low - high) * b + high * a
     sections = [np.array([[*tilt, 0.0, *a, 0.0]])]
@@ -108,27 +139,27 @@ def _filtered(samples: FloatArray, effects: Effects, rate: int) -> FloatArray:
 
 
 def _compressed(samples: FloatArray, ratio: float, rate: int) -> FloatArray:
-    """What is louder than a little below RMS rises by 1 dB where it rose by `ratio`."""
+    """Compress levels above a threshold of 6 dB below RMS by `ratio`."""
     from scipy import signal
 
     hop = int(_HOP * rate)
     count = -(-len(samples) // hop)
     power = np.pad(samples, (0, count * hop - len(samples))).reshape(count, hop)
     power = np.mean(np.square(power, dtype=np.float64), axis=1)
-    # The louder of a quick and a slow ear: it hears a stroke at once and lets go of it slowly.
-    quick, slow = (
+    # The maximum of a fast and a slow envelope has a fast attack and a slow release.
+    fast, slow = (
         signal.lfilter([1 - keep], [1, -keep], power) for keep in np.exp(-_HOP / np.array([_ATTACK, _RELEASE]))
     )
     threshold = power.mean() * 10 ** (-_BELOW / 10)
     if threshold == 0:
         return samples
-    over = np.maximum(np.maximum(quick, slow) / threshold, 1.0)
+    over = np.maximum(np.maximum(fast, slow) / threshold, 1.0)
     gain = over ** (-(1 - 1 / ratio) / 2)
     return (samples * np.interp(np.arange(len(samples)), np.arange(count) * hop, gain)).astype(np.float32)
 
 
 def _hiss(length: int, rng: np.random.Generator) -> FloatArray:
-    """(t,) float32 noise of RMS 1, somewhere between white and dull."""
+    """Draw (t,) float32 noise of RMS 1, with a random low-pass."""
     from scipy import signal
 
     dullness = np.float32(rng.uniform(0.0, 0.9))
@@ -137,10 +168,10 @@ def _hiss(length: int, rng: np.random.Generator) -> FloatArray:
 
 
 def _round_trip(samples: FloatArray, codec: str, quality: float, rate: int) -> FloatArray:
-    """Encoded and decoded in memory, aligned and of the same length.
+    """Encode and decode samples in memory. The result is aligned and has the same length.
 
-    MP3 is written with a variable bit rate, for then LAME always has room for the tag in which it notes its delay, and
-    the decoder takes the delay off; at 64 kbit/s and less of a constant rate it has not, and 1105 samples stay.
+    MP3 uses a variable bit rate. LAME then always stores its encoder delay in a tag, and the decoder removes the delay.
+    At a constant rate of 64 kbit/s or less the tag does not fit, and a delay of 1105 samples remains.
     """
     import soundfile
 
@@ -152,7 +183,7 @@ def _round_trip(samples: FloatArray, codec: str, quality: float, rate: int) -> F
     encoded = io.BytesIO()
     compression = _WORST[codec] * (1 - quality)
     with soundfile.SoundFile(encoded, "w", rate, 1, subtype, format=container, compression_level=compression) as file:
-        # libsndfile's Vorbis encoder puts a whole write on the stack, and a minute of sound overflows it.
+        # libsndfile's Vorbis encoder keeps a whole write on the stack. A minute of sound would overflow it.
         for start in range(0, len(samples), _BLOCK):
             file.write(samples[start : start + _BLOCK])
     encoded.seek(0)

@@ -1,4 +1,4 @@
-"""Soundfonts through FluidSynth: one part, one preset, the same samples every time."""
+"""Play soundfonts with FluidSynth, with the same samples in every run."""
 
 from __future__ import annotations
 
@@ -22,27 +22,40 @@ from soundalike.render.score.music import Played
 __all__ = ["DRUM_BANK", "SYNTH_RATE", "Player", "load_fluidsynth", "read_presets"]
 
 SYNTH_RATE = 44100
-DRUM_BANK = 128  # where soundfonts keep drum kits; instruments are in bank 0
+DRUM_BANK = 128  # the bank of drum kits in soundfonts; instruments are in bank 0
 
-_BLOCK = 64  # samples between which FluidSynth changes anything
-_GAIN = 0.3  # leaves a dense part well below full scale; parts are balanced by measurement anyway
+_BLOCK = 64  # samples per block; FluidSynth applies events between blocks
+_GAIN = 0.3  # keeps a dense part well below full scale; parts are balanced later
 _DRUM_CHANNEL = 9
-_MODULATION, _DEPTH = 1, 40  # the MIDI controller that means vibrato, and a player's moderate use of it
+_MODULATION, _DEPTH = 1, 40  # the MIDI controller of vibrato, and a moderate value
 
 _Pointer, _Int = ctypes.c_void_p, ctypes.c_int
 
 
 class Player:
-    """One soundfont, loaded once, and a fresh FluidSynth round it for every part.
+    """A soundfont that is loaded once and played by a new synthesiser for every part.
 
-    Fresh, because a synth that has played keeps traces in its voices, and the next part would differ by what came
-    before. `presets` are the (bank, program) that the soundfont has; drum kits are in bank 128. Raises UsageError if
-    the file is no whole soundfont.
+    A synthesiser keeps state in its voices after playing. With a new one, a part does not depend on earlier parts.
+
+    Args:
+        path: The soundfont, .sf2 or .sf3.
+
+    Attributes:
+        path: The soundfont.
+        presets: The (bank, program) pairs of the soundfont. Drum kits are in bank 128.
+
+    Raises:
+        UsageError: The file is missing, truncated or not a soundfont.
+
+    Example:
+        >>> player = Player(Path("FluidR3_GM.sf2"))
+        >>> samples = player.play(73, [Played(0.0, 1.0, 72, 96)], seconds=2.0)
+        >>> player.close()
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # All samples at once: read one by one, a sample's end runs on into whatever lies behind it in memory.
+        # All samples are loaded at once. If loaded one by one, a sample may read beyond its end into other memory.
         self._owner = _new_synth()
         self._free = weakref.finalize(self, self._owner.delete)
         self._font = _load(self._owner, path)
@@ -51,16 +64,28 @@ class Player:
     def play(
         self, program: int, notes: Sequence[Played], seconds: float, drums: bool = False, vibrato: bool = False
     ) -> FloatArray:
-        """(t,) float32 mono at SYNTH_RATE, `seconds` long: one part, dry.
+        """Play a part without effects.
 
-        `program` is a drum kit if `drums`. Notes start and end on a grid of 1.5 ms. Raises UsageError if the soundfont
-        has no such preset.
+        Args:
+            program: The program, or the drum kit if `drums`.
+            notes: The notes. Starts and ends are rounded to a grid of 1.5 ms.
+            seconds: The length of the result.
+            drums: Whether the part is a drum part.
+            vibrato: Whether to play with vibrato.
+
+        Returns:
+            (t,) float32 mono samples at SYNTH_RATE.
+
+        Raises:
+            UsageError: The soundfont has no such preset.
+            ValueError: The player has been closed.
         """
         if not self._free.alive:
             raise ValueError(f"the player of {self.path} has been closed")
         bank, channel = (DRUM_BANK, _DRUM_CHANNEL) if drums else (0, 0)
         if (bank, program) not in self.presets:  # FluidSynth would play another one
-            raise UsageError(f"{self.path} has no {'drum kit' if drums else 'program'} {program}; choose one it has")
+            kind = "drum kit" if drums else "program"
+            raise UsageError(f"{self.path} has no {kind} {program}; choose an existing one")
         out = np.zeros((-(-round(seconds * SYNTH_RATE) // _BLOCK) * _BLOCK, 2), np.float32)
         synth = _new_synth()
         try:
@@ -79,20 +104,25 @@ class Player:
                     synth.noteoff(channel, note)
             _write(synth, out[done:])
         finally:
-            # What is not taken out of the synth is deleted with it.
+            # Deleting the synthesiser would delete the soundfont if it were still attached.
             _call("fluid_synth_remove_sfont", _Int, _Pointer, _Pointer)(synth.synth, self._font)
             synth.delete()
         return out.mean(axis=1)[: round(seconds * SYNTH_RATE)]
 
     def close(self) -> None:
-        """Give the soundfont's memory back; nothing can be played after that."""
+        """Free the memory of the soundfont. The player cannot be used afterwards."""
         self._free()
 
 
 def read_presets(path: Path) -> frozenset[tuple[int, int]]:
-    """The (bank, program) that a soundfont has, without loading its samples; drum kits are in bank 128.
+    """Return the (bank, program) pairs of a soundfont without loading its samples. Drum kits are in bank 128.
 
-    Raises UsageError if the file is no whole soundfont.
+    Raises:
+        UsageError: The file is missing, truncated or not a soundfont.
+
+    Example:
+        >>> (0, 73) in read_presets(Path("FluidR3_GM.sf2"))
+        True
     """
     synth = _new_synth(**{"synth.dynamic-sample-loading": 1})
     try:
@@ -102,39 +132,46 @@ def read_presets(path: Path) -> frozenset[tuple[int, int]]:
 
 
 def _actions(notes: Sequence[Played]) -> list[tuple[int, bool, int, int]]:
-    """(block, on, note, velocity) in order; at one moment offs before ons, so that a repeated note speaks again."""
+    """Return sorted (block, on, note, velocity) events. In a block, notes end before others start.
+
+    This lets a repeated note start again.
+    """
     actions = set()
     for note in notes:
         start, end = (round(time * SYNTH_RATE / _BLOCK) for time in (note.start, note.end))
         actions.add((start, True, note.note, note.velocity))
-        actions.add((max(end, start + 1), False, note.note, 0))  # never off before it is on: that would ring on
+        actions.add((max(end, start + 1), False, note.note, 0))  # a note that ended before its start would never stop
     return sorted(actions)
 
 
 def load_fluidsynth() -> Any:
-    """The module `fluidsynth`. Raises ImportError or OSError if it or the C library is missing.
+    """Import and return the module `fluidsynth`.
 
-    After soundfile, always: FluidSynth reads compressed soundfonts through libsndfile, and takes the one that is in the
-    process already. Two of them decode to samples that differ in the last bit.
+    soundfile is always imported first. FluidSynth reads compressed soundfonts with the libsndfile that is already
+    loaded, and different builds of libsndfile decode to samples that differ in the last bit.
+
+    Raises:
+        ImportError: The module is missing.
+        OSError: The C library is missing.
     """
     import soundfile  # noqa: F401
 
-    with contextlib.redirect_stdout(io.StringIO()):  # where $CI is set, it greets
+    with contextlib.redirect_stdout(io.StringIO()):  # the module prints a line if $CI is set
         import fluidsynth
     return fluidsynth
 
 
 @functools.cache
 def _call(name: str, result: Any, *kinds: Any) -> Callable[..., Any]:
-    """A function of the C library, of which pyfluidsynth wraps only some."""
+    """Return a function of the C library. pyfluidsynth wraps only some of them."""
     arguments = ((f"a{k}", kind, 1) for k, kind in enumerate(kinds))
     function: Callable[..., Any] = load_fluidsynth().cfunc(name, result, *arguments)
     return function
 
 
 def _new_synth(**settings: int) -> Any:
-    """A `fluidsynth.Synth` without effects, at SYNTH_RATE."""
-    # What can go wrong is checked and raised; errors, warnings and notices on stderr would only repeat it.
+    """Return a new `fluidsynth.Synth` without effects, at SYNTH_RATE."""
+    # Errors are checked and raised here, so FluidSynth's messages on stderr are turned off.
     for level in (1, 2, 3):
         _call("fluid_set_log_function", _Pointer, _Int, _Pointer, _Pointer)(level, None, None)
     plain = {"synth.reverb.active": 0, "synth.chorus.active": 0, "synth.polyphony": 256, "synth.lock-memory": 0}
@@ -142,22 +179,22 @@ def _new_synth(**settings: int) -> Any:
 
 
 def _load(synth: Any, path: Path) -> int:
-    """The C pointer of a soundfont loaded into `synth`, which owns it."""
+    """Load a soundfont into `synth`, which owns it, and return its C pointer. Raises UsageError."""
     try:
         with path.open("rb") as file:
             head, size = file.read(12), file.seek(0, os.SEEK_END)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}; give a soundfont (.sf2 or .sf3)") from error
-    # Checked here, because FluidSynth would try other formats and complain on stderr in their names.
+    # Checked here because FluidSynth would try other formats and report their errors.
     if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"sfbk":
         raise UsageError(f"{path} is not a soundfont; give a .sf2 or .sf3 file")
     (rest,) = struct.unpack("<I", head[4:8])
     if size < rest + 8:
-        raise UsageError(f"{path} is cut short: {size} of {rest + 8} bytes; get it again")
+        raise UsageError(f"{path} is truncated: found {size} bytes, expected {rest + 8}; download it again")
     load = _call("fluid_synth_sfload", _Int, _Pointer, ctypes.c_char_p, _Int)
     number = load(synth.synth, os.fsencode(path), 0)
     if number < 0:
-        raise UsageError(f"{path} is damaged, or a soundfont that this FluidSynth cannot read; give another")
+        raise UsageError(f"{path} is invalid, or FluidSynth cannot read this kind of soundfont; give another one")
     font: int = _call("fluid_synth_get_sfont_by_id", _Pointer, _Pointer, _Int)(synth.synth, number)
     return font
 
@@ -171,8 +208,11 @@ def _presets(font: int) -> frozenset[tuple[int, int]]:
 
 
 def _write(synth: Any, out: FloatArray) -> None:
-    """Let `synth` fill (t, 2) contiguous float32, as floats: its 16-bit writer adds dither that depends on the past."""
+    """Let `synth` fill contiguous (t, 2) float32 samples.
+
+    Floats are used because the dither of 16-bit output depends on earlier output.
+    """
     if len(out):
         write = _call("fluid_synth_write_float", _Int, _Pointer, _Int, *(_Pointer, _Int, _Int) * 2)
-        at = out.ctypes.data
-        write(synth.synth, len(out), at, 0, 2, at, 1, 2)
+        address = out.ctypes.data
+        write(synth.synth, len(out), address, 0, 2, address, 1, 2)

@@ -1,4 +1,4 @@
-"""Which soundfonts are there, what they are called, and which part of the split hears them."""
+"""Find soundfonts, and assign them to the parts of the split."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ __all__ = ["KNOWN", "Soundfont", "check_fluidsynth", "find_soundfonts", "split_s
 
 @dataclass(frozen=True, slots=True)
 class Soundfont:
-    """A soundfont: `bank` is its short name, `family` what it shares samples with, `package` the Debian package.
+    """A soundfont.
 
-    `part` is "train" (heard in train and validation) or "test"; None is train, unless a test soundfont is wanting.
+    Attributes:
+        bank: The short name.
+        path: The file.
+        family: The name of the group of soundfonts that share samples.
+        part: "train" (used in train and validation) or "test". None is train, unless no other soundfont is for test.
+        licence: The licence of the samples.
+        package: The Debian package, or "".
     """
 
     bank: str
@@ -30,7 +36,7 @@ class Soundfont:
     package: str
 
 
-# What is looked for, by file name. What is under a copyleft licence is for test only: models do not learn from it.
+# Known soundfonts, by file name. Those under a copyleft licence are only used for test, so no model is trained on them.
 KNOWN = (
     Soundfont("fluidr3", Path("FluidR3_GM.sf2"), "fluid", "train", "MIT", "fluid-soundfont-gm"),
     Soundfont(
@@ -44,11 +50,18 @@ KNOWN = (
 
 _FOLDERS = ("/usr/share/sounds/sf2", "/usr/share/sounds/sf3", "/usr/share/soundfonts")
 _VARIABLE = "SOUNDALIKE_SOUNDFONTS"
-_PACKAGES = " ".join(one.package for one in KNOWN)
+_PACKAGES = " ".join(soundfont.package for soundfont in KNOWN)
 
 
 def check_fluidsynth() -> None:
-    """Raises UsageError, saying what to install, if pyfluidsynth or FluidSynth's library is missing."""
+    """Check that pyfluidsynth and the FluidSynth library can be loaded.
+
+    Raises:
+        UsageError: One of them is missing. The message tells what to install.
+
+    Example:
+        >>> check_fluidsynth()
+    """
     try:
         load_fluidsynth()
     except (ImportError, OSError) as error:
@@ -57,63 +70,87 @@ def check_fluidsynth() -> None:
         ) from error
 
 
-def find_soundfonts(own: Sequence[str] = ()) -> tuple[Soundfont, ...]:
-    """The soundfonts to use: `own`, each FILE, FILE=train or FILE=test, and nothing else; without any, what is known
-    of what is in the folders of $SOUNDALIKE_SOUNDFONTS and the system's.
+def find_soundfonts(values: Sequence[str] = ()) -> tuple[Soundfont, ...]:
+    """Find the soundfonts to use.
 
-    An own file that is not known by its name is a family by itself; bank and family are its name without suffix.
-    Raises UsageError if a file or folder is missing, if two files have one name, if a family is to be in both parts,
-    or if there is no soundfont at all.
+    Args:
+        values: Values of `--soundfont`, each FILE, FILE=train or FILE=test. If there are any, only these files are
+            used. Otherwise the known soundfonts in `$SOUNDALIKE_SOUNDFONTS` and the system folders are used.
+
+    Returns:
+        The soundfonts. A file with an unknown name is a bank and family of its own, named after the file.
+
+    Raises:
+        UsageError: A file or folder is missing, two files have the same name, files of a family are assigned to both
+            parts, or there is no soundfont.
+
+    Example:
+        >>> soundfonts = find_soundfonts(["piano.sf2", "organ.sf2=test"])
+        >>> [soundfont.bank for soundfont in soundfonts]
+        ['piano', 'organ']
     """
-    found = tuple(map(_own, own)) if own else _installed()
+    found = tuple(map(_parse_value, values)) if values else _installed()
     if not found:
         raise UsageError(f"no soundfont found: apt install {_PACKAGES}, or give --soundfont FILE")
-    for k, one in enumerate(found):
+    for k, soundfont in enumerate(found):
         for other in found[:k]:
-            if one.bank == other.bank:
-                raise UsageError(f"{other.path} and {one.path} are both called {one.bank}; leave one out or rename it")
-            if one.family == other.family and (one.part == "test") != (other.part == "test"):
-                raise UsageError(f"{other.path} and {one.path} share samples: give both =train or both =test")
+            if soundfont.bank == other.bank:
+                raise UsageError(
+                    f"{other.path} and {soundfont.path} are both called {soundfont.bank}; leave one out or rename it"
+                )
+            if soundfont.family == other.family and (soundfont.part == "test") != (other.part == "test"):
+                raise UsageError(f"{other.path} and {soundfont.path} share samples; give both =train or both =test")
     return found
 
 
 def split_soundfonts(soundfonts: Sequence[Soundfont]) -> tuple[Soundfont, ...]:
-    """The same soundfonts, each with its part said.
+    """Assign a part to every soundfont.
 
-    Where none is for test, the smallest family of those that say nothing moves there, if another one is left to train.
+    Soundfonts without a part go to train. If no soundfont is for test, the smallest family without a part goes to test,
+    provided that another family remains for train.
+
+    Example:
+        >>> parts = {soundfont.bank: soundfont.part for soundfont in split_soundfonts(find_soundfonts())}
     """
     test: str | None = None
-    fixed = {one.family for one in soundfonts if one.part}
-    movable = {one.family for one in soundfonts} - fixed
-    if all(one.part != "test" for one in soundfonts) and movable and len(movable | fixed) > 1:
-        test = min(sorted(movable), key=lambda family: _bytes(one for one in soundfonts if one.family == family))
-    return tuple(replace(one, part=one.part or ("test" if one.family == test else "train")) for one in soundfonts)
+    fixed = {soundfont.family for soundfont in soundfonts if soundfont.part}
+    movable = {soundfont.family for soundfont in soundfonts} - fixed
+    if all(soundfont.part != "test" for soundfont in soundfonts) and movable and len(movable | fixed) > 1:
+        test = min(sorted(movable), key=lambda family: _family_bytes(soundfonts, family))
+    return tuple(
+        replace(soundfont, part=soundfont.part or ("test" if soundfont.family == test else "train"))
+        for soundfont in soundfonts
+    )
 
 
-def _bytes(soundfonts: Iterable[Soundfont]) -> int:
-    return sum(one.path.stat().st_size for one in soundfonts)
+def _family_bytes(soundfonts: Iterable[Soundfont], family: str) -> int:
+    return sum(soundfont.path.stat().st_size for soundfont in soundfonts if soundfont.family == family)
 
 
-def _own(value: str) -> Soundfont:
-    """What a value of --soundfont means."""
+def _parse_value(value: str) -> Soundfont:
+    """Return the soundfont of a value of --soundfont."""
     choices: dict[str, SplitPart] = {"train": "train", "test": "test"}
     head, _, choice = value.rpartition("=")
     name, part = (head, choices[choice]) if choice in choices else (value, None)
     path = Path(name)
     if not path.is_file():
-        raise UsageError(f"there is no soundfont {name}; give --soundfont FILE, FILE=train or FILE=test")
+        raise UsageError(f"the soundfont {name} does not exist; give --soundfont FILE, FILE=train or FILE=test")
     if path.stem == "voices" or path.stem.startswith("kit:"):
-        raise UsageError(f"{name} has the name of a bank of our own; rename it")
-    known = next((one for one in KNOWN if one.path.name == path.name), None)
+        raise UsageError(f"{name} has the name of a built-in bank; rename it")
+    known = next((soundfont for soundfont in KNOWN if soundfont.path.name == path.name), None)
     known = known or Soundfont(path.stem, path, path.stem, None, "unknown", "")
     return replace(known, path=absolute(path), part=part)
 
 
 def _installed() -> tuple[Soundfont, ...]:
-    own = [Path(folder) for folder in os.environ.get(_VARIABLE, "").split(os.pathsep) if folder]
-    for folder in own:
+    """Return the known soundfonts in $SOUNDALIKE_SOUNDFONTS and the system folders."""
+    listed = [Path(folder) for folder in os.environ.get(_VARIABLE, "").split(os.pathsep) if folder]
+    for folder in listed:
         if not folder.is_dir():
             raise UsageError(f"${_VARIABLE} names {folder}, which is not a folder; correct or unset it")
-    folders = (*own, *map(Path, _FOLDERS))
-    places = ((one, next((folder for folder in folders if (folder / one.path).is_file()), None)) for one in KNOWN)
-    return tuple(replace(one, path=absolute(folder / one.path)) for one, folder in places if folder)
+    folders = (*listed, *map(Path, _FOLDERS))
+    places = (
+        (soundfont, next((folder for folder in folders if (folder / soundfont.path).is_file()), None))
+        for soundfont in KNOWN
+    )
+    return tuple(replace(soundfont, path=absolute(folder / soundfont.path)) for soundfont, folder in places if folder)

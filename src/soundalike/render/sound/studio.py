@@ -1,4 +1,4 @@
-"""From a scene to its sound: every part is played on its own, balanced by ear, put in a room, mixed and treated."""
+"""Render a scene to audio: synthesise each part, balance and mix the parts, and add reverberation and effects."""
 
 from __future__ import annotations
 
@@ -19,12 +19,18 @@ __all__ = ["DraftError", "Stopwatch", "play"]
 
 
 class DraftError(SoundalikeError):
-    """A scene that cannot be heard as it should be: a part is mute, or too weak for its level; draw another."""
+    """A scene cannot be rendered as specified: a part is silent, or its level cannot be reached. Draw another scene."""
 
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Core-seconds spent in synthesis and in all else, over the clips that were timed with it."""
+    """CPU time of some clips.
+
+    Attributes:
+        synthesis: CPU seconds of synthesis.
+        rest: CPU seconds of everything else.
+        clips: Number of clips.
+    """
 
     synthesis: float = 0.0
     rest: float = 0.0
@@ -40,24 +46,43 @@ def play(
     stems: bool = False,
     watch: Stopwatch | None = None,
 ) -> Clip:
-    """Render a scene: `seconds` of sound at `rate` Hz, with the parts of the mix where `stems` asks for them.
+    """Render a scene to audio.
 
-    Raises DraftError if a part cannot be heard as it should, UsageError if a soundfont lacks an instrument.
+    Args:
+        scene: The scene.
+        orchestra: The sounds.
+        seconds: The length of the clip.
+        rate: Sample rate in Hz.
+        stems: Whether to return the parts of the mix too. They do not change the mix.
+        watch: The CPU time is added to it.
+
+    Returns:
+        The clip. `samples` is (t,) float32 with t = `seconds` * `rate`.
+
+    Raises:
+        DraftError: A part is silent, or the levels of the band cannot be reached.
+        UsageError: A bank or program of the band does not exist.
+
+    Example:
+        >>> clip = play(scene, orchestra_of(()), seconds=10.0, rate=32000)
+        >>> clip.samples.shape
+        (320000,)
     """
     began = time.process_time()
     band, length = scene.band, round(seconds * rate)
-    home, plucked = 72, False
+    centre_note, plucked = 72, False
     if band.lead is not None:
-        home, plucked = orchestra.range(band.lead, "lead") or home, orchestra.plucked(band.lead)
-    performance = perform(scene, seconds, home=home, plucked=plucked)
+        centre_note = orchestra.centre_note(band.lead, "lead") or centre_note
+        plucked = orchestra.plucked(band.lead)
+    performance = perform(scene, seconds, centre_note=centre_note, plucked=plucked)
     performed = time.process_time()
     dry = {}
     for role in band.layout:
         sound = band.sound(role)
-        assert sound is not None  # what a layout is
+        assert sound is not None  # by the definition of a layout
         dry[role] = orchestra.play(sound, role, performance.parts[role], seconds)
         if mixing.is_mute(dry[role], SYNTH_RATE):
-            raise DraftError(f"the {role} cannot be heard: {orchestra.describe(sound, role)}")
+            raise DraftError(f"the {role} is silent: {orchestra.describe(sound, role)}")
     played = time.process_time()
     try:
         balanced, levels = mixing.balance(dry, band, SYNTH_RATE)
@@ -67,7 +92,7 @@ def play(
     if stems:
         wet = mixing.room(np.stack(list(balanced.values())), SYNTH_RATE, band.room, scene.seed)
         parts = dict(zip(balanced, mixing.resample(wet, SYNTH_RATE, rate, length=length), strict=True))
-    # The mix is made from the sum even so: with or without stems, the same samples.
+    # The mix is computed from the sum in any case, so that its samples do not depend on `stems`.
     mix = mixing.room(np.sum(list(balanced.values()), axis=0), SYNTH_RATE, band.room, scene.seed)
     try:
         samples = apply(

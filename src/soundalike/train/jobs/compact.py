@@ -1,7 +1,7 @@
-"""`soundalike train compact`: from nothing to the model `compact`, in steps of which each goes on where it was.
+"""`soundalike train compact`: the model `compact` from scratch, in resumable steps.
 
-Render triplets; keep the spectra of every clip; teach the transcriber's networks what is played; hear every clip with
-them; fit the projections. All but the model itself lies in a working folder.
+Render triplets, store the spectra of every clip, train the networks of the transcriber, extract features with them, and
+fit the projections. Everything but the model itself goes to a working folder.
 """
 
 from __future__ import annotations
@@ -32,22 +32,31 @@ FEATURES: Mapping[str, str] = {
     "timbre": "timbre+colour",
     "harmony": "harmony+chords",
 }
-"""What the projection of each factor hears: the sound itself, and what is played."""
+"""The features that the projection of each factor uses: fixed descriptors, and descriptors of what is played."""
 DIMS = 256
-"""Of a space: 128 for each of its two features."""
+"""The dims of a space: 128 for each of its two features."""
 RECORD = "networks.json"
-"""How the networks and the readings were made, beside them."""
+"""The file beside the networks that records how they were trained."""
 EPOCHS: Mapping[str, int] = {"strokes": 4, "colour": 6, "pitch": 3}
-"""How often each network hears all training clips; that of colour hears those alone that share their band."""
+"""Epochs of each network. The colour network trains only on clips that share their band with another clip."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompactJob:
-    """What to make `out` from: the triplets in `renders`, or `folders` of each factor rendered with `render_seed`, from
-    the music in `tunes` and `grooves` or what is found.
+    """What to train, and from what.
 
-    `work` keeps what the steps leave; `start` is the `work` of another run, whose networks learn on; `epochs` are those
-    of each network (default: EPOCHS).
+    Attributes:
+        out: The folder of the model.
+        work: The folder for intermediate results.
+        renders: Rendered triplets; None renders them.
+        folders: Folders per factor to render.
+        render_seed: Seed of the renders.
+        tunes: Tunes to render; None takes what is found.
+        grooves: Grooves to render; None takes what is found.
+        start: The `work` folder of another run, whose networks are trained further.
+        epochs: Epochs of each network; None takes `EPOCHS`.
+        seed: Seed of the training.
+        device: "cpu" or "cuda".
     """
 
     out: Path
@@ -65,7 +74,7 @@ class CompactJob:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Who is told: that a step begins, how much of it is done (done, all, seconds of sound), and of every epoch."""
+    """Callbacks: a step starts; items done, all items and seconds of audio in it; a network finished an epoch."""
 
     step: Callable[[str], None]
     done: Callable[[int, int, float], None]
@@ -74,7 +83,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class CompactReport:
-    """Curves of the networks, what the projections know of test folders, and folders and clips that failed."""
+    """The curves of the networks, the report on the projections, and folders and clips that could not be read."""
 
     curves: Mapping[str, tuple[Epoch, ...]]
     heads: HeadsReport
@@ -82,17 +91,27 @@ class CompactReport:
 
 
 def train_compact(job: CompactJob, progress: Progress, *, jobs: int | None = None) -> CompactReport:
-    """Do what is not done yet. Raises UsageError, and KeyboardInterrupt when interrupted."""
+    """Run the steps that are not done yet.
+
+    Args:
+        job: What to train.
+        progress: Callbacks.
+        jobs: The number of worker processes; None starts one per core.
+
+    Raises:
+        UsageError: torch or onnx is missing, or a folder cannot be read or written.
+        KeyboardInterrupt: The run was interrupted; the next one continues.
+    """
     make_folder(job.out, "--out")
     make_folder(job.work, "--work")
     renders = job.renders or _render(job, progress, jobs)
-    curves, failed = _teach(job, renders, progress, jobs)
+    curves, failed = _train_networks(job, renders, progress, jobs)
     os.environ[NETWORKS_VARIABLE] = str(job.out.absolute())  # for this process and its workers
-    progress.step("hearing key and meter in some of the clips")
-    _read(job, renders, progress, jobs)
-    progress.step("hearing every clip with the networks, and fitting the projections")
-    there = read_folders(renders, job.seed)
-    features = {name: feature for name, feature in FEATURES.items() if name in there}
+    progress.step("fitting key and meter")
+    _fit_key_and_meter(job, renders, progress, jobs)
+    progress.step("extracting features with the networks, and fitting the projections")
+    factors = read_folders(renders, job.seed)
+    features = {name: feature for name, feature in FEATURES.items() if name in factors}
     heads = train_heads(
         HeadsJob(
             renders,
@@ -103,7 +122,7 @@ def train_compact(job: CompactJob, progress: Progress, *, jobs: int | None = Non
             kind="linear",
             factors=tuple(features),
             features=features,
-            summary="What is played, as small networks trained on rendered music hear it, and how it sounds.",
+            summary="What is played, transcribed by small networks trained on rendered music, and how it sounds.",
             licence="Apache-2.0",
         ),
         HeadSettings(negatives="both", seed=job.seed, out=DIMS),
@@ -114,7 +133,7 @@ def train_compact(job: CompactJob, progress: Progress, *, jobs: int | None = Non
 
 
 def _render(job: CompactJob, progress: Progress, jobs: int | None) -> Path:
-    """The rendered triplets of the job, whole."""
+    """Render the triplets of the job; returns their folder."""
     from soundalike.render.folders import Settings, render
 
     progress.step(f"rendering {job.folders:,} folders of each factor")
@@ -131,8 +150,8 @@ def _render(job: CompactJob, progress: Progress, jobs: int | None) -> Path:
     return place
 
 
-def _read(job: CompactJob, renders: Path, progress: Progress, jobs: int | None) -> None:
-    """Write the readings of key and meter to the job's `out`, once for its networks; how they do goes to its record."""
+def _fit_key_and_meter(job: CompactJob, renders: Path, progress: Progress, jobs: int | None) -> None:
+    """Fit key and meter once per version of the networks, and record their accuracy."""
     from soundalike.train.transcriber.readings import fit_readings
 
     version = Transcriber(job.out).version
@@ -144,12 +163,12 @@ def _read(job: CompactJob, renders: Path, progress: Progress, jobs: int | None) 
     write_json(job.out / RECORD, read_json(job.out / RECORD) | {"readings": result})
 
 
-def _teach(
+def _train_networks(
     job: CompactJob, renders: Path, progress: Progress, jobs: int | None
 ) -> tuple[dict[str, tuple[Epoch, ...]], tuple[tuple[Path, str], ...]]:
-    """Write the networks to the job's `out`; their curves, and the folders that could not be read."""
+    """Train and write the networks; returns their curves, and the folders that could not be read."""
     try:
-        import onnx  # noqa: F401  # torch's exporter needs it, which had better be known before hours of training
+        import onnx  # noqa: F401  # torch's exporter needs it: fail before hours of training, not after
 
         from soundalike.train.transcriber.export import export
         from soundalike.train.transcriber.fit import FitSettings, fit
@@ -160,7 +179,7 @@ def _teach(
             "training networks needs torch and onnx; install them with: pip install 'soundalike[train]'"
         ) from error
 
-    progress.step("keeping the spectra of every clip, 180 kB each")
+    progress.step("storing the spectra of every clip, 180 kB each")
     material = gather(renders, job.work / "spectra", jobs=jobs, progress=progress.done)
     train, validation = material.parts["train"], material.parts["validation"]
     make_folder(job.work / "checkpoints", "--work")
@@ -168,8 +187,8 @@ def _teach(
     for task in (StrokeTask(), ColourTask(train), PitchTask()):
         settings = FitSettings(epochs=job.epochs or EPOCHS[task.name], seed=job.seed, device=job.device)
         if job.start:
-            settings = replace(settings, lr=settings.lr / 3)  # what is known already is not to be shaken out
-        progress.step(f"teaching the network of {task.name}, {settings.epochs} epochs")
+            settings = replace(settings, lr=settings.lr / 3)  # smaller steps, to keep what the network has learned
+        progress.step(f"training the {task.name} network, {settings.epochs} epochs")
         file = f"{task.name}.safetensors"
         networks[task.name], curves[task.name] = fit(
             task,

@@ -288,7 +288,9 @@ def fit(
     jobs: int | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Fit the model, judge it on the test folders, and write it. The same inputs and seed write the same bytes.
+    """Fit the model, judge it on the test folders, and write it.
+
+    The same inputs and seed write the same bytes on the same machine with the same number of BLAS threads.
 
     Args:
         renders: Triplet folders of every factor of FACTORS, as `soundalike render` writes them.

@@ -1,7 +1,7 @@
-"""`soundalike train heads`: from triplet folders to a model, a space a factor, on the features of any backbone.
+"""`soundalike train heads`: a model from triplet folders, one space per factor, on the features of any backbone.
 
-Clips are embedded once into a cache; heads are trained on its rows (`trainer.py`), calibrated on random pairs of the
-clips, judged on the test folders, and written as a model that every command can use.
+Clips are embedded once into a cache. Heads are trained on its rows (`heads/trainer.py`), calibrated on random pairs of
+clips, evaluated on the test folders, and written as a model that every command can use.
 """
 
 from __future__ import annotations
@@ -41,12 +41,21 @@ _KINDS: tuple[Negatives, ...] = ("neutral", "adversarial")
 
 @dataclass(frozen=True, slots=True)
 class HeadsJob:
-    """What to train on what. `kind` is a head each, "mlp" or "linear" (closed form; of a
-    feature of several parts one for each part, side by side), or one "joint" for all.
+    """What to train, and on what.
 
-    `factors` chooses some of those that are there, `folders` limits the training folders of each; `features` are what
-    the head of a factor hears, such as {"melody": "melody+line"} (default: all that the backbone has); `cache` defaults
-    to a folder in `out`.
+    Attributes:
+        triplets: The triplet folders.
+        out: The folder of the model.
+        cache: The folder of cached embeddings; None takes one in `out`.
+        backbone: The backbone of the features.
+        name: The name of the model.
+        factors: The factors to train; empty takes all.
+        folders: The number of training folders per factor; None takes all.
+        kind: "mlp" or "linear" heads, one per factor, or one "joint" head. A linear head is fitted in closed form;
+            for a feature of several parts it is one projection per part, side by side.
+        features: The feature of each factor, such as {"melody": "melody+line"}; by default all of the backbone.
+        summary: The summary of the recipe; None makes one.
+        licence: The licence of the weights.
     """
 
     triplets: Path
@@ -64,8 +73,15 @@ class HeadsJob:
 
 @dataclass(frozen=True, slots=True)
 class HeadsReport:
-    """What came out: curves and best epoch by head (of linear ones, the floor of each part), accuracy on test triplets
-    {kind: {space: {factor: 0..1}}}, clips that failed, and the number of training folders by factor.
+    """The result of a training.
+
+    Attributes:
+        curves: The learning curve of each head.
+        best: The best epoch of each head.
+        floors: The floor of each part of each linear head.
+        accuracy: Accuracy on test triplets, {kind of negative: {space: {factor: 0..1}}}.
+        failed: Clips that could not be read.
+        counts: The number of training folders per factor.
     """
 
     curves: Mapping[str, Sequence[Epoch]]
@@ -78,9 +94,7 @@ class HeadsReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Factor:
-    """A factor's folders by part, and the feature its head listens to: its parts and their sizes, rows (n, D), what is
-    audible (n,).
-    """
+    """A factor: folders per part of the split, and its feature with blocks, rows (n, D) and audible (n,)."""
 
     name: str
     feature: str
@@ -92,7 +106,7 @@ class _Factor:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Those of the parts."""
+        """The sizes of the blocks."""
         return tuple(size for _, size in self.blocks)
 
 
@@ -104,10 +118,23 @@ def train_heads(
     embedding: Callable[[int, int, float], None] | None = None,
     progress: Callable[[str, Epoch], None] | None = None,
 ) -> HeadsReport:
-    """Train, calibrate, judge, write. An interrupted run goes on where it was, embedding and training alike.
+    """Train, calibrate, evaluate and write a model. An interrupted run can be continued by the next one.
 
-    `embedding` is told of clips, `progress` of every epoch and whose it is. Raises UsageError, and KeyboardInterrupt
-    when interrupted.
+    Args:
+        job: What to train, and on what.
+        settings: How to train.
+        jobs: The number of worker processes for embedding; None starts one per core.
+        embedding: Called with clips done, all clips, and seconds of audio.
+        progress: Called with the name of a head and its epoch.
+
+    Raises:
+        UsageError: The triplets or settings are invalid, or torch is missing.
+        KeyboardInterrupt: The run was interrupted.
+
+    Example:
+        >>> job = HeadsJob(Path("triplets"), Path("mine"), kind="linear")
+        >>> train_heads(job, HeadSettings()).accuracy["neutral"]["melody"]["melody"]
+        0.97
     """
     make_folder(job.out / "checkpoints", "--out")
     backbone: Backbone = plugins.load("backbones", job.backbone)
@@ -128,9 +155,9 @@ def train_heads(
             tensors[f"{name}.spread"] = head.spread
     for factor in factors:
         outputs[factor.name] = _project(job, settings, factor, tensors)
-        chance = _chance(factor, factors, outputs[factor.name], settings.seed)
+        calibration = _calibrate(factor, factors, outputs[factor.name], settings.seed)
         dim = outputs[factor.name].shape[1]
-        spaces.append(space_entry(factor.name, backbone, factor.feature, _kind(job, factor), dim, chance))
+        spaces.append(space_entry(factor.name, backbone, factor.feature, _kind(job, factor), dim, calibration))
     write_model(
         job.out,
         name=job.name,
@@ -142,7 +169,7 @@ def train_heads(
         seed=settings.seed,
     )
     for file in (job.out / "checkpoints").glob("*.safetensors"):
-        file.unlink()  # it is in the model now
+        file.unlink()  # its content is in the model now
     return HeadsReport(
         {name: () if isinstance(head, LinearHead) else head.curves for name, head in trained.items()},
         {name: head.best_epoch for name, head in trained.items() if not isinstance(head, LinearHead)},
@@ -158,7 +185,7 @@ def _chosen(job: HeadsJob, seed: int) -> dict[str, dict[str, tuple[ClipFolder, .
     if unknown := [name for name in (*job.factors, *job.features) if name not in parts]:
         raise UsageError(f"{job.triplets} has no factor {unknown[0]!r}; it has {', '.join(parts)}")
     if job.kind == "joint" and len(set(job.features.values())) > 1:
-        raise UsageError("a joint head hears the same features for all factors; give one of them to all, or none")
+        raise UsageError("a joint head uses the same features for all factors; give all the same, or none")
     if job.factors:
         parts = {name: parts[name] for name in job.factors}
     if job.folders:
@@ -173,10 +200,10 @@ def _load(
     job: HeadsJob,
     backbone: Backbone,
 ) -> list[_Factor]:
-    """The factors with the features that their heads listen to, side by side: all of them, or those of the job.
+    """The factors with the features of their heads: those of the job, or all of the backbone, concatenated.
 
-    A joined feature is audible where its first part is. A head's first is its own factor's, where the backbone has one;
-    a joint head has one order for all, and timbre, which is there wherever there is sound, comes first.
+    A concatenated feature is audible where its first part is. For a head, the first part is that of its own factor, if
+    the backbone has it. A joint head has one order for all factors. It starts with timbre, which all sound has.
     """
     positions = np.arange(len(cache))
     known: dict[str, tuple[FloatArray, BoolArray]] = {}
@@ -235,7 +262,7 @@ def _train(
 
 
 def _project(job: HeadsJob, settings: HeadSettings, factor: _Factor, tensors: Mapping[str, FloatArray]) -> FloatArray:
-    """Rows (n, d) of all clips in a space, as the model will give them."""
+    """The rows (n, d) of all clips in a space, as the model will compute them."""
     if job.kind == "joint":
         joint = load_joint(factor.name, tensors, blocks=factor.sizes, out_dim=settings.out)
         return joint(factor.rows, factor.audible)
@@ -245,28 +272,28 @@ def _project(job: HeadsJob, settings: HeadSettings, factor: _Factor, tensors: Ma
 
 
 def _kind(job: HeadsJob, factor: _Factor) -> str:
-    """The head's kind, as a recipe names it."""
+    """The name of the kind of head in a recipe."""
     return "parts" if job.kind == "linear" and len(factor.blocks) > 1 else job.kind
 
 
-def _chance(factor: _Factor, factors: Sequence[_Factor], rows: FloatArray, seed: int) -> dict[Level, Calibration]:
-    """What random pairs of the training clips look like in a space.
+def _calibrate(factor: _Factor, factors: Sequence[_Factor], rows: FloatArray, seed: int) -> dict[Level, Calibration]:
+    """The null distribution of a space: the similarity of random pairs of training clips.
 
-    A clip is a passage and a track at once. A folder of the space's own factor stands in for a track when the best
-    passage of a track is asked for: its clips are as alike as the passages of one.
+    A clip serves as a passage and as a track. For the best passage of a track, a folder of the space's own factor
+    serves as a track, because its clips are as similar as the passages of one.
     """
     rng = np.random.default_rng(seed)
     group = np.full(len(rows), -1)
     for number, table in enumerate(one for each in factors for one in each.sets["train"].folders):
         group[table[table >= 0]] = number
-    heard = np.flatnonzero((group >= 0) & rows.any(axis=1))
-    first, second = rng.choice(heard, (2, _PAIRS))
+    audible = np.flatnonzero((group >= 0) & rows.any(axis=1))
+    first, second = rng.choice(audible, (2, _PAIRS))
     apart = group[first] != group[second]
     pairs = np.einsum("nd,nd->n", rows[first[apart]], rows[second[apart]])
     own = [table[:-2][table[:-2] >= 0] for table in factor.sets["train"].folders]
     own = [members for members in own if len(members)]
     best = []
-    for query in rng.choice(heard, _PAIRS // 10):
+    for query in rng.choice(audible, _PAIRS // 10):
         members = own[rng.integers(len(own))]
         if query not in members:
             best.append(float((rows[members] @ rows[query]).max()))
@@ -276,9 +303,9 @@ def _chance(factor: _Factor, factors: Sequence[_Factor], rows: FloatArray, seed:
 def _accuracy(
     kind: Negatives, factors: Sequence[_Factor], outputs: Mapping[str, FloatArray]
 ) -> dict[str, dict[str, float]]:
-    """Share of (anchor, positive, negative) of the test folders that are right, in every space; ties count half.
+    """The share of correct triplets of the test folders in every space; ties count half.
 
-    NaN where no folder of a factor has this kind of negative.
+    NaN if no folder of a factor has this kind of negative.
     """
     table: dict[str, dict[str, float]] = {}
     column = -2 if kind == "neutral" else -1
@@ -303,7 +330,7 @@ def _summary(job: HeadsJob, settings: HeadSettings, factors: Sequence[_Factor]) 
 
 
 def _credits(job: HeadsJob, clips: int) -> list[dict[str, Any]]:
-    """What the clips came from, as their renderer recorded it."""
+    """The sources of the clips with their licences, as the renderer recorded them."""
     record = job.triplets / "render.json"
     body = read_json(record) if record.is_file() else {}
     if not isinstance(body, dict) or body.get("made_by") != "soundalike render":

@@ -1,6 +1,6 @@
-"""Changes to root spectra that leave what is played as it is: equaliser, hiss, and other music far behind.
+"""Augmentation of root spectra that keeps the targets: equaliser, hiss, and other music in the background.
 
-On spectra, not on sound, so that each costs a few additions: power is what adds up and what filters multiply.
+It works on spectra instead of audio, where each change costs a few additions: powers add, and filters multiply them.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from torch import Tensor
 
 __all__ = ["augment"]
 
-_RIPPLES = 6  # cosines that make up an equaliser's curve
+_RIPPLES = 6  # cosines that make up the curve of an equaliser
 _TILT_DB = 4.0  # standard deviation of the gain of the slowest of them
 _HISS_DB = (12.0, 60.0)  # below the clip's level
 _BEHIND_DB = (8.0, 40.0)
-_BEHIND = 0.4  # of the clips have other music behind them
+_BEHIND = 0.4  # share of clips with other music in the background
 
 
 def augment(roots: Tensor, random: np.random.Generator) -> Tensor:
-    """Root spectra (B, t, m) of any bands, changed at random: same shape, float32."""
+    """Augment root spectra (B, t, m) of any bands at random: same shape, float32."""
     clips, _, bands = roots.shape
     power = roots.float().square().square()
     level = power.mean(dim=(1, 2), keepdim=True)
@@ -45,5 +45,5 @@ def _from_db(decibels: Tensor) -> Tensor:
 
 
 def _drawn(random: np.random.Generator, below: tuple[float, float], clips: int) -> Tensor:
-    """Power ratios (clips, 1, 1) of so many decibels below."""
+    """Random power ratios (clips, 1, 1), in decibels below 0."""
     return _from_db(-torch.from_numpy(random.uniform(*below, (clips, 1, 1)).astype(np.float32)))

@@ -1,4 +1,4 @@
-"""Write trained networks as ONNX, whole: from root spectra to logits, so that use and training hear the same."""
+"""Export trained networks to ONNX, from root spectra to logits, so that training and inference cannot differ."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ _OPSET = 17
 
 
 def export(pitch: nn.Module, strokes: nn.Module, colour: nn.Module, out: Path) -> None:
-    """Write a pitch, a stroke and a colour network to `out`, for any number of frames.
+    """Export a pitch, a stroke and a colour network to `out`, for any number of frames.
 
-    The same networks write the same bytes. Raises UsageError if they cannot be written.
+    The same networks give the same bytes.
+
+    Raises:
+        UsageError: The files cannot be written.
     """
     make_folder(out, "--out")
     _write(pitch, torch.rand(1, 256, PITCH_BANDS), PITCH_OUTPUTS, out / PITCH_FILE)
@@ -38,7 +41,7 @@ def export(pitch: nn.Module, strokes: nn.Module, colour: nn.Module, out: Path) -
 
 def _write(network: nn.Module, example: Tensor, outputs: tuple[str, ...], path: Path) -> None:
     with TemporaryDirectory() as place, warnings.catch_warnings():
-        # The exporter that needs no package but torch and onnx is called old; the new one needs onnxscript too.
+        # The exporter that needs only torch and onnx is deprecated; the new one needs onnxscript too.
         warnings.simplefilter("ignore")
         written = Path(place) / path.name
         torch.onnx.export(

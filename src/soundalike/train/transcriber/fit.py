@@ -1,6 +1,7 @@
-"""Train the transcriber's networks on the material of rendered clips: dense targets, every frame of every clip.
+"""Train the networks of the transcriber on rendered clips, with targets for every frame.
 
-Exactly repeatable on one machine with one number of threads; an interrupted run goes on after its last whole epoch.
+Runs are exactly repeatable on one machine with one number of threads. An interrupted run continues after its last
+complete epoch.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ __all__ = ["FitSettings", "fit"]
 class FitSettings:
     """How to train: AdamW with a one-cycle learning rate (Smith and Topin, "Super-convergence", 2019).
 
-    An epoch is `clips` training clips, or all of them. `bf16` multiplies in bfloat16.
+    An epoch has `clips` training clips, or all of them if None. `validation` is the number of validation clips, and
+    `bf16` multiplies in bfloat16.
     """
 
     epochs: int = 6
@@ -64,11 +66,22 @@ def fit(
     start: Path | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> tuple[nn.Module, tuple[Epoch, ...]]:
-    """The network after the epoch of the least validation loss, on the CPU and in evaluation mode, and the curves.
+    """Train one network.
 
-    With `checkpoint`, a file, an interrupted run goes on after its last epoch; with `start`, the checkpoint of another
-    run, the network begins as the best of that. Raises UsageError for a checkpoint of another run, an unknown device,
-    or training that diverges.
+    Args:
+        task: What the network learns.
+        train: Training clips.
+        validation: Validation clips.
+        settings: How to train.
+        checkpoint: A file, from which an interrupted run continues.
+        start: The checkpoint of another run; training starts from its best weights.
+        progress: Called after every epoch.
+
+    Returns:
+        The network with the lowest validation loss, on the CPU in evaluation mode, and the learning curve.
+
+    Raises:
+        UsageError: The checkpoint is of another run, the device is unknown, or training diverges.
     """
     with seeded(settings.device, settings.seed) as device:
         network = task.network().to(device)
@@ -82,11 +95,11 @@ def fit(
     if checkpoint and checkpoint.exists():
         run = load_checkpoint(checkpoint, identity, network, optimizer)
     chosen = task.order(validation, np.random.default_rng(settings.seed))[: settings.validation]
-    judged = [validation[place] for place in chosen]
+    validated = [validation[place] for place in chosen]
     while len(run.curves) < settings.epochs:
         number = len(run.curves) + 1
         loss = _train_epoch(task, network, optimizer, train, settings, number, steps)
-        epoch = Epoch(number, loss, *_validate(task, network, judged, settings))
+        epoch = Epoch(number, loss, *_validate(task, network, validated, settings))
         run = run.after(epoch, network)
         if checkpoint:
             save_checkpoint(checkpoint, run, identity, network, optimizer)
@@ -105,7 +118,7 @@ def _train_epoch(
     number: int,
     steps: int,
 ) -> float:
-    """One epoch; all draws follow from the seed and its number. Returns the mean loss."""
+    """Run one epoch and return the mean loss. All random draws follow from the seed and the number of the epoch."""
     random = np.random.default_rng([settings.seed, number])
     order = task.order(train, random)
     network.train()
@@ -127,7 +140,7 @@ def _train_epoch(
 
 
 def _one_cycle(turn: float) -> float:
-    """Share of the highest learning rate at `turn`, 0 to 1: up over a twentieth, down along a cosine."""
+    """The learning rate at `turn`, 0 to 1, as a share of the maximum: a linear rise over 5 %, then a cosine decay."""
     rise = 0.05
     return turn / rise + 1e-3 if turn < rise else 0.5 * (1 + math.cos(math.pi * (turn - rise) / (1 - rise))) + 1e-4
 
@@ -136,7 +149,7 @@ def _one_cycle(turn: float) -> float:
 def _validate(
     task: Task, network: nn.Module, clips: Sequence[ClipMaterial], settings: FitSettings
 ) -> tuple[float, float]:
-    """Loss and accuracy, means over batches."""
+    """Mean loss and accuracy over batches."""
     network.eval()
     found = []
     for start in range(0, len(clips), task.batch):

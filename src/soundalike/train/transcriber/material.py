@@ -1,7 +1,7 @@
-"""Spectra and scores of rendered clips on disk, from which a transcriber learns: a file a folder, mapped into memory.
+"""Spectra and scores of rendered clips on disk, the training data of the transcriber: one mapped file per folder.
 
-The spectra are those that the transcriber hears later (`soundalike.backbones.analysis.spectra`), so
-training and use cannot differ. c clips of a folder, f fast and g slow frames; shorter clips are filled up with silence.
+The spectra come from the code that the transcriber uses (`soundalike.backbones.analysis.spectra`), so training and
+inference cannot differ. c clips of a folder, f fast and g slow frames; shorter clips are padded with silence.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SPECTRA = ("fast", "colour", "pitch")
 class ClipMaterial:
     """One clip: root spectra `fast` (f, 32), `colour` and `pitch` (g, 64), (g, 252) float16, and its score.
 
-    `band` names who plays, role by role; `name` is the clip's in its `folder`.
+    `band` names the instrument of every role; `name` is the name of the clip in its `folder`.
     """
 
     folder: str
@@ -50,7 +50,7 @@ class ClipMaterial:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """What is there to learn from: the clips of every part of the split, and folders that could not be read."""
+    """The training data: the clips of every part of the split, and folders that could not be read."""
 
     parts: Mapping[str, Sequence[ClipMaterial]]
     failed: tuple[tuple[Path, str], ...] = ()
@@ -71,10 +71,21 @@ def gather(
     jobs: int | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Material:
-    """Listen to the clips of a rendered set that `out` lacks, in `jobs` processes, and open all that is there.
+    """Compute the spectra that `out` lacks, and open all of them.
 
-    `folders` limits the folders of each factor and part. A folder that cannot be read is listed in `failed`; an
-    interrupted run goes on where it was. Raises UsageError if there is no rendered set, and KeyboardInterrupt.
+    Args:
+        renders: Rendered triplets.
+        out: The folder of the spectra.
+        folders: The number of folders per factor and part; None takes all.
+        jobs: The number of worker processes; None starts one per core.
+        progress: Called with folders done, missing folders, and seconds of audio.
+
+    Returns:
+        The clips; folders that could not be read are listed in `failed`.
+
+    Raises:
+        UsageError: There are no rendered triplets.
+        KeyboardInterrupt: The run was interrupted; the next one continues.
     """
     make_folder(out, "--cache")
     chosen: dict[str, list[_MaterialTask]] = {
@@ -87,7 +98,7 @@ def gather(
     }
     missing = [task for tasks in chosen.values() for task in tasks if not _is_made_of(task.out, task.stamp)]
     failed: list[tuple[Path, str]] = []
-    outcomes = run_tasks(_listen, missing, jobs)
+    outcomes = run_tasks(_write_material, missing, jobs)
     seconds = 0.0
     try:
         for done, (task, outcome) in enumerate(outcomes, start=1):
@@ -108,7 +119,7 @@ def gather(
 
 
 def _stamp(folder: ClipFolder) -> str:
-    """What tells a folder from another of the same name: sizes and times of its clips, version of what is kept."""
+    """The identity of a folder: sizes and times of its clips, and the version of the stored spectra."""
     times = [(clip.name, clip.stat().st_size, clip.stat().st_mtime_ns) for clip in folder.clips]
     return json.dumps([_FORMAT, HOP, *times])
 
@@ -120,8 +131,8 @@ def _is_made_of(path: Path, stamp: str) -> bool:
         return False
 
 
-def _listen(task: _MaterialTask) -> float:
-    """Runs in a worker: writes a folder's file, and returns how many seconds of sound it heard."""
+def _write_material(task: _MaterialTask) -> float:
+    """Run in a worker: write the file of a folder; returns the seconds of audio."""
     from safetensors.numpy import save
 
     clips = task.folder.clips
@@ -131,12 +142,12 @@ def _listen(task: _MaterialTask) -> float:
     for number, clip in enumerate(clips):
         truth = read_truth(clip.parents[1] / "truth" / f"{clip.stem}.jams")
         try:
-            heard = spectra_of(MonoStream(clip, RATE), HOP)
+            found = spectra_of(MonoStream(clip, RATE), HOP)
         except AudioError as error:
             raise AudioError(f"{clip.name}: {error}") from error
-        seconds += heard.duration
+        seconds += found.duration
         for name in _SPECTRA:
-            spectra[name].append(getattr(heard, name))
+            spectra[name].append(getattr(found, name))
         scores[f"notes.{number}"], scores[f"chords.{number}"] = write_score(truth)
         bands.append({role: truth.instruments[role] for role in truth.parts})
     stacked = {name: stack_frames(parts) for name, parts in spectra.items()}
@@ -147,7 +158,7 @@ def _listen(task: _MaterialTask) -> float:
 
 
 def stack_frames(parts: Sequence[FloatArray]) -> FloatArray:
-    """Spectra of clips as one array (c, frames, bands), the shorter ones filled up with silence."""
+    """Stack the spectra of clips to (c, frames, bands), padding shorter ones with silence."""
     stacked = np.zeros((len(parts), max(map(len, parts)), parts[0].shape[1]), parts[0].dtype)
     for row, part in zip(stacked, parts, strict=True):
         row[: len(part)] = part
@@ -155,9 +166,10 @@ def stack_frames(parts: Sequence[FloatArray]) -> FloatArray:
 
 
 def open_material(path: Path) -> tuple[ClipMaterial, ...]:
-    """The clips of one folder's file; their spectra are read from disk when they are looked at.
+    """Open the clips of one folder's file. Their spectra are mapped, and read from disk on use.
 
-    Raises UsageError if it is missing or damaged.
+    Raises:
+        UsageError: The file is missing or invalid.
     """
     try:
         header, start = _header(path)
@@ -180,12 +192,12 @@ def open_material(path: Path) -> tuple[ClipMaterial, ...]:
         )
     except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error) as error:
         raise UsageError(
-            f"{path} cannot be read as spectra of clips ({error}); delete it to have it made again"
+            f"{path} cannot be read as spectra of clips ({error}); delete it, and it will be computed again"
         ) from error
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:
-    """The header of a safetensors file, and where its data begin. Ours, for the library reads whole tensors only."""
+    """The header of a safetensors file and the offset of its data; the library cannot map parts of tensors."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > path.stat().st_size:

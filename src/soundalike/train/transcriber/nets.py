@@ -1,7 +1,8 @@
 """The transcriber's networks in torch: of pitch, of strokes, and of colour.
 
-Everything from root spectra on is inside, so that what is exported hears exactly what was trained. All are
-convolutions over time, of any length, and free of level: they see each band against its surroundings.
+All processing from root spectra on is part of the networks, so that the exported graph computes exactly what was
+trained. All are convolutions over time of any length. They are invariant to level, because each band is normalised by
+its surroundings.
 
 B clips, g pitch frames, f fast frames, h = ceil(g / 2), n cells (`transcriber.CELLS`).
 """
@@ -32,7 +33,7 @@ __all__ = ["ColourNetwork", "PitchNetwork", "PitchOutputs", "StrokeNetwork"]
 
 _PER_SEMITONE = PER_OCTAVE // 12
 _HARMONICS = (0.5, 1, 2, 3, 4, 5, 6, 8)
-_SURROUNDINGS = 2.0  # seconds either side that a frame's level is measured against
+_SURROUNDINGS = 2.0  # seconds on either side of a frame that its level is compared with
 
 
 class PitchOutputs(NamedTuple):
@@ -45,11 +46,11 @@ class PitchOutputs(NamedTuple):
 
 
 class HarmonicStack(nn.Module):
-    """Root spectra (B, g, 252) to (B, 27, g, n): what a pitch's harmonics look like, side by side.
+    """Map root spectra (B, g, 252) to (B, 27, g, n): the harmonics of each pitch as channels.
 
-    Peaks are whitened along frequency as in `dsp.whiten`, and for each cell the three bins of each of eight harmonics
-    are channels: a convolution over few cells then sees a whole tone (Bittner et al., "Deep salience representations
-    for F0 estimation in polyphonic music", 2017). Three more hold the plain level.
+    Peaks are whitened along frequency as in `dsp.whiten`. For each cell, the three bins of each of eight harmonics
+    become channels, so that a convolution over few cells covers a whole tone (Bittner et al., "Deep salience
+    representations for F0 estimation in polyphonic music", 2017). Three more channels hold the raw level.
     """
 
     CHANNELS = (len(_HARMONICS) + 1) * _PER_SEMITONE
@@ -71,7 +72,7 @@ class HarmonicStack(nn.Module):
         self.register_buffer("level_bins", first.masked_fill(first < 0, PITCH_BANDS).reshape(-1), persistent=False)
 
     def forward(self, roots: Tensor) -> Tensor:
-        """Stack."""
+        """Stack the harmonics of (B, g, 252)."""
         peaks = torch.relu(roots - roots @ self.near)
         spread = torch.sqrt((peaks * peaks) @ self.wide + 1e-12)
         level = _local_mean(roots.mean(dim=2), HOP)[:, :, None]
@@ -82,14 +83,14 @@ class HarmonicStack(nn.Module):
 
 
 def _moving_mean(count: int, half: int) -> Tensor:
-    """(count, count): times a row vector, the mean over `half` neighbours either side, fewer at the ends."""
+    """A matrix (count, count) that averages a row vector over `half` neighbours on either side, fewer at the ends."""
     place = torch.arange(count)
     near = ((place[:, None] - place).abs() <= half).float()
     return near / near.sum(dim=0)
 
 
 def _local_mean(level: Tensor, hop: int) -> Tensor:
-    """Mean over the surroundings of every frame, fewer at the ends: (B, t) to (B, t)."""
+    """The mean over the surroundings of every frame, fewer at the ends: (B, t) to (B, t)."""
     half = round(_SURROUNDINGS * RATE / hop)
     kernel = torch.ones(1, 1, 2 * half + 1, device=level.device, dtype=level.dtype)
     total = F.conv1d(level[:, None], kernel, padding=half)
@@ -98,7 +99,7 @@ def _local_mean(level: Tensor, hop: int) -> Tensor:
 
 
 def _block(inputs: int, outputs: int, kernel: tuple[int, int], dilation: tuple[int, int] = (1, 1)) -> nn.Sequential:
-    """Convolution, normalisation, ReLU over (time, pitch); same size."""
+    """Convolution, batch normalisation and ReLU over (time, pitch), keeping the size."""
     padding = ((kernel[0] - 1) // 2 * dilation[0], (kernel[1] - 1) // 2 * dilation[1])
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False),
@@ -108,10 +109,11 @@ def _block(inputs: int, outputs: int, kernel: tuple[int, int], dilation: tuple[i
 
 
 class PitchNetwork(nn.Module):
-    """Root spectra (B, g, 252) to `PitchOutputs`.
+    """Map root spectra (B, g, 252) to `PitchOutputs`.
 
-    Local structure at full rate; context over octaves and half a second at half rate; chords from features folded onto
-    twelve pitch classes, by convolutions that are circular there, so that transposing the input transposes the output.
+    Local structure is computed at full rate, context over octaves and half a second at half rate. Chords come from
+    features folded onto twelve pitch classes, by convolutions that are circular there, so that transposing the input
+    transposes the output.
     """
 
     def __init__(self, width: int = 16, context: int = 24, folded: int = 12) -> None:
@@ -137,12 +139,12 @@ class PitchNetwork(nn.Module):
         )  # fmt: skip
 
     def forward(self, roots: Tensor) -> PitchOutputs:
-        """Listen."""
+        """Compute the outputs for root spectra."""
         with torch.autocast(roots.device.type, enabled=False):
             stacked = self.stack(roots.float())
         local = self.local(stacked)
         frames = local.shape[2]
-        halved = F.avg_pool2d(F.pad(local, (0, 0, 0, 1)), (2, 1))  # an odd last frame is kept, at half its height
+        halved = F.avg_pool2d(F.pad(local, (0, 0, 0, 1)), (2, 1))  # an odd last frame stays, at half its value
         wide = self.context(halved)
         full = F.interpolate(wide, scale_factor=(2.0, 1.0))[:, :, :frames]
         joined = torch.cat([local, full], dim=1)
@@ -159,7 +161,7 @@ class PitchNetwork(nn.Module):
 
 
 class StrokeNetwork(nn.Module):
-    """Root spectra (B, f, 32) to logits (B, f, len(STROKES)): what begins in a frame.
+    """Map root spectra (B, f, 32) to logits (B, f, len(STROKES)) of what begins in a frame.
 
     Dilated convolutions over time, after the temporal convolutional networks of Davies and Böck ("Temporal
     convolutional networks for musical audio beat tracking", 2019), on compressed bands and their rises.
@@ -179,7 +181,7 @@ class StrokeNetwork(nn.Module):
         self.out = nn.Conv1d(2 * width, len(STROKES), 1)
 
     def forward(self, roots: Tensor) -> Tensor:
-        """Listen."""
+        """Compute the outputs for root spectra."""
         with torch.autocast(roots.device.type, enabled=False):
             power = roots.float().square().square()
             level = _local_mean(power.mean(dim=2), FAST_HOP)[:, :, None]
@@ -194,7 +196,7 @@ class StrokeNetwork(nn.Module):
 
 
 class ColourNetwork(nn.Module):
-    """Root spectra (B, g, 64) every 2 * HOP samples to (B, g, COLOURS): what sound a frame is made of."""
+    """Map root spectra (B, g, 64) every 2 * HOP samples to (B, g, COLOURS), a description of the timbre of a frame."""
 
     def __init__(self, width: int = 24) -> None:
         super().__init__()
@@ -209,7 +211,7 @@ class ColourNetwork(nn.Module):
         self.out = nn.Conv1d(2 * width * TIMBRE_BANDS // 4, COLOURS, 1)
 
     def forward(self, roots: Tensor) -> Tensor:
-        """Listen."""
+        """Compute the outputs for root spectra."""
         with torch.autocast(roots.device.type, enabled=False):
             power = roots.float().square().square()
             level = _local_mean(power.mean(dim=2), 2 * HOP)[:, :, None]

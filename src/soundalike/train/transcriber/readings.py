@@ -1,4 +1,4 @@
-"""Fit the readings of key and meter to rendered clips: two logistic regressions on what the transcriber hears."""
+"""Fit key and meter to rendered clips: two logistic regressions on the output of the transcriber."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from soundalike.train.data.folders import ClipFolder, read_folders
 
 __all__ = ["Example", "fit", "fit_readings"]
 
-_MINOR = ("minor", "dorian")  # by their third
+_MINOR = ("minor", "dorian")  # grouped by their third
 _FOLDERS = {"train": 400, "validation": 60}  # of each factor
 _STEPS, _RATE, _DECAY = 600, 0.03, 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """A clip: what is heard of it, and its key and meter as numbers; no meter where no tempo is heard."""
+    """One clip: the evidence for key and meter (None without a tempo), and their ground truth as indices."""
 
     key_evidence: FloatArray
     key: int
@@ -55,29 +55,39 @@ def fit_readings(
     jobs: int | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> dict[str, float]:
-    """Write the readings beside the networks in `out`, which the backbone has to be set to already.
+    """Fit key and meter, and write them beside the networks in `out`, which the backbone must already use.
 
-    Returns how they do on validation folders: share of keys that are right, of clips whose meter is said, and of those
-    that are right. Raises UsageError if nothing is heard.
+    Args:
+        renders: Rendered triplets.
+        out: The folder of the networks.
+        jobs: The number of worker processes; None starts one per core.
+        progress: Called with folders done, all folders, and 0.
+
+    Returns:
+        Results on validation folders: `key_right`, the share of correct keys; `meter_said`, the share of clips with a
+        meter; `meter_right`, the share of correct ones among these.
+
+    Raises:
+        UsageError: No clip has a key or a beat.
     """
     chosen = {
         part: [folder for of in read_folders(renders, 0).values() for folder in of[part][:count]]
         for part, count in _FOLDERS.items()
     }
-    asked = [folder for folders in chosen.values() for folder in folders]
-    heard: dict[ClipFolder, list[Example]] = {}
+    requested = [folder for folders in chosen.values() for folder in folders]
+    examples: dict[ClipFolder, list[Example]] = {}
     why = "no clip has a key or a beat"
-    for done, (folder, outcome) in enumerate(run_tasks(_listen, asked, jobs), start=1):
+    for done, (folder, outcome) in enumerate(run_tasks(_examples_of, requested, jobs), start=1):
         if isinstance(outcome, SoundalikeError):
             why = str(outcome)
         else:
-            heard[folder] = outcome
+            examples[folder] = outcome
         if progress:
-            progress(done, len(asked), 0.0)
-    # In the order of the folders, not in that of who was done first: sums round otherwise.
-    train, test = ([one for folder in chosen[part] for one in heard.get(folder, ())] for part in _FOLDERS)
+            progress(done, len(requested), 0.0)
+    # In the order of the folders, not of completion: sums would round differently.
+    train, test = ([one for folder in chosen[part] for one in examples.get(folder, ())] for part in _FOLDERS)
     if not any(one.key_evidence.any() and one.meter_evidence is not None for one in train):
-        raise UsageError(f"nothing to learn key and meter from in {renders} ({why}); give folders of music")
+        raise UsageError(f"{renders} has no clips to learn key and meter from ({why}); give folders of music")
     tensors = fit(train)
     content = save(tensors)
     write_atomic(out / READINGS_FILE, lambda file: file.write(content))
@@ -96,7 +106,7 @@ def fit_readings(
 
 
 def fit(examples: Sequence[Example]) -> dict[str, FloatArray]:
-    """The tensors of `KeyMeterClassifier`, from clips of which some have a key and some a beat."""
+    """Fit the tensors of `KeyMeterClassifier`. Some examples must have a key, and some a beat."""
     keys = _fit_keys([one for one in examples if one.key_evidence.any()])
     return keys | _fit_meters([one for one in examples if one.meter_evidence is not None])
 
@@ -106,21 +116,21 @@ def _backbone() -> CompactBackbone:
     return CompactBackbone()
 
 
-def _listen(folder: ClipFolder) -> list[Example]:
-    """Runs in a worker. Clips that share what the folder shares tell nothing new: three of them are enough."""
+def _examples_of(folder: ClipFolder) -> list[Example]:
+    """Run in a worker. The positives of a folder are so similar that three clips are enough."""
     found = []
     for clip in (folder.anchor, folder.positives[0], folder.negative):
         if clip is None:
             continue
         truth = read_truth(clip.parents[1] / "truth" / f"{clip.stem}.jams")
-        heard = _backbone().evidence(MonoStream(clip, RATE), windows)
+        evidence = _backbone().evidence(MonoStream(clip, RATE), windows)
         key = truth.key + 12 * (truth.mode in _MINOR)  # as in KEYS
-        found.append(Example(heard.key, key, heard.meter, METERS.index(truth.meter)))
+        found.append(Example(evidence.key, key, evidence.meter, METERS.index(truth.meter)))
     return found
 
 
 def _fit_keys(clips: Sequence[Example]) -> dict[str, FloatArray]:
-    """Weights for a tonic of C; for another tonic they are the same, turned."""
+    """Fit weights for a tonic of C; those of other tonics are rotations of them."""
     given = torch.tensor(np.stack([one.key_evidence for one in clips]), dtype=torch.float32)
     turned = torch.stack([given.roll(-tonic, dims=2) for tonic in range(12)], dim=1)
     weight = torch.zeros(2, KEY_SOURCES, 12, requires_grad=True)
@@ -134,19 +144,19 @@ def _fit_keys(clips: Sequence[Example]) -> dict[str, FloatArray]:
 
 
 def _fit_meters(clips: Sequence[Example]) -> dict[str, FloatArray]:
-    """Weights on evidence as it is; fitted on it standardised."""
+    """Fit on standardised evidence; returns weights for raw evidence."""
     given = np.stack([one.meter_evidence for one in clips if one.meter_evidence is not None])
-    mean, spread = given.mean(axis=0), given.std(axis=0) + 1e-6
-    standard = torch.tensor((given - mean) / spread, dtype=torch.float32)
+    mean, deviation = given.mean(axis=0), given.std(axis=0) + 1e-6
+    standard = torch.tensor((given - mean) / deviation, dtype=torch.float32)
     weight = torch.zeros(METER_EVIDENCE, len(METERS), requires_grad=True)
     bias = torch.zeros(len(METERS), requires_grad=True)
     _descend(lambda: standard @ weight + bias, weight, bias, np.array([one.meter for one in clips]))
-    plain = _numbers(weight) / spread[:, None].astype(np.float32)
+    plain = _numbers(weight) / deviation[:, None].astype(np.float32)
     return {"meter": plain, "meter_bias": _numbers(bias) - (mean @ plain).astype(np.float32)}
 
 
 def _descend(logits: Callable[[], Tensor], weight: Tensor, bias: Tensor, truth: IntArray) -> None:
-    """Multinomial logistic regression, by Adam over all clips at once."""
+    """Multinomial logistic regression with Adam, full batch."""
     optimizer = torch.optim.Adam([weight, bias], _RATE)
     wanted = torch.from_numpy(truth)
     for _ in range(_STEPS):

@@ -1,6 +1,6 @@
-"""What a transcriber should say about a clip, frame by frame, from the truth of its render.
+"""Frame-wise targets of the transcriber, from the ground truth of rendered clips.
 
-f fast frames (`spectra.FAST_HOP`), g pitch frames (`transcriber.HOP`), h half as many: chords change slowly.
+f fast frames (`spectra.FAST_HOP`), g pitch frames (`transcriber.HOP`), and h half as many frames for chords.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from soundalike.render.score import CHORDS, Truth
 __all__ = ["NO_CHORD", "SCORE_FIELDS", "PitchTargets", "pitch_targets", "stroke_targets", "write_score"]
 
 SCORE_FIELDS = ("role", "start", "end", "note", "velocity")
-"""Columns of a score: the number of its role (lead, comp, bass, drums), seconds, seconds, MIDI note, MIDI velocity."""
+"""The columns of a score: number of the role (lead, comp, bass, drums), start and end in seconds, note, velocity."""
 NO_CHORD = -1
 
 _ROLES = ("lead", "comp", "bass", "drums")
 _KINDS = tuple(CHORDS)
 
-# General MIDI's percussion notes by what they are struck on; any other is percussion.
+# General MIDI percussion notes by instrument; all others count as percussion.
 _DRUMS: dict[str, tuple[int, ...]] = {
     "kick": (35, 36),
     "snare": (37, 38, 39, 40),
@@ -44,8 +44,13 @@ _STROKE_OF_NOTE = _stroke_of_note()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PitchTargets:
-    """`lead` (g,) the cell of the melody, CELLS for none; `notes` (g, CELLS) 0 or 1, drums left out; `tones` (h, 12)
-    the chord's tones from A, 0 or 1; `root` (h,) its root from A, NO_CHORD for none.
+    """Targets of the pitch network.
+
+    Attributes:
+        lead: (g,) the cell of the melody; CELLS for none.
+        notes: (g, CELLS) 1 where a note sounds, drums excluded.
+        tones: (h, 12) 1 for the tones of the chord, from A.
+        root: (h,) the root of the chord, from A; NO_CHORD for none.
     """
 
     lead: IntArray
@@ -55,7 +60,7 @@ class PitchTargets:
 
 
 def write_score(truth: Truth) -> tuple[FloatArray, FloatArray]:
-    """A clip's truth as two arrays: notes (m, 5) float32 with SCORE_FIELDS, chords (k, 4): start, end, root, kind."""
+    """Ground truth as two arrays: notes (m, 5) float32 (`SCORE_FIELDS`), and chords (k, 4): start, end, root, kind."""
     notes = [
         (_ROLES.index(role), note.start, note.end, note.note, note.velocity)
         for role, played in truth.parts.items()
@@ -92,7 +97,7 @@ def pitch_targets(notes: FloatArray, chords: FloatArray, frames: int) -> PitchTa
 
 
 def stroke_targets(notes: FloatArray, frames: int) -> FloatArray:
-    """Where in `frames` (f) fast frames each of STROKES begins: (f, len(STROKES)) float32, 0 or 1."""
+    """The targets of `frames` (f) fast frames: (f, len(STROKES)) float32, 1 where a stroke begins."""
     struck = np.zeros((frames, len(STROKES)), np.float32)
     place = np.round(notes[:, 1] * RATE / FAST_HOP).astype(int)
     inside = (place >= 0) & (place < frames)
@@ -106,6 +111,6 @@ def stroke_targets(notes: FloatArray, frames: int) -> FloatArray:
 
 
 def _frames(start: float, end: float, hop: int) -> slice:
-    """The frames nearest to a span of seconds: at least one."""
+    """The frames closest to a span of seconds; at least one."""
     first = max(round(start * RATE / hop), 0)
     return slice(first, max(round(end * RATE / hop), first + 1))

@@ -1,4 +1,4 @@
-"""What the transcriber's networks learn: for each its input, its targets, its loss, and how right it is.
+"""The training tasks of the transcriber's networks: input, targets, loss and accuracy of each.
 
 B clips, f fast and g pitch frames, h = ceil(g / 2), n cells, e dims of colour, k instruments.
 """
@@ -26,18 +26,18 @@ __all__ = ["ColourTask", "PitchTask", "StrokeTask", "Task"]
 
 
 class Task(Protocol):
-    """What a network learns: its input, its targets, its loss, and how right it is."""
+    """What a network learns: its input, targets, loss and accuracy."""
 
     name: str
     batch: int
-    """Clips."""
+    """Clips per batch."""
 
     def order(self, clips: Sequence[ClipMaterial], random: np.random.Generator) -> IntArray:
-        """The clips of an epoch in a random order, from which batches are cut."""
+        """The clips of an epoch in random order; consecutive ones form batches."""
         ...
 
     def network(self) -> nn.Module:
-        """A new network."""
+        """Create a network."""
         ...
 
     def examples(self, clips: Sequence[ClipMaterial]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -49,27 +49,27 @@ class Task(Protocol):
         ...
 
     def accuracy(self, outputs: Tensor | tuple[Tensor, ...], targets: tuple[Tensor, ...]) -> Tensor:
-        """How right the outputs are, 0 to 1."""
+        """The accuracy of the outputs, 0 to 1."""
         ...
 
 
-class _InAnyOrder:
-    """Every clip for itself."""
+class _ShuffledClips:
+    """Clips in random order, independent of each other."""
 
     batch = 16
 
     def order(self, clips: Sequence[ClipMaterial], random: np.random.Generator) -> IntArray:
-        """All of them."""
+        """All clips."""
         return random.permutation(len(clips))
 
 
-class PitchTask(_InAnyOrder):
-    """The lead, all notes, and the chord. Accuracy: frames with the right lead, among those that have one."""
+class PitchTask(_ShuffledClips):
+    """Lead, notes and chord. The accuracy is the share of correct lead frames among those with a lead."""
 
     name = "pitch"
 
     def network(self) -> nn.Module:
-        """A pitch network."""
+        """Create a pitch network."""
         return PitchNetwork()
 
     def examples(self, clips: Sequence[ClipMaterial]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -80,7 +80,7 @@ class PitchTask(_InAnyOrder):
         return roots, tuple(torch.from_numpy(part) for part in parts)
 
     def loss(self, outputs: Tensor | tuple[Tensor, ...], targets: tuple[Tensor, ...]) -> Tensor:
-        """Cross-entropies of lead and root, binary ones of notes and tones; each about 1 at first."""
+        """Cross-entropy of lead and root, and binary cross-entropy of notes and tones; each starts near 1."""
         lead, notes, tones, root = (part.float() for part in outputs)
         which = cross_entropy(lead.flatten(0, 1), targets[0].flatten())
         sounding = binary_cross_entropy_with_logits(notes, targets[1], pos_weight=torch.tensor(4.0))
@@ -94,13 +94,13 @@ class PitchTask(_InAnyOrder):
         return (outputs[0][..., :CELLS].argmax(dim=2)[led] == targets[0][led]).float().mean()
 
 
-class StrokeTask(_InAnyOrder):
-    """Where drums and notes begin. Accuracy: the mean F-measure over strokes of peaks above 1/2, two frames' grace."""
+class StrokeTask(_ShuffledClips):
+    """Onsets of drums and notes. The accuracy is the mean F-measure of peaks above 1/2, within two frames."""
 
     name = "strokes"
 
     def network(self) -> nn.Module:
-        """A stroke network."""
+        """Create a stroke network."""
         return StrokeNetwork()
 
     def examples(self, clips: Sequence[ClipMaterial]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -109,7 +109,7 @@ class StrokeTask(_InAnyOrder):
         return roots, (torch.from_numpy(np.stack([stroke_targets(clip.notes, roots.shape[1]) for clip in clips])),)
 
     def loss(self, outputs: Tensor | tuple[Tensor, ...], targets: tuple[Tensor, ...]) -> Tensor:
-        """Binary cross-entropy; a frame beside a stroke is a third of one, for no ear is exact to 12 ms."""
+        """Binary cross-entropy. A frame next to an onset counts a third, because 12 ms of error do not matter."""
         assert isinstance(outputs, Tensor)
         struck = targets[0]
         beside = torch.maximum(pad(struck, (0, 0, 1, 0))[:, :-1], pad(struck, (0, 0, 0, 1))[:, 1:])
@@ -117,10 +117,10 @@ class StrokeTask(_InAnyOrder):
         return binary_cross_entropy_with_logits(outputs.float(), soft, pos_weight=torch.tensor(4.0))
 
     def accuracy(self, outputs: Tensor | tuple[Tensor, ...], targets: tuple[Tensor, ...]) -> Tensor:
-        """Mean F-measure."""
+        """The mean F-measure."""
         assert isinstance(outputs, Tensor)
-        said, struck = outputs.float().transpose(1, 2), targets[0].transpose(1, 2)
-        peaks = ((said > 0) & (said >= _near(said))).float()
+        logits, struck = outputs.float().transpose(1, 2), targets[0].transpose(1, 2)
+        peaks = ((logits > 0) & (logits >= _near(logits))).float()
         precise = (peaks * _near(struck)).sum(dim=(0, 2)) / peaks.sum(dim=(0, 2)).clamp_min(1)
         found = (_near(peaks) * struck).sum(dim=(0, 2)) / struck.sum(dim=(0, 2)).clamp_min(1)
         return (2 * precise * found / (precise + found).clamp_min(1e-9)).mean()
@@ -134,7 +134,7 @@ class ColourOutputs(NamedTuple):
 
 
 class ColourTrainer(nn.Module):
-    """A colour network, and what it is taught by: rows for contrast, and which instruments a clip's frames hold."""
+    """A colour network with its training outputs: rows for a contrastive loss, and the instruments of a clip."""
 
     def __init__(self, instruments: int) -> None:
         super().__init__()
@@ -144,23 +144,23 @@ class ColourTrainer(nn.Module):
         nn.init.constant_(self.name.bias, -5.0)  # most instruments do not play
 
     def forward(self, roots: Tensor) -> ColourOutputs:
-        """Listen, and pool as `playing.colour` does."""
+        """Compute the outputs, pooled over time as in `played_descriptors.colour`."""
         with torch.autocast(roots.device.type, enabled=False):
             loud = roots.float().square().square().mean(dim=2, keepdim=True)
-            heard = (loud >= QUIET * loud.amax(dim=1, keepdim=True)).float()
+            audible = (loud >= QUIET * loud.amax(dim=1, keepdim=True)).float()
         frames = self.ears(roots).float()
-        count = heard.sum(dim=1)
-        mean = (frames * heard).sum(dim=1) / count
-        spread = ((frames - mean[:, None]).square() * heard).sum(dim=1) / count
-        pooled = torch.cat([mean, torch.sqrt(spread + 1e-6)], dim=1)
+        count = audible.sum(dim=1)
+        mean = (frames * audible).sum(dim=1) / count
+        variance = ((frames - mean[:, None]).square() * audible).sum(dim=1) / count
+        pooled = torch.cat([mean, torch.sqrt(variance + 1e-6)], dim=1)
         return ColourOutputs(normalize(self.project(pooled), dim=1), self.name(pooled))
 
 
 class ColourTask:
-    """Which instruments sound, and which clips sound of the same: contrast among bands, and their members by name.
+    """Timbre: a contrastive loss between bands, and the instruments of each clip.
 
-    `clips` are those that are trained on; their instruments are what is named. Accuracy: clips whose most similar clip
-    of the batch is of the same band, among those that are not alone.
+    `clips` are the training clips; their instruments are the classes. The accuracy is the share of clips whose most
+    similar clip in the batch has the same band, among clips that share theirs.
     """
 
     name = "colour"
@@ -172,7 +172,7 @@ class ColourTask:
         self._instruments = {name: number for number, name in enumerate(names)}
 
     def order(self, clips: Sequence[ClipMaterial], random: np.random.Generator) -> IntArray:
-        """Clips of one band and folder stay together; those that are alone with theirs are left out."""
+        """Clips with the same band and folder stay together; clips that share theirs with none are left out."""
         groups: dict[tuple[str, str], list[int]] = {}
         for place, clip in enumerate(clips):
             groups.setdefault((clip.folder, clip.band), []).append(place)
@@ -180,15 +180,15 @@ class ColourTask:
         return np.concatenate([pairs[place] for place in random.permutation(len(pairs))])
 
     def network(self) -> nn.Module:
-        """A colour network with what teaches it."""
+        """Create a colour network with its training outputs."""
         return ColourTrainer(len(self._instruments))
 
     def examples(self, clips: Sequence[ClipMaterial]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Spectra (B, g, 64); band (B,), instruments (B, k); a band that was not trained on has a number of its own."""
+        """Spectra (B, g, 64); band (B,), instruments (B, k). A band outside the training set gets its own number."""
         roots = torch.from_numpy(stack_frames([clip.colour[::2] for clip in clips]).astype(np.float32))
-        strange: dict[str, int] = {}
+        unknown: dict[str, int] = {}
         bands = torch.tensor(
-            [self._bands.get(clip.band, -1 - strange.setdefault(clip.band, len(strange))) for clip in clips]
+            [self._bands.get(clip.band, -1 - unknown.setdefault(clip.band, len(unknown))) for clip in clips]
         )
         plays = torch.zeros(len(clips), len(self._instruments))
         for row, clip in zip(plays, clips, strict=True):
@@ -198,18 +198,18 @@ class ColourTask:
         return roots, (bands, plays)
 
     def loss(self, outputs: Tensor | tuple[Tensor, ...], targets: tuple[Tensor, ...]) -> Tensor:
-        """Supervised contrast of bands, and the binary cross-entropy of instruments, summed over them."""
+        """Supervised contrastive loss of bands, and binary cross-entropy of instruments, summed over them."""
         rows, instruments = (part.float() for part in outputs)
         named = binary_cross_entropy_with_logits(instruments, targets[1], reduction="sum") / len(rows)
         return supervised_contrastive(rows, targets[0]) + 0.2 * named
 
     def accuracy(self, outputs: Tensor | tuple[Tensor, ...], targets: tuple[Tensor, ...]) -> Tensor:
-        """Nearest neighbours of the same band."""
+        """The share of nearest neighbours with the same band."""
         rows, band = outputs[0].float(), targets[0]
         same = (band[:, None] == band).fill_diagonal_(False)
         nearest = (rows @ rows.T).fill_diagonal_(-2.0).argmax(dim=1)
-        asked = same.any(dim=1)
-        return (band[nearest] == band)[asked].float().mean()
+        shared = same.any(dim=1)
+        return (band[nearest] == band)[shared].float().mean()
 
 
 def _near(values: Tensor) -> Tensor:
