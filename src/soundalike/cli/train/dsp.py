@@ -40,8 +40,8 @@ class DspRecord:
 def dsp(renders: Path, recordings: Path, out: Path, seed: int, plain: bool, jobs: int | None, as_json: bool) -> int:
     """Fit the model dsp: standardisation, projection and calibration of fixed descriptors.
 
-    Projections are fitted in closed form on the training and validation folders and judged on the test folders. The
-    recordings calibrate the scores.
+    Projections are fitted in closed form on the training and validation folders and evaluated on the test folders. The
+    recordings add to the variance between clips, and to the calibration.
 
     \b
       soundalike render --folders 150 -o triplets
