@@ -1,4 +1,4 @@
-# Needs Python 3.11 or later, make, and the package registry. Everything goes into .venv.
+# Needs Python 3.11 or later, make and a package registry. Everything is installed into .venv.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ demo: $(VENV)/.base
 test: $(VENV)/.dev check
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: $(VENV)/.dev check  # slow tests and more examples too, a wheel in a fresh environment, another Python
+test-all: $(VENV)/.dev check  # also slow tests, more examples, a wheel in a fresh environment, a second Python
 	$(BIN)/python -m pytest --hypothesis-profile=thorough
 	bash .ci/test-wheel $(BIN)/python
 	bash .ci/test-python 3.13
@@ -22,7 +22,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_house.py
 
-house: $(VENV)/bin/python  # which package imports how much of which, and every broken rule
+house: $(VENV)/bin/python  # count imports between packages and list broken rules
 	$(BIN)/python tools/house.py
 
 build: $(VENV)/.dev

@@ -16,10 +16,10 @@ FLAGS = ("-O3", "-ffp-contract=off", "-shared", "-fPIC")
 
 
 class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Compiles one file, and marks the wheel as one of this platform where that went well."""
+    """Compile one file, and tag the wheel for this platform if that succeeds."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Before the wheel is put together, an editable one too."""
+        """Run before a wheel is built, also for an editable install."""
         source = Path(self.root) / "src" / "soundalike" / "library" / "stores" / "scan.c"
         target = source.with_name("_scan.so")
         target.unlink(missing_ok=True)
@@ -27,7 +27,7 @@ class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
         try:
             subprocess.run([*compiler, *FLAGS, str(source), "-o", str(target)], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            print(f"no compiled kernel ({error}): numkong will do its work", file=sys.stderr)
+            print(f"no compiled kernel ({error}): using numkong instead", file=sys.stderr)
             return
         build_data["artifacts"].append("/src/soundalike/library/stores/_scan.so")
         build_data["pure_python"] = False

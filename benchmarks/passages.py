@@ -251,7 +251,7 @@ def search(folder: Path, rows: int, queries: int) -> None:
         for space in SPACES:
             store.check("passage", space.full_name, DIM, rows)
     began = time.perf_counter()
-    stores["prefilter"]._coarse_stage("passage", "bench")
+    stores["prefilter"]._prefilter_of("passage", "bench")
     load = time.perf_counter() - began
     measured = []
     for way, store in stores.items():

@@ -3,8 +3,8 @@
     python tools/render_demo.py
 
 writes `src/soundalike/demo/clips/*.ogg` (mono, 22,050 Hz) and `clips.json`. Keys lie within four semitones of C
-and tempi within 4 % of 120; within a tune each of nine keys and nine tempi comes once, so neither gives a tune
-away. The tunes are in the public domain and entered by hand, the grooves are our own.
+and tempi within 4 % of 120. Each tune uses each of nine keys and nine tempi once, so that neither identifies it.
+The tunes are in the public domain and were entered by hand; the grooves are original.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ DEMO = Path(__file__).resolve().parents[1] / "src" / "soundalike" / "demo"
 SOUNDFONT = "musescore"
 RATE = 22050
 METER, TEMPO, BEATS, TAIL = "4/4", 120.0, 16.0, 0.5  # beats per minute, beats of music, seconds to ring out
-# Tune and groove are written into a loop twice as long as the clip: they do not start again while it rings out, and the
-# chords come home to the first of them.
+# Tune and groove fill a loop twice as long as the clip, so that they do not restart while it rings out and the chords
+# return to the first one.
 LOOP = 2 * BEATS
 
 CREDITS = {
@@ -95,7 +95,7 @@ SONGS = (
 
 
 def _groove(name: str, bars: float, swing: float, **strokes: tuple[int, str]) -> Groove:
-    """A pattern of `bars` bars, played until the clip ends; each voice is (drum, "beat/velocity ...")."""
+    """Repeat a pattern of `bars` bars until the clip ends. Each voice is (drum, "beat/velocity ...")."""
     hits = [Hit(float(beat) + start, drum, int(velocity)) for drum, line in strokes.values()
             for beat, velocity in (word.split("/") for word in line.split())
             for start in np.arange(0.0, BEATS, 4 * bars)]
@@ -124,8 +124,8 @@ RHYTHMS = (
 
 
 def _band(lead: int, comp: int, bass: int, drums: int, bass_db: float) -> Band:
-    """General MIDI programs and a GS drum kit, the tune in front."""
-    # Levels against all the rest. So the drums come to lie some 2 dB above comp and bass, and these stay audible.
+    """Choose General MIDI programs and a GS drum kit, with the tune loudest."""
+    # Levels are relative to all other parts. These put the drums about 2 dB above comp and bass, which stay audible.
     return Band(Sound(SOUNDFONT, lead), Sound(SOUNDFONT, comp), Sound(SOUNDFONT, bass), Sound(SOUNDFONT, drums),
                 lead_db=4.0, drums_db=-6.0, bass_db=bass_db, room=0.15)
 
@@ -139,7 +139,7 @@ BANDS = {
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One clip of the cross: what to render, and what to say about it."""
+    """One clip of the grid: what to render, and its description."""
 
     scene: Scene
     title: str
@@ -150,13 +150,13 @@ class Cell:
 
     @property
     def file(self) -> str:
-        """Name of the clip's file."""
+        """Return the name of the clip's file."""
         parts = (self.tune, self.groove, self.instruments)
         return ".".join(part.lower().replace(",", "").replace(" ", "-") for part in parts) + ".ogg"
 
 
 def cells() -> Iterator[Cell]:
-    """Every tune x groove x instrumentation, each with a key, a tempo, a room and players of its own."""
+    """Yield every tune x groove x instrumentation, each with its own key, tempo, room and players."""
     rng, seed = np.random.default_rng(4), 0
     for song in SONGS:
         keys, tempi = rng.permutation(np.arange(-4, 5)) % 12, rng.permutation(np.linspace(0.96, 1.04, 9))
@@ -172,7 +172,7 @@ def cells() -> Iterator[Cell]:
 
 
 def find_orchestra() -> Orchestra:
-    """The players of the one soundfont. Raises UsageError if it or FluidSynth is missing."""
+    """Return the players of the soundfont. Raises UsageError if it or FluidSynth is missing."""
     check_fluidsynth()
     found = [one for one in find_soundfonts() if one.bank == SOUNDFONT]
     if not found:
@@ -182,7 +182,7 @@ def find_orchestra() -> Orchestra:
 
 
 def samples(cell: Cell, orchestra: Orchestra) -> FloatArray:
-    """(t,) float32 at 22,050 Hz: four bars and their ring-out, faded at the very end."""
+    """Render four bars and their decay, (t,) float32 at 22,050 Hz, with a fade at the end."""
     out = play(cell.scene, orchestra, BEATS * 60 / cell.scene.tempo + TAIL, RATE).samples
     fade = int(0.25 * RATE)
     out[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
@@ -190,7 +190,7 @@ def samples(cell: Cell, orchestra: Orchestra) -> FloatArray:
 
 
 def main() -> None:
-    """Render the collection and its list."""
+    """Render the clips and write their list."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=DEMO, help="the demo package's folder")
     out: Path = parser.parse_args().out

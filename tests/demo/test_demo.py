@@ -57,7 +57,7 @@ def test_clips_decode_at_one_level() -> None:
             samples = file.read(dtype="float32")
         assert 7.0 <= len(samples) / 22050 <= 9.0
         assert 0.2 < np.abs(samples).max() < 1.0
-        # The tune stands in every bar: no second of the music is silent.
+        # The tune plays in every bar, so no second of the music is silent.
         seconds = samples[: 7 * 22050].reshape(7, -1)
         assert np.sqrt(np.mean(np.square(seconds), axis=1)).min() > 0.02
         levels.append(20 * np.log10(np.sqrt(np.mean(np.square(samples)))))
@@ -101,8 +101,8 @@ class _Page(HTMLParser):
 
 
 def _part(share: float, percentile: float | None = 97.5) -> SpaceScore:
-    heard = percentile is not None
-    return SpaceScore(0.5 if heard else None, share if heard else None, 1.0, share, percentile, "model", heard)
+    present = percentile is not None
+    return SpaceScore(0.5 if present else None, share if present else None, 1.0, share, percentile, "model", present)
 
 
 def _question(query: Clip, found: list[Clip], title: str = "Which clips play the same tune?") -> DemoQuery:
@@ -125,7 +125,7 @@ def test_page_shows_what_it_was_given() -> None:
     ]
     assert page.rows == wanted
     text = " ".join(" ".join(page.text).split())
-    assert "melody=2,timbre=-1" in text and "97.5 %" in text and "not heard" in text
+    assert "melody=2,timbre=-1" in text and "97.5 %" in text and "absent" in text
     assert text.count("✓ same tune") == sum(a.right for q in questions for a in q.answers)
     assert all(q.title in text and q.query.title in text for q in questions)
 
@@ -156,7 +156,7 @@ def test_page_escapes_everything() -> None:
     plain = _Page(render_page([_question(*load_clips()[:1], list(load_clips()[1:2]))]))
     question = _question(first, [second], title=HOSTILE)
     parts = {HOSTILE: _part(1.0)}
-    answer = replace(question.answers[0], match=replace(question.answers[0].match, parts=parts))
+    answer = replace(question.answers[0], match=replace(question.answers[0].match, spaces=parts))
     html = render_page([replace(question, why=HOSTILE, weights={HOSTILE: 1.0}, answers=(answer,))])
     page = _Page(html)
     assert "<script>alert" not in html

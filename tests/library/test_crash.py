@@ -284,7 +284,7 @@ def check_read_only(library: Path, many: Path, capsys: pytest.CaptureFixture[str
     capsys.readouterr()
     assert main(index(many, library)) == 2
     refusal = capsys.readouterr().err
-    assert "read-only or not yours" in refusal
+    assert "it is read-only, belongs to another user" in refusal
     assert refusal.count("\n") == 1
 
 

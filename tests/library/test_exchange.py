@@ -194,7 +194,7 @@ def test_indexing_goes_on_where_an_import_stopped(rich: Rich, tmp_path: Path, mu
         report = index_files(library, [music / "up"])
         assert (report.unchanged, report.changed, report.added) == (3, 0, 0)
         report = index_files(library, [music / "down"])
-        assert report.changed == 3, "the other model had not heard these"
+        assert report.changed == 3, "the other model had not encoded these"
         assert len(library.vectors("track", "other")) > 6
 
 
@@ -264,7 +264,7 @@ class Kind:
     """A track to make: its length, the models that encoded it, and the earlier track that it copies, if any."""
 
     seconds: float
-    heard: tuple[str, ...]
+    encoded_by: tuple[str, ...]
     copy_of: int | None = None
     absent: bool = False
     again: bool = False
@@ -283,17 +283,17 @@ def make_library(path: Path, kinds: list[Kind], dims: dict[str, dict[str, int]] 
     with LibraryFolder.create(path) as library:
         catalog, store = library.catalog, library.store
 
-        def listen(track_id: int, kind: Kind) -> None:
+        def encode(track_id: int, kind: Kind) -> None:
             catalog.unmark_encoded(track_id)
             for level in LEVELS:
                 count = 1 if level == "track" else len(windows(kind.seconds))
                 first = catalog.next_row(level)
-                for model in kind.heard:
+                for model in kind.encoded_by:
                     for space, dim in dims[model].items():
                         store.write(level, f"{model}/{space}", first, unit_rows(random, count, dim))
                     catalog.commit_rows(model, level, first, count)
                 catalog.assign_rows(track_id, level, first, count)
-            for model in kind.heard:
+            for model in kind.encoded_by:
                 catalog.mark_encoded(track_id, model)
 
         with catalog.transaction():
@@ -313,11 +313,11 @@ def make_library(path: Path, kinds: list[Kind], dims: dict[str, dict[str, int]] 
                     catalog.share_rows(ids[kind.copy_of], ids[-1])
                     continue
                 catalog.put_fingerprint(ids[-1], random.integers(0, 2**32, number % 50, dtype=np.uint32))
-                if kind.heard:
-                    listen(ids[-1], kind)
+                if kind.encoded_by:
+                    encode(ids[-1], kind)
             for track_id, kind in zip(ids, kinds, strict=True):
-                if kind.again and kind.heard and kind.copy_of is None:
-                    listen(track_id, kind)
+                if kind.again and kind.encoded_by and kind.copy_of is None:
+                    encode(track_id, kind)
             store.flush()
 
 
@@ -329,8 +329,8 @@ def some_kinds(draw: st.DrawFn) -> list[Kind]:
         if source is not None:
             kinds.append(replace(kinds[source], copy_of=source, absent=draw(st.booleans())))
         else:
-            heard = draw(st.sampled_from([(), ("a",), ("b",), ("a", "b")]))
-            kinds.append(Kind(draw(st.floats(0.3, 40)), heard, None, draw(st.booleans()), draw(st.booleans())))
+            encoded_by = draw(st.sampled_from([(), ("a",), ("b",), ("a", "b")]))
+            kinds.append(Kind(draw(st.floats(0.3, 40)), encoded_by, None, draw(st.booleans()), draw(st.booleans())))
     return kinds
 
 
@@ -503,8 +503,8 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("NUL", edit("tracks", "path", put(1, b"a\0b")), "is not an absolute path on this system"),
     ("no name", edit("tracks", "path", put(1, b"")), "is not an absolute path on this system"),
     ("stranger", edit("tracks", "encoded_by", put(0, ["a", "z"])), r"encoded by \['a', 'z'\], expected some of"),
-    ("more heard", edit("tracks", "encoded_by", put(2, ["a", "b"])), "missing row of b/tune"),
-    ("less heard", edit("tracks", "encoded_by", put(2, [])), "line 2: 3 passages, expected 0"),
+    ("more encoded", edit("tracks", "encoded_by", put(2, ["a", "b"])), "missing row of b/tune"),
+    ("less encoded", edit("tracks", "encoded_by", put(2, [])), "line 2: 3 passages, expected 0"),
     ("passages", edit("tracks", "passages", put(2, 4)), "line 2: 4 passages, expected 3"),
     ("copy", edit("tracks", "rows_of", put(2, 0)), "line 2: not a copy of the track before it"),
     ("copy of none", edit("tracks", "rows_of", put(0, 0)), "line 0: a copy of a track that does not exist"),

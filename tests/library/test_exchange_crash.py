@@ -49,7 +49,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An export of 2,200 tracks, which takes most of a second to import, in five batches."""
     base = tmp_path_factory.mktemp("large")
     kinds = [Kind(6.0, ("a", "b") if n % 2 else ("a",)) for n in range(1800)]
-    kinds += [Kind(6.0, kind.heard, copy_of=n) for n, kind in enumerate(kinds[:400])]
+    kinds += [Kind(6.0, kind.encoded_by, copy_of=n) for n, kind in enumerate(kinds[:400])]
     make_library(base / "library", kinds)
     return take_out(base / "library", base / "export")
 
@@ -105,12 +105,14 @@ def test_an_export_that_is_killed_leaves_no_folder(large: Path, tmp_path: Path) 
 
 
 def test_an_export_is_of_one_moment(tmp_path: Path) -> None:
-    """While a real `index` writes, every export is complete and consistent."""
+    """While real `index` commands write, one after another, every export is complete and consistent."""
     for number in range(32):
         notes = [note + number % 7 for note in list(TUNES.values())[number % 4]]
-        write(tmp_path / "in" / f"{number:02}.wav", tune(notes, seconds=3 + number % 9, seed=number))
+        write(tmp_path / f"in{number % 4}" / f"{number:02}.wav", tune(notes, seconds=3 + number % 9, seed=number))
     library = tmp_path / "library"
-    writer = subprocess.Popen([*COMMAND, "index", tmp_path / "in", "--library", library], stdout=QUIET, stderr=QUIET)
+    index = "main(['index', folder, '--library', 'library', '--jobs', '1'])"
+    several = f"from soundalike.cli.main import main\nfor folder in ('in0', 'in1', 'in2', 'in3'): assert {index} == 0"
+    writer = subprocess.Popen([sys.executable, "-c", several], cwd=tmp_path, stdout=QUIET, stderr=QUIET)
     while held_if_made(library) == 0:
         assert writer.poll() is None
         time.sleep(0.01)
@@ -118,10 +120,10 @@ def test_an_export_is_of_one_moment(tmp_path: Path) -> None:
     while writer.poll() is None:
         with LibraryFolder(library) as opened:
             sizes.append(export_library(opened, tmp_path / f"export{len(sizes)}").tracks)
-        time.sleep(0.2)
+        time.sleep(0.1)
     assert writer.wait() == 0
     assert sizes == sorted(sizes)
-    assert len(set(sizes)) > 1, f"exports of {sizes} tracks: the writer was done before anybody could look"
+    assert len(set(sizes)) > 1, f"exports of {sizes} tracks: the writer ended before the second export"
     with LibraryFolder(library) as opened:
         for number, size in enumerate(sizes):
             with Export(tmp_path / f"export{number}") as export:

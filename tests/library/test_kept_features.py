@@ -125,9 +125,9 @@ def test_another_model_is_added_without_decoding(
     folder = Path(shutil.copytree(originals[source], tmp_path / "library"))
     other = str(remade(source, tmp_path / "model", "other"))
     model = Model.load(other)
-    with LibraryFolder.create(tmp_path / "heard") as heard:
-        assert index_files(heard, [songs], model=other, jobs=1).added == 4
-        expected = {name: rows_of(heard, model, name) for name in (*NAMES, "copy.wav")}
+    with LibraryFolder.create(tmp_path / "encoded") as encoded:
+        assert index_files(encoded, [songs], model=other, jobs=1).added == 4
+        expected = {name: rows_of(encoded, model, name) for name in (*NAMES, "copy.wav")}
     before = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.startswith(("track.", "passage."))}
     with unhearable(songs), LibraryFolder.create(folder) as library:
         report = index_files(library, [songs], model=other)
@@ -150,14 +150,14 @@ def test_stored_features_are_the_extracted_ones(kept: Path, songs: Path) -> None
     with LibraryFolder(kept) as library:
         features = KeptFeatures(library.catalog, library.store, [backbone])
         for track in library.catalog.tracks():
-            heard = extract(model.backbones, track.path).features["dsp"]
+            encoded = extract(model.backbones, track.path).features["dsp"]
             found = features.read("dsp", track.id)
             assert found is not None
             assert set(found.rows) == set(found.audible) == set(backbone.dims)
             for name in backbone.dims:
                 assert found.rows[name].dtype == np.float32
-                assert np.allclose(found.rows[name], heard.rows[name], atol=1e-5)
-                assert np.array_equal(found.audible[name], heard.audible[name])
+                assert np.allclose(found.rows[name], encoded.rows[name], atol=1e-5)
+                assert np.array_equal(found.audible[name], encoded.audible[name])
                 assert found.audible[name].any() == (track.path.name != "silence.wav")
 
 

@@ -403,4 +403,4 @@ def test_check_and_vacuum_speak_to_people_and_machines(thinned: Path) -> None:
     found = json.loads(run("check", "--repair", "--json").stdout)
     assert not found["ok"]
     assert found["to_encode_again"] == len(found["corrupt"]) >= 1
-    assert run("check").returncode == 0, "what is to be heard again is no longer looked at"
+    assert run("check").returncode == 0, "tracks that wait for encoding are no longer checked"

@@ -117,7 +117,7 @@ def test_an_older_read_only_library_is_refused_clearly(older: Path) -> None:
     older.chmod(0o555)
     try:
         if os.access(older, os.W_OK):
-            pytest.skip("whoever runs this may write anywhere")
+            pytest.skip("this user may write anywhere")
         with pytest.raises(LibraryError, match="made by an older soundalike and cannot be migrated"):
             LibraryFolder(older)
     finally:

@@ -56,14 +56,14 @@ def by_formula(terms: list[ScanTerm], first: int, count: int) -> np.ndarray:
     """A row at a time, in float32 and in the order of names."""
     scores = np.zeros(count, np.float32)
     for row in range(count):
-        total, heard = np.float32(0), False
+        total, active = np.float32(0), False
         for term in sorted(terms, key=lambda term: term.column.name):
             dot = np.dot(term.column.rows[first + row].astype(np.int64), term.query.astype(np.int64))
             on = term.column.on[first + row]
             total = np.float32(total + np.float32(np.float32(dot) * np.float32(term.factor)))
             total = np.float32(total + np.float32(np.float32(on) * np.float32(term.offset)))
-            heard |= bool(on)
-        scores[row] = total if heard else -np.inf
+            active |= bool(on)
+        scores[row] = total if active else -np.inf
     return scores
 
 

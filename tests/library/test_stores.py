@@ -70,10 +70,10 @@ def fill(store, rows: dict[str, np.ndarray], first: int = 0) -> None:
 def brute_force(terms, rows: dict[str, np.ndarray], groups: np.ndarray, k: int) -> list[tuple[int, int, float]]:
     """The best row of every group by exact score, best first, ties by row; groups audible in no term are left out."""
     scores = score_rows(terms, rows)
-    heard = np.any([presence(rows[term.space.name]) for term in terms], axis=0)
+    active = np.any([presence(rows[term.space.name]) for term in terms], axis=0)
     answers = []
     for number, (first, count) in enumerate(groups.tolist()):
-        members = [row for row in range(first, first + count) if heard[row]]
+        members = [row for row in range(first, first + count) if active[row]]
         if members:
             best = max(members, key=lambda row: (scores[row], -row))
             answers.append((number, best, float(scores[best])))
@@ -270,7 +270,7 @@ def test_missing_files_and_misuse_are_reported(opened: Callable[..., Store]) -> 
         store.read(LEVEL, "m/melody", 16, np.array([5]))
 
 
-def test_a_coarse_stage_changes_no_answer_that_matters(name: str, tmp_path: Path) -> None:
+def test_a_prefilter_changes_no_answer_that_matters(name: str, tmp_path: Path) -> None:
     """Clustered rows of real width, every kind of weights, filters, rows that came after it was built."""
     pytest.importorskip("faiss", reason="soundalike[faiss] is not installed")
     random = np.random.default_rng(0)
@@ -290,7 +290,7 @@ def test_a_coarse_stage_changes_no_answer_that_matters(name: str, tmp_path: Path
         store.check(LEVEL, space.full_name, dim, count)
     store.flush()
     built = []
-    assert not store.build_prefilter(LEVEL, "nobody", count, lambda *told: built.append(told))
+    assert not store.build_prefilter(LEVEL, "unknown", count, lambda *told: built.append(told))
     assert store.build_prefilter(LEVEL, "m", count - 500, lambda *told: built.append(told))
     assert built[-1] == (count - 500, count - 500)
     assert not store.build_prefilter(LEVEL, "m", count, lambda *told: None), "it lacks only a few"
@@ -313,7 +313,7 @@ def test_a_coarse_stage_changes_no_answer_that_matters(name: str, tmp_path: Path
             assert wanted[found.group].all()
             assert len(found.group) == 10
             right.append(np.mean(found.score >= expected.score[-1] - 1e-9))
-    assert quick._coarse[LEVEL, "m"] is not None, "the coarse stage was not asked"
+    assert quick._prefilters[LEVEL, "m"] is not None, "the prefilter was not used"
     assert np.mean(right) > 0.95
     # Rows added later are scanned as well.
     last = {space.name: rows[space.name][count - 1] for space in spaces}

@@ -57,8 +57,8 @@ def test_a_combined_score_is_the_mean_of_single_scores(asked, x, mute, chance, l
         examples.append(Example(Path(f"{number}.wav"), like or number == 0, by_name(w)))
         subjects.append(subject(q))
     silent = [
-        one for one, heard in zip(examples, subjects, strict=True)
-        if not any(one.weights[name] and heard.track[name].any() for name in NAMES)
+        one for one, subject in zip(examples, subjects, strict=True)
+        if not any(one.weights[name] and subject.track[name].any() for name in NAMES)
     ]  # fmt: skip
     if silent:
         with pytest.raises(UsageError, match=f"^{silent[0].path}: the query has no audible content"):
@@ -191,8 +191,8 @@ def test_the_level_is_that_of_the_shortest(tmp_path: Path) -> None:
         assert search_library(library, Query(long, examples=(Example(longer),))).level == "track"
         assert search_library(library, Query(long, examples=(Example(short),))).level == "passage"
         assert search_library(library, Query(long, start=2, end=20, examples=(Example(longer),))).level == "passage"
-        heard = [library.subject(path, library.model()) for path in (long, short)]
-        again = search_library(library, Query(long, examples=(Example(short),)), *heard)
+        subjects = [library.subject(path, library.model()) for path in (long, short)]
+        again = search_library(library, Query(long, examples=(Example(short),)), *subjects)
         assert again.matches == search_library(library, Query(long, examples=(Example(short),))).matches
 
 

@@ -251,15 +251,15 @@ def test_a_playlist_keeps_to_its_rules(about, length: int, spread: float, tempo,
             return False
         return step is None or abs(tempos[b] - tempos[a]) <= step / 100 * tempos[a]
 
-    heard = [sounds[0], *(sounds[number] for number in found)]
-    assert len(set(heard)) == len(heard)
+    tracks = [sounds[0], *(sounds[number] for number in found)]
+    assert len(set(tracks)) == len(tracks)
     assert all(follows(a, b) for a, b in pairwise([None, *found]))
     assert len(found) <= length
     assert (journey.note is None) == (len(found) == length)
     if journey.note:
         assert journey.note.startswith(f"{len(found)} of {length} tracks: ")
         last = found[-1] if found else None
-        assert not [x for x in range(len(about)) if sounds[x] not in heard and follows(last, x)]
+        assert not [x for x in range(len(about)) if sounds[x] not in tracks and follows(last, x)]
 
 
 def test_why_a_playlist_ended(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tails against laws that are known, and false-discovery rates against a naive loop."""
+"""Tails against known distributions, and false-discovery rates against a naive loop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_pair_that_is_not_looked_at_counts_as_one(values: list[float]) -> None
 
 
 def samples(seed: int, count: int = 200_000) -> dict[str, tuple[np.ndarray, float]]:
-    """Draws of laws, and the score that one in 100,000 exceeds."""
+    """Draws from distributions, and the score that one in 100,000 exceeds."""
     from scipy.stats import genpareto, norm
 
     random = np.random.default_rng(seed)

@@ -35,7 +35,7 @@ def tone(rng: np.random.Generator, pitch: float, bright: float) -> np.ndarray:
 
 
 def write_set(place: Path, folders: int, *, split: bool) -> Path:
-    """Folders of a factor of somebody's own, "brightness": positives are as bright as the anchor."""
+    """Folders of a factor of one's own, "brightness": positives are as bright as the anchor."""
     rng = np.random.default_rng(0)
     for number in range(1, folders + 1):
         triplet = place / "brightness" / f"triplets_{number}" / "triplet"

@@ -51,7 +51,7 @@ def test_each_part_is_projected_by_itself_and_weighs_the_same() -> None:
     out = head(rows, np.ones(len(rows), np.bool_))
     np.testing.assert_allclose(np.linalg.norm(out[:, :4], axis=1), np.sqrt(0.5), atol=1e-5)
     assert max(found.accuracies["code"].values()) > 0.9 > 0.6 > max(found.accuracies["noise"].values())
-    rows[3, :10] = 0.0  # a part with nothing to hear leaves all to the other
+    rows[3, :10] = 0.0  # a silent part leaves everything to the other
     lone = head(rows, np.ones(len(rows), np.bool_))[3]
     assert not lone[:4].any() and np.linalg.norm(lone[4:]) == pytest.approx(1, abs=1e-5)
 

@@ -1,4 +1,4 @@
-"""The demo's result as one web page that needs nothing but itself: answers to listen to, and why they came."""
+"""The demo's result as one self-contained web page: queries, answers to play, and why they match."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def _bar(parts: Mapping[str, SpaceScore], left: float, right: float, colours: Ma
 def _chip(name: str, part: SpaceScore, colour: str) -> str:
     """One space in numbers: its share where it has a weight, and its percentile."""
     if part.percentile is None:
-        number = "not heard"
+        number = "absent"
     else:
         number = f"{part.percentile:.1f} %" if part.percentile < 99.95 else "100 %"
     share = f"{_signed(part.share)} · " if part.weight else ""

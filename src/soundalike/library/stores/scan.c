@@ -2,7 +2,7 @@
  *
  * Rows are signed bytes, the instruction multiplies unsigned by signed ones: x + 128 is fed to it, and 128 sum(q) taken
  * off again, so that dots are exact. Each space adds factor * dot, then offset * on, in float32 and in this order, as
- * scan.py does in numpy: both give the same bits (no fused multiply-add: -ffp-contract=off). What no active space hears
+ * scan.py does in numpy: both give the same bits (no fused multiply-add: -ffp-contract=off). A row without active spaces
  * scores -inf.
  */
 
@@ -91,7 +91,7 @@ VNNI void scan(const Term *terms, int64_t n_terms, const int64_t *positions, int
         const int64_t size = count - base < BLOCK ? count - base : BLOCK;
         const int64_t *places = positions ? positions + base : 0;
         float total[BLOCK] = {0};
-        uint8_t heard[BLOCK] = {0};
+        uint8_t active[BLOCK] = {0};
         int32_t found[BLOCK];
         for (const Term *term = terms; term < terms + n_terms; term++) {
             int64_t flipped = 0;
@@ -101,10 +101,10 @@ VNNI void scan(const Term *terms, int64_t n_terms, const int64_t *positions, int
                 const uint8_t on = term->on[places ? places[i] : first + base + i];
                 total[i] += (float)found[i] * term->factor;
                 total[i] += (float)on * term->offset;
-                heard[i] |= on;
+                active[i] |= on;
             }
         }
-        for (int64_t i = 0; i < size; i++) out[base + i] = heard[i] ? total[i] : -INFINITY;
+        for (int64_t i = 0; i < size; i++) out[base + i] = active[i] ? total[i] : -INFINITY;
     }
 }
 
@@ -117,7 +117,7 @@ VNNI void scan_batch(const BatchTerm *terms, int64_t n_terms, int64_t first, int
     for (int64_t base = 0; base < count; base += TILE) {
         const int64_t size = count - base < TILE ? count - base : TILE;
         float tile[TILE * QUERIES] = {0};
-        uint16_t heard[TILE] = {0};
+        uint16_t active[TILE] = {0};
         for (const BatchTerm *term = terms; term < terms + n_terms; term++) {
             const int64_t dim = term->dim;
             const __m512 factor = _mm512_loadu_ps(term->factor), offset = _mm512_loadu_ps(term->offset);
@@ -146,12 +146,12 @@ VNNI void scan_batch(const BatchTerm *terms, int64_t n_terms, int64_t first, int
                     float *total = tile + (step + i) * QUERIES;
                     __m512 x = _mm512_add_ps(_mm512_loadu_ps(total), _mm512_mul_ps(_mm512_cvtepi32_ps(sum[i]), factor));
                     _mm512_storeu_ps(total, _mm512_add_ps(x, _mm512_mul_ps(_mm512_set1_ps((float)on), offset)));
-                    heard[step + i] |= on ? term->active : 0;
+                    active[step + i] |= on ? term->active : 0;
                 }
             }
         }
         for (int64_t i = 0; i < size; i++)
-            _mm512_mask_storeu_ps(tile + i * QUERIES, (__mmask16)~heard[i], _mm512_set1_ps(-INFINITY));
+            _mm512_mask_storeu_ps(tile + i * QUERIES, (__mmask16)~active[i], _mm512_set1_ps(-INFINITY));
         for (int64_t step = 0; step < size; step += 16) {
             const __mmask16 there = size - step < 16 ? (__mmask16)((1u << (size - step)) - 1) : 0xffff;
             for (int q = 0; q < QUERIES; q++)
