@@ -1,10 +1,10 @@
-"""How fast a library that keeps features is given another model's rows, and what keeping them takes on the disk.
+"""Speed of adding a model to a library with cached features, and the disk space that the features take.
 
     python benchmarks/projecting.py [--tracks 200] [--seconds 240] [--models compact dsp] [--save DIR]
 
-The library is synthetic: tracks of that length without rows of any model, and random features of each model's backbone.
-Then the whole command `soundalike index --model M` runs with one process a core, as in benchmarks/index.py, beside
-which this is to be read: nothing is decoded here. Core-seconds are user and system time of all processes.
+The library is synthetic: tracks of the given length without rows of any model, and random features of each model's
+backbone. The command `soundalike index --model M` then runs with one process per core. Compare the numbers with those
+of benchmarks/index.py: no audio is decoded here. Core-seconds are user and system time of all processes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from soundalike.models.recipes import load_recipe
 
 
 def fill(folder: Path, music: Path, backbone: Backbone, tracks: int, seconds: float) -> int:
-    """A library that keeps random features of empty files; returns what they take in bytes."""
+    """Make a library of empty files with random cached features. Returns the size of the features in bytes."""
     random, grid = np.random.default_rng(0), windows(seconds)
     count = len(grid)
     with LibraryFolder.create(folder) as library:
@@ -57,12 +57,12 @@ def fill(folder: Path, music: Path, backbone: Backbone, tracks: int, seconds: fl
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--models", nargs="+", default=["compact", "dsp"])
-    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="save the report for `soundalike evaluate summary`")
     args = parser.parse_args()
     values = []
     for model in args.models:
@@ -70,23 +70,25 @@ def main() -> None:
             music, library = Path(name) / "music", Path(name) / "library"
             music.mkdir()
             backbone = plugins.load("backbones", load_recipe(model).spaces[0].backbone)
-            kept = fill(library, music, backbone, args.tracks, args.seconds)
+            feature_bytes = fill(library, music, backbone, args.tracks, args.seconds)
             command = [sys.executable, "-m", "soundalike", "index", str(music), "--model", model]
-            told = measure(model, [*command, "--library", str(library)], args.tracks)
+            measured = measure(model, [*command, "--library", str(library)], args.tracks)
             with LibraryFolder(library) as opened:
                 assert len(opened.catalog.groups(model, "track")) == args.tracks
-            values.append([float(told["tracks_a_minute"]), float(told["core_seconds_a_track"]), float(told["peak_mb"])])
-            values[-1].append(kept / args.tracks / 1e3)
-    columns = ["tracks a minute", "core-seconds a track", "peak MB", "kept: kB a track"]
+            speed = [float(measured[key]) for key in ("tracks_per_minute", "core_seconds_per_track", "peak_mb")]
+            values.append([*speed, feature_bytes / args.tracks / 1e3])
+    columns = ["tracks per minute", "core-seconds per track", "peak MB", "features: kB per track"]
     report = report_of(
         "bench-projecting",
-        f"Projecting kept features of {args.tracks} tracks of {args.seconds:.0f} s on {os.cpu_count()} cores",
+        f"Projecting cached features of {args.tracks} tracks of {args.seconds:.0f} s on {os.cpu_count()} cores",
         f"python benchmarks/projecting.py --tracks {args.tracks} --seconds {args.seconds:.0f}",
         rows=args.models,
         columns=columns,
         values=values,
         n=[[args.tracks] * len(columns)] * len(values),
-        notes=("Core-seconds: user and system time of all processes, start included; peak MB: the largest process.",),
+        notes=(
+            "Core-seconds: user and system time of all processes, start-up included; peak MB: the largest process.",
+        ),
     )
     show_and_save(report, args.save)
 

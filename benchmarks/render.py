@@ -1,11 +1,11 @@
-"""How fast triplets are rendered, beside FluidSynth's own command on the same notes.
+"""Measure the speed of rendering triplets, and compare it with the `fluidsynth` command on the same notes.
 
     python benchmarks/render.py [--folders 10] [--save DIR]
 
-Renders folders of every factor with one process into a temporary folder: times real time a core of synthesis alone and
-of the whole chain (drawing, synthesis, mixing, effects, codecs, files and their truth). Then the MIDI files written as
-truth go through `fluidsynth -F` with FluidR3, one process a file; what it takes to start and to load the soundfont is
-measured on a file without notes and taken off.
+The benchmark renders folders of every factor with one process into a temporary folder. It reports the speed, as a
+multiple of real time per core, of synthesis alone and of the whole chain (drawing, synthesis, mixing, effects, codecs,
+files and ground truth). It then renders the MIDI files of the ground truth with `fluidsynth -F` and FluidR3, using one
+process per file. The time to start and to load the soundfont is measured on a file without notes and subtracted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PEER_FILES = 64
 
 
 def fluidsynth_seconds(soundfont: Path, files: list[Path]) -> float:
-    """Core-seconds that the `fluidsynth` command takes to render these MIDI files at 44.1 kHz."""
+    """Return the CPU seconds that the `fluidsynth` command takes to render these MIDI files at 44.1 kHz."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     for file in files:
         command = ["fluidsynth", "-n", "-i", "-q", "-r", "44100", "-R", "0", "-C", "0", "-T", "raw", "-F", "/dev/null"]
@@ -40,12 +40,14 @@ def fluidsynth_seconds(soundfont: Path, files: list[Path]) -> float:
 
 
 def main() -> None:
-    """Measure and print, and keep where asked."""
+    """Measure, print the report, and save it if requested."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folders", type=int, default=10, metavar="N", help="of each factor (default: 10)")
-    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report there")
+    parser.add_argument(
+        "--folders", type=int, default=10, metavar="N", help="number of folders per factor (default: 10)"
+    )
+    parser.add_argument("--save", type=Path, metavar="DIR", help="folder to save the report to")
     args = parser.parse_args()
-    soundfont = next((one.path for one in find_soundfonts() if one.bank == "fluidr3"), None)
+    soundfont = next((font.path for font in find_soundfonts() if font.bank == "fluidr3"), None)
     if soundfont is None or shutil.which("fluidsynth") is None:
         sys.exit("this needs the Debian packages fluidsynth and fluid-soundfont-gm")
     with tempfile.TemporaryDirectory(prefix="soundalike-render-") as folder:
@@ -67,20 +69,20 @@ def main() -> None:
     ]
     table = report_of(
         "bench-render",
-        "Rendering triplets: × real time a core",
+        "Rendering triplets: × real time per core",
         f"python benchmarks/render.py --folders {args.folders}",
         rows=[
             "synthesis of the parts",
-            "the whole chain",
-            "the whole chain, with soundfonts and sources to load (wall)",
-            "fluidsynth command, the same notes with FluidR3",
+            "whole chain",
+            "whole chain, including loading of soundfonts and sources (wall-clock time)",
+            "fluidsynth command, same notes with FluidR3",
         ],
         columns=["× real time"],
         values=values,
         n=[[report.clips], [report.clips], [report.clips], [len(files)]],
         notes=[
-            "Clips of 10 s, one process. Synthesis plays every part apart, with all soundfonts, kits and own voices; "
-            "the command plays all parts at once, and loading is taken off.",
+            "Clips of 10 s, one process. Synthesis plays each part separately, with all soundfonts, kits and "
+            "synthesised voices. The fluidsynth command plays all parts at once, and its loading time is subtracted.",
         ],
         model="render",
     )

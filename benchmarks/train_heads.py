@@ -1,12 +1,12 @@
-"""How fast and how right the trainer is, beside a plain loop that fetches triplets of vectors one at a time.
+"""Speed and accuracy of the trainer, compared with a plain loop that fetches triplets of vectors one at a time.
 
     OMP_NUM_THREADS=2 python benchmarks/train_heads.py [--epochs 3] [--folders 5000] [--device cpu] [--save DIR]
 
-Rows are synthetic with structure: the clips of a folder share a code, which a random projection hides among stronger
-variation that they do not share. Both sides train MERIT's head (5120 -> 512 -> 128) on the same split with the same
-seed, loss, optimiser, schedule and batch size. The plain loop's Dataset returns three vectors, a DataLoader puts 1024
-such triples together, and the head projects anchors, positives and negatives. Ours projects each row of a batch once.
-Both keep the epoch of the least validation loss; accuracy is on folders that neither saw.
+The rows are synthetic: the clips of a folder share a code, which a random projection mixes with stronger variation that
+they do not share. Both sides train MERIT's head (5120 -> 512 -> 128) on the same split with the same seed, loss,
+optimiser, schedule and batch size. In the plain loop, a Dataset returns three vectors, a DataLoader collates 1024 such
+triples, and the head projects anchors, positives and negatives. The trainer projects each row of a batch once. Both
+keep the epoch with the lowest validation loss. Accuracy is measured on folders that neither has seen.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from soundalike.train.heads.trainer import HeadSettings, train_head
 
 K, DIM = 5, 5120
 CODE, NUISANCE = 16, 32
-"""Dims of what a folder shares, and of what its clips do not."""
+"""Dims of the code that a folder shares, and of the variation between its clips."""
 SHARED, JITTER, NOISE = 0.4, 0.4, 0.3
-"""Standard deviations of a folder's code, of how its clips stray from it, and of white noise, beside the nuisance's 1.
-JITTER decides what the best possible head gets right."""
+"""Standard deviations of the codes, of the deviation of a clip from its code, and of white noise; the nuisance has 1.
+JITTER limits the accuracy of the best possible head."""
 
 
 def make_rows(folders: int, random: np.random.Generator) -> tuple[np.ndarray, TripletSet]:
-    """Features (8 folders, 5120) float32: an anchor, five positives and two negatives a folder."""
+    """Return features (8 * folders, 5120) float32: an anchor, five positives and two negatives per folder."""
     clips = K + 3
     mix = random.standard_normal((CODE + NUISANCE, DIM), dtype=np.float32) / np.sqrt(CODE + NUISANCE)
     rows = np.empty((folders * clips, DIM), np.float32)
@@ -55,7 +55,7 @@ def make_rows(folders: int, random: np.random.Generator) -> tuple[np.ndarray, Tr
 
 
 class Triples(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """One triple of vectors at a time."""
+    """Triples of vectors, fetched one at a time."""
 
     def __init__(self, features: np.ndarray, triplets: Triplets) -> None:
         self.features, self.rows = torch.from_numpy(features), triplets.rows
@@ -64,7 +64,7 @@ class Triples(Dataset[tuple[Tensor, Tensor, Tensor]]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Anchor, positive and negative."""
+        """Return an anchor, its positive and its negative."""
         anchor, positive, negative = self.rows[index]
         return self.features[anchor], self.features[positive], self.features[negative]
 
@@ -72,7 +72,7 @@ class Triples(Dataset[tuple[Tensor, Tensor, Tensor]]):
 def train_plainly(
     features: np.ndarray, train: TripletSet, validation: TripletSet, settings: HeadSettings, workers: int
 ) -> tuple[MlpHead, list[float]]:
-    """The loop that a textbook has. Returns its best head, and the seconds of every epoch."""
+    """Train with the textbook loop. Returns the best head, and the seconds of every epoch."""
     torch.manual_seed(settings.seed)
     head = nn.Sequential(nn.Linear(DIM, 512), nn.ReLU(), nn.Linear(512, 128, bias=False)).to(settings.device)
     optimizer = torch.optim.AdamW(head.parameters(), settings.lr, weight_decay=settings.weight_decay)
@@ -108,7 +108,7 @@ def train_plainly(
 def train_ours(
     features: np.ndarray, train: TripletSet, validation: TripletSet, settings: HeadSettings
 ) -> tuple[MlpHead, list[float]]:
-    """`train_head`; the first epoch's seconds include putting the rows on the device."""
+    """Train with `train_head`. The seconds of the first epoch include copying the rows to the device."""
     moments = [time.perf_counter()]
     found = train_head(features, train, validation, settings, progress=lambda _: moments.append(time.perf_counter()))
     tensors = found.tensors
@@ -117,7 +117,7 @@ def train_ours(
 
 
 def accuracy(head: MlpHead | None, features: np.ndarray, test: TripletSet) -> Estimate:
-    """Share of right triplets of unseen folders, in %, with the bootstrap interval over folders."""
+    """Return the share of correct triplets of unseen folders in %, with a bootstrap interval over folders."""
     triplets = test.expand("neutral")
     used, place = np.unique(triplets.rows, return_inverse=True)
     rows = features[used]
@@ -129,18 +129,18 @@ def accuracy(head: MlpHead | None, features: np.ndarray, test: TripletSet) -> Es
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--folders", type=int, default=5000)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--workers", type=int, default=0, help="processes of the plain loop's DataLoader")
-    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the report for `soundalike evaluate summary`")
+    parser.add_argument("--workers", type=int, default=0, help="worker processes of the DataLoader in the plain loop")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="save the report for `soundalike evaluate summary`")
     args = parser.parse_args()
     threads = int(os.environ.get("OMP_NUM_THREADS", "2"))
     torch.set_num_threads(threads)
     features, folders = make_rows(args.folders, np.random.default_rng(0))
-    number = np.arange(args.folders) % 10  # as rendered sets are split
+    number = np.arange(args.folders) % 10  # the split of rendered sets
     test, validation = (TripletSet(folders.folders[number == part]) for part in (0, 5))
     train = TripletSet(folders.folders[number % 5 != 0])
     settings = HeadSettings(epochs=args.epochs, device=args.device)

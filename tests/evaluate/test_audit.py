@@ -117,7 +117,7 @@ def test_manipulated_negatives_are_detected(run: Callable[..., Outcome], in_flac
         folder = out / "melody" / f"triplets_{number}"
         shutil.copytree(out / "melody" / "triplets_1", folder)
         for name in CLIPS:
-            noise = rng.standard_normal(RATE) * 10 ** (rng.uniform(-40, -30) / 20)
+            noise = rng.standard_normal(4 * RATE) * 10 ** (rng.uniform(-40, -30) / 20)
             sf.write(folder / "triplet" / f"{name}.flac", noise, RATE, "PCM_16")
     original = audit(run, out)
     assert cell(original[GROUND_TRUTH], "melody", "bit-identical") == 1.0
@@ -164,7 +164,7 @@ def test_sets_that_cannot_be_audited_give_one_line(
     copied.mkdir()
     record = json.loads((rendered / "render.json").read_bytes())
     for change, message in (
-        ({}, "holds no whole folder; render some with: soundalike render"),
+        ({}, "holds no complete folder; render some with: soundalike render"),
         ({"settings": {}}, "is not a record of soundalike render"),
         ({"version": 0}, "was not made with the version of soundalike found here"),
         ({"sources": {"digest": "", "credits": []}}, "was not made with the tunes or grooves found here"),

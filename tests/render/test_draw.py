@@ -1,4 +1,4 @@
-"""The drawing of folders: what is shared is shared, nothing else is, nuisances tell nothing, parts stay apart."""
+"""Tests of drawing folders: shared factors, independent nuisance variables and the split."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from soundalike.render.score.music import BAR, FACTORS, MODES, ROLES, SPLIT, Ban
 from soundalike.render.sound.orchestra import Orchestra
 from soundalike.render.sound.soundfonts import check_fluidsynth, find_soundfonts
 from soundalike.render.sources.load import Sources, load_sources
-from soundalike.render.sources.melodies import likeness
+from soundalike.render.sources.melodies import melody_similarity
 from soundalike.render.sources.tunes import load_tunes
 
 mido = pytest.importorskip("mido", reason="MIDI files are read with mido: pip install 'soundalike[render]'")
 
 PLACES = (("4/4", "major"), ("3/4", "minor"), ("6/8", "major"), ("9/8", "minor"))
-WORKS = 10  # of each part of the split, in each meter and mode: a folder needs eight
+WORKS = 10  # per part of the split, meter and mode; a folder needs eight
 BARS = 16
 KEYS = {"major": "D", "minor": "Dm"}
-FOLDERS = 40  # of every factor, of train: enough to tell distributions apart
+FOLDERS = 40  # train folders per factor, enough to compare distributions
 Drawn: TypeAlias = Callable[[SplitPart, int], list[Folder]]
 Table: TypeAlias = list[dict[str, float | str]]
 
-HEARD_IN = {"melody": {"lead"}, "rhythm": {"drums"}, "timbre": set(ROLES), "harmony": {"comp", "bass"}}
+FACTOR_ROLES = {"melody": {"lead"}, "rhythm": {"drums"}, "timbre": set(ROLES), "harmony": {"comp", "bass"}}
 KICK, SNARE, HAT = 36, 38, 42
 
 
@@ -45,10 +45,10 @@ KICK, SNARE, HAT = 36, 38, 42
 
 def write_midi(path: Path, meter: str, notes: Sequence[tuple[float, float, int, int]], *, channel: int = 0,
                key: str = "C", tempo: float = 110.0) -> None:  # fmt: skip
-    """One track of (start, length, note, velocity), in quarter notes and in order of time, none over another."""
-    over, under = map(int, meter.split("/"))
+    """Write a MIDI file with one monophonic track of (start, length, note, velocity), in quarter notes."""
+    numerator, denominator = map(int, meter.split("/"))
     file, track, now = mido.MidiFile(ticks_per_beat=480), mido.MidiTrack(), 0
-    track.append(mido.MetaMessage("time_signature", numerator=over, denominator=under))
+    track.append(mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator))
     track.append(mido.MetaMessage("key_signature", key=key))
     track.append(mido.MetaMessage("set_tempo", tempo=round(60e6 / tempo)))
     events = [(round(480 * start), 1, "note_on", note, velocity) for start, _, note, velocity in notes]
@@ -61,16 +61,18 @@ def write_midi(path: Path, meter: str, notes: Sequence[tuple[float, float, int, 
     file.save(path)
 
 
-def wander(rng: np.random.Generator, meter: str, mode: str, bars: int = BARS) -> list[tuple[float, float, int, int]]:
-    """A tune in D that walks about at random, and comes home to the tonic at the end of each phrase of four bars."""
+def random_tune(
+    rng: np.random.Generator, meter: str, mode: str, bars: int = BARS
+) -> list[tuple[float, float, int, int]]:
+    """Draw a random walk in D that returns to the tonic at the end of each phrase of four bars."""
     notes, step = [], int(rng.integers(0, 8))
     for bar in range(bars):
         place = 0.0
         while place < BAR[meter]:
             length = min(float(rng.choice([0.5, 0.5, 0.5, 1.0, 1.5])), BAR[meter] - place)
             step = int(np.clip(step + rng.choice([-3, -2, -1, 1, 2, 4]), -3, 10))
-            home = bar % 4 == 3 and place + length >= BAR[meter] - 1
-            step = 0 if home else step
+            at_phrase_end = bar % 4 == 3 and place + length >= BAR[meter] - 1
+            step = 0 if at_phrase_end else step
             pitch = 62 + MODES[mode][step % 7] + 12 * (step // 7)
             notes.append((bar * BAR[meter] + place, length, pitch, 80 if place else 105))
             place += length
@@ -81,19 +83,19 @@ EVERYWHERE: Mapping[tuple[str, str, str], int] = {(part, *place): WORKS for part
 
 
 def write_tunes(folder: Path, works: Mapping[tuple[str, str, str], int] = EVERYWHERE) -> Path:
-    """So many works of a part of the split in a meter and mode, a folder each; every fourth in two settings."""
+    """Write a number of works per part, meter and mode, one folder each. Every fourth work has two settings."""
     wanted = dict(works)
     for number in range(10_000):
         name = f"tune {number}"
-        place = next((one for one, left in wanted.items() if left and one[0] == part_of(f"tune:{name}")), None)
+        place = next((key for key, left in wanted.items() if left and key[0] == part_of(f"tune:{name}")), None)
         if place is None:
             continue
         wanted[place] -= 1
         _, meter, mode = place
-        notes = wander(np.random.default_rng(number), meter, mode)
+        notes = random_tune(np.random.default_rng(number), meter, mode)
         write_midi(folder / name / "1.mid", meter, notes, key=KEYS[mode])
         if wanted[place] % 4 == 0:
-            other = [note for k, note in enumerate(notes) if k % 9 != 4]  # as somebody who leaves out a few notes
+            other = [note for k, note in enumerate(notes) if k % 9 != 4]  # a setting with a few notes fewer
             write_midi(folder / name / "2.mid", meter, other, key=KEYS[mode])
         if not any(wanted.values()):
             break
@@ -101,7 +103,7 @@ def write_tunes(folder: Path, works: Mapping[tuple[str, str, str], int] = EVERYW
 
 
 def write_drumming(folder: Path) -> Path:
-    """Six drummers, who play four times each, mostly in 4/4."""
+    """Write four performances each of six drummers, mostly in 4/4."""
     for drummer in range(6):
         for number in range(4):
             rng, meter = np.random.default_rng([drummer, number]), ("4/4", "4/4", "4/4", "6/8")[number]
@@ -120,12 +122,12 @@ def write_drumming(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sources]:
-    """All that folders are drawn from: tunes and drumming as above, and progressions as if they were written."""
+    """Tunes and drumming as above, and drawn progressions in place of chorales."""
     folder = tmp_path_factory.mktemp("material")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.setenv("HOME", str(folder))
-        patch.setitem(sys.modules, "music21", None)  # as if it were not installed: reading chorales takes long
+        patch.setitem(sys.modules, "music21", None)  # as if it were not installed, because reading chorales is slow
         found = load_sources(write_tunes(folder / "tunes"), write_drumming(folder / "grooves"))
     assert found.skipped == () and set(found.drummers.values()) == set(SPLIT)
     rng = np.random.default_rng(0)
@@ -134,7 +136,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sources]:
 
 @pytest.fixture(scope="module")
 def drawn(sources: Sources) -> Drawn:
-    """So many folders of every factor, of one part of the split; own voices play, so that no soundfont is needed."""
+    """Return a function that draws a number of folders per factor for a part. Synthesised voices play all parts."""
     orchestra = Orchestra((), kits=False)
 
     @cache
@@ -145,11 +147,11 @@ def drawn(sources: Sources) -> Drawn:
     return lambda part, count: [folder(part, factor, number) for number in range(1, count + 1) for factor in FACTORS]
 
 
-# What is shared -----------------------------------------------------------------------------------------------------
+# Shared factors -----------------------------------------------------------------------------------------------------
 
 
 def traits(scene: Scene) -> dict[str, tuple[str, object]]:
-    """What a scene is made of: (factor, value) by name."""
+    """Return the elements of a scene: (factor, value) by name."""
     groove = scene.rhythm.groove
     return {
         "work": ("melody", scene.melody.name),
@@ -162,24 +164,24 @@ def traits(scene: Scene) -> dict[str, tuple[str, object]]:
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_clips_have_in_common_what_they_should_and_nothing_else(drawn: Drawn, factor: str) -> None:
-    for folder in (one for one in drawn("train", FOLDERS) if one.factor == factor):
-        of = {name: traits(scene) for name, scene in folder.scenes.items()}
-        assert tuple(of) == CLIPS
-        for one, other in combinations(CLIPS, 2):
-            for trait in of[one].keys() & of[other].keys():
-                own, value = of[one][trait]
-                if own == factor:
-                    shared = {one, other} <= {"anchor", *POSITIVES}
+def test_clips_share_exactly_the_intended_traits(drawn: Drawn, factor: str) -> None:
+    for folder in (folder for folder in drawn("train", FOLDERS) if folder.factor == factor):
+        clips = {name: traits(scene) for name, scene in folder.scenes.items()}
+        assert tuple(clips) == CLIPS
+        for first, second in combinations(CLIPS, 2):
+            for trait in clips[first].keys() & clips[second].keys():
+                trait_factor, value = clips[first][trait]
+                if trait_factor == factor:
+                    shared = {first, second} <= {"anchor", *POSITIVES}
                 else:
-                    shared = {one, other} == {"anchor", "negative_adversarial"}
-                assert (value == of[other][trait][1]) == shared, (folder.name, one, other, trait)
+                    shared = {first, second} == {"anchor", "negative_adversarial"}
+                assert (value == clips[second][trait][1]) == shared, (folder.name, first, second, trait)
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_what_is_shared_is_shared_to_the_note(drawn: Drawn, factor: str) -> None:
+def test_shared_factors_are_identical(drawn: Drawn, factor: str) -> None:
     field = {"harmony": "progression", "timbre": "band"}.get(factor, factor)
-    for folder in (one for one in drawn("train", FOLDERS) if one.factor == factor):
+    for folder in (folder for folder in drawn("train", FOLDERS) if folder.factor == factor):
         anchor, adversary = folder.scenes["anchor"], folder.scenes["negative_adversarial"]
         for other in ("melody", "rhythm", "band", "progression"):
             assert (getattr(adversary, other) == getattr(anchor, other)) is (other != field)
@@ -188,14 +190,12 @@ def test_what_is_shared_is_shared_to_the_note(drawn: Drawn, factor: str) -> None
             if factor != "melody":
                 assert getattr(positive, field) == getattr(anchor, field)
             elif positive.melody != anchor.melody:
-                # The same bars as somebody else plays them.
+                # The same bars of another setting.
                 assert positive.melody.setting != anchor.melody.setting
-                assert likeness(positive.melody, anchor.melody) > 0.55
+                assert melody_similarity(positive.melody, anchor.melody) > 0.55
 
 
-def test_melodies_are_heard_in_other_settings_where_there_are_some(
-    drawn: Drawn,
-) -> None:
+def test_positives_of_melody_use_other_settings_if_there_are_any(drawn: Drawn) -> None:
     settings = [
         {scene.melody.setting for name, scene in folder.scenes.items() if name in ("anchor", *POSITIVES)}
         for folder in drawn("train", FOLDERS)
@@ -204,9 +204,7 @@ def test_melodies_are_heard_in_other_settings_where_there_are_some(
     assert 2 in map(len, settings) and 1 in map(len, settings)
 
 
-def test_a_folder_has_one_meter_and_one_mode_and_in_timbre_one_layout(
-    drawn: Drawn,
-) -> None:
+def test_a_folder_has_one_meter_and_mode_and_a_timbre_folder_has_one_layout(drawn: Drawn) -> None:
     places, layouts = Counter[tuple[str, str]](), Counter[int]()
     for folder in drawn("train", FOLDERS):
         scenes = folder.scenes.values()
@@ -220,12 +218,12 @@ def test_a_folder_has_one_meter_and_one_mode_and_in_timbre_one_layout(
         else:
             layouts[len({scene.band.layout for scene in scenes})] += 1
         for scene in scenes:
-            assert HEARD_IN[folder.factor] & set(scene.band.layout)
+            assert FACTOR_ROLES[folder.factor] & set(scene.band.layout)
     assert set(places) >= set(PLACES)
     assert max(layouts) >= 4
 
 
-def test_the_same_arguments_draw_the_same_scenes_and_others_others(sources: Sources, drawn: Drawn) -> None:
+def test_drawing_is_deterministic_and_depends_on_all_arguments(sources: Sources, drawn: Drawn) -> None:
     stock = Stock(sources, Orchestra((), kits=False), "train")
     for folder in drawn("train", 2):
         assert draw_folder(stock, folder.factor, folder.number, seed=3) == folder
@@ -236,11 +234,11 @@ def test_the_same_arguments_draw_the_same_scenes_and_others_others(sources: Sour
             assert scenes["anchor"].melody != folder.scenes["anchor"].melody
 
 
-# Nuisances ----------------------------------------------------------------------------------------------------------
+# Nuisance variables -------------------------------------------------------------------------------------------------
 
 
 def nuisances(scene: Scene, anchor: Scene) -> dict[str, float | str]:
-    """What should tell nothing, numbers and words, relative to the anchor."""
+    """Return the nuisance variables relative to the anchor, as numbers and words."""
     effects = scene.effects
     return {
         "key": str((scene.key - anchor.key) % 12),
@@ -258,12 +256,12 @@ def nuisances(scene: Scene, anchor: Scene) -> dict[str, float | str]:
     }
 
 
-def differing(ones: Table, others: Table) -> set[str]:
-    """The nuisances of which two kinds of clip have clearly different distributions."""
+def differing(first: Table, second: Table) -> set[str]:
+    """Return the nuisance variables that have significantly different distributions in two kinds of clip."""
     stats = pytest.importorskip("scipy.stats")
     found = set()
-    for name in ones[0]:
-        left, right = ([row[name] for row in table] for table in (ones, others))
+    for name in first[0]:
+        left, right = ([row[name] for row in table] for table in (first, second))
         if isinstance(left[0], str):
             values = sorted({*map(str, left), *map(str, right)})
             p = stats.chi2_contingency([[side.count(value) for value in values] for side in (left, right)]).pvalue
@@ -276,7 +274,7 @@ def differing(ones: Table, others: Table) -> set[str]:
 
 @pytest.fixture(scope="module")
 def tables(drawn: Drawn) -> dict[str, Table]:
-    """Nuisances of positives, neutral and adversarial negatives."""
+    """The nuisance variables of positives, neutral and adversarial negatives."""
     kinds = {"positives": POSITIVES, "neutral": ("negative",), "adversarial": ("negative_adversarial",)}
     return {
         kind: [
@@ -289,12 +287,12 @@ def tables(drawn: Drawn) -> dict[str, Table]:
 
 
 @pytest.mark.parametrize("kind", ["neutral", "adversarial"])
-def test_nuisances_of_positives_and_negatives_have_one_distribution(tables: dict[str, Table], kind: str) -> None:
+def test_nuisances_of_positives_and_negatives_have_the_same_distribution(tables: dict[str, Table], kind: str) -> None:
     assert differing(tables["positives"], tables[kind]) == set()
 
 
 @pytest.mark.parametrize(
-    ("name", "moved"),
+    ("name", "change"),
     [
         ("key", lambda value: str((int(value) // 2 * 2) % 12)),
         ("tempo", lambda value: value + 0.05),
@@ -305,14 +303,14 @@ def test_nuisances_of_positives_and_negatives_have_one_distribution(tables: dict
         ("codec", lambda value: "none"),
     ],
 )  # fmt: skip
-def test_a_planted_difference_of_nuisances_is_found(
-    tables: dict[str, Table], name: str, moved: Callable[[float | str], float | str]
+def test_a_planted_difference_of_nuisances_is_detected(
+    tables: dict[str, Table], name: str, change: Callable[[float | str], float | str]
 ) -> None:
-    planted = [row | {name: moved(row[name])} for row in tables["neutral"]]
+    planted = [row | {name: change(row[name])} for row in tables["neutral"]]
     assert differing(tables["positives"], planted) == {name}
 
 
-def test_nuisances_keep_to_their_ranges(drawn: Drawn) -> None:
+def test_nuisances_are_within_their_ranges(drawn: Drawn) -> None:
     for folder in drawn("train", FOLDERS):
         anchor = folder.scenes["anchor"]
         assert 70 <= anchor.tempo <= 180
@@ -328,14 +326,14 @@ def test_nuisances_keep_to_their_ranges(drawn: Drawn) -> None:
 # The split ----------------------------------------------------------------------------------------------------------
 
 
-def test_eight_tenths_of_a_set_are_train() -> None:
+def test_eighty_percent_of_a_set_are_train_folders() -> None:
     assert Counter(map(folder_part, range(1, 201))) == {"train": 160, "validation": 20, "test": 20}
 
 
 def test_no_source_is_in_two_parts(drawn: Drawn) -> None:
     used = {}
     for part in SPLIT:
-        count = FOLDERS if part == "train" else 6  # those of train are drawn for other tests too
+        count = FOLDERS if part == "train" else 6  # other tests draw the train folders too
         scenes = [scene for folder in drawn(part, count) for scene in folder.scenes.values()]
         used[part] = {
             "work": {scene.melody.name for scene in scenes},
@@ -349,7 +347,7 @@ def test_no_source_is_in_two_parts(drawn: Drawn) -> None:
             assert names and not names & used[other][kind], kind
 
 
-def test_no_bank_of_the_test_part_is_heard_in_training(sources: Sources, tmp_path: Path) -> None:
+def test_banks_of_the_test_part_are_not_used_for_training(sources: Sources, tmp_path: Path) -> None:
     try:
         check_fluidsynth()
     except UsageError as error:
@@ -366,7 +364,7 @@ def test_no_bank_of_the_test_part_is_heard_in_training(sources: Sources, tmp_pat
     assert banks["train"] >= {"seen", "voices"} and "unseen" not in banks["train"] | banks["validation"]
 
 
-# Too little ---------------------------------------------------------------------------------------------------------
+# Scarce material ----------------------------------------------------------------------------------------------------
 
 
 def test_meters_with_too_few_works_for_a_folder_are_not_drawn(
@@ -387,7 +385,7 @@ def test_meters_with_too_few_works_for_a_folder_are_not_drawn(
         stock_of(7, 2)
 
 
-def test_where_all_sounds_are_taken_it_is_not_the_anchors_that_comes_again(sources: Sources) -> None:
+def test_if_all_sounds_are_used_that_of_the_first_band_is_not_repeated(sources: Sources) -> None:
     stock, rng = Stock(sources, Orchestra((), kits=False), "train"), np.random.default_rng(0)
     pool = stock.orchestra.pool("drums", "train")
     bands: list[Band] = []

@@ -1,4 +1,4 @@
-"""Rendered sets on disk: what they hold, that the same comes again whatever happens, and what is said of bad input."""
+"""Tests of rendered sets on disk: contents, reproducibility after interruptions, and errors for bad input."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from soundalike.render.sources.cache import cache_path
 pytest.importorskip("mido", reason="MIDI files are read with mido: pip install 'soundalike[render]'")
 
 TRAIN = ("train", "4/4", "major")
-FOLDERS = 10  # the fifth is of validation, the tenth of test
+FOLDERS = 10  # the fifth belongs to validation and the tenth to test
 SECONDS, RATE = 4, 22050
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where everything is, and the options that say so."""
+    """A folder with all inputs, and the command-line options that select them."""
 
     folder: Path
     options: tuple[str, ...]
@@ -53,6 +53,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Outcome:
+    """The exit code and the output of a command."""
+
     code: int
     out: str
     err: str
@@ -60,7 +62,7 @@ class Outcome:
 
 @contextmanager
 def own_place(folder: Path) -> Iterator[Place]:
-    """Tunes, drumming and two soundfonts of sines, one for each side of the split; a cache and a home of their own."""
+    """Create tunes, drumming and two soundfonts of sines (for train and test), with a separate cache and home."""
     try:
         check_fluidsynth()
     except UsageError as error:
@@ -70,7 +72,7 @@ def own_place(folder: Path) -> Iterator[Place]:
         patch.setenv("HOME", str(folder))
         for name in ("SOUNDALIKE_DATA", "SOUNDALIKE_SOUNDFONTS"):
             patch.delenv(name, raising=False)
-        forgo_chorales()
+        cache_no_chorales()
         tunes, grooves = write_tunes(folder / "tunes"), write_drumming(folder / "grooves")
         fonts = [f"{write_soundfont(folder / f'{part}ing.sf2', GENERAL_MIDI)}={part}" for part in ("train", "test")]
         options = ["--tunes", tunes, "--grooves", grooves, "--soundfont", fonts[0], "--soundfont", fonts[1]]
@@ -83,8 +85,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield place
 
 
-def forgo_chorales() -> None:
-    """Tell the cache that there are none: reading them takes a minute, and they have tests of their own."""
+def cache_no_chorales() -> None:
+    """Write a cache without chorales. Reading them takes a minute, and they have their own tests."""
     try:
         path = cache_path("chorales.json", chorales._VERSION, version("music21"))
     except ModuleNotFoundError:
@@ -94,7 +96,7 @@ def forgo_chorales() -> None:
 
 
 def ask(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
-    """Run a command in this process; never a traceback."""
+    """Run a command in this process, and check that it prints no traceback."""
     try:
         code = main([str(argument) for argument in arguments])
     except SystemExit as stop:
@@ -110,29 +112,29 @@ def run(place: Place, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outco
 
 
 def command(place: Place, out: Path, *more: object) -> list[str]:
-    """The command that renders the harmony folders that most tests look at."""
+    """Return the command that renders the harmony folders of most tests."""
     same = ["-o", out, "--folders", FOLDERS, "--factors", "harmony", "--seconds", SECONDS, "--rate", RATE, "--seed", 5]
     return [*map(str, ["render", *same, "--stems", *more]), *place.options]
 
 
 @pytest.fixture(scope="module")
 def rendered(place: Place) -> Path:
-    """A set of harmony folders with stems, made in one process; not to be changed."""
+    """A set of harmony folders with stems, rendered in one process. Tests must not change it."""
     assert main(command(place, place.folder / "set", "--jobs", 1, "--json")) == 0
     return place.folder / "set"
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """The digests of all files that a user sees, by name, but for the record of where things came from."""
+    """Return the digests of all files by name, except for render.json."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "render.json")
     names = ((path.relative_to(folder).as_posix(), path) for path in files)
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in names}
 
 
-# What is there ------------------------------------------------------------------------------------------------------
+# Contents -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_set_is_laid_out_as_documented(rendered: Path) -> None:
+def test_a_set_has_the_documented_layout(rendered: Path) -> None:
     assert {path.name for path in rendered.iterdir()} == {"harmony", "split.json", "render.json"}
     folders = {f"triplets_{number}" for number in range(1, FOLDERS + 1)}
     assert {path.name for path in (rendered / "harmony").iterdir()} == folders
@@ -153,7 +155,7 @@ def test_a_set_is_laid_out_as_documented(rendered: Path) -> None:
             assert (info.channels, info.samplerate, info.frames) == (1, RATE, SECONDS * RATE)
 
 
-def test_truth_and_meta_tell_of_the_same_clip(rendered: Path) -> None:
+def test_ground_truth_and_metadata_agree(rendered: Path) -> None:
     for folder in (rendered / "harmony").iterdir():
         clips = json.loads((folder / "triplet" / "triplet_meta.json").read_bytes())["clips"]
         for name in CLIPS:
@@ -165,7 +167,7 @@ def test_truth_and_meta_tell_of_the_same_clip(rendered: Path) -> None:
             assert (folder / "truth" / f"{name}.mid").read_bytes()[:4] == b"MThd"
 
 
-def test_stems_sum_to_the_clip_at_the_levels_that_are_told(rendered: Path) -> None:
+def test_stems_sum_to_the_clip_and_have_the_recorded_levels(rendered: Path) -> None:
     level_errors = []
     for folder in (rendered / "harmony").iterdir():
         for name in CLIPS:
@@ -174,13 +176,13 @@ def test_stems_sum_to_the_clip_at_the_levels_that_are_told(rendered: Path) -> No
             stems = {role: sf.read(folder / "stems" / name / f"{role}.wav", dtype="float32")[0] for role in truth.parts}
             mix = np.sum(list(stems.values()), axis=0)
             again = apply(mix, truth.effects, truth.level, RATE, truth.seed)
-            # A codec answers a change of the last bit with noise as loud as its own.
+            # A change of the last bit may change all of the coding noise.
             most = 2e-3 if truth.effects.codec is None else 0.1
             assert np.sqrt(np.mean(np.square(clip - again))) < most * np.sqrt(np.mean(np.square(clip)))
             if len(stems) > 1:
                 for role, stem in stems.items():
                     level_errors.append(loudness(stem, RATE) - loudness(mix - stem, RATE) - truth.levels[role])
-    # Levels are measured dry, and the stems stand in their room.
+    # The recorded levels are measured without reverberation, but the stems include it.
     assert len(level_errors) > 50
     assert abs(np.median(level_errors)) < 0.2 and np.quantile(np.abs(level_errors), 0.9) < 2
 
@@ -204,13 +206,13 @@ def test_no_source_is_in_two_parts_of_the_split(rendered: Path) -> None:
             assert not set(split["sources"][part][kind]) & set(split["sources"][other][kind])
 
 
-# The same again -----------------------------------------------------------------------------------------------------
+# Reproducibility ----------------------------------------------------------------------------------------------------
 
 
-def test_what_is_there_is_kept_and_what_is_damaged_is_made_again(
+def test_complete_folders_are_kept_and_incomplete_ones_are_rendered_again(
     place: Place, rendered: Path, run: Callable[..., Outcome]
 ) -> None:
-    out = place.folder / "damaged"
+    out = place.folder / "incomplete"
     shutil.copytree(rendered, out)
     times = {path: path.stat().st_mtime_ns for path in (out / "harmony").rglob("*") if path.is_file()}
     again = run(*command(place, out), "--json")
@@ -240,11 +242,11 @@ def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
-def test_a_run_that_is_cut_off_is_completed_by_the_next(
-    place: Place, rendered: Path, run: Callable[..., Outcome], how: signal.Signals
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
+def test_an_interrupted_run_is_completed_by_the_next_run(
+    place: Place, rendered: Path, run: Callable[..., Outcome], sent: signal.Signals
 ) -> None:
-    out = place.folder / how.name
+    out = place.folder / sent.name
     arguments = command(place, out, "--folders", 6, "--jobs", 2)
     process = subprocess.Popen(
         [sys.executable, "-m", "soundalike", *arguments],
@@ -255,11 +257,11 @@ def test_a_run_that_is_cut_off_is_completed_by_the_next(
     )
     while len(list(out.glob("harmony/triplets_*"))) < 2 and process.poll() is None:
         time.sleep(0.01)
-    os.killpg(process.pid, how)  # as a terminal does: to the whole group
+    os.killpg(process.pid, sent)  # to the whole process group, as a terminal does
     printed, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors
-    assert process.returncode == (130 if how is signal.SIGINT else -how)
-    if how is signal.SIGINT:
+    assert process.returncode == (130 if sent is signal.SIGINT else -sent)
+    if sent is signal.SIGINT:
         assert "interrupted: what is done is kept" in errors and "rendered" in printed
     done = {path.name for path in (out / "harmony").glob("triplets_*")}
     assert 2 <= len(done) < 6
@@ -272,37 +274,37 @@ def test_a_run_that_is_cut_off_is_completed_by_the_next(
     assert not list(out.rglob(".*"))
 
 
-def test_a_set_is_not_mixed_with_another(place: Place, rendered: Path, run: Callable[..., Outcome]) -> None:
+def test_folders_of_other_settings_are_not_mixed(place: Place, rendered: Path, run: Callable[..., Outcome]) -> None:
     before = contents(rendered)
     for change, named in ((("--seed", 6), "settings: seed"), (("--format", "flac"), "settings: suffix")):
         found = run(*command(place, rendered, *change))
         assert found.code == 2 and found.out == ""
-        assert found.err == f"soundalike: {rendered} holds folders made with other {named}; use the same, or give " \
-            "another -o\n"  # fmt: skip
+        assert found.err == f"soundalike: {rendered} holds folders that were not made with the same {named}; " \
+            "use the same, or give another -o\n"  # fmt: skip
     few = write_tunes(place.folder / "few", {TRAIN: 8})
-    assert "made with other settings: part, tunes; " in one_line(
+    assert "not made with the same settings: part, tunes; " in one_line(
         run(*command(place, rendered), "--tunes", few, "--part", "train")
     )
     assert contents(rendered) == before
 
 
-def test_the_order_of_imports_does_not_matter(place: Place) -> None:
-    """FluidSynth reads compressed soundfonts through whichever libsndfile is in the process already."""
+def test_the_order_of_imports_does_not_change_the_samples(place: Place) -> None:
+    """FluidSynth reads compressed soundfonts with whichever libsndfile is already loaded."""
     font = write_compressed_soundfont(place.folder / "noise.sf3")
     script = (
         "import hashlib; from soundalike.render.folders.settings import orchestra_of;"
         "from soundalike.render.score.music import *;"
-        f"sound, notes = Sound('noise', 0), [Played(0.0, 1.0, 62, 90)]; players = orchestra_of(({str(font)!r},));"
-        "print(hashlib.sha256(players.play(sound, 'lead', notes, 1.0).tobytes()).hexdigest())"
+        f"sound, notes = Sound('noise', 0), [Played(0.0, 1.0, 62, 90)]; orchestra = orchestra_of(({str(font)!r},));"
+        "print(hashlib.sha256(orchestra.play(sound, 'lead', notes, 1.0).tobytes()).hexdigest())"
     )
-    heads = ("", "import soundfile;", "import scipy.signal, mido, soxr;")
-    done = [subprocess.run([sys.executable, "-c", head + script], capture_output=True, text=True) for head in heads]
-    assert [one.stderr for one in done] == ["", "", ""]
-    assert len({one.stdout for one in done}) == 1
+    imports = ("", "import soundfile;", "import scipy.signal, mido, soxr;")
+    runs = [subprocess.run([sys.executable, "-c", first + script], capture_output=True, text=True) for first in imports]
+    assert [run.stderr for run in runs] == ["", "", ""]
+    assert len({run.stdout for run in runs}) == 1
 
 
 def write_compressed_soundfont(path: Path) -> Path:
-    """A SoundFont 3 of one preset: noise in Ogg Vorbis."""
+    """Write a SoundFont 3 with one preset: noise in Ogg Vorbis."""
     plain, encoded = write_soundfont(path, [(0, 0)]).read_bytes(), io.BytesIO()
     sf.write(encoded, 0.3 * np.random.default_rng(0).standard_normal(44100), 44100, format="OGG", subtype="VORBIS")
     ogg = encoded.getvalue()
@@ -327,9 +329,9 @@ def one_line(found: Outcome) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--soundfont", "PLACE/none.sf2"], "there is no soundfont"),
+        (["--soundfont", "PLACE/none.sf2"], "none.sf2 does not exist; give --soundfont FILE"),
         (["--soundfont", "PLACE/text.sf2"], "text.sf2 is not a soundfont; give a .sf2 or .sf3 file"),
-        (["--soundfont", "PLACE/short.sf2"], "short.sf2 is cut short: 500 of"),
+        (["--soundfont", "PLACE/short.sf2"], "short.sf2 is truncated: found 500 bytes, expected"),
         (["--tunes", "PLACE/none"], "none does not exist; give --tunes a folder or archive of MIDI files"),
         (["--tunes", "PLACE/all bad"], "no usable melody, expected tunes of 8 bars or more"),
         (["--grooves", "PLACE/all bad"], "no drumming in 4/4, 3/4, 6/8, 9/8"),
@@ -339,16 +341,14 @@ def one_line(found: Outcome) -> str:
         (["--rate", "17000"], "--rate 17000: expected one of 16000, 22050"),
         (["-o", "PLACE/text.sf2"], "text.sf2: File exists; give another folder to -o"),
         (["-o", "PLACE/text.sf2/below"], "text.sf2/below: Not a directory; give another folder to -o"),
-        (["-o", "PLACE/damaged record"], "render.json is not valid JSON"),
+        (["-o", "PLACE/invalid record"], "render.json is not valid JSON"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_done_is_said_in_a_line(
-    place: Place, run: Callable[..., Outcome], arguments: list[str], message: str
-) -> None:
+def test_errors_are_one_line(place: Place, run: Callable[..., Outcome], arguments: list[str], message: str) -> None:
     (place.folder / "text.sf2").write_text("not a soundfont")
     (place.folder / "short.sf2").write_bytes((place.folder / "training.sf2").read_bytes()[:500])
-    (place.folder / "damaged record").mkdir(exist_ok=True)
-    (place.folder / "damaged record" / "render.json").write_text("{")
+    (place.folder / "invalid record").mkdir(exist_ok=True)
+    (place.folder / "invalid record" / "render.json").write_text("{")
     write_bad_tunes(place.folder / "all bad")
     out = ["-o", str(place.folder / "nothing"), "--folders", "1"]
     found = run("render", *out, *place.options, *(part.replace("PLACE", str(place.folder)) for part in arguments))
@@ -356,22 +356,22 @@ def test_what_cannot_be_done_is_said_in_a_line(
     assert not list((place.folder / "nothing").glob("*/*"))
 
 
-def test_bad_tunes_are_named_and_the_rest_is_rendered(place: Place, run: Callable[..., Outcome]) -> None:
+def test_unusable_tunes_are_listed_and_the_rest_is_rendered(place: Place, run: Callable[..., Outcome]) -> None:
     tunes = write_bad_tunes(write_tunes(place.folder / "mixed", {TRAIN: 8}))
     arguments = ["render", *place.options, "--tunes", tunes, "--part", "train", "--factors", "melody", "--folders", 1]
     found = run(*arguments, "-o", place.folder / "from mixed", "--seconds", SECONDS, "--json")
     report = json.loads(found.out)
     assert (found.code, report["made"], report["failed"]) == (0, 1, [])
-    reasons = {one["source"]: one["reason"] for one in report["skipped"]}
+    reasons = {record["source"]: record["reason"] for record in report["skipped"]}
     assert set(reasons) == {f"bad/{name}.mid" for name in ("broken", "drums", "empty", "short")}
     assert reasons["bad/drums.mid"] == "it holds no notes but drums"
-    told = run(*arguments, "-o", place.folder / "from mixed", "--seconds", SECONDS)
-    assert told.code == 0 and "1 already there" in told.out
-    assert told.err.count("skipped ") == 4 and "skipped 1 more sources (--json lists them)" in told.err
+    again = run(*arguments, "-o", place.folder / "from mixed", "--seconds", SECONDS)
+    assert again.code == 0 and "1 already there" in again.out
+    assert again.err.count("skipped ") == 4 and "skipped 1 more sources (--json lists them)" in again.err
 
 
 def write_bad_tunes(folder: Path) -> Path:
-    """Four files of which no melody can be made."""
+    """Write four files without a usable melody."""
     bad = folder / "bad"
     write_midi(bad / "drums.mid", "4/4", [(0.0, 1.0, 36, 90)], channel=9)
     write_midi(bad / "short.mid", "4/4", [(0.0, 1.0, 60, 90)])
@@ -381,7 +381,7 @@ def write_bad_tunes(folder: Path) -> Path:
 
 
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
-def test_an_output_that_cannot_be_written_is_refused(place: Place, run: Callable[..., Outcome]) -> None:
+def test_an_unwritable_output_is_an_error(place: Place, run: Callable[..., Outcome]) -> None:
     (place.folder / "closed").mkdir(mode=0o500)
     found = run("render", "-o", place.folder / "closed" / "out", "--folders", 1, *place.options)
     assert "cannot write to" in one_line(found)

@@ -1,4 +1,4 @@
-"""Singers: near the note, never still, in time, different from one another, the same every time."""
+"""Tests of singers: pitch, timing, variety and reproducibility."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def hertz(note: float) -> float:
 
 
 def pitches(samples: FloatArray, note: int) -> FloatArray:
-    """MIDI pitch (f,) every 10 ms within four semitones of a note, by the maximum of the autocorrelation."""
+    """Return the (f,) MIDI pitch every 10 ms within four semitones of a note, by autocorrelation."""
     found = []
     low, high = int(8 * RATE / hertz(note + 4)), int(8 * RATE / hertz(note - 4)) + 1  # in eighths of a sample
     for start in range(0, len(samples) - 4096, RATE // 100):
@@ -35,8 +35,8 @@ def pitches(samples: FloatArray, note: int) -> FloatArray:
 
 @settings(max_examples=20, deadline=None)
 @given(program=st.sampled_from(SINGERS.programs("lead")), shift=st.integers(-7, 7))
-def test_a_held_note_is_sung_near_its_pitch_and_never_still(program: int, shift: int) -> None:
-    note = SINGERS.home(program) + shift
+def test_the_pitch_of_a_held_note_varies_around_the_note(program: int, shift: int) -> None:
+    note = SINGERS.centre_note(program) + shift
     out = SINGERS.play(program, "lead", [Played(0.2, 2.2, note, 96)], 2.6)
     assert out.shape == (round(2.6 * RATE),) and out.dtype == np.float32 and np.isfinite(out).all()
     found = pitches(out[round(0.6 * RATE) : round(1.6 * RATE)], note)
@@ -46,8 +46,8 @@ def test_a_held_note_is_sung_near_its_pitch_and_never_still(program: int, shift:
 
 @settings(max_examples=20, deadline=None)
 @given(program=st.sampled_from(SINGERS.programs("lead")), start=st.floats(0.3, 1.0))
-def test_a_phrase_begins_and_ends_where_it_is_written(program: int, start: float) -> None:
-    note = SINGERS.home(program)
+def test_a_phrase_starts_and_ends_on_time(program: int, start: float) -> None:
+    note = SINGERS.centre_note(program)
     notes = [Played(start + k * 0.4, start + (k + 1) * 0.4, note + step, 90) for k, step in enumerate((0, 4, 2))]
     out = SINGERS.play(program, "lead", notes, 3.5)
 
@@ -58,30 +58,30 @@ def test_a_phrase_begins_and_ends_where_it_is_written(program: int, start: float
     assert level(0, start - 0.2) < 0.01 and level(start + 1.6, 3.5) < 0.01
 
 
-def test_singers_differ_and_one_sings_the_same_every_time() -> None:
+def test_singers_differ_and_each_is_deterministic() -> None:
     notes = [Played(0.1, 0.8, 60, 96), Played(0.8, 1.5, 64, 96)]
     first, second = (SINGERS.play(program, "lead", notes, 1.6) for program in (0, 1))
     np.testing.assert_array_equal(SINGERS.play(0, "lead", notes, 1.6), first)
     assert abs(float(np.corrcoef(first, second)[0, 1])) < 0.9
     assert {SINGERS.kind(program) for program in SINGERS.programs("lead")} == {
-        f"{height} {manner}" for height in ("low", "high") for manner in ("plain", "breathy", "raspy", "doubled")
+        f"{register} {manner}" for register in ("low", "high") for manner in ("plain", "breathy", "raspy", "doubled")
     }
-    assert all(50 < SINGERS.home(program) < 72 for program in SINGERS.programs("lead"))
+    assert all(50 < SINGERS.centre_note(program) < 72 for program in SINGERS.programs("lead"))
 
 
-def test_of_notes_that_begin_together_the_highest_is_sung_and_of_none_silence() -> None:
+def test_the_highest_of_simultaneous_notes_is_sung_and_no_notes_give_silence() -> None:
     chord = [Played(0.1, 1.0, note, 96) for note in (60, 64, 67)]
     np.testing.assert_array_equal(SINGERS.play(2, "lead", chord, 1.2), SINGERS.play(2, "lead", chord[-1:], 1.2))
     assert not SINGERS.play(2, "lead", [], 1.0).any()
-    with pytest.raises(UsageError, match="there is no singer 64, expected 0 to 63"):
+    with pytest.raises(UsageError, match="singers has no program 64, expected 0 to 63"):
         SINGERS.play(64, "lead", chord, 1.0)
 
 
-def test_an_overdriven_amplifier_makes_the_tones_of_a_chord_distort_each_other() -> None:
+def test_an_overdriven_amplifier_adds_intermodulation_to_a_chord() -> None:
     time = np.arange(RATE) / RATE
     fifth = np.sin(2 * np.pi * 440 * time) + np.sin(2 * np.pi * 660 * time)
 
-    def at(samples: FloatArray, frequency: int) -> float:  # a second of sound: bins are hertz
+    def at(samples: FloatArray, frequency: int) -> float:  # one second of sound, so a bin is 1 Hz wide
         return float(np.abs(np.fft.rfft(samples))[frequency] / np.abs(np.fft.rfft(samples)).max())
 
     clean, driven = (amplified(fifth.astype(np.float32), drive, RATE) for drive in (-40.0, 24.0))

@@ -1,4 +1,4 @@
-"""Truth beside the audio: JAMS that validates and reads back, MIDI that a stranger's reader understands."""
+"""Tests of ground truth files: JAMS that validates and round-trips, and MIDI that other software can read."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def clip_of(performance: Performance, levels: Mapping[Role, float] | None = None
 
 
 def beats_of(meter: str, tempo: float, offset: float) -> tuple[Beat, ...]:
-    """The pulses of a clip that starts `offset` beats into the music."""
+    """Return the pulses of a clip that starts `offset` beats into the music."""
     pulse, in_bar = PULSE[meter], round(BAR[meter] / PULSE[meter])
     first = math.ceil(offset / pulse - 1e-9)
     found = [((k * pulse - offset) * 60 / tempo, k % in_bar + 1) for k in range(first, first + 200)]
@@ -69,7 +69,7 @@ def beats_of(meter: str, tempo: float, offset: float) -> tuple[Beat, ...]:
 
 
 def quartet(tempo: float = 97.3, meter: str = "4/4", offset: float = 2.5) -> Performance:
-    """A little of everything: notes at 0, a repeated note, a chord, notes that end after the clip."""
+    """Return a performance with notes at 0, a repeated note, a chord, and notes that end after the clip."""
     parts: dict[Role, tuple[Played, ...]] = {
         "lead": (Played(0.0, 0.5, 72, 96), Played(0.5, 0.51234, 72, 80), Played(11.7, 12.9, 79, 127)),
         "comp": (Played(0.0, 2.4671, 60, 70), Played(0.0, 2.4671, 64, 71), Played(6.1, 13.0, 67, 1)),
@@ -93,7 +93,7 @@ def parts(draw: st.DrawFn, low: int = 0, high: int = 127) -> tuple[Played, ...]:
 
 @st.composite
 def takes(draw: st.DrawFn) -> tuple[Scene, Clip]:
-    """Any scene and any performance of it."""
+    """Draw any scene and any performance of it."""
     meter, tempo = draw(st.sampled_from(METERS)), draw(st.floats(40, 240))
     offset = draw(st.floats(0, 16))
     sounds = st.none() | st.builds(Sound, st.sampled_from(["fluidr3", "voices"]), st.integers(0, 127))
@@ -126,7 +126,7 @@ def near(first: float, second: float) -> bool:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(takes())
-def test_what_is_written_reads_back_to_within_rounding(tmp_path: Path, take: tuple[Scene, Clip]) -> None:
+def test_files_round_trip_within_rounding(tmp_path: Path, take: tuple[Scene, Clip]) -> None:
     scene, clip = take
     write_truth(tmp_path, "clip", scene, clip, NAMES)
     truth = read_truth(tmp_path / "clip.jams")
@@ -143,8 +143,8 @@ def test_what_is_written_reads_back_to_within_rounding(tmp_path: Path, take: tup
     assert tuple(truth.parts) == scene.band.layout
     for role, notes in performance.parts.items():
         assert [(n.note, n.velocity) for n in truth.parts[role]] == [(n.note, n.velocity) for n in notes]
-        for got, put in zip(truth.parts[role], notes, strict=True):
-            assert near(got.start, put.start) and near(got.end, put.end)
+        for read, written in zip(truth.parts[role], notes, strict=True):
+            assert near(read.start, written.start) and near(read.end, written.end)
     assert [(c.root, c.kind) for c in truth.chords] == [(c.root, c.kind) for c in performance.chords]
     assert all(a.end == b.start for a, b in zip(truth.chords, truth.chords[1:], strict=False))
     assert [beat.place for beat in truth.beats] == [beat.place for beat in performance.beats]
@@ -155,7 +155,7 @@ def test_what_is_written_reads_back_to_within_rounding(tmp_path: Path, take: tup
 
 @settings(max_examples=40, deadline=None)
 @given(takes())
-def test_any_midi_file_is_understood_by_mido(take: tuple[Scene, Clip]) -> None:
+def test_mido_reads_every_midi_file(take: tuple[Scene, Clip]) -> None:
     mido = pytest.importorskip("mido")
     scene, clip = take
     midi = mido.MidiFile(file=io.BytesIO(midi_file("clip", scene, clip.performance, NAMES)))
@@ -171,7 +171,7 @@ def test_any_midi_file_is_understood_by_mido(take: tuple[Scene, Clip]) -> None:
 
 
 def onsets(midi: Any, track: Any) -> list[tuple[float, int, int, float]]:
-    """(start, note, velocity, end) of each note of a track in order of time, in seconds."""
+    """Return (start, note, velocity, end) of each note of a track in order of time, in seconds."""
     tempo = next(message.tempo for message in midi.tracks[0] if message.type == "set_tempo")
     second, now, found, open_ = tempo / 1e6 / midi.ticks_per_beat, 0, [], {}
     for message in track:
@@ -185,7 +185,7 @@ def onsets(midi: Any, track: Any) -> list[tuple[float, int, int, float]]:
 
 
 @pytest.mark.parametrize(("meter", "mode", "tempo"), [("4/4", "major", 41.0), ("6/8", "dorian", 233.7)])
-def test_midi_plays_the_same_notes_at_the_same_times(meter: str, mode: str, tempo: float) -> None:
+def test_midi_files_have_the_notes_programs_and_meters_of_the_clip(meter: str, mode: str, tempo: float) -> None:
     mido = pytest.importorskip("mido")
     performance = quartet(tempo, meter)
     scene = scene_of(meter=meter, mode=mode, tempo=tempo, key=2, offset=2.5)
@@ -198,7 +198,7 @@ def test_midi_plays_the_same_notes_at_the_same_times(meter: str, mode: str, temp
             assert abs(start - played.start) < 1e-3 and abs(end - played.end) < 1e-3
         assert next(m.name for m in track if m.type == "instrument_name") == NAMES[role]
     programs = {m.channel: m.program for track in midi.tracks for m in track if m.type == "program_change"}
-    assert programs == {0: 40, 1: 0, 9: 8}, "own voices have no General MIDI program"
+    assert programs == {0: 40, 1: 0, 9: 8}, "synthesised voices have no General MIDI program"
     head = midi.tracks[0]
     assert mido.tempo2bpm(next(m.tempo for m in head if m.type == "set_tempo")) == pytest.approx(tempo, rel=1e-5)
     assert next(m.key for m in head if m.type == "key_signature") == ("D" if mode == "major" else "Dm")
@@ -215,7 +215,7 @@ def test_midi_plays_the_same_notes_at_the_same_times(meter: str, mode: str, temp
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_tonic_of_the_midi_key_is_right_in_every_key(mode: str) -> None:
+def test_the_midi_key_signature_has_the_right_tonic(mode: str) -> None:
     mido = pytest.importorskip("mido")
     pitch = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11, "#": 1, "b": -1, "m": 0}
     for key in range(12):
@@ -228,14 +228,15 @@ def test_the_tonic_of_the_midi_key_is_right_in_every_key(mode: str) -> None:
         assert midi.length == pytest.approx(SECONDS, abs=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore")  # jams and what it imports
-def test_jams_validates_and_says_what_was_played(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore")  # of jams and its dependencies
+def test_jams_files_validate_and_describe_the_clip(tmp_path: Path) -> None:
     jams = pytest.importorskip("jams", reason="validating JAMS needs the package jams")
     scene = scene_of(meter="6/8", mode="dorian", key=1, tempo=97.5, offset=2.5)
     write_truth(tmp_path, "anchor", scene, clip_of(quartet(97.5, "6/8"), {"lead": 3.456, "bass": math.inf}), NAMES)
     jam = jams.load(str(tmp_path / "anchor.jams"), validate=True, strict=True)
     assert (jam.file_metadata.duration, jam.file_metadata.title) == (SECONDS, "anchor")
-    roles = [(one.sandbox.role, one.annotation_metadata.data_source) for one in jam.search(namespace="note_midi")]
+    annotations = jam.search(namespace="note_midi")
+    roles = [(part.sandbox.role, part.annotation_metadata.data_source) for part in annotations]
     assert roles == list(NAMES.items())
     lead = jam.search(namespace="note_midi", role="lead")[0]
     assert [(o.time, o.duration, o.value) for o in lead.data][1:] == [(0.5, 0.0123, 72), (11.7, 1.2, 79)]
@@ -243,17 +244,17 @@ def test_jams_validates_and_says_what_was_played(tmp_path: Path) -> None:
     assert [o.time for o in jam.search(namespace="^onset$")[0].data] == [0.0, 1.2346]
     assert [o.value for o in jam.search(namespace="^chord$")[0].data] == ["Db:min7", "Bb:hdim7"]
     assert jam.search(namespace="key_mode")[0].data[0].value == "Db:dorian"
-    assert jam.search(namespace="tempo")[0].data[0].value == pytest.approx(65.0), "dotted quarters a minute"
+    assert jam.search(namespace="tempo")[0].data[0].value == pytest.approx(65.0), "dotted quarters per minute"
     beats = [o.value for o in jam.search(namespace="beat_position")[0].data]
     assert [(b["measure"], b["position"]) for b in beats[:4]] == [(1, 1), (1, 4), (2, 1), (2, 4)]
     assert all((b["num_beats"], b["beat_units"]) == (6, 8) for b in beats)
-    # The file lives on after another tool has written it again.
+    # The file can still be read after another tool has saved it.
     jam.save(str(tmp_path / "again.jams"))
     assert read_truth(tmp_path / "again.jams") == read_truth(tmp_path / "anchor.jams")
 
 
-@pytest.mark.filterwarnings("ignore")  # jams and what it imports
-def test_every_chord_and_key_is_a_word_of_its_namespace(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore")  # of jams and its dependencies
+def test_every_chord_and_key_is_valid_in_its_namespace(tmp_path: Path) -> None:
     jams = pytest.importorskip("jams", reason="validating JAMS needs the package jams")
     chords = tuple(SoundingChord(k * 0.1, k * 0.1 + 0.1, k % 12, list(CHORDS)[k // 12]) for k in range(96))
     for k, mode in enumerate([*MODES] * 3):
@@ -266,7 +267,7 @@ def test_every_chord_and_key_is_a_word_of_its_namespace(tmp_path: Path) -> None:
 def test_beats_before_the_first_bar_line_are_in_measure_0(tmp_path: Path) -> None:
     write_truth(tmp_path, "a", scene_of(Band(), meter="3/4"), clip_of(quartet(120.0, "3/4", offset=1.0)), {})
     body = json.loads((tmp_path / "a.jams").read_bytes())
-    beats = next(one["data"] for one in body["annotations"] if one["namespace"] == "beat_position")
+    beats = next(part["data"] for part in body["annotations"] if part["namespace"] == "beat_position")
     places = [(beat["value"]["measure"], beat["value"]["position"]) for beat in beats]
     assert places[:6] == [(0, 2), (0, 3), (1, 1), (1, 2), (1, 3), (2, 1)]
 
@@ -280,21 +281,21 @@ def test_beats_before_the_first_bar_line_are_in_measure_0(tmp_path: Path) -> Non
         (Band(), []),
     ],
 )
-def test_only_who_plays_is_in_the_truth(tmp_path: Path, band: Band, layout: list[Role]) -> None:
+def test_only_the_roles_of_the_band_are_written(tmp_path: Path, band: Band, layout: list[Role]) -> None:
     write_truth(tmp_path, "a", scene_of(band), clip_of(quartet(), dict.fromkeys(layout, math.inf)), NAMES)
     truth = read_truth(tmp_path / "a.jams")
     assert list(truth.parts) == list(truth.instruments) == list(truth.levels) == layout
-    namespaces = [one["namespace"] for one in json.loads((tmp_path / "a.jams").read_bytes())["annotations"]]
+    namespaces = [part["namespace"] for part in json.loads((tmp_path / "a.jams").read_bytes())["annotations"]]
     assert namespaces.count("onset") == ("drums" in layout)
 
 
-def test_a_player_may_have_nothing_to_play(tmp_path: Path) -> None:
+def test_a_part_may_have_no_notes(tmp_path: Path) -> None:
     silent = replace(quartet(), parts={"lead": (), "comp": (), "bass": (), "drums": ()})
     write_truth(tmp_path, "a", scene_of(), clip_of(silent), NAMES)
     assert read_truth(tmp_path / "a.jams").parts == {"lead": (), "comp": (), "bass": (), "drums": ()}
 
 
-def test_same_scene_same_bytes(tmp_path: Path) -> None:
+def test_the_same_scene_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         write_truth(tmp_path / name, "clip", scene_of(key=5), clip_of(quartet()), NAMES)
@@ -303,7 +304,7 @@ def test_same_scene_same_bytes(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["clip.jams", "clip.mid"]
 
 
-def test_a_place_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_missing_folder_is_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot write .*nowhere.*clip\.jams"):
         write_truth(tmp_path / "nowhere", "clip", scene_of(), clip_of(quartet()), NAMES)
 
@@ -311,15 +312,15 @@ def test_a_place_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b"", "not JSON"),
-        (b"\xff\x00", "damaged"),
-        (b"[1, 2]", "is not the truth of a rendered clip"),
-        (b'{"annotations": [], "file_metadata": {}, "sandbox": {}}', "is not the truth of a rendered clip"),
-        (b'{"sandbox": {"magic": "soundalike-render", "format": 99}}', "has format 99, this version reads 1"),
+        (b"", "is not valid JSON"),
+        (b"\xff\x00", "is not valid JSON"),
+        (b"[1, 2]", "is not the ground truth of a rendered clip"),
+        (b'{"annotations": [], "file_metadata": {}, "sandbox": {}}', "is not the ground truth of a rendered clip"),
+        (b'{"sandbox": {"magic": "soundalike-render", "format": 99}}', "has format 99, expected 1"),
         (b'{"sandbox": {"magic": "soundalike-render", "format": 1}}', "'file_metadata' is missing"),
     ],
 )
-def test_foreign_and_broken_files_are_said_in_one_line(tmp_path: Path, text: bytes, reason: str) -> None:
+def test_foreign_and_invalid_files_are_one_line_errors(tmp_path: Path, text: bytes, reason: str) -> None:
     path = tmp_path / "clip.jams"
     path.write_bytes(text)
     with pytest.raises(UsageError, match=reason) as caught:
@@ -327,15 +328,15 @@ def test_foreign_and_broken_files_are_said_in_one_line(tmp_path: Path, text: byt
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         read_truth(tmp_path / "clip.jams")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_whatever_is_damaged_there_is_no_traceback(tmp_path: Path, data: st.DataObject) -> None:
-    """One value anywhere in the file is lost or replaced: it reads, or a UsageError of one line says why not."""
+def test_any_invalid_value_gives_at_most_a_usage_error(tmp_path: Path, data: st.DataObject) -> None:
+    """Delete or replace any one value in the file. It must then be read, or give a one-line UsageError."""
     write_truth(tmp_path, "a", scene_of(), clip_of(quartet(), {"lead": 1.0}), NAMES)
     body = json.loads((tmp_path / "a.jams").read_bytes())
     place = body
@@ -360,18 +361,18 @@ def test_whatever_is_damaged_there_is_no_traceback(tmp_path: Path, data: st.Data
     ("field", "value", "reason"),
     [
         ("key", 12, "the key is 12, expected 0 to 11"),
-        ("key", 1.5, "not a whole number"),
+        ("key", 1.5, "not an integer"),
         ("tempo", "fast", "'fast' is not a number"),
         ("tempo", math.nan, "nan is not a number"),
-        ("seed", True, "True is not a whole number"),
-        ("meter", "7/8", "'7/8' is none of 4/4, 3/4"),
-        ("mode", "lydian", "'lydian' is none of major"),
-        ("melody", 3, "3 is not text"),
-        ("levels", {"flute": 1.0}, "'flute' is none of lead"),
+        ("seed", True, "True is not an integer"),
+        ("meter", "7/8", "'7/8' is not one of 4/4, 3/4"),
+        ("mode", "lydian", "'lydian' is not one of major"),
+        ("melody", 3, "3 is not a string"),
+        ("levels", {"flute": 1.0}, "'flute' is not one of lead"),
         ("band", {}, "'lead' is missing"),
     ],
 )
-def test_a_wrong_value_is_named(tmp_path: Path, field: str, value: object, reason: str) -> None:
+def test_errors_name_the_invalid_value(tmp_path: Path, field: str, value: object, reason: str) -> None:
     write_truth(tmp_path, "a", scene_of(), clip_of(quartet()), NAMES)
     body = json.loads((tmp_path / "a.jams").read_bytes())
     body["sandbox"][field] = value
@@ -380,7 +381,7 @@ def test_a_wrong_value_is_named(tmp_path: Path, field: str, value: object, reaso
         read_truth(tmp_path / "a.jams")
 
 
-def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_errors_name_the_missing_part(tmp_path: Path) -> None:
     write_truth(tmp_path, "a", scene_of(), clip_of(quartet()), NAMES)
     body = json.loads((tmp_path / "a.jams").read_bytes())
     del body["annotations"][0]

@@ -1,4 +1,4 @@
-"""Own voices and sampled drum kits: in tune, in time, equally loud, the same every time; and only kits we may use."""
+"""Tests of synthesised voices and sampled drum kits: tuning, timing, loudness, reproducibility and licences."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HARMONIC = [(role, program) for role, program in PITCHED if VOICES.kind(program)
 
 @st.composite
 def pitched_notes(draw: st.DrawFn) -> tuple[Role, int, int]:
-    """A role, one of its programs and a note from its range."""
+    """Draw a role, one of its programs and a note from its range."""
     role, program = draw(st.sampled_from(PITCHED))
     return role, program, draw(st.integers(*RANGES[role]))
 
@@ -42,12 +42,12 @@ def hertz(note: int) -> float:
 
 
 def level(samples: FloatArray) -> float:
-    """RMS in dB."""
+    """Return the RMS in dB."""
     return float(10 * np.log10(np.mean(np.square(samples, dtype=np.float64)) + 1e-20))
 
 
 def power_spectrum(samples: FloatArray, size: int = 2**19) -> tuple[FloatArray, FloatArray]:
-    """Frequencies in Hz and the power at each."""
+    """Return frequencies in Hz and the power at each."""
     spectrum = np.fft.rfft(samples * np.hanning(len(samples)), max(size, len(samples)))
     return np.fft.rfftfreq(max(size, len(samples)), 1 / RATE), np.abs(spectrum) ** 2
 
@@ -58,7 +58,7 @@ def peak_frequency(samples: FloatArray) -> float:
 
 
 def cents_off(samples: FloatArray, fundamental: float) -> float:
-    """How far the power round the first eight harmonics lies from them on average."""
+    """Return the mean deviation in cents of the power around the first eight harmonics."""
     frequencies, power = power_spectrum(samples)
     total = weight = 0.0
     for harmonic in range(1, 9):
@@ -70,7 +70,7 @@ def cents_off(samples: FloatArray, fundamental: float) -> float:
 
 
 def play_one(role: Role, program: int, note: int, velocity: int = 96) -> FloatArray:
-    """A note from 0.25 s to 1.75 s."""
+    """Play a note from 0.25 s to 1.75 s."""
     return VOICES.play(program, role, [Played(0.25, 1.75, note, velocity)], 2.5)
 
 
@@ -81,12 +81,12 @@ def test_every_role_has_many_programs_and_no_program_has_two_roles() -> None:
     assert {VOICES.kind(program) for program in VOICES.programs("drums")} == {"drums"}
     assert {"subtractive", "fm", "plucked", "noise"} <= {VOICES.kind(program) for program in programs}
     described = [f"{VOICES.kind(program)} {VOICES.describe(program)}" for program in programs]
-    assert len(set(described)) > 0.8 * len(described)  # there is only so much to say about an organ
+    assert len(set(described)) > 0.8 * len(described)  # all organs have the same description
 
 
 @settings(max_examples=40, deadline=None)
 @given(pitched_notes())
-def test_every_voice_is_in_tune_to_three_cents(drawn: tuple[Role, int, int]) -> None:
+def test_every_voice_is_in_tune_within_three_cents(drawn: tuple[Role, int, int]) -> None:
     role, program, note = drawn
     held = play_one(role, program, note)[RATE // 4 : 7 * RATE // 4]
     assert abs(cents_off(held, hertz(note))) < 3
@@ -94,7 +94,7 @@ def test_every_voice_is_in_tune_to_three_cents(drawn: tuple[Role, int, int]) -> 
 
 @settings(max_examples=40, deadline=None)
 @given(pitched_notes(), st.floats(0.0, 1.0))
-def test_a_note_starts_when_it_starts_and_dies_away(drawn: tuple[Role, int, int], start: float) -> None:
+def test_a_note_starts_on_time_and_decays(drawn: tuple[Role, int, int], start: float) -> None:
     role, program, note = drawn
     out = VOICES.play(program, role, [Played(start, start + 0.5, note, 96)], 2.5)
     first = round(start * RATE)
@@ -102,13 +102,13 @@ def test_a_note_starts_when_it_starts_and_dies_away(drawn: tuple[Role, int, int]
     assert not out[:first].any()
     assert abs(out[first]) < 0.02  # no click
     assert level(out[first : first + RATE // 10]) > -35
-    assert level(out[-RATE // 4 :]) < -70  # by a second after its end at the latest
+    assert level(out[-RATE // 4 :]) < -70  # at the latest one second after its end
     assert abs(np.mean(out, dtype=np.float64)) < 0.002
 
 
 @settings(max_examples=30, deadline=None)
 @given(pitched_notes())
-def test_voices_are_equally_loud_at_every_pitch(drawn: tuple[Role, int, int]) -> None:
+def test_voices_have_the_same_level_at_every_pitch(drawn: tuple[Role, int, int]) -> None:
     role, program, note = drawn
     start = RATE // 4
     assert -21 < level(play_one(role, program, note)[start : start + int(0.3 * RATE)]) < -19
@@ -125,7 +125,7 @@ def test_velocity_makes_notes_louder_and_brighter(role: Role) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(HARMONIC), st.integers(0, 10))
-def test_nothing_is_folded_back_between_the_harmonics(drawn: tuple[Role, int], lower: int) -> None:
+def test_there_is_no_aliasing_between_the_harmonics(drawn: tuple[Role, int], lower: int) -> None:
     role, program = drawn
     note = RANGES[role][1] - lower
     held = play_one(role, program, note, 127)[RATE // 2 : 3 * RATE // 2]
@@ -133,25 +133,27 @@ def test_nothing_is_folded_back_between_the_harmonics(drawn: tuple[Role, int], l
     harmonic = np.maximum(np.round(frequencies / hertz(note)), 1)
     with np.errstate(divide="ignore"):
         cents = np.abs(1200 * np.log2(frequencies / (harmonic * hertz(note))))
-    between = (cents > 70) & (np.abs(frequencies - harmonic * hertz(note)) > 20)  # vibrato and the window are wide
+    between = (cents > 70) & (
+        np.abs(frequencies - harmonic * hertz(note)) > 20
+    )  # vibrato and the window widen the harmonics
     assert 10 * np.log10(power[between].sum() / power.sum()) < -50
 
 
 @pytest.mark.parametrize("role", RANGES)
-def test_nothing_sounds_above_what_voices_generate(role: Role) -> None:
+def test_voices_have_no_power_above_their_band_limit(role: Role) -> None:
     for program in VOICES.programs(role):
         frequencies, power = power_spectrum(play_one(role, program, RANGES[role][1], 127)[RATE // 2 : RATE], RATE)
         above = power[frequencies > 19500].sum()
         assert 10 * np.log10(above / power.sum()) < (-35 if VOICES.kind(program) == "noise" else -50)
 
 
-def test_no_notes_are_silence() -> None:
+def test_no_notes_give_silence() -> None:
     for role in ROLES:
         out = VOICES.play(VOICES.programs(role)[0], role, [], 0.7)
         assert out.shape == (30870,) and out.dtype == np.float32 and not out.any()
 
 
-def test_notes_may_reach_beyond_the_clip() -> None:
+def test_notes_may_extend_beyond_the_clip() -> None:
     program = VOICES.programs("lead")[0]
     long = VOICES.play(program, "lead", [Played(0.5, 9.0, 60, 96), Played(3.0, 4.0, 60, 96)], 1.0)
     short = VOICES.play(program, "lead", [Played(0.5, 1.0, 60, 96)], 1.0)
@@ -160,6 +162,7 @@ def test_notes_may_reach_beyond_the_clip() -> None:
 
 
 def hash_of_many() -> str:
+    """Return a hash of parts of many programs."""
     notes = [Played(0.1 * k, 0.1 * k + 0.3, 40 + k, 60 + 3 * k) for k in range(12)]
     digest = hashlib.sha256()
     for role in ROLES:
@@ -172,7 +175,7 @@ def test_the_same_arguments_give_the_same_samples_in_any_process() -> None:
     ours = hash_of_many()
     assert ours == hash_of_many()
     code = f"import {__name__} as tests; print(tests.hash_of_many())"
-    # A worker of a pool does with one thread what we may do with several.
+    # A worker process uses one thread where this process may use several.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
     theirs = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert theirs.stdout.strip() == ours
@@ -181,13 +184,13 @@ def test_the_same_arguments_give_the_same_samples_in_any_process() -> None:
 def test_every_percussion_note_sounds_in_every_synthesised_kit() -> None:
     assert sorted(DRUMS) == list(range(35, 82))
     for program in VOICES.programs("drums"):
-        notes = [Played(3.5 * place, 3.5 * place + 0.1, drum, 96) for place, drum in enumerate(sorted(DRUMS))]
+        notes = [Played(3.5 * k, 3.5 * k + 0.1, drum, 96) for k, drum in enumerate(sorted(DRUMS))]
         out = VOICES.play(program, "drums", notes, 3.5 * len(notes))
-        peaks = np.abs(out.reshape(len(notes), -1)[:, : RATE // 10]).max(axis=1)  # of each stroke, at once
+        peaks = np.abs(out.reshape(len(notes), -1)[:, : RATE // 10]).max(axis=1)  # of the onset of each stroke
         assert np.isfinite(out).all() and peaks.min() > 0.1 and peaks.max() < 1.3
 
 
-def test_synthesised_kits_differ_and_their_drums_are_where_they_belong() -> None:
+def test_synthesised_kits_differ_and_their_drums_have_plausible_spectra() -> None:
     def stroke(program: int, drum: int) -> FloatArray:
         return VOICES.play(program, "drums", [Played(0.0, 0.1, drum, 96)], 0.5)
 
@@ -204,7 +207,7 @@ def test_synthesised_kits_differ_and_their_drums_are_where_they_belong() -> None
         assert power[frequencies > 2000].sum() > 0.9 * power.sum()
 
 
-def test_a_closed_hat_stops_the_open_one() -> None:
+def test_a_closed_hat_stops_an_open_one() -> None:
     program = VOICES.programs("drums")[0]
     ringing = VOICES.play(program, "drums", [Played(0.0, 0.1, 46, 96)], 0.6)
     stopped = VOICES.play(program, "drums", [Played(0.0, 0.1, 46, 96), Played(0.2, 0.3, 44, 1)], 0.6)
@@ -222,12 +225,12 @@ def test_a_closed_hat_stops_the_open_one() -> None:
         (112, "drums", 22, "drum 22 is not a General MIDI percussion note, expected 35 to 81"),
     ],
 )
-def test_what_voices_cannot_play_is_a_usage_error(program: int, role: Role, note: int, message: str) -> None:
+def test_invalid_programs_roles_and_drums_are_usage_errors(program: int, role: Role, note: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         VOICES.play(program, role, [Played(0.0, 0.5, note, 96)], 1.0)
 
 
-# Sampled kits: sines of these frequencies stand for the drums.
+# Sampled kits, with sines of these frequencies as the drums.
 PITCHES = {
     "Kick": 100.0,
     "Snare Jazz": 400.0,
@@ -246,7 +249,7 @@ def tone(frequency: float, seconds: float = 0.3, rate: int = RATE) -> FloatArray
 def write_kit(
     folder: Path, name: str = "tiny", licence: str = "CC0", drums: Sequence[str] = tuple(PITCHES), extra: str = ""
 ) -> Path:
-    """A kit of sines. `extra` is further XML within the list of instruments."""
+    """Write a kit of sines. `extra` is additional XML in the list of instruments."""
     kit = folder / name
     kit.mkdir(parents=True)
     listed = ""
@@ -269,12 +272,12 @@ def stroke_of(kit: Kit, drum: int, velocity: int = 127) -> FloatArray:
     ("drum", "pitch"),
     [(35, 100), (36, 100), (38, 400), (40, 400), (42, 3000), (44, 3000), (46, 5000), (50, 700), (43, 200), (64, 200)],
 )
-def test_percussion_notes_find_the_kits_instruments(tmp_path: Path, drum: int, pitch: float) -> None:
+def test_percussion_notes_are_mapped_to_instruments(tmp_path: Path, drum: int, pitch: float) -> None:
     kit = read_kit(write_kit(tmp_path))
     assert peak_frequency(stroke_of(kit, drum)) == pytest.approx(pitch, rel=0.01)
 
 
-def test_a_kit_plays_in_time_at_its_volume_and_says_whose_it_is(tmp_path: Path) -> None:
+def test_a_kit_has_its_timing_volume_licence_and_author(tmp_path: Path) -> None:
     write_kit(tmp_path, licence="http://creativecommons.org/licenses/by/3.0/")
     (kit,) = find_kits([tmp_path])
     assert (kit.name, kit.licence, kit.author) == ("tiny", "CC BY", "A. Drummer")
@@ -283,7 +286,7 @@ def test_a_kit_plays_in_time_at_its_volume_and_says_whose_it_is(tmp_path: Path) 
     assert not out[: RATE // 2].any() and out[RATE // 2 : RATE // 2 + 50].any()
     assert np.abs(out).max() == pytest.approx(0.4, rel=0.02)
     assert not kit.play([], 1.0).any()
-    assert not stroke_of(kit, 71).any()  # a whistle is like nothing that this kit has
+    assert not stroke_of(kit, 71).any()  # the kit has no substitute for a whistle
     assert np.array_equal(pickle.loads(pickle.dumps(kit)).play([Played(0.5, 0.6, 42, 127)], 1.0), out)
 
 
@@ -293,15 +296,17 @@ def test_a_kit_chokes_its_open_hat(tmp_path: Path) -> None:
     assert level(out[: RATE // 10]) > -20 and level(out[RATE // 8 :]) < -40
 
 
-def test_layers_answer_to_velocity(tmp_path: Path) -> None:
+def test_layers_are_chosen_by_velocity(tmp_path: Path) -> None:
     layers = LAYER.format(file="Kick.wav", low=0, high=0.5) + LAYER.format(file="Open HH.wav", low=0.6, high=1)
     kit = read_kit(write_kit(tmp_path, extra=f"<instrument><name>Hand Clap</name>{layers}</instrument>"))
     assert peak_frequency(stroke_of(kit, 39, 50)) == pytest.approx(100, rel=0.01)
-    assert peak_frequency(stroke_of(kit, 39, 66)) == pytest.approx(100, rel=0.01)  # in the gap: the nearest
+    assert peak_frequency(stroke_of(kit, 39, 66)) == pytest.approx(
+        100, rel=0.01
+    )  # in the gap, the nearest layer is used
     assert peak_frequency(stroke_of(kit, 39, 110)) == pytest.approx(5000, rel=0.01)
 
 
-def test_old_kits_other_rates_and_late_samples(tmp_path: Path) -> None:
+def test_old_formats_other_rates_and_leading_silence_are_supported(tmp_path: Path) -> None:
     extra = "<instrument><name>cowbell</name><filename>low rate.flac</filename><volume>1.0</volume></instrument>"
     path = write_kit(tmp_path, extra=extra)
     late = np.concatenate([np.zeros(2205), tone(900, rate=22050)])
@@ -326,7 +331,7 @@ def test_old_kits_other_rates_and_late_samples(tmp_path: Path) -> None:
         ("", None),
     ],
 )
-def test_only_permissive_kits_are_offered(tmp_path: Path, text: str, licence: str | None) -> None:
+def test_only_permissive_kits_are_used(tmp_path: Path, text: str, licence: str | None) -> None:
     write_kit(tmp_path, licence=text)
     assert [kit.licence for kit in find_kits([tmp_path])] == ([licence] if licence else [])
     assert len(kit_problems([tmp_path])) == (licence is None)
@@ -340,20 +345,20 @@ def test_only_permissive_kits_are_offered(tmp_path: Path, text: str, licence: st
         ("Kick.wav", b"no audio", "its sample Kick.wav is not audio"),
     ],
 )
-def test_damaged_kits_are_named_and_others_still_found(
+def test_invalid_kits_are_reported_and_others_are_found(
     tmp_path: Path, file: str, content: bytes | None, message: str
 ) -> None:
     write_kit(tmp_path, "good")
-    spoilt = write_kit(tmp_path, "bad") / file
-    spoilt.unlink()
+    invalid = write_kit(tmp_path, "bad") / file
+    invalid.unlink()
     if content is not None:
-        spoilt.write_bytes(content)
+        invalid.write_bytes(content)
     assert [kit.name for kit in find_kits([tmp_path])] == ["good"]
     (problem,) = kit_problems([tmp_path])
     assert message in problem and "bad" in problem and "\n" not in problem
 
 
-def test_empty_samples_and_damaged_numbers_are_refused(tmp_path: Path) -> None:
+def test_empty_samples_and_invalid_numbers_are_errors(tmp_path: Path) -> None:
     path = write_kit(tmp_path)
     soundfile.write(path / "Kick.wav", np.zeros(0), RATE)
     with pytest.raises(UsageError, match=r"its sample Kick.wav is empty"):
@@ -363,14 +368,16 @@ def test_empty_samples_and_damaged_numbers_are_refused(tmp_path: Path) -> None:
         read_kit(path)
 
 
-@pytest.mark.parametrize(("lacking", "said"), [("Kick", "bass drum"), ("Snare Jazz", "snare"), ("HH", "hi-hat")])
-def test_a_kit_needs_a_bass_drum_a_snare_and_a_hat(tmp_path: Path, lacking: str, said: str) -> None:
-    path = write_kit(tmp_path, drums=[drum for drum in PITCHES if lacking not in drum])
-    with pytest.raises(UsageError, match=f"has no {said}"):
+@pytest.mark.parametrize(("missing", "name"), [("Kick", "bass drum"), ("Snare Jazz", "snare"), ("HH", "hi-hat")])
+def test_a_kit_needs_a_bass_drum_a_snare_and_a_hat(tmp_path: Path, missing: str, name: str) -> None:
+    path = write_kit(tmp_path, drums=[drum for drum in PITCHES if missing not in drum])
+    with pytest.raises(UsageError, match=f"has no {name}"):
         read_kit(path)
 
 
-def test_kits_are_looked_for_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kits_are_found_in_the_folders_of_the_environment_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_kit(tmp_path / "first", "mine", licence="CC0")
     write_kit(tmp_path / "second", "mine", licence="CC BY")
     folders = [str(tmp_path / "first"), str(tmp_path / "second"), str(tmp_path / "absent")]
@@ -378,7 +385,7 @@ def test_kits_are_looked_for_where_the_environment_says(tmp_path: Path, monkeypa
     assert {kit.name: kit.licence for kit in find_kits()}["mine"] == "CC0"
 
 
-def test_what_a_kit_cannot_play_is_an_error(tmp_path: Path) -> None:
+def test_invalid_drums_and_missing_samples_are_errors(tmp_path: Path) -> None:
     kit = read_kit(write_kit(tmp_path))
     with pytest.raises(UsageError, match="drum 22 is not a General MIDI percussion note"):
         stroke_of(kit, 22)
@@ -387,7 +394,7 @@ def test_what_a_kit_cannot_play_is_an_error(tmp_path: Path) -> None:
         stroke_of(kit, 36)
 
 
-def test_the_systems_kits_play() -> None:
+def test_installed_kits_play() -> None:
     kits = [kit for kit in find_kits() if kit.path.is_relative_to("/usr/share/hydrogen")]
     if not kits:
         pytest.skip("Debian's package hydrogen-drumkits is not installed")

@@ -1,4 +1,4 @@
-"""The cache of embeddings on disk: what was stored is found, whatever is killed, torn, merged or mixed up."""
+"""The embedding cache on disk: appending, opening, invalid files, killed writers and merging."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOY = SimpleNamespace(name="toy", version=3, dims={"high": 5, "low": 2})
 
 
 def toy_clips(numbers: Sequence[int]) -> tuple[list[str], dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Digests, rows and audible of toy clips, all of which follow from their numbers."""
+    """Return digests, rows and audible flags of toy clips, which depend on their numbers only."""
     n = np.array(numbers, np.float32)
     rows = {name: n[:, None] * 10 + np.arange(dim, dtype=np.float32) for name, dim in TOY.dims.items()}
     audible = {"high": np.array([number % 3 > 0 for number in numbers], np.bool_), "low": n > 2}
@@ -34,7 +34,7 @@ def toy_clips(numbers: Sequence[int]) -> tuple[list[str], dict[str, np.ndarray],
 
 
 def check_toy(cache: EmbeddingCache, numbers: Sequence[int]) -> None:
-    """The cache holds exactly these clips, with the right rows."""
+    """Check that the cache holds exactly these clips, with the right rows."""
     assert len(cache) == len(set(numbers))
     digests, rows, audible = toy_clips(numbers)
     found = cache.find(digests)
@@ -46,29 +46,29 @@ def check_toy(cache: EmbeddingCache, numbers: Sequence[int]) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 30), max_size=8), max_size=6))
-def test_what_was_appended_is_found_and_nothing_else(batches: list[list[int]]) -> None:
+def test_exactly_the_appended_clips_are_found(batches: list[list[int]]) -> None:
     with tempfile.TemporaryDirectory() as name:
-        there: set[int] = set()
+        stored: set[int] = set()
         for reopened in range(2):
             with EmbeddingCache.open(Path(name), TOY) as cache:
                 for batch in batches if not reopened else ():
-                    before = {number: cache.find(toy_clips([number])[0])[0] for number in there}
-                    assert cache.append(*toy_clips(batch)) == len(set(batch) - there)
-                    there |= set(batch)
+                    before = {number: cache.find(toy_clips([number])[0])[0] for number in stored}
+                    assert cache.append(*toy_clips(batch)) == len(set(batch) - stored)
+                    stored |= set(batch)
                     assert all(cache.find(toy_clips([n])[0])[0] == position for n, position in before.items())
-                check_toy(cache, sorted(there))
-                absent = [number for number in range(31) if number not in there]
+                check_toy(cache, sorted(stored))
+                absent = [number for number in range(31) if number not in stored]
                 assert (cache.find(toy_clips(absent)[0]) == -1).all()
 
 
-def test_features_are_joined_side_by_side(tmp_path: Path) -> None:
+def test_features_are_concatenated(tmp_path: Path) -> None:
     with EmbeddingCache.open(tmp_path / "cache", TOY) as cache:
         cache.append(*toy_clips(range(8)))
         positions = np.array([6, 1, 1, 3])
-        rows, heard = cache.joined("low+high", positions)
+        rows, audible = cache.joined("low+high", positions)
         assert rows.dtype == np.float32 and rows.shape == (4, 7) and rows.flags.writeable
         np.testing.assert_array_equal(rows, np.hstack([cache.rows("low"), cache.rows("high")])[positions])
-        np.testing.assert_array_equal(heard, [True, False, False, True])  # as `low`, the first named
+        np.testing.assert_array_equal(audible, [True, False, False, True])  # those of `low`, the first feature
         np.testing.assert_array_equal(cache.joined("high", positions)[1], [False, True, True, False])
         assert cache.joined("high+low", np.zeros(0, np.int64))[0].shape == (0, 7)
         assert isinstance(cache.rows("low"), np.memmap) and not cache.rows("low").flags.writeable
@@ -79,7 +79,7 @@ def test_features_are_joined_side_by_side(tmp_path: Path) -> None:
                 cache.joined("low", np.array([0, wrong]))
 
 
-def test_of_twins_the_first_is_taken_and_kept(tmp_path: Path) -> None:
+def test_first_of_equal_digests_is_stored(tmp_path: Path) -> None:
     with EmbeddingCache.open(tmp_path, TOY) as cache:
         _, rows, audible = toy_clips([3, 4, 5])
         assert cache.append(["a", "b", "a"], rows, audible) == 2
@@ -88,7 +88,7 @@ def test_of_twins_the_first_is_taken_and_kept(tmp_path: Path) -> None:
         assert cache.find(["c", "a", "d", "b"]).tolist() == [2, 0, -1, 1]
 
 
-def test_rows_of_other_shapes_are_a_defect(tmp_path: Path) -> None:
+def test_rows_of_the_wrong_shape_raise_value_error(tmp_path: Path) -> None:
     with EmbeddingCache.open(tmp_path, TOY) as cache:
         digests, rows, audible = toy_clips([1, 2])
         with pytest.raises(ValueError, match="high: rows and audible of shapes"):
@@ -105,18 +105,18 @@ def test_rows_of_other_shapes_are_a_defect(tmp_path: Path) -> None:
     ids=["version", "name", "dims", "features"],
 )
 @pytest.mark.parametrize("create", [True, False])
-def test_a_cache_of_another_backbone_is_refused(other: dict[str, object], create: bool, tmp_path: Path) -> None:
+def test_cache_of_another_backbone(other: dict[str, object], create: bool, tmp_path: Path) -> None:
     with EmbeddingCache.open(tmp_path, TOY) as cache:
         cache.append(*toy_clips([1]))
-    stranger = SimpleNamespace(**{**vars(TOY), **other})
+    backbone = SimpleNamespace(**{**vars(TOY), **other})
     with pytest.raises(UsageError, match=r"holds embeddings of toy version 3 \(high 5, low 2\), expected") as caught:
-        EmbeddingCache.open(tmp_path, stranger, create=create)
+        EmbeddingCache.open(tmp_path, backbone, create=create)
     assert "\n" not in str(caught.value)
-    with EmbeddingCache.open(tmp_path, TOY) as cache:  # and nothing stays locked
+    with EmbeddingCache.open(tmp_path, TOY) as cache:  # the lock was released
         check_toy(cache, [1])
 
 
-def test_two_writers_are_refused_and_readers_are_not(tmp_path: Path) -> None:
+def test_one_writer_and_many_readers(tmp_path: Path) -> None:
     with EmbeddingCache.open(tmp_path, TOY) as cache:
         cache.append(*toy_clips([1, 2]))
         with pytest.raises(UsageError, match="another process is writing to it; wait"):
@@ -136,12 +136,12 @@ def test_two_writers_are_refused_and_readers_are_not(tmp_path: Path) -> None:
         check_toy(cache, [1, 2, 3])
 
 
-def test_a_folder_that_is_no_cache_is_refused(tmp_path: Path) -> None:
+def test_folder_that_is_not_a_cache(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no embeddings"):
         EmbeddingCache.open(tmp_path / "none", TOY, create=False)
     assert not (tmp_path / "none").exists()
     (tmp_path / "begun").mkdir()
-    (tmp_path / "begun" / "index.sqlite").touch()  # as a process leaves it that is killed at once
+    (tmp_path / "begun" / "index.sqlite").touch()  # what a process killed at the start leaves
     with pytest.raises(UsageError, match="holds no embeddings"):
         EmbeddingCache.open(tmp_path / "begun", TOY, create=False)
     with EmbeddingCache.open(tmp_path / "begun", TOY) as cache:
@@ -157,12 +157,12 @@ def test_a_folder_that_is_no_cache_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["high.f32", "low.on"])
 @pytest.mark.parametrize("create", [True, False])
-def test_a_file_that_is_cut_off_or_gone_is_named(name: str, create: bool, tmp_path: Path) -> None:
+def test_truncated_or_missing_file(name: str, create: bool, tmp_path: Path) -> None:
     with EmbeddingCache.open(tmp_path, TOY) as cache:
         cache.append(*toy_clips([1, 2, 3]))
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[:-1])
-    with pytest.raises(UsageError, match=rf"{name} holds 2 rows, expected 3: the cache is damaged; delete"):
+    with pytest.raises(UsageError, match=rf"{name} is truncated: it holds 2 rows, expected 3; delete the cache folder"):
         EmbeddingCache.open(tmp_path, TOY, create=create)
     (tmp_path / name).unlink()
     with pytest.raises(UsageError, match=rf"{name} cannot be read \(No such file"):
@@ -172,17 +172,17 @@ def test_a_file_that_is_cut_off_or_gone_is_named(name: str, create: bool, tmp_pa
         check_toy(cache, [1, 2, 3])
 
 
-def test_an_index_of_something_else_is_named(tmp_path: Path) -> None:
+def test_invalid_index(tmp_path: Path) -> None:
     index = tmp_path / "index.sqlite"
     index.write_text("not a database " * 100)
     for create in (True, False):
-        with pytest.raises(UsageError, match="file is not a database: the cache is damaged"):
+        with pytest.raises(UsageError, match=r"index.sqlite cannot be read \(file is not a database\); delete"):
             EmbeddingCache.open(tmp_path, TOY, create=create)
     index.unlink()
-    stranger = sqlite3.connect(index)
-    stranger.execute("CREATE TABLE songs (name TEXT)")
-    stranger.close()
-    with pytest.raises(UsageError, match="is not the index of a cache"):
+    foreign = sqlite3.connect(index)
+    foreign.execute("CREATE TABLE songs (name TEXT)")
+    foreign.close()
+    with pytest.raises(UsageError, match="is not the index of an embedding cache"):
         EmbeddingCache.open(tmp_path, TOY)
     index.unlink()
     EmbeddingCache.open(tmp_path, TOY).close()
@@ -193,7 +193,7 @@ def test_an_index_of_something_else_is_named(tmp_path: Path) -> None:
         EmbeddingCache.open(tmp_path, TOY)
 
 
-def test_a_full_disk_keeps_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_clips_survive_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -208,7 +208,7 @@ def test_a_full_disk_keeps_what_is_stored(tmp_path: Path, monkeypatch: pytest.Mo
         check_toy(cache, [1, 2, 4, 5])
 
 
-# Killed -------------------------------------------------------------------------------------------------------------
+# Killed writers -----------------------------------------------------------------------------------------------------
 
 KILLED = """
     import os, signal, sys
@@ -235,26 +235,26 @@ KILLED = """
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 @pytest.mark.parametrize("moment", [1, 6, 7, 12, 20])
-def test_a_writer_killed_inside_an_append_leaves_whole_clips_only(moment: int, tmp_path: Path) -> None:
-    """Four files are made durable in every append: the kill comes before, between and after some of them."""
-    arguments = [sys.executable, "-c", textwrap.dedent(KILLED), str(Path(__file__).parents[1]), tmp_path, str(moment)]
+def test_writer_killed_during_an_append_leaves_complete_clips_only(moment: int, tmp_path: Path) -> None:
+    """Every append syncs four files. The process is killed before, between and after some of them."""
+    arguments = [sys.executable, "-c", textwrap.dedent(KILLED), str(Path(__file__).parent), tmp_path, str(moment)]
     killed = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    promised = int((killed.stdout.split() or ["0"])[-1])
-    assert promised == (moment - 1) // 4 * 4
-    assert (tmp_path / "high.f32").stat().st_size > promised * 5 * 4, "the kill left a tail"
+    acknowledged = int((killed.stdout.split() or ["0"])[-1])
+    assert acknowledged == (moment - 1) // 4 * 4
+    assert (tmp_path / "high.f32").stat().st_size > acknowledged * 5 * 4, "the kill left a tail"
     for create in (False, True):
         with EmbeddingCache.open(tmp_path, TOY, create=create) as cache:
-            check_toy(cache, range(promised))
+            check_toy(cache, range(acknowledged))
     with EmbeddingCache.open(tmp_path, TOY) as cache:
         cache.append(*toy_clips(range(40, 30, -1)))
-        check_toy(cache, [*range(promised), *range(40, 30, -1)])
+        check_toy(cache, [*range(acknowledged), *range(40, 30, -1)])
     with EmbeddingCache.open(tmp_path, TOY, create=False) as cache:
-        check_toy(cache, [*range(promised), *range(40, 30, -1)])
+        check_toy(cache, [*range(acknowledged), *range(40, 30, -1)])
 
 
 @pytest.mark.parametrize("tail", [b"x", b"x" * 1000])
-def test_a_torn_tail_is_ignored_and_overwritten(tail: bytes, tmp_path: Path) -> None:
+def test_incomplete_tail_is_ignored_and_overwritten(tail: bytes, tmp_path: Path) -> None:
     with EmbeddingCache.open(tmp_path, TOY) as cache:
         cache.append(*toy_clips([1, 2]))
     for name in ("high.f32", "high.on", "low.f32", "low.on"):
@@ -267,15 +267,15 @@ def test_a_torn_tail_is_ignored_and_overwritten(tail: bytes, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("committed", [True, False])
-def test_an_interruption_inside_an_append_leaves_the_cache_usable(
+def test_cache_is_usable_after_an_interruption_during_an_append(
     committed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C just after the commit, or just before: the clips are there, or not, and so the cache says."""
+    """After a Ctrl-C just after or just before the commit, the cache reports the clips that are stored."""
     with EmbeddingCache.open(tmp_path, TOY) as cache:
         real = EmbeddingCache._transaction
 
         def interrupted(self: EmbeddingCache) -> object:
-            class Around:
+            class InterruptedTransaction:
                 def __enter__(self) -> None:
                     inner.__enter__()
 
@@ -285,7 +285,7 @@ def test_an_interruption_inside_an_append_leaves_the_cache_usable(
                     raise stop
 
             inner = real(self)
-            return Around()
+            return InterruptedTransaction()
 
         with monkeypatch.context() as patch:
             patch.setattr(EmbeddingCache, "_transaction", interrupted)
@@ -307,7 +307,7 @@ def test_caches_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     parts = [tmp_path / "a", tmp_path / "empty", tmp_path / "b"]
     assert merge(parts, tmp_path / "all") == 15
     assert merge(parts[::-1], tmp_path / "all") == 15
-    assert merge(parts, tmp_path / "b") == 15  # into one of them
+    assert merge(parts, tmp_path / "b") == 15  # the output is one of the inputs
     for name in ("all", "b"):
         with EmbeddingCache.open(tmp_path / name, TOY, create=False) as cache:
             check_toy(cache, range(15))

@@ -1,4 +1,4 @@
-"""Filling the cache of embeddings: every clip once, whatever is copied, changed, damaged, shared out or cut off."""
+"""Filling an embedding cache: copies, changed and unreadable files, shards and interruptions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from soundalike.train.data.embeddings import EmbeddingCache, embed, merge
 
 
 def contents(cache: EmbeddingCache) -> dict[str, list[bytes]]:
-    """What the cache says of every clip, by digest."""
+    """Return the rows and audible flags of every clip, by digest."""
     table = {}
     for digest, position in cache._position.items():
         table[digest] = [cache.rows(f)[position].tobytes() for f in cache.dims]
@@ -47,35 +47,35 @@ def dsp() -> object:
 
 
 @pytest.fixture(scope="module")
-def whole(clips: list[Path], dsp, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[bytes]]:
+def complete(clips: list[Path], dsp, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[bytes]]:
     """The contents of a cache of all clips, made in one run."""
-    told: list[tuple[int, int, float]] = []
-    with EmbeddingCache.open(tmp_path_factory.mktemp("whole"), dsp) as cache:
-        report = embed(cache, clips, jobs=2, progress=lambda *numbers: told.append(numbers))
-        assert (report.done, report.kept, report.failed, report.interrupted) == (8, 0, (), False)
+    calls: list[tuple[int, int, float]] = []
+    with EmbeddingCache.open(tmp_path_factory.mktemp("complete"), dsp) as cache:
+        report = embed(cache, clips, jobs=2, progress=lambda *numbers: calls.append(numbers))
+        assert (report.done, report.cached, report.failed, report.interrupted) == (8, 0, (), False)
         assert set(report.positions) == set(clips)
         assert report.positions[clips[0]] == report.positions[clips[-1]], "copies share a row"
-        assert [done for done, _, _ in told] == list(range(1, 9)) and {total for _, total, _ in told} == {8}
-        assert told[-1][2] == pytest.approx(6 * 1.5 + 1 + 20, abs=0.01)
+        assert [done for done, _, _ in calls] == list(range(1, 9)) and {total for _, total, _ in calls} == {8}
+        assert calls[-1][2] == pytest.approx(6 * 1.5 + 1 + 20, abs=0.01)
         assert cache.find([content_hash(path) for path in clips]).tolist() == [report.positions[p] for p in clips]
         for path in clips:
-            heard = dsp.features(MonoStream(path, dsp.rate), windows)
+            features = dsp.features(MonoStream(path, dsp.rate), windows)
             for feature in dsp.dims:
-                row, on = cache.rows(feature)[report.positions[path]], heard.audible[feature]
+                row, on = cache.rows(feature)[report.positions[path]], features.audible[feature]
                 assert cache.audible(feature)[report.positions[path]] == on.any()
-                if on.sum() == 1:  # one window, as it is
-                    np.testing.assert_array_equal(row, heard.rows[feature][on][0])
-                elif on.any():  # the silent windows take no part
+                if on.sum() == 1:  # one window, unchanged
+                    np.testing.assert_array_equal(row, features.rows[feature][on][0])
+                elif on.any():  # silent windows are excluded from the mean
                     assert 1 < on.sum() < len(on) == 3
-                    np.testing.assert_allclose(row, heard.rows[feature][on].mean(axis=0), rtol=1e-5, atol=1e-7)
+                    np.testing.assert_allclose(row, features.rows[feature][on].mean(axis=0), rtol=1e-5, atol=1e-7)
                 else:
                     assert not row.any()
         assert not cache.audible("melody")[report.positions[clips[6]]]
         return contents(cache)
 
 
-def test_a_second_run_neither_hashes_nor_listens(
-    clips: list[Path], dsp, whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_second_run_hashes_and_encodes_nothing(
+    clips: list[Path], dsp, complete, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with EmbeddingCache.open(tmp_path, dsp) as cache:
         first = embed(cache, clips, jobs=1)
@@ -84,21 +84,21 @@ def test_a_second_run_neither_hashes_nor_listens(
             patch.setattr(embeddings, "content_hash", lambda path: pytest.fail("hashed again"))
             patch.setattr("multiprocessing.process.BaseProcess.start", lambda self: pytest.fail("a worker"))
             second = embed(cache, clips, jobs=1)
-        assert (second.done, second.kept, second.positions) == (0, 8, first.positions)
-        assert contents(cache) == whole
+        assert (second.done, second.cached, second.positions) == (0, 8, first.positions)
+        assert contents(cache) == complete
 
 
-def test_a_changed_file_is_listened_to_again(clips: list[Path], dsp, tmp_path: Path) -> None:
+def test_changed_file_is_encoded_again(clips: list[Path], dsp, tmp_path: Path) -> None:
     path = tmp_path / "clip.wav"
     path.write_bytes(clips[0].read_bytes())
     with EmbeddingCache.open(tmp_path / "cache", dsp) as cache:
         assert embed(cache, [path], jobs=1).positions == {path: 0}
-        path.write_bytes(clips[1].read_bytes())  # of the same size
+        path.write_bytes(clips[1].read_bytes())  # the same size
         os.utime(path, ns=(1, 1))
         assert embed(cache, [path], jobs=1).positions == {path: 1}
 
 
-def test_shards_are_disjoint_and_merge_to_the_whole(clips: list[Path], dsp, whole, tmp_path: Path) -> None:
+def test_shards_are_disjoint_and_merge_to_the_complete_cache(clips: list[Path], dsp, complete, tmp_path: Path) -> None:
     seen: list[str] = []
     for number in (1, 2):
         with EmbeddingCache.open(tmp_path / str(number), dsp) as cache:
@@ -108,16 +108,16 @@ def test_shards_are_disjoint_and_merge_to_the_whole(clips: list[Path], dsp, whol
             assert {content_hash(path) for path in report.positions} == set(contents(cache))
             assert all(int(digest, 16) % 2 == number - 1 for digest in contents(cache))
             seen += contents(cache)
-    assert sorted(seen) == sorted(whole)
+    assert sorted(seen) == sorted(complete)
     assert merge([tmp_path / "1", tmp_path / "2"], tmp_path / "all") == 8
     with EmbeddingCache.open(tmp_path / "all", dsp, create=False) as cache:
-        assert contents(cache) == whole
+        assert contents(cache) == complete
         for number in (0, 3):
-            with pytest.raises(UsageError, match="of 2: expected a number from 1 to 2"):
+            with pytest.raises(UsageError, match="of 2; expected a number from 1 to 2"):
                 embed(cache, clips, shard=(number, 2))
 
 
-def test_a_bad_file_costs_only_itself(clips: list[Path], dsp, tmp_path: Path) -> None:
+def test_unreadable_files_are_skipped_and_reported(clips: list[Path], dsp, tmp_path: Path) -> None:
     cut, text, gone = tmp_path / "cut.wav", tmp_path / "text.wav", tmp_path / "gone.wav"
     cut.write_bytes(clips[0].read_bytes()[:30])
     text.write_text("not sound " * 50)
@@ -132,7 +132,7 @@ def test_a_bad_file_costs_only_itself(clips: list[Path], dsp, tmp_path: Path) ->
         assert all(why and "\n" not in why for why in reasons.values())
 
 
-def test_a_clip_that_vanishes_or_changes_on_the_way_is_named(clips: list[Path], dsp, tmp_path: Path) -> None:
+def test_clip_that_disappears_or_changes_before_encoding_is_reported(clips: list[Path], dsp, tmp_path: Path) -> None:
     one, two = tmp_path / "one.wav", tmp_path / "two.wav"
     one.write_bytes(clips[0].read_bytes())
     two.write_bytes(clips[1].read_bytes())
@@ -141,18 +141,18 @@ def test_a_clip_that_vanishes_or_changes_on_the_way_is_named(clips: list[Path], 
         wanted = {content_hash(one): [one, tmp_path / "copy.wav"], content_hash(two): [two]}
         one.unlink()
         two.write_bytes(clips[2].read_bytes())
-        embeddings._listen(cache, wanted, 1, None, failed)
+        embeddings._extract_missing(cache, wanted, 1, None, failed)
         assert len(cache) == 0
         assert sorted(failed) == sorted(
             [
                 (one, "cannot be read: No such file or directory"),
                 (tmp_path / "copy.wav", "cannot be read: No such file or directory"),
-                (two, "has changed since it was first read; run it again"),
+                (two, "has changed since it was first read; run the command again"),
             ]
         )
 
 
-def test_an_interruption_keeps_what_is_done(clips: list[Path], dsp, whole, tmp_path: Path) -> None:
+def test_interruption_stores_finished_clips(clips: list[Path], dsp, complete, tmp_path: Path) -> None:
     def stop(done: int, total: int, seconds: float) -> None:
         if done == 3:
             raise KeyboardInterrupt
@@ -161,5 +161,5 @@ def test_an_interruption_keeps_what_is_done(clips: list[Path], dsp, whole, tmp_p
         report = embed(cache, clips, jobs=1, progress=stop)
         assert report.interrupted and report.done == len(cache) == 3
         again = embed(cache, clips, jobs=1)
-        assert not again.interrupted and (again.done, again.kept) == (5, 3)
-        assert contents(cache) == whole
+        assert not again.interrupted and (again.done, again.cached) == (5, 3)
+        assert contents(cache) == complete

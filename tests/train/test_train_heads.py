@@ -1,4 +1,4 @@
-"""`soundalike train heads`: from folders of clips to a model that every command can use."""
+"""`soundalike train heads`: train a model from triplet folders."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from soundalike.models.model import Model
 from soundalike.models.recipes import load_recipe
 from soundalike.train.data.folders import PARTS, read_folders, triplet_set
 
-torch = pytest.importorskip("torch", reason="torch is not installed: heads are not trained here")
+torch = pytest.importorskip("torch", reason="torch is not installed: training heads needs it")
 
 RATE, SECONDS = 22050, 4.0
 CLIPS = ("anchor", "positive_01", "positive_02", "negative", "negative_adversarial")
 
 
 def tone(rng: np.random.Generator, pitch: float, bright: float) -> np.ndarray:
-    """A melody of eight notes round a MIDI pitch: `bright` is the weight of its overtones."""
+    """Return a melody of eight notes around a MIDI pitch. `bright` is the weight of the overtones."""
     steps = rng.choice([0, 2, 4, 5, 7, 9, 11, 12], 8)
     t = np.arange(int(RATE * SECONDS / 8)) / RATE
     notes = []
@@ -35,7 +35,7 @@ def tone(rng: np.random.Generator, pitch: float, bright: float) -> np.ndarray:
 
 
 def write_set(place: Path, folders: int, *, split: bool) -> Path:
-    """Folders of a factor of one's own, "brightness": positives are as bright as the anchor."""
+    """Write folders of a new factor, "brightness": positives are as bright as the anchor, negatives are not."""
     rng = np.random.default_rng(0)
     for number in range(1, folders + 1):
         triplet = place / "brightness" / f"triplets_{number}" / "triplet"
@@ -79,28 +79,28 @@ def train(data: Path, out: Path, *more: str) -> int:
 @pytest.mark.parametrize(
     "more",
     [(), ("--joint", "--negatives", "both"), ("--linear", "--features", "brightness=timbre")],
-    ids=["a head each", "joint", "linear"],
+    ids=["one head per factor", "joint", "linear"],
 )
-def test_a_factor_of_ones_own_becomes_a_model(
+def test_new_factor_becomes_a_model(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
 ) -> None:
     cache = str(data.parent / "cache")
     assert train(data, tmp_path / "mine", "--cache", cache, "--json", *more) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert 0.5 <= told["test_triplet_accuracy"]["neutral"]["brightness"]["brightness"] <= 1.0
-    assert told["folders"] == {"brightness": 8}
-    assert all(len(curve) == (0 if "--linear" in more else 30) for curve in told["curves"].values())
+    report = json.loads(capsys.readouterr().out)
+    assert 0.5 <= report["test_triplet_accuracy"]["neutral"]["brightness"]["brightness"] <= 1.0
+    assert report["folders"] == {"brightness": 8}
+    assert all(len(curve) == (0 if "--linear" in more else 30) for curve in report["curves"].values())
     recipe = load_recipe(str(tmp_path / "mine"))
     assert [space.name for space in recipe.spaces] == ["brightness"]
     model = Model.load(str(tmp_path / "mine"))
-    clip = data / "brightness" / "triplets_1" / "triplet"  # one that it has learned by heart
+    clip = data / "brightness" / "triplets_1" / "triplet"  # a training folder
     rows = {name: model.encode(clip / f"{name}.wav").track.rows["brightness"][0] for name in CLIPS}
     assert all(np.linalg.norm(row) == pytest.approx(1, abs=1e-5) for row in rows.values())
     assert rows["anchor"] @ rows["positive_01"] > rows["anchor"] @ rows["negative"]
     assert not list((tmp_path / "mine" / "checkpoints").glob("*"))
 
 
-def test_the_same_seed_gives_the_same_model(data: Path, tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_model(data: Path, tmp_path: Path) -> None:
     cache = str(data.parent / "cache")
     for name in ("one", "two"):
         assert train(data, tmp_path / name, "--cache", cache) == 0
@@ -108,9 +108,7 @@ def test_the_same_seed_gives_the_same_model(data: Path, tmp_path: Path) -> None:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-def test_a_clip_that_cannot_be_heard_is_named_and_the_rest_is_learned_from(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unreadable_clip_is_reported_and_training_continues(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write_set(tmp_path / "data", 6, split=False)
     bad = data / "brightness" / "triplets_1" / "triplet" / "positive_02.wav"
     bad.write_bytes(b"RIFF, but no more")
@@ -120,7 +118,9 @@ def test_a_clip_that_cannot_be_heard_is_named_and_the_rest_is_learned_from(
     assert "model written" in shown.out
 
 
-def test_machines_share_the_embedding(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_shards_are_embedded_separately_and_merged(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     share = ["train", "embed", "--json", "--triplets", str(data), "--cache"]
     held = []
     for shard in ("1/2", "2/2"):
@@ -153,7 +153,7 @@ def test_machines_share_the_embedding(data: Path, tmp_path: Path, capsys: pytest
         (["--features", "brightness=timbre+light"], "dsp has no feature 'light'"),
     ],
 )
-def test_what_cannot_be_is_one_line(
+def test_invalid_arguments_give_one_line(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], found: str
 ) -> None:
     assert train(data, tmp_path / "mine", "--cache", str(data.parent / "cache"), *arguments) == 2
@@ -162,12 +162,12 @@ def test_what_cannot_be_is_one_line(
     assert error.startswith("soundalike: ")
 
 
-def test_no_triplets_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folder_without_triplets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(tmp_path / "nothing", tmp_path / "mine") == 2
     assert "holds no triplets; expected DIR/<factor>/triplets_N" in capsys.readouterr().err
 
 
-def test_parts_never_share_a_folder(tmp_path: Path) -> None:
+def test_parts_of_the_split_are_disjoint(tmp_path: Path) -> None:
     place = tmp_path / "melody"
     for number in range(1, 41):
         triplet = place / f"triplets_{number}" / "triplet"
@@ -188,7 +188,7 @@ def test_parts_never_share_a_folder(tmp_path: Path) -> None:
     assert names["train"] | names["validation"] == set(split["train"] if split else ())
 
 
-def test_what_is_missing_or_inaudible_is_no_row(data: Path) -> None:
+def test_missing_and_inaudible_clips_have_no_row(data: Path) -> None:
     folders = read_folders(data, seed=0)["brightness"]["test"]
     clips = [clip for folder in folders for clip in folder.clips]
     positions = {clip: n for n, clip in enumerate(clips)}
@@ -198,7 +198,7 @@ def test_what_is_missing_or_inaudible_is_no_row(data: Path) -> None:
     assert triplet_set(folders, positions, audible).folders.tolist() == [[0, -1, 2, 3, -1], [5, 6, 7, 8, 9]]
 
 
-def test_a_folder_without_an_anchor_is_named(tmp_path: Path) -> None:
+def test_folder_without_an_anchor(tmp_path: Path) -> None:
     (tmp_path / "melody" / "triplets_1" / "triplet").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"(triplets_1.*no anchor|no folder for)"):
         read_folders(tmp_path, seed=0)

@@ -1,4 +1,4 @@
-"""The losses against loops over triplets and pairs in float64, and what gradients flow through."""
+"""Losses compared with loops over triplets and pairs in float64, their gradients, and the sampling of batches."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from soundalike.train.common import losses  # noqa: E402
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def unit(rows: int, dims: int, seed: int) -> np.ndarray:
-    found = np.random.default_rng(seed).standard_normal((rows, dims))
-    return found / np.linalg.norm(found, axis=1, keepdims=True)
+def unit_rows(rows: int, dims: int, seed: int) -> np.ndarray:
+    drawn = np.random.default_rng(seed).standard_normal((rows, dims))
+    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
 
 def cosines(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +32,7 @@ def cosines(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @given(SEEDS, st.floats(0.5, 300), st.floats(0, 0.5))
 @settings(max_examples=30, deadline=None)
-def test_merits_circle_loss_is_a_sum_over_triplets(seed: int, gamma: float, m: float) -> None:
+def test_circle_merit_is_a_sum_over_triplets(seed: int, gamma: float, m: float) -> None:
     sp, sn = cosines(7, seed)
     expected = 0.0
     for p, n in zip(sp, sn, strict=True):
@@ -41,7 +41,7 @@ def test_merits_circle_loss_is_a_sum_over_triplets(seed: int, gamma: float, m: f
     assert losses.circle_merit(torch.tensor(sp), torch.tensor(sn), gamma, m).item() == pytest.approx(expected)
 
 
-def test_merits_circle_loss_has_the_published_defaults() -> None:
+def test_circle_merit_has_the_published_defaults() -> None:
     # sp = 0.3, sn = 0.5: alpha_p = 0.5, alpha_n = 0.3, so softplus(10 (0.3 * 0.3 + 0.5 * 0.5)) = softplus(3.4)
     found = losses.circle_merit(torch.tensor([0.3], dtype=torch.float64), torch.tensor([0.5], dtype=torch.float64))
     assert found.item() == pytest.approx(math.log1p(math.exp(3.4)))
@@ -49,8 +49,8 @@ def test_merits_circle_loss_has_the_published_defaults() -> None:
 
 @given(SEEDS)
 @settings(max_examples=30, deadline=None)
-def test_suns_circle_loss_sets_all_positives_against_all_negatives(seed: int) -> None:
-    rows, gamma, m = unit(8, 3, seed), 20.0, 0.25
+def test_circle_sun_compares_all_positives_with_all_negatives(seed: int) -> None:
+    rows, gamma, m = unit_rows(8, 3, seed), 20.0, 0.25
     drawn = np.random.default_rng(seed + 1).integers(0, 3, (8, 8))  # 0 neither, 1 positive, 2 negative
     s, each = rows @ rows.T, []
     for a in range(8):
@@ -74,18 +74,18 @@ def test_triplet_margin_is_a_mean_of_hinges(seed: int, margin: float) -> None:
     assert losses.triplet_margin(torch.tensor(sp), torch.tensor(sn), margin).item() == pytest.approx(expected)
 
 
-def test_triplet_margin_is_half_of_facenets_in_squared_distances() -> None:
-    a, p, n = unit(9, 4, 0), unit(9, 4, 1), unit(9, 4, 2)
-    theirs = np.maximum(0, ((a - p) ** 2).sum(axis=1) - ((a - n) ** 2).sum(axis=1) + 2 * 0.2).mean()
-    ours = losses.triplet_margin(torch.tensor((a * p).sum(axis=1)), torch.tensor((a * n).sum(axis=1)), 0.2)
-    assert ours.item() == pytest.approx(theirs / 2)
+def test_triplet_margin_is_half_of_facenets_loss_on_squared_distances() -> None:
+    a, p, n = unit_rows(9, 4, 0), unit_rows(9, 4, 1), unit_rows(9, 4, 2)
+    facenet = np.maximum(0, ((a - p) ** 2).sum(axis=1) - ((a - n) ** 2).sum(axis=1) + 2 * 0.2).mean()
+    loss = losses.triplet_margin(torch.tensor((a * p).sum(axis=1)), torch.tensor((a * n).sum(axis=1)), 0.2)
+    assert loss.item() == pytest.approx(facenet / 2)
 
 
 @given(SEEDS, st.floats(0.05, 1))
 @settings(max_examples=30, deadline=None)
 def test_supervised_contrastive_is_khoslas_l_out(seed: int, temperature: float) -> None:
-    rows = unit(9, 3, seed)
-    labels = np.append(np.random.default_rng(seed).integers(0, 3, 8), 9)  # the last row is alone
+    rows = unit_rows(9, 3, seed)
+    labels = np.append(np.random.default_rng(seed).integers(0, 3, 8), 9)  # no other row has the label of the last
     each = []
     for i in range(9):
         others = [a for a in range(9) if a != i]
@@ -131,8 +131,8 @@ def test_no_gradient_flows_through_the_alphas() -> None:
     assert np.abs(found - gradient(lambda t: naive_sun(t, lambda alpha: alpha), s)).max() > 0.5
 
 
-def test_a_batch_without_anchors_is_zero_and_can_be_differentiated() -> None:
-    rows = torch.tensor(unit(3, 4, 0), requires_grad=True)
+def test_batch_without_anchors_is_zero_and_differentiable() -> None:
+    rows = torch.tensor(unit_rows(3, 4, 0), requires_grad=True)
     nothing = torch.zeros((3, 3), dtype=torch.bool)
     for loss in (
         losses.circle_sun(rows @ rows.T, nothing, ~nothing),
@@ -144,9 +144,9 @@ def test_a_batch_without_anchors_is_zero_and_can_be_differentiated() -> None:
 
 @given(SEEDS)
 @settings(max_examples=30, deadline=None)
-def test_semi_hard_negatives_are_those_of_a_search(seed: int) -> None:
+def test_semi_hard_equals_an_exhaustive_search(seed: int) -> None:
     random = np.random.default_rng(seed)
-    rows, labels = unit(10, 2, seed), random.integers(0, 4, 10)
+    rows, labels = unit_rows(10, 2, seed), random.integers(0, 4, 10)
     s = rows @ rows.T
     pairs = [(a, p) for a, p in permutations(range(10), 2) if labels[a] == labels[p]]
     expected = []
@@ -161,7 +161,7 @@ def test_semi_hard_negatives_are_those_of_a_search(seed: int) -> None:
         assert losses.semi_hard(torch.tensor(s), torch.tensor(labels), anchor, positive).tolist() == expected
 
 
-def test_semi_hard_finds_nothing_where_all_rows_are_of_one_label() -> None:
+def test_semi_hard_without_another_label() -> None:
     s = torch.eye(3)
     assert losses.semi_hard(s, torch.zeros(3), torch.tensor([0]), torch.tensor([1])).tolist() == [-1]
 
@@ -169,17 +169,17 @@ def test_semi_hard_finds_nothing_where_all_rows_are_of_one_label() -> None:
 # Sampling -----------------------------------------------------------------------------------------------------------
 
 
-def some_folders(count: int, k: int, seed: int) -> TripletSet:
-    """Folders over a few rows, some of which several folders share, and some clips missing."""
+def make_folders(count: int, k: int, seed: int) -> TripletSet:
+    """Return folders with distinct rows, of which some are missing."""
     random = np.random.default_rng(seed)
     folders = random.permutation(count * (k + 3) + 5)[: count * (k + 3)].reshape(count, k + 3)
     folders[random.random(folders.shape) < 0.15] = -1
-    folders[0] = np.arange(k + 3) + 1000  # one is whole
+    folders[0] = np.arange(k + 3) + 1000  # one folder is complete
     return TripletSet(folders)
 
 
 def expected_triplets(folders: TripletSet, negatives: str) -> list[tuple[int, int, int]]:
-    """MERIT's rule as it is said: (A, P_i, N) and (P_i, P_j, N) for i != j."""
+    """List triplets by MERIT's definition: (A, P_i, N), and (P_i, P_j, N) for i != j."""
     columns = {"neutral": [-2], "adversarial": [-1], "both": [-2, -1]}[negatives]
     found = []
     for anchor, *rest in folders.folders.tolist():
@@ -193,8 +193,8 @@ def expected_triplets(folders: TripletSet, negatives: str) -> list[tuple[int, in
 
 @given(SEEDS, st.integers(1, 6), st.integers(1, 12), st.sampled_from(["neutral", "adversarial", "both"]))
 @settings(max_examples=40, deadline=None)
-def test_an_epoch_has_every_triplet_once(seed: int, k: int, count: int, negatives: str) -> None:
-    folders = some_folders(count, k, seed)
+def test_epoch_has_every_triplet_once(seed: int, k: int, count: int, negatives: str) -> None:
+    folders = make_folders(count, k, seed)
     expected = sorted(expected_triplets(folders, negatives))
     triplets = folders.expand(negatives)
     assert sorted(map(tuple, triplets.rows.tolist())) == expected
@@ -202,13 +202,13 @@ def test_an_epoch_has_every_triplet_once(seed: int, k: int, count: int, negative
         steps = triplets.steps(40, sampling)
         batches = list(triplets.batches(steps, sampling, np.random.default_rng(seed)))
         assert len(batches) == steps
-        found = [tuple(batch.rows[one]) for batch in batches for one in batch.triplets]
+        found = [tuple(batch.rows[triplet]) for batch in batches for triplet in batch.triplets]
         assert sorted(found) == expected
         for batch in batches:
             assert len(set(batch.rows.tolist())) == len(batch.rows) == len(batch.labels)
 
 
-def test_a_whole_folder_of_five_positives_gives_25_triplets_of_7_rows() -> None:
+def test_folder_of_five_positives_has_25_triplets_of_7_rows() -> None:
     triplets = TripletSet(np.arange(8 * 100).reshape(100, 8)).expand("neutral")
     assert len(triplets) == 2500 and triplets.steps(1024, "folders") == 3 and triplets.steps(1024, "triplets") == 3
     for batch in triplets.batches(3, "folders", np.random.default_rng(0)):
@@ -217,7 +217,7 @@ def test_a_whole_folder_of_five_positives_gives_25_triplets_of_7_rows() -> None:
         assert (owners[batch.triplets] == owners[batch.triplets][:, :1]).all()
 
 
-def test_batches_follow_the_generator() -> None:
+def test_batches_depend_on_the_generator_only() -> None:
     triplets = TripletSet(np.arange(8 * 50).reshape(50, 8)).expand("both")
     for sampling in ("folders", "triplets"):
         orders = [
@@ -231,8 +231,8 @@ def test_batches_follow_the_generator() -> None:
         assert orders[0] == orders[1] != orders[2]
 
 
-def test_labels_join_folders_that_share_a_clip_and_part_all_others() -> None:
-    # Folders 0 and 1 have the anchor 0 in common; row 3 is a positive of folder 2 and the neutral negative of folder 0.
+def test_labels_connect_folders_that_share_a_clip() -> None:
+    # Folders 0 and 1 share the anchor 0. Row 3 is a positive of folder 2 and the neutral negative of folder 0.
     folders = np.array([[0, 1, 2, 3, 4], [0, 5, 6, 7, 8], [-1, 3, 9, 10, 11]])
     labels = TripletSet(folders).expand("in-batch").labels
     assert len({labels[row] for row in (0, 1, 2, 5, 6)}) == 1
@@ -240,7 +240,7 @@ def test_labels_join_folders_that_share_a_clip_and_part_all_others() -> None:
     assert len({labels[row] for row in (0, 3, 4, 7, 8, 10, 11)}) == 7
 
 
-def test_pairs_for_mined_negatives_need_no_negative() -> None:
+def test_in_batch_pairs_need_no_negative() -> None:
     folders = np.array([[0, 1, 2, -1, -1]])
     triplets = TripletSet(folders).expand("in-batch")
     assert triplets.rows[:, :2].tolist() == [[0, 1], [0, 2], [1, 2], [2, 1]]
@@ -248,15 +248,15 @@ def test_pairs_for_mined_negatives_need_no_negative() -> None:
         TripletSet(folders).expand("neutral")
 
 
-def test_renumbered_triplets_are_the_same_clips() -> None:
-    triplets = some_folders(9, 3, 4).expand("both")
+def test_renumbered_triplets_have_the_same_clips() -> None:
+    triplets = make_folders(9, 3, 4).expand("both")
     used = np.union1d(np.unique(triplets.rows), [1, 17, 2000])
-    again = triplets.renumber(used)
-    assert (used[again.rows] == triplets.rows).all()
-    assert (again.labels[again.rows] == triplets.labels[triplets.rows]).all()
+    renumbered = triplets.renumber(used)
+    assert (used[renumbered.rows] == triplets.rows).all()
+    assert (renumbered.labels[renumbered.rows] == triplets.labels[triplets.rows]).all()
 
 
 @pytest.mark.parametrize("folders", [np.zeros((3, 3), np.int64), np.zeros(4, np.int64), np.zeros((3, 8))])
-def test_folders_of_another_shape_are_refused(folders: np.ndarray) -> None:
+def test_folders_of_another_shape_or_type(folders: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected integers"):
         TripletSet(folders)

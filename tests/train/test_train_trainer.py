@@ -1,4 +1,4 @@
-"""Training heads: that it learns, folds, goes on where it was, and stops; on small made-up folders."""
+"""Training heads on small synthetic folders: learning, folding, continuing from checkpoints, and stopping."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ QUICK = HeadSettings(hidden=32, out=16, batch=100, epochs=8, lr=1e-2)
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """For matrices as small as these, a second thread is more work than help."""
+    """Use one thread: for such small matrices a second one costs more than it saves."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
 
-def made_up(folders: int = 60, seed: int = 0, k: int = 3) -> tuple[np.ndarray, TripletSet, TripletSet]:
-    """Features far from standard: folders share 6 dims, beside noise in all; one column is constant."""
+def make_data(folders: int = 60, seed: int = 0, k: int = 3) -> tuple[np.ndarray, TripletSet, TripletSet]:
+    """Return features of any scale with 6 latent dims that a folder shares, noise in all, and a constant column."""
     random = np.random.default_rng(seed)
     codes = random.standard_normal((folders, k + 3, 6))
     codes[:, : k + 1] = codes[:, :1]
@@ -46,17 +46,17 @@ def made_up(folders: int = 60, seed: int = 0, k: int = 3) -> tuple[np.ndarray, T
     return rows.astype(np.float32), TripletSet(table[: folders * 2 // 3]), TripletSet(table[folders * 2 // 3 :])
 
 
-def project(found: TrainedHead, rows: np.ndarray) -> np.ndarray:
-    head = MlpHead(*(found.tensors[name] for name in ("hidden.weight", "hidden.bias", "out.weight")))
+def project(trained: TrainedHead, rows: np.ndarray) -> np.ndarray:
+    head = MlpHead(*(trained.tensors[name] for name in ("hidden.weight", "hidden.bias", "out.weight")))
     return head(rows, np.ones(len(rows), np.bool_))
 
 
-def accuracy(found: TrainedHead, rows: np.ndarray, folders: TripletSet) -> float:
-    anchor, positive, negative = project(found, rows)[folders.expand("both").rows].transpose(1, 0, 2)
+def accuracy(trained: TrainedHead, rows: np.ndarray, folders: TripletSet) -> float:
+    anchor, positive, negative = project(trained, rows)[folders.expand("both").rows].transpose(1, 0, 2)
     return float(np.mean((anchor * positive).sum(axis=1) > (anchor * negative).sum(axis=1)))
 
 
-def same(left: TrainedHead, right: TrainedHead) -> bool:
+def equal_bits(left: TrainedHead, right: TrainedHead) -> bool:
     return left.curves == right.curves and all(
         left.tensors[name].tobytes() == right.tensors[name].tobytes() for name in left.tensors
     )
@@ -65,43 +65,43 @@ def same(left: TrainedHead, right: TrainedHead) -> bool:
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("negatives", ["neutral", "adversarial", "both", "in-batch"])
 def test_every_loss_learns_what_folders_share(loss: str, negatives: str) -> None:
-    rows, train, validation = made_up(90)
-    found = train_head(rows, train, validation, replace(QUICK, loss=loss, negatives=negatives))
-    assert accuracy(found, rows, validation) > 0.95
-    assert found.curves[-1].train_loss < found.curves[0].train_loss
-    assert [epoch.number for epoch in found.curves] == list(range(1, 9))
+    rows, train, validation = make_data(90)
+    trained = train_head(rows, train, validation, replace(QUICK, loss=loss, negatives=negatives))
+    assert accuracy(trained, rows, validation) > 0.95
+    assert trained.curves[-1].train_loss < trained.curves[0].train_loss
+    assert [epoch.number for epoch in trained.curves] == list(range(1, 9))
 
 
 @pytest.mark.parametrize("settings", [replace(QUICK, sampling="triplets"), replace(QUICK, bf16=True, dropout=0.2)])
 def test_shuffled_triplets_and_bfloat16_learn_as_well(settings: HeadSettings) -> None:
-    rows, train, validation = made_up(90)
+    rows, train, validation = make_data(90)
     assert accuracy(train_head(rows, train, validation, settings), rows, validation) > 0.95
 
 
-def test_the_best_epoch_and_its_numbers_are_those_of_the_head_that_comes_out() -> None:
-    rows, train, validation = made_up()
-    found = train_head(rows, train, validation, replace(QUICK, negatives="both", epochs=12))
-    losses = [epoch.validation_loss for epoch in found.curves]
-    assert found.best_epoch == 1 + int(np.argmin(losses)) < 12  # it overfits: the last is not the best
-    told = found.curves[found.best_epoch - 1].validation_accuracy
-    assert accuracy(found, rows, validation) == pytest.approx(told, abs=1e-6)
+def test_result_is_the_head_of_the_best_epoch() -> None:
+    rows, train, validation = make_data()
+    trained = train_head(rows, train, validation, replace(QUICK, negatives="both", epochs=12))
+    losses = [epoch.validation_loss for epoch in trained.curves]
+    assert trained.best_epoch == 1 + int(np.argmin(losses)) < 12  # it overfits, so the last epoch is not the best
+    reported = trained.curves[trained.best_epoch - 1].validation_accuracy
+    assert accuracy(trained, rows, validation) == pytest.approx(reported, abs=1e-6)
 
 
-def test_one_step_is_that_of_the_plain_loop() -> None:
-    """One batch a pass and no momentum yet: projecting shared rows once gives the step of three rows a triplet."""
-    rows, train, validation = made_up(20)
+def test_one_step_equals_that_of_a_plain_loop() -> None:
+    """With one batch per epoch, projecting shared rows once gives the same step as projecting every triplet."""
+    rows, train, validation = make_data(20)
     settings = replace(QUICK, batch=10_000, epochs=2, lr=1e-3, lr_end=1e-3)
-    found = train_head(rows, train, validation, settings)
+    trained = train_head(rows, train, validation, settings)
     triplets = train.expand("neutral").rows
-    learned = rows[np.unique(triplets)].astype(np.float64)
-    mean, spread = learned.mean(axis=0), learned.std(axis=0)
-    spread[5] = np.inf
-    x = torch.tensor((rows - mean) / spread, dtype=torch.float32)
+    used = rows[np.unique(triplets)].astype(np.float64)
+    mean, deviation = used.mean(axis=0), used.std(axis=0)
+    deviation[5] = np.inf
+    x = torch.tensor((rows - mean) / deviation, dtype=torch.float32)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         head = torch.nn.Sequential(torch.nn.Linear(DIMS, 32), torch.nn.ReLU(), torch.nn.Linear(32, 16, bias=False))
     optimizer = torch.optim.AdamW(head.parameters(), 1e-3, weight_decay=1e-4)
-    for epoch in found.curves:
+    for epoch in trained.curves:
         anchor, positive, negative = (torch.nn.functional.normalize(head(x[part]), dim=1) for part in triplets.T)
         sp, sn = (anchor * positive).sum(dim=1), (anchor * negative).sum(dim=1)
         alpha_p, alpha_n = (0.8 - sp).clamp(min=0).detach(), (sn - 0.2).clamp(min=0).detach()
@@ -110,75 +110,75 @@ def test_one_step_is_that_of_the_plain_loop() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert found.best_epoch == 2
-    np.testing.assert_allclose(found.tensors["out.weight"], head[2].weight.detach(), atol=1e-5)
+    assert trained.best_epoch == 2
+    np.testing.assert_allclose(trained.tensors["out.weight"], head[2].weight.detach(), atol=1e-5)
     with torch.no_grad():
         expected = torch.nn.functional.normalize(head(x), dim=1)
-    np.testing.assert_allclose(project(found, rows), expected, atol=1e-4)  # found runs on raw features
+    np.testing.assert_allclose(project(trained, rows), expected, atol=1e-4)  # the result takes raw features
 
 
-def test_the_learning_rate_falls_along_a_cosine_by_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_learning_rate_follows_a_cosine_per_step(monkeypatch: pytest.MonkeyPatch) -> None:
     rates: list[float] = []
     step = torch.optim.AdamW.step
 
-    def noted(self: torch.optim.AdamW) -> None:
+    def recorded_step(self: torch.optim.AdamW) -> None:
         rates.append(self.param_groups[0]["lr"])
         step(self)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
-    rows, train, validation = made_up()
+    monkeypatch.setattr(torch.optim.AdamW, "step", recorded_step)
+    rows, train, validation = make_data()
     train_head(rows, train, validation, replace(QUICK, epochs=3, lr=1e-3, lr_end=1e-5))
     steps = np.arange(len(rates))
-    assert len(rates) == 3 * -(-40 // 11)  # 40 folders of 9 triplets, 11 to a batch
+    assert len(rates) == 3 * -(-40 // 11)  # 40 folders of 9 triplets, 11 folders per batch
     np.testing.assert_allclose(rates, 1e-5 + (1e-3 - 1e-5) * (1 + np.cos(np.pi * steps / len(rates))) / 2)
 
 
-def test_the_head_runs_on_raw_features_as_the_network_did_on_standardised_ones() -> None:
-    rows, train, validation = made_up()
-    found = train_head(rows, train, validation, QUICK)
+def test_standardisation_is_folded_into_the_head() -> None:
+    rows, train, validation = make_data()
+    trained = train_head(rows, train, validation, QUICK)
     used = rows[np.unique(train.expand("neutral").rows)].astype(np.float64)
-    np.testing.assert_allclose(found.spread, used.std(axis=0), rtol=1e-5)
-    assert not found.tensors["hidden.weight"][:, 5].any()  # what never varied in training is not listened to
+    np.testing.assert_allclose(trained.spread, used.std(axis=0), rtol=1e-5)
+    assert not trained.tensors["hidden.weight"][:, 5].any()  # a column that is constant in training is ignored
     moved = rows.copy()
     moved[:, 5] += 1000
-    assert accuracy(found, moved, validation) == accuracy(found, rows, validation)
+    assert accuracy(trained, moved, validation) == accuracy(trained, rows, validation)
 
 
-def test_a_seed_decides_everything_and_leaves_the_generators_alone() -> None:
-    rows, train, validation = made_up()
+def test_seed_determines_the_result_and_generators_are_restored() -> None:
+    rows, train, validation = make_data()
     settings = replace(QUICK, dropout=0.3, epochs=3)
     torch.manual_seed(5)
     first = train_head(rows, train, validation, settings)
     after = torch.rand(3)
     torch.manual_seed(5)
     torch.testing.assert_close(torch.rand(3), after)
-    assert same(first, train_head(rows, train, validation, settings))
-    assert not same(first, train_head(rows, train, validation, replace(settings, seed=1)))
+    assert equal_bits(first, train_head(rows, train, validation, settings))
+    assert not equal_bits(first, train_head(rows, train, validation, replace(settings, seed=1)))
 
 
-def test_rows_that_no_triplet_needs_change_nothing() -> None:
-    rows, train, validation = made_up()
+def test_rows_outside_all_triplets_have_no_effect() -> None:
+    rows, train, validation = make_data()
     settings = replace(QUICK, epochs=2)
     padded = np.concatenate([np.full((7, DIMS), np.nan, np.float32), rows])
     moved = (TripletSet(part.folders + 7) for part in (train, validation))
-    assert same(train_head(rows, train, validation, settings), train_head(padded, *moved, settings))
+    assert equal_bits(train_head(rows, train, validation, settings), train_head(padded, *moved, settings))
 
 
-def test_training_stops_when_validation_does_not_improve() -> None:
-    rows, train, validation = made_up()
-    found = train_head(rows, train, validation, replace(QUICK, epochs=60, patience=3))
-    assert len(found.curves) == found.best_epoch + 3 < 60
+def test_training_stops_after_patience() -> None:
+    rows, train, validation = make_data()
+    trained = train_head(rows, train, validation, replace(QUICK, epochs=60, patience=3))
+    assert len(trained.curves) == trained.best_epoch + 3 < 60
 
 
-# Going on -----------------------------------------------------------------------------------------------------------
+# Continuing ---------------------------------------------------------------------------------------------------------
 
 
 class Interrupted(Exception):
     pass
 
 
-def run_until(number: int, path: Path, settings: HeadSettings) -> None:
-    rows, train, validation = made_up()
+def interrupt_after(number: int, path: Path, settings: HeadSettings) -> None:
+    rows, train, validation = make_data()
 
     def progress(epoch: trainer.Epoch) -> None:
         if epoch.number == number:
@@ -189,106 +189,106 @@ def run_until(number: int, path: Path, settings: HeadSettings) -> None:
 
 
 @pytest.mark.parametrize("settings", [replace(QUICK, dropout=0.3), replace(QUICK, negatives="in-batch", patience=4)])
-def test_a_run_that_goes_on_ends_with_the_same_bits(
+def test_continued_run_gives_the_same_bits(
     settings: HeadSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows, train, validation = made_up()
-    whole = train_head(rows, train, validation, settings)
+    rows, train, validation = make_data()
+    uninterrupted = train_head(rows, train, validation, settings)
     monkeypatch.setattr(trainer, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     path = tmp_path / "head.checkpoint"
-    run_until(2, path, settings)
-    run_until(5, path, settings)  # a second interruption
-    seen: list[int] = []
-    found = train_head(
-        rows, train, validation, settings, checkpoint=path, progress=lambda epoch: seen.append(epoch.number)
+    interrupt_after(2, path, settings)
+    interrupt_after(5, path, settings)  # a second interruption
+    epochs: list[int] = []
+    trained = train_head(
+        rows, train, validation, settings, checkpoint=path, progress=lambda epoch: epochs.append(epoch.number)
     )
-    assert same(found, whole) and seen == list(range(6, len(whole.curves) + 1))
-    again = train_head(rows, train, validation, settings, checkpoint=path, progress=lambda _: pytest.fail("trained"))
-    assert same(again, whole)
-    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert equal_bits(trained, uninterrupted) and epochs == list(range(6, len(uninterrupted.curves) + 1))
+    finished = train_head(rows, train, validation, settings, checkpoint=path, progress=lambda _: pytest.fail("trained"))
+    assert equal_bits(finished, uninterrupted)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(trainer, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    run_until(1, tmp_path / "head.checkpoint", QUICK)
+    interrupt_after(1, tmp_path / "head.checkpoint", QUICK)
     return tmp_path / "head.checkpoint"
 
 
-def refusal(path: Path, settings: HeadSettings = QUICK, *, dims: int = DIMS, seed: int = 0) -> str:
-    rows, train, validation = made_up(seed=seed)
+def continue_error(path: Path, settings: HeadSettings = QUICK, *, dims: int = DIMS, seed: int = 0) -> str:
+    rows, train, validation = make_data(seed=seed)
     with pytest.raises(UsageError) as caught:
         train_head(rows[:, :dims], train, validation, settings, checkpoint=path)
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
     return str(caught.value)
 
 
-def test_a_checkpoint_of_another_run_is_refused(checkpoint: Path) -> None:
-    assert "its epochs is 8, expected 9; delete it" in refusal(checkpoint, replace(QUICK, epochs=9))
-    assert "its hidden is 32, expected 48" in refusal(checkpoint, replace(QUICK, hidden=48))
-    assert "its loss is circle-merit" in refusal(checkpoint, replace(QUICK, loss="circle-sun"))
-    assert "is of another run: its shapes" in refusal(checkpoint, dims=DIMS - 1)
-    assert "is of another run: its data" in refusal(checkpoint, seed=1)
+def test_checkpoint_of_another_run(checkpoint: Path) -> None:
+    assert "its epochs is 8, expected 9; delete it" in continue_error(checkpoint, replace(QUICK, epochs=9))
+    assert "its hidden is 32, expected 48" in continue_error(checkpoint, replace(QUICK, hidden=48))
+    assert "its loss is circle-merit" in continue_error(checkpoint, replace(QUICK, loss="circle-sun"))
+    assert "is of another run: its shapes" in continue_error(checkpoint, dims=DIMS - 1)
+    assert "is of another run: its data" in continue_error(checkpoint, seed=1)
 
 
-def test_a_damaged_checkpoint_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+def test_unreadable_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
     content = checkpoint.read_bytes()
     for length in (0, 5, 200, len(content) // 2, len(content) - 1):
         checkpoint.write_bytes(content[:length])
-        assert "is damaged or no checkpoint" in refusal(checkpoint)
+        assert "is not a checkpoint, or truncated" in continue_error(checkpoint)
     checkpoint.write_bytes(json.dumps({"not": "this"}).encode() * 50)
-    assert "is damaged or no checkpoint" in refusal(checkpoint)
+    assert "is not a checkpoint, or truncated" in continue_error(checkpoint)
     from safetensors.numpy import save_file
 
     save_file({"x": np.zeros(3)}, checkpoint)
-    assert "is no checkpoint of this version" in refusal(checkpoint)
-    assert "cannot be read" in refusal(tmp_path)
+    assert "is not a checkpoint of this version" in continue_error(checkpoint)
+    assert "cannot be read" in continue_error(tmp_path)
 
 
 # The joint head -----------------------------------------------------------------------------------------------------
 
 
-def test_the_joint_network_has_the_tensors_that_are_written_down() -> None:
+def test_joint_network_has_the_documented_tensors() -> None:
     shape = JointShape((5, 3, 4), width=16, layers=3, attention_heads=2, out_dim=6, spaces=("melody", "rhythm"))
     state = JointNetwork(shape).state_dict()
     assert {f"joint.{name}": tuple(tensor.shape) for name, tensor in state.items()} == shape.tensors()
 
 
-def test_joint_training_equals_its_inference_and_learns_every_factor() -> None:
-    rows, train, validation = made_up(90)
+def test_joint_head_learns_every_factor_and_matches_inference() -> None:
+    rows, train, validation = make_data(90)
     melody = (train, validation)
     rhythm = (TripletSet(train.folders[::3]), TripletSet(validation.folders[::2]))  # fewer folders: smaller batches
     settings = replace(QUICK, lr=3e-3, epochs=6)
-    found = train_joint(rows, (10, 14), {"melody": melody, "rhythm": rhythm}, settings)
+    trained = train_joint(rows, (10, 14), {"melody": melody, "rhythm": rhythm}, settings)
     accuracies = []
     for space, (_, part) in (("melody", melody), ("rhythm", rhythm)):
-        z = load_joint(space, found.tensors, blocks=(10, 14), out_dim=16)(rows, np.ones(len(rows), np.bool_))
+        z = load_joint(space, trained.tensors, blocks=(10, 14), out_dim=16)(rows, np.ones(len(rows), np.bool_))
         anchor, positive, negative = z[part.expand("neutral").rows].transpose(1, 0, 2)
         accuracies.append(np.mean((anchor * positive).sum(axis=1) > (anchor * negative).sum(axis=1)))
     assert min(accuracies) > 0.95
-    assert np.mean(accuracies) == pytest.approx(found.curves[found.best_epoch - 1].validation_accuracy, abs=2e-3)
+    assert np.mean(accuracies) == pytest.approx(trained.curves[trained.best_epoch - 1].validation_accuracy, abs=2e-3)
 
 
-def test_the_folded_joint_head_is_the_network_on_standardised_features() -> None:
+def test_folded_joint_head_equals_the_network_on_standardised_features() -> None:
     shape = JointShape((10, 14), width=16, attention_heads=2, out_dim=8, spaces=("melody", "timbre"))
     rows, random = np.random.default_rng(0).standard_normal((9, 24)), np.random.default_rng(1)
-    mean, spread = random.standard_normal(24), random.uniform(0.5, 2, 24)
+    mean, deviation = random.standard_normal(24), random.uniform(0.5, 2, 24)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = JointNetwork(shape)
-    folded = fold_joint(network.state_dict(), shape.blocks, mean, 1 / spread)
+    folded = fold_joint(network.state_dict(), shape.blocks, mean, 1 / deviation)
     tensors = {name: tensor.astype(np.float32) for name, tensor in folded.items()}
     for space in shape.spaces:
         head = load_joint(space, tensors, blocks=shape.blocks, out_dim=8)
         with torch.no_grad():
-            expected = torch.nn.functional.normalize(network(torch.tensor((rows - mean) / spread).float(), space))
+            expected = torch.nn.functional.normalize(network(torch.tensor((rows - mean) / deviation).float(), space))
         np.testing.assert_allclose(head(rows.astype(np.float32), np.ones(9, np.bool_)), expected, atol=1e-5)
 
 
-def test_a_joint_run_goes_on_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, train, validation = made_up(30)
+def test_continued_joint_run_gives_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, train, validation = make_data(30)
     run, settings = (rows, (10, 14), {"a": (train, validation)}), replace(QUICK, epochs=3)
-    whole = train_joint(*run, settings)
+    uninterrupted = train_joint(*run, settings)
     monkeypatch.setattr(trainer, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
     def progress(epoch: trainer.Epoch) -> None:
@@ -296,10 +296,10 @@ def test_a_joint_run_goes_on_with_the_same_bits(tmp_path: Path, monkeypatch: pyt
 
     with pytest.raises(Interrupted):
         train_joint(*run, settings, checkpoint=tmp_path / "joint", progress=progress)
-    assert same(train_joint(*run, settings, checkpoint=tmp_path / "joint"), whole)
+    assert equal_bits(train_joint(*run, settings, checkpoint=tmp_path / "joint"), uninterrupted)
 
 
-# What users get wrong -----------------------------------------------------------------------------------------------
+# Errors -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -314,13 +314,13 @@ def test_a_joint_run_goes_on_with_the_same_bits(tmp_path: Path, monkeypatch: pyt
         ({"seed": -1}, "seed is -1"),
     ],
 )
-def test_settings_that_cannot_be_are_named(options: dict[str, object], message: str) -> None:
+def test_invalid_settings(options: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         replace(QUICK, **options)
 
 
-def test_what_cannot_be_trained_on_is_one_clear_line() -> None:
-    rows, train, validation = made_up()
+def test_errors_of_training() -> None:
+    rows, train, validation = make_data()
     with pytest.raises(UsageError, match="no device 'elsewhere' here"):
         train_head(rows, train, validation, replace(QUICK, device="elsewhere"))
     if not torch.cuda.is_available():

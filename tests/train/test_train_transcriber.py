@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 import signal
-import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +25,12 @@ from soundalike.render.score.truth import write_truth
 
 pytest.importorskip("torch", reason="the transcriber is trained with torch")
 pytest.importorskip("onnx", reason="torch writes networks with onnx")
+import torch
+
+from soundalike.train.transcriber.export import export
 from soundalike.train.transcriber.fit import FitSettings, fit
 from soundalike.train.transcriber.material import Material, gather, open_material
+from soundalike.train.transcriber.nets import ColourNetwork, PitchNetwork
 from soundalike.train.transcriber.tasks import ColourTask, PitchTask, StrokeTask
 
 RATE, SECONDS, STEP = 22050, 3.0, 0.25
@@ -76,8 +83,32 @@ def renders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def material(renders: Path, tmp_path_factory: pytest.TempPathFactory) -> Material:
-    return gather(renders, tmp_path_factory.mktemp("material"), jobs=1)
+def spectra(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the spectra of `material`."""
+    return tmp_path_factory.mktemp("spectra")
+
+
+@pytest.fixture(scope="module")
+def material(renders: Path, spectra: Path) -> Material:
+    return gather(renders, spectra, jobs=1)
+
+
+def train_compact(renders: Path, work: Path, out: Path, *more: str) -> int:
+    return main(
+        ["train", "compact", "--renders", str(renders), "--work", str(work), "--out", str(out), "--jobs", "1", *more]
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(renders: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The folder of a model that the command made with seed 1, and what it printed with --json."""
+    place, printed = tmp_path_factory.mktemp("trained"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOUNDALIKE_COMPACT", "set by the command")
+        with redirect_stdout(printed):
+            status = train_compact(renders, place / "work", place / "model", "--epochs", "2", "--seed", "1", "--json")
+        assert status == 0
+        yield place / "model", json.loads(printed.getvalue())
 
 
 def test_only_missing_spectra_are_computed(renders: Path, tmp_path: Path) -> None:
@@ -112,10 +143,10 @@ def test_training_and_inference_see_the_same_spectra(
     monkeypatch.setattr(TranscriptionStream, "push", record)
     Model.load("compact").encode(renders / "timbre" / "triplets_3" / "triplet" / "negative.wav")
     for name, parts in given.items():
-        given, stored = np.concatenate(parts), getattr(clip, name)
-        assert given.dtype == stored.dtype == np.float16
-        np.testing.assert_allclose(given.astype(float), stored.astype(float), rtol=1e-3, atol=1e-7)
-        assert np.mean(given == stored) > 0.99
+        streamed, stored = np.concatenate(parts), getattr(clip, name)
+        assert streamed.dtype == stored.dtype == np.float16
+        np.testing.assert_allclose(streamed.astype(float), stored.astype(float), rtol=1e-3, atol=1e-7)
+        assert np.mean(streamed == stored) > 0.99
 
 
 def test_a_clip_without_ground_truth_is_reported_and_skipped(renders: Path, tmp_path: Path) -> None:
@@ -137,11 +168,11 @@ def test_invalid_spectra_are_reported_in_one_line(tmp_path: Path) -> None:
         open_material(tmp_path / "a.safetensors")
 
 
-@pytest.mark.parametrize("name", ["strokes", "pitch", "colour"])
-def test_each_network_learns_its_task(material: Material, name: str) -> None:
+@pytest.mark.parametrize(("name", "epochs"), [("strokes", 6), ("pitch", 6), ("colour", 12)])
+def test_each_network_learns_its_task(material: Material, name: str, epochs: int) -> None:
     train = material.parts["train"]
     task = {"strokes": StrokeTask(), "pitch": PitchTask(), "colour": ColourTask(train)}[name]
-    _, curves = fit(task, train, material.parts["validation"], FitSettings(epochs=20, bf16=False))
+    _, curves = fit(task, train, material.parts["validation"], FitSettings(epochs=epochs, bf16=False))
     assert curves[-1].train_loss < 0.7 * curves[0].train_loss
     better = {"strokes": 0.15, "pitch": 0.3, "colour": 0.9}[name]  # of nine strokes only two are ever struck
     assert max(epoch.validation_accuracy for epoch in curves) > better
@@ -183,16 +214,18 @@ def test_networks_continue_from_another_run(material: Material, tmp_path: Path) 
 
 
 def test_the_command_makes_a_working_model(
-    renders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    renders: Path,
+    trained: tuple[Path, dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("SOUNDALIKE_COMPACT", "set by the command")
-    command = ["train", "compact", "--renders", str(renders), "--epochs", "2", "--jobs", "1", "--work"]
-    one, two = tmp_path / "one", tmp_path / "two"
-    assert main([*command, str(tmp_path / "first"), "--out", str(one), "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)
+    one, printed = trained
     assert {name: len(curve) for name, curve in printed["curves"].items()} == {"strokes": 2, "colour": 2, "pitch": 2}
     assert printed["test_triplet_accuracy"]["neutral"]["timbre"]["timbre"] >= 0.5 and not printed["failed"]
-    assert main([*command, str(tmp_path / "second"), "--out", str(two)]) == 0
+    monkeypatch.setenv("SOUNDALIKE_COMPACT", "set by the command")
+    two = tmp_path / "two"
+    assert train_compact(renders, tmp_path / "second", two, "--epochs", "2", "--seed", "1") == 0
     shown = capsys.readouterr()
     assert f"model written: {two}; use it with SOUNDALIKE_COMPACT={two} and --model {two}" in shown.out
     assert "strokes, epoch 2: loss" in shown.err
@@ -201,24 +234,45 @@ def test_the_command_makes_a_working_model(
     assert set(files) == networks | {"readings.safetensors", "networks.json", "recipe.json", "weights.safetensors"}
     for name in files:
         assert (one / name).read_bytes() == (two / name).read_bytes(), "the same inputs and seed write the same bytes"
+    made = json.loads((one / "networks.json").read_text())["networks"]
+    assert {name: network["settings"]["seed"] for name, network in made.items()} == dict.fromkeys(made, 1)
     model = Model.load(str(two))
     rows = model.encode(renders / "timbre" / "triplets_0" / "triplet" / "anchor.wav").track.rows["timbre"]
     assert np.linalg.norm(rows) == pytest.approx(1, abs=1e-5)
 
 
+def test_another_seed_trains_another_network(material: Material) -> None:
+    train, held = material.parts["train"], material.parts["validation"]
+    networks = [fit(StrokeTask(), train, held, FitSettings(epochs=1, seed=seed, bf16=False))[0] for seed in (1, 1, 2)]
+    first, same, other = (network.state_dict()["out.weight"] for network in networks)
+    assert first.equal(same) and not first.equal(other)
+
+
 def test_other_networks_are_another_model(
-    renders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    renders: Path,
+    material: Material,
+    trained: tuple[Path, dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("SOUNDALIKE_COMPACT", "set by the command")
-    command = ["train", "compact", "--renders", str(renders), "--epochs", "1", "--jobs", "1", "--work"]
-    for seed in ("1", "2"):
-        assert main([*command, str(tmp_path / f"work{seed}"), "--out", str(tmp_path / seed), "--seed", seed]) == 0
+    model, other = str(trained[0]), tmp_path / "other"
+    shutil.copytree(trained[0], other)
     song = str(renders / "timbre" / "triplets_0" / "triplet" / "anchor.wav")
+    embed = ["embed", song, "--model", model, "-o", str(tmp_path / "rows.npz")]
+    monkeypatch.setenv("SOUNDALIKE_COMPACT", str(other))
+    assert main(embed) == 0  # a copy of its own networks
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        strokes, _ = fit(
+            StrokeTask(), material.parts["train"], material.parts["validation"], FitSettings(epochs=1, seed=2)
+        )
+        export(PitchNetwork(), strokes, ColourNetwork(), other)
     capsys.readouterr()
-    assert main(["embed", song, "--model", str(tmp_path / "1"), "-o", str(tmp_path / "rows.npz")]) == 2  # 2's networks
-    assert "install the model again" in capsys.readouterr().err
+    assert main(embed) == 2
+    assert "is installed; install the model again" in capsys.readouterr().err  # of two versions, not an unreadable file
     monkeypatch.setenv("SOUNDALIKE_COMPACT", str(tmp_path / "nowhere"))
-    assert main(["embed", song, "--model", str(tmp_path / "1"), "-o", str(tmp_path / "rows.npz")]) == 2
+    assert main(embed) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -233,32 +287,32 @@ def test_other_networks_are_another_model(
 def test_errors_are_one_line(
     renders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], found: str
 ) -> None:
-    command = [
-        "train",
-        "compact",
-        "--renders",
-        str(renders),
-        "--out",
-        str(tmp_path),
-        "--work",
-        str(tmp_path),
-        *arguments,
-    ]
-    assert main(command) == 2
+    assert train_compact(renders, tmp_path, tmp_path, *arguments) == 2
     assert found in capsys.readouterr().err.strip().splitlines()[-1]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
-def test_ctrl_c_keeps_what_is_done(renders: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "soundalike", "train", "compact", "--renders", str(renders), "--epochs", "500"]
-    with subprocess.Popen(
-        [*command, "--out", str(tmp_path), "--work", str(tmp_path)], stderr=subprocess.PIPE, text=True
-    ) as run:
-        assert run.stderr is not None
-        for line in run.stderr:
-            if "strokes, epoch 1:" in line:
-                break
-        run.send_signal(signal.SIGINT)
-        assert "what is done is kept" in run.stderr.read()
-    assert run.returncode == 130
+def test_ctrl_c_keeps_the_finished_epochs(
+    renders: Path,
+    material: Material,
+    spectra: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """SIGINT arrives in the middle of the second epoch, as Ctrl-C sends it."""
+    shutil.copytree(spectra, tmp_path / "spectra")
+    examples, batches = StrokeTask.examples, 0
+
+    def interrupted(self: StrokeTask, clips: Any) -> Any:
+        nonlocal batches
+        batches += 1
+        if batches == 5:  # an epoch has two training batches and one validation batch
+            signal.raise_signal(signal.SIGINT)
+        return examples(self, clips)
+
+    monkeypatch.setattr(StrokeTask, "examples", interrupted)
+    assert train_compact(renders, tmp_path, tmp_path, "--epochs", "500") == 130
+    error = capsys.readouterr().err
+    assert "strokes, epoch 1:" in error and "strokes, epoch 2:" not in error
+    assert "what is done is kept" in error
     assert (tmp_path / "checkpoints" / "strokes.safetensors").is_file()

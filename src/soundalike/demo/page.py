@@ -164,9 +164,8 @@ def _bar(parts: Mapping[str, SpaceScore], left: float, right: float, colours: Ma
 
 def _chip(name: str, part: SpaceScore, colour: str) -> str:
     """One space in numbers: its share where it has a weight, and its percentile."""
-    if part.percentile is None:
-        number = "absent"
-    else:
+    number = "absent"
+    if part.percentile is not None:
         number = f"{part.percentile:.1f} %" if part.percentile < 99.95 else "100 %"
     share = f"{_signed(part.share)} · " if part.weight else ""
     return (

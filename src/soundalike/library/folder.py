@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
@@ -28,6 +27,7 @@ from soundalike.library.snapshot_arrays import SnapshotArrays
 from soundalike.library.stores.base import Store, read_verified
 from soundalike.library.stores.row_groups import positions_of, runs
 from soundalike.library.subject import Candidates, Subject
+from soundalike.library.views import SharedViews, View
 from soundalike.models import DEFAULT_MODEL, Model, Quantiles
 
 __all__ = [
@@ -45,20 +45,10 @@ _PART = 8192
 """The approximate number of rows that `parts` yields at a time."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    """The rows and arrays of one generation of a library. Threads share it."""
-
-    generation: int
-    epoch: int
-    store: Store
-    arrays: SnapshotArrays
-
-
 class _Active(threading.local):
     """The view that this thread reads, inside `snapshot`."""
 
-    view: _View | None = None
+    view: View | None = None
 
 
 class LibraryFolder:
@@ -81,9 +71,7 @@ class LibraryFolder:
         """
         self.path = path
         self._writable, self._threads = writable, threads
-        self._lock = threading.Lock()
         self._active = _Active()
-        self._users: Counter[int] = Counter()
         self._models: dict[str, Model] = {}
         # If any step fails, everything opened so far is closed, the lock included.
         with ExitStack() as opened:
@@ -95,10 +83,11 @@ class LibraryFolder:
                 migrate(path)
                 self.catalog = Catalog(path / "catalog.sqlite", writable=writable, create=False)
             opened.callback(self.catalog.close)
-            self._view = self._view_of(-1, -1, self._store_of(0))
-            opened.callback(lambda: self._view.store.close())  # the current one at that time
-            with self.snapshot():
-                self._opened = opened.pop_all()
+            self._views = SharedViews(path, self.catalog, self._store_of)
+            opened.callback(self._views.close)
+            with self.snapshot():  # maps the rows
+                pass
+            self._opened = opened.pop_all()
 
     @classmethod
     def create(cls, path: Path) -> Self:
@@ -128,54 +117,21 @@ class LibraryFolder:
             with self.catalog.snapshot():
                 epoch = self.catalog.database.epoch
                 try:
-                    view = self._enter(epoch)
+                    view = self._views.enter(epoch)
                 except LibraryError as error:
                     missing = error
                 else:
-                    self._active.view = view
+                    # An abandoned generator may be collected, and leave, in a thread other than the one that entered.
+                    of_this_thread = vars(self._active)
+                    of_this_thread["view"] = view
                     try:
                         yield
                     finally:
-                        self._active.view = None
-                        self._leave(view)
+                        del of_this_thread["view"]
+                        self._views.leave(view)
                     return
             if self.catalog.database.epoch == epoch:  # else a vacuum moved the rows in between: try again
                 raise missing
-
-    def _enter(self, epoch: int) -> _View:
-        """The view of this thread's snapshot, with every committed row mapped; it stays readable until `_leave`."""
-        generation = self.catalog.generation
-        with self._lock:
-            view = self._view
-            if view.generation != generation:
-                store = view.store if view.epoch == epoch else self._store_of(epoch)
-                try:
-                    for space, level, dim, rows in self.catalog.spaces():
-                        store.check(level, space, dim, rows)
-                except LibraryError:
-                    if store is not view.store:
-                        store.close()
-                    raise
-                view = self._view_of(generation, epoch, store)
-                if generation > self._view.generation:  # else another thread has seen a newer one already
-                    old, self._view = self._view, view
-                    self._close_unused(old.store)
-            self._users[id(view.store)] += 1
-            return view
-
-    def _leave(self, view: _View) -> None:
-        with self._lock:
-            self._users[id(view.store)] -= 1
-            self._close_unused(view.store)
-
-    def _close_unused(self, store: Store) -> None:
-        """Close a store that rows have moved away from, once no thread reads it."""
-        if store is not self._view.store and not self._users[id(store)]:
-            del self._users[id(store)]
-            store.close()
-
-    def _view_of(self, generation: int, epoch: int, store: Store) -> _View:
-        return _View(generation, epoch, store, SnapshotArrays(self.path, self.catalog, store, generation))
 
     def _store_of(self, epoch: int) -> Store:
         folder = rows_folder(self.path, epoch)
@@ -184,16 +140,19 @@ class LibraryFolder:
 
     @property
     def store(self) -> Store:
-        """The rows: those of this thread's snapshot, or the newest seen."""
-        return (self._active.view or self._view).store
+        """The rows: those of this thread's snapshot, or the newest seen. Raises LibraryError after `close`."""
+        return (self._active.view or self._views.newest).store
 
     @property
     def arrays(self) -> SnapshotArrays:
-        """What is computed from the rows. To be used inside `snapshot`."""
-        return (self._active.view or self._view).arrays
+        """What is computed from the rows. To be used inside `snapshot`. Raises LibraryError after `close`."""
+        return (self._active.view or self._views.newest).arrays
 
     def close(self) -> None:
-        """Close all files and release the lock of the writer."""
+        """Close all files and release the lock of the writer. Closing twice does no harm.
+
+        Threads that are inside `snapshot` can finish; the files that they read are closed when they leave it.
+        """
         self._opened.close()
 
     def __enter__(self) -> Self:
@@ -243,32 +202,33 @@ class LibraryFolder:
             AudioError: The file cannot be read.
         """
         path = absolute(path)
-        own = self.catalog.track_at(path)
-        # If the file has changed since, its stored rows are of other audio; the track is still the query's own.
-        known = own if own is not None and is_current(own) else None
-        whole = start is None and end is None
-        if known and whole and self.catalog.is_encoded(known.id, model.name) and not self._is_corrupt(known, model):
-            track = self._rows_of(known, model, "track")
+        with self.snapshot():
+            own = self.catalog.track_at(path)
+            # If the file has changed since, its stored rows are of other audio; the track is still the query's own.
+            known = own if own is not None and is_current(own) else None
+            whole = start is None and end is None
+            if known and whole and self.catalog.is_encoded(known.id, model.name) and not self._is_corrupt(known, model):
+                track = self._rows_of(known, model, "track")
+                return Subject(
+                    span=Span(str(path), 0.0, known.duration),
+                    passages=self._rows_of(known, model, "passage"),
+                    track={name: rows[0] for name, rows in track.items()},
+                    audio_hash=known.audio_hash,
+                    fingerprint=self.catalog.fingerprint(known.id),
+                    artist=known.artist,
+                    own=own,
+                )
+            encoding = model.encode(path, start=start or 0.0, end=end)
+            artist = known.artist if known else read_tags(path).artist
             return Subject(
-                span=Span(str(path), 0.0, known.duration),
-                passages=self._rows_of(known, model, "passage"),
-                track={name: rows[0] for name, rows in track.items()},
-                audio_hash=known.audio_hash,
-                fingerprint=self.catalog.fingerprint(known.id),
-                artist=known.artist,
+                span=encoding.track.spans[0],
+                passages=encoding.passages.rows,
+                track={name: rows[0] for name, rows in encoding.track.rows.items()},
+                audio_hash=known.audio_hash if known else encoding.info.audio_hash,
+                fingerprint=self.catalog.fingerprint(known.id) if known else encoding.fingerprint,
+                artist=artist,
                 own=own,
             )
-        encoding = model.encode(path, start=start or 0.0, end=end)
-        artist = known.artist if known else read_tags(path).artist
-        return Subject(
-            span=encoding.track.spans[0],
-            passages=encoding.passages.rows,
-            track={name: rows[0] for name, rows in encoding.track.rows.items()},
-            audio_hash=known.audio_hash if known else encoding.info.audio_hash,
-            fingerprint=self.catalog.fingerprint(known.id) if known else encoding.fingerprint,
-            artist=artist,
-            own=own,
-        )
 
     def _rows_of(self, track: Track, model: Model, level: Level) -> dict[str, FloatArray]:
         first, count = self.catalog.rows_of(track.id, level)
@@ -317,7 +277,7 @@ class LibraryFolder:
     def parts(self, level: Level = "passage", model: str | None = None) -> Generator[Vectors, None, None]:
         """Yield what `vectors` returns, some thousand rows at a time, from one snapshot; at least one part.
 
-        `close` the generator if it is left before its end.
+        Use the generator in one thread, and `close` it if it is left before its end.
 
         Raises:
             LibraryError: Rows are corrupt.

@@ -41,21 +41,21 @@ class FeatureCost:
 def feature_costs(catalog: Catalog) -> list[FeatureCost]:
     """The size of the stored features, one record per backbone."""
     costs = []
-    for backbone, some in _by_backbone(catalog).items():
+    for backbone, features in _by_backbone(catalog).items():
         places = catalog.features.places(backbone)
         _, first = np.unique(places[:, 0], return_index=True)
         passages = int(places[first, 1].sum())
-        row_bytes = sum(one.dim * np.dtype(np.float32).itemsize + _CHECKSUM_BYTES for one in some)
-        costs.append(FeatureCost(backbone, some[0].version, len(places), passages, passages * row_bytes))
+        row_bytes = sum(feature.dim * np.dtype(np.float32).itemsize + _CHECKSUM_BYTES for feature in features)
+        costs.append(FeatureCost(backbone, features[0].version, len(places), passages, passages * row_bytes))
     return costs
 
 
 def _by_backbone(catalog: Catalog) -> dict[str, list[StoredFeature]]:
     """The stored features of each backbone."""
-    kept: dict[str, list[StoredFeature]] = {}
+    stored: dict[str, list[StoredFeature]] = {}
     for feature in catalog.features.features():
-        kept.setdefault(feature.backbone, []).append(feature)
-    return kept
+        stored.setdefault(feature.backbone, []).append(feature)
+    return stored
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -217,7 +217,7 @@ def vacuum_library(library: LibraryFolder) -> VacuumReport:
         moves[level] = np.column_stack([segments, fresh[:, 0]])
         dropped += catalog.next_row(level) - int(counts.sum())
     if dropped:
-        _check_room(library)
+        _check_disk_space(library)
         target = rows_folder(library.path, epoch + 1)
         target.mkdir()
         store: Store = plugins.load("stores", "flat", folder=target, writable=True)
@@ -266,7 +266,7 @@ def _copy(
             store.write(kind, space, int(places[low]), rows[low:high])
 
 
-def _check_room(library: LibraryFolder) -> None:
+def _check_disk_space(library: LibraryFolder) -> None:
     folder = rows_folder(library.path, library.catalog.database.epoch)
     needed = sum(file.stat().st_size for file in _sidecars(folder))
     free = shutil.disk_usage(library.path).free

@@ -1,6 +1,6 @@
 """What a library holds, as arrays: where the rows of each track are, and the similarities of random pairs.
 
-Everything here is derived from the catalogue. It is kept until the catalogue changes, and cached on disk
+Everything here is derived from the catalogue. It stays in memory until the catalogue changes, and cached on disk
 (`mapped_arrays.py`), so that a new process need not read every track again.
 """
 
@@ -35,7 +35,7 @@ _WORTH_KEEPING = 5000
 class SnapshotArrays:
     """The arrays of one generation of a library, computed on first use. Threads may share them.
 
-    To be asked inside `LibraryFolder.snapshot`.
+    To be used inside `LibraryFolder.snapshot`.
     """
 
     def __init__(self, path: Path, catalog: Catalog, store: Store, generation: int) -> None:
@@ -65,9 +65,10 @@ class SnapshotArrays:
             return self._groups[key]
 
     def columns(self) -> Columns:
-        """The fields that filters ask about."""
+        """The fields that filters test."""
         with self._lock:
             if self._columns is None:
+                self._check_generation()
                 self._columns = Columns(self._catalog, self._folder)
             return self._columns
 
@@ -111,8 +112,14 @@ class SnapshotArrays:
                 self._backgrounds[name] = Background.from_arrays(self._cached(f"background.{name}", moments))
             return self._backgrounds[name]
 
+    def _check_generation(self) -> None:
+        """Refuse to compute from another generation: other threads would get arrays that do not match their rows."""
+        if (found := self._catalog.generation) != self._generation:
+            raise RuntimeError(f"arrays of generation {self._generation} were requested in a snapshot of {found}")
+
     def _cached(self, name: str, make: Callable[[], dict[str, AnyArray]]) -> dict[str, AnyArray]:
         """Arrays of this generation from their file, or computed, and saved where that is worth it."""
+        self._check_generation()
         found = mapped_arrays.load(self._folder, name, self._generation)
         if found is None:
             found = make()
@@ -126,14 +133,14 @@ class SnapshotArrays:
         pairs = _PAIRS if level == "track" else _PAIRS // 4
         left = random.integers(len(groups), size=pairs)
         right = (left + random.integers(1, len(groups), size=pairs)) % len(groups)
-        asked = groups[left, 0] + random.integers(groups[left, 1])
+        query_rows = groups[left, 0] + random.integers(groups[left, 1])
         starts = np.cumsum(groups[right, 1]) - groups[right, 1]
-        answers = positions_of(groups[right])
+        match_rows = positions_of(groups[right])
         owner = np.repeat(np.arange(pairs), groups[right, 1])
         tables: dict[str, AnyArray] = {}
         for space in model.spaces:
-            queries = self._store.read(level, space.full_name, space.dim, asked)
-            rows = self._store.read(level, space.full_name, space.dim, answers)
+            queries = self._store.read(level, space.full_name, space.dim, query_rows)
+            rows = self._store.read(level, space.full_name, space.dim, match_rows)
             similarity = np.einsum("nd,nd->n", queries[owner], rows)
             similarity[~(presence(queries)[owner] & presence(rows))] = -np.inf
             best = np.maximum.reduceat(similarity, starts)

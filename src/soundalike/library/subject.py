@@ -22,7 +22,7 @@ class Subject:
     Attributes:
         span: The recording, or the region that was encoded.
         passages: Rows (n, d) of its passages by short space name.
-        track: Rows (d,) of the whole by short space name.
+        track: Rows (d,) of the whole recording by short space name.
         audio_hash: Hash of the decoded samples.
         fingerprint: Acoustic fingerprint.
         artist: The artist as tagged.
@@ -49,8 +49,8 @@ class Candidates:
     def count(self, without: Collection[int] = ()) -> int:
         """The number of tracks, without those of some ids."""
         number = len(self.table) if self.wanted is None else int(np.count_nonzero(self.wanted))
-        for one in without:
-            own = self.table[:, 2] == one
+        for track_id in without:
+            own = self.table[:, 2] == track_id
             number -= bool((own if self.wanted is None else own & self.wanted).any())
         return number
 
@@ -61,5 +61,5 @@ class Candidates:
 
     def without(self, ids: Sequence[int]) -> Candidates:
         """The same candidates without some tracks."""
-        kept = ~np.isin(self.table[:, 2], ids)
-        return Candidates(self.table, self.groups, kept if self.wanted is None else self.wanted & kept)
+        rest = ~np.isin(self.table[:, 2], ids)
+        return Candidates(self.table, self.groups, rest if self.wanted is None else self.wanted & rest)

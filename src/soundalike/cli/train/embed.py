@@ -77,7 +77,7 @@ def embed(
     if as_json:
         print_json(EmbedRecord(str(cache), done.done, held, failure_records(done.failed)))
     else:
-        print(f"{done.done:,} clips embedded, {done.kept:,} already there; {one_line(cache)} holds {held:,}")
+        print(f"{done.done:,} clips embedded, {done.cached:,} already there; {one_line(cache)} holds {held:,}")
     if done.interrupted:
         print_interrupted()
         return INTERRUPTED

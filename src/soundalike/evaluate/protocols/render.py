@@ -115,7 +115,7 @@ def _audit(task: _AuditTask) -> _FolderAudit:
         on_disk = soundfile.read(path, dtype="int16")[0]
         identical[name] = bool(np.array_equal(on_disk, _as_file(clip, settings.suffix)))
         if task.page:
-            instruments = orchestra.players(folder.scenes[name].band)
+            instruments = orchestra.describe_band(folder.scenes[name].band)
             from_disk = replace(clip, samples=on_disk / np.float32(2**15))
             figures.append(draw_clip(folder, name, from_disk, path, task.page, instruments))
     return _FolderAudit(

@@ -23,7 +23,6 @@ from soundalike.library.catalog.failures import FailureTable
 from soundalike.library.catalog.families import FamilyTable
 from soundalike.library.catalog.feature_tables import FeatureTables
 from soundalike.library.catalog.line_checksums import ID_IN_LIST
-from soundalike.library.catalog.schema import reported
 from soundalike.library.catalog.transactions import CatalogDatabase
 
 __all__ = ["Catalog", "HeldModel", "Track"]
@@ -116,7 +115,7 @@ class Catalog:
 
     def __init__(self, path: Path, *, writable: bool, create: bool = False) -> None:
         """Open the file. Raises LibraryError."""
-        self.database = self._database = CatalogDatabase(path, writable=writable, create=create)
+        self.database = CatalogDatabase(path, writable=writable, create=create)
         self.features = FeatureTables(self.database)
         self.families = FamilyTable(self.database)
         self.failures = FailureTable(self.database)
@@ -135,7 +134,7 @@ class Catalog:
 
     def tracks(self, condition: str = "1", parameters: Sequence[object] = ()) -> list[Track]:
         """Tracks that meet an SQL condition, in the order in which they were added."""
-        rows = self._database.rows(
+        rows = self.database.rows(
             "SELECT tracks.*, roots.path AS root FROM tracks JOIN roots ON roots.id = root_id "
             f"WHERE {condition} ORDER BY tracks.id",
             parameters,
@@ -145,11 +144,11 @@ class Catalog:
     def tracks_of(self, ids: Sequence[int]) -> list[Track]:
         """The tracks with these ids, in this order; all of them must exist."""
         found = {track.id: track for track in self.tracks(ID_IN_LIST, (json.dumps(list(ids)),))}
-        return [found[one] for one in ids]
+        return [found[track_id] for track_id in ids]
 
     def ids(self) -> IntArray:
         """The ids (n,) int64 of all tracks, ascending."""
-        return self._database.numbers("SELECT id FROM tracks ORDER BY id", (), 1)[:, 0]
+        return self.database.numbers("SELECT id FROM tracks ORDER BY id", (), 1)[:, 0]
 
     def track_at(self, path: Path) -> Track | None:
         """The track at an absolute path; None if the library does not hold it."""
@@ -161,7 +160,7 @@ class Catalog:
         name = os.fsencode(path)
         bases = [name[: at + 1] for at in range(len(name)) if name.startswith(_SEPARATOR, at)]
         # CROSS JOIN makes SQLite start from the few roots that may contain the track, instead of scanning all tracks.
-        rows = self._database.rows(
+        rows = self.database.rows(
             "SELECT tracks.id FROM roots CROSS JOIN tracks ON root_id = roots.id "
             "WHERE tracks.path = substr(?, length(roots.path) + 1) "
             f"AND roots.path IN ({', '.join('?' * len(bases))}) ORDER BY tracks.id",
@@ -171,8 +170,8 @@ class Catalog:
 
     def columns(self, expressions: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
         """Evaluate SQL expressions for every track, by ascending id: one tuple per track, some hundreds at a time."""
-        with reported(self.database.path):
-            cursor = self._database.connection.cursor()
+        with self.database.connected() as database:
+            cursor = database.cursor()
             cursor.row_factory = None
             cursor.execute(f"SELECT {', '.join(expressions)} FROM tracks ORDER BY id")
             while batch := cursor.fetchmany(_BATCH):
@@ -184,12 +183,12 @@ class Catalog:
             "SELECT track_id, min(first) FROM rows JOIN tracks ON id = track_id "
             "WHERE level = 'track' GROUP BY audio_hash"
         )
-        return self._database.numbers(sql, (), 2)[:, 0]
+        return self.database.numbers(sql, (), 2)[:, 0]
 
     def root_of(self, track_id: int) -> Path:
         """The folder that a track was indexed from."""
         sql = "SELECT roots.path FROM roots JOIN tracks ON root_id = roots.id WHERE tracks.id = ?"
-        return Path(os.fsdecode(self._database.rows(sql, (track_id,))[0][0]))
+        return Path(os.fsdecode(self.database.rows(sql, (track_id,))[0][0]))
 
     def put_track(self, root: Path, track: Track) -> int:
         """Add a track, or replace the one with the same id; returns the id. Inside a transaction."""
@@ -197,46 +196,46 @@ class Catalog:
         name = os.fsencode(track.path)
         if not name.startswith(base):
             base = name[: name.rindex(_SEPARATOR) + 1]
-        self._database.connection.execute("INSERT OR IGNORE INTO roots (path) VALUES (?)", (base,))
-        root_id = self._database.connection.execute("SELECT id FROM roots WHERE path = ?", (base,)).fetchone()[0]
+        self.database.connection.execute("INSERT OR IGNORE INTO roots (path) VALUES (?)", (base,))
+        root_id = self.database.connection.execute("SELECT id FROM roots WHERE path = ?", (base,)).fetchone()[0]
         values = {name: getattr(track, name) for name in _COLUMNS}
         values |= {"root_id": root_id, "path": name[len(base) :], "shown_path": one_line(track.path)}
         if track.id:
-            self._database.changed.add(track.id)
+            self.database.changed.add(track.id)
             assignments = ", ".join(f"{column} = ?" for column in values)
-            self._database.connection.execute(
+            self.database.connection.execute(
                 f"UPDATE tracks SET {assignments} WHERE id = ?", (*values.values(), track.id)
             )
             return track.id
         marks = ", ".join("?" * len(values))
-        cursor = self._database.connection.execute(
+        cursor = self.database.connection.execute(
             f"INSERT INTO tracks ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
         )
-        self._database.changed.add(int(cursor.lastrowid or 0))
+        self.database.changed.add(int(cursor.lastrowid or 0))
         return int(cursor.lastrowid or 0)
 
     def mark(self, ids: Iterable[int], *, missing: bool = False, unreadable: bool = False) -> None:
         """Flag tracks as missing or unreadable, or clear both flags. Inside a transaction."""
         chosen = list(ids)
-        self._database.changed.update(chosen)
-        self._database.connection.executemany(
+        self.database.changed.update(chosen)
+        self.database.connection.executemany(
             "UPDATE tracks SET missing = ?, unreadable = ? WHERE id = ?", [(missing, unreadable, one) for one in chosen]
         )
 
     def remove(self, ids: Iterable[int]) -> None:
         """Remove tracks; their rows become unused. Inside a transaction."""
-        self._database.connection.executemany("DELETE FROM tracks WHERE id = ?", [(one,) for one in ids])
+        self.database.connection.executemany("DELETE FROM tracks WHERE id = ?", [(one,) for one in ids])
 
     def put_fingerprint(self, track_id: int, words: Words) -> None:
         """Store the fingerprint of a track. Inside a transaction."""
-        self._database.changed.add(track_id)
-        self._database.connection.execute(
+        self.database.changed.add(track_id)
+        self.database.connection.execute(
             "INSERT OR REPLACE INTO fingerprints VALUES (?, ?)", (track_id, words.astype("<u4").tobytes())
         )
 
     def fingerprint(self, track_id: int) -> Words:
         """The fingerprint (f,) uint32 of a track; empty if there is none."""
-        rows = self._database.rows("SELECT words FROM fingerprints WHERE track_id = ?", (track_id,))
+        rows = self.database.rows("SELECT words FROM fingerprints WHERE track_id = ?", (track_id,))
         return np.frombuffer(rows[0][0], dtype="<u4").astype(np.uint32) if rows else np.zeros(0, np.uint32)
 
     def same_sound(self) -> IntArray:
@@ -244,39 +243,39 @@ class Catalog:
         available = "FROM tracks WHERE NOT missing AND NOT unreadable"
         sql = f"SELECT id, first FROM (SELECT id, audio_hash {available}) JOIN "
         sql += f"(SELECT audio_hash, min(id) AS first {available} GROUP BY audio_hash) USING (audio_hash)"
-        return self._database.numbers(sql, (), 2)
+        return self.database.numbers(sql, (), 2)
 
     # Rows -------------------------------------------------------------------------------------------------------
 
     def models(self) -> dict[str, HeldModel]:
         """The models that the library holds, by name."""
-        rows = self._database.rows("SELECT name, digest, source FROM models ORDER BY name")
+        rows = self.database.rows("SELECT name, digest, source FROM models ORDER BY name")
         return {name: HeldModel(digest, source) for name, digest, source in rows}
 
     def put_model(self, name: str, held: HeldModel, dims: Sequence[tuple[str, Level, int]]) -> None:
         """Add a model and its spaces, with no row committed yet. Inside a transaction."""
-        self._database.connection.execute(
+        self.database.connection.execute(
             "INSERT INTO models VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET source = ?3",
             (name, held.digest, held.source),
         )
-        self._database.connection.executemany(
+        self.database.connection.executemany(
             "INSERT OR IGNORE INTO spaces VALUES (?, ?, ?, ?, 0)",
             [(name, space, level, dim) for space, level, dim in dims],
         )
 
     def spaces(self) -> list[tuple[str, Level, int, int]]:
         """Every space: its full name, level, dim, and number of committed rows."""
-        rows = self._database.rows("SELECT model || '/' || name, level, dim, committed FROM spaces")
+        rows = self.database.rows("SELECT model || '/' || name, level, dim, committed FROM spaces")
         return [(name, level, dim, committed) for name, level, dim, committed in rows]
 
     def drop_model(self, name: str) -> None:
         """Remove a model: its rows count as not encoded. Inside a transaction."""
-        self._database.changed.update(
-            row[0] for row in self._database.rows("SELECT track_id FROM encoded WHERE model = ?", (name,))
+        self.database.changed.update(
+            row[0] for row in self.database.rows("SELECT track_id FROM encoded WHERE model = ?", (name,))
         )
         for table in ("encoded", "spaces"):
-            self._database.connection.execute(f"DELETE FROM {table} WHERE model = ?", (name,))
-        self._database.connection.execute("DELETE FROM models WHERE name = ?", (name,))
+            self.database.connection.execute(f"DELETE FROM {table} WHERE model = ?", (name,))
+        self.database.connection.execute("DELETE FROM models WHERE name = ?", (name,))
 
     def next_row(self, level: Level) -> int:
         """The first unused row position at a level."""
@@ -285,55 +284,55 @@ class Catalog:
             "SELECT max(coalesce((SELECT max(committed) FROM spaces WHERE level = ?1), 0),"
             " coalesce((SELECT max(first + count) FROM rows WHERE level = ?1), 0))"
         )
-        return int(self._database.rows(sql, (level,))[0][0])
+        return int(self.database.rows(sql, (level,))[0][0])
 
     def commit_rows(self, model: str, level: Level, first: int, count: int) -> None:
         """Commit `count` rows from `first` on, in every space of a model. Inside a transaction."""
-        self._database.connection.execute(
+        self.database.connection.execute(
             "UPDATE spaces SET committed = max(committed, ?) WHERE model = ? AND level = ?",
             (first + count, model, level),
         )
 
     def assign_rows(self, track_id: int, level: Level, first: int, count: int) -> None:
         """Assign rows to a track. Inside a transaction."""
-        self._database.changed.add(track_id)
-        self._database.connection.execute(
+        self.database.changed.add(track_id)
+        self.database.connection.execute(
             "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", (track_id, level, first, count)
         )
 
     def mark_encoded(self, track_id: int, model: str) -> None:
         """Record that a model encoded a track; rows of inaudible spaces are zero. Inside a transaction."""
-        self._database.changed.add(track_id)
-        self._database.connection.execute("INSERT OR REPLACE INTO encoded VALUES (?, ?)", (track_id, model))
+        self.database.changed.add(track_id)
+        self.database.connection.execute("INSERT OR REPLACE INTO encoded VALUES (?, ?)", (track_id, model))
 
     def share_rows(self, source: int, target: int) -> None:
         """Give a copy the rows, models and fingerprint of another track. Inside a transaction."""
-        self._database.changed.add(target)
+        self.database.changed.add(target)
         for table, columns in _SHARED:
-            self._database.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", (target,))
-            self._database.connection.execute(
+            self.database.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", (target,))
+            self.database.connection.execute(
                 f"INSERT INTO {table} (track_id, {columns}) SELECT ?, {columns} FROM {table} WHERE track_id = ?",
                 (target, source),
             )
 
     def unmark_encoded(self, track_id: int) -> None:
         """Record that the audio of a track changed: nothing is encoded or stored for it. Inside a transaction."""
-        self._database.changed.add(track_id)
+        self.database.changed.add(track_id)
         for table in ("encoded", "kept"):
-            self._database.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", (track_id,))
+            self.database.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", (track_id,))
 
     def rows_of(self, track_id: int, level: Level) -> tuple[int, int]:
         """The first row position of a track at a level and the number of rows; (0, 0) if it has none."""
-        rows = self._database.rows("SELECT first, count FROM rows WHERE track_id = ? AND level = ?", (track_id, level))
+        rows = self.database.rows("SELECT first, count FROM rows WHERE track_id = ? AND level = ?", (track_id, level))
         return (rows[0][0], rows[0][1]) if rows else (0, 0)
 
     def is_encoded(self, track_id: int, model: str) -> bool:
         """Whether a model encoded a track."""
-        return bool(self._database.rows("SELECT 1 FROM encoded WHERE track_id = ? AND model = ?", (track_id, model)))
+        return bool(self.database.rows("SELECT 1 FROM encoded WHERE track_id = ? AND model = ?", (track_id, model)))
 
     def encoded_by(self) -> dict[int, set[str]]:
         """The models that encoded each track, by id."""
-        return self._database.names_by_id("SELECT track_id, model FROM encoded")
+        return self.database.names_by_id("SELECT track_id, model FROM encoded")
 
     def groups(self, model: str, level: Level, *, absent: bool = False) -> IntArray:
         """The row positions of the tracks that a model encoded; with `absent`, unavailable tracks too.
@@ -341,7 +340,7 @@ class Catalog:
         Returns:
             (g, 3) int64: first position, number of rows, track id; sorted by first position, then id.
         """
-        return self._database.numbers(
+        return self.database.numbers(
             "SELECT first, count, track_id FROM rows JOIN encoded USING (track_id) JOIN tracks ON id = track_id "
             "WHERE level = ? AND model = ? AND count > 0 AND (? OR NOT missing AND NOT unreadable) "
             "ORDER BY first, track_id",
@@ -355,30 +354,30 @@ class Catalog:
         Returns:
             (n, 3) int64: first position, number of rows, track id; sorted by first position.
         """
-        return self._database.numbers(
+        return self.database.numbers(
             "SELECT first, count, track_id FROM rows WHERE level = ? AND count > 0 ORDER BY first", (level,), 3
         )
 
     def move_rows(self, level: Level, firsts: Iterable[tuple[int, int]]) -> None:
         """Change the first row positions of tracks, given as pairs (position, id). Inside a transaction."""
         moves = [(first, track_id, level) for first, track_id in firsts]
-        self._database.changed.update(track_id for _, track_id, _ in moves)
-        self._database.connection.executemany("UPDATE rows SET first = ? WHERE track_id = ? AND level = ?", moves)
+        self.database.changed.update(track_id for _, track_id, _ in moves)
+        self.database.connection.executemany("UPDATE rows SET first = ? WHERE track_id = ? AND level = ?", moves)
 
     def recount_rows(self) -> None:
         """Set the committed rows of every space to those that tracks use. Inside a transaction."""
-        self._database.connection.execute(
+        self.database.connection.execute(
             "UPDATE spaces SET committed = (SELECT coalesce(max(first + count), 0) FROM rows JOIN encoded "
             "USING (track_id) WHERE rows.level = spaces.level AND encoded.model = spaces.model)"
         )
 
     def counts(self) -> dict[str, int]:
         """The number of tracks, of missing, unreadable and silent ones, and of failures."""
-        tracks, missing, unreadable, silent = self._database.rows(
+        tracks, missing, unreadable, silent = self.database.rows(
             "SELECT count(*), coalesce(sum(missing), 0), coalesce(sum(unreadable), 0), coalesce(sum(silent), 0) "
             "FROM tracks"
         )[0]
-        failures = self._database.rows("SELECT count(*) FROM failures")[0][0]
+        failures = self.database.rows("SELECT count(*) FROM failures")[0][0]
         return {
             "tracks": tracks,
             "missing": missing,

@@ -143,6 +143,8 @@ def _conditions(field: str, tokens: list[str], at: int, text: str) -> tuple[list
     if field == "key" and operator != "~" and "*" not in value:
         known = parse_key(value)
         if known is None:
-            raise UsageError(f"in the condition {text!r}: {value!r} is not a key; write one such as Am, 'F# minor', Bb or 8A")
+            raise UsageError(
+                f"in the condition {text!r}: {value!r} is not a key; write one such as Am, 'F# minor', Bb or 8A"
+            )
         value = known
     return [TextCondition(field, operator, value.casefold())], at + 2

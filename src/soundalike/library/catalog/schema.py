@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from soundalike.core.errors import LibraryBusyError, LibraryError
 from soundalike.library.catalog.line_checksums import catalogue_checksum
 
-__all__ = ["FORMAT", "as_library_error", "check_format", "create_tables", "reported"]
+__all__ = ["FORMAT", "as_library_error", "check_format", "closed_error", "create_tables"]
 
 FORMAT = 3
 """The format of this version. A newer format is refused, an older one is migrated."""
@@ -84,13 +82,9 @@ def check_format(database: sqlite3.Connection, path: Path) -> int:
     return found
 
 
-@contextmanager
-def reported(path: Path) -> Iterator[None]:
-    """Turn errors of SQLite inside the block into LibraryError."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise as_library_error(path, error) from error
+def closed_error(folder: Path) -> LibraryError:
+    """The error for using a library after it was closed."""
+    return LibraryError(f"the library at {folder} is closed; open it again")
 
 
 def as_library_error(path: Path, error: Exception) -> LibraryError:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 
-from soundalike.core.errors import LibraryError
 from soundalike.core.sqlite import connect
 from soundalike.core.types import IntArray
 from soundalike.library.catalog.line_checksums import (
@@ -21,9 +21,26 @@ from soundalike.library.catalog.line_checksums import (
     renew_checksums,
     track_checksums,
 )
-from soundalike.library.catalog.schema import as_library_error, check_format, create_tables, reported
+from soundalike.library.catalog.schema import as_library_error, check_format, closed_error, create_tables
 
 __all__ = ["CatalogDatabase"]
+
+
+class _Connection:
+    """The connection of one thread. Only the thread refers to it for long, so it closes when the thread ends."""
+
+    def __init__(self, sqlite: sqlite3.Connection) -> None:
+        self.sqlite = sqlite
+        self.blocks = 0  # how many blocks of `CatalogDatabase.connected` use it
+
+    def __del__(self) -> None:
+        self.sqlite.close()
+
+
+class _Own(threading.local):
+    """The connection of this thread."""
+
+    connection: _Connection | None = None
 
 
 class CatalogDatabase:
@@ -41,43 +58,79 @@ class CatalogDatabase:
         self.path = path
         self.changed: set[int] = set()
         self._writable = writable
-        self._lock = threading.Lock()
-        self._connections: dict[threading.Thread, sqlite3.Connection] = {}
+        self._own = _Own()
+        # Guards the next two, and the blocks of every connection. Reentrant, because the garbage collector may end a
+        # block at any moment.
+        self._lock = threading.RLock()
+        self._connections: WeakSet[_Connection] = WeakSet()
         self._closed = False
-        database = self._connect(create=create)
         try:
-            if create:
-                create_tables(database)
-            self.format = check_format(database, path)
-        except sqlite3.Error as error:
-            self.close()
-            raise as_library_error(path, error) from error
-        except LibraryError:
+            with self.connected(create=create) as database:
+                if create:
+                    create_tables(database)
+                self.format = check_format(database, path)
+        except BaseException:
             self.close()
             raise
 
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """The connection of this thread, opened on first use.
+    @contextmanager
+    def connected(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
+        """Lend the connection of this thread, which is opened on first use and stays open until the block ends.
 
         Raises:
-            LibraryError: The catalogue was closed, or the file cannot be opened any more.
+            LibraryError: The catalogue is closed, the file cannot be opened, or SQLite fails inside the block.
         """
-        found = self._connections.get(threading.current_thread())
-        return self._connect() if found is None else found
+        own = self._enter(create)
+        try:
+            yield own.sqlite
+        except sqlite3.Error as error:
+            raise as_library_error(self.path, error) from error
+        finally:
+            self._leave(own)
 
-    def _connect(self, *, create: bool = False) -> sqlite3.Connection:
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection of this thread, for use inside `connected`, `snapshot` or `transaction`."""
+        own = self._enter()
+        self._leave(own)
+        return own.sqlite
+
+    def _enter(self, create: bool = False) -> _Connection:
+        own = self._own.connection or self._open(create)
         with self._lock:
-            if self._closed:
-                raise LibraryError(f"the library at {self.path.parent} is closed; open it again")
-            for thread in [thread for thread in self._connections if not thread.is_alive()]:
-                self._connections.pop(thread).close()
-            try:
-                found = connect(self.path, writable=self._writable, create=create)
-            except (sqlite3.Error, OSError) as error:
-                raise as_library_error(self.path, error) from error
-            self._connections[threading.current_thread()] = found
-            return found
+            if self._closed and not own.blocks:
+                own.sqlite.close()
+                raise closed_error(self.path.parent)
+            own.blocks += 1
+            return own
+
+    def _leave(self, own: _Connection) -> None:
+        with self._lock:
+            own.blocks -= 1
+            if self._closed and not own.blocks:
+                own.sqlite.close()
+
+    def _open(self, create: bool) -> _Connection:
+        if self._closed:
+            raise closed_error(self.path.parent)
+        try:
+            own = self._own.connection = _Connection(connect(self.path, writable=self._writable, create=create))
+        except (sqlite3.Error, OSError) as error:
+            raise as_library_error(self.path, error) from error
+        with self._lock:
+            self._connections.add(own)
+        return own
+
+    def close(self) -> None:
+        """Close the connections of all threads. What other threads have begun to read, they can finish.
+
+        SQLite's module for Python may crash if a connection closes while another thread uses it.
+        """
+        with self._lock:
+            self._closed = True
+            for connection in self._connections:
+                if not connection.blocks:
+                    connection.sqlite.close()
 
     @property
     def epoch(self) -> int:
@@ -99,19 +152,10 @@ class CatalogDatabase:
             raise as_library_error(self.path, sqlite3.DatabaseError(f"it has no {name}"))
         return rows[0][0]
 
-    def close(self) -> None:
-        """Close the connections of all threads."""
-        with self._lock:
-            self._closed = True
-            for connection in self._connections.values():
-                connection.close()
-            self._connections.clear()
-
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Run the block as one transaction. Raises LibraryError if it cannot be committed."""
-        database = self.connection
-        try:
+        with self.connected() as database:
             database.execute("BEGIN IMMEDIATE")
             try:
                 before = database.total_changes
@@ -121,35 +165,32 @@ class CatalogDatabase:
                     renew_checksums(database, self.changed)
                     database.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
                     database.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_checksum(database),))
+                database.execute("COMMIT")
             except BaseException:
-                database.execute("ROLLBACK")
+                if database.in_transaction:  # SQLite rolls back by itself after some errors
+                    database.execute("ROLLBACK")
                 raise
-            database.execute("COMMIT")
-        except sqlite3.Error as error:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-            raise as_library_error(self.path, error) from error
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Make everything read inside the block consistent, whatever a writer does meanwhile."""
-        database = self.connection
-        with reported(self.path):
+        with self.connected() as database:
             database.execute("BEGIN")
             try:
                 yield
             finally:
-                database.execute("COMMIT")
+                if database.in_transaction:
+                    database.execute("COMMIT")
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
         """The rows of a query. Raises LibraryError."""
-        with reported(self.path):
-            return self.connection.execute(sql, parameters).fetchall()
+        with self.connected() as database:
+            return database.execute(sql, parameters).fetchall()
 
     def numbers(self, sql: str, parameters: Sequence[object], columns: int) -> IntArray:
         """The integers (n, columns) int64 of a query, without keeping a Python object per row."""
-        with reported(self.path):
-            cursor = self.connection.cursor()
+        with self.connected() as database:
+            cursor = database.cursor()
             cursor.row_factory = None
             return np.fromiter(chain.from_iterable(cursor.execute(sql, parameters)), np.int64).reshape(-1, columns)
 
@@ -162,30 +203,28 @@ class CatalogDatabase:
 
     def corrupt_tracks(self, ids: Iterable[int] | None = None) -> list[int]:
         """The ids among `ids` (all tracks by default) whose entries fail their checksum."""
-        with reported(self.path):
-            checked = [row[0] for row in self.connection.execute("SELECT id FROM tracks")] if ids is None else ids
-            sums = track_checksums(self.connection, checked)
+        with self.connected() as database:
+            checked = [row[0] for row in database.execute("SELECT id FROM tracks")] if ids is None else ids
+            sums = track_checksums(database, checked)
             return [track_id for track_id, stored, expected in sums if stored != expected]
 
     def find_problems(self) -> list[str]:
         """Problems of the database as a whole, one line each; entries of single tracks are not checked here."""
         found = []
-        with reported(self.path):
-            for (problem,) in self.connection.execute("PRAGMA integrity_check"):
+        with self.connected() as database:
+            for (problem,) in database.execute("PRAGMA integrity_check"):
                 found += [] if problem == "ok" else [str(problem)]
-            for table, *_ in self.connection.execute("PRAGMA foreign_key_check"):
+            for table, *_ in database.execute("PRAGMA foreign_key_check"):
                 found.append(f"an entry of the table {table} refers to nothing")
-            if self._meta("seal") != catalogue_checksum(self.connection):
+            if self._meta("seal") != catalogue_checksum(database):
                 found.append("models, spaces or tables fail their checksum")
-            for path, size, mtime, message, seal in self.connection.execute("SELECT * FROM failures"):
+            for path, size, mtime, message, seal in database.execute("SELECT * FROM failures"):
                 if failure_checksum(path, size, mtime, message) != seal:
                     found.append(f"the failure entry of {os.fsdecode(path)} fails its checksum")
         return found
 
     def compact(self) -> None:
         """Free the space of deleted entries. Outside a transaction. Raises LibraryError if the disk is full."""
-        try:
-            self.connection.execute("VACUUM")
-            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:
-            raise as_library_error(self.path, error) from error
+        with self.connected() as database:
+            database.execute("VACUUM")
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")

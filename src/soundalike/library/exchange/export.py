@@ -227,10 +227,7 @@ class _Export:
         return total
 
     def _rows(self, level: Level, numbers: IntArray, positions: IntArray, wanted: BoolArray) -> dict[str, pa.Array]:
-        """One column per space:
-
-        the rows at `positions` (n,), null where not wanted or not encoded for the track (n,).
-        """
+        """One column per space: the rows at `positions` (n,), null where not wanted or not encoded for the track."""
         columns = {}
         for model in self._models:
             present = wanted & self._layout.held[model.name][numbers]

@@ -217,9 +217,7 @@ class Export:
                 for full, get in columns.items():
                     rows = get(at, count) if count else None
                     if (rows is None) == (full in sound.first.rows):
-                        raise ValueError(
-                            f"{full} of track {sound.first.number}: track and passages differ"
-                        )
+                        raise ValueError(f"{full} of track {sound.first.number}: track and passages differ")
                     if rows is not None:
                         passages[full] = rows
                 at += count

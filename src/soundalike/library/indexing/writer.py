@@ -186,7 +186,7 @@ class Writer:
         for source, rows in entry.rows.items():
             model = self._models[source]
             if beside is not None and self._catalog.is_encoded(beside, model.name):
-                continue  # it was listened to for other models, or for its features: committed rows stay as they are
+                continue  # the file was encoded for other models or for its features: committed rows stay as they are
             for level in LEVELS:
                 for space in model.spaces:
                     self._store.write(level, space.full_name, places[level], rows[level][space.name])

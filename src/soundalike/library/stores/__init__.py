@@ -1,4 +1,4 @@
-"""Plug-in folder: where rows lie and how they are scanned, one store per file."""
+"""Plug-in folder: where rows are stored and how they are scanned, one store per file."""
 
 import lazy_loader
 

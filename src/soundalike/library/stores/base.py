@@ -76,7 +76,7 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files. Reading or writing afterwards raises LibraryError."""
         ...
 
     def read(self, table: Table, space: str, dim: int, positions: IntArray) -> FloatArray:

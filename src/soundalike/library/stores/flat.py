@@ -39,6 +39,7 @@ _SCAN_ERROR = 0.012
 for the row, and at most as much for the query; twice 0.012 is five standard deviations of the difference of two rows.
 Rows built to break the assumption can: the worst case is four times as large."""
 _REMEDY = "run: soundalike library check"
+_CLOSED = "the library is closed; open it again"
 _DTYPES: dict[str, np.dtype[Any]] = {
     "f32": np.dtype("<f4"),
     "i8": np.dtype("i1"),
@@ -92,6 +93,7 @@ class FlatStore:
     ) -> None:
         self._folder = folder
         self._lock = threading.RLock()
+        self._closed = False
         self._writable = writable
         self._unsynced: set[FileIO] = set()
         self._open: dict[str, FileIO] = {}
@@ -120,6 +122,8 @@ class FlatStore:
     def _put(self, name: str, offset: int, data: bytes) -> None:
         if not self._writable:
             raise LibraryError("the library was opened for reading only")
+        if self._closed:
+            raise LibraryError(_CLOSED)
         try:
             if name not in self._open:
                 path = self._folder / name
@@ -144,12 +148,12 @@ class FlatStore:
 
     def close(self) -> None:
         """Close the files. Mapped memory is released with the last array that uses it."""
-        for opened in (self._open, self._files):
-            for file in opened.values():
+        with self._lock:
+            self._closed = True
+            for file in (*self._open.values(), *self._files.values(), *self._stale):
                 file.close()
-            opened.clear()
-        while self._stale:
-            self._stale.pop().close()
+            self._open, self._files, self._stale = {}, {}, []
+            self._maps, self._columns, self._prefilters = {}, {}, {}
 
     def _name(self, table: Table, space: str, suffix: str) -> str:
         return f"{table}.{space.replace('/', '.')}.{suffix}"
@@ -181,6 +185,8 @@ class FlatStore:
 
     def _map(self, name: str, suffix: str, dim: int, n: int) -> np.ndarray[Any, Any]:
         """Map at least n rows of a file, unless another thread just did. Under the lock."""
+        if self._closed:
+            raise LibraryError(_CLOSED)
         if name not in self._maps or len(self._maps[name]) < n:
             dtype = _DTYPES[suffix]
             held = self._held(name, dtype.itemsize * dim, n)

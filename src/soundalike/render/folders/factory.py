@@ -235,7 +235,7 @@ def _write(out: Path, folder: Folder, clips: Mapping[str, Clip], settings: Setti
         for name, clip in clips.items():
             scene = folder.scenes[name]
             soundfile.write(partial / "triplet" / f"{name}.{settings.suffix}", clip.samples, clip.rate, "PCM_16")
-            write_truth(partial / "truth", name, scene, clip, orchestra.players(scene.band))
+            write_truth(partial / "truth", name, scene, clip, orchestra.describe_band(scene.band))
             for role, stem in clip.stems.items():
                 (partial / "stems" / name).mkdir(parents=True, exist_ok=True)
                 # Stems have the scale of the mix, which may exceed full scale, so they are stored as floats. SciPy

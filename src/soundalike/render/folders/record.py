@@ -105,7 +105,9 @@ def write_record(out: Path, settings: Settings, sources: Sources, orchestra: Orc
     if not path.exists():
         write_json(path, record)
     elif changed := _difference(read_json(path), record):
-        raise UsageError(f"{out} holds folders made with other {changed}; use the same, or give another -o")
+        raise UsageError(
+            f"{out} holds folders that were not made with the same {changed}; use the same, or give another -o"
+        )
 
 
 def _difference(before: Any, record: Mapping[str, Any]) -> str | None:
@@ -145,7 +147,7 @@ def open_render(out: Path) -> tuple[Settings, list[tuple[str, int]]]:
         raise UsageError(f"{out / _RECORD} is not a record of soundalike render; render into another folder") from error
     record = _make_record(settings, sources_of(settings.tunes, settings.grooves), orchestra_of(settings.soundfonts))
     if changed := _difference(before, record):
-        raise UsageError(f"{out} was made with other {changed} than those found here; use the same, or render it again")
+        raise UsageError(f"{out} was not made with the {changed} found here; use the same, or render it again")
     found = [
         (factor, number) for factor, number in _folders(out) if is_complete(folder_path(out, factor, number), settings)
     ]

@@ -200,7 +200,7 @@ class Stock:
         Args:
             rng: The random generator.
             layout: The roles that sound.
-            unlike: Bands whose sounds must not occur again.
+            unlike: Bands with sounds that should not occur again.
 
         Raises:
             UsageError: There is no sound for a role.

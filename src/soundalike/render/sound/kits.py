@@ -1,7 +1,7 @@
-"""Sampled drum kits in the format of the Hydrogen drum machine: a folder with drumkit.xml and the samples it names.
+"""Sampled drum kits in the format of the Hydrogen drum machine: a folder with drumkit.xml and its samples.
 
-Only kits are offered whose own file says that they are under CC0 or CC BY, so that what is rendered with them may be
-passed on. Debian's copyright list agrees with the files of its package hydrogen-drumkits on these.
+A kit is used only if its own file declares CC0 or CC BY, so that rendered audio may be redistributed. For the kits of
+Debian's package hydrogen-drumkits, these declarations agree with Debian's copyright file.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Instrument", "Kit", "Layer", "find_kits", "kit_problems", "read_kit"]
 
-_SYSTEM = Path("/usr/share/hydrogen/data/drumkits")  # where Debian's package hydrogen-drumkits puts them
+_SYSTEM = Path("/usr/share/hydrogen/data/drumkits")  # the folder of Debian's package hydrogen-drumkits
 
-# What a kit's licence may say, and what it may not say beside that.
+# Patterns of accepted licences, and of restrictions that exclude a kit.
 _LICENCES = {
     "CC0": r"\bcc[- ]?(0|zero)\b|creative commons (0|zero)\b|publicdomain/zero",
     "CC BY": r"\bcc[- ]?by\b|\battribution\b|licenses/by/",
 }
 _RESTRICTED = r"gpl|general public|share[- ]?alike|\bsa\b|commercial|\bnc\b|deriv|\bnd\b"
 
-# What an instrument is called. The first pattern found in its name, in small letters, says what it is.
+# Patterns in the names of instruments, in lower case. The first match determines the piece.
 _HAT = r"hi[- ]?hat|\bhats?\b|\b[co]?hh\b"
 _PIECES = {
     "kick": r"kick|bass ?drum|\bbd\b",
@@ -66,9 +66,9 @@ _PIECES = {
     "wood block": r"wood ?block",
     "triangle": r"triangle",
 }
-# What plays each General MIDI percussion note: the first of these that the kit has. Whistles, scrapers, cuicas and
-# the vibraslap sound like nothing else, so they stay silent.
-_PLAYERS: Mapping[int, tuple[str, ...]] = {
+# The pieces that can play each General MIDI percussion note, in order of preference. Whistles, scrapers, cuicas and the
+# vibraslap have no substitute and remain silent.
+_SUBSTITUTES: Mapping[int, tuple[str, ...]] = {
     **dict.fromkeys((35, 36), ("kick",)),
     37: ("rim", "wood block", "claves", "snare"),
     **dict.fromkeys((38, 40), ("snare",)),
@@ -98,13 +98,21 @@ _PLAYERS: Mapping[int, tuple[str, ...]] = {
     **dict.fromkeys((76, 77), ("wood block", "claves", "rim")),
     **dict.fromkeys((80, 81), ("triangle", "ride bell")),
 }
-_SECONDS = frozenset({35, 40, 57, 59})  # the kit's second kick, snare, crash and ride, where it has two
-_NEEDED = {36: "bass drum", 38: "snare", 42: "hi-hat"}
+_SECOND_PIECES = frozenset({35, 40, 57, 59})  # notes for the second kick, snare, crash and ride, if the kit has them
+_REQUIRED = {36: "bass drum", 38: "snare", 42: "hi-hat"}
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A sample for strokes of velocity `low` to `high` (0 to 1), played at `gain` and `pitch` semitones higher."""
+    """A sample for a range of velocities.
+
+    Attributes:
+        path: The audio file.
+        low: Lowest velocity, 0 to 1.
+        high: Highest velocity, 0 to 1.
+        gain: Factor on the samples.
+        pitch: Transposition in semitones.
+    """
 
     path: Path
     low: float
@@ -115,21 +123,30 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A drum of a kit: its samples from soft to loud."""
+    """An instrument of a kit, with its samples."""
 
     name: str
     layers: tuple[Layer, ...]
 
     def layer(self, velocity: float) -> Layer:
-        """The sample for a stroke of a velocity from 0 to 1: the nearest where there is a gap."""
+        """Return the sample for a velocity from 0 to 1. If none covers the velocity, return the nearest."""
         return min(self.layers, key=lambda layer: max(layer.low - velocity, velocity - layer.high, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """A drum kit: `instruments` are what plays the General MIDI percussion notes from 35 to 81, None what none plays.
+    """A sampled drum kit. Samples are read when they are first played.
 
-    `licence` is "CC0" or "CC BY", `author` whom the latter asks to credit. Samples are read when they are first played.
+    Attributes:
+        name: The name of the kit.
+        path: The folder of the kit.
+        licence: "CC0" or "CC BY".
+        author: The author to credit.
+        instruments: The instrument for each General MIDI percussion note from 35 to 81. None if there is none.
+
+    Example:
+        >>> kit = find_kits()[0]
+        >>> samples = kit.play([Played(0.0, 0.1, 36, 100)], seconds=1.0)
     """
 
     name: str
@@ -139,9 +156,18 @@ class Kit:
     instruments: tuple[Instrument | None, ...]
 
     def play(self, notes: Sequence[Played], seconds: float) -> FloatArray:
-        """(t,) float32 mono at 44.1 kHz, `seconds` long. Strokes ring out, but for open hi-hats that are closed.
+        """Play a drum part. Strokes ring out, except that a closed hi-hat stops the open one.
 
-        Raises UsageError for what is not a General MIDI percussion note, AudioError if a sample cannot be read.
+        Args:
+            notes: The strokes, as General MIDI percussion notes.
+            seconds: The length of the result.
+
+        Returns:
+            (t,) float32 mono samples at 44.1 kHz.
+
+        Raises:
+            UsageError: A note is not a General MIDI percussion note.
+            AudioError: A sample cannot be read.
         """
         return without_rumble(play_strokes(notes, seconds, self._stroke))
 
@@ -154,10 +180,17 @@ class Kit:
 
 
 def find_kits(folders: Sequence[Path] | None = None) -> tuple[Kit, ...]:
-    """The usable kits among the subfolders of `folders`, by name; of two with the same name the first.
+    """Find the usable kits in the subfolders of some folders.
 
-    By default those of $SOUNDALIKE_SOUNDFONTS and of Debian's package hydrogen-drumkits. What was left out, and why,
-    is what `kit_problems` says.
+    Args:
+        folders: The folders. The default is the folders of `$SOUNDALIKE_SOUNDFONTS` and of Debian's package
+            hydrogen-drumkits.
+
+    Returns:
+        The kits, sorted by name. If two have the same name, the first is used. `kit_problems` lists the others.
+
+    Example:
+        >>> [kit.name for kit in find_kits()]
     """
     found: dict[str, Kit] = {}
     for kit in _read_all(folders):
@@ -167,15 +200,27 @@ def find_kits(folders: Sequence[Path] | None = None) -> tuple[Kit, ...]:
 
 
 def kit_problems(folders: Sequence[Path] | None = None) -> tuple[str, ...]:
-    """One line for every kit among the subfolders of `folders` that `find_kits` leaves out: which and why."""
+    """Return one line per kit that `find_kits` cannot use, with the reason.
+
+    Example:
+        >>> for problem in kit_problems():
+        ...     print(problem)
+    """
     return tuple(str(kit) for kit in _read_all(folders) if isinstance(kit, UsageError))
 
 
 def read_kit(folder: Path) -> Kit:
-    """The kit in a folder.
+    """Read a kit.
 
-    Raises UsageError if drumkit.xml is damaged, its licence is neither CC0 nor CC BY, the kit lacks a bass drum, snare
-    or hi-hat, or a sample is missing or not audio.
+    Args:
+        folder: The folder with drumkit.xml.
+
+    Raises:
+        UsageError: drumkit.xml is missing or invalid, its licence is neither CC0 nor CC BY, the kit lacks a bass drum,
+            snare or hi-hat, or a sample is missing or not audio.
+
+    Example:
+        >>> kit = read_kit(Path("/usr/share/hydrogen/data/drumkits/GMRockKit"))
     """
     from xml.etree import ElementTree
 
@@ -185,21 +230,21 @@ def read_kit(folder: Path) -> Kit:
     except OSError as error:
         raise UsageError(f"the drum kit {where} cannot be read: {error.strerror}") from error
     except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise UsageError(f"the drum kit {where} is damaged: drumkit.xml is not XML ({error})") from error
+        raise UsageError(f"the drum kit {where} is invalid: drumkit.xml is not XML ({error})") from error
     declared = " ".join((_text(root, "license") or _text(root, "licence")).split())
     licence = _licence(declared)
     if licence is None:
-        said = f"under {one_line(declared)!r}" if declared else "under an unknown licence"
-        raise UsageError(f"the drum kit {where} is {said}, expected CC0 or CC BY; leave it out")
+        found = f"has the licence {one_line(declared)!r}" if declared else "declares no licence"
+        raise UsageError(f"the drum kit {where} {found}, expected CC0 or CC BY; leave it out")
     try:
         pieces = _pieces(root, folder)
     except ValueError as error:
-        raise UsageError(f"the drum kit {where} is damaged: {error}") from error
-    instruments = tuple(_player(drum, pieces) for drum in sorted(DRUMS))
-    for drum, needed in _NEEDED.items():
+        raise UsageError(f"the drum kit {where} is invalid: {error}") from error
+    instruments = tuple(_find_instrument(drum, pieces) for drum in sorted(DRUMS))
+    for drum, required in _REQUIRED.items():
         if instruments[drum - min(DRUMS)] is None:
-            raise UsageError(f"the drum kit {where} has no {needed}, which every groove needs; leave it out")
-    for path in sorted({layer.path for one in instruments if one for layer in one.layers}):
+            raise UsageError(f"the drum kit {where} has no {required}, which every groove needs; leave it out")
+    for path in sorted({layer.path for instrument in instruments if instrument for layer in instrument.layers}):
         _check_sample(path, where)
     name = _text(root, "name") or folder.name
     return Kit(name, folder, licence, _text(root, "author"), instruments)
@@ -207,8 +252,8 @@ def read_kit(folder: Path) -> Kit:
 
 def _read_all(folders: Sequence[Path] | None) -> Iterator[Kit | UsageError]:
     if folders is None:
-        own = os.environ.get("SOUNDALIKE_SOUNDFONTS", "").split(os.pathsep)
-        folders = [*(Path(folder) for folder in own if folder), _SYSTEM]
+        listed = os.environ.get("SOUNDALIKE_SOUNDFONTS", "").split(os.pathsep)
+        folders = [*(Path(folder) for folder in listed if folder), _SYSTEM]
     for folder in folders:
         for description in sorted(folder.glob("*/drumkit.xml")):
             try:
@@ -225,7 +270,7 @@ def _licence(declared: str) -> str | None:
 
 
 def _pieces(root: Element, folder: Path) -> dict[str, list[Instrument]]:
-    """The instruments by what they are. Raises ValueError on a damaged number."""
+    """Return the instruments of each piece. Raises ValueError if a number is invalid."""
     pieces: dict[str, list[Instrument]] = {}
     for element in root.findall(".//{*}instrument"):
         name = _text(element, "name")
@@ -238,7 +283,7 @@ def _pieces(root: Element, folder: Path) -> dict[str, list[Instrument]]:
 
 def _layers(element: Element, folder: Path) -> Iterator[Layer]:
     volume = _number(element, "volume", 1.0) * _number(element, "gain", 1.0)
-    # The oldest kits have one sample for each instrument, and no layers.
+    # The oldest kits have one sample per instrument and no layers.
     for layer in element.findall(".//{*}layer") or [element]:
         if filename := _text(layer, "filename"):
             gain = volume * (_number(layer, "gain", 1.0) if layer is not element else 1.0)
@@ -246,9 +291,9 @@ def _layers(element: Element, folder: Path) -> Iterator[Layer]:
             yield Layer(folder / filename, low, high, gain, _number(layer, "pitch", 0.0))
 
 
-def _player(drum: int, pieces: Mapping[str, Sequence[Instrument]]) -> Instrument | None:
-    found: Sequence[Instrument] = next((pieces[piece] for piece in _PLAYERS.get(drum, ()) if piece in pieces), ())
-    return found[min(int(drum in _SECONDS), len(found) - 1)] if found else None
+def _find_instrument(drum: int, pieces: Mapping[str, Sequence[Instrument]]) -> Instrument | None:
+    found: Sequence[Instrument] = next((pieces[piece] for piece in _SUBSTITUTES.get(drum, ()) if piece in pieces), ())
+    return found[min(int(drum in _SECOND_PIECES), len(found) - 1)] if found else None
 
 
 def _text(element: Element, tag: str) -> str:
@@ -270,14 +315,14 @@ def _check_sample(path: Path, kit: str) -> None:
         if soundfile.info(path).frames > 0:
             return
     except soundfile.LibsndfileError as error:
-        what = "is not audio" if path.is_file() else "is missing"
-        raise UsageError(f"the drum kit {kit} is damaged: its sample {one_line(path.name)} {what}") from error
-    raise UsageError(f"the drum kit {kit} is damaged: its sample {one_line(path.name)} is empty")
+        problem = "is not audio" if path.is_file() else "is missing"
+        raise UsageError(f"the drum kit {kit} is invalid: its sample {one_line(path.name)} {problem}") from error
+    raise UsageError(f"the drum kit {kit} is invalid: its sample {one_line(path.name)} is empty")
 
 
 @functools.lru_cache(maxsize=512)
 def _sample(path: Path, pitch: float) -> FloatArray:
-    """(t,) float32 mono at 44.1 kHz, from where it starts to sound: what is late here would be late in every bar."""
+    """Read a sample as (t,) float32 mono at 44.1 kHz. Leading silence is removed, or every stroke would be late."""
     import soundfile
     import soxr
 
@@ -289,5 +334,5 @@ def _sample(path: Path, pitch: float) -> FloatArray:
     level = np.abs(mono)
     first = int(np.argmax(level > 0.01 * level.max())) if len(level) else 0
     sound: FloatArray = mono[max(first - RATE // 1000, 0) :]
-    sound.flags.writeable = False  # shared by all who play it
+    sound.flags.writeable = False  # the cached array is shared
     return sound

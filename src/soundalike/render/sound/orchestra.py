@@ -1,7 +1,7 @@
-"""Who can play: every sound of the soundfonts, of our own synthesis and of sampled kits, by role and part of the split.
+"""All available sounds by role and part of the split: soundfonts, synthesised voices and sampled kits.
 
-What is tested on is unlike what is learnt from: sounds of the train part are heard in validation too, those of the test
-part nowhere else.
+Test sounds differ from training sounds. The sounds of the train part are also used for validation. The sounds of the
+test part are used nowhere else.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PROGRAMS", "VOICES", "Orchestra"]
 
-VOICES, SINGERS = "voices", "singers"  # the banks of our own synthesis
+VOICES, SINGERS = "voices", "singers"  # the banks of this package's synthesis
 
-# General MIDI programs by role (drums: GS drum kits), and how often each is drawn.
+# General MIDI programs by role (drums: GS drum kits), and the weight with which each is drawn.
 PROGRAMS: Mapping[Role, Mapping[int, int]] = {
     "lead": {
         **dict.fromkeys((0, 1, 4, 5, 11, 12, 16, 18, 21, 22, *range(24, 31), 41, 42, 48, 57, 59, 60, 61, 62, 64), 1),
@@ -44,11 +44,10 @@ PROGRAMS: Mapping[Role, Mapping[int, int]] = {
     "drums": {**dict.fromkeys((24, 25, 32, 40), 1), **dict.fromkeys((0, 8, 16), 2)},
 }
 
-# dB of drive, for soundfonts hold single notes of overdriven guitars, and what makes a chord of one is how its notes
-# distort each other.
+# Drive in dB for overdriven guitars. Soundfonts hold single notes, but in a real chord the notes distort one another.
 _DRIVE: Mapping[int, float] = {29: 12.0, 30: 24.0}
 
-# How often a sound comes from where, in proportion; among soundfonts, or among kits, each is as likely as the others.
+# Weights of the origins of a sound. All soundfonts are equally likely, and so are all kits.
 _SHARES: Mapping[Role, Mapping[str, float]] = {
     "lead": {"soundfonts": 0.5, "voices": 0.15, "singers": 0.35},
     "comp": {"soundfonts": 0.75, "voices": 0.2},
@@ -56,15 +55,15 @@ _SHARES: Mapping[Role, Mapping[str, float]] = {
     "drums": {"soundfonts": 0.65, "voices": 0.1, "kits": 0.25},
 }
 
-# Measured on every program of the known soundfonts over the range of its role: what is silent in half of it (Whistle),
-# and kits whose drums are bit for bit those of another one (Jazz is Standard).
+# Found by measuring every program of the known soundfonts over the range of its role: programs that are silent in half
+# of the range (Whistle), and kits that are identical to another one (Jazz is Standard).
 _UNUSABLE: Mapping[str, frozenset[tuple[Role, int]]] = {
     "timgm6mb": frozenset({("lead", 78), ("drums", 32)}),
     "csound": frozenset({("drums", 32)}),
 }
 
-# Where a lead is at home: the MIDI note that its tunes centre on, else _HOME.
-_HOMES: Mapping[int, int] = {
+# The MIDI note around which a lead plays; _CENTRE_NOTE for all other programs.
+_CENTRE_NOTES: Mapping[int, int] = {
     **dict.fromkeys(range(24, 32), 66),
     **dict.fromkeys((42, 43), 55),
     **dict.fromkeys((52, 53, 54), 67),
@@ -73,7 +72,7 @@ _HOMES: Mapping[int, int] = {
     **dict.fromkeys(range(72, 80), 79),
     **{40: 74, 41: 66, 60: 62, 67: 55, 70: 54},
 }
-_HOME = 72
+_CENTRE_NOTE = 72
 _VIBRATO = {*range(40, 44), *range(52, 55), *range(64, 69), *range(71, 76), 80, 81, 85}
 _PLUCKED = {*range(16), *range(24, 32), 45, 46, *range(104, 109), 112, 114}
 _PLUCKED_KINDS = {"plucked", "mallet"}
@@ -103,86 +102,123 @@ _NAMES = tuple(name.strip() for name in _GENERAL_MIDI.split(","))
 
 
 class Orchestra:
-    """All players. `problems` are lines for the user about what is missing, `licences` those of the banks.
+    """All available sounds, and how to play them.
 
-    Soundfonts are loaded when they first play, once a process; a pickled orchestra takes none along. `voices` and
-    `kits` say whether our own synthesis and the installed sampled kits may be drawn. Raises UsageError if a soundfont
-    is missing or damaged.
+    A soundfont is loaded when it is first played, once per process. Loaded soundfonts are not pickled.
+
+    Args:
+        soundfonts: The soundfonts (see `find_soundfonts`).
+        voices: Whether to use synthesised voices and singers.
+        kits: Whether to use the installed sampled drum kits.
+
+    Attributes:
+        problems: Notes for the user about missing instruments and test sounds.
+        licences: The licence of each bank.
+
+    Raises:
+        UsageError: A soundfont is missing or invalid.
+
+    Example:
+        >>> orchestra = Orchestra(find_soundfonts())
+        >>> sound = orchestra.draw("lead", "train", np.random.default_rng(0))
+        >>> samples = orchestra.play(sound, "lead", [Played(0.0, 1.0, 72, 96)], seconds=2.0)
     """
 
     def __init__(self, soundfonts: Sequence[Soundfont], voices: bool = True, kits: bool = True) -> None:
         from soundalike.render.sound.singers import Singers
         from soundalike.render.sound.voices import Voices
 
-        self._soundfonts = {one.bank: one for one in split_soundfonts(soundfonts)}
-        self._own: Mapping[str, Voices | Singers] = {VOICES: Voices(), SINGERS: Singers()}
+        self._soundfonts = {soundfont.bank: soundfont for soundfont in split_soundfonts(soundfonts)}
+        self._synthesis: Mapping[str, Voices | Singers] = {VOICES: Voices(), SINGERS: Singers()}
         self._kits = _find_kits() if kits else {}
         self._players: dict[str, Player] = {}
-        presets = {bank: read_presets(one.path) for bank, one in self._soundfonts.items()}
-        problems = [line for bank, has in presets.items() for line in _lacking(bank, has)]
-        # Without a soundfont to test on, our own sounds are what can be tested on: then nothing else hears them.
-        own: SplitPart = "test" if {one.part for one in self._soundfonts.values()} == {"train"} else "train"
-        if own == "test" and (voices or kits):
+        presets = {bank: read_presets(soundfont.path) for bank, soundfont in self._soundfonts.items()}
+        problems = [line for bank, found in presets.items() for line in _missing_programs(bank, found)]
+        # If no soundfont is for test, voices and kits are used for test, and only for test.
+        parts = {soundfont.part for soundfont in self._soundfonts.values()}
+        own_part: SplitPart = "test" if parts == {"train"} else "train"
+        if own_part == "test" and (voices or kits):
             problems.append(
-                "no soundfont is for test: own voices and kits are, and training goes without them; "
+                "no soundfont is for test, so synthesised voices and kits are used for test and not for training; "
                 "install csound-soundfont or give --soundfont FILE=test"
             )
         self._pools: dict[tuple[Role, SplitPart], tuple[Sound, ...]] = {}
         for role in ROLES:
             sounds: dict[SplitPart, list[Sound]] = {"train": [], "test": []}
-            for bank, one in self._soundfonts.items():
-                sounds[one.part or "train"] += [Sound(bank, program) for program in _usable(bank, presets[bank], role)]
+            for bank, soundfont in self._soundfonts.items():
+                programs = _usable(bank, presets[bank], role)
+                sounds[soundfont.part or "train"] += [Sound(bank, program) for program in programs]
             if voices:
-                for bank, players in self._own.items():
-                    sounds[own] += [Sound(bank, program) for program in players.programs(role)]
+                for bank, synthesis in self._synthesis.items():
+                    sounds[own_part] += [Sound(bank, program) for program in synthesis.programs(role)]
             if role == "drums":
-                sounds[own] += [Sound(bank, 0) for bank in self._kits]
+                sounds[own_part] += [Sound(bank, 0) for bank in self._kits]
             if sounds["train"] and not sounds["test"]:
-                problems.append(f"no sound is for test in the {role}: those of training are tested on")
+                problems.append(f"no {role} sound is for test, so the test part uses the sounds of training")
             self._pools[role, "train"] = self._pools[role, "validation"] = tuple(sounds["train"])
             self._pools[role, "test"] = tuple(sounds["test"] or sounds["train"])
         self.problems = tuple(problems)
         self.licences: Mapping[str, str] = (
-            {bank: one.licence for bank, one in self._soundfonts.items()}
+            {bank: soundfont.licence for bank, soundfont in self._soundfonts.items()}
             | {
                 bank: f"{kit.licence}, by {kit.author}" if kit.author else kit.licence
                 for bank, kit in self._kits.items()
             }
-            | (dict.fromkeys(self._own, "own synthesis") if voices else {})
+            | (dict.fromkeys(self._synthesis, "own synthesis") if voices else {})
         )
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_players": {}}
 
     def pool(self, role: Role, part: SplitPart) -> tuple[Sound, ...]:
-        """Every sound that may play `role` in `part`."""
+        """Return all sounds for a role in a part of the split."""
         return self._pools[role, part]
 
     def draw(self, role: Role, part: SplitPart, rng: np.random.Generator, unlike: Sequence[Sound] = ()) -> Sound:
-        """A sound for `role`: first where it comes from is drawn, then its program.
+        """Draw a sound for a role: first its origin, then its program.
 
-        `unlike` are sounds of the same role that it must not resemble. Alike are, for lead and comp, General MIDI
-        programs of one family, for the bass and the drums one program (of drums: in soundfonts that share samples), of
-        own voices one kind of synthesis, of singers one manner at one height. Where all sounds are like one of these,
-        one that is not the same is drawn if there is one. Raises UsageError if no sound plays the role.
+        Two sounds are similar if they have the same General MIDI family (lead and comp), program (bass), program in
+        soundfonts that share samples (drums), kind of synthesis (voices), or manner and register (singers).
+
+        Args:
+            role: The role.
+            part: The part of the split.
+            rng: The random generator.
+            unlike: Sounds of the same role. The result is not similar to any of them if possible. Otherwise it is at
+                least not equal to any of them if possible.
+
+        Raises:
+            UsageError: There is no sound for the role.
         """
         pool = self.pool(role, part)
         if not pool:
             raise UsageError(
-                f"no sound for the {role} in {part}: give another --soundfont, or apt install csound-soundfont"
+                f"no sound for the {role} in {part}; give another --soundfont, or apt install csound-soundfont"
             )
-        alike = [max((self._likeness(sound, other, role) for other in unlike), default=0) for sound in pool]
-        left = [sound for sound, likeness in zip(pool, alike, strict=True) if likeness == min(alike)]
-        weights = self._weights(left, role)
-        return left[int(rng.choice(len(left), p=weights / weights.sum()))]
+        similarities = [max((self._similarity(sound, other, role) for other in unlike), default=0) for sound in pool]
+        candidates = [
+            sound for sound, similarity in zip(pool, similarities, strict=True) if similarity == min(similarities)
+        ]
+        weights = self._weights(candidates, role)
+        return candidates[int(rng.choice(len(candidates), p=weights / weights.sum()))]
 
     def play(self, sound: Sound, role: Role, notes: Sequence[Played], seconds: float) -> FloatArray:
-        """(t,) float32 mono at SYNTH_RATE, `seconds` long: one part, dry.
+        """Play a part without reverberation and effects.
 
-        Raises UsageError if the sound's bank or program is not there.
+        Args:
+            sound: The sound.
+            role: The role of the part.
+            notes: The notes.
+            seconds: The length of the result.
+
+        Returns:
+            (t,) float32 mono samples at SYNTH_RATE.
+
+        Raises:
+            UsageError: The bank or program of the sound does not exist.
         """
-        if own := self._own.get(sound.bank):
-            return own.play(sound.program, role, notes, seconds)
+        if synthesis := self._synthesis.get(sound.bank):
+            return synthesis.play(sound.program, role, notes, seconds)
         if sound.bank in self._kits:
             return self._kits[sound.bank].play(notes, seconds)
         path = self._soundfont(sound).path
@@ -195,74 +231,83 @@ class Orchestra:
         return amplified(out, drive, SYNTH_RATE) if drive else out
 
     def describe(self, sound: Sound, role: Role) -> str:
-        """Such as "Flute (fluidr3 73)", "Brush Kit (fluidr3 40)". Raises UsageError if the bank is not there."""
-        if own := self._own.get(sound.bank):
-            return f"{own.describe(sound.program)} ({sound.bank} {sound.program})"
+        """Describe a sound, for example as "Flute (fluidr3 73)" or "Brush Kit (fluidr3 40)".
+
+        Raises:
+            UsageError: The bank does not exist.
+        """
+        if synthesis := self._synthesis.get(sound.bank):
+            return f"{synthesis.describe(sound.program)} ({sound.bank} {sound.program})"
         if sound.bank in self._kits:
             return f"{self._kits[sound.bank].name} (sampled kit)"
         bank = self._soundfont(sound).bank
         name = f"{_KITS.get(sound.program, 'Drum')} Kit" if role == "drums" else _NAMES[sound.program]
         return f"{name} ({bank} {sound.program})"
 
-    def players(self, band: Band) -> dict[Role, str]:
-        """`describe` for every role that sounds in a band."""
+    def describe_band(self, band: Band) -> dict[Role, str]:
+        """Describe the sound of every role of a band that has one."""
         return {role: self.describe(sound, role) for role in ROLES if (sound := band.sound(role))}
 
     def family(self, sound: Sound) -> str:
-        """What it shares samples with: a family of soundfonts, "voices", "singers", or the kit itself.
+        """Return the name of the group of sounds that share samples.
 
-        Raises UsageError if the bank is not there.
+        It is a family of soundfonts, "voices", "singers", or the bank of a sampled kit.
+
+        Raises:
+            UsageError: The bank does not exist.
         """
-        own = sound.bank in self._own or sound.bank in self._kits
+        own = sound.bank in self._synthesis or sound.bank in self._kits
         return sound.bank if own else self._soundfont(sound).family
 
-    def range(self, sound: Sound, role: Role) -> int | None:
-        """The MIDI note that a lead's tunes centre on; None for the other roles, whose range is their own affair."""
+    def centre_note(self, sound: Sound, role: Role) -> int | None:
+        """Return the MIDI note around which a lead plays. None for other roles, which have a fixed range."""
         if role != "lead":
             return None
-        own = self._own.get(sound.bank)
-        return own.home(sound.program) if own else _HOMES.get(sound.program, _HOME)
+        synthesis = self._synthesis.get(sound.bank)
+        if synthesis:
+            return synthesis.centre_note(sound.program)
+        return _CENTRE_NOTES.get(sound.program, _CENTRE_NOTE)
 
     def plucked(self, sound: Sound) -> bool:
-        """Whether the notes of a lead, comp or bass ring on by themselves, as plucked and struck ones do."""
-        own = self._own.get(sound.bank)
-        return own.kind(sound.program) in _PLUCKED_KINDS if own else sound.program in _PLUCKED
+        """Return whether the notes of a lead, comp or bass decay by themselves, as plucked and struck ones do."""
+        synthesis = self._synthesis.get(sound.bank)
+        return synthesis.kind(sound.program) in _PLUCKED_KINDS if synthesis else sound.program in _PLUCKED
 
     def vibrato(self, sound: Sound) -> bool:
-        """Whether a lead, comp or bass of a soundfont is played with vibrato; own voices have theirs built in."""
-        return sound.bank not in self._own and sound.program in _VIBRATO
+        """Return whether FluidSynth adds vibrato to a lead, comp or bass. Synthesised voices have their own."""
+        return sound.bank not in self._synthesis and sound.program in _VIBRATO
 
     def _soundfont(self, sound: Sound) -> Soundfont:
         if sound.bank not in self._soundfonts:
-            raise UsageError(f"no soundfont or kit is called {sound.bank} here; install it or give --soundfont FILE")
+            raise UsageError(f"no soundfont or kit is called {sound.bank}; install it or give --soundfont FILE")
         return self._soundfonts[sound.bank]
 
-    def _likeness(self, sound: Sound, other: Sound, role: Role) -> int:
-        """2 for the same sound, 1 for the same instrument, else 0."""
+    def _similarity(self, sound: Sound, other: Sound, role: Role) -> int:
+        """Return 2 for equal sounds, 1 for similar sounds, else 0."""
         return 2 if sound == other else int(self._instrument(sound, role) == self._instrument(other, role))
 
     def _instrument(self, sound: Sound, role: Role) -> tuple[str, Hashable]:
-        """What two sounds have in common that are alike."""
-        if own := self._own.get(sound.bank):
-            return sound.bank, own.kind(sound.program)
+        """Return a key that similar sounds have in common."""
+        if synthesis := self._synthesis.get(sound.bank):
+            return sound.bank, synthesis.kind(sound.program)
         if role == "drums":
             return self.family(sound), sound.program
         return "General MIDI", sound.program if role == "bass" else sound.program // 8
 
     def _weights(self, sounds: Sequence[Sound], role: Role) -> FloatArray:
-        """(n,) how often each is drawn, in proportion."""
-        weights = [PROGRAMS[role][one.program] if one.bank in self._soundfonts else 1 for one in sounds]
+        """Return the (n,) weights with which sounds are drawn."""
+        weights = [PROGRAMS[role][sound.program] if sound.bank in self._soundfonts else 1 for sound in sounds]
         in_bank: Counter[str] = Counter()
         for sound, weight in zip(sounds, weights, strict=True):
             in_bank[sound.bank] += weight
-        origins = [self._origin(one.bank) for one in sounds]
+        origins = [self._origin(sound.bank) for sound in sounds]
         banks = Counter(map(self._origin, in_bank))
         shares = np.array([_SHARES[role][origin] / banks[origin] for origin in origins])
-        return shares * weights / [in_bank[one.bank] for one in sounds]
+        return shares * weights / [in_bank[sound.bank] for sound in sounds]
 
     def _origin(self, bank: str) -> str:
-        """The key of _SHARES."""
-        return bank if bank in self._own else "kits" if bank in self._kits else "soundfonts"
+        """Return the key of a bank in _SHARES."""
+        return bank if bank in self._synthesis else "kits" if bank in self._kits else "soundfonts"
 
 
 def _find_kits() -> dict[str, Kit]:
@@ -276,19 +321,19 @@ def _preset(role: Role, program: int) -> tuple[int, int]:
 
 
 def _usable(bank: str, presets: frozenset[tuple[int, int]], role: Role) -> list[int]:
-    """The programs of a soundfont that can play `role`."""
+    """Return the programs of a soundfont that can play a role."""
     unusable = _UNUSABLE.get(bank, frozenset())
     return [p for p in sorted(PROGRAMS[role]) if _preset(role, p) in presets and (role, p) not in unusable]
 
 
-def _lacking(bank: str, presets: frozenset[tuple[int, int]]) -> list[str]:
-    """A line for the instruments that a soundfont lacks, and one for the drum kits."""
+def _missing_programs(bank: str, presets: frozenset[tuple[int, int]]) -> list[str]:
+    """Return a line about the instruments that a soundfont lacks, and one about the drum kits."""
     lines = []
     for noun, roles in (("instrument", ("lead", "comp", "bass")), ("drum kit", ("drums",))):
-        lacks = sorted(
+        missing = sorted(
             {p for role in ROLES if role in roles for p in PROGRAMS[role] if _preset(role, p) not in presets}
         )
-        if lacks:
-            plural = "s" if len(lacks) > 1 else ""
-            lines.append(f"{bank} lacks {len(lacks)} {noun}{plural}: {', '.join(map(str, lacks))}")
+        if missing:
+            plural = "s" if len(missing) > 1 else ""
+            lines.append(f"{bank} lacks {len(missing)} {noun}{plural}: {', '.join(map(str, missing))}")
     return lines

@@ -1,6 +1,6 @@
-"""Synthesised drums: every General MIDI percussion note from a tuned tone, a noise and a cluster of metal.
+"""Synthesised drums: every General MIDI percussion note as a mix of a pitched tone, noise and metallic partials.
 
-Kits differ in pitch, ringing, brightness, noise and overdrive, all drawn from the kit's number.
+Kits differ in pitch, decay, brightness, noise and overdrive. All of these follow from the number of the kit.
 """
 
 from __future__ import annotations
@@ -18,16 +18,30 @@ from soundalike.render.sound.synthesis import RATE, add, band_noise, decaying_pa
 __all__ = ["CLOSED_HATS", "DRUMS", "OPEN_HAT", "Drum", "DrumKit", "play_strokes"]
 
 CLOSED_HATS, OPEN_HAT = frozenset({42, 44}), 46
-_CHOKE = int(0.012 * RATE)  # how fast a closing hat stops: short, but no click
+_CHOKE = int(0.012 * RATE)  # samples in which a closed hi-hat stops the open one, long enough to avoid a click
 
 
 @dataclass(frozen=True, slots=True)
 class Drum:
-    """How a drum sounds: levels of its three layers relative to each other, and seconds in which each falls by 60 dB.
+    """The parameters of a drum sound: a tone, noise and metallic partials.
 
-    The tone starts at `pitch` * `fall` Hz and slides to `pitch`; `modes` are its partials as multiples of that. Noise
-    and metal lie between two frequencies in Hz. `bursts` are the seconds at which the noise starts anew, `attack` the
-    seconds until it is there. `peak` is the level of the whole in dB.
+    Attributes:
+        name: The name of the drum.
+        peak: Peak level in dB.
+        pitch: Frequency of the tone in Hz.
+        tone: Relative level of the tone.
+        ring: Time in seconds in which the tone decays by 60 dB.
+        fall: Ratio of the initial frequency of the tone to `pitch`.
+        slide: Time constant in seconds with which the frequency falls to `pitch`.
+        modes: Partials of the tone as multiples of its frequency.
+        noise: Relative level of the noise.
+        band: Lower and upper frequency of the noise in Hz.
+        hiss: Time in seconds in which the noise decays by 60 dB.
+        attack: Time in seconds in which the noise rises.
+        bursts: Times in seconds at which the noise starts.
+        metal: Relative level of the metallic partials.
+        cluster: Lower and upper frequency of the metallic partials in Hz.
+        shimmer: Time in seconds in which the metallic partials decay by 60 dB.
     """
 
     name: str
@@ -49,7 +63,7 @@ class Drum:
 
 
 _HEAD = (1.0, 1.59, 2.14)  # the strongest modes of a round membrane
-_BAR = (1.0, 2.76, 5.4)  # and of a bar of wood or metal
+_BAR = (1.0, 2.76, 5.4)  # the strongest modes of a wooden or metal bar
 _BELL = (1.0, 1.48, 2.1, 2.56)
 
 
@@ -153,7 +167,20 @@ DRUMS: Mapping[int, Drum] = {
 
 @dataclass(frozen=True, slots=True)
 class DrumKit:
-    """What a kit does to all its drums: factors on pitch, ring, noise and brightness, and overdrive (0: none)."""
+    """The properties that all drums of a kit share.
+
+    Attributes:
+        number: The number of the kit.
+        pitch: Factor on all frequencies of tones.
+        ring: Factor on all decay times.
+        noise: Factor on the level of noise.
+        bright: Factor on the frequencies of noise and metal.
+        drive: Amount of overdrive. 0 is none.
+
+    Example:
+        >>> kit = DrumKit.draw(3)
+        >>> kick = kit.stroke(36, brightness=1.0)
+    """
 
     number: int
     pitch: float
@@ -164,7 +191,7 @@ class DrumKit:
 
     @classmethod
     def draw(cls, number: int) -> DrumKit:
-        """The kit of a number."""
+        """Return the kit with this number."""
         rng = np.random.default_rng([number, 0])
         return cls(
             number,
@@ -176,11 +203,19 @@ class DrumKit:
         )
 
     def stroke(self, drum: int, brightness: float) -> FloatArray:
-        """(t,) float32: one stroke on DRUMS[drum]; `brightness` is 1 at velocity 96, less when struck softer."""
+        """Synthesise a stroke.
+
+        Args:
+            drum: A General MIDI percussion note, 35 to 81.
+            brightness: 1 at velocity 96, and less for softer strokes.
+
+        Returns:
+            (t,) float32 samples at 44.1 kHz.
+        """
         spec = DRUMS[drum]
         rng = np.random.default_rng([self.number, drum])
         pitch, ring, bright = (
-            spread * 2 ** rng.uniform(-0.15, 0.15) for spread in (self.pitch, self.ring, self.bright)
+            factor * 2 ** rng.uniform(-0.15, 0.15) for factor in (self.pitch, self.ring, self.bright)
         )
         bright *= brightness
         seconds = max(spec.ring * (spec.tone > 0), spec.hiss * (spec.noise > 0), spec.shimmer * (spec.metal > 0)) * ring
@@ -189,13 +224,13 @@ class DrumKit:
         if spec.tone:
             out += np.float32(spec.tone) * _tone(spec, pitch, ring, samples)
         if spec.noise:
-            once = band_noise(rng, spec.band[0] * bright, min(spec.band[1] * bright, 17000.0), samples)
-            once *= _falling(spec.hiss * ring, samples) * _rising(spec.attack, samples)
+            noise = band_noise(rng, spec.band[0] * bright, min(spec.band[1] * bright, 17000.0), samples)
+            noise *= _falling(spec.hiss * ring, samples) * _rising(spec.attack, samples)
             level = np.float32(0.4 * spec.noise * self.noise)
-            for place, start in enumerate(spec.bursts):
-                # The last burst is the loudest, and the only one that rings.
-                last = place == len(spec.bursts) - 1
-                burst = once if last else 0.7 * once * _falling(0.03, samples)
+            for k, start in enumerate(spec.bursts):
+                # The last burst is the loudest, and the only one with the full decay.
+                last = k == len(spec.bursts) - 1
+                burst = noise if last else 0.7 * noise * _falling(0.03, samples)
                 add(out, level * burst, int(start * RATE))
         if spec.metal:
             low, high = np.log(spec.cluster[0] * bright), np.log(min(spec.cluster[1] * bright, 17000.0))
@@ -212,9 +247,22 @@ class DrumKit:
 def play_strokes(
     notes: Sequence[Played], seconds: float, stroke: Callable[[int, int], FloatArray | None]
 ) -> FloatArray:
-    """(t,) float32 at 44.1 kHz: every note's `stroke(drum, velocity)`, or nothing where that is None, whole.
+    """Play a drum part. Strokes ring out, except that a closed hi-hat stops the open one.
 
-    A stroke on a closed hi-hat stops the open one. Raises UsageError for what is not a General MIDI percussion note.
+    Args:
+        notes: The strokes, as General MIDI percussion notes.
+        seconds: The length of the result.
+        stroke: Called with the note and the velocity; returns the (t,) samples of a stroke, or None for silence.
+
+    Returns:
+        (t,) float32 samples at 44.1 kHz.
+
+    Raises:
+        UsageError: A note is not a General MIDI percussion note.
+
+    Example:
+        >>> kit = DrumKit.draw(3)
+        >>> samples = play_strokes(notes, 10.0, lambda drum, velocity: kit.stroke(drum, velocity / 96))
     """
     out = np.zeros(round(seconds * RATE), np.float32)
     closings = np.array(sorted(note.start for note in notes if note.note in CLOSED_HATS))
@@ -225,23 +273,23 @@ def play_strokes(
         if sound is None:
             continue
         if note.note == OPEN_HAT:
-            after = closings[closings > note.start]
-            held = round((after[0] - note.start) * RATE) if len(after) else len(sound)
-            if held < len(sound):
-                sound = sound[: held + _CHOKE].copy()
-                sound[held:] *= np.linspace(1, 0, len(sound) - held, dtype=np.float32)
+            later = closings[closings > note.start]
+            length = round((later[0] - note.start) * RATE) if len(later) else len(sound)
+            if length < len(sound):
+                sound = sound[: length + _CHOKE].copy()
+                sound[length:] *= np.linspace(1, 0, len(sound) - length, dtype=np.float32)
         add(out, sound, round(note.start * RATE))
     return out
 
 
 def _tone(spec: Drum, pitch: float, ring: float, samples: int) -> FloatArray:
     time = np.arange(samples, dtype=np.float32) / RATE
-    # The slide is an exponential, so its integral, what the phase needs, is one too.
+    # The frequency falls exponentially. The phase is its integral, which is also an exponential.
     extra = (spec.fall - 1) * spec.slide * (1 - np.exp(-time / np.float32(spec.slide)))
     cycles = np.float32(spec.pitch * pitch) * (time + extra)
     out = np.zeros(samples, np.float32)
-    for place, mode in enumerate(spec.modes):
-        out += 0.6**place * np.sin(2 * np.pi * mode * cycles) * _falling(spec.ring * ring / mode, samples)
+    for k, mode in enumerate(spec.modes):
+        out += 0.6**k * np.sin(2 * np.pi * mode * cycles) * _falling(spec.ring * ring / mode, samples)
     return out
 
 

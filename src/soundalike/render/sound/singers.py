@@ -1,9 +1,9 @@
-"""Singers: synthesised voices with what sets singing apart from notes: glides, scoops, vibrato, syllables and breath.
+"""Synthesised singers, with the properties of singing: glides, scoops, vibrato, drift, vowels, consonants and breath.
 
-A source of harmonics follows a pitch that is never still; its spectrum, and that of noise, goes through the formants of
-a mouth that moves from vowel to vowel and closes for consonants (source and filter: Fant, "Acoustic theory of speech
-production", 1960). Which numbers singing has in glides, vibrato and drift is from Sundberg, "The science of the singing
-voice", 1987. All follows from a program's number and the notes that are sung.
+The synthesis is a source-filter model (Fant, "Acoustic theory of speech production", 1960). A harmonic source follows a
+pitch that varies all the time. The source and noise pass through formants that move from vowel to vowel, and the level
+falls for consonants. The ranges of glides, vibrato and drift follow Sundberg ("The science of the singing voice",
+1987). The result is determined by the program number and the notes.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ __all__ = ["Singer", "Singers"]
 _COUNT = 64
 _MANNERS = ("plain", "breathy", "raspy", "doubled")
 _HOP, _WINDOW = 256, 1024
-_BREAK = 0.15  # seconds of rest that end a phrase
-_LEVEL = 0.1  # RMS of what is sung
+_BREAK = 0.15  # seconds; a rest of this length ends a phrase
+_LEVEL = 0.1  # RMS of a part
 _HIGHEST = 18000.0  # Hz
 _SLOW_DRIFT, _FAST_DRIFT = 0.5, 4.0  # Hz
-_BURST, _CLOSURE = 0.015, 0.05  # seconds: of a plosive
-_FLOOR = 0.01  # what a mouth lets through far from its formants
+_BURST, _CLOSURE = 0.015, 0.05  # seconds, of a plosive
+_FLOOR = 0.01  # gain of the vocal tract far from its formants
 
-# Hz of the first three formants of a man's vowels (after Peterson and Barney, 1952), and their levels.
+# The first three formants of a man's vowels in Hz (after Peterson and Barney, 1952), and their levels.
 _VOWELS = (
     ((730.0, 1090.0, 2440.0), (1.0, 0.6, 0.25)),
     ((530.0, 1840.0, 2480.0), (1.0, 0.4, 0.3)),
@@ -49,42 +49,56 @@ _HIGH_FORMANTS = ((3400.0, 4500.0), (0.2, 0.12))
 
 @dataclass(frozen=True, slots=True)
 class Singer:
-    """Who sings. Pitches are in semitones, times in seconds, levels as ratios."""
+    """The properties of a singer. Pitches are in semitones, times in seconds, and levels are ratios.
+
+    Attributes:
+        kind: The register ("high" or "low") and the manner.
+        centre_note: The MIDI note around which the singer sings.
+        size: Factor on the formants relative to a man's.
+        slope: Harmonic n of the source has level n**-slope.
+        ring: Level of the formants above about 2 kHz relative to speech.
+        vibrato: Depth of the vibrato.
+        rate: Rate of the vibrato in Hz.
+        delay: Time from the onset of a note to its vibrato.
+        glide: Duration of the glide between two notes.
+        scoop: Mean distance below a note at which it starts.
+        fall: Mean distance by which the last note of a phrase falls.
+        drift: Standard deviation of the slow drift of the pitch.
+        breath: Level of the breath noise.
+        consonants: Share of notes that start with a consonant.
+        rasp: Depth of the subharmonic.
+        doubled: Whether a second take is mixed in.
+
+    Example:
+        >>> Singer.draw(3).kind
+        'high breathy'
+    """
 
     kind: str
-    """"high" or "low" and the manner."""
-    home: int
-    """The MIDI note that tunes centre on."""
+    centre_note: int
     size: float
-    """Of the head: formants are so much higher than a man's."""
     slope: float
-    """Harmonic n has level n**-slope before the mouth."""
     ring: float
-    """Level of the formants above 3 kHz against those of plain speech."""
     vibrato: float
     rate: float
     delay: float
     glide: float
     scoop: float
-    """How far below its note a tone begins, on average."""
     fall: float
-    """How far a phrase's last tone falls away, on average."""
     drift: float
     breath: float
     consonants: float
-    """Share of notes that begin with one."""
     rasp: float
-    """Depth of the subharmonic."""
     doubled: bool
 
     @classmethod
     def draw(cls, program: int) -> Singer:
-        """The singer of a number."""
+        """Return the singer of a program number."""
         rng = np.random.default_rng([program, 5])
         high, manner = bool(program % 2), _MANNERS[program // 2 % len(_MANNERS)]
         return cls(
             kind=f"{'high' if high else 'low'} {manner}",
-            home=int(rng.integers(62, 71) if high else rng.integers(52, 61)),
+            centre_note=int(rng.integers(62, 71) if high else rng.integers(52, 61)),
             size=float(rng.uniform(1.08, 1.28) if high else rng.uniform(0.92, 1.08)),
             slope=float(rng.uniform(0.7, 1.6)),
             ring=float(rng.uniform(0.7, 5.0)),
@@ -103,33 +117,61 @@ class Singer:
 
     @property
     def description(self) -> str:
-        """In a few words."""
+        """A short description."""
         return f"{self.kind} voice, formants x{self.size:.2f}"
 
 
 class Singers:
-    """The bank of singers, who sing leads."""
+    """The bank of singers. They sing leads only.
+
+    Example:
+        >>> singers = Singers()
+        >>> notes = [Played(0.0, 0.8, singers.centre_note(3), 96)]
+        >>> samples = singers.play(3, "lead", notes, seconds=1.0)
+    """
 
     def programs(self, role: Role) -> tuple[int, ...]:
-        """Their numbers; none but for the lead."""
+        """Return the programs of a role. There are none except for the lead."""
         return tuple(range(_COUNT)) if role == "lead" else ()
 
     def describe(self, program: int) -> str:
-        """A singer in a few words. Raises UsageError if there is none of that number."""
+        """Describe a singer in a few words.
+
+        Raises:
+            UsageError: There is no such singer.
+        """
         return _singer(program).description
 
     def kind(self, program: int) -> str:
-        """How high and in what manner one sings. Raises UsageError if there is no such singer."""
+        """Return the register and manner of a singer, such as "high breathy".
+
+        Raises:
+            UsageError: There is no such singer.
+        """
         return _singer(program).kind
 
-    def home(self, program: int) -> int:
-        """The MIDI note that tunes centre on. Raises UsageError if there is no such singer."""
-        return _singer(program).home
+    def centre_note(self, program: int) -> int:
+        """Return the MIDI note around which a singer sings.
+
+        Raises:
+            UsageError: There is no such singer.
+        """
+        return _singer(program).centre_note
 
     def play(self, program: int, role: Role, notes: Sequence[Played], seconds: float) -> FloatArray:
-        """(t,) float32 mono at 44.1 kHz, `seconds` long: one voice, so where notes overlap the later one is sung.
+        """Sing a part. It is monophonic: if notes overlap, the later one is sung.
 
-        Raises UsageError if there is no such singer.
+        Args:
+            program: The program.
+            role: The role of the part.
+            notes: The notes.
+            seconds: The length of the result.
+
+        Returns:
+            (t,) float32 mono samples at 44.1 kHz.
+
+        Raises:
+            UsageError: There is no such singer.
         """
         singer = _singer(program)
         sung = sorted((note for note in notes if note.start < seconds), key=lambda note: (note.start, note.note))
@@ -137,17 +179,17 @@ class Singers:
         if not sung:
             return np.zeros(round(seconds * RATE), np.float32)
         rng = np.random.default_rng([program, len(sung), *(round(1000 * note.start) + note.note for note in sung)])
-        out = _take(singer, sung, seconds, rng)
+        out = _sing(singer, sung, seconds, rng)
         if singer.doubled:
             late = int(rng.uniform(0.008, 0.03) * RATE)
-            out[late:] += np.float32(0.7) * _take(singer, sung, seconds, rng)[: len(out) - late]
+            out[late:] += np.float32(0.7) * _sing(singer, sung, seconds, rng)[: len(out) - late]
         out = without_rumble(out)
         return out * np.float32(_LEVEL / max(float(np.sqrt(np.mean(np.square(out)))), 1e-9))
 
 
 @dataclass(frozen=True, slots=True)
 class _Tone:
-    """A note as it is sung, until `end` seconds; whether it is the `first` or the `last` of its phrase."""
+    """A sung note: its `end` in seconds, and whether it is the `first` or the `last` of its phrase."""
 
     note: Played
     end: float
@@ -158,53 +200,53 @@ class _Tone:
 @functools.cache
 def _singer(program: int) -> Singer:
     if not 0 <= program < _COUNT:
-        raise UsageError(f"there is no singer {program}, expected 0 to {_COUNT - 1}")
+        raise UsageError(f"singers has no program {program}, expected 0 to {_COUNT - 1}")
     return Singer.draw(program)
 
 
-def _take(singer: Singer, notes: Sequence[Played], seconds: float, rng: np.random.Generator) -> FloatArray:
-    """(t,) float32: the notes sung once."""
+def _sing(singer: Singer, notes: Sequence[Played], seconds: float, rng: np.random.Generator) -> FloatArray:
+    """Synthesise one take of the notes: (t,) float32."""
     samples = round(seconds * RATE)
     time = np.arange(-(-samples // _HOP) + _WINDOW // _HOP) * (_HOP / RATE)
-    tones = _phrased(notes)
+    tones = _phrase(notes)
     pitch = _pitch(singer, tones, time, rng)
-    voiced, noise, color = _articulation(singer, tones, time, rng)
+    voiced, noise, colour = _articulation(singer, tones, time, rng)
     frequency = 440 * 2 ** ((pitch - 69) / 12)
     steps = np.interp(np.arange(len(time) * _HOP), np.arange(len(time)) * _HOP, frequency) / RATE
     cycles = np.cumsum(steps)
     source = _glottis(singer, cycles, float(frequency.max()))
     hiss = rng.standard_normal(len(source)).astype(np.float32)
-    mouth = _mouth(singer, notes, time, rng)
+    tract = _vocal_tract(singer, notes, time, rng)
     edges = np.linspace(0, RATE / 2, _WINDOW // 2 + 1)
-    fricative = np.exp(-0.5 * np.square(np.log2((edges + 1) / color[:, None]) / 0.5))
+    fricative = np.exp(-0.5 * np.square(np.log2((edges + 1) / colour[:, None]) / 0.5))
     window = np.sin(np.pi * (np.arange(_WINDOW) + 0.5) / _WINDOW).astype(np.float32)
-    tone = _spectra(source, window) * mouth * voiced[:, None]
+    tone = _spectra(source, window) * tract * voiced[:, None]
     air = _spectra(hiss, window) * (
-        0.3 * singer.breath * voiced[:, None] * np.sqrt(mouth * mouth.max(axis=1, keepdims=True))
+        0.3 * singer.breath * voiced[:, None] * np.sqrt(tract * tract.max(axis=1, keepdims=True))
         + noise[:, None] * fricative
     )
-    return _overlap(tone + air, window)[:samples]
+    return _overlap_add(tone + air, window)[:samples]
 
 
-def _phrased(notes: Sequence[Played]) -> list[_Tone]:
-    """Notes joined to phrases: what rests less than `_BREAK` goes on."""
+def _phrase(notes: Sequence[Played]) -> list[_Tone]:
+    """Join notes to phrases. Notes with a rest of less than `_BREAK` between them are connected."""
     pairs = tuple(pairwise(notes))
     ends = [*(after.start if after.start - note.end < _BREAK else note.end for note, after in pairs), notes[-1].end]
     firsts = [True, *(end < after.start for end, (_, after) in zip(ends, pairs, strict=False))]
-    return [_Tone(*told) for told in zip(notes, ends, firsts, [*firsts[1:], True], strict=True)]
+    return [_Tone(*fields) for fields in zip(notes, ends, firsts, [*firsts[1:], True], strict=True)]
 
 
 def _pitch(singer: Singer, tones: Sequence[_Tone], time: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """MIDI pitch (n,) at times (n,): notes joined by glides, with scoops, vibrato and drift."""
+    """Return the (n,) MIDI pitch at (n,) times: notes joined by glides, with scoops, vibrato and drift."""
     period = _HOP / RATE
     before = tones[0].note.note + 0.0
     pitch = np.full(len(time), before)
     for tone in tones:
         note, end = tone.note, tone.end
-        aim = note.note + float(rng.normal(0, 0.1))
+        target = note.note + float(rng.normal(0, 0.1))
         width = 0.002 if tone.first else singer.glide * float(rng.uniform(0.5, 1.5)) / 4
-        pitch += (aim - before) / (1 + np.exp(-np.clip((time - note.start) / width, -50, 50)))
-        before = aim
+        pitch += (target - before) / (1 + np.exp(-np.clip((time - note.start) / width, -50, 50)))
+        before = target
         held = (time >= note.start) & (time < end + 0.2)
         since = time[held] - note.start
         if tone.first or rng.random() < 0.3:
@@ -224,8 +266,8 @@ def _pitch(singer: Singer, tones: Sequence[_Tone], time: FloatArray, rng: np.ran
 def _articulation(
     singer: Singer, tones: Sequence[_Tone], time: FloatArray, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Levels (n,) of the voice and of a consonant's noise, and the noise's middle in Hz (n,)."""
-    voiced, noise, color = np.zeros(len(time)), np.zeros(len(time)), np.full(len(time), 5000.0)
+    """Return the (n,) levels of the voice and of consonant noise, and the (n,) centre of the noise in Hz."""
+    voiced, noise, colour = np.zeros(len(time)), np.zeros(len(time)), np.full(len(time), 5000.0)
     for tone in tones:
         note = tone.note
         end = note.start + (tone.end - note.start) * float(rng.uniform(0.7, 1.0))
@@ -240,22 +282,22 @@ def _articulation(
         if rng.random() > singer.consonants:
             continue
         kind, at = rng.integers(3), tone.note.start + float(rng.uniform(-0.02, 0.02))
-        if kind == 0:  # plosive: the mouth is shut, then bursts open
+        if kind == 0:  # plosive: a closure, then a burst
             voiced[(time > at - _CLOSURE) & (time < at)] *= 0.05
             here = (time >= at) & (time < at + _BURST)
-            noise[here], color[here] = rng.uniform(0.05, 0.4), rng.uniform(1500, 5000)
+            noise[here], colour[here] = rng.uniform(0.05, 0.4), rng.uniform(1500, 5000)
         elif kind == 1:  # fricative, before the vowel
             length = float(rng.uniform(0.04, 0.12))
             here = (time >= at - length) & (time < at)
             voiced[here] *= 0.1
-            noise[here], color[here] = rng.uniform(0.03, 0.3), rng.uniform(2500, 8000)
+            noise[here], colour[here] = rng.uniform(0.03, 0.3), rng.uniform(2500, 8000)
         else:  # nasal or liquid
             voiced[(time > at - float(rng.uniform(0.03, 0.08))) & (time < at)] *= 0.35
-    return _smooth(voiced, 3), _smooth(noise, 2), color
+    return _smooth(voiced, 3), _smooth(noise, 2), colour
 
 
-def _mouth(singer: Singer, notes: Sequence[Played], time: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """What the mouth lets through, (n, _WINDOW / 2 + 1), at times (n,): a vowel a note, or two."""
+def _vocal_tract(singer: Singer, notes: Sequence[Played], time: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return the (n, _WINDOW / 2 + 1) gains of the vocal tract at (n,) times, with one or two vowels per note."""
     places = np.zeros((len(time), 5))
     levels = np.zeros((len(time), 5))
     for note in notes:
@@ -269,15 +311,15 @@ def _mouth(singer: Singer, notes: Sequence[Played], time: FloatArray, rng: np.ra
     first = int(np.argmax(places[:, 0] > 0))
     places[:first], levels[:first] = places[first], levels[first]
     frequencies = np.linspace(0, RATE / 2, _WINDOW // 2 + 1, dtype=np.float32)
-    passed = np.full((len(time), len(frequencies)), _FLOOR, np.float32)
+    response = np.full((len(time), len(frequencies)), _FLOOR, np.float32)
     for column, width in enumerate(_WIDTHS):
         place, level = (_smooth(part[:, column], 7).astype(np.float32)[:, None] for part in (places, levels))
-        passed += level / (1 + np.square((frequencies - place) / np.float32(width)))
-    return passed * (frequencies < _HIGHEST)
+        response += level / (1 + np.square((frequencies - place) / np.float32(width)))
+    return response * (frequencies < _HIGHEST)
 
 
 def _glottis(singer: Singer, cycles: FloatArray, highest: float) -> FloatArray:
-    """The sound at the vocal folds, float32, for so many periods gone by."""
+    """Return the float32 source signal of the vocal folds at a phase in periods."""
     count = max(1, int(_HIGHEST / highest))
     table = harmonic_table(np.arange(1, count + 1) ** -singer.slope)
     out: FloatArray = table[(cycles * len(table)).astype(np.int64) & (len(table) - 1)]
@@ -287,13 +329,13 @@ def _glottis(singer: Singer, cycles: FloatArray, highest: float) -> FloatArray:
 
 
 def _wander(count: int, cycles: float, rng: np.random.Generator) -> FloatArray:
-    """(count,) of slow noise of standard deviation 1, that turns about every 1 / `cycles` steps."""
+    """Draw (count,) slow noise with a standard deviation of about 1 and a correlation length of 1 / `cycles` steps."""
     knots = rng.standard_normal(int(count * cycles) + 4)
     return np.interp(np.arange(count) * cycles, np.arange(len(knots)), knots) * 1.2
 
 
 def _smooth(values: FloatArray, width: int) -> FloatArray:
-    """(n,) under a triangle of `width` frames to either side."""
+    """Smooth (n,) values with a triangular window of `width` frames to either side."""
     kernel = np.concatenate([np.arange(1, width + 1), np.arange(width - 1, 0, -1)]) / width**2
     padded = np.pad(values, width - 1, mode="edge")
     return np.convolve(padded, kernel, mode="valid")
@@ -304,8 +346,8 @@ def _spectra(samples: FloatArray, window: FloatArray) -> FloatArray:
     return np.fft.rfft(frames[: len(samples) // _HOP] * window).astype(np.complex64)
 
 
-def _overlap(spectra: FloatArray, window: FloatArray) -> FloatArray:
-    """Back to samples: the inverse of `_spectra`."""
+def _overlap_add(spectra: FloatArray, window: FloatArray) -> FloatArray:
+    """Return the samples of spectra by overlap-add, the inverse of `_spectra`."""
     frames = np.fft.irfft(spectra, _WINDOW).astype(np.float32) * window
     out = np.zeros((len(frames) + _WINDOW // _HOP, _HOP), np.float32)
     for part in range(_WINDOW // _HOP):

@@ -1,8 +1,8 @@
-"""The tones that own voices are made of: from a patch's parameters and a pitch to samples at 44.1 kHz.
+"""Tone generators of the synthesised voices, at 44.1 kHz.
 
-A tone's `render(frequency, brightness, samples)` gives the note as it sounds while the key is held, without its
-envelope: (samples,) float32. Nothing above 18 kHz is generated, so nothing is folded back into the audible range.
-`brightness` is 1 for a note played at velocity 96, less for a softer one.
+`render(frequency, brightness, samples)` of a tone returns (samples,) float32: the note while the key is held, without
+its envelope. No frequency above 18 kHz is generated, which avoids aliasing. `brightness` is 1 for a note at velocity
+96, and less for a softer one.
 """
 
 from __future__ import annotations
@@ -35,22 +35,32 @@ __all__ = [
 RATE = 44100
 
 _HIGHEST = 18000.0  # Hz
-_TABLE = 16384  # steps of a period: enough to read it without interpolation, with noise 60 dB below the tone
+_TABLE = 16384  # samples per period; without interpolation, the noise is 60 dB below the tone
 _BLOCK, _ROWS, _MOST_PARTIALS = 256, 8, 60
 _RUMBLE = 18.0  # Hz
 
 
 class Tone(Protocol):
-    """What makes a note's sound while its key is held."""
+    """A tone generator."""
 
     def render(self, frequency: float, brightness: float, samples: int) -> FloatArray:
-        """(samples,) float32, the note of `frequency` Hz."""
+        """Return (samples,) float32: a held note of `frequency` Hz."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Loudness over a note: seconds of attack, time constant of the decay to `sustain` (0 to 1), seconds of release."""
+    """The gain of a note over time.
+
+    Attributes:
+        attack: Attack time in seconds.
+        decay: Time constant of the decay in seconds.
+        sustain: Gain after the decay, 0 to 1.
+        release: Release time in seconds.
+
+    Example:
+        >>> gains = Envelope(0.01, 0.3, 0.6, 0.1).held(44100)
+    """
 
     attack: float
     decay: float
@@ -58,7 +68,7 @@ class Envelope:
     release: float
 
     def held(self, samples: int) -> FloatArray:
-        """(samples,) float32 gains while the key is down."""
+        """Return (samples,) float32 gains while the key is held."""
         time = np.arange(samples, dtype=np.float32) / RATE
         gains = self.sustain + (1 - self.sustain) * np.exp(-np.maximum(time - self.attack, 0) / self.decay)
         rising = min(int(self.attack * RATE), samples)
@@ -66,13 +76,13 @@ class Envelope:
         return gains.astype(np.float32)
 
     def released(self) -> FloatArray:
-        """(t,) float32 gains from the moment the key is let go, down to nothing."""
+        """Return (t,) float32 gains from the release of the key to 0."""
         return np.linspace(1, 0, max(int(self.release * RATE), 2), dtype=np.float32) ** 3
 
 
 @dataclass(frozen=True, slots=True)
 class Vibrato:
-    """A swing of the pitch about the note: cents to either side, Hz, and the seconds until it has set in."""
+    """A vibrato: its depth in `cents` to either side, its `rate` in Hz, and its onset time `delay` in seconds."""
 
     cents: float
     rate: float
@@ -81,9 +91,15 @@ class Vibrato:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A resonant low-pass that closes: `cutoff` Hz at middle C, `sweep` octaves above that at first, `time` to close.
+    """A resonant low-pass filter with a falling cutoff.
 
-    `track` says how far the cutoff follows the pitch (1: fully), `poles` how steep it is: 6 dB an octave for each.
+    Attributes:
+        cutoff: Final cutoff in Hz for middle C.
+        sweep: Initial cutoff in octaves above the final one.
+        time: Time constant of the sweep in seconds.
+        resonance: Quality factor.
+        track: How far the cutoff follows the pitch. 1 is fully.
+        poles: Number of poles, with 6 dB per octave each.
     """
 
     cutoff: float
@@ -94,19 +110,27 @@ class Filter:
     poles: int
 
     def gains(self, frequencies: FloatArray, fundamental: float, opening: float) -> FloatArray:
-        """What the filter lets through of each frequency when it is `opening` octaves above where it rests."""
+        """Return the gain at each frequency when the cutoff is `opening` octaves above its final value."""
         cutoff = self.cutoff * (fundamental / 261.63) ** self.track * 2**opening
-        ratio = frequencies / max(cutoff, fundamental)  # a closed filter would leave no note
+        ratio = frequencies / max(cutoff, fundamental)  # a lower cutoff would remove the fundamental
         two_poles = 1 / np.sqrt((1 - ratio**2) ** 2 + (ratio / self.resonance) ** 2)
         return two_poles / (1 + ratio**2) ** (self.poles / 2 - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """A periodic waveform, given by its harmonics, through a filter and the formants of a mouth or a body.
+    """A periodic waveform through a filter and formants.
 
-    `harmonics` (k,) are the levels of the harmonics from the fundamental on, `detune` the cents of each oscillator that
-    plays them, `formants` the (Hz, width in Hz, level) of each resonance.
+    Attributes:
+        harmonics: (k,) levels of the harmonics, starting with the fundamental.
+        detune: Detuning of each oscillator in cents.
+        filter: The filter, or None.
+        formants: The resonances as (Hz, width in Hz, level).
+        vibrato: The vibrato, or None.
+
+    Example:
+        >>> saw = Wave(tuple(1 / k for k in range(1, 65)), detune=(-4.0, 4.0))
+        >>> samples = saw.render(220.0, 1.0, 44100)
     """
 
     harmonics: tuple[float, ...]
@@ -116,7 +140,7 @@ class Wave:
     vibrato: Vibrato | None = None
 
     def render(self, frequency: float, brightness: float, samples: int) -> FloatArray:
-        """The note: (samples,) float32."""
+        """Return (samples,) float32: a held note of `frequency` Hz."""
         count = max(1, min(len(self.harmonics), int(_HIGHEST / frequency)))
         frequencies = frequency * np.arange(1, count + 1)
         levels = np.array(self.harmonics[:count]) * brightness ** np.log2(1 + np.arange(count))
@@ -127,15 +151,15 @@ class Wave:
             closed = self.filter.gains(frequencies, frequency, 0.0)
             tables = [harmonic_table(levels * closed)]
             if self.filter.sweep > 0:
-                # Fading between two spectra stands for the sweep: a filter that moves would cost far more.
+                # A crossfade between two spectra approximates the sweep. A moving filter would be far slower.
                 opened = self.filter.gains(frequencies, frequency, self.filter.sweep * brightness)
                 tables.append(harmonic_table(levels * (opened - closed)))
                 fade = np.exp(-np.arange(samples, dtype=np.float32) / np.float32(self.filter.time * RATE))
         cycles = _cycles(frequency, samples, self.vibrato)
         out = np.zeros(samples, np.float32)
-        for place, cents in enumerate(self.detune):
-            # Oscillators start apart, or they would all cancel and add up at the same time in every note.
-            phase = cycles * 2 ** (cents / 1200) + 0.11 * place
+        for k, cents in enumerate(self.detune):
+            # Oscillators start with different phases. Otherwise they would interfere in the same way in every note.
+            phase = cycles * 2 ** (cents / 1200) + 0.11 * k
             index = (phase * _TABLE).astype(np.int64) & (_TABLE - 1)
             out += tables[0][index]
             if fade is not None:
@@ -145,9 +169,16 @@ class Wave:
 
 @dataclass(frozen=True, slots=True)
 class Operators:
-    """A sine that a second one modulates: frequencies as multiples of the note's, the index's decay, and the level.
+    """A pair of FM operators: a sine carrier and its sine modulator.
 
-    The index falls from `index` to `rest` with time constant `fall` seconds; the level with `decay`, None to stay.
+    Attributes:
+        carrier: Frequency of the carrier as a multiple of the note's.
+        modulator: Frequency of the modulator as a multiple of the note's.
+        index: Initial modulation index.
+        rest: Final modulation index.
+        fall: Time constant of the index in seconds.
+        level: Initial level.
+        decay: Time constant of the level in seconds. None keeps the level.
     """
 
     carrier: float
@@ -161,22 +192,22 @@ class Operators:
 
 @dataclass(frozen=True, slots=True)
 class FrequencyModulation:
-    """Frequency modulation: one pair of operators (2-operator FM) or two pairs side by side (4-operator)."""
+    """Frequency modulation with one pair of operators (2-operator FM) or two parallel pairs (4-operator FM)."""
 
     pairs: tuple[Operators, ...]
     vibrato: Vibrato | None = None
 
     def render(self, frequency: float, brightness: float, samples: int) -> FloatArray:
-        """The note: (samples,) float32."""
+        """Return (samples,) float32: a held note of `frequency` Hz."""
         cycles = _cycles(frequency, samples, self.vibrato)
         time = np.arange(samples, dtype=np.float32) / RATE
         out = np.zeros(samples, np.float32)
         for pair in self.pairs:
             if pair.carrier * frequency > _HIGHEST:
                 continue
-            # Sidebands reach about index + 2 modulator frequencies from the carrier.
-            most = max((_HIGHEST - pair.carrier * frequency) / (pair.modulator * frequency) - 2, 0.0)
-            index, rest = min(pair.index * brightness, most), min(pair.rest * brightness, most)
+            # Sidebands extend to about (index + 2) times the modulator's frequency from the carrier.
+            highest = max((_HIGHEST - pair.carrier * frequency) / (pair.modulator * frequency) - 2, 0.0)
+            index, rest = min(pair.index * brightness, highest), min(pair.rest * brightness, highest)
             depth = rest + (index - rest) * np.exp(-time / np.float32(pair.fall))
             sine = np.sin(
                 _angle(cycles * pair.carrier) + depth.astype(np.float32) * np.sin(_angle(cycles * pair.modulator))
@@ -189,10 +220,15 @@ class FrequencyModulation:
 
 @dataclass(frozen=True, slots=True)
 class Partials:
-    """A string, bar or bell that was struck: partials that die away each at its own pace.
+    """A plucked string, or a struck bar or bell: partials with individual decay times.
 
-    `ratios` are their frequencies as multiples of the note's, `levels` how loud they start; one of ratio r at middle C
-    has died away by 60 dB after `ring` / r**`damping` seconds, higher notes sooner.
+    At middle C, a partial of ratio r decays by 60 dB in `ring` / r**`damping` seconds. Higher notes decay faster.
+
+    Attributes:
+        ratios: Frequencies of the partials as multiples of the note's.
+        levels: Initial levels of the partials.
+        ring: Decay time of the fundamental in seconds.
+        damping: How much faster high partials decay.
     """
 
     ratios: tuple[float, ...]
@@ -201,44 +237,61 @@ class Partials:
     damping: float
 
     def render(self, frequency: float, brightness: float, samples: int) -> FloatArray:
-        """The note: (samples,) float32."""
+        """Return (samples,) float32: a held note of `frequency` Hz."""
         ratios = np.array(self.ratios)
-        kept = ratios * frequency < _HIGHEST
-        kept[0] = True
-        ratios = ratios[kept]
-        levels = np.array(self.levels)[kept] * brightness ** np.log2(ratios)
+        audible = ratios * frequency < _HIGHEST
+        audible[0] = True
+        ratios = ratios[audible]
+        levels = np.array(self.levels)[audible] * brightness ** np.log2(ratios)
         rings = self.ring * (261.63 / frequency) ** 0.5 / ratios**self.damping
         return decaying_partials(frequency * ratios, levels, rings, samples)
 
 
 @dataclass(frozen=True, slots=True)
 class Breath:
-    """A blown tone: a soft wave and, `air` as loud, the noise of breath round the note's frequency."""
+    """A flute-like tone: a wave, and breath noise around its frequency.
+
+    Attributes:
+        wave: The wave.
+        air: Level of the noise relative to the wave.
+        width: Width of the noise: it extends `width` octaves below the note and twice that above it.
+    """
 
     wave: Wave
     air: float
     width: float
 
     def render(self, frequency: float, brightness: float, samples: int) -> FloatArray:
-        """The note: (samples,) float32."""
+        """Return (samples,) float32: a held note of `frequency` Hz."""
         tone = self.wave.render(frequency, brightness, samples)
         rng = np.random.default_rng(round(frequency * 100))
         low, high = frequency * 2**-self.width, min(frequency * 2 ** (2 * self.width), _HIGHEST)
         noise = band_noise(rng, low, high, samples)
-        # More of it as the note speaks than while it is held.
+        # The noise is louder at the onset of the note.
         chiff = 1 + 2 * np.exp(-np.arange(samples, dtype=np.float32) / np.float32(0.03 * RATE))
         return tone + noise * chiff * np.float32(self.air * brightness * np.sqrt(np.mean(np.square(tone))))
 
 
 def decaying_partials(frequencies: FloatArray, levels: FloatArray, rings: FloatArray, samples: int) -> FloatArray:
-    """(samples,) float32: sines at (k,) Hz that start at (k,) levels and lose 60 dB in (k,) seconds.
+    """Synthesise a sum of decaying sines. Only the loudest 60 are used.
 
-    The loudest 60 are played.
+    Args:
+        frequencies: (k,) frequencies in Hz.
+        levels: (k,) initial levels.
+        rings: (k,) times in seconds in which a sine decays by 60 dB.
+        samples: The number of samples.
+
+    Returns:
+        (samples,) float32 samples at 44.1 kHz.
+
+    Example:
+        >>> decaying_partials(np.array([440.0]), np.array([1.0]), np.array([0.5]), 44100).shape
+        (44100,)
     """
     strongest = np.sort(np.argsort(-np.abs(levels), kind="stable")[:_MOST_PARTIALS])
     step = (2j * np.pi * frequencies[strongest] - 6.91 / rings[strongest]) / RATE
-    # A sine at time (block + offset) is a product of two factors, so all of them together are a matrix product. It is
-    # cut up so small that a numeric library does not share it among threads, and so rounds the same with any number.
+    # A sine at time block + offset is a product of two factors, so their sum is a matrix product. It is divided into
+    # products that are too small for a numeric library to use threads, so rounding does not depend on their number.
     parts = -(-samples // (_BLOCK * _ROWS))
     starts = np.exp(np.outer(np.arange(parts * _ROWS) * _BLOCK, step)) * levels[strongest]
     offsets = np.exp(np.outer(step, np.arange(_BLOCK)))
@@ -248,7 +301,20 @@ def decaying_partials(frequencies: FloatArray, levels: FloatArray, rings: FloatA
 
 
 def band_noise(rng: np.random.Generator, low: float, high: float, samples: int) -> FloatArray:
-    """(samples,) float32 of noise between two frequencies in Hz, of RMS 1."""
+    """Draw band-limited noise of RMS 1.
+
+    Args:
+        rng: The random generator.
+        low: Lower frequency in Hz.
+        high: Upper frequency in Hz.
+        samples: The number of samples.
+
+    Returns:
+        (samples,) float32 samples at 44.1 kHz.
+
+    Example:
+        >>> noise = band_noise(np.random.default_rng(0), 1000.0, 4000.0, 44100)
+    """
     from scipy import signal
 
     sections = signal.butter(1, [low, min(high, 0.45 * RATE)], "bandpass", fs=RATE)
@@ -257,14 +323,25 @@ def band_noise(rng: np.random.Generator, low: float, high: float, samples: int) 
 
 
 def without_rumble(samples: FloatArray) -> FloatArray:
-    """(t,) samples without what lies below hearing: offsets, and the slow thump that a sudden decay leaves."""
+    """Remove inaudible low frequencies from (t,) samples: offsets, and the slow thump of a sudden decay.
+
+    Example:
+        >>> clean = without_rumble(samples)
+    """
     from scipy import signal
 
     return signal.sosfilt(signal.butter(2, _RUMBLE, "highpass", fs=RATE, output="sos"), samples).astype(np.float32)
 
 
 def add(out: FloatArray, sound: FloatArray, at: int) -> None:
-    """Add a sound to (t,) `out` from sample `at` on; what lies before or after `out` is left away."""
+    """Add a sound to (t,) `out` in place, starting at sample `at`. Samples outside `out` are dropped.
+
+    Example:
+        >>> out = np.zeros(4)
+        >>> add(out, np.ones(3), 2)
+        >>> out.tolist()
+        [0.0, 0.0, 1.0, 1.0]
+    """
     first = max(-at, 0)
     length = min(len(sound), len(out) - at)
     if length > first:
@@ -272,7 +349,7 @@ def add(out: FloatArray, sound: FloatArray, at: int) -> None:
 
 
 def _cycles(frequency: float, samples: int, vibrato: Vibrato | None) -> FloatArray:
-    """(samples,) float64: how many periods of the note have gone by."""
+    """Return the (samples,) float64 phase of a note in periods."""
     if vibrato is None:
         return np.arange(samples) * (frequency / RATE)
     time = np.arange(samples) / RATE
@@ -281,12 +358,16 @@ def _cycles(frequency: float, samples: int, vibrato: Vibrato | None) -> FloatArr
 
 
 def _angle(cycles: FloatArray) -> FloatArray:
-    """Radians in float32, whole turns taken off first, for late in a note they would cost precision."""
+    """Convert periods to float32 radians, modulo one period. Large angles would lose precision."""
     return ((cycles % 1.0) * (2 * np.pi)).astype(np.float32)
 
 
 def harmonic_table(levels: FloatArray) -> FloatArray:
-    """One period of a wave with these levels of harmonics."""
+    """Return one period of a wave as (16384,) float32, from the levels of its harmonics.
+
+    Example:
+        >>> sine = harmonic_table(np.array([1.0]))
+    """
     spectrum = np.zeros(_TABLE // 2 + 1, complex)
     spectrum[1 : len(levels) + 1] = -0.5j * _TABLE * levels
     return np.fft.irfft(spectrum).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Own instruments: a few dozen synthesiser patches for each role, each drawn from its number, and a dozen drum kits."""
+"""Synthesised instruments: a few dozen patches per role and a dozen drum kits. Each follows from its program number."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from soundalike.render.sound.synthesis import (
 
 __all__ = ["Patch", "Voices"]
 
-# How many patches of each kind a role has. Programs count through the roles and kinds in this order.
+# The number of patches of each kind per role. Program numbers run through the roles and kinds in this order.
 _COUNTS: Mapping[Role, Mapping[str, int]] = {
     "lead": {"subtractive": 16, "vocal": 6, "fm": 7, "noise": 7, "plucked": 4},
     "comp": {"subtractive": 11, "organ": 6, "fm": 10, "plucked": 9, "mallet": 4},
@@ -38,13 +38,13 @@ _COUNTS: Mapping[Role, Mapping[str, int]] = {
 }
 _PROGRAMS = tuple((role, kind) for role in ROLES for kind, count in _COUNTS[role].items() for _ in range(count))
 
-_VELOCITIES = 24  # steps of velocity between which a note keeps its colour
-_LEVEL, _MEASURED = 0.1, 0.3  # RMS of the first seconds of a note at velocity 96
-_SHORTEST = 0.04  # seconds: a note shorter than that is held so long
+_VELOCITY_STEP = 24  # notes within a step of velocity have the same timbre
+_LEVEL, _MEASURED = 0.1, 0.3  # RMS of a note at velocity 96, and the seconds from its start in which it is measured
+_SHORTEST = 0.04  # seconds; shorter notes are extended to this length
 _HARMONICS = 512
-_HOME = 67
+_CENTRE_NOTE = 67
 
-# (Hz, width in Hz, level) of the formants of sung vowels.
+# Formants of sung vowels, as (Hz, width in Hz, level).
 _VOWELS = {
     "a": ((750.0, 90.0, 1.0), (1150.0, 100.0, 0.6), (2700.0, 150.0, 0.25)),
     "e": ((450.0, 70.0, 1.0), (1900.0, 120.0, 0.4), (2600.0, 150.0, 0.25)),
@@ -56,7 +56,7 @@ _VOWELS = {
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """What a program is: how it makes tones, how loud they are over time, and that in a few words."""
+    """The sound of a program: its tone generator, its envelope and a short description."""
 
     tone: Tone
     envelope: Envelope
@@ -64,39 +64,62 @@ class Patch:
 
 
 class Voices:
-    """The bank of own instruments. All of it follows from program numbers: there is nothing to load."""
+    """The bank of synthesised instruments. Everything follows from the program numbers, so nothing is loaded.
+
+    Example:
+        >>> voices = Voices()
+        >>> samples = voices.play(0, "lead", [Played(0.0, 1.0, 67, 96)], seconds=2.0)
+    """
 
     def programs(self, role: Role) -> tuple[int, ...]:
-        """The programs of a role. No program belongs to two roles."""
+        """Return the programs of a role. No program belongs to two roles."""
         return tuple(program for program, (owner, _) in enumerate(_PROGRAMS) if owner == role)
 
     def kind(self, program: int) -> str:
-        """How it makes its sound: "subtractive", "vocal", "fm", "noise", "plucked", "organ", "mallet" or "drums".
+        """Return the kind of synthesis of a program.
 
-        Raises UsageError if there is no such program.
+        It is "subtractive", "vocal", "fm", "noise", "plucked", "organ", "mallet" or "drums".
+
+        Raises:
+            UsageError: There is no such program.
         """
         return _entry(program)[1]
 
-    def home(self, program: int) -> int:
-        """The MIDI note that a lead's tunes centre on."""
-        return _HOME
+    def centre_note(self, program: int) -> int:
+        """Return the MIDI note around which a lead plays."""
+        return _CENTRE_NOTE
 
     def describe(self, program: int) -> str:
-        """A program in a few words. Raises UsageError if there is no such program."""
+        """Describe a program in a few words.
+
+        Raises:
+            UsageError: There is no such program.
+        """
         if _entry(program)[1] == "drums":
             kit = DrumKit.draw(program)
             return f"synthesised drums, pitch x{kit.pitch:.2f}, ring x{kit.ring:.2f}, drive {kit.drive:g}"
         return _patch(program).description
 
     def play(self, program: int, role: Role, notes: Sequence[Played], seconds: float) -> FloatArray:
-        """(t,) float32 mono at 44.1 kHz, `seconds` long: a part. For drums a note is a General MIDI percussion note.
+        """Play a part.
 
-        Raises UsageError if there is no such program, if a drum kit is to play notes or an instrument drums, and for
-        what is not a percussion note.
+        Args:
+            program: The program.
+            role: The role of the part. It must be "drums" for drum kits, and only for them.
+            notes: The notes. Those of drums are General MIDI percussion notes.
+            seconds: The length of the result.
+
+        Returns:
+            (t,) float32 mono samples at 44.1 kHz.
+
+        Raises:
+            UsageError: There is no such program, it does not fit the role, or a drum note is not a percussion note.
         """
         drums = self.kind(program) == "drums"
         if drums != (role == "drums"):
-            raise UsageError(f"program {program} of voices is for {_entry(program)[0]}, not for {role}; take another")
+            raise UsageError(
+                f"program {program} of voices is for {_entry(program)[0]}, not for {role}; choose another one"
+            )
         if drums:
             out = play_strokes(notes, seconds, functools.partial(_stroke, DrumKit.draw(program), {}))
         else:
@@ -111,42 +134,42 @@ def _entry(program: int) -> tuple[Role, str]:
 
 
 def _brightness(velocity: int) -> float:
-    """Of a note, by its step of velocity: 1 at 96."""
-    return 0.5 + 0.5 * (velocity // _VELOCITIES) * _VELOCITIES / 96
+    """Return the brightness of a velocity, rounded down to its step. It is 1 at velocity 96."""
+    return 0.5 + 0.5 * (velocity // _VELOCITY_STEP) * _VELOCITY_STEP / 96
 
 
 def _gain(velocity: int) -> np.float32:
-    return np.float32((velocity / 96) ** 2)  # what synthesisers do: 40 dB for a tenth of the velocity
+    return np.float32((velocity / 96) ** 2)  # the usual curve of synthesisers: 40 dB per factor of 10
 
 
-def _stroke(kit: DrumKit, done: dict[tuple[int, int], FloatArray], drum: int, velocity: int) -> FloatArray:
-    """A stroke; `done` are those of this part that have been made already."""
-    key = drum, velocity // _VELOCITIES
-    if key not in done:
-        done[key] = kit.stroke(drum, _brightness(velocity))
-    return done[key] * _gain(velocity)
+def _stroke(kit: DrumKit, cache: dict[tuple[int, int], FloatArray], drum: int, velocity: int) -> FloatArray:
+    """Return a stroke. `cache` holds the strokes of the part that have been synthesised already."""
+    key = drum, velocity // _VELOCITY_STEP
+    if key not in cache:
+        cache[key] = kit.stroke(drum, _brightness(velocity))
+    return cache[key] * _gain(velocity)
 
 
 def _play_notes(patch: Patch, notes: Sequence[Played], seconds: float) -> FloatArray:
     out = np.zeros(round(seconds * RATE), np.float32)
     release = patch.envelope.released()
-    heard = [note for note in notes if note.start < seconds]
-    spans = [round((min(max(n.end, n.start + _SHORTEST), seconds) - n.start) * RATE) for n in heard]
-    # Notes of one pitch and strength are one sound, made once and as long as the longest of them.
+    audible = [note for note in notes if note.start < seconds]
+    spans = [round((min(max(n.end, n.start + _SHORTEST), seconds) - n.start) * RATE) for n in audible]
+    # Notes of the same pitch and velocity step share one sound, synthesised at the length of the longest.
     longest: dict[tuple[int, int], int] = {}
-    for note, span in zip(heard, spans, strict=True):
-        key = note.note, note.velocity // _VELOCITIES
+    for note, span in zip(audible, spans, strict=True):
+        key = note.note, note.velocity // _VELOCITY_STEP
         longest[key] = max(longest.get(key, 0), span + len(release))
-    sounds = {key: _sound(patch, key[0], _brightness(key[1] * _VELOCITIES), span) for key, span in longest.items()}
-    for note, span in zip(heard, spans, strict=True):
-        sound = sounds[note.note, note.velocity // _VELOCITIES][: span + len(release)] * _gain(note.velocity)
+    sounds = {key: _sound(patch, key[0], _brightness(key[1] * _VELOCITY_STEP), span) for key, span in longest.items()}
+    for note, span in zip(audible, spans, strict=True):
+        sound = sounds[note.note, note.velocity // _VELOCITY_STEP][: span + len(release)] * _gain(note.velocity)
         sound[span:] *= release
         add(out, sound, round(note.start * RATE))
     return out
 
 
 def _sound(patch: Patch, note: int, brightness: float, samples: int) -> FloatArray:
-    """(samples,) float32: a note held so long, as loud as all others."""
+    """Synthesise a held note at the common level: (samples,) float32."""
     measured = int(_MEASURED * RATE)
     sound = patch.tone.render(440 * 2 ** ((note - 69) / 12), brightness, max(samples, measured))
     sound *= patch.envelope.held(len(sound))
@@ -156,11 +179,11 @@ def _sound(patch: Patch, note: int, brightness: float, samples: int) -> FloatArr
 @functools.cache
 def _patch(program: int) -> Patch:
     role, kind = _entry(program)
-    return _DRAWN[kind](np.random.default_rng(program), role)
+    return _PATCH_BUILDERS[kind](np.random.default_rng(program), role)
 
 
 def _sustained(rng: np.random.Generator, role: Role) -> Envelope:
-    """The envelope of something blown, bowed or held by a key."""
+    """Draw the envelope of a sustained instrument."""
     if role == "bass":
         return Envelope(
             rng.uniform(0.003, 0.012), rng.uniform(0.1, 0.6), rng.uniform(0.3, 0.85), rng.uniform(0.05, 0.12)
@@ -178,7 +201,7 @@ def _vibrato(rng: np.random.Generator, role: Role, deepest: float = 30.0) -> Vib
 
 
 def _waveform(shape: str, width: float) -> FloatArray:
-    """(512,) levels of the harmonics of a saw, triangle or pulse; a pulse of width 0.5 is a square."""
+    """Return the (512,) levels of the harmonics of a saw, triangle or pulse. A pulse of width 0.5 is a square."""
     order = np.arange(1, _HARMONICS + 1)
     if shape == "saw":
         return 1.0 / order
@@ -190,7 +213,7 @@ def _waveform(shape: str, width: float) -> FloatArray:
 def _subtractive(rng: np.random.Generator, role: Role) -> Patch:
     shape = str(rng.choice(["saw", "saw", "saw", "square", "pulse", "triangle"]))
     harmonics = _waveform(shape, rng.uniform(0.12, 0.4) if shape == "pulse" else 0.5)
-    if rng.random() < 0.3:  # a second row of oscillators, an octave above
+    if rng.random() < 0.3:  # a second set of oscillators an octave above
         harmonics[1::2] += rng.uniform(0.3, 0.7) * harmonics[: _HARMONICS // 2]
     spread = rng.uniform(2, 6) if role == "bass" else rng.uniform(4, 12)
     detune = [(0.0,), (-spread / 2, spread / 2), (-spread, 0.0, spread)][rng.integers(3)]
@@ -203,7 +226,7 @@ def _subtractive(rng: np.random.Generator, role: Role) -> Patch:
         track=rng.uniform(0.3, 0.8),
         poles=int(rng.choice([2, 4])),
     )
-    # The beats of several oscillators and a vibrato of much the same rate would add up to a note out of tune.
+    # Detuned oscillators beat at about the rate of a vibrato. Together the note would sound out of tune.
     vibrato = _vibrato(rng, role) if len(detune) == 1 else None
     wave = Wave(tuple(harmonics.tolist()), detune, low_pass, vibrato=vibrato)
     described = f"{len(detune)} x {shape}, low-pass at {low_pass.cutoff:.0f} Hz, {low_pass.sweep:.1f} octaves of sweep"
@@ -212,7 +235,7 @@ def _subtractive(rng: np.random.Generator, role: Role) -> Patch:
 
 def _vocal(rng: np.random.Generator, role: Role) -> Patch:
     vowel = str(rng.choice(list(_VOWELS)))
-    size = 2 ** rng.uniform(-0.1, 0.2)  # of the singer's head
+    size = 2 ** rng.uniform(-0.1, 0.2)  # factor on the formants, for the size of the vocal tract
     formants = tuple((size * frequency, width * 1.5, level) for frequency, width, level in _VOWELS[vowel])
     harmonics = np.arange(1, _HARMONICS + 1) ** -rng.uniform(0.9, 1.4)
     vibrato = Vibrato(rng.uniform(15, 45), rng.uniform(4.8, 6.2), rng.uniform(0.2, 0.5))
@@ -255,7 +278,7 @@ def _fm(rng: np.random.Generator, role: Role) -> Patch:
         second = Operators(1, rng.choice([3, 4]), rng.uniform(0.5, 1.5), 0.1, 0.08, rng.uniform(0.2, 0.5), 0.4)
         pairs = (first, second) if rng.random() < 0.5 else (first,)
         envelope = _sustained(rng, role)
-    else:  # brass has all harmonics, reeds the odd ones
+    else:  # brass has all harmonics, and reeds have the odd ones
         ratio = 1 if family == "brass" else 2
         pairs = (Operators(1, ratio, rng.uniform(1.5, 3.5), rng.uniform(0.6, 1.6), rng.uniform(0.1, 0.5)),)
         envelope = _sustained(rng, role)
@@ -297,7 +320,7 @@ def _breath(rng: np.random.Generator, role: Role) -> Patch:
     return Patch(tone, envelope, f"flute, breath at {20 * np.log10(air):.0f} dB")
 
 
-_DRAWN: Mapping[str, Callable[[np.random.Generator, Role], Patch]] = {
+_PATCH_BUILDERS: Mapping[str, Callable[[np.random.Generator, Role], Patch]] = {
     "subtractive": _subtractive,
     "vocal": _vocal,
     "organ": _organ,

@@ -171,7 +171,7 @@ def find_chords(weights: FloatArray, bass: Sequence[int]) -> list[tuple[int, str
 
 
 def loops(meter: str, weights: FloatArray, bass: Sequence[int]) -> tuple[Progression, ...]:
-    """Find loops of four bars with enough different chords, most of whose tones are in the scale.
+    """Find loops of four bars that have enough different chords and mostly tones of the scale.
 
     The tonic is the last bass note of the piece. The piece is minor if the minor third of the tonic sounds longer than
     the major third. A loop is dorian or mixolydian if it fits that scale better.

@@ -37,7 +37,7 @@ _SOFTEST, _GHOST = 12, 30  # velocities: softer strokes are accidental and dropp
 _LOOSENESS = 0.15  # remaining share of each stroke's deviation from the grid
 _DOUBLE_STROKE = 0.08  # beats; closer strokes on one drum would fall on the same grid position
 _LOWEST_DRUM, _HIGHEST_DRUM = 35, 81
-# Pads of the Roland kit of the Groove MIDI Dataset whose notes differ from General MIDI.
+# Notes of the Roland kit of the Groove MIDI Dataset that are not in General MIDI, and their equivalents.
 _PADS: Mapping[int, int] = {22: 42, 26: 46, 58: 43}
 # Shares of all grooves: what the test and validation parts must reach, and the most that a drummer there may have.
 _LEAST_SHARE, _MOST_SHARE = 0.1, 0.25

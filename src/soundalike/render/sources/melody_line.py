@@ -161,7 +161,8 @@ _PROFILES = _profiles()
 def _melody_track(song: Song) -> Track:
     """Return the track with the melody.
 
-    A track is preferred if its name says so. Otherwise the choice is the track that is most monophonic, busy and high.
+    Tracks with a name such as "melody" or "vocal" are preferred. Among the candidates, the track that is most
+    monophonic, busy and high is chosen.
     """
     tracks = [track for track in song.tracks if track.channel != DRUM_CHANNEL]
     if not tracks:

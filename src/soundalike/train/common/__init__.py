@@ -1,4 +1,4 @@
-"""What every kind of training shares: losses, checkpoints, recipes."""
+"""Losses, checkpoints and recipes for all kinds of training."""
 
 import lazy_loader
 

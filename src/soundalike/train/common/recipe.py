@@ -1,4 +1,4 @@
-"""Write a trained model: a folder with recipe.json and weights.safetensors, whole or not at all."""
+"""Write a trained model: a folder with recipe.json and weights.safetensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,20 @@ __all__ = ["space_entry", "write_model"]
 def space_entry(
     name: str, backbone: Backbone, feature: str, head: str, dim: int, calibration: Mapping[Level, Calibration]
 ) -> dict[str, Any]:
-    """A row of a recipe's table of spaces."""
+    """Return the entry of a space in a recipe.
+
+    Args:
+        name: The name of the space.
+        backbone: The backbone of its feature.
+        feature: The feature, or several joined by "+".
+        head: The kind of head.
+        dim: Dims of its rows.
+        calibration: Its null distribution at each level.
+
+    Example:
+        >>> space_entry("melody", backbone, "melody", "linear", 128, calibration)["source"]
+        'mix'
+    """
     return {
         "name": name,
         "source": "mix",
@@ -43,7 +56,27 @@ def write_model(
     trained_on: Sequence[Mapping[str, object]],
     seed: int,
 ) -> None:
-    """Write the model folder `out`; the same arguments write the same bytes. Raises UsageError."""
+    """Write a model. The same arguments give the same bytes.
+
+    Args:
+        out: The folder of the model. It is made if it does not exist.
+        name: The name of the model.
+        summary: One sentence about it.
+        licence: The licence of the weights.
+        spaces: Entries of its spaces (`space_entry`).
+        tensors: The weights, by name.
+        trained_on: The sources of the training data, with their licences.
+        seed: The seed of the training.
+
+    Raises:
+        UsageError: The folder cannot be made or written to.
+
+    Example:
+        >>> write_model(
+        ...     Path("mine"), name="mine", summary="Melody.", licence="CC0-1.0", spaces=[entry], tensors=head.tensors,
+        ...     trained_on=[{"name": "my clips", "licence": "CC0-1.0", "n": 400}], seed=0,
+        ... )
+    """
     from safetensors.numpy import save
 
     weights = save(dict(tensors))

@@ -235,7 +235,8 @@ class EmbeddingCache:
         """Add the clips that are missing. They are on disk when this returns.
 
         Args:
-            digests: Digests of n clips. A clip that is stored already keeps its row; the first of equal digests is used.
+            digests: Digests of n clips. Clips that are stored already keep their rows; if a digest repeats, its first
+                row is used.
             rows: (n, D) of each feature.
             audible: (n,) of each feature.
 
@@ -378,5 +379,5 @@ def _reported(folder: Path) -> Iterator[None]:
         elif any(word in text for word in ("full", "readonly", "unable to open", "disk I/O")):
             why = f"it cannot be written ({text}); free disk space or give another folder"
         else:
-            why = f"{_INDEX} is corrupt ({text}); {_REBUILD}"
+            why = f"{_INDEX} cannot be read ({text}); {_REBUILD}"
         raise UsageError(f"embeddings at {folder}: {why}") from error

@@ -1,6 +1,7 @@
-"""Fill a cache of embeddings: find out which clips it lacks, and listen to them in worker processes.
+"""Fill an embedding cache: find the clips that it lacks and extract their features in worker processes.
 
-A clip of several windows (over 11 s, `audio.windows`) has the mean of its audible windows' features as its row.
+The row of a clip is the mean of its features over the audible windows. Clips of more than 11 s have several windows
+(`audio.windows`).
 """
 
 from __future__ import annotations
@@ -31,14 +32,19 @@ _FLUSH_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class EmbedReport:
-    """What an `embed` did: clips that are new (`done`) and that were there (`kept`), by content.
+    """The result of `embed`.
 
-    `failed` has the files that could not be heard, and why. `positions` finds the row of every other path; paths of
-    other shards are left out, as is what an interruption (`interrupted`) left undone.
+    Attributes:
+        done: The number of clips added. Copies of a file count once.
+        cached: The number of requested clips that the cache already held.
+        failed: Files that could not be embedded, with the reasons.
+        positions: The row of each path. Paths are missing if they failed, belong to another shard or were not reached
+            before an interruption.
+        interrupted: True if a KeyboardInterrupt ended the run early.
     """
 
     done: int
-    kept: int
+    cached: int
     failed: tuple[tuple[Path, str], ...]
     positions: Mapping[Path, int]
     interrupted: bool
@@ -52,16 +58,33 @@ def embed(
     shard: tuple[int, int] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> EmbedReport:
-    """Listen to the clips that the cache lacks, in `jobs` processes (default: one a core), and store their features.
+    """Extract and store the features of the clips that a cache lacks.
 
-    Copies of a file are listened to once. A bad file costs only itself; an interruption (KeyboardInterrupt) keeps what
-    was done, and a killed process all but the last seconds. `shard` (i, n), 1 <= i <= n, takes the clips whose digest
-    is i - 1 modulo n, so machines can share the work and `merge` what they have. `progress` is told of clips done,
-    clips in all, and the seconds of sound in those done. Raises UsageError.
+    Copies of a file are encoded once. Unreadable files are skipped and reported. After a KeyboardInterrupt all finished
+    clips are stored; if the process is killed, those of the last seconds are lost.
+
+    Args:
+        cache: A cache that is open for writing.
+        paths: The clips.
+        jobs: The number of worker processes; None starts one per core.
+        shard: (i, n) with 1 <= i <= n: embed only the clips whose digest is i - 1 modulo n. Several machines can embed
+            one shard each and `merge` the caches.
+        progress: Called with clips done, all clips to embed, and the seconds of audio in those done.
+
+    Returns:
+        The number of clips embedded, the failures, and the positions of the clips in the cache.
+
+    Raises:
+        UsageError: `shard` is out of range, or the cache cannot be written.
+
+    Example:
+        >>> with EmbeddingCache.open(Path("cache"), backbone) as cache:
+        ...     report = embed(cache, sorted(Path("clips").glob("*.wav")))
+        ...     rows = cache.rows("melody")[list(report.positions.values())]
     """
     number, shards = shard or (1, 1)
     if not 1 <= number <= shards:
-        raise UsageError(f"shard {number} of {shards}: expected a number from 1 to {shards}")
+        raise UsageError(f"shard is {number} of {shards}; expected a number from 1 to {shards}")
     before = len(cache)
     digests: dict[Path, str] = {}
     failed: list[tuple[Path, str]] = []
@@ -72,13 +95,13 @@ def embed(
         for path, digest in digests.items():
             if int(digest, 16) % shards == number - 1 and cache.find([digest])[0] < 0:
                 wanted.setdefault(digest, []).append(path)
-        _listen(cache, wanted, jobs, progress, failed)
+        _extract_missing(cache, wanted, jobs, progress, failed)
     except KeyboardInterrupt:
         interrupted = True
     found = zip(digests, cache.find(list(digests.values())).tolist(), strict=True)
     positions = {path: position for path, position in found if position >= 0}
-    kept = len({position for position in positions.values() if position < before})
-    return EmbedReport(len(cache) - before, kept, tuple(failed), positions, interrupted)
+    cached = len({position for position in positions.values() if position < before})
+    return EmbedReport(len(cache) - before, cached, tuple(failed), positions, interrupted)
 
 
 def _hash(
@@ -88,7 +111,7 @@ def _hash(
     digests: dict[Path, str],
     failed: list[tuple[Path, str]],
 ) -> None:
-    """Fill in the digests of files. One whose size and modification time are as before is not read again."""
+    """Add the digests of files to `digests`. A file with the same size and modification time as before is not read."""
     known = cache.known_files()
     unknown: dict[Path, tuple[bytes, int, int]] = {}
     for path in dict.fromkeys(paths):
@@ -134,7 +157,7 @@ class _ClipTask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Clip:
-    """What a worker brings back: a row (D,) a feature, whether it is audible, and the clip's seconds."""
+    """The result of a worker: a row (D,) and whether it is audible for each feature, and the length in seconds."""
 
     rows: Mapping[str, FloatArray]
     audible: Mapping[str, bool]
@@ -143,51 +166,53 @@ class _Clip:
 
 @once
 def _backbone(name: str) -> Backbone:
-    """Made once a process."""
+    """Load the backbone once per process."""
     return plugins.load("backbones", name)
 
 
-def _hear(task: _ClipTask) -> _Clip:
-    """Runs in a worker."""
+def _extract(task: _ClipTask) -> _Clip:
+    """Extract the features of a clip, in a worker process."""
     if content_hash(task.path) != task.digest:
-        raise AudioError("has changed since it was first read; run it again")
+        raise AudioError("has changed since it was first read; run the command again")
     backbone = _backbone(task.backbone)
-    heard = backbone.features(MonoStream(task.path, backbone.rate), windows)
+    features = backbone.features(MonoStream(task.path, backbone.rate), windows)
     rows, audible = {}, {}
     for feature, dim in backbone.dims.items():
-        on = heard.audible[feature]
+        on = features.audible[feature]
         audible[feature] = bool(on.any())
-        mean = heard.rows[feature][on].mean(axis=0, dtype=np.float64) if audible[feature] else np.zeros(dim)
+        mean = features.rows[feature][on].mean(axis=0, dtype=np.float64) if audible[feature] else np.zeros(dim)
         if not np.isfinite(mean).all():
-            raise AudioError(f"the backbone {backbone.name} found {feature} of NaN or infinite values in it")
+            raise AudioError(f"the backbone {backbone.name} returned NaN or infinite values for {feature}")
         rows[feature] = mean.astype(np.float32)
-    return _Clip(rows, audible, heard.duration)
+    return _Clip(rows, audible, features.duration)
 
 
-def _listen(
+def _extract_missing(
     cache: EmbeddingCache,
     wanted: Mapping[str, Sequence[Path]],
     jobs: int | None,
     progress: Callable[[int, int, float], None] | None,
     failed: list[tuple[Path, str]],
 ) -> None:
-    """Embed each digest of `wanted` from the first of its files; what fails, fails for all of them."""
-    heard: dict[str, _Clip] = {}
+    """Embed clips, {digest: files}, each from its first file. A failure is reported for all files of a clip."""
+    pending: dict[str, _Clip] = {}
 
     def flush() -> None:
-        clips = list(heard.values())
+        clips = list(pending.values())
         rows = {name: np.array([clip.rows[name] for clip in clips], np.float32) for name in cache.dims}
         audible = {name: np.array([clip.audible[name] for clip in clips], np.bool_) for name in cache.dims}
         if clips:
-            cache.append(list(heard), rows, audible)
-        heard.clear()
+            cache.append(list(pending), rows, audible)
+        pending.clear()
 
-    outcomes = run_tasks(_hear, [_ClipTask(cache.backbone, paths[0], digest) for digest, paths in wanted.items()], jobs)
+    outcomes = run_tasks(
+        _extract, [_ClipTask(cache.backbone, paths[0], digest) for digest, paths in wanted.items()], jobs
+    )
     flushed, seconds = time.monotonic(), 0.0
     try:
         for done, (task, outcome) in enumerate(outcomes, start=1):
             if isinstance(outcome, _Clip):
-                heard[task.digest] = outcome
+                pending[task.digest] = outcome
                 seconds += outcome.seconds
             elif isinstance(outcome, AudioError):
                 failed += [(path, str(outcome)) for path in wanted[task.digest]]

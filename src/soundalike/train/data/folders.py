@@ -1,8 +1,9 @@
-"""Triplet folders as training data: which clips there are, and which part of the split each folder is in.
+"""Triplet folders as training data: find their clips and split the folders into parts.
 
     DIR/<factor>/triplets_<N>/triplet/{anchor,positive_01..,negative[,negative_adversarial]}.wav
 
-A factor is whatever its folders keep the same: those of `soundalike render`, MERIT's published ones, or your own.
+A factor is what the anchor and positives of a folder have in common. The folders can come from `soundalike render`,
+from MERIT, or from the user.
 """
 
 from __future__ import annotations
@@ -24,12 +25,21 @@ __all__ = ["PARTS", "ClipFolder", "read_folders", "triplet_set"]
 
 PARTS = ("train", "validation", "test")
 _LAYOUT = "DIR/<factor>/triplets_N/triplet/ with anchor, positive_01.. and negative"
-_HELD_OUT = 0.1  # of the folders, where no split says which are for test or validation: as in MERIT's code
+_HELD_OUT = 0.1
+"""Fraction of the folders for test, and for validation, if no split is given: as in MERIT's code."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipFolder:
-    """One folder: its clips, None for a negative that it lacks."""
+    """A triplet folder.
+
+    Attributes:
+        name: The name of the folder, such as "triplets_1".
+        anchor: The anchor.
+        positives: Clips that share the factor with the anchor, one or more.
+        negative: A clip that does not share it, or None.
+        adversarial: A clip that shares everything but the factor, or None.
+    """
 
     name: str
     anchor: Path
@@ -39,38 +49,56 @@ class ClipFolder:
 
     @property
     def clips(self) -> tuple[Path, ...]:
-        """All that are there."""
-        found = (self.anchor, *self.positives, self.negative, self.adversarial)
-        return tuple(clip for clip in found if clip is not None)
+        """All clips of the folder."""
+        clips = (self.anchor, *self.positives, self.negative, self.adversarial)
+        return tuple(clip for clip in clips if clip is not None)
 
 
 def read_folders(place: Path, seed: int) -> dict[str, dict[str, tuple[ClipFolder, ...]]]:
-    """{factor: {part of PARTS: folders}}, in the order of their numbers.
+    """Find triplet folders and split them.
 
-    `place`/split.json says which folder is in which part; a split without validation gives a tenth of its training
-    folders to it, and without a split a tenth goes to test and a tenth to validation, drawn by `seed`.
-    Raises UsageError if there are no such folders, one lacks a clip, or a part is empty.
+    The file split.json in `place` lists folder names under "train", "validation" and "test". If it has no list for
+    validation, a tenth of all folders is drawn from the training folders. Without this file a tenth of the folders is
+    drawn for test and a tenth for validation.
+
+    Args:
+        place: The folder with one subfolder per factor.
+        seed: Seed of the split.
+
+    Returns:
+        {factor: {part: folders}} with the parts in `PARTS`. Folders are ordered by number.
+
+    Raises:
+        UsageError: There are no triplet folders, one has no anchor or positive, split.json is invalid, or a part has no
+            folders.
+
+    Example:
+        >>> read_folders(Path("triplets"), seed=0)["melody"]["train"][0].name
+        'triplets_1'
     """
     factors = sorted(sub.name for sub in place.iterdir() if any(sub.glob("triplets_*"))) if place.is_dir() else []
     if not factors:
         raise UsageError(f"{place} holds no triplets; expected {_LAYOUT}")
     split = read_json(place / "split.json") if (place / "split.json").is_file() else {}
     if not isinstance(split, dict):
-        raise UsageError(f"{place / 'split.json'} is no split; expected lists of folders under train and test")
+        raise UsageError(
+            f"{place / 'split.json'} is not a split; expected an object with lists of folders under train and test"
+        )
     read: dict[str, dict[str, tuple[ClipFolder, ...]]] = {}
     for factor in factors:
-        found = {path.name: path for path in (place / factor).glob("triplets_*") if path.is_dir()}
-        ordered = sorted(found, key=lambda name: (len(name), name))
-        parts = _parts(ordered, split, seed)
-        read[factor] = {part: tuple(_read(found[name]) for name in parts[part]) for part in PARTS}
+        paths = {path.name: path for path in (place / factor).glob("triplets_*") if path.is_dir()}
+        ordered = sorted(paths, key=lambda name: (len(name), name))
+        parts = _split(ordered, split, seed)
+        read[factor] = {part: tuple(_read(paths[name]) for name in parts[part]) for part in PARTS}
         for part in PARTS:
             if not read[factor][part]:
-                raise UsageError(f"{place / factor} has no folder for {part}; give it more, or another split.json")
+                raise UsageError(f"{place / factor} has no folder for {part}; add folders or change split.json")
     return read
 
 
-def _parts(names: Sequence[str], split: Mapping[str, object], seed: int) -> dict[str, list[str]]:
-    known = {part: names_of for part in PARTS if isinstance(names_of := split.get(part), list)}
+def _split(names: Sequence[str], split: Mapping[str, object], seed: int) -> dict[str, list[str]]:
+    """Return the names of the folders of each part."""
+    known = {part: listed for part in PARTS if isinstance(listed := split.get(part), list)}
     shuffled = list(names)
     random.Random(seed).shuffle(shuffled)
     held_out = max(1, round(_HELD_OUT * len(names)))
@@ -84,14 +112,27 @@ def _parts(names: Sequence[str], split: Mapping[str, object], seed: int) -> dict
 def _read(folder: Path) -> ClipFolder:
     clips, positives = find_clips(folder)
     if "anchor" not in clips or not positives:
-        raise UsageError(f"{folder / 'triplet'} holds no anchor or no positive_01; expected {_LAYOUT}")
+        raise UsageError(f"{folder / 'triplet'} has no anchor or no positive_01; expected {_LAYOUT}")
     return ClipFolder(folder.name, clips["anchor"], positives, clips.get("negative"), clips.get("negative_adversarial"))
 
 
 def triplet_set(
     folders: Sequence[ClipFolder], positions: Mapping[Path, int], audible: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> TripletSet:
-    """Rows of a feature matrix for every clip; -1 for what a folder lacks, or is not `audible` (n,) or not embedded."""
+    """Look up the rows of the clips of some folders.
+
+    Args:
+        folders: One or more folders of a factor.
+        positions: The row of each clip in a feature matrix of n rows.
+        audible: (n,) bool.
+
+    Returns:
+        The rows; -1 for clips that a folder lacks, and for clips that are inaudible or not embedded.
+
+    Example:
+        >>> triplet_set(folders, report.positions, cache.audible("melody")).folders.shape
+        (400, 8)
+    """
     most = max(len(folder.positives) for folder in folders)
     table: IntArray = np.full((len(folders), most + 3), -1)
 

@@ -1,10 +1,10 @@
-"""Triplets of rendered folders, and the batches of an epoch.
+"""Triplets of folders, and the batches of an epoch.
 
-F folders, k positives a folder, T triplets, n rows of a feature matrix, R rows of a batch, B triplets of a batch.
+F folders, k positives per folder, T triplets, n rows of a feature matrix, R rows and B triplets of a batch.
 
-A folder gives k^2 triplets a negative N, as in MERIT: (A, P_i, N), and (P_i, P_j, N) for all i != j. They share k + 2
-rows. A batch of whole folders therefore projects each row once where shuffled triplets project it about 3 k^2 / (k + 2)
-times: 11 times as much work for k = 5.
+As in MERIT, a folder has k^2 triplets per negative N: (A, P_i, N), and (P_i, P_j, N) for all i != j. They share k + 2
+rows. A batch of whole folders projects each row once. With shuffled triplets a row is projected about 3 k^2 / (k + 2)
+times, which is 11 times for k = 5.
 """
 
 from __future__ import annotations
@@ -30,9 +30,12 @@ SAMPLINGS: tuple[Sampling, ...] = ("folders", "triplets")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Part of an epoch: the feature `rows` (R,) it needs, each once, and its `triplets` (B, 3) as positions among them.
+    """A batch of triplets.
 
-    `labels` (R,) tells rows apart that are not known to share anything (`Triplets.labels`).
+    Attributes:
+        rows: (R,), distinct rows of a feature matrix.
+        triplets: (B, 3) anchor, positive and negative, as positions in `rows`.
+        labels: (R,), the labels of the rows (`Triplets.labels`).
     """
 
     rows: IntArray
@@ -42,10 +45,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Triplets:
-    """Triplets of rows, folder by folder: `rows` (T, 3) anchor, positive, negative; a folder's are `bounds[f:f + 2]`.
+    """Triplets, grouped by folder.
 
-    `labels` (n,): rows of one label share the factor, because a chain of folders has them as anchor or positive. Rows
-    of different labels may serve as each other's negatives. `bounds` is (F + 1,).
+    Attributes:
+        rows: (T, 3), rows of a feature matrix: anchor, positive and negative.
+        bounds: (F + 1,). The triplets of folder f are `rows[bounds[f]:bounds[f + 1]]`.
+        labels: (n,), a label for each row of the matrix. Rows with the same label share the factor, because folders
+            that have clips in common connect them as anchor or positive. Rows with different labels can be negatives of
+            each other.
     """
 
     rows: IntArray
@@ -56,17 +63,24 @@ class Triplets:
         return len(self.rows)
 
     def steps(self, size: int, sampling: Sampling) -> int:
-        """Into how many batches of about `size` triplets an epoch is cut."""
+        """Return the number of batches of about `size` triplets in an epoch."""
         if sampling == "triplets":
             return -(-len(self) // size)
         folders = len(self.bounds) - 1
         return -(-folders // max(1, size * folders // len(self)))
 
     def batches(self, steps: int, sampling: Sampling, random: np.random.Generator | None) -> Iterator[Batch]:
-        """An epoch: every triplet once, in `steps` batches that are as equal as can be (empty where there are too few).
+        """Divide all triplets into the batches of an epoch.
 
-        `sampling` "folders" keeps the triplets of a folder in one batch; "triplets" shuffles them all, as published.
-        Without `random` they come in the order they have.
+        Args:
+            steps: The number of batches. Their sizes are as equal as possible; some are empty if there are too few
+                folders or triplets.
+            sampling: "folders" keeps the triplets of a folder in one batch; "triplets" shuffles single triplets, as
+                published.
+            random: Generator for the order; None keeps the order.
+
+        Yields:
+            The batches.
         """
         count = len(self) if sampling == "triplets" else len(self.bounds) - 1
         order = np.arange(count) if random is None else random.permutation(count)
@@ -80,23 +94,31 @@ class Triplets:
             yield self._batch(self.rows[np.repeat(self.bounds[part], sizes) + within])
 
     def renumber(self, used: IntArray) -> Triplets:
-        """The same triplets over the feature rows `used` alone (sorted; all of theirs are among them)."""
-        own = np.unique(self.rows)
+        """Return the same triplets for a matrix of only the rows `used`, which are sorted and include all of theirs."""
+        present = np.unique(self.rows)
         labels = np.full(len(used), -1)
-        labels[np.searchsorted(used, own)] = self.labels[own]
+        labels[np.searchsorted(used, present)] = self.labels[present]
         return Triplets(np.searchsorted(used, self.rows), self.bounds, labels)
 
     def _batch(self, triplets: IntArray) -> Batch:
-        rows, place = np.unique(triplets, return_inverse=True)
-        return Batch(rows, place.reshape(triplets.shape), self.labels[rows])
+        rows, positions = np.unique(triplets, return_inverse=True)
+        return Batch(rows, positions.reshape(triplets.shape), self.labels[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TripletSet:
-    """Folders of one factor: `folders` (F, k + 3) int64 rows of a feature matrix, -1 where a folder lacks a clip.
+    """Triplet folders of one factor, as rows of a feature matrix.
 
-    Columns: the anchor, k positives, the neutral negative, the adversarial negative. Leave out what is inaudible (-1):
-    its row is zero and teaches nothing. Raises ValueError for another shape, or k < 1.
+    Args:
+        folders: (F, k + 3) integers. The columns are the anchor, k positives, the neutral negative and the adversarial
+            negative. Use -1 for missing clips, and for inaudible ones, because their rows are zero.
+
+    Raises:
+        ValueError: `folders` has another shape or type, or k < 1.
+
+    Example:
+        >>> len(TripletSet(np.array([[0, 1, 2, 3, -1]])).expand("neutral"))
+        4
     """
 
     folders: IntArray
@@ -108,10 +130,14 @@ class TripletSet:
             )
 
     def expand(self, negatives: Negatives) -> Triplets:
-        """All k^2 triplets a folder and negative; those that lack a clip, and folders left with none, are dropped.
+        """List the k^2 triplets per folder and negative. Incomplete triplets, and folders without any, are dropped.
 
-        With "in-batch" the negative is to be found in the batch: a pair's third column repeats its positive.
-        Raises UsageError if no triplet is left.
+        Args:
+            negatives: Which negatives to use. With "in-batch", they are chosen in the batch later, and the third column
+                repeats the positive.
+
+        Raises:
+            UsageError: No triplet is complete.
         """
         members = self.folders[:, :-2]
         k = members.shape[1] - 1
@@ -123,17 +149,17 @@ class TripletSet:
             for column in columns or ()
         ] or [np.stack([anchor, positive, positive], axis=2)]
         table = np.concatenate(parts, axis=1)
-        whole = (table >= 0).all(axis=2)
-        rows = table[whole]
+        complete = (table >= 0).all(axis=2)
+        rows = table[complete]
         if not len(rows):
             kind = "" if columns is None else f" with {'a' if negatives == 'both' else f'a {negatives}'} negative"
             raise UsageError(f"none of {len(table)} folders has an anchor and a positive{kind}; choose other negatives")
-        sizes = whole.sum(axis=1)
+        sizes = complete.sum(axis=1)
         return Triplets(rows, np.concatenate([[0], np.cumsum(sizes[sizes > 0])]), _labels(self.folders))
 
 
 def _labels(folders: IntArray) -> IntArray:
-    """Number the groups of rows that the anchors and positives of `folders` connect; any other row is its own group."""
+    """Number the groups of rows that folders connect as anchors and positives. Any other row is a group of its own."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

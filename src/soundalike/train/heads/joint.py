@@ -1,4 +1,4 @@
-"""The joint head as a torch module, to be trained; `soundalike.models.joint_head` describes it and runs it in numpy."""
+"""The joint head as a torch module, for training. `soundalike.models.joint_head` documents it and runs it in numpy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,18 @@ __all__ = ["JointNetwork", "fold_joint"]
 
 
 class JointNetwork(nn.Module):
-    """The joint head of `shape`: its state's names are those of `shape.tensors()` without their "joint."."""
+    """A trainable joint head.
+
+    The names in its state are those of `shape.tensors()` without the prefix "joint.".
+
+    Args:
+        shape: The size of the head.
+
+    Example:
+        >>> network = JointNetwork(JointShape((10, 14), spaces=("melody", "rhythm")))
+        >>> network(torch.zeros(5, 24), "melody").shape
+        torch.Size([5, 128])
+    """
 
     def __init__(self, shape: JointShape) -> None:
         super().__init__()
@@ -36,7 +47,7 @@ class JointNetwork(nn.Module):
         self.register_buffer("mask", torch.from_numpy(attention_mask(len(shape.blocks), 1)), persistent=False)
 
     def forward(self, features: Tensor, space: str) -> Tensor:
-        """Project `features` (n, sum of the blocks) to rows (n, d) of `space`, which are not normalised yet."""
+        """Project `features` (n, sum of the blocks) to rows (n, d) of `space`, before normalisation."""
         parts = torch.split(features, self.sizes, dim=1)
         tokens = torch.stack([block(part) for block, part in zip(self.blocks, parts, strict=True)], dim=1)
         query = self.query[space].expand(len(features), 1, -1)
@@ -50,7 +61,22 @@ class JointNetwork(nn.Module):
 def fold_joint(
     state: Mapping[str, Tensor], blocks: tuple[int, ...], mean: FloatArray, inverse: FloatArray
 ) -> dict[str, FloatArray]:
-    """The tensors of a joint head for raw features, from the `state` of one for (x - mean) * inverse, (D,) each."""
+    """Fold the standardisation (x - mean) * inverse of the features into the first layer of a joint head.
+
+    Args:
+        state: State of a `JointNetwork` that was trained on standardised features.
+        blocks: Sizes of the blocks, with the sum D.
+        mean: (D,).
+        inverse: (D,).
+
+    Returns:
+        The tensors of the joint head for raw features, by the names that `soundalike.models.joint_head` lists.
+
+    Example:
+        >>> tensors = fold_joint(network.state_dict(), (10, 14), mean, 1 / deviation)
+        >>> tensors["joint.blocks.1.weight"].shape
+        (128, 14)
+    """
     tensors: dict[str, FloatArray] = {f"joint.{name}": tensor.numpy() for name, tensor in state.items()}
     ends = np.cumsum(blocks)
     for number, (start, end) in enumerate(zip(ends - blocks, ends, strict=True)):

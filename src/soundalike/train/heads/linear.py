@@ -1,4 +1,4 @@
-"""Linear heads in closed form from triplet folders: what a folder's clips differ in is turned down.
+"""Linear heads, fitted in closed form: a projection attenuates the directions in which clips of one folder differ.
 
 n clips, D dims of a feature, d dims of a space.
 """
@@ -20,13 +20,17 @@ from soundalike.train.heads.settings import HeadSettings
 __all__ = ["FLOORS", "LinearHead", "linear_dim", "train_linear"]
 
 FLOORS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-"""Strengths of the floor of `fit_projection` among which the validation folders choose."""
+"""Candidates for the floor of `fit_projection`. The one with the highest validation accuracy is used."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearHead:
-    """What came out: for each part of the feature, by name, its projection, the chosen floor, and {floor: accuracy on
-    validation triplets}.
+    """A fitted linear head.
+
+    Attributes:
+        projections: The projection of each part of the feature.
+        floors: The floor chosen for each part.
+        accuracies: Accuracy on validation triplets, {part: {floor: 0..1}}.
     """
 
     projections: Mapping[str, Projection]
@@ -35,13 +39,13 @@ class LinearHead:
 
     @property
     def tensors(self) -> dict[str, FloatArray]:
-        """As a model's weights hold them: "mean" and "weight", of several parts with their names before."""
-        alone = len(self.projections) == 1
-        found: dict[str, FloatArray] = {}
+        """The tensors that a model stores: "mean" and "weight", with the prefix "<part>." if there are several."""
+        single = len(self.projections) == 1
+        tensors: dict[str, FloatArray] = {}
         for part, projection in self.projections.items():
-            before = "" if alone else f"{part}."
-            found |= {f"{before}mean": projection.mean, f"{before}weight": projection.weight}
-        return found
+            prefix = "" if single else f"{part}."
+            tensors |= {f"{prefix}mean": projection.mean, f"{prefix}weight": projection.weight}
+        return tensors
 
 
 def train_linear(
@@ -52,38 +56,69 @@ def train_linear(
     validation: TripletSet,
     settings: HeadSettings,
 ) -> LinearHead:
-    """Fit the head of one factor to `rows` (n, D): `own` says what to ignore, all of `sets` how music varies.
+    """Fit the linear head of one factor.
 
-    `blocks` are the parts of the feature and their sizes; each is projected by itself, to as many dims as fit.
-    Raises UsageError where there is nothing to fit, or to judge by.
+    Each part of the feature has a projection of its own. The floor of each is the one with the highest accuracy on the
+    validation triplets.
+
+    Args:
+        rows: Features (n, D).
+        blocks: Name and size of each part of the feature. The sizes sum to D.
+        sets: Training folders of all factors. Their clips determine the total covariance.
+        own: Training folders of this factor. They determine the covariance within folders.
+        validation: Validation folders of this factor.
+        settings: Training settings, of which `out` and `negatives` are used.
+
+    Returns:
+        The projections, the floors chosen, and the accuracy at every floor.
+
+    Raises:
+        UsageError: No training clip of the factor is audible, or no validation folder has a complete triplet.
+
+    Example:
+        >>> head = train_linear(rows, [("melody", 500)], [melody, rhythm], melody, validation, HeadSettings())
+        >>> head.tensors["weight"].shape
+        (128, 500)
     """
     folders = np.full(len(rows), -1)
     for number, table in enumerate(own.folders):
         members = table[:-2]
         folders[members[members >= 0]] = number
-    heard = np.unique(np.concatenate([one.folders[one.folders >= 0] for one in sets]))
-    if not (folders[heard] >= 0).any():
+    audible = np.unique(np.concatenate([table.folders[table.folders >= 0] for table in sets]))
+    if not (folders[audible] >= 0).any():
         raise UsageError("no clip of the training folders is audible; give folders with sound")
-    judged = validation.expand("both" if settings.negatives == "in-batch" else settings.negatives).rows
+    triplets = validation.expand("both" if settings.negatives == "in-batch" else settings.negatives).rows
     dims = linear_dim([size for _, size in blocks], settings.out) // len(blocks)
     projections, floors, accuracies = {}, {}, {}
     columns = np.split(rows, np.cumsum([size for _, size in blocks])[:-1], axis=1)
     for (name, _), part in zip(blocks, columns, strict=True):
-        scatter = measure_scatter(part[heard], folders[heard])
+        scatter = measure_scatter(part[audible], folders[audible])
         fitted = {floor: fit_projection(scatter, dims=dims, shrink=0.0, floor=floor) for floor in FLOORS}
-        accuracies[name] = {floor: _accuracy(part, one, judged) for floor, one in fitted.items()}
+        accuracies[name] = {floor: _accuracy(part, projection, triplets) for floor, projection in fitted.items()}
         floors[name] = max(FLOORS, key=accuracies[name].__getitem__)
         projections[name] = fitted[floors[name]]
     return LinearHead(projections, floors, accuracies)
 
 
 def linear_dim(sizes: Sequence[int], out: int) -> int:
-    """Dims of the space: `out`, divided evenly among the parts, of which none can have more than it has."""
+    """Return the dims of the space of a linear head.
+
+    Args:
+        sizes: Dims of the parts of the feature.
+        out: Dims requested. They are divided evenly among the parts.
+
+    Returns:
+        At most `out`: all parts get the same number of dims, and no part more than the smallest one has.
+
+    Example:
+        >>> linear_dim([500, 40], 128)
+        80
+    """
     return len(sizes) * min(out // len(sizes), *sizes)
 
 
 def _accuracy(rows: FloatArray, projection: Projection, triplets: IntArray) -> float:
-    """That of triplets (m, 3) of rows (n, D), projected."""
-    used, places = np.unique(triplets, return_inverse=True)
+    """Return the accuracy on triplets (m, 3) after projecting rows (n, D)."""
+    used, positions = np.unique(triplets, return_inverse=True)
     projected = Head(projection.mean, projection.weight)(rows[used], np.ones(len(used), np.bool_))
-    return triplet_accuracy(projected, places.reshape(triplets.shape))
+    return triplet_accuracy(projected, positions.reshape(triplets.shape))

@@ -1,8 +1,9 @@
-"""Head checkpoints in MERIT's format: its published heads can be used here, and ours with its tools.
+"""Read and write head checkpoints in the format of MERIT.
 
-A checkpoint is what `torch.save` makes of {state_dict, in_dim, hidden_dim, out_dim, encoder, model_id, epoch,
-val_loss, val_acc}. The head is out.weight @ relu(hidden.weight @ x + hidden.bias), D to 512 to 128 in MERIT; its code
-numbers the layers (net.0, net.2), we name them. Checkpoints are read without running any code they may hold.
+A checkpoint is a dictionary saved by `torch.save`, with the keys state_dict, in_dim, hidden_dim, out_dim, encoder,
+model_id, epoch, val_loss and val_acc. The head computes out.weight @ relu(hidden.weight @ x + hidden.bias). In MERIT it
+has 512 hidden units and 128 outputs, and its layers are numbered (net.0, net.2); here they have names. Checkpoints are
+loaded with `weights_only=True`, so code in a file is never run.
 """
 
 from __future__ import annotations
@@ -19,19 +20,24 @@ from soundalike.core.errors import ModelError
 from soundalike.core.files import write_atomic
 from soundalike.core.types import FloatArray
 
-__all__ = ["OfficialHead", "read_official_head", "write_official_head"]
+__all__ = ["MeritHead", "read_merit_head", "write_merit_head"]
 
-_THEIR_NAMES = {"hidden.weight": "net.0.weight", "hidden.bias": "net.0.bias", "out.weight": "net.2.weight"}
+_MERIT_NAMES = {"hidden.weight": "net.0.weight", "hidden.bias": "net.0.bias", "out.weight": "net.2.weight"}
 _ZIP = b"PK\x03\x04"
-"""How the files of `torch.save` begin, since PyTorch 1.6."""
+"""The first bytes of a file written by `torch.save` since PyTorch 1.6."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OfficialHead:
-    """A head and what its training said of it.
+class MeritHead:
+    """A head with the metadata of its training.
 
-    `tensors` float32: hidden.weight (h, D), hidden.bias (h,), out.weight (d, h). `encoder` and `model_id` name the
-    backbone it was trained on; `val_loss` and `val_acc` are those of the `epoch` that was kept.
+    Attributes:
+        tensors: hidden.weight (h, D), hidden.bias (h,) and out.weight (d, h), float32.
+        encoder: Short name of the backbone that it was trained on.
+        model_id: Full name of that backbone.
+        epoch: The epoch that the tensors are from.
+        val_loss: Validation loss of that epoch.
+        val_acc: Validation accuracy of that epoch, 0 to 1.
     """
 
     tensors: Mapping[str, FloatArray]
@@ -43,25 +49,34 @@ class OfficialHead:
 
     @property
     def dims(self) -> tuple[int, int, int]:
-        """(D, h, d): of the features, of the hidden layer, of the rows."""
+        """Sizes (D, h, d) of the features, the hidden layer and the rows."""
         (hidden, features), out = self.tensors["hidden.weight"].shape, self.tensors["out.weight"].shape[0]
         return features, hidden, out
 
 
-def read_official_head(path: Path) -> OfficialHead:
-    """Read a checkpoint. Raises ModelError if it is missing, cut off, something else, or its sizes do not agree."""
+def read_merit_head(path: Path) -> MeritHead:
+    """Read a checkpoint.
+
+    Raises:
+        ModelError: The file is missing, truncated or not a head checkpoint, its sizes contradict each other, or a
+            weight is not finite.
+
+    Example:
+        >>> read_merit_head(Path("melody.pt")).dims
+        (5120, 512, 128)
+    """
     body = _load(path)
     if not isinstance(body, Mapping) or not isinstance(body.get("state_dict", {}), Mapping):
-        raise ModelError(f"{path} is not a head checkpoint: it holds no table of weights; give a head of MERIT")
+        raise ModelError(f"{path} is not a head checkpoint: it has no table of weights; give a head of MERIT")
     try:
         state = body["state_dict"]
         features, hidden, out = (int(body[name]) for name in ("in_dim", "hidden_dim", "out_dim"))
         shapes = {"hidden.weight": (hidden, features), "hidden.bias": (hidden,), "out.weight": (out, hidden)}
-        extra = sorted(set(state) - set(_THEIR_NAMES.values()))
+        extra = sorted(set(state) - set(_MERIT_NAMES.values()))
         if extra:
-            raise ModelError(f"{path} holds {extra[0]}, which no head of this kind has; give a head of MERIT")
-        return OfficialHead(
-            tensors={ours: _tensor(path, state, theirs, shapes[ours]) for ours, theirs in _THEIR_NAMES.items()},
+            raise ModelError(f"{path} has the unexpected tensor {extra[0]}; give a head of MERIT")
+        return MeritHead(
+            tensors={ours: _tensor(path, state, merit, shapes[ours]) for ours, merit in _MERIT_NAMES.items()},
             encoder=str(body["encoder"]),
             model_id=str(body["model_id"]),
             epoch=int(body["epoch"]),
@@ -74,13 +89,20 @@ def read_official_head(path: Path) -> OfficialHead:
         raise ModelError(f"{path} is not a head checkpoint ({error}); give a head of MERIT") from error
 
 
-def write_official_head(path: Path, head: OfficialHead) -> None:
-    """Write a checkpoint that MERIT's tools load, all or nothing. Raises UsageError if it cannot be written."""
+def write_merit_head(path: Path, head: MeritHead) -> None:
+    """Write a checkpoint that MERIT's tools can load. The file is written atomically.
+
+    Raises:
+        UsageError: The file cannot be written.
+
+    Example:
+        >>> write_merit_head(Path("melody.pt"), MeritHead(head.tensors, "dsp", "soundalike/dsp", 17, 0.25, 0.875))
+    """
     import torch
 
     features, hidden, out = head.dims
     body = {
-        "state_dict": {theirs: torch.tensor(head.tensors[ours]) for ours, theirs in _THEIR_NAMES.items()},
+        "state_dict": {merit: torch.tensor(head.tensors[ours]) for ours, merit in _MERIT_NAMES.items()},
         "in_dim": features,
         "hidden_dim": hidden,
         "out_dim": out,
@@ -102,9 +124,11 @@ def _load(path: Path) -> Any:
         raise ModelError(f"{path} cannot be read: {error.strerror}; give a checkpoint (.pt)") from error
     try:
         return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its readers stumble over
+    except Exception as error:  # torch.load documents no set of exceptions
         if data.startswith(_ZIP):
-            raise ModelError(f"{path} is damaged, cut off or holds more than weights; fetch it again") from error
+            raise ModelError(
+                f"{path} is invalid or truncated, or holds more than weights; download it again"
+            ) from error
         raise ModelError(f"{path} is not a PyTorch checkpoint, or holds more than weights; give a .pt file") from error
 
 
@@ -113,7 +137,9 @@ def _tensor(path: Path, state: Mapping[str, Any], name: str, shape: tuple[int, .
 
     array: FloatArray = torch.as_tensor(state[name], dtype=torch.float32).detach().numpy()
     if array.shape != shape:
-        raise ModelError(f"{path}: {name} has shape {array.shape}, its in_dim, hidden_dim and out_dim say {shape}")
+        raise ModelError(
+            f"{path}: {name} has shape {array.shape}, expected {shape} by its in_dim, hidden_dim and out_dim"
+        )
     if not np.isfinite(array).all():
-        raise ModelError(f"{path}: {name} holds NaN or infinite weights; fetch or train it again")
+        raise ModelError(f"{path}: {name} has NaN or infinite values; download or train it again")
     return array

@@ -1,4 +1,4 @@
-"""How heads are trained: the settings, their published defaults, and what can be chosen. Needs no torch."""
+"""Settings for training heads, with the published defaults. This module does not need torch."""
 
 from __future__ import annotations
 
@@ -18,12 +18,33 @@ LOSSES: tuple[Loss, ...] = ("circle-merit", "circle-sun", "triplet-margin", "sup
 
 @dataclass(frozen=True, slots=True)
 class HeadSettings:
-    """How to train. `batch` counts triplets; `patience` is how many epochs without a better validation loss end it.
+    """Settings for training a head. The defaults are MERIT's, except `sampling`.
 
-    With `negatives` "in-batch" a pair's negative is the semi-hard row of another folder in the batch; validation then
-    uses all negatives that folders have. `sampling` "triplets" shuffles single triplets as published, at many times the
-    cost of "folders". `hidden` and `dropout` are those of a plain head: the joint head has a shape of its own. `bf16`
-    multiplies in bfloat16. The defaults are MERIT's. Raises UsageError for a value that cannot be.
+    Attributes:
+        loss: The loss (`soundalike.train.common.losses`).
+        negatives: Which negatives of a folder to train on. With "in-batch" the negative of a pair is the semi-hard row
+            of another folder in the batch, and validation uses all negatives of the folders.
+        sampling: "folders" draws batches of whole folders. "triplets" shuffles single triplets, as published; an epoch
+            then costs many times as much.
+        hidden: Units of the hidden layer, h. Not used by the joint head.
+        out: Dims of the space, d.
+        dropout: Dropout after the hidden layer, from 0 to below 1. Not used by the joint head.
+        lr: Learning rate of the first step.
+        lr_end: Learning rate after the last epoch. The rate follows a cosine.
+        weight_decay: Weight decay of AdamW.
+        batch: Triplets per batch. For a joint head, per factor.
+        epochs: The number of epochs at most.
+        patience: Stop after this many epochs without a lower validation loss; None trains for all epochs.
+        seed: Seed of all random draws, at least 0.
+        device: A torch device such as "cpu" or "cuda".
+        bf16: Compute the head in bfloat16.
+
+    Raises:
+        UsageError: A value is out of range or unknown.
+
+    Example:
+        >>> HeadSettings(negatives="both", epochs=50, patience=10).batch
+        1024
     """
 
     loss: Loss = "circle-merit"

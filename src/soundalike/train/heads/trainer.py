@@ -1,14 +1,14 @@
-"""Trains projection heads on triplets of cached features: MERIT's recipe, without its repeated work.
+"""Train projection heads on triplets of cached features by the recipe of MERIT, without its redundant computation.
 
-n clips, D dims of a feature, h hidden, d out, R rows of a batch.
+n clips, D dims of a feature, h hidden units, d dims of a space, R rows and B triplets of a batch.
 
-What makes it fast changes no gradient: all rows lie once on the device and triplets are positions; a batch is of whole
-folders, so that each row is projected once for all triplets it is in (`sampling.py`); similarities are gathered from
-one product; the optimiser's step is one fused kernel; losses are added up on the device.
+Several optimisations leave the gradients unchanged. All rows are on the device once, and triplets hold positions.
+Batches consist of whole folders, so a row is projected once for all of its triplets (`sampling.py`). Similarities are
+gathered from one matrix product. The optimiser's step is one fused kernel. Losses are summed on the device.
 
-Reference: MERIT: Learning Disentangled Music Representations for Audio Similarity, 2026: D -> 512 -> 128 with ReLU,
-circle loss, AdamW at 1e-3 with decay 1e-4, cosine to 1e-5 by the step, 1024 triplets a batch, 200 epochs, and the epoch
-of the least validation loss.
+Reference: MERIT: Learning Disentangled Music Representations for Audio Similarity, 2026. The published recipe is
+D -> 512 -> 128 with ReLU, circle loss, AdamW with a learning rate of 1e-3 and a weight decay of 1e-4, a cosine to 1e-5
+per step, 1024 triplets per batch, 200 epochs, and the epoch with the lowest validation loss.
 """
 
 from __future__ import annotations
@@ -48,20 +48,23 @@ Progress: TypeAlias = Callable[[Epoch], None]
 """Called after every epoch."""
 
 _Project: TypeAlias = Callable[[Tensor, str], Tensor]
-"""From standardised features (R, D) to rows (R, d) of a factor, before they are normalised."""
+"""Projects standardised features (R, D) to rows (R, d) of a factor, before normalisation."""
 
 _CHUNK = 2048
-"""Rows that are standardised or projected at a time."""
+"""Rows to standardise or project at once."""
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedHead:
-    """What came out: `tensors` for raw features, of the best epoch; `curves` of all epochs, numbered from 1.
+    """A trained head.
 
-    `tensors` of a head: hidden.weight (h, D), hidden.bias (h,), out.weight (d, h); of a joint head, those that
-    `soundalike.models.joint_head` lists. All float32. `spread` (D,) is the standard deviation of the training rows: how
-    much a weight matters.
+    Attributes:
+        tensors: Weights of the best epoch, for raw features. For a head hidden.weight (h, D), hidden.bias (h,) and
+            out.weight (d, h), float32; for a joint head those that `soundalike.models.joint_head` lists.
+        spread: Standard deviation (D,) of the training rows. Attribution multiplies weights by it.
+        curves: All epochs, in order.
+        best_epoch: Number of the epoch with the lowest validation loss, from 1.
     """
 
     tensors: Mapping[str, FloatArray]
@@ -72,21 +75,21 @@ class TrainedHead:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scaling:
-    """Standardisation of features, x -> (x - mean) * inverse: (D,) float64 each."""
+    """Standardisation of features: mean and standard deviation, (D,) float64 each."""
 
     mean: FloatArray
-    spread: FloatArray
+    deviation: FloatArray
 
     @property
     def inverse(self) -> FloatArray:
-        """1 / spread, and 0 for a column that is constant in training: it says nothing, also where it varies later."""
-        constant = self.spread <= 1e-6 * np.abs(self.mean)
-        return np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, self.spread))
+        """1 / deviation. 0 for a column that is constant in training, because nothing was learned about it."""
+        constant = self.deviation <= 1e-6 * np.abs(self.mean)
+        return np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, self.deviation))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _FitTask:
-    """What one factor learns from and is validated by. Rows are positions on the device."""
+    """Training and validation triplets of a factor. Their rows are positions on the device."""
 
     name: str
     train: Triplets
@@ -102,12 +105,32 @@ def train_head(
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> TrainedHead:
-    """Train unit(W2 relu(W1 x + b1)) on `features` (n, D) float32, of which `train` and `validation` hold positions.
+    """Train the head of one factor, unit(W2 relu(W1 x + b1)).
 
-    Features are standardised by the training rows, which W1 and b1 of the result include. With `checkpoint`, a file, an
-    interrupted run goes on where it was; on the CPU it gives the same bits as one that was not. The same seed and
-    settings give the same head. Raises UsageError for features or triplets that cannot be trained on, a checkpoint of
-    another run, or training that diverges.
+    Features are standardised by the mean and standard deviation of the training rows. The standardisation is folded
+    into W1 and b1 of the result. The same seed and settings give the same head.
+
+    Args:
+        features: (n, D) float32.
+        train: Training folders, as positions in `features`.
+        validation: Validation folders, as positions in `features`.
+        settings: How to train.
+        checkpoint: A file from which an interrupted run continues. On the CPU, the result of a continued run equals
+            that of an uninterrupted one bit for bit.
+        progress: Called after every epoch.
+
+    Returns:
+        The head of the epoch with the lowest validation loss.
+
+    Raises:
+        UsageError: The features are not finite, no triplet is complete, a batch is too small for in-batch negatives,
+            the device is unknown, the checkpoint is of another run or unreadable, or training diverges.
+        ValueError: `features` has another shape.
+
+    Example:
+        >>> head = train_head(features, train, validation, HeadSettings(epochs=50, patience=10))
+        >>> head.tensors["out.weight"].shape
+        (128, 512)
     """
     with seeded(settings.device, settings.seed):
         tasks = {"": (train, validation)}
@@ -136,14 +159,33 @@ def train_joint(
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> TrainedHead:
-    """Train one joint head (`soundalike.models.joint_head`) for all `factors`, {space: (train, validation)}.
+    """Train one joint head (`soundalike.models.joint_head`) for all factors.
 
-    `features` (n, D) are joined ones whose `blocks` sum to D. The loss is the sum over factors; every batch has folders
-    of every factor, `settings.batch` triplets of each. The curves' accuracy is the mean over factors. Otherwise as
-    `train_head`.
+    A step takes one batch of about `settings.batch` triplets of each factor. Losses are summed over factors, accuracies
+    averaged.
+
+    Args:
+        features: (n, D) float32, several features side by side.
+        blocks: Sizes of the features, with the sum D.
+        factors: Training and validation folders of each factor, by the name of its space.
+        settings: How to train.
+        checkpoint: A file from which an interrupted run continues.
+        progress: Called after every epoch.
+
+    Returns:
+        The head of the epoch with the lowest validation loss.
+
+    Raises:
+        UsageError: As for `train_head`.
+        ValueError: `features` has another shape, or there are no factors.
+
+    Example:
+        >>> head = train_joint(features, (500, 576), {"melody": melody, "rhythm": rhythm}, HeadSettings())
+        >>> head.tensors["joint.out.melody.weight"].shape
+        (128, 128)
     """
     if sum(blocks) != features.shape[1] or not factors:
-        raise ValueError(f"blocks {blocks} for features of {features.shape[1]} dims and {len(factors)} factors")
+        raise ValueError(f"blocks {blocks} and {len(factors)} factors for features of {features.shape[1]} dims")
     with seeded(settings.device, settings.seed):
         module = JointNetwork(JointShape(blocks, out_dim=settings.out, spaces=tuple(factors)))
         best, scaling, curves = _fit(module, module, features, factors, settings, checkpoint, progress)
@@ -151,11 +193,11 @@ def train_joint(
 
 
 def _result(tensors: Mapping[str, FloatArray], scaling: _Scaling, curves: tuple[Epoch, ...]) -> TrainedHead:
-    narrow = {
+    converted = {
         name: np.asarray(tensor, np.float32 if np.issubdtype(tensor.dtype, np.floating) else None, order="C")
         for name, tensor in tensors.items()
     }
-    return TrainedHead(narrow, scaling.spread.astype(np.float32), curves, _best(curves))
+    return TrainedHead(converted, scaling.deviation.astype(np.float32), curves, _best(curves))
 
 
 def _fit(
@@ -167,7 +209,7 @@ def _fit(
     checkpoint: Path | None,
     progress: Progress | None,
 ) -> tuple[Mapping[str, Tensor], _Scaling, tuple[Epoch, ...]]:
-    """The loop of both kinds of head. Returns the state of the best epoch, the standardisation and the curves."""
+    """Train a module. Return its state after the best epoch, the standardisation and the curves."""
     rows, scaling, tasks = _prepare(features, factors, settings)
     module.to(rows.device)
     optimizer = torch.optim.AdamW(module.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True)
@@ -202,36 +244,39 @@ def _best(curves: tuple[Epoch, ...]) -> int:
 def _identity(
     settings: HeadSettings, module: nn.Module, scaling: _Scaling, tasks: Sequence[_FitTask]
 ) -> dict[str, Any]:
-    """What a run must share with its checkpoint. A device is not among it: a run may move, and ends nearly the same."""
-    told = {name: value for name, value in asdict(settings).items() if name != "device"}
-    arrays = [part.rows for task in tasks for part in (task.train, task.validation)]
-    return told | {"shapes": shapes_of(module), "data": digest_arrays([scaling.mean, scaling.spread, *arrays])}
+    """Return what must be equal in a run and its checkpoint.
+
+    The device may differ: a run can continue on another one, with nearly the same result.
+    """
+    values = {name: value for name, value in asdict(settings).items() if name != "device"}
+    arrays = [triplets.rows for task in tasks for triplets in (task.train, task.validation)]
+    return values | {"shapes": shapes_of(module), "data": digest_arrays([scaling.mean, scaling.deviation, *arrays])}
 
 
 def _prepare(
     features: FloatArray, factors: Mapping[str, tuple[TripletSet, TripletSet]], settings: HeadSettings
 ) -> tuple[Tensor, _Scaling, list[_FitTask]]:
-    """Put the rows that any triplet needs on the device, standardised, and number the triplets' rows by them."""
-    own: Negatives = "both" if settings.negatives == "in-batch" else settings.negatives
+    """Standardise the rows that occur in triplets, copy them to the device, and renumber the triplets accordingly."""
+    validated: Negatives = "both" if settings.negatives == "in-batch" else settings.negatives
     tasks = [
-        _FitTask(name, train.expand(settings.negatives), validation.expand(own))
+        _FitTask(name, train.expand(settings.negatives), validation.expand(validated))
         for name, (train, validation) in factors.items()
     ]
-    if settings.negatives == "in-batch" and any(_folders_a_batch(task.train, settings) < 2 for task in tasks):
+    if settings.negatives == "in-batch" and any(_folders_per_batch(task.train, settings) < 2 for task in tasks):
         raise UsageError(
             f"a batch of {settings.batch} triplets is one folder, and in-batch negatives need two; give larger batches"
         )
-    learned = np.unique(np.concatenate([task.train.rows.ravel() for task in tasks]))
-    used = np.union1d(learned, np.concatenate([task.validation.rows.ravel() for task in tasks]))
+    trained = np.unique(np.concatenate([task.train.rows.ravel() for task in tasks]))
+    used = np.union1d(trained, np.concatenate([task.validation.rows.ravel() for task in tasks]))
     if features.ndim != 2 or used[-1] >= len(features):
         raise ValueError(f"features of shape {features.shape}; expected (n, D) with n > {used[-1]}")
-    scaling = _scaling(features, learned)
+    scaling = _measure_scaling(features, trained)
     inverse = scaling.inverse
     rows = torch.empty((len(used), features.shape[1]), device=settings.device)
     for start in range(0, len(used), _CHUNK):
         part = features[used[start : start + _CHUNK]]
         if not np.isfinite(part).all():
-            raise UsageError("the features hold NaN or infinite values; embed the clips again")
+            raise UsageError("the features have NaN or infinite values; delete the cache and embed the clips again")
         rows[start : start + _CHUNK] = torch.from_numpy((part - scaling.mean) * inverse)
     return (
         rows,
@@ -240,13 +285,13 @@ def _prepare(
     )
 
 
-def _folders_a_batch(triplets: Triplets, settings: HeadSettings) -> int:
+def _folders_per_batch(triplets: Triplets, settings: HeadSettings) -> int:
     folders = len(triplets.bounds) - 1
     return folders // triplets.steps(settings.batch, settings.sampling) if settings.sampling == "folders" else folders
 
 
-def _scaling(features: FloatArray, rows: IntArray) -> _Scaling:
-    """Mean and standard deviation of `rows` of the features, in two passes that copy little."""
+def _measure_scaling(features: FloatArray, rows: IntArray) -> _Scaling:
+    """Return the mean and standard deviation of some rows, in chunks, because a copy of all may not fit into memory."""
     chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     mean = sum(features[chunk].sum(axis=0, dtype=np.float64) for chunk in chunks) / len(rows)
     squares = sum(np.square(features[chunk] - mean).sum(axis=0) for chunk in chunks)
@@ -262,9 +307,10 @@ def _train_epoch(
     settings: HeadSettings,
     number: int,
 ) -> float:
-    """One pass over all triplets. Returns the mean loss, summed over factors.
+    """Train for one epoch. Return the mean loss, summed over factors.
 
-    All draws follow from the seed and the epoch's `number`, so a run that goes on draws what it would have drawn.
+    All random draws follow from the seed and the number of the epoch, so a continued run repeats those of an
+    uninterrupted one.
     """
     steps = max(task.train.steps(settings.batch, settings.sampling) for task in tasks)
     random = np.random.default_rng([settings.seed, number])
@@ -273,17 +319,17 @@ def _train_epoch(
     total = torch.zeros((), device=rows.device)
     epoch = zip(*(task.train.batches(steps, settings.sampling, random) for task in tasks), strict=True)
     for step, batches in enumerate(epoch, start=(number - 1) * steps):
-        turn = math.cos(math.pi * step / (settings.epochs * steps))
-        optimizer.param_groups[0]["lr"] = settings.lr_end + (settings.lr - settings.lr_end) * (1 + turn) / 2
+        cosine = math.cos(math.pi * step / (settings.epochs * steps))
+        optimizer.param_groups[0]["lr"] = settings.lr_end + (settings.lr - settings.lr_end) * (1 + cosine) / 2
         optimizer.zero_grad()
         loss = torch.zeros((), device=rows.device)
         for task, batch in zip(tasks, batches, strict=True):
             if len(batch.triplets):
                 used = torch.from_numpy(batch.rows).to(rows.device)
                 z = _unit_rows(project, rows[used], task.name, settings)
-                found = _loss(z, batch, settings, mined=settings.negatives == "in-batch")
-                loss = loss + found
-                total += found.detach() * (_units(batch, settings) / len(task.train))
+                batch_loss = _loss(z, batch, settings, mined=settings.negatives == "in-batch")
+                loss = loss + batch_loss
+                total += batch_loss.detach() * (_loss_weight(batch, settings) / len(task.train))
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return float(total)
@@ -293,20 +339,20 @@ def _train_epoch(
 def _validate(
     module: nn.Module, project: _Project, rows: Tensor, tasks: Sequence[_FitTask], settings: HeadSettings
 ) -> tuple[float, float]:
-    """The loss on the validation triplets, summed over factors, and the share that is right, their mean."""
+    """Return the loss on validation triplets, summed over factors, and the accuracy, averaged over factors."""
     module.eval()
     loss, accuracy = torch.zeros((2, len(tasks)), device=rows.device)
-    for place, task in enumerate(tasks):
-        own = np.unique(task.validation.rows)
-        triplets, used = task.validation.renumber(own), torch.from_numpy(own).to(rows.device)
+    for number, task in enumerate(tasks):
+        validated = np.unique(task.validation.rows)
+        triplets, used = task.validation.renumber(validated), torch.from_numpy(validated).to(rows.device)
         z = torch.cat([_unit_rows(project, rows[part], task.name, settings) for part in torch.split(used, _CHUNK)])
         for batch in triplets.batches(triplets.steps(settings.batch, "folders"), "folders", None):
             part = z[torch.from_numpy(batch.rows).to(rows.device)]
-            loss[place] += _loss(part, batch, settings, mined=False) * _units(batch, settings)
+            loss[number] += _loss(part, batch, settings, mined=False) * _loss_weight(batch, settings)
             sp, sn = _similarities(part, batch)
-            accuracy[place] += ((sp > sn).float() + 0.5 * (sp == sn).float()).sum()
-        loss[place] /= len(triplets)
-        accuracy[place] /= len(triplets)
+            accuracy[number] += ((sp > sn).float() + 0.5 * (sp == sn).float()).sum()
+        loss[number] /= len(triplets)
+        accuracy[number] /= len(triplets)
     return float(loss.sum()), float(accuracy.mean())
 
 
@@ -316,20 +362,23 @@ def _unit_rows(project: _Project, features: Tensor, factor: str, settings: HeadS
     return normalize(projected.float(), dim=1)
 
 
-def _units(batch: Batch, settings: HeadSettings) -> int:
-    """By what a batch's loss is multiplied to be a sum over its triplets: MERIT's is one already."""
+def _loss_weight(batch: Batch, settings: HeadSettings) -> int:
+    """Return the factor that makes the loss of a batch a sum over triplets. MERIT's loss is a sum already."""
     return 1 if settings.loss == "circle-merit" else len(batch.triplets)
 
 
 def _similarities(z: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """cos(anchor, positive) and cos(anchor, negative), (B,) each, of a batch whose rows are `z` (R, d)."""
+    """Return cos(anchor, positive) and cos(anchor, negative), (B,) each, from the unit rows `z` (R, d) of a batch."""
     similarity = z @ z.T
     anchor, positive, negative = torch.from_numpy(batch.triplets).to(z.device).unbind(1)
     return similarity[anchor, positive], similarity[anchor, negative]
 
 
 def _loss(z: Tensor, batch: Batch, settings: HeadSettings, *, mined: bool) -> Tensor:
-    """The loss of a batch whose rows are `z` (R, d); `mined`: negatives are other folders' rows, not the triplets'."""
+    """Return the loss of a batch from its unit rows `z` (R, d).
+
+    If `mined`, negatives are rows of other folders in the batch. Otherwise they are those of the triplets.
+    """
     labels = torch.from_numpy(batch.labels).to(z.device)
     if settings.loss == "supervised-contrastive":
         return losses.supervised_contrastive(z, labels)
@@ -344,6 +393,6 @@ def _loss(z: Tensor, batch: Batch, settings: HeadSettings, *, mined: bool) -> Te
     if mined:
         negative = losses.semi_hard(similarity, labels, anchor, positive)
     sp, sn = similarity[anchor, positive], similarity[anchor, negative]
-    if mined:  # where a batch has no negative for a pair, one that is as far as can be: it pushes nothing
+    if mined:  # a pair without a negative in the batch gets the similarity -1, which has no gradient
         sn = sn.masked_fill(negative < 0, -1.0)
     return losses.circle_merit(sp, sn) if settings.loss == "circle-merit" else losses.triplet_margin(sp, sn)

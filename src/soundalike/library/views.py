@@ -1,0 +1,100 @@
+"""Which rows the threads of a library read, while a writer adds rows or moves them."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundalike.library.catalog.catalog import Catalog
+from soundalike.library.catalog.schema import closed_error
+from soundalike.library.snapshot_arrays import SnapshotArrays
+from soundalike.library.stores.base import Store
+
+__all__ = ["SharedViews", "View"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """The rows and arrays of one generation of a library. Threads share it."""
+
+    generation: int
+    epoch: int
+    store: Store
+    arrays: SnapshotArrays
+
+
+class SharedViews:
+    """The newest view of a library, and the stores that threads still read.
+
+    A vacuum moves all rows to the files of another epoch, which another store reads. The old store is closed when the
+    last thread leaves it.
+    """
+
+    def __init__(self, path: Path, catalog: Catalog, open_store: Callable[[int], Store]) -> None:
+        """Begin with a view of no generation. `open_store` opens the store of an epoch."""
+        self._path, self._catalog, self._open_store = path, catalog, open_store
+        # Guards everything below. Reentrant, because the garbage collector may end a snapshot at any moment.
+        self._lock = threading.RLock()
+        self._users: Counter[int] = Counter()  # the threads that read a store, by its id()
+        self._closed = False
+        self._newest = self._view_of(-1, -1, open_store(0))
+
+    @property
+    def newest(self) -> View:
+        """The newest view that a thread has entered. Raises LibraryError after `close`."""
+        if self._closed:
+            raise closed_error(self._path)
+        return self._newest
+
+    def enter(self, epoch: int) -> View:
+        """The view of the catalogue's snapshot that this thread is in; its rows stay readable until `leave`.
+
+        Args:
+            epoch: The epoch of the snapshot.
+
+        Raises:
+            LibraryError: The library is closed, or committed rows are missing.
+        """
+        generation = self._catalog.generation
+        with self._lock:
+            view = self.newest
+            if view.generation != generation:
+                store = view.store if view.epoch == epoch else self._open_store(epoch)
+                try:
+                    for space, level, dim, rows in self._catalog.spaces():
+                        store.check(level, space, dim, rows)
+                except BaseException:
+                    if store is not view.store:
+                        store.close()
+                    raise
+                view = self._view_of(generation, epoch, store)
+                if generation > self._newest.generation:  # else another thread has seen a newer one already
+                    old, self._newest = self._newest, view
+                    self._close_unused(old.store)
+            self._users[id(view.store)] += 1
+            return view
+
+    def leave(self, view: View) -> None:
+        """End the use of a view that was entered."""
+        with self._lock:
+            self._users[id(view.store)] -= 1
+            self._close_unused(view.store)
+
+    def close(self) -> None:
+        """Let no thread enter any more, and close the store once the last thread has left it."""
+        with self._lock:
+            self._closed = True
+            store, self._newest = self._newest.store, self._view_of(-1, -1, self._newest.store)  # releases the arrays
+            self._close_unused(store)
+
+    def _close_unused(self, store: Store) -> None:
+        """Close a store that no thread reads, unless the next thread will read it. Under the lock."""
+        if (self._closed or store is not self._newest.store) and not self._users[id(store)]:
+            del self._users[id(store)]
+            store.close()
+
+    def _view_of(self, generation: int, epoch: int, store: Store) -> View:
+        return View(generation, epoch, store, SnapshotArrays(self._path, self._catalog, store, generation))
