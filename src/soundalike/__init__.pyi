@@ -5,6 +5,7 @@ from .api import open as open
 from .core.errors import AudioError as AudioError
 from .core.errors import LibraryBusyError as LibraryBusyError
 from .core.errors import LibraryError as LibraryError
+from .core.errors import LibraryNotFoundError as LibraryNotFoundError
 from .core.errors import ModelError as ModelError
 from .core.errors import SoundalikeError as SoundalikeError
 from .core.errors import UsageError as UsageError

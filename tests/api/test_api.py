@@ -6,11 +6,13 @@ import io
 import json
 import math
 import os
+import pickle
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,7 +21,17 @@ import pytest
 
 import soundalike
 from conftest import TUNES, tune, write
-from soundalike import Audio, AudioError, Example, Library, LibraryBusyError, LibraryError, Query, UsageError
+from soundalike import (
+    Audio,
+    AudioError,
+    Example,
+    Library,
+    LibraryBusyError,
+    LibraryError,
+    LibraryNotFoundError,
+    Query,
+    UsageError,
+)
 from soundalike.audio import load
 from soundalike.library import LibraryFolder
 from soundalike.search import search_library
@@ -165,7 +177,7 @@ def test_two_recordings_are_compared_without_a_library(music: Path) -> None:
 
 BAD = {
     "cannot read a recording from int": {"query": 5},
-    "an empty path": {"query": ""},
+    "the recording is empty": {"query": ""},
     "k is '3'; expected a whole number": {"k": "3"},
     "k is True; expected a whole number": {"k": True},
     "asked for 0 matches; ask for at least 1": {"k": 0},
@@ -205,6 +217,76 @@ def test_other_wrong_arguments(opened: Library, music: Path) -> None:
         opened.index(3)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"nowhere\.wav is not in the library at"):
         opened.show("nowhere.wav")
+
+
+@pytest.mark.parametrize("jobs", [0, -1, 1.5, "2", True])
+def test_jobs_are_a_number_of_at_least_one(own: Library, music: Path, jobs: object) -> None:
+    with pytest.raises(UsageError, match="jobs is .*; expected a whole number of at least 1"):
+        own.index(music, model="dsp", jobs=jobs)
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\ud800", "~no-such-user/x", "", 3, None])
+def test_an_invalid_path_is_named(opened: Library, music: Path, path: object) -> None:
+    song = next(track.path for track in opened)
+    for use in (
+        lambda: soundalike.open(path, create=True),
+        lambda: opened.show(path),
+        lambda: opened.search(song).to_m3u("" if path is None else path),
+    ):
+        with pytest.raises(UsageError, match="path is"):
+            use()
+    with pytest.raises(UsageError):
+        opened.search(path)
+
+
+def test_examples_with_decimal_weights_and_pairs_of_recordings(opened: Library, music: Path) -> None:
+    a, b, c, *_ = (track.path for track in opened)
+    plain = opened.search(a, like=[(b, {"melody": 0.5})])
+    for like in ((b, "melody=0.5"), [(str(b), "melody=0.5")]):
+        assert opened.search(a, like=like).matches == plain.matches
+    assert opened.search(a, like=(str(b), str(c))).matches == opened.search(a, like=[b, c]).matches
+    for like, message in ((3, "like is 3"), ([(b, "melody=1", 2)], "like has .*expected a recording or a pair")):
+        with pytest.raises(UsageError, match=message):
+            opened.search(a, like=like)
+
+
+def test_file_objects_are_read_once_and_a_consumed_one_is_named(opened: Library, music: Path) -> None:
+    song = next(track.path for track in opened)
+    with song.open("rb") as file:
+        assert soundalike.compare(file, file, model="dsp").match.spaces["timbre"].similarity > 0.9
+        with pytest.raises(UsageError, match=r"read to its end before; call seek\(0\) first"):
+            opened.search(file)
+    with pytest.raises(AudioError, match="cannot be read: read of closed file"):
+        opened.search(file)
+
+
+def test_a_query_is_the_only_argument(opened: Library) -> None:
+    song = next(track.path for track in opened)
+    with pytest.raises(UsageError, match="query is a Query"):
+        opened.search(Query(song), k=1)
+
+
+def test_results_can_be_pickled_and_empty_ones_have_columns(opened: Library) -> None:
+    song = next(track.path for track in opened)
+    results = opened.search(song)
+    again = pickle.loads(pickle.dumps(results))
+    assert again.matches == results.matches and again.weights == results.weights
+    pytest.importorskip("pandas")
+    empty = opened.search(song, where="bpm > 900")
+    assert len(empty) == 0
+    assert empty.to_dataframe().columns.tolist() == results.to_dataframe().columns.tolist()
+
+
+def test_many_threads_may_create_the_same_library(tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "catalog.sqlite").touch()  # a process was killed while it created the library
+    for name in ("half", "new"):
+        with ThreadPoolExecutor(6) as pool:
+            for library in pool.map(lambda _: soundalike.open(tmp_path / name, create=True), range(6)):  # noqa: B023
+                assert len(library) == 0
+                library.close()
+    with pytest.raises(LibraryNotFoundError, match="no library at"):
+        soundalike.open(tmp_path / "none")
 
 
 def test_tracks_are_filtered_and_shown(own: Library, music: Path) -> None:

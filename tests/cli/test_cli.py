@@ -91,7 +91,7 @@ def test_help_teaches(run) -> None:
         (["search", "a.wav", "-w", ""], "cannot read the weight ''"),
         (["search", "a.wav", "--where", ""], "a condition is missing"),
         (["search", "a.wav", "--region", "1e300-"], "cannot read the region"),
-        (["search", "a.wav", "--m3u", "song.wav"], "is no name for a playlist"),
+        (["search", "a.wav", "--m3u", "song.wav"], "is not a playlist name"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_one_line(run, arguments: list[str], message: str, tmp_path: Path, monkeypatch) -> None:

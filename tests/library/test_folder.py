@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -283,7 +284,8 @@ def test_a_library_of_a_newer_version_is_refused(doomed: Path) -> None:
 
 
 def test_a_library_that_was_never_made_is_none(tmp_path: Path) -> None:
-    sqlite3.connect(tmp_path / "catalog.sqlite").execute("PRAGMA journal_mode = WAL").close()
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite")) as database:
+        database.execute("PRAGMA journal_mode = WAL")
     with pytest.raises(LibraryError, match="no library at .*; make one with: soundalike index DIR"):
         LibraryFolder(tmp_path)
 

@@ -160,8 +160,8 @@ def writing(library: Path, visitors: Path, stop: Path) -> Iterator[Callable[[], 
         yield lambda: vacuumed
     finally:
         stop.touch()
+        reader.join(timeout=60)  # it reads until the writer ends; communicate() would close the pipe under it
         _, errors = process.communicate(timeout=60)
-        reader.join()
     assert process.returncode == 0, errors
 
 

@@ -39,6 +39,14 @@ def test_invalid_weights_are_rejected(text: str) -> None:
         parse_weights(text)
 
 
+def test_values_that_no_model_can_have() -> None:
+    for name in (3, None):
+        with pytest.raises(UsageError, match=f"model is {name}; expected the name or folder of a model"):
+            load_recipe(name)
+    with pytest.raises(UsageError, match="the weight of melody is too large; give 0, or a magnitude"):
+        resolve_weights({"melody": 10**400}, load_recipe("dsp").spaces)
+
+
 def test_unknown_and_repeated_names_are_rejected() -> None:
     with pytest.raises(UsageError, match="given twice"):
         parse_weights("melody=1,melody=2")

@@ -78,19 +78,19 @@ def source_text(first: set[tuple[str, int]], second: set[tuple[str, int]], bar: 
 @PROPERTY
 @given(SEEDS, METER, MODE)
 def test_progressions_fill_complete_bars_in_their_mode(seed: int, meter: str, mode: str) -> None:
-    made = draw_progression(np.random.default_rng(seed), meter, mode)
-    assert made.beats / BAR[meter] in (4, 8)
-    assert (made.meter, made.mode) == (meter, mode)
+    drawn = draw_progression(np.random.default_rng(seed), meter, mode)
+    assert drawn.beats / BAR[meter] in (4, 8)
+    assert (drawn.meter, drawn.mode) == (meter, mode)
     end = 0.0
-    for chord in made.chords:
+    for chord in drawn.chords:
         assert chord.start == end
         assert chord.start % BAR[meter] % PULSE[meter] == 0
         end += chord.length
         allowed = set(MODES[mode]) | ({11} if (mode, chord.root) == ("minor", 7) else set())
         assert {(chord.root + tone) % 12 for tone in CHORDS[chord.kind]} <= allowed
-    assert end == made.beats
-    assert len({(chord.root, chord.kind) for chord in made.chords}) >= 3
-    looped = [*made.chords, made.chords[0]]
+    assert end == drawn.beats
+    assert len({(chord.root, chord.kind) for chord in drawn.chords}) >= 3
+    looped = [*drawn.chords, drawn.chords[0]]
     assert all((a.root, a.kind) != (b.root, b.kind) for a, b in itertools.pairwise(looped))
 
 
@@ -116,21 +116,22 @@ def test_progressions_have_several_harmonic_rhythms() -> None:
 @PROPERTY
 @given(SEEDS, METER)
 def test_patterns_are_valid_in_their_meter(seed: int, meter: str) -> None:
-    made = draw_pattern(np.random.default_rng(seed), meter)
-    assert made.beats / BAR[meter] in (2, 4)
-    assert made.meter == meter and made.tempo is None
-    assert all(0 <= hit.start < made.beats and 35 <= hit.drum <= 81 and 1 <= hit.velocity <= 127 for hit in made.hits)
-    assert list(made.hits) == sorted(made.hits, key=lambda hit: (hit.start, hit.drum))
-    assert len({(hit.start, hit.drum) for hit in made.hits}) == len(made.hits)
-    assert len({hit.drum for hit in made.hits}) >= 2
-    assert made == draw_pattern(np.random.default_rng(seed), meter)
+    groove = draw_pattern(np.random.default_rng(seed), meter)
+    assert groove.beats / BAR[meter] in (2, 4)
+    assert groove.meter == meter and groove.tempo is None
+    for hit in groove.hits:
+        assert 0 <= hit.start < groove.beats and 35 <= hit.drum <= 81 and 1 <= hit.velocity <= 127
+    assert list(groove.hits) == sorted(groove.hits, key=lambda hit: (hit.start, hit.drum))
+    assert len({(hit.start, hit.drum) for hit in groove.hits}) == len(groove.hits)
+    assert len({hit.drum for hit in groove.hits}) >= 2
+    assert groove == draw_pattern(np.random.default_rng(seed), meter)
 
 
 @PROPERTY
 @given(SEEDS, METER)
 def test_the_source_of_a_pattern_lists_its_repeated_bars(seed: int, meter: str) -> None:
-    made = draw_pattern(np.random.default_rng(seed), meter)
-    head, *voices = made.source.split(" ")
+    groove = draw_pattern(np.random.default_rng(seed), meter)
+    head, *voices = groove.source.split(" ")
     assert head == f"pattern:{meter}"
     bar = round(12 * BAR[meter])
     named: list[set[tuple[str, int]]] = [set(), set()]
@@ -138,10 +139,10 @@ def test_the_source_of_a_pattern_lists_its_repeated_bars(seed: int, meter: str) 
         name, onsets = word.split(":")
         for onset in map(int, onsets.split(",")):
             named[onset // bar].add((name, onset % bar))
-    bars = by_bar(made)
+    bars = by_bar(groove)
     unvaried = bars[:-1]
-    if named[1]:  # the source is the smaller one of both orders
-        assert made.source <= f"{head} {source_text(named[1], named[0], bar)}"
+    if named[1]:  # the source is the smaller of the two orders
+        assert groove.source <= f"{head} {source_text(named[1], named[0], bar)}"
     assert unvaried[0] in named
     if len(bars) == 4:
         assert unvaried[0] == unvaried[2]
@@ -165,16 +166,16 @@ def test_patterns_are_varied_and_of_many_kinds() -> None:
 @PROPERTY
 @given(SEEDS, METER, st.integers(0, 5), st.integers(1, 3))
 def test_an_excerpt_has_the_notes_of_its_bars(seed: int, meter: str, first: int, bars: int) -> None:
-    whole, bar = draw_melody(seed, meter, bars=8), BAR[meter]
-    part = excerpt(whole, first, bars)
+    melody, bar = draw_melody(seed, meter, bars=8), BAR[meter]
+    part = excerpt(melody, first, bars)
     assert part.beats == bars * bar
-    before = {(n.start, n.pitch) for n in whole.notes if first * bar <= n.start < (first + bars) * bar}
+    before = {(n.start, n.pitch) for n in melody.notes if first * bar <= n.start < (first + bars) * bar}
     assert {(n.start + first * bar, n.pitch) for n in part.notes} == before
     assert all(n.length > 0 and n.start + n.length <= part.beats for n in part.notes)
 
 
 def test_an_excerpt_beyond_the_end_is_an_error() -> None:
-    with pytest.raises(UsageError, match="tune 1 has 4 bars, found a request for 2 from bar 3; choose"):
+    with pytest.raises(UsageError, match="tune 1 has 4 bars, but 2 from bar 3 were requested; choose"):
         excerpt(draw_melody(1, "6/8"), 3, 2)
 
 
@@ -182,12 +183,12 @@ def test_an_excerpt_beyond_the_end_is_an_error() -> None:
 @given(SEEDS, METER)
 def test_thinned_melodies_keep_some_notes_and_extend_them(seed: int, meter: str) -> None:
     melody = draw_melody(seed, meter, bars=8)
-    made = thin(melody, np.random.default_rng(seed))
-    assert made == thin(melody, np.random.default_rng(seed))
+    thinned = thin(melody, np.random.default_rng(seed))
+    assert thinned == thin(melody, np.random.default_rng(seed))
     written = {(note.start, note.pitch): note.length for note in melody.notes}
-    ends = [*(note.start for note in made.notes[1:]), melody.beats]
-    assert 0 < len(made.notes) <= len(melody.notes)
-    for note, end in zip(made.notes, ends, strict=True):
+    ends = [*(note.start for note in thinned.notes[1:]), melody.beats]
+    assert 0 < len(thinned.notes) <= len(melody.notes)
+    for note, end in zip(thinned.notes, ends, strict=True):
         assert written[note.start, note.pitch] <= note.length <= end - note.start
         assert note.length <= max(2.0, written[note.start, note.pitch])
 

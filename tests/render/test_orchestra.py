@@ -108,6 +108,7 @@ def test_a_given_soundfont_is_its_own_family_unless_its_name_is_known(tmp_path: 
         (("a.sf2", "a.sf3"), ("a.sf2", "a.sf3"), "both called a"),
         (("a.sf2",), ("a.sf2", "a.sf2=test"), "both called a"),
         (("voices.sf2",), ("voices.sf2",), "rename it"),
+        (("singers.sf2",), ("singers.sf2",), "rename it"),
         (FLUID, (f"{FLUID[0]}=test", FLUID[1]), "share samples; give both"),
     ],
 )

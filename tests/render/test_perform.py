@@ -256,7 +256,7 @@ def test_compound_meters_have_no_swing() -> None:
         assert np.allclose([note.start for note in lead], np.arange(12) / 2, atol=TOLERANCE)
 
 
-def test_notes_that_started_before_the_clip_are_kept_and_strokes_are_not() -> None:
+def test_notes_that_started_before_the_clip_sound_and_strokes_do_not() -> None:
     scene = eighths("4/4", 0.5)
     scene = replace(scene, offset=1.0, rhythm=replace(scene.rhythm, comp="pad"))
     long = replace(scene.melody, notes=(Note(0.0, 4.0, 0), Note(4.0, 4.0, 2)))

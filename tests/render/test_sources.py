@@ -42,7 +42,7 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def scale_tune(mode: str = "major", tonic: int = 62, eighths: int = 64) -> list[tuple[float, float, int, int]]:
-    """Return eighths as (start, length, note, velocity). Like in abc2midi, the first note of a 4/4 bar is accented."""
+    """Return eighths as (start, length, note, velocity). As in abc2midi, the first note of a 4/4 bar is accented."""
     pitches = [tonic + MODES[mode][PHRASE[k % len(PHRASE)]] for k in range(eighths)]
     return [(k / 2, 0.5, pitch, 105 if k % 8 == 0 else 80) for k, pitch in enumerate(pitches)]
 
@@ -361,7 +361,7 @@ def test_grooves_of_the_dataset_are_quantised_loops(tmp_path: Path) -> None:
         assert performance_of(groove) + "@" in groove.name
     straight, swung = (next(groove for groove in found.grooves if groove.source == name) for name in ("d1", "d2"))
     assert straight.swing == 0.5 and swung.swing == pytest.approx(2 / 3, abs=0.01)
-    assert straight.hits[0] == Hit(0.003, 36, 100)  # 0.02 late, of which 15 % remain
+    assert straight.hits[0] == Hit(0.003, 36, 100)  # 15 % of the delay of 0.02 remains
     assert load_grooves(tmp_path / "grooves") == found
 
 

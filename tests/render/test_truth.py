@@ -121,6 +121,7 @@ def takes(draw: st.DrawFn) -> tuple[Scene, Clip]:
 
 
 def near(first: float, second: float) -> bool:
+    """Return whether two times agree within the rounding of the file."""
     return abs(first - second) <= 0.5001e-4
 
 
@@ -228,7 +229,7 @@ def test_the_midi_key_signature_has_the_right_tonic(mode: str) -> None:
         assert midi.length == pytest.approx(SECONDS, abs=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore")  # of jams and its dependencies
+@pytest.mark.filterwarnings("ignore")  # warnings of jams and its dependencies
 def test_jams_files_validate_and_describe_the_clip(tmp_path: Path) -> None:
     jams = pytest.importorskip("jams", reason="validating JAMS needs the package jams")
     scene = scene_of(meter="6/8", mode="dorian", key=1, tempo=97.5, offset=2.5)
@@ -253,7 +254,7 @@ def test_jams_files_validate_and_describe_the_clip(tmp_path: Path) -> None:
     assert read_truth(tmp_path / "again.jams") == read_truth(tmp_path / "anchor.jams")
 
 
-@pytest.mark.filterwarnings("ignore")  # of jams and its dependencies
+@pytest.mark.filterwarnings("ignore")  # warnings of jams and its dependencies
 def test_every_chord_and_key_is_valid_in_its_namespace(tmp_path: Path) -> None:
     jams = pytest.importorskip("jams", reason="validating JAMS needs the package jams")
     chords = tuple(SoundingChord(k * 0.1, k * 0.1 + 0.1, k % 12, list(CHORDS)[k // 12]) for k in range(96))
@@ -320,7 +321,7 @@ def test_a_missing_folder_is_a_one_line_error(tmp_path: Path) -> None:
         (b'{"sandbox": {"magic": "soundalike-render", "format": 1}}', "'file_metadata' is missing"),
     ],
 )
-def test_foreign_and_invalid_files_are_one_line_errors(tmp_path: Path, text: bytes, reason: str) -> None:
+def test_other_and_invalid_files_are_one_line_errors(tmp_path: Path, text: bytes, reason: str) -> None:
     path = tmp_path / "clip.jams"
     path.write_bytes(text)
     with pytest.raises(UsageError, match=reason) as caught:

@@ -23,8 +23,8 @@ from soundalike.library.catalog.filters import parse_filter
 from soundalike.library.folder import LibraryFolder
 from soundalike.models.model import Model
 from soundalike.models.score import explain
-from soundalike.search import build_playlist, find_path
-from soundalike.search.query import Query
+from soundalike.search import build_playlist, find_path, find_versions
+from soundalike.search.query import Query, as_region
 from soundalike.search.search import search_library
 from soundalike.search.widest_path import slerp
 
@@ -299,6 +299,37 @@ def test_wrong_playlists(library: LibraryFolder, music: Path) -> None:
             build_playlist(library, seed, **options)
 
 
+@pytest.mark.parametrize(
+    ("ask", "arguments", "message"),
+    [
+        (build_playlist, {"length": "x"}, "length is 'x'; expected a whole number of at least 1"),
+        (build_playlist, {"length": 2.5}, "length is 2.5; expected a whole number of at least 1"),
+        (build_playlist, {"length": True}, "length is True; expected a whole number of at least 1"),
+        (build_playlist, {"spread": "x"}, "spread is 'x'; expected a number"),
+        (build_playlist, {"tempo": 5}, "tempo is 5; expected two positive numbers"),
+        (build_playlist, {"tempo": (5,)}, "tempo is (5,); expected two positive numbers"),
+        (build_playlist, {"tempo": ("a", "b")}, "the lowest tempo is 'a'; expected a number"),
+        (build_playlist, {"tempo": (None, 120)}, "the lowest tempo is None; expected a number"),
+        (build_playlist, {"tempo": (90, 10**400)}, "the highest tempo is too large; expected a number"),
+        (build_playlist, {"tempo_step": "x"}, "tempo_step is 'x'; expected a number"),
+        (find_path, {"b": Path("b.wav"), "steps": "x"}, "steps is 'x'; expected a whole number of at least 1"),
+        (find_path, {"b": Path("b.wav"), "steps": 2.5}, "steps is 2.5; expected a whole number of at least 1"),
+        (lambda library, _, **options: find_versions(library, **options), {"rate": "x"}, "false_discovery_rate is 'x'"),
+        (lambda *_, **options: as_region(**options), {"region": (-1, None)}, "runs from -1 s to the end; expected 0"),
+        (lambda *_, **options: as_region(**options), {"region": (float("nan"), None)}, "runs from nan s to the end"),
+        (lambda *_, **options: as_region(**options), {"region": (10**400, None)}, "start of the region is too large"),
+        (lambda *_, **options: Query(**options), {"path": 3}, "path is 3; expected a path"),
+        (lambda *_, **options: Query(**options), {"path": "a", "start": "x"}, "start is 'x'; expected a number"),
+        (lambda *_, **options: Query(**options), {"path": "a", "examples": 3}, "examples is 3; expected a tuple of"),
+        (lambda *_, **options: Query(**options), {"path": "a", "examples": ("b",)}, "examples is ('b',); expected a"),
+    ],
+)
+def test_arguments_of_a_wrong_type(library: LibraryFolder, ask, arguments, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)) as caught:
+        ask(library, Path("a.wav"), **arguments)
+    assert "\n" not in str(caught.value)
+
+
 def test_an_empty_library(tmp_path: Path, music: Path) -> None:
     LibraryFolder.create(tmp_path / "library").close()
     with LibraryFolder(tmp_path / "library") as library:
@@ -378,7 +409,7 @@ def test_the_playlist_command(run, music: Path, tmp_path: Path) -> None:
         (["path", "UP", "nowhere.wav"], "nowhere.wav: "),
         (["path", "UP", "LEAPS", "-w", "melody=1,timbre=-1"], "timbre weighs -1; a path needs weights of 0 or more"),
         (["path", "UP", "LEAPS", "-n", "0"], "expected a whole number from 1"),
-        (["path", "UP", "LEAPS", "--m3u", "way.txt"], "is no name for a playlist"),
+        (["path", "UP", "LEAPS", "--m3u", "way.txt"], "is not a playlist name"),
         (["path", "UP", "UP"], "are the same recording"),
         (["path", "-", "-"], "only one of the recordings can come from standard input"),
         (["path", "UP", "LEAPS", "--library", "/nonexistent/library"], "no library at /nonexistent/library"),

@@ -246,7 +246,7 @@ def test_versions_say_what_is_wrong(run, planted: Path, stocked: Path, tmp_path:
         "expected a number between 0 and 1" in run("versions", "--library", stocked, "--false-discovery-rate", "7")[2]
     )
     assert "unknown space" in run("versions", "--library", planted, "-w", "mood=1")[2]
-    assert "is no name for a playlist" in run("versions", "--library", planted, "--m3u", "x.wav")[2]
+    assert "is not a playlist name" in run("versions", "--library", planted, "--m3u", "x.wav")[2]
     shutil.copytree(planted, tmp_path / "library")
     with LibraryFolder(tmp_path / "library", writable=True):
         assert "another process is writing" in run("versions", "--library", tmp_path / "library")[2]

@@ -209,7 +209,7 @@ def test_networks_continue_from_another_run(material: Material, tmp_path: Path) 
     with pytest.raises(UsageError, match="cannot be read: .*; give the --work of another run"):
         fit(StrokeTask(), train, held, settings, start=tmp_path / "nowhere")
     (tmp_path / "bad").write_bytes(b"bad")
-    with pytest.raises(UsageError, match="is no checkpoint"):
+    with pytest.raises(UsageError, match="is not a checkpoint"):
         fit(StrokeTask(), train, held, settings, start=tmp_path / "bad")
 
 

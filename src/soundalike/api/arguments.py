@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from soundalike.audio import AudioInput, is_one_input, label_of, recording_file
 from soundalike.core.errors import UsageError
-from soundalike.core.files import absolute
+from soundalike.core.files import as_path
 from soundalike.library.catalog import Filter
 from soundalike.search import Example, Query, as_filter, as_region, as_weights
 
 __all__ = [
     "ExampleLike",
+    "Progress",
     "Region",
     "StrPath",
     "WeightsLike",
+    "as_count",
     "as_examples",
-    "as_path",
+    "as_model_name",
+    "check_alone",
     "open_query",
     "open_recordings",
     "optional_filter",
@@ -30,17 +33,30 @@ __all__ = [
 StrPath: TypeAlias = str | os.PathLike[str]
 WeightsLike: TypeAlias = Mapping[str, float] | str | None
 Region: TypeAlias = tuple[float, float | None] | str | None
+Progress: TypeAlias = Callable[[int, int], None] | None
+"""Called with the items done and all items."""
 ExampleLike: TypeAlias = AudioInput | tuple[AudioInput, WeightsLike] | Example
 
 
-def as_path(path: StrPath, name: str) -> Path:
-    """An absolute path, with `~` expanded; `name` is the argument that errors name. Raises UsageError."""
-    if not isinstance(path, str | os.PathLike):
-        raise UsageError(f"{name} is {path!r}; expected a path")
-    text = os.fsdecode(path)
-    if not text:
-        raise UsageError(f"{name} is empty; give a file or folder")
-    return absolute(Path(text).expanduser())
+def as_count(value: object, name: str) -> int:
+    """A whole number of at least 1. Raises UsageError, which names the argument."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"{name} is {value!r}; expected a whole number of at least 1")
+    return value
+
+
+def as_model_name(model: object) -> str:
+    """The name or folder of a model, as text. Raises UsageError."""
+    if not isinstance(model, str | os.PathLike) or not os.fspath(model):
+        raise UsageError(f"model is {model!r}; expected the name or folder of a model, such as 'compact'")
+    text = os.fsdecode(model)
+    return str(as_path(text, "model")) if text.startswith("~") else text
+
+
+def check_alone(*others: object) -> None:
+    """Check that the other arguments of `Library.search` have their defaults beside a `Query`. Raises UsageError."""
+    if others != (None, 10, None, None, None, (), (), False, False, False, None):
+        raise UsageError("query is a Query, which holds every other argument; give the others to Query")
 
 
 def optional_filter(where: Filter | str | None) -> Filter | None:
@@ -48,33 +64,50 @@ def optional_filter(where: Filter | str | None) -> Filter | None:
     return None if where is None else as_filter(where)
 
 
-def as_examples(option: str, given: Sequence[ExampleLike] | ExampleLike) -> list[tuple[str, AudioInput, WeightsLike]]:
+def as_examples(
+    option: str, given: Sequence[ExampleLike] | ExampleLike | None
+) -> list[tuple[str, AudioInput, WeightsLike]]:
     """The recordings given as `like` or `unlike`, each with its weights."""
+    if given is None:
+        return []
     if is_one_input(given) or isinstance(given, Example) or _is_pair(given):
         given = [given]  # type: ignore[list-item]
+    if not isinstance(given, Iterable):
+        raise UsageError(
+            f"{option} is {given!r}; expected a recording, a pair (recording, weights), or a list of these"
+        )
     found: list[tuple[str, AudioInput, WeightsLike]] = []
-    for one in given:  # type: ignore[union-attr]
+    for one in given:
         if isinstance(one, Example):
             found.append(("like" if one.like else "unlike", one.path, one.weights))
-        elif _is_pair(one):
-            found.append((option, one[0], as_weights(one[1])))  # type: ignore[index, arg-type]
+        elif isinstance(one, tuple):
+            if len(one) != 2:
+                raise UsageError(f"{option} has {one!r}; expected a recording or a pair (recording, weights)")
+            found.append((option, one[0], as_weights(one[1])))
         else:
             found.append((option, one, None))  # type: ignore[arg-type]
     return found
 
 
 def _is_pair(value: object) -> bool:
-    """Whether this is a recording with its weights: the second is a mapping, or text with a weight in it."""
+    """Whether this is a recording with its weights: the second is None, a mapping, or text such as "melody=2"."""
     if not isinstance(value, tuple) or len(value) != 2 or not is_one_input(value[0]):
         return False
+    weights = value[1]
     return (
-        isinstance(value[1], Mapping) or value[1] is None or (isinstance(value[1], str) and not Path(value[1]).suffix)
+        weights is None
+        or isinstance(weights, Mapping)
+        or (isinstance(weights, str) and "=" in weights and not os.path.lexists(weights))
     )
 
 
 def open_recordings(stack: ExitStack, sources: Sequence[AudioInput]) -> list[Path]:
     """The files of recordings; temporary ones exist until the stack closes."""
-    return [stack.enter_context(recording_file(source)) for source in sources]
+    opened: dict[int, Path] = {}
+    for source in sources:  # a file object that is given twice is read once
+        if id(source) not in opened:
+            opened[id(source)] = stack.enter_context(recording_file(source))
+    return [opened[id(source)] for source in sources]
 
 
 def recording_names(sources: Sequence[AudioInput], paths: Sequence[Path]) -> dict[str, str]:

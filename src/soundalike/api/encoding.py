@@ -66,6 +66,8 @@ def embed_recordings(model: Model, recordings: AudioInput | Iterable[AudioInput]
     """The rows of one recording or several at one level; see `Library.embed`."""
     if by not in LEVELS:
         raise UsageError(f"by is {by!r}; expected 'track' or 'passage'")
+    if not is_one_input(recordings) and not isinstance(recordings, Iterable):
+        raise UsageError(f"recordings is {recordings!r}; expected a recording or a list of recordings")
     sources: list[AudioInput] = [recordings] if is_one_input(recordings) else list(recordings)  # type: ignore[arg-type, list-item]
     if not sources:
         raise UsageError("no recording was given")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import time
 from functools import cache
 
-from soundalike.api.arguments import Region, StrPath, WeightsLike, as_path
+from soundalike.api.arguments import Region, StrPath, WeightsLike, as_count, as_model_name
 from soundalike.api.encoding import compare_with
 from soundalike.api.library import Library
 from soundalike.audio import AudioInput
-from soundalike.core.errors import UsageError
+from soundalike.core.errors import LibraryBusyError, LibraryNotFoundError
+from soundalike.core.files import as_path
 from soundalike.core.types import Level
 from soundalike.library import LibraryFolder
 from soundalike.models import DEFAULT_MODEL, Model
@@ -27,19 +28,32 @@ def open(path: StrPath, *, create: bool = False, threads: int = 1) -> Library:
         threads: The number of threads that one search uses.
 
     Raises:
-        LibraryError: There is no library at `path`, or it cannot be read.
+        LibraryNotFoundError: There is no library at `path`, and `create` is false.
+        LibraryError: It cannot be read or created.
 
     Example:
         >>> with soundalike.open("library", create=True) as library:
         ...     len(library)
         0
     """
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise UsageError(f"threads is {threads!r}; expected a whole number of at least 1")
-    folder = as_path(path, "path")
-    if create and not (folder / "catalog.sqlite").exists():
-        LibraryFolder.create(folder).close()
-    return Library(folder, threads=threads)
+    folder, threads = as_path(path, "path"), as_count(threads, "threads")
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return Library(folder, threads=threads)
+        except LibraryNotFoundError:
+            if not create:
+                raise
+        try:
+            LibraryFolder.create(folder).close()
+        except LibraryBusyError:  # another thread or process is creating it
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+_PATIENCE = 10.0
+"""Seconds to wait for another process that is creating the same library."""
 
 
 @cache
@@ -60,7 +74,7 @@ def load_model(name: StrPath = DEFAULT_MODEL) -> Model:
         >>> encoding.track.rows["melody"].shape
         (1, 128)
     """
-    return Model.load(os.fspath(name))
+    return Model.load(as_model_name(name))
 
 
 def compare(
@@ -97,4 +111,4 @@ def compare(
         >>> soundalike.compare("a.wav", "b.wav").match.score
         1.73
     """
-    return compare_with(_cached_model(os.fspath(model)), None, a, b, weights, region, region_b, by, align)
+    return compare_with(_cached_model(as_model_name(model)), None, a, b, weights, region, region_b, by, align)

@@ -6,14 +6,17 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 from soundalike.api.arguments import (
     ExampleLike,
+    Progress,
     Region,
     StrPath,
     WeightsLike,
-    as_path,
+    as_count,
+    as_model_name,
+    check_alone,
     open_query,
     open_recordings,
     optional_filter,
@@ -24,6 +27,7 @@ from soundalike.api.encoding import compare_with, embed_recordings
 from soundalike.api.writing import WriterGate
 from soundalike.audio import AudioInput
 from soundalike.core.errors import LibraryError, UsageError
+from soundalike.core.files import as_path
 from soundalike.core.types import Level, Vectors
 from soundalike.library import (
     CheckReport,
@@ -54,9 +58,6 @@ from soundalike.search import (
 )
 
 __all__ = ["Library"]
-
-Progress: TypeAlias = Callable[[int, int], None] | None
-"""Called with the items done and all items."""
 
 
 class Library:
@@ -158,11 +159,11 @@ class Library:
         if not sources:
             raise UsageError("no source was given; give folders or audio files to index")
         paths = [as_path(source, "source") for source in sources]
-        name = None if model is None else os.fspath(model)
+        jobs = None if jobs is None else as_count(jobs, "jobs")
         with self._writer() as writer:
             report = index_files(
-                writer, paths, model=name, jobs=jobs, retry=retry, prune=prune, keep_features=keep_features,
-                progress=progress,
+                writer, paths, jobs=jobs, retry=retry, prune=prune, keep_features=keep_features, progress=progress,
+                model=None if model is None else as_model_name(model),
             )  # fmt: skip
             if not report.interrupted:
                 build_prefilters(writer)
@@ -199,7 +200,7 @@ class Library:
         """Find the tracks, or passages of tracks, that sound most like a recording: a sequence of `Match`, best first.
 
         Args:
-            query: A recording, in the library or not; or a `Query`, which then holds all other arguments.
+            query: A recording, in the library or not; or a `Query`, which then is the only argument.
             weights: Weights of the spaces, any sign; None weighs each 1.
             k: The number of matches.
             where: Conditions on tracks, such as "bpm 90..110 and genre = jazz".
@@ -223,6 +224,7 @@ class Library:
             [1, 2, 3]
         """
         if isinstance(query, Query):
+            check_alone(weights, k, where, by, region, like, unlike, exclude_same_artist, include_self, collapse, model)
             return search_library(self.folder, query)
         with ExitStack() as stack:
             asked, names = open_query(

@@ -12,8 +12,8 @@ from typing import BinaryIO, TypeAlias
 
 import numpy as np
 
-from soundalike.core.errors import SoundalikeError, UsageError
-from soundalike.core.files import absolute
+from soundalike.core.errors import AudioError, SoundalikeError, UsageError
+from soundalike.core.files import as_path
 from soundalike.core.types import Audio
 
 __all__ = ["AudioInput", "is_one_input", "label_of", "recording_file"]
@@ -54,9 +54,7 @@ def recording_file(source: AudioInput) -> Iterator[Path]:
         'song.wav'
     """
     if isinstance(source, str | os.PathLike):
-        if not os.fspath(source):
-            raise UsageError("an empty path; give an audio file")
-        yield absolute(Path(os.fsdecode(source)))
+        yield as_path(source, "the recording")
         return
     if not isinstance(source, Audio) and not hasattr(source, "read"):
         raise UsageError(
@@ -68,21 +66,35 @@ def recording_file(source: AudioInput) -> Iterator[Path]:
         if isinstance(source, Audio):
             _write_audio(file.name, source)
         else:
-            while chunk := source.read(_CHUNK):
-                if not isinstance(chunk, bytes | bytearray | memoryview):
-                    raise UsageError(f"{label} was opened as text; open it with mode 'rb'")
-                file.write(chunk)
-            file.flush()
+            _copy(source, file, label)
         try:
             yield Path(file.name)
         except SoundalikeError as error:
             raise type(error)(str(error).replace(file.name, label)) from error
 
 
+def _copy(source: BinaryIO, file: BinaryIO | tempfile._TemporaryFileWrapper[bytes], label: str) -> None:
+    size = 0
+    try:
+        while chunk := source.read(_CHUNK):
+            if not isinstance(chunk, bytes | bytearray | memoryview):
+                raise UsageError(f"{label} was opened as text; open it with mode 'rb'")
+            size += file.write(chunk)
+        consumed = not size and source.seekable() and source.tell() > 0
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise AudioError(f"{label} cannot be read: {error}") from error
+    if consumed:
+        raise UsageError(f"{label} was read to its end before; call seek(0) first")
+    file.flush()
+
+
 def _write_audio(name: str, audio: Audio) -> None:
     import soundfile
 
-    samples = np.atleast_2d(np.asarray(audio.samples))
+    try:
+        samples = np.atleast_2d(np.asarray(audio.samples))
+    except ValueError:
+        raise UsageError("an Audio whose channels differ in length; expected (channels, samples) of floats") from None
     if samples.ndim != 2 or not samples.size or not np.issubdtype(samples.dtype, np.floating):
         raise UsageError(
             f"an Audio with samples of shape {np.shape(audio.samples)} and type {np.asarray(audio.samples).dtype}; "
@@ -91,7 +103,7 @@ def _write_audio(name: str, audio: Audio) -> None:
     content = io.BytesIO()
     try:
         soundfile.write(content, samples.T.astype(np.float32), int(audio.rate), format="WAV", subtype="FLOAT")
-    except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+    except (soundfile.LibsndfileError, OverflowError, TypeError, ValueError) as error:
         raise UsageError(
             f"an Audio of {len(samples)} channels at {audio.rate} Hz cannot be encoded: {error}"
         ) from error

@@ -77,7 +77,7 @@ def _read_path(text: str) -> Path:
 def _read_playlist_file(text: str) -> Path:
     path = _read_path(text)
     if path.suffix.lower() not in (".m3u", ".m3u8"):
-        raise ValueError(f"{path} is no name for a playlist; give one that ends in .m3u8 or .m3u")
+        raise ValueError(f"{path} is not a playlist name; give one that ends in .m3u8 or .m3u")
     check_folder(path)
     return path
 

@@ -20,7 +20,7 @@ __all__ = ["ROOT", "main"]
 _HELP = """\
 Find music that sounds alike, and see why.
 
-Two recordings are scored separately by melody, rhythm, timbre and harmony. You weigh those scores, and every
+Two recordings are scored separately by melody, rhythm, timbre and harmony. You choose the weights, and every
 result shows what each of them contributed.
 
 \b

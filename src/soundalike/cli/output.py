@@ -115,6 +115,9 @@ def cut_start(text: str, width: int) -> str:
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> None:
     """Print columns that are as wide as their widest cell.
 
+    On a terminal, the last column is cut to fit. If too little of it would remain, the columns that do not fit are
+    printed on a second line per row.
+
     Args:
         header: The titles of the columns.
         rows: One sequence of cells per line.
@@ -122,9 +125,16 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequ
     """
     lines = [header, *rows]
     widths = [max(cell_width(line[column]) for line in lines) for column in range(len(header))]
+    split, indent = len(widths), ""
     if sys.stdout.isatty():
+        columns = shutil.get_terminal_size().columns
         taken = sum(widths[:-1]) + 2 * (len(widths) - 1)
-        rest = max(_NARROWEST, shutil.get_terminal_size().columns - taken)
+        if taken + min(_NARROWEST, widths[-1]) > columns:
+            while split > 1 and sum(widths[:split]) + 2 * (split - 1) > columns:
+                split -= 1
+            indent = " " * (widths[0] + 2)
+            taken = len(indent) + sum(widths[split:-1]) + 2 * (len(widths) - split - 1)
+        rest = max(_NARROWEST, columns - taken)
         lines = [[*line[:-1], cut_start(line[-1], rest)] for line in lines]
         widths[-1] = min(widths[-1], rest)
     for number, line in enumerate(lines):
@@ -132,7 +142,10 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequ
         for column, (cell, width) in enumerate(zip(line, widths, strict=True)):
             space = " " * (width - cell_width(cell))
             cells.append(cell + space if column in left else space + cell)
-        print_styled(("  ".join(cells).rstrip(), "" if number else "bold"))
+        style = "" if number else "bold"
+        print_styled(("  ".join(cells[:split]).rstrip(), style))
+        if split < len(cells):
+            print_styled((indent + "  ".join(cells[split:]).rstrip(), style))
 
 
 def print_matrix(matrix: Mapping[str, Mapping[str, float]]) -> None:

@@ -5,6 +5,7 @@ SoundalikeError            base of all errors that this package raises on purpos
 ├── AudioError             one input cannot be decoded: missing, truncated, too short, not audio
 ├── ModelError             a model is unknown, invalid, of another version or not installed
 └── LibraryError           the library on disk cannot be opened, read or written
+    ├── LibraryNotFoundError   there is no library in the folder (HTTP 404)
     └── LibraryBusyError   another process is writing to it (HTTP 409)
 
 A message is one line. It says what was found, what was expected and what to do.
@@ -14,7 +15,16 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["AudioError", "LibraryBusyError", "LibraryError", "ModelError", "SoundalikeError", "UsageError", "one_line"]
+__all__ = [
+    "AudioError",
+    "LibraryBusyError",
+    "LibraryError",
+    "LibraryNotFoundError",
+    "ModelError",
+    "SoundalikeError",
+    "UsageError",
+    "one_line",
+]
 
 
 def one_line(text: str | os.PathLike[str]) -> str:
@@ -48,6 +58,10 @@ class ModelError(SoundalikeError):
 
 class LibraryError(SoundalikeError):
     """The library on disk cannot be opened, read or written."""
+
+
+class LibraryNotFoundError(LibraryError):
+    """There is no library in the folder."""
 
 
 class LibraryBusyError(LibraryError):

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from soundalike.core.errors import AudioError, UsageError
 
-__all__ = ["absolute", "content_hash", "make_folder", "read_json", "size_of", "write_atomic", "write_json"]
+__all__ = ["absolute", "as_path", "content_hash", "make_folder", "read_json", "size_of", "write_atomic", "write_json"]
 
 
 def absolute(path: Path) -> Path:
@@ -28,6 +28,35 @@ def absolute(path: Path) -> Path:
         PosixPath('/music/song.wav')
     """
     return path.resolve() if ".." in path.parts else Path(os.path.abspath(path))
+
+
+def as_path(path: str | os.PathLike[str], name: str) -> Path:
+    """Return a path given by a user as an absolute path. A leading `~` is the home folder.
+
+    Args:
+        path: The path. One that exists as it is written is not expanded.
+        name: The name of the argument, for error messages.
+
+    Raises:
+        UsageError: `path` is empty, not a path, or not a name that a file can have.
+
+    Example:
+        >>> as_path("/music/song.wav", "query")
+        PosixPath('/music/song.wav')
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"{name} is {path!r}; expected a path")
+    try:
+        text = os.fsdecode(path)
+        if not text:
+            raise UsageError(f"{name} is empty; give a file or folder")
+        if "\0" in text:
+            raise ValueError
+        os.fsencode(text)
+        typed = Path(text)
+        return absolute(typed.expanduser() if text.startswith("~") and not os.path.lexists(text) else typed)
+    except (RuntimeError, ValueError):  # an unknown user after ~; NUL or text that has no bytes
+        raise UsageError(f"{name} is {path!r}, which is not a valid path") from None
 
 
 def make_folder(path: Path, option: str) -> None:

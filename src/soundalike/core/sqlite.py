@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from soundalike.core.errors import LibraryError
+from soundalike.core.errors import LibraryNotFoundError
 
 __all__ = ["connect", "take_lock"]
 
@@ -61,7 +61,7 @@ def connect(path: Path, *, writable: bool, create: bool) -> sqlite3.Connection:
         >>> connection.close()
     """
     if not create and not path.is_file():
-        raise LibraryError(f"no library at {path.parent}; make one with: soundalike index DIR")
+        raise LibraryNotFoundError(f"no library at {path.parent}; make one with: soundalike index DIR")
     modes = ["rwc"] if create else ["rw"] if writable else ["rw", "ro", "ro&immutable=1"]
     for mode in modes:
         connection = sqlite3.connect(

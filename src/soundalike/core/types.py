@@ -205,6 +205,9 @@ class Weights(Mapping[str, float]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Weights, (dict(self._values),)
+
     def __repr__(self) -> str:
         return "Weights(" + ", ".join(f"{name}={value:g}" for name, value in self.items()) + ")"
 

@@ -61,40 +61,64 @@ class SharedViews:
         generation = self._catalog.generation
         with self._lock:
             view = self.newest
-            if view.generation != generation:
-                store = view.store if view.epoch == epoch else self._open_store(epoch)
-                try:
-                    for space, level, dim, rows in self._catalog.spaces():
-                        store.check(level, space, dim, rows)
-                except BaseException:
-                    if store is not view.store:
-                        store.close()
-                    raise
-                view = self._view_of(generation, epoch, store)
-                if generation > self._newest.generation:  # else another thread has seen a newer one already
-                    old, self._newest = self._newest, view
-                    self._close_unused(old.store)
             self._users[id(view.store)] += 1
+        if view.generation == generation:
             return view
+        # No lock is held here. Queries and stores have locks of their own, and a garbage collection inside one of them
+        # may end an abandoned generator, which leaves its view.
+        try:
+            store = view.store if view.epoch == epoch else self._open_store(epoch)
+            try:
+                for space, level, dim, rows in self._catalog.spaces():
+                    store.check(level, space, dim, rows)
+                return self._publish(self._view_of(generation, epoch, store))
+            except BaseException:
+                if store is not view.store:
+                    store.close()
+                raise
+        finally:
+            self.leave(view)
+
+    def _publish(self, view: View) -> View:
+        """Make a view the newest, unless another thread was faster, and count this thread as a reader of it."""
+        unused = None
+        with self._lock:
+            newest = self.newest
+            if newest.generation == view.generation:
+                if view.store is not newest.store:
+                    unused = view.store
+                view = newest
+            elif newest.generation < view.generation:
+                self._newest = view
+                unused = self._unused(newest.store)
+            self._users[id(view.store)] += 1
+        if unused is not None:
+            unused.close()
+        return view
 
     def leave(self, view: View) -> None:
         """End the use of a view that was entered."""
         with self._lock:
             self._users[id(view.store)] -= 1
-            self._close_unused(view.store)
+            unused = self._unused(view.store)
+        if unused is not None:
+            unused.close()
 
     def close(self) -> None:
-        """Let no thread enter any more, and close the store once the last thread has left it."""
+        """Let no more threads enter, and close the store once the last thread has left it."""
         with self._lock:
             self._closed = True
             store, self._newest = self._newest.store, self._view_of(-1, -1, self._newest.store)  # releases the arrays
-            self._close_unused(store)
+            unused = self._unused(store)
+        if unused is not None:
+            unused.close()
 
-    def _close_unused(self, store: Store) -> None:
-        """Close a store that no thread reads, unless the next thread will read it. Under the lock."""
+    def _unused(self, store: Store) -> Store | None:
+        """The store, if no thread reads it now or will read it. Under the lock; the caller closes it outside."""
         if (self._closed or store is not self._newest.store) and not self._users[id(store)]:
             del self._users[id(store)]
-            store.close()
+            return store
+        return None
 
     def _view_of(self, generation: int, epoch: int, store: Store) -> View:
         return View(generation, epoch, store, SnapshotArrays(self._path, self._catalog, store, generation))

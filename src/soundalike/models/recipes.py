@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -94,6 +96,7 @@ def load_recipe(model: str) -> Recipe:
         The recipe.
 
     Raises:
+        UsageError: `model` is neither text nor a path.
         ModelError: The model is unknown, its recipe is invalid or of another format, or its weights do not match the
             digest in the recipe.
 
@@ -101,6 +104,8 @@ def load_recipe(model: str) -> Recipe:
         >>> [space.name for space in load_recipe("dsp").spaces]
         ['melody', 'rhythm', 'timbre', 'harmony']
     """
+    if not isinstance(model, str | os.PathLike):
+        raise UsageError(f"model is {model!r}; expected the name or folder of a model, such as {DEFAULT_MODEL!r}")
     folder = _BUNDLED / model
     if not (folder / "recipe.json").is_file():
         folder = Path(model)
@@ -247,8 +252,9 @@ def resolve_weights(weights: Mapping[str, float] | None, spaces: Sequence[Space]
                 f"the weight of {known[name]} is given twice, as {named[known[name]]} and {name}; give it once"
             )
         if value != 0 and not _SMALLEST <= abs(value) <= _LARGEST:
+            shown = "too large" if abs(value) > sys.float_info.max else f"{value:g}"
             raise UsageError(
-                f"the weight of {name} is {value:g}; give 0, or a magnitude from {_SMALLEST:g} to {_LARGEST:g}"
+                f"the weight of {name} is {shown}; give 0, or a magnitude from {_SMALLEST:g} to {_LARGEST:g}"
             )
         named[known[name]] = name
         values[known[name]] = value

@@ -1,1 +1,1 @@
-"""Render music in which one factor is controlled."""
+"""Rendered music with known ground truth, in which single factors (melody, rhythm, timbre, harmony) are varied."""

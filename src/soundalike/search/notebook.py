@@ -40,7 +40,7 @@ def results_html(matches: Sequence[Match], weights: Mapping[str, float]) -> str:
         named = f"{match.artist} - {match.title}" if match.artist and match.title else match.path
         SubElement(row, "td", {"style": "text-align:left", "title": one_line(match.path)}).text = one_line(named)
         SubElement(row, "td").text = f"{match.bpm:.0f}" if match.bpm else ""
-        SubElement(row, "td").text = match.key or ""
+        SubElement(row, "td").text = one_line(match.key or "")
         SubElement(row, "td").append(_player(match.span) if match.rank <= _PLAYERS else Element("span"))
     legend = Element("div")
     for name, colour in colours.items():
@@ -69,7 +69,7 @@ def _player(span: Span) -> Element:
         audio = load(span.track, start=span.start, end=min(span.end, span.start + _SECONDS))
     except AudioError as error:
         missing = Element("span")
-        missing.text = str(error)
+        missing.text = one_line(str(error))
         return missing
     mono = soxr.resample(np.asarray(audio.samples.mean(axis=0), np.float32), audio.rate, _RATE)
     content = io.BytesIO()

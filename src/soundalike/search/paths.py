@@ -15,6 +15,7 @@ from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Filter, Track
 from soundalike.models import Model, explain, mutual_scores, query_terms, resolve_weights
 from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
+from soundalike.search.query import as_whole_number
 from soundalike.search.results import describe_match
 from soundalike.search.widest_path import slerp, widest_path
 
@@ -64,6 +65,7 @@ def find_path(
         >>> find_path(library, Path("calm.mp3"), Path("wild.mp3"), steps=4).smallest
         0.8
     """
+    steps = as_whole_number(steps, "steps")
     if steps < 1:
         raise UsageError(f"asked for {steps} steps; ask for at least 1")
     with library.snapshot():

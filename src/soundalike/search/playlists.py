@@ -14,6 +14,7 @@ from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Filter, NumberCondition, Track
 from soundalike.models import explain, query_terms, resolve_weights, score_rows
 from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
+from soundalike.search.query import as_number, as_whole_number
 from soundalike.search.results import describe_match
 
 __all__ = ["build_playlist"]
@@ -65,19 +66,17 @@ def build_playlist(
         >>> len(build_playlist(library, Path("song.mp3"), 20, spread=0.5))
         20
     """
+    length, spread = as_whole_number(length, "length"), as_number(spread, "spread")
     if length < 1:
         raise UsageError(f"asked for {length} tracks; ask for at least 1")
     if not 0 <= spread <= 1:
         raise UsageError(f"the spread is {spread:g}; expected 0 (the best matches) to 1 (most variety)")
-    if tempo is not None and not 0 < tempo[0] <= tempo[1] < math.inf:
-        raise UsageError(
-            f"the tempo is {tempo[0]:g} to {tempo[1]:g} BPM; expected two positive numbers, the smaller one first"
-        )
-    if tempo_step is not None and not 0 <= tempo_step <= 100:
+    if tempo_step is not None and not 0 <= as_number(tempo_step, "tempo_step") <= 100:
         raise UsageError(f"the tempo step is {tempo_step:g} %; expected 0 to 100")
     if tempo is not None:
-        low, high = (NumberCondition("bpm", op, bpm) for op, bpm in zip((">=", "<="), tempo, strict=True))
-        where = Filter((*(where or Filter()).conditions, low, high))
+        low, high = _tempo_range(tempo)
+        between = NumberCondition("bpm", ">=", low), NumberCondition("bpm", "<=", high)
+        where = Filter((*(where or Filter()).conditions, *between))
     with library.snapshot():
         chosen = library.model(model)
         resolved = resolve_weights(weights, chosen.spaces)
@@ -131,6 +130,18 @@ def build_playlist(
         corrupt,
         note=note,
     )
+
+
+def _tempo_range(tempo: tuple[float, float]) -> tuple[float, float]:
+    """The lowest and highest tempo, checked."""
+    try:
+        first, second = tempo
+    except (TypeError, ValueError):
+        raise UsageError(f"tempo is {tempo!r}; expected two positive numbers, the smaller one first") from None
+    low, high = as_number(first, "the lowest tempo"), as_number(second, "the highest tempo")
+    if not 0 < low <= high < math.inf:
+        raise UsageError(f"the tempo is {low:g} to {high:g} BPM; expected two positive numbers, the smaller one first")
+    return low, high
 
 
 class _Pool:

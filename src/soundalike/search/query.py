@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 
-from soundalike.core.errors import UsageError
+from soundalike.core.errors import UsageError, one_line
 from soundalike.core.types import Level
 from soundalike.library.catalog import Filter, parse_filter
 from soundalike.models import Correction, parse_weights
 
-__all__ = ["Example", "Query", "as_filter", "as_region", "as_weights", "parse_region"]
+__all__ = ["Example", "Query", "as_filter", "as_number", "as_region", "as_weights", "as_whole_number", "parse_region"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Example:
     weights: Mapping[str, float] | str | None = None
 
     def __post_init__(self) -> None:
+        _check_path(self.path, "the path of an example")
         object.__setattr__(self, "weights", as_weights(self.weights))
 
 
@@ -70,20 +73,59 @@ class Query:
     collapse: bool = False
 
     def __post_init__(self) -> None:
+        _check_path(self.path, "path")
+        for name, seconds in (("start", self.start), ("end", self.end)):
+            if seconds is not None:
+                as_number(seconds, name)
+        examples = tuple(self.examples) if isinstance(self.examples, Iterable) else None
+        if examples is None or not all(isinstance(one, Example) for one in examples):
+            raise UsageError(f"examples is {one_line(repr(self.examples))}; expected a tuple of Example objects")
+        object.__setattr__(self, "examples", examples)
         object.__setattr__(self, "path", Path(os.fsdecode(self.path)))
         object.__setattr__(self, "weights", as_weights(self.weights))
         object.__setattr__(self, "where", as_filter(self.where))
         if self.by not in (None, "track", "passage"):
             raise UsageError(f"by is {self.by!r}; expected 'track', 'passage' or None")
-        if isinstance(self.k, bool) or not isinstance(self.k, int):
-            raise UsageError(f"k is {self.k!r}; expected a whole number of at least 1")
+        object.__setattr__(self, "k", as_whole_number(self.k, "k"))
+
+
+def _check_path(path: object, name: str) -> None:
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"{name} is {one_line(repr(path))}; expected a path")
+
+
+def as_number(value: object, name: str) -> float:
+    """A number as a float. Raises UsageError, which names the argument.
+
+    Example:
+        >>> as_number(1, "spread")
+        1.0
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise UsageError(f"{name} is {one_line(repr(value))}; expected a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise UsageError(f"{name} is too large; expected a number of at most 1.8e308") from None
+
+
+def as_whole_number(value: object, name: str) -> int:
+    """A whole number, of any size and sign. Raises UsageError, which names the argument.
+
+    Example:
+        >>> as_whole_number(8, "steps")
+        8
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise UsageError(f"{name} is {one_line(repr(value))}; expected a whole number of at least 1")
+    return int(value)
 
 
 def as_weights(weights: Mapping[str, float] | str | None) -> Mapping[str, float] | None:
     """Weights as a mapping, from a mapping, text such as "melody=2,timbre=-1", or None.
 
     Raises:
-        UsageError: The text cannot be read, or a weight is no number.
+        UsageError: The text cannot be read, or a weight is not a number.
     """
     if weights is None:
         return None
@@ -126,11 +168,13 @@ def as_region(region: tuple[float, float | None] | str | None) -> tuple[float | 
         return parse_region(region)
     try:
         start, end = region
-        first, last = float(start), None if end is None else float(end)
     except (TypeError, ValueError):
         raise UsageError(f"the region is {region!r}; expected (start, end) in seconds or '0:30-0:40'") from None
-    if not first >= 0 or (last is not None and not last > first):
-        raise UsageError(f"the region runs from {first:g} s to {last:g} s; expected 0 <= start < end")
+    first = as_number(start, "the start of the region")
+    last = None if end is None else as_number(end, "the end of the region")
+    if not 0 <= first < math.inf or (last is not None and not last > first):
+        until = "the end" if last is None else f"{last:g} s"
+        raise UsageError(f"the region runs from {first:g} s to {until}; expected 0 <= start < end")
     return first, last
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from soundalike.core.errors import UsageError
-from soundalike.core.files import write_atomic
-from soundalike.core.types import Level, Match, Span, Weights
+from soundalike.core.errors import UsageError, one_line
+from soundalike.core.files import as_path, write_atomic
+from soundalike.core.types import Level, Match, SpaceScore, Span, Weights
 from soundalike.library.catalog import Track
 from soundalike.models import Correction
 from soundalike.search.m3u import PlaylistEntry, format_m3u
@@ -44,6 +44,10 @@ def playlist_entry(path: str, duration: float | None, title: str | None, artist:
     """A line of a playlist: artist and title where both are known, else the title or the name of the file."""
     shown = f"{artist} - {title}" if artist and title else title or Path(path).stem
     return PlaylistEntry(path, duration or 0.0, shown)
+
+
+_COLUMNS = ("rank", "path", "title", "artist", "album", "bpm", "key", "duration", "start", "end", "score")
+"""The columns of a match in a table, before those of its spaces."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +87,7 @@ class Results(Sequence[Match]):
         lines = [f"{type(self).__name__}({len(self)} matches for {self.query.track!r}, model {self.model})"]
         for match in self.matches[:10]:
             name = f"{match.artist} - {match.title}" if match.artist and match.title else match.path
-            lines.append(f"  {match.rank:3} {match.score:+6.2f}  {name}")
+            lines.append(f"  {match.rank:3} {match.score:+6.2f}  {one_line(name)}")
         if len(self) > 10:
             lines.append(f"  ... {len(self) - 10} more")
         return "\n".join(lines)
@@ -146,9 +150,13 @@ class Results(Sequence[Match]):
             spaces = row.pop("spaces")
             flat = {f"{name}.{key}": value for name, numbers in spaces.items() for key, value in numbers.items()}
             rows.append({**row, **flat})
-        frame = pandas.DataFrame(rows)
+        frame = pandas.DataFrame(rows, columns=None if rows else self._columns())
         numbers = [name for name in frame.columns if name.endswith((".similarity", ".z", ".percentile"))]
         return frame.astype(dict.fromkeys(numbers, float)) if numbers else frame
+
+    def _columns(self) -> list[str]:
+        """The columns of a table of matches, for results that have none."""
+        return [*_COLUMNS, *(f"{space}.{one.name}" for space in self.weights for one in fields(SpaceScore))]
 
     def to_m3u(self, path: str | PathLike[str] | None = None) -> str:
         """The tracks as an extended M3U playlist with absolute paths; tracks whose name has a line break are left out.
@@ -164,7 +172,7 @@ class Results(Sequence[Match]):
         """
         content = format_m3u(self.playlist_entries())
         if path is not None:
-            write_atomic(Path(path), lambda file: file.write(content))
+            write_atomic(as_path(path, "path"), lambda file: file.write(content))
         return content.decode("utf-8", "surrogateescape")
 
     def playlist_entries(self) -> list[PlaylistEntry]:

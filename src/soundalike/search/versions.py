@@ -34,6 +34,7 @@ from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Track
 from soundalike.library.stores import Groups
 from soundalike.models import Model, presence, query_terms, resolve_weights
+from soundalike.search.query import as_number
 from soundalike.search.recordings import (
     ROWS,
     Recordings,
@@ -175,6 +176,7 @@ def find_versions(
         >>> for family in find_versions(library, rate=0.01).families:
         ...     print(family.q, [track.title for track, *_ in family.members])
     """
+    rate = as_number(rate, "false_discovery_rate")
     if not 0 < rate < 1:
         raise UsageError(f"the false-discovery rate is {rate:g}; expected a number between 0 and 1, such as 0.05")
     with library.snapshot():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from soundalike.core.errors import LibraryBusyError, LibraryError
+from soundalike.core.errors import LibraryBusyError, LibraryError, LibraryNotFoundError
 from soundalike.library.catalog.line_checksums import catalogue_checksum
 
 __all__ = ["FORMAT", "as_library_error", "check_format", "closed_error", "create_tables"]
@@ -67,11 +67,12 @@ def create_tables(database: sqlite3.Connection) -> None:
 
 
 def check_format(database: sqlite3.Connection, path: Path) -> int:
-    """Return the format. Raises LibraryError if the file is no catalogue, or has a newer format."""
-    if database.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-        if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            # The process that was creating it was killed at that moment.
-            raise LibraryError(f"no library at {path.parent}; make one with: soundalike index DIR")
+    """Return the format. Raises LibraryError if the file is not a catalogue, or has a newer format."""
+    # The tables come first: another process may be creating them and the id, in one transaction, at this moment.
+    tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if database.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID or not tables:
+        if not tables:  # it is being created, or the process that was creating it was killed
+            raise LibraryNotFoundError(f"no library at {path.parent}; make one with: soundalike index DIR")
         raise LibraryError(f"{path} is not a soundalike catalogue; give another --library")
     found = int(database.execute("PRAGMA user_version").fetchone()[0])
     if found > FORMAT:

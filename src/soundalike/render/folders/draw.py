@@ -191,10 +191,10 @@ def draw_folder(stock: Stock, factor: str, number: int, seed: int, attempt: int 
     return Folder(factor, number, stock.part, attempt, scenes)
 
 
-def _overlap(one: _Music, other: _Music) -> bool:
-    """Return whether two share a sound, a comping style or a bass style."""
-    sounds = any((sound := one.band.sound(role)) is not None and sound == other.band.sound(role) for role in ROLES)
-    return sounds or one.rhythm.comp == other.rhythm.comp or one.rhythm.bass == other.rhythm.bass
+def _overlap(first: _Music, second: _Music) -> bool:
+    """Return whether two scenes share a sound, a comping style or a bass style."""
+    sounds = any((sound := first.band.sound(role)) is not None and sound == second.band.sound(role) for role in ROLES)
+    return sounds or first.rhythm.comp == second.rhythm.comp or first.rhythm.bass == second.rhythm.bass
 
 
 def _with_factor(music: _Music, factor: str, other: _Music) -> _Music:

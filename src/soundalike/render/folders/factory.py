@@ -154,9 +154,8 @@ def render(
     orchestra = orchestra_of(settings.soundfonts)
     sources = sources_of(settings.tunes, settings.grooves)
     for part in [settings.part] if settings.part else sorted({folder_part(k) for k in range(1, folders + 1)}):
-        _stock(
-            settings.tunes, settings.grooves, settings.soundfonts, part
-        )  # fails early if there is too little material
+        # Fail early if there is too little material.
+        _stock(settings.tunes, settings.grooves, settings.soundfonts, part)
     report.problems += orchestra.problems
     report.skipped += [(skipped.name, skipped.reason) for skipped in sources.skipped]
     write_record(out, settings, sources, orchestra)

@@ -79,6 +79,9 @@ def draw_progression(rng: np.random.Generator, meter: str, mode: str) -> Progres
         meter: One of METERS.
         mode: One of MODES.
 
+    Returns:
+        The progression, without gaps. Chords change on pulses only.
+
     Raises:
         UsageError: The meter or mode is unknown.
 
@@ -121,7 +124,7 @@ def _harmonic_rhythm(rng: np.random.Generator, meter: str) -> tuple[list[float],
 
 
 def _walk(rng: np.random.Generator, grammar: _Grammar, length: int) -> list[_Degree]:
-    """Draw a walk of some length with at least three roots. Its first degree may follow its last one."""
+    """Draw a walk of the given length with at least three roots. Its first degree may follow its last one."""
     degrees = list(grammar)
     while True:
         walk = [degrees[0] if rng.random() < 0.6 else degrees[rng.integers(len(degrees))]]

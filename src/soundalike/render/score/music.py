@@ -138,7 +138,7 @@ class Progression:
     chords: tuple[Chord, ...]
 
     def at(self, beat: float) -> Chord:
-        """Return the chord that sounds at a beat. Beats after the end continue in the loop."""
+        """Return the chord that sounds at a beat. The loop repeats after its end."""
         return max((c for c in self.chords if c.start <= beat % self.beats + 1e-6), key=lambda c: c.start)
 
 
@@ -268,7 +268,7 @@ class Scene:
         tempo: Quarter notes per minute.
         offset: Beats of music before the clip starts.
         octave: Shift of the lead in octaves.
-        level: RMS level in dBFS. It is lower if the clip would otherwise exceed the peak limit.
+        level: RMS level in dBFS. It is reduced if the clip would otherwise exceed the peak limit.
         effects: The properties of the recording.
         seed: Seed of the small deviations in timing and velocity, of the reverberation and of the hiss.
 
@@ -291,7 +291,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A performed note: seconds from the start of the clip, MIDI note and velocity. It may end after the clip does."""
+    """A performed note: seconds from the start of the clip, MIDI note and velocity. It may end after the clip."""
 
     start: float
     end: float
@@ -311,7 +311,7 @@ class SoundingChord:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A pulse of the meter: its `time` in seconds, and its `place` in the bar, from 1."""
+    """A pulse of the meter: its `time` in seconds, and its `place` within the bar, counted from 1."""
 
     time: float
     place: int
@@ -356,7 +356,7 @@ class Clip:
 def part_of(name: str) -> SplitPart:
     """Return the part of the split that a source belongs to, by the hash of its name.
 
-    About a tenth of all names belongs to test, a tenth to validation, and the rest to train.
+    About a tenth of all names belong to test, a tenth to validation, and the rest to train.
 
     Example:
         >>> part_of("tune:cooley's") in SPLIT

@@ -1,4 +1,4 @@
-"""Names of chord progressions, by which the split assigns them to a part."""
+"""Canonical names of chord progressions. The train, validation and test split is made by these names."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ def progression_name(chords: Sequence[Chord], beats: float) -> str:
     Args:
         chords: The chords in order of time, without gaps.
         beats: The length of the loop in beats.
+
+    Returns:
+        The chords as root:kind/length, joined by hyphens. Roots are in semitones above the tonic, lengths in beats.
 
     Example:
         >>> progression_name([Chord(0.0, 4.0, 7, "maj"), Chord(4.0, 4.0, 0, "maj")], 8.0)

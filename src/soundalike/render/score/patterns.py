@@ -1,8 +1,8 @@
-"""Draw drum patterns from a grammar: kinds of groove in every meter, and what each layer of the kit may play.
+"""Draw drum patterns from a grammar. It lists kinds of groove for each meter, and the lines that each layer may play.
 
 A layer is a pattern of steps, with the same number of steps in each pulse. It repeats until one or two bars are full.
 `X` is an accented stroke, `x` a stroke, `?` an optional stroke, `g` an optional ghost note, and `.` is silent. Spaces
-only help the reader.
+are for readability only.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from soundalike.render.score.styles import Event, bass_notes, comp_notes
 
 __all__ = ["perform"]
 
-_JITTER, _MOST_JITTER = 0.004, 0.012  # seconds; standard deviation and limit of the deviation of an onset
+_JITTER, _MOST_JITTER = 0.004, 0.012  # seconds; standard deviation and limit of the timing deviation
 _VELOCITY_JITTER = 4.0  # standard deviation
 _LAST_ONSET = 0.02  # seconds before the end of the clip after which no note starts
 _LEAST_REMAINDER = 0.12  # seconds that must remain of a note that started before the clip
@@ -33,6 +33,10 @@ def perform(scene: Scene, seconds: float, *, centre_note: int = 72, plucked: boo
         seconds: The length of the clip, above 0.
         centre_note: The MIDI note near which the lead plays. The melody is transposed by octaves to get there.
         plucked: Whether the lead decays by itself. Its notes then have their full written length.
+
+    Returns:
+        The notes of each role of the band, and the chords and beats of the clip. The same scene gives the same
+        performance.
 
     Raises:
         UsageError: The materials differ in meter, a style does not exist in the meter, or `seconds` or the tempo is

@@ -3,9 +3,9 @@
 A style is a pattern of sixteenths, with a space between pulses. It repeats until the chords end.
 
 - In all styles, `-` holds the previous stroke, and `.` is silent.
-- In comping, `x` is the chord, `l` its lowest note, `u` its other notes, `a` the next note of an arpeggio up and down
-  the chord, and `b` the next note of a broken chord.
-- In the bass, `1`, `3` and `5` are the first three tones of the chord (root, third, fifth), `8` is the octave of the
+- In comping styles, `x` is the chord, `l` its lowest note, `u` its other notes, `a` the next note of an arpeggio up and
+  down the chord, and `b` the next note of a broken chord.
+- In bass styles, `1`, `3` and `5` are the first three tones of the chord (root, third, fifth), `8` is the octave of the
   root, and `w` is the next step of a walking bass.
 """
 
@@ -268,7 +268,7 @@ def _pattern(table: Mapping[str, Mapping[str, str]], meter: str, style: str, par
 
 
 def _strokes(pattern: str, chord: Chord) -> list[_Stroke]:
-    """Return the strokes of a style during a chord. They end with the chord. The pattern starts at beat 0."""
+    """Return the strokes of a style during a chord. None extends beyond it. The pattern starts at beat 0."""
     strokes: list[_Stroke] = []
     for step in range(round(chord.start / _STEP), round((chord.start + chord.length) / _STEP)):
         mark = pattern[step % len(pattern)]

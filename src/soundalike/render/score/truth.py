@@ -96,11 +96,11 @@ class Truth:
     levels: Mapping[Role, float]
 
 
-def write_truth(place: Path, name: str, scene: Scene, clip: Clip, instruments: Mapping[Role, str]) -> None:
-    """Write `<place>/<name>.jams` and `<place>/<name>.mid` atomically. The same scene gives the same bytes.
+def write_truth(folder: Path, name: str, scene: Scene, clip: Clip, instruments: Mapping[Role, str]) -> None:
+    """Write `<folder>/<name>.jams` and `<folder>/<name>.mid` atomically. The same scene gives the same bytes.
 
     Args:
-        place: An existing folder.
+        folder: An existing folder.
         name: The name of the clip.
         scene: The scene.
         clip: The rendered scene.
@@ -114,12 +114,12 @@ def write_truth(place: Path, name: str, scene: Scene, clip: Clip, instruments: M
     """
     jams = json.dumps(_jams(name, scene, clip, instruments), separators=(",", ":"), allow_nan=False).encode()
     midi = midi_file(name, scene, clip.performance, instruments)
-    write_atomic(place / f"{name}.jams", lambda file: file.write(jams))
-    write_atomic(place / f"{name}.mid", lambda file: file.write(midi))
+    write_atomic(folder / f"{name}.jams", lambda file: file.write(jams))
+    write_atomic(folder / f"{name}.mid", lambda file: file.write(midi))
 
 
 def read_truth(path: Path) -> Truth:
-    """Read a JAMS file that `write_truth` wrote.
+    """Read the ground truth of a clip from a JAMS file that `write_truth` wrote.
 
     Raises:
         UsageError: The file is missing, is not the ground truth of a rendered clip, or is invalid.
@@ -133,7 +133,8 @@ def read_truth(path: Path) -> Truth:
     sandbox = body.get("sandbox") if isinstance(body, dict) else None
     if not isinstance(sandbox, dict) or sandbox.get("magic") != MAGIC:
         raise UsageError(
-            f"{path} is not the ground truth of a rendered clip (no magic {MAGIC!r}); soundalike render writes it"
+            f"{path} is not the ground truth of a rendered clip (no magic {MAGIC!r}); "
+            "choose a .jams file that soundalike render wrote"
         )
     if sandbox.get("format") != FORMAT:
         raise UsageError(f"{path} has format {sandbox.get('format')!r}, expected {FORMAT}; render it again")
@@ -203,11 +204,11 @@ def _jams(name: str, scene: Scene, clip: Clip, instruments: Mapping[Role, str]) 
 
 
 def _part(role: Role, instrument: str, notes: Iterable[Played], seconds: float) -> list[dict[str, Any]]:
-    """Return the annotations of a part: its notes and, for drums, also the onsets of all strokes."""
+    """Return the annotations of a part: its notes and, for drums, the onsets of all strokes."""
     played = sorted(notes, key=lambda note: note.start)
-    about = {"role": role, "velocities": [note.velocity for note in played]}
+    sandbox = {"role": role, "velocities": [note.velocity for note in played]}
     data = [_span(note.start, note.end, note.note) for note in played]
-    found = [_annotation("note_midi", data, seconds, instrument, about)]
+    found = [_annotation("note_midi", data, seconds, instrument, sandbox)]
     if role == "drums":
         strokes = sorted({round(note.start, _DIGITS) for note in played})
         onsets = [_span(start, start, None) for start in strokes]

@@ -135,7 +135,7 @@ def _parse_value(value: str) -> Soundfont:
     path = Path(name)
     if not path.is_file():
         raise UsageError(f"the soundfont {name} does not exist; give --soundfont FILE, FILE=train or FILE=test")
-    if path.stem == "voices" or path.stem.startswith("kit:"):
+    if path.stem in ("voices", "singers") or path.stem.startswith("kit:"):
         raise UsageError(f"{name} has the name of a built-in bank; rename it")
     known = next((soundfont for soundfont in KNOWN if soundfont.path.name == path.name), None)
     known = known or Soundfont(path.stem, path, path.stem, None, "unknown", "")

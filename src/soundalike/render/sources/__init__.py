@@ -1,1 +1,1 @@
-"""Sources of music: tunes, drum grooves and chorales."""
+"""Sources of musical material: tunes, drum grooves, and chord progressions of chorales."""

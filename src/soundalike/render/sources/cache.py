@@ -16,7 +16,12 @@ __all__ = ["cache_path", "write_cache"]
 
 
 def cache_path(name: str, *identity: object) -> Path:
-    """Return the path of a cache file: `name` with a digest of everything that determines its contents.
+    """Return the path of a cache file. The file need not exist.
+
+    Args:
+        name: The file name, such as "tunes.npz". A digest of `identity` is inserted before the suffix.
+        identity: Everything that determines the contents: the version of the reader, and the paths, sizes and
+            modification times of the source.
 
     Example:
         >>> cache_path("tunes.npz", 1, "oneills1850").name.startswith("tunes-")
@@ -29,6 +34,10 @@ def cache_path(name: str, *identity: object) -> Path:
 
 def write_cache(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file to the cache. If this fails, nothing is cached, and the next run reads the source again.
+
+    Args:
+        path: A path from `cache_path`.
+        write: Called with the open binary file.
 
     Example:
         >>> write_cache(cache_path("chorales.json", 1), lambda file: file.write(b"[]"))

@@ -30,11 +30,11 @@ _VERSION = 1  # of the cached data; increase it when the reader changes
 _BATCH = 24  # chorales per task, about a second of work
 _BARS = 4
 _LEAST_CHORDS = 3  # different chords per loop; fewer are not a recognisable progression
-_LEAST_IN_SCALE = 0.9  # share of chord tones in the scale; the leading note of minor counts as in the scale
+_LEAST_IN_SCALE = 0.9  # share of chord tones in the scale; the leading tone of minor counts as in the scale
 _MOST_CHANGES = 3  # chords per bar, on average; faster changes are counterpoint rather than harmony
-_BASS = 0.3  # bonus if the root is in the bass; the fit of a chord is 1 if it matches the notes exactly
+_BASS = 0.3  # bonus if the root is in the bass; a chord that matches the notes exactly scores 1
 _CHANGE = 0.25  # penalty for a change of chord
-_SEVENTH = 0.06  # penalty for a chord of four tones, which fits any set of notes better than a triad does
+_SEVENTH = 0.06  # penalty for four-tone chords, because they fit any set of notes better than triads do
 
 _KINDS = tuple(CHORDS)
 _CHORDS = [(root, kind) for root in range(12) for kind in _KINDS]
@@ -55,7 +55,9 @@ class _Chorale:
 
 
 def chorale_progressions() -> tuple[Progression, ...]:
-    """Load one loop of four bars per chorale in 4/4 or 3/4, from the cache if they were read before.
+    """Load one loop of four bars per chorale in 4/4 or 3/4.
+
+    The chorales of music21's corpus are read once. Later calls load the loops from the user's cache.
 
     Returns:
         The loops, sorted by name. Empty if music21 is not installed.
@@ -173,8 +175,8 @@ def find_chords(weights: FloatArray, bass: Sequence[int]) -> list[tuple[int, str
 def loops(meter: str, weights: FloatArray, bass: Sequence[int]) -> tuple[Progression, ...]:
     """Find loops of four bars that have enough different chords and mostly tones of the scale.
 
-    The tonic is the last bass note of the piece. The piece is minor if the minor third of the tonic sounds longer than
-    the major third. A loop is dorian or mixolydian if it fits that scale better.
+    The tonic is the last bass note of the piece. The piece is minor if the minor third above the tonic sounds longer
+    than the major third. A loop is dorian or mixolydian if it fits that scale better.
 
     Args:
         meter: "4/4" or "3/4".

@@ -26,7 +26,7 @@ __all__ = ["COLLECTIONS", "collection_files", "corpus_folder", "read_collection"
 
 COLLECTIONS = ("airdsAirs", "oneills1850", "ryansMammoth")
 
-_BAR, _OTHER = 105, 80  # velocities; `melody_of` recognises the first note of a bar by the first one
+_BAR, _OTHER = 105, 80  # velocities of the first note of a bar, by which `melody_of` finds bars, and of other notes
 
 
 def corpus_folder() -> Path | None:
@@ -62,15 +62,15 @@ def read_collection(file: Path) -> Iterator[tuple[str, str, Line | Skipped | Non
     """
     from music21 import abcFormat, converter, exceptions21
 
-    place = f"{file.parent.name}/{file.stem}"
+    file_name = f"{file.parent.name}/{file.stem}"
     try:
         parsed = converter.parse(file, format="abc", forceSource=True, storePickle=False)
     except (exceptions21.Music21Exception, abcFormat.ABCHandlerException, ValueError, IndexError) as error:
-        yield "", place, Skipped(place, f"music21 cannot read it ({type(error).__name__}: {error})")
+        yield "", file_name, Skipped(file_name, f"music21 cannot read it ({type(error).__name__}: {error})")
         return
     for score in parsed.scores if hasattr(parsed, "scores") else [parsed]:
         title = str(score.metadata.title or "")
-        setting = f"{place}#{score.metadata.number or 1}"
+        setting = f"{file_name}#{score.metadata.number or 1}"
         try:
             yield _normalise_title(title) or setting, setting, melody_of(_song(score))
         except AudioError as error:
@@ -78,14 +78,14 @@ def read_collection(file: Path) -> Iterator[tuple[str, str, Line | Skipped | Non
 
 
 def _normalise_title(title: str) -> str:
-    """Return a title without what differs between prints: accents, case, articles, the kind of dance after a dash."""
+    """Remove what differs between prints from a title: accents, case, articles, and the kind of dance after a dash."""
     ascii_ = unicodedata.normalize("NFKD", title.partition(" -- ")[0]).encode("ascii", "ignore").decode()
     words = re.findall(r"[a-z0-9]+", ascii_.casefold().replace("'", ""))
     return " ".join(word for word in words if word not in ("the", "a"))
 
 
 def _song(score: Any) -> Song:
-    """Return the top line of the first part as a song. Accents mark the first notes of bars."""
+    """Return the top line of the first part as a song with one track. Accents mark the first notes of bars."""
     part = score.parts.first()
     notes: list[list[float]] = []
     key: tuple[int, str] | None = None
@@ -93,7 +93,7 @@ def _song(score: Any) -> Song:
     is_full = True
     for measure in part.getElementsByClass("Measure") if part is not None else ():
         for signature in measure.getElementsByClass("TimeSignature"):
-            if not meters:  # later ones mostly come from irregular bars
+            if not meters:  # later time signatures mostly come from irregular bars
                 meters.add((signature.numerator, signature.denominator))
         for signature in measure.getElementsByClass("Key"):
             if key is None and signature.mode in MODES:

@@ -1,4 +1,4 @@
-"""Human drum grooves: looping excerpts of performances, and the split of the drummers."""
+"""Human drum grooves: looping excerpts of performances, and the split by drummer."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ _TABLE = "info.csv"
 _EXCERPTS = 4  # per performance, evenly distributed
 _HITS_PER_BEAT = 1.25  # five in a bar of 4/4; sparser rhythms are hard to recognise
 _LEAST_DRUMS = 2
-_SOFTEST, _GHOST = 12, 30  # velocities: softer strokes are accidental and dropped, and the others are raised to 30
-_LOOSENESS = 0.15  # remaining share of each stroke's deviation from the grid
+# Velocities: strokes up to _SOFTEST are accidental and dropped. Strokes below _GHOST are raised to it.
+_SOFTEST, _GHOST = 12, 30
+_LOOSENESS = 0.15  # share of each stroke's deviation from the grid that remains
 _DOUBLE_STROKE = 0.08  # beats; closer strokes on one drum would fall on the same grid position
 _LOWEST_DRUM, _HIGHEST_DRUM = 35, 81
 # Notes of the Roland kit of the Groove MIDI Dataset that are not in General MIDI, and their equivalents.
 _PADS: Mapping[int, int] = {22: 42, 26: 46, 58: 43}
-# Shares of all grooves: what the test and validation parts must reach, and the most that a drummer there may have.
+# Shares of all grooves: the minimum for the test and validation parts, and the maximum for one drummer in them.
 _LEAST_SHARE, _MOST_SHARE = 0.1, 0.25
 
 
@@ -81,12 +82,15 @@ class _Performance:
 
 
 def load_grooves(path: Path) -> Grooves:
-    """Load grooves from drum performances, from the cache if they were read before.
+    """Load grooves from drum performances. Later calls with the same files load them from the user's cache.
 
     Args:
         path: A folder with info.csv and the archive of the Groove MIDI Dataset, or any folder or archive of MIDI files
             with drums (see `midi.midi_files`). For the dataset, beats are used and fills are not. Elsewhere, the
             topmost folder names the drummer.
+
+    Returns:
+        Up to four loops of two or four bars per performance, and the files that could not be used.
 
     Raises:
         UsageError: `path` does not exist, cannot be read, or holds no usable drumming.
@@ -113,8 +117,8 @@ def split_drummers(grooves: Sequence[Groove]) -> Mapping[str, SplitPart]:
     """Assign the sources of grooves (their drummers) to the parts of the split.
 
     Sources are taken in the order of the hashes of their names. They go to test until it holds a tenth of the grooves,
-    then to validation until it holds a tenth, and the rest go to train. A source of more than a quarter of the grooves
-    always goes to train.
+    then to validation until it holds a tenth, and the rest go to train. A source with more than a quarter of the
+    grooves always goes to train.
 
     Args:
         grooves: All grooves.
@@ -142,12 +146,17 @@ def split_drummers(grooves: Sequence[Groove]) -> Mapping[str, SplitPart]:
 
 
 def performance_of(groove: Groove) -> str:
-    """Return the name of the performance that a groove is taken from."""
+    """Return the name of the performance that a groove is taken from.
+
+    Example:
+        >>> performance_of(Groove("drummer1/3_beat@16", "drummer1", "4/4", 8.0, ()))
+        'drummer1/3_beat'
+    """
     return groove.name.rpartition("@")[0] or groove.name
 
 
 def _entries(table: Path) -> Mapping[str, _Entry]:
-    """Return the beats that info.csv lists, by file. Raises UsageError."""
+    """Return the entries of info.csv for beats (not fills), by file name. Raises UsageError if it is invalid."""
     try:
         with table.open(newline="", encoding="utf-8") as file:
             return {
@@ -234,7 +243,7 @@ def _excerpts(performance: _Performance) -> list[Groove]:
 
 
 def _excerpt(performance: _Performance, first: int, bars: int) -> Groove | None:
-    """Return some bars, moved towards the grid so that they loop. None if they hold too few strokes."""
+    """Return bars of a performance as a loop, with strokes moved towards the grid. None if it has too few strokes."""
     beats = bars * BAR[performance.meter]
     starts = performance.starts - first * BAR[performance.meter]
     window = (starts >= -0.1) & (starts < beats - 0.1)  # players often anticipate the first beat
@@ -260,7 +269,7 @@ def _excerpt(performance: _Performance, first: int, bars: int) -> Groove | None:
 
 
 def _grid(starts: FloatArray, meter: str) -> int:
-    """Return the divisions of a quarter note: three if the strokes fit triplets clearly better, else four.
+    """Return the number of grid steps per quarter note: three if triplets fit the strokes clearly better, else four.
 
     Compound meters always use four, because their groups of three are part of the meter.
     """

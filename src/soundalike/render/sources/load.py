@@ -1,4 +1,4 @@
-"""Find and load the material for scenes: tunes, human grooves and chord progressions."""
+"""Find and load the musical material of scenes: tunes, human grooves and chord progressions."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Sources:
     Attributes:
         tunes: The melodies.
         grooves: Grooves played by people.
-        drummers: The part of the split of each drummer. It is empty if there are too few drummers; the split is then
-            by performance.
+        drummers: The part of the split of each drummer. It is empty if there are fewer than three drummers. Grooves
+            are then split by performance.
         progressions: Chord progressions of chorales.
         skipped: The files that could not be used.
         credits: The known sources and their licences.
@@ -57,11 +57,11 @@ class Sources:
     digest: str
 
     def grooves_of(self, part: SplitPart, meter: str) -> tuple[Groove, ...]:
-        """Return the human grooves of a part of the split in a meter."""
+        """Return the human grooves in a meter that belong to a part of the split."""
         return tuple(groove for groove in self.grooves if groove.meter == meter and self._groove_part(groove) == part)
 
     def progressions_of(self, part: SplitPart, meter: str, mode: str) -> tuple[Progression, ...]:
-        """Return the progressions of chorales of a part of the split in a meter and mode."""
+        """Return the progressions of chorales in a meter and mode that belong to a part of the split."""
         return tuple(
             progression
             for progression in self.progressions
@@ -75,14 +75,14 @@ class Sources:
 def load_sources(
     tunes: Path | None = None, grooves: Path | None = None, *, progress: Callable[[str], None] | None = None
 ) -> Sources:
-    """Find and read the material. Sources that were read before are loaded from the user's cache.
+    """Find and read the musical material. Sources that were read before are loaded from the user's cache.
 
     Args:
         tunes: Folder or archive of MIDI files with melodies. The default is the first that exists of
             `$SOUNDALIKE_DATA/tunes`, `../shared/data/tunes` and music21's corpus.
         grooves: Folder or archive of MIDI files with drum grooves. The default is the first that exists of
             `$SOUNDALIKE_DATA/grooves` and `../shared/data/grooves`. If neither exists, there are no human grooves.
-        progress: Called with a message when a slow step starts or advances.
+        progress: Called with a one-line message when a slow step starts or advances.
 
     Returns:
         The material. Chord progressions come from music21's corpus; without music21 there are none.

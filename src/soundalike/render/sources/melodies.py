@@ -24,12 +24,15 @@ _REST = -1
 
 
 def excerpt(melody: Melody, first_bar: int, bars: int) -> Melody:
-    """Return some bars of a melody as a melody.
+    """Return consecutive bars of a melody as a new melody.
 
     Args:
         melody: The melody.
         first_bar: The index of the first bar, from 0.
-        bars: The number of bars, at least 1. Notes end with the last bar.
+        bars: The number of bars, at least 1.
+
+    Returns:
+        The notes that start in these bars. They end with the last bar at the latest.
 
     Raises:
         UsageError: The melody does not have these bars.
@@ -42,8 +45,8 @@ def excerpt(melody: Melody, first_bar: int, bars: int) -> Melody:
     available = _bars(melody)
     if bars < 1 or first_bar < 0 or first_bar + bars > available:
         raise UsageError(
-            f"{melody.name} has {available} bars, found a request for {bars} from bar {first_bar}; "
-            "choose bars inside the melody"
+            f"{melody.name} has {available} bars, but {bars} from bar {first_bar} were requested; "
+            "choose bars within the melody"
         )
     first, beats = first_bar * bar, bars * bar
     notes = tuple(
@@ -59,6 +62,13 @@ def thin(melody: Melody, rng: np.random.Generator) -> Melody:
 
     Notes off the pulse are most likely to be removed, and the first note of a bar is least likely. The remaining notes
     are extended into the gaps, up to two beats.
+
+    Args:
+        melody: The melody.
+        rng: The random generator.
+
+    Returns:
+        The thinned melody. It has at least one note if `melody` has any.
 
     Example:
         >>> len(thin(melody, np.random.default_rng(0)).notes) <= len(melody.notes)
@@ -86,8 +96,8 @@ def melody_similarity(a: Melody, b: Melody) -> float:
     """Return how similar two melodies are.
 
     Returns:
-        Of the time in which either melody sounds, the share in which both sound the same pitch class above the tonic,
-        0 to 1. 0 if the meters differ.
+        The time in which both sound the same pitch class above the tonic, as a share of the time in which either
+        sounds, 0 to 1. 0 if the meters differ.
 
     Example:
         >>> melody_similarity(melody, melody)
@@ -148,8 +158,8 @@ def matching_passage(melody: Melody, setting: Melody, bars: int) -> tuple[Melody
         bars: The length of the passage in bars.
 
     Returns:
-        The passage, and its similarity from 0 to 1. If the meters differ or the setting is too short, the whole setting
-        and 0.
+        The passage, and its similarity from 0 to 1. If the meters differ or the setting is too short, the complete
+        setting and 0.
 
     Example:
         >>> passage, similarity = matching_passage(melody, setting, bars=4)
@@ -158,8 +168,8 @@ def matching_passage(melody: Melody, setting: Melody, bars: int) -> tuple[Melody
     if melody.meter != setting.meter or last < 0:
         return setting, 0.0
     same, sounding = _agreement(_pitch_classes(melody), _pitch_classes(setting))
-    ours, theirs = np.arange(bars) % _bars(melody), np.arange(last + 1)[:, None] + np.arange(bars)
-    shares = _share(same[ours, theirs].sum(axis=1), sounding[ours, theirs].sum(axis=1))
+    rows, columns = np.arange(bars) % _bars(melody), np.arange(last + 1)[:, None] + np.arange(bars)
+    shares = _share(same[rows, columns].sum(axis=1), sounding[rows, columns].sum(axis=1))
     first = int(shares.argmax())
     return excerpt(setting, first, bars), float(shares[first])
 
@@ -209,12 +219,12 @@ def _widened(onsets: FloatArray) -> FloatArray:
 
 
 def _pairs(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return the number of steps in which both have an onset: (voices, bars of a, bars of b)."""
+    """Count the steps in which both have an onset: (voices, bars of a, bars of b)."""
     return a @ b.transpose(0, 2, 1)
 
 
 def _agreement(a: IntArray, b: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Return, for each pair of bars, the steps in which both are the same and the steps in which either sounds."""
+    """Count, for each pair of bars, the steps in which both sound the same and those in which either sounds."""
     sounds = (a[:, None] != _REST) | (b[None] != _REST)
     same = (a[:, None] == b[None]) & sounds
     return same.sum(axis=2).astype(np.float64), sounds.sum(axis=2).astype(np.float64)

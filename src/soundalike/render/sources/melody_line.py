@@ -14,10 +14,10 @@ from soundalike.render.sources.midi import DRUM_CHANNEL, USED_METERS, Song, Trac
 
 __all__ = ["TICKS", "Line", "find_key", "melody_of"]
 
-TICKS = 24  # ticks per quarter note, the smallest number that represents both 32nds and triplets of 16ths
+TICKS = 24  # per quarter note; the smallest number for which 32nds and 16th triplets are integers
 
 _LEAST_NOTES, _LEAST_BARS = 16, 8  # two phrases of four bars; shorter melodies offer no choice of excerpts
-_MOST_BARS = 256  # far more than excerpts need, and the ticks still fit 16 bits
+_MOST_BARS = 256  # far more than excerpts need, and the ticks still fit into 16 bits
 _LONGEST_REST = 2  # bars; a longer rest separates two sections
 _LEAD_NAMES = re.compile(r"melod|lead|vocal|voice|solo|sing", re.IGNORECASE)
 # abc2midi wrote most collections of traditional tunes. It plays the first note of a bar at 105 and other beats at 95.
@@ -199,7 +199,7 @@ def _skyline(track: Track) -> tuple[FloatArray, FloatArray, IntArray, IntArray]:
 
 
 def _bar_marks(velocities: IntArray) -> IntArray:
-    """Return the indices of the notes that start a bar. None are found unless the velocities are those of abc2midi."""
+    """Return the indices of the notes that start a bar. Empty unless the velocities are those of abc2midi."""
     if velocities.max() == _ABC_BAR and np.isin(velocities, _ABC_VELOCITIES).all():
         return np.flatnonzero(velocities == _ABC_BAR)
     return np.zeros(0, np.int64)
@@ -219,7 +219,7 @@ def _longest_section(starts: FloatArray, ends: FloatArray, marks: IntArray, bar:
     breaks = starts[1:] - ends[:-1] > _LONGEST_REST * bar
     phases = np.zeros(len(starts))
     if len(marks):
-        # A note has the phase of the bar line before it, and a pickup that of the first bar line.
+        # A note has the phase of the bar line before it. A pickup has the phase of the first bar line.
         phase = np.round(starts[marks] % bar * 4) / 4 % bar
         phases = phase[np.maximum(np.searchsorted(marks, np.arange(len(starts)), side="right") - 1, 0)]
         breaks = breaks | (np.diff(phases) != 0)
@@ -227,5 +227,5 @@ def _longest_section(starts: FloatArray, ends: FloatArray, marks: IntArray, bar:
     longest = int(np.argmax(np.diff(edges)))
     first, last = int(edges[longest]), int(edges[longest + 1])
     bars = (starts[first] - phases[first]) / bar
-    # A first note in the first half of a bar belongs to that bar. One in the second half is a pickup to the next bar.
+    # A section that starts in the second half of a bar starts with a pickup to the next bar.
     return first, last, float(phases[first] + bar * np.ceil(bars - 0.5))

@@ -31,7 +31,7 @@ __all__ = [
 
 DRUM_CHANNEL = 9  # General MIDI's percussion channel, counted from 0
 
-# The time signatures that are used, and the meters that they are read as.
+# The supported time signatures, and the meter that each is read as.
 USED_METERS: Mapping[tuple[int, int], str] = {
     (4, 4): "4/4",
     (2, 2): "4/4",
@@ -125,9 +125,8 @@ def midi_files(path: Path) -> Iterator[tuple[str, bytes]]:
                     if handle is not None:
                         yield member.name.removeprefix("./"), handle.read()
     except _ARCHIVE_ERRORS as error:
-        reason = (
-            str(error).partition("\n")[0].rstrip(":") or type(error).__name__
-        )  # tarfile lists every format it tried
+        # tarfile lists every format that it tried on further lines.
+        reason = str(error).partition("\n")[0].rstrip(":") or type(error).__name__
         raise UsageError(
             f"{container} is not a readable archive ({reason}); expected an archive of MIDI files"
         ) from error
@@ -179,7 +178,13 @@ def _is_midi(name: str) -> bool:
 
 
 def read_midi(data: bytes) -> Song:
-    """Read a MIDI file.
+    """Parse a MIDI file.
+
+    Args:
+        data: The contents of the file.
+
+    Returns:
+        The notes, with times in quarter notes, and the meters, tempo and key.
 
     Raises:
         AudioError: The file is invalid, or its times are not in beats.
@@ -193,7 +198,7 @@ def read_midi(data: bytes) -> Song:
 
     try:
         file = mido.MidiFile(file=io.BytesIO(data))
-    except Exception as error:  # mido has no error class of its own, and raises many different ones for invalid files
+    except Exception as error:  # mido has no base class for errors, and invalid files raise many different ones
         raise AudioError(f"not a valid MIDI file ({type(error).__name__}: {error})".strip()) from error
     if file.ticks_per_beat <= 0:
         raise AudioError("its times are SMPTE frames, expected beats")
@@ -220,6 +225,7 @@ def _parse_key(text: str) -> tuple[int, str]:
 
 
 def _tracks(messages: Any, ticks: int) -> list[Track]:
+    """Return the notes of a track by channel. `ticks` is the number of ticks per quarter note."""
     now, name = 0, ""
     sounding: dict[tuple[int, int], tuple[int, int]] = {}
     notes: dict[int, list[tuple[int, int, int, int]]] = {}
@@ -233,15 +239,15 @@ def _tracks(messages: Any, ticks: int) -> list[Track]:
         now += message.time
         kind = message.type
         if kind in ("note_on", "note_off"):
-            place = message.channel, message.note
-            if place in sounding:
-                end(*place)
+            key = message.channel, message.note
+            if key in sounding:
+                end(*key)
             if kind == "note_on" and message.velocity > 0:
-                sounding[place] = now, message.velocity
+                sounding[key] = now, message.velocity
         elif kind == "track_name":
             name = message.name
-    for place in list(sounding):
-        end(*place)
+    for key in list(sounding):
+        end(*key)
     tracks = []
     for channel in sorted(notes):
         table = np.array(sorted(notes[channel]), dtype=np.int64)

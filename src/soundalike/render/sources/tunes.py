@@ -1,4 +1,4 @@
-"""Large collections of melodies. A work has one or more settings, the versions in which it is played."""
+"""Large collections of melodies. A work has one or more settings (versions)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _Setting:
 
 
 @dataclass(slots=True)
-class _Read:
+class _ReadResult:
     """The results of reading some files."""
 
     settings: list[_Setting] = field(default_factory=list)
@@ -58,7 +58,7 @@ class _Read:
     other_meters: int = 0
 
     def add(self, work: str, name: str, found: Line | Skipped | None) -> None:
-        """Add the result of one file: its melody, the reason why it has none, or None for a meter that is not used."""
+        """Add the result of one tune: its melody, why it was skipped, or None if its meter is not used."""
         if isinstance(found, Line):
             self.settings.append(_Setting(work, name, found))
         elif isinstance(found, Skipped):
@@ -77,7 +77,7 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tunes:
-    """All settings of all works, in flat arrays. As objects, millions of notes would take gigabytes of memory.
+    """All settings of all works. Flat arrays are used because millions of note objects would take gigabytes of memory.
 
     Attributes:
         works: (w,) sorted names of the works.
@@ -121,9 +121,9 @@ class Tunes:
         return len(self.works)
 
     def names(self, part: SplitPart, meter: str, mode: str) -> tuple[str, ...]:
-        """Return the sorted works of a part of the split in a meter and mode."""
-        places = np.flatnonzero((self.meters == METERS.index(meter)) & (self.modes == _MODE_NAMES.index(mode)))
-        return tuple(name for k in places if part_of("tune:" + (name := self.works[k])) == part)
+        """Return the sorted names of the works in a meter and mode that belong to a part of the split."""
+        indices = np.flatnonzero((self.meters == METERS.index(meter)) & (self.modes == _MODE_NAMES.index(mode)))
+        return tuple(name for k in indices if part_of("tune:" + (name := self.works[k])) == part)
 
     def settings(self, name: str) -> tuple[Melody, ...]:
         """Return all settings of a work. Each starts at a bar line.
@@ -157,14 +157,17 @@ class Tunes:
 
 
 def load_tunes(path: Path, progress: Progress | None = None) -> Tunes:
-    """Load the melodies of MIDI files, from the cache if they were read before.
+    """Load the melodies of MIDI files. Later calls with the same files load them from the user's cache.
 
     If all files are one folder deep, as in REEL/version.mid, each folder is a work and its files are the settings.
     Otherwise each file is a work.
 
     Args:
         path: A folder or archive of MIDI files (see `midi.midi_files`).
-        progress: Called with a message while the files are read for the first time.
+        progress: Called with a one-line message while the files are read for the first time.
+
+    Returns:
+        The melodies, and the files that could not be used.
 
     Raises:
         UsageError: `path` does not exist, cannot be read, or holds no usable melody.
@@ -173,7 +176,7 @@ def load_tunes(path: Path, progress: Progress | None = None) -> Tunes:
         >>> tunes = load_tunes(Path("thesession-midi.tar.xz"), progress=print)
     """
 
-    def read() -> _Read:
+    def read() -> _ReadResult:
         files = sorted(midi_files(path))
         nested = all(name.count("/") == 1 for name, _ in files)
         batches = [_Batch(tuple(files[k : k + _BATCH]), nested) for k in range(0, len(files), _BATCH)]
@@ -183,10 +186,10 @@ def load_tunes(path: Path, progress: Progress | None = None) -> Tunes:
 
 
 def corpus_tunes(progress: Progress | None = None) -> Tunes | None:
-    """Load the melodies of music21's corpus (see `corpus`), from the cache if they were read before.
+    """Load the melodies of music21's corpus (see `corpus`). Later calls load them from the user's cache.
 
     Args:
-        progress: Called with a message while the collections are read for the first time.
+        progress: Called with a one-line message while the collections are read for the first time.
 
     Returns:
         The melodies, or None if music21 or its corpus is not installed.
@@ -208,8 +211,8 @@ def corpus_tunes(progress: Progress | None = None) -> Tunes | None:
     return _cached(path, lambda: _read_all(_read_collection, tasks, progress), "music21's corpus")
 
 
-def _read_batch(batch: _Batch) -> _Read:
-    read = _Read()
+def _read_batch(batch: _Batch) -> _ReadResult:
+    read = _ReadResult()
     for name, data in batch.files:
         work = name.partition("/")[0] if batch.nested else name.rpartition(".")[0]
         found: Line | Skipped | None
@@ -221,21 +224,21 @@ def _read_batch(batch: _Batch) -> _Read:
     return read
 
 
-def _read_collection(file: Path) -> _Read:
-    read = _Read()
+def _read_collection(file: Path) -> _ReadResult:
+    read = _ReadResult()
     for work, name, found in read_collection(file):
         read.add(work, name, found)
     return read
 
 
-def _read_all(read: Callable[[Task], _Read], tasks: Sequence[Task], progress: Progress | None) -> _Read:
+def _read_all(read: Callable[[Task], _ReadResult], tasks: Sequence[Task], progress: Progress | None) -> _ReadResult:
     """Read all tasks in parallel, and merge the results in the order of their names."""
-    outcomes: Iterable[_Read | SoundalikeError]
+    outcomes: Iterable[_ReadResult | SoundalikeError]
     if multiprocessing.current_process().daemon:  # a worker process cannot start workers
         outcomes = map(read, tasks)
     else:
         outcomes = (outcome for _, outcome in run_tasks(read, tasks))
-    total = _Read()
+    total = _ReadResult()
     for done, outcome in enumerate(outcomes, 1):
         if isinstance(outcome, SoundalikeError):
             raise outcome
@@ -251,31 +254,31 @@ def _read_all(read: Callable[[Task], _Read], tasks: Sequence[Task], progress: Pr
     return total
 
 
-def _cached(path: Path, read: Callable[[], _Read], place: str) -> Tunes:
+def _cached(path: Path, read: Callable[[], _ReadResult], source: str) -> Tunes:
     tunes = _load(path)
     if tunes is None:
         tunes = _pack(read())
         write_cache(path, partial(_save, tunes))
     if len(tunes) == 0:
         first = next((f" ({one_line(skipped.name)}: {skipped.reason})" for skipped in tunes.skipped), "")
-        raise UsageError(f"{place}: {_EXPECTED}{first}")
+        raise UsageError(f"{source}: {_EXPECTED}{first}")
     return tunes
 
 
-def _pack(read: _Read) -> Tunes:
+def _pack(read: _ReadResult) -> Tunes:
     """Pack settings that are sorted by work and name into arrays.
 
-    Settings in another meter or mode than most settings of their work are dropped.
+    Settings that differ in meter or mode from most settings of their work are dropped.
     """
     works: list[str] = []
-    places: list[tuple[str, str]] = []
+    meters_and_modes: list[tuple[str, str]] = []
     bounds, selected = [0], list[_Setting]()
     for work, group in groupby(read.settings, key=lambda setting: setting.work):
         settings = list(group)
-        place = Counter((setting.line.meter, setting.line.mode) for setting in settings).most_common(1)[0][0]
-        selected += [setting for setting in settings if (setting.line.meter, setting.line.mode) == place]
+        usual = Counter((setting.line.meter, setting.line.mode) for setting in settings).most_common(1)[0][0]
+        selected += [setting for setting in settings if (setting.line.meter, setting.line.mode) == usual]
         works.append(work)
-        places.append(place)
+        meters_and_modes.append(usual)
         bounds.append(len(selected))
     lines = [setting.line for setting in selected]
 
@@ -285,8 +288,8 @@ def _pack(read: _Read) -> Tunes:
         )
 
     arrays: dict[str, IntArray] = {
-        "meters": np.array([METERS.index(meter) for meter, _ in places], np.int8),
-        "modes": np.array([_MODE_NAMES.index(mode) for _, mode in places], np.int8),
+        "meters": np.array([METERS.index(meter) for meter, _ in meters_and_modes], np.int8),
+        "modes": np.array([_MODE_NAMES.index(mode) for _, mode in meters_and_modes], np.int8),
         "bounds": np.array(bounds),
         "bars": np.array([line.bars for line in lines], np.int16),
         "edges": np.cumsum([0, *(len(line.onsets) for line in lines)]),

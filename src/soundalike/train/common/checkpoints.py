@@ -189,7 +189,7 @@ def start_from(path: Path, module: nn.Module) -> str:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}; give the --work of another run") from error
     except SafetensorError as error:
-        raise UsageError(f"{path} is no checkpoint ({error}); give the --work of another run") from error
+        raise UsageError(f"{path} is not a checkpoint ({error}); give the --work of another run") from error
     state = module.state_dict()
     fitting = {name: tensor for name, tensor in best.items() if name in state and state[name].shape == tensor.shape}
     if not fitting:
