@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import soundfile as sf
 import soxr
 
 from common import report_of, show_and_save
+from soundalike.core.executors.cores import usable_cores
 from soundalike.demo.clips import load_clips
 
 RATE = 44_100
@@ -159,7 +159,7 @@ def main() -> None:
     }
     report = report_of(
         "bench-index",
-        f"Indexing {args.tracks} MP3s of {args.seconds:.0f} s on {os.cpu_count()} cores",
+        f"Indexing {args.tracks} MP3s of {args.seconds:.0f} s on {usable_cores()} cores",
         f"python benchmarks/index.py --tracks {args.tracks} --seconds {args.seconds:.0f}",
         rows=[str(row["name"]) for row in rows],
         columns=list(columns),

@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from common import report_of, show_and_save
+from soundalike.core.executors.cores import usable_cores
 from soundalike.core.types import Calibration, FloatArray, Space
 from soundalike.library.stores.flat import FlatStore
 from soundalike.library.stores.row_groups import Groups
@@ -168,7 +169,7 @@ def main() -> None:
             notes=(
                 f"Four spaces x {DIM} dimensions: {size:.1f} GB of int8, {4 * size:.1f} GB of float32 on disk. The "
                 f"prefilter takes {built['bytes'] / 1e9:.2f} GB and was built in {built['seconds']:.0f} s on "
-                f"{os.cpu_count()} cores. Loading it takes {measured['load']:.1f} s, once per process. Peak memory of "
+                f"{usable_cores()} cores. Loading it takes {measured['load']:.1f} s, once per process. Peak memory of "
                 f"the searching process, including mapped files: {measured['memory'] / 1e3:.1f} GB.",
                 "Rows are synthetic: tracks around centres in 20,000 clusters of Zipf sizes, passages around their "
                 "track, independent factors, 5 % silent. Every track is ranked by its best passage.",
@@ -184,7 +185,7 @@ def main() -> None:
 
 def make_all(folder: Path, tracks: int, queries: int) -> None:
     """Write all rows, and the exact scores of the tenth best tracks as `floor.npy` (weights, queries)."""
-    jobs = os.cpu_count() or 1
+    jobs = usable_cores()
     edges = [tracks * job // jobs for job in range(jobs + 1)]
     for space in SPACES:  # creates the files, so that no two processes create the same one
         FlatStore(folder, writable=True).write("passage", space.full_name, 0, np.zeros((1, DIM), np.float32))
@@ -216,7 +217,7 @@ def build(folder: Path, rows: int) -> None:
     """Build the prefilter on all cores."""
     import faiss
 
-    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    faiss.omp_set_num_threads(usable_cores())
     store = FlatStore(folder, writable=True, prefilter_from=1)
     for space in SPACES:
         store.check("passage", space.full_name, DIM, rows)

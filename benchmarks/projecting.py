@@ -10,7 +10,6 @@ of benchmarks/index.py: no audio is decoded here. Core-seconds are user and syst
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +21,7 @@ from index import measure
 from soundalike.audio.stream import windows
 from soundalike.backbones.base import Backbone, Features
 from soundalike.core import plugins
+from soundalike.core.executors.cores import usable_cores
 from soundalike.core.types import Descriptors
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.kept_features import KeptFeatures, feature_costs
@@ -80,7 +80,7 @@ def main() -> None:
     columns = ["tracks per minute", "core-seconds per track", "peak MB", "features: kB per track"]
     report = report_of(
         "bench-projecting",
-        f"Projecting cached features of {args.tracks} tracks of {args.seconds:.0f} s on {os.cpu_count()} cores",
+        f"Projecting cached features of {args.tracks} tracks of {args.seconds:.0f} s on {usable_cores()} cores",
         f"python benchmarks/projecting.py --tracks {args.tracks} --seconds {args.seconds:.0f}",
         rows=args.models,
         columns=columns,

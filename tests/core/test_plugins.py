@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from collections.abc import Callable
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +13,9 @@ import pytest
 
 from conftest import TUNES, tune, write
 from soundalike.audio.stream import windows
+from soundalike.cli.main import main
 from soundalike.core import plugins
-from soundalike.core.errors import UsageError
+from soundalike.core.errors import SoundalikeWarning, UsageError
 from soundalike.core.types import Item
 
 
@@ -98,14 +103,108 @@ def test_datasets_follow_the_contract(name: str, tmp_path: Path) -> None:
         plugins.load("datasets", name, root=tmp_path / "none")
 
 
-def test_a_member_of_another_distribution_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "othermodule.py").write_text("def create():\n    return 'a backbone from outside'\n")
-    info = tmp_path / "othermodule-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: othermodule\nVersion: 1.0\nLicense-Expression: MIT\n")
-    (info / "entry_points.txt").write_text("[soundalike.backbones]\nouter = othermodule:create\n")
-    monkeypatch.syspath_prepend(tmp_path)
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Install a distribution with one module and entry points, for one test."""
+
+    def go(name: str, code: str, group: str = "backbones", **points: str) -> None:
+        folder = tmp_path / name
+        info = folder / f"{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (folder / f"{name}.py").write_text(code)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nLicense-Expression: MIT\n")
+        lines = [f"[soundalike.{group}]", *(f"{point} = {target}" for point, target in points.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+        monkeypatch.syspath_prepend(folder)
+
+    return go
+
+
+def test_a_member_of_another_distribution_is_loaded(install: Install) -> None:
+    install("othermodule", "def create():\n    return 'a backbone from outside'\n", outer="othermodule:create")
     assert "outer" in plugins.names("backbones")
     assert plugins.load("backbones", "outer") == "a backbone from outside"
     assert plugins.licence("backbones", "outer") == "MIT"
     assert plugins.licence("backbones", "dsp") == "Apache-2.0"
+
+
+def test_an_entry_point_never_replaces_a_bundled_member_and_the_clash_is_reported_once(install: Install) -> None:
+    install("grabber", "def create(**_):\n    raise AssertionError\n", dsp="grabber:create", flat="grabber:create")
+    with pytest.warns(SoundalikeWarning) as reported:
+        assert plugins.names("backbones").count("dsp") == 1
+    assert [str(one.message) for one in reported] == [
+        "the backbone 'dsp' of grabber 1.0 is left out: soundalike has one of this name"
+    ]
+    assert "flat" in plugins.names("backbones")  # a store is bundled under this name, not a backbone
+    assert plugins.load("backbones", "dsp").rate == 22_050
+    assert plugins.licence("backbones", "dsp") == "Apache-2.0"
+
+
+def test_of_two_entry_points_of_one_name_the_first_counts(install: Install) -> None:
+    install("later", "def create():\n    return 'later'\n", shared="later:create")
+    install("sooner", "def create():\n    return 'sooner'\n", shared="sooner:create")
+    with pytest.warns(SoundalikeWarning, match="'shared' of later 1.0 is left out: sooner 1.0 has one of this name"):
+        assert plugins.load("backbones", "shared") == "sooner"
+
+
+@pytest.mark.parametrize(
+    ("code", "target", "why"),
+    [
+        ("import no_such_module", "broken:create", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def other(): ...", "broken:create", "AttributeError: "),
+        ("create = 3", "broken:create", "TypeError: 'int' object is not callable"),
+        ("def create():\n    raise ValueError('two\\nlines')", "broken:create", r"ValueError: two\\nlines"),
+        ("def create(): ...", "not a target", "AttributeError: "),
+    ],
+)
+def test_a_broken_entry_point_is_one_line_that_names_its_distribution(
+    install: Install, code: str, target: str, why: str
+) -> None:
+    install("broken", code, bad=target)
+    with pytest.raises(UsageError, match=f"^the backbone 'bad' of broken 1.0 cannot be loaded .*{why}") as found:
+        plugins.load("backbones", "bad")
+    assert str(found.value).endswith("; update or uninstall it")
+    assert "\n" not in str(found.value)
+    assert plugins.load("backbones", "dsp").rate == 22_050
+    sys.modules.pop("broken", None)
+
+
+def test_a_broken_protocol_does_not_hide_the_others(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("broken", "import no_such_module", group="protocols", bad="broken:create")
+    assert main(["evaluate", "--help"]) == 0
+    page = capsys.readouterr().out
+    assert "triplets" in page
+    assert "No module named 'no_such_module'" in " ".join(page.split())
+    assert main(["evaluate", "bad"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_command_line_reports_a_clash_in_one_line(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("grabber", "", group="protocols", self="grabber:create")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(["list", "protocols"]) == 0
+        assert main(["list", "protocols"]) == 0
+    assert capsys.readouterr().err == (
+        "soundalike: the protocol 'self' of grabber 1.0 is left out: soundalike has one of this name\n"
+    )
+
+
+def test_distributions_are_scanned_once(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan reads files of every installed distribution, so many look-ups must not repeat it."""
+    scans = []
+
+    def count(**query: str) -> EntryPoints:
+        scans.append(query)
+        return entry_points(**query)
+
+    install("othermodule", "def create():\n    return 1\n", outer="othermodule:create")
+    monkeypatch.setattr(plugins, "entry_points", count)
+    for _ in range(300):
+        plugins.load("backbones", "outer")
+        plugins.licence("backbones", "outer")
+        plugins.names("backbones")
+    assert scans == [{"group": "soundalike.backbones"}]

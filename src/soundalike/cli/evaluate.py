@@ -135,6 +135,16 @@ def summary(folder: Path, output: Path | None, as_json: bool) -> int:
     return 0
 
 
+def _summary(protocol: str) -> str:
+    """Return the summary of a protocol, or why it has none: a broken plug-in must not hide the others."""
+    from soundalike.core import plugins
+
+    try:
+        return str(plugins.load("protocols", protocol).summary)
+    except UsageError as error:
+        return str(error)
+
+
 class _Protocols(Group):
     """One command per protocol of the plug-in folder, and the fixed ones."""
 
@@ -154,8 +164,7 @@ class _Protocols(Group):
         """Return the names with their summaries. Protocols are imported for it, which loads nothing heavy."""
         from soundalike.core import plugins
 
-        protocols = [(name, plugins.load("protocols", name).summary) for name in plugins.names("protocols")]
-        return [*protocols, *super().summaries()]
+        return [*((name, _summary(name)) for name in plugins.names("protocols")), *super().summaries()]
 
 
 evaluate: click.Command = _Protocols(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
 from soundalike import __version__
 from soundalike.cli.commands import Entry, Group, describe_error
 from soundalike.cli.exit_codes import FAILED, INTERRUPTED
-from soundalike.core.errors import SoundalikeError, one_line
+from soundalike.core.errors import SoundalikeError, SoundalikeWarning, one_line
 
 __all__ = ["ROOT", "main"]
 
@@ -88,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_json = "--json" in given
     try:
         _prepare_streams()
-        code = _run(given)
+        with _short_warnings():
+            code = _run(given)
         sys.stdout.flush()
         return code
     except click.UsageError as error:
@@ -117,6 +121,24 @@ def _run(arguments: list[str]) -> int:
             return int(ROOT.invoke(context) or 0)
     except click.exceptions.Exit as stop:  # --help and --version
         return stop.exit_code
+
+
+@contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Print the warnings of this package as one line each, without the place in the code that gives them."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, SoundalikeWarning):
+            print(f"soundalike: {one_line(str(message))}", file=sys.stderr)
+        else:
+            before(message, category, *place, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def _fail(message: str, as_json: bool) -> int:

@@ -22,6 +22,7 @@ __all__ = [
     "LibraryNotFoundError",
     "ModelError",
     "SoundalikeError",
+    "SoundalikeWarning",
     "UsageError",
     "one_line",
 ]
@@ -42,6 +43,10 @@ def one_line(text: str | os.PathLike[str]) -> str:
 
 class SoundalikeError(Exception):
     """Base class of the errors that are shown to the user. The text is one line."""
+
+
+class SoundalikeWarning(UserWarning):
+    """Something is left out or done differently, and the work goes on. The text is one line."""
 
 
 class UsageError(SoundalikeError):

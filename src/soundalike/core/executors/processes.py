@@ -15,6 +15,7 @@ from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
 from soundalike.core.errors import AudioError, SoundalikeError
+from soundalike.core.executors.cores import usable_cores
 
 __all__ = ["run_tasks"]
 
@@ -23,11 +24,6 @@ Result = TypeVar("Result")
 
 _STARTING = threading.Lock()
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def _default_jobs() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Worker:
@@ -143,7 +139,7 @@ def run_tasks(
     Args:
         function: An importable function of one task. Its results must be picklable.
         tasks: Picklable tasks. They are read one by one, as workers become free.
-        jobs: Maximum number of processes. The default is one per core. There are never more than tasks.
+        jobs: Maximum number of processes. The default is `usable_cores()`. There are never more than tasks.
 
     Yields:
         Pairs (task, result) in the order in which tasks finish. If a task raised a SoundalikeError, that error takes
@@ -156,7 +152,7 @@ def run_tasks(
         >>> for path, digest in run_tasks(content_hash, paths, jobs=2):
         ...     print(path, digest)
     """
-    jobs = jobs or _default_jobs()
+    jobs = jobs or usable_cores()
     waiting = iter(tasks)
     workers: list[_Worker] = []
     try:

@@ -17,7 +17,7 @@ from soundalike.core.files import absolute, content_hash
 from soundalike.core.types import LEVELS
 from soundalike.library.catalog.catalog import HeldModel, Track
 from soundalike.library.folder import LibraryFolder, is_current
-from soundalike.library.indexing.find_files import File, FoundFiles, find_files, under
+from soundalike.library.indexing.find_files import File, FoundFiles, Places, find_files
 from soundalike.library.indexing.writer import EncodedFile, EncodeTask, IndexReport, Projected, Writer
 from soundalike.library.kept_features import KeptFeatures
 from soundalike.models import DEFAULT_MODEL, Model, at_levels, extract, load_once
@@ -166,7 +166,8 @@ class _Indexer:
             if not self._settle(file, track, by_size.get(file.size, []), movable, seen):
                 fresh.append(self._full_task(file, track, keep=keep))
         self._report.missing = len(movable)
-        lost = [path for path in failures if path not in seen.files and under(path, seen.sources)]
+        sources = Places(seen.sources)
+        lost = [path for path in failures if path not in seen.files and sources.holding(path)]
         with self._catalog.transaction():
             self._catalog.mark(back)
             self._catalog.mark(movable, missing=True)
@@ -205,11 +206,16 @@ class _Indexer:
     def _missing(self, seen: FoundFiles, tracks: Mapping[Path, Track]) -> dict[int, Track]:
         """Tracks below the sources whose files no longer exist, by id; files in unreadable folders do not count."""
         gone: dict[int, Track] = {}
-        for source in seen.sources:
-            held = [track for path, track in tracks.items() if under(path, [source])]
-            lost = [t for t in held if t.path not in seen.files and not under(t.path, seen.unreadable)]
+        sources, unreadable = Places(seen.sources), Places(seen.unreadable)
+        with_files = {source for path in seen.files for source in sources.holding(path)}
+        held_by: dict[Path, list[Track]] = {source: [] for source in seen.sources}
+        for path, track in tracks.items():
+            for source in sources.holding(path):
+                held_by[source].append(track)
+        for source, held in held_by.items():
+            lost = [t for t in held if t.path not in seen.files and not unreadable.holding(t.path)]
             lost = [track for track in lost if not track.path.is_file()]
-            if len(lost) > 1 and len(lost) == len(held) and not any(under(path, [source]) for path in seen.files):
+            if len(lost) > 1 and len(lost) == len(held) and source not in with_files:
                 why = f"holds none of its {len(held)} tracks any more; is the disk mounted? They stay in the library"
                 self._report.failed.append((str(source), f"{why} (--prune on the parent folder removes them)"))
             else:
@@ -286,7 +292,8 @@ class _Indexer:
 
     def prune(self, sources: Sequence[Path]) -> int:
         """Remove the missing tracks under `sources`; returns their number."""
-        gone = [track.id for track in self._catalog.tracks("missing") if under(track.path, sources)]
+        places = Places(sources)
+        gone = [track.id for track in self._catalog.tracks("missing") if places.holding(track.path)]
         with self._catalog.transaction():
             self._catalog.remove(gone)
         return len(gone)
