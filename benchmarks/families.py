@@ -27,7 +27,7 @@ import soundfile
 from common import report_of, show_and_save
 from covers import SETTINGS, Task, different, make, melody
 from soundalike.evaluate.estimates import bootstrap
-from soundalike.library.catalog.catalog import Track
+from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
 from soundalike.models.recipes import DEFAULT_MODEL

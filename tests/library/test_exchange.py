@@ -19,7 +19,8 @@ from soundalike.audio.stream import windows
 from soundalike.cli.main import main
 from soundalike.core.errors import LibraryError, ModelError, UsageError
 from soundalike.core.types import LEVELS, Level
-from soundalike.library.catalog.catalog import HeldModel, Track
+from soundalike.library.catalog.catalog import HeldModel
+from soundalike.library.catalog.track import Track
 from soundalike.library.exchange.export import export_library
 from soundalike.library.exchange.format import TRACK_COLUMNS
 from soundalike.library.exchange.import_ import ImportReport, import_library
@@ -151,7 +152,7 @@ def test_any_tool_reads_it(rich: Rich, tmp_path: Path) -> None:
     tracks = pq.read_table(folder / "tracks.parquet").to_pylist()
     passages = pq.read_table(folder / "passages.parquet")
     told = json.loads((folder / "library.json").read_text())
-    assert (told["magic"], told["format"]) == ("soundalike-library", 1)
+    assert (told["magic"], told["format"]) == ("soundalike-library", 2)
     assert (told["tracks"], told["passages"], told["failures"]) == (len(tracks), passages.num_rows, 1)
     assert [(m["name"], len(m["spaces"])) for m in told["models"]] == [("compact", 4), ("other", 2)]
     dims = {space.full_name: space.dim for space in Model.load().spaces}
@@ -304,8 +305,8 @@ def make_library(path: Path, kinds: list[Kind], dims: dict[str, dict[str, int]] 
             for number, kind in enumerate(kinds):
                 path, text, twin = Path(f"/music/{number % 3}/{number}.flac"), f"{number:032x}", f"{number // 2:032x}"
                 track = Track(
-                    path, number, number, text, twin, kind.seconds, 44100, 2, "flac", f"Title {number}", None,
-                    None, None, 1999, 120.0, None, None, "A minor", -9.5,
+                    path, number, number, text, twin, kind.seconds, 44100, 2, "flac", f"Title {number}",
+                    (f"Artist {number}", "Other")[: number % 3], None, (), 1999, 120.0, None, None, "A minor", -9.5,
                     silent=False, missing=kind.absent, key_confidence=0.5,
                 )  # fmt: skip
                 ids.append(catalog.put_track(Path("/music"), track))
@@ -467,7 +468,7 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("no json", lambda f: (f / "library.json").write_text("{"), "library.json is not valid JSON"),
     ("a list", lambda f: (f / "library.json").write_text("[]"), "does not describe an exported library"),
     ("magic", edit_manifest(lambda t: t.update(magic="x")), "does not describe an exported library"),
-    ("newer", edit_manifest(lambda t: t.update(format=2)), "format 2, this version reads 1; upgrade soundalike"),
+    ("newer", edit_manifest(lambda t: t.update(format=3)), "format 3, this version reads 2; upgrade soundalike"),
     ("grid", edit_manifest(lambda t: t.update(hop_seconds=2.5)), "passages of 10.0 s every 2.5 s, expected 10 s every"),
     ("no counts", edit_manifest(lambda t: t.pop("tracks")), "library.json is invalid: tracks is missing"),
     ("odd counts", edit_manifest(lambda t: t.update(tracks=-1)), "found -1, expected a whole number of at least 0"),

@@ -18,21 +18,22 @@ from hypothesis import strategies as st
 
 from soundalike.core import mapped_arrays
 from soundalike.core.errors import one_line
-from soundalike.library.catalog.catalog import Catalog, Track
+from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.filter_columns import Columns
 from soundalike.library.catalog.filters import Condition, Filter, NumberCondition, TextCondition, parse_filter
+from soundalike.library.catalog.track import Track
 
 PLAIN = Track(
     path=Path("/m/a.wav"), size=1, mtime_ns=1, content_hash="", audio_hash="", duration=1.0, rate=44100, channels=2,
-    codec="wav", title=None, artist=None, album=None, genre=None, year=None, bpm_tag=None, key_tag=None, tempo=None,
+    codec="wav", title=None, artists=(), album=None, genres=(), year=None, bpm_tag=None, key_tag=None, tempo=None,
     key=None, loudness=None, silent=False,
 )  # fmt: skip
 TRACKS = [
-    replace(PLAIN, tempo=92.0, key="A minor", duration=200.0, loudness=-9.0, year=1965, genre="Jazz", artist="Ornette",
-            album="One", title="Lonely", path=Path("/m/jazz/a.mp3")),
+    replace(PLAIN, tempo=92.0, key="A minor", duration=200.0, loudness=-9.0, year=1965, genres=("Jazz",),
+            artists=("Ornette",), album="One", title="Lonely", path=Path("/m/jazz/a.mp3")),
     replace(PLAIN, bpm_tag=120.0, tempo=60.0, key_tag="C major", key="A minor", duration=31.5, loudness=-14.0,
-            genre="Drum and Bass", title="Été", path=Path("/m/dnb/b [1].mp3"), meter="3/4", key_confidence=0.5),
-    replace(PLAIN, duration=0.4, year=2001, artist="ÉTÉ", album="Two", path=Path("/m/c?.wav")),
+            genres=("Drum and Bass",), title="Été", path=Path("/m/dnb/b [1].mp3"), meter="3/4", key_confidence=0.5),
+    replace(PLAIN, duration=0.4, year=2001, artists=("ÉTÉ",), album="Two", path=Path("/m/c?.wav")),
 ]  # fmt: skip
 
 
@@ -121,9 +122,9 @@ tracks_ = st.builds(
     replace,
     st.just(PLAIN),
     title=unknown_or_text,
-    artist=unknown_or_text,
+    artists=st.lists(st.text(min_size=1), max_size=1).map(tuple),
     album=unknown_or_text,
-    genre=unknown_or_text,
+    genres=st.lists(st.text(min_size=1), max_size=1).map(tuple),
     key=unknown_or_text,
     key_tag=unknown_or_text,
     meter=unknown_or_text,

@@ -276,9 +276,9 @@ def doomed(tmp_path: Path, music: Path) -> Path:
 
 
 def test_a_library_of_a_newer_version_is_refused(doomed: Path) -> None:
-    edit(doomed, "PRAGMA user_version = 4")
+    edit(doomed, "PRAGMA user_version = 5")
     with pytest.raises(
-        LibraryError, match=r"made by a newer soundalike \(format 4; this version reads up to 3\): upgrade"
+        LibraryError, match=r"made by a newer soundalike \(format 5; this version reads up to 4\): upgrade"
     ):
         LibraryFolder(doomed)
 

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from conftest import write
 from soundalike.cli.main import main
 from soundalike.core.errors import AudioError, LibraryError, UsageError
-from soundalike.library.catalog.catalog import HeldModel, Track
+from soundalike.library.catalog.catalog import HeldModel
 from soundalike.library.catalog.filters import parse_filter
+from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
 from soundalike.models.model import Model
 from soundalike.models.score import explain
@@ -65,10 +66,11 @@ def library_of(
             library.catalog.commit_rows(model.name, "track", 0, count)
             for number, path in enumerate(paths):
                 path.touch()
+                named = (artists[number],) if artists and artists[number] else ()
                 track = Track(
                     path, 0, path.stat().st_mtime_ns, str(number), sounds[number] if sounds else str(number), 200.0,
-                    44100, 2, "mp3", f"title {number}", artists[number] if artists else None, None, None, None, None,
-                    None, tempos[number] if tempos else None, "A minor", -10.0, False,
+                    44100, 2, "mp3", f"title {number}", named, None, (), None, None, None,
+                    tempos[number] if tempos else None, "A minor", -10.0, False,
                 )  # fmt: skip
                 track_id = library.catalog.put_track(path.parent, track)
                 library.catalog.assign_rows(track_id, "track", number, 1)

@@ -14,7 +14,8 @@ from conftest import TUNES, tune, write
 from soundalike.cli.main import main
 from soundalike.core.errors import UsageError
 from soundalike.core.types import FloatArray
-from soundalike.library.catalog.catalog import HeldModel, Track
+from soundalike.library.catalog.catalog import HeldModel
+from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
 from soundalike.models.heads import unit_rows
@@ -59,7 +60,7 @@ def stock(path: Path, rows: dict[str, FloatArray], model: Model) -> Path:
                 file = Path("/music") / f"{number:03}.flac"
                 track = Track(
                     path=file, size=1, mtime_ns=1, content_hash=str(number), audio_hash=str(number), duration=60.0,
-                    rate=44100, channels=2, codec="flac", title=None, artist=None, album=None, genre=None, year=None,
+                    rate=44100, channels=2, codec="flac", title=None, artists=(), album=None, genres=(), year=None,
                     bpm_tag=None, key_tag=None, tempo=None, key=None, loudness=None, silent=False,
                 )  # fmt: skip
                 one = library.catalog.put_track(Path("/music"), track)

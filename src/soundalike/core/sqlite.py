@@ -78,6 +78,9 @@ def connect(path: Path, *, writable: bool, create: bool) -> sqlite3.Connection:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
+        except UnicodeDecodeError as error:  # Python decodes names in the schema
+            connection.close()
+            raise sqlite3.DatabaseError(f"its schema is not text: {error.reason}") from error
         except sqlite3.Error as error:
             connection.close()
             if mode == modes[-1] or not ("unable to open" in str(error) or "readonly" in str(error)):

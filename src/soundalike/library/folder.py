@@ -18,9 +18,10 @@ from soundalike.core.errors import LibraryBusyError, LibraryError, ModelError
 from soundalike.core.files import absolute, size_of
 from soundalike.core.sqlite import take_lock
 from soundalike.core.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space, Span, Vectors
-from soundalike.library.catalog.catalog import Catalog, Track
+from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.filters import Filter
 from soundalike.library.catalog.schema import FORMAT
+from soundalike.library.catalog.track import Track
 from soundalike.library.kept_features import feature_costs
 from soundalike.library.migrations import migrate
 from soundalike.library.snapshot_arrays import SnapshotArrays

@@ -13,6 +13,7 @@ from soundalike.core.errors import LibraryError
 from soundalike.core.sqlite import connect
 from soundalike.core.types import AnyArray
 from soundalike.library.catalog.line_checksums import catalogue_checksum, failure_checksum, renew_checksums
+from soundalike.library.catalog.repr_checksums import Corrupt, find_corrupt
 from soundalike.library.catalog.schema import FORMAT, as_library_error
 from soundalike.library.stores.row_checksums import row_checksums
 
@@ -36,13 +37,27 @@ _STATEMENTS = {
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         "INSERT INTO meta VALUES ('generation', 0), ('epoch', 0), ('seal', 0)",
     ),
+    3: (
+        *(f"ALTER TABLE tracks ADD COLUMN {column} TEXT" for column in ("artists", "genres", "album_artist")),
+        *(f"ALTER TABLE tracks ADD COLUMN {column} REAL" for column in ("tempo_confidence", "meter_confidence")),
+        *(f"ALTER TABLE tracks ADD COLUMN {column} TEXT" for column in ("described_by", "warning")),
+        "UPDATE tracks SET artists = json_array(artist) WHERE artist IS NOT NULL",
+        "UPDATE tracks SET genres = json_array(genre) WHERE genre IS NOT NULL",
+        "ALTER TABLE tracks DROP COLUMN artist",
+        "ALTER TABLE tracks DROP COLUMN genre",
+        "ALTER TABLE failures ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE fingerprints ADD COLUMN version INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE models ADD COLUMN edition INTEGER NOT NULL DEFAULT 0",
+    ),
 }
 
 
 def migrate(folder: Path) -> None:
     """Migrate a library to FORMAT. A second process waits, and finds the work done.
 
-    From format 2 to 3 every row is read once, checked, and given its own checksum; the other steps take no time.
+    From format 2 to 3 every row is read once, checked, and given its own checksum. From format 3 to 4 every entry of
+    the catalogue is checked and gets a checksum that does not depend on the version of Python. What is corrupt stays
+    so.
 
     Raises:
         LibraryError: The library cannot be written, or its files cannot be read.
@@ -53,13 +68,16 @@ def migrate(folder: Path) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
             found = connection.execute("PRAGMA user_version").fetchone()[0]
+            corrupt = Corrupt()
             for version in range(found, FORMAT):
                 if version == 2:
                     _make_checksums(connection, folder)
+                if version == 3 and found == 3:
+                    corrupt = find_corrupt(connection)
                 for statement in _STATEMENTS[version]:
                     connection.execute(statement)
-                if version == 2:
-                    _renew_all(connection)
+            if found < FORMAT:
+                _renew_all(connection, corrupt)
             connection.execute(f"PRAGMA user_version = {FORMAT}")
             connection.execute("COMMIT")
         finally:
@@ -75,13 +93,18 @@ def migrate(folder: Path) -> None:
         raise as_library_error(path, error) from error
 
 
-def _renew_all(connection: sqlite3.Connection) -> None:
+def _renew_all(connection: sqlite3.Connection, corrupt: Corrupt) -> None:
+    """Give every entry its checksum, and a wrong one to what was corrupt."""
     renew_checksums(connection, [row[0] for row in connection.execute("SELECT id FROM tracks")])
-    for path, size, mtime, message, _ in connection.execute("SELECT * FROM failures").fetchall():
+    connection.executemany("UPDATE tracks SET seal = ~seal WHERE id = ?", [(one,) for one in corrupt.tracks])
+    columns = "path, size, mtime_ns, message, attempts"
+    for path, *others in connection.execute(f"SELECT {columns} FROM failures").fetchall():
+        checksum = failure_checksum(path, *others)
         connection.execute(
-            "UPDATE failures SET seal = ? WHERE path = ?", (failure_checksum(path, size, mtime, message), path)
+            "UPDATE failures SET seal = ? WHERE path = ?", (~checksum if path in corrupt.failures else checksum, path)
         )
-    connection.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_checksum(connection),))
+    checksum = catalogue_checksum(connection)
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (~checksum if corrupt.catalogue else checksum,))
 
 
 def _make_checksums(connection: sqlite3.Connection, folder: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from soundalike.audio import Words
 from soundalike.core.types import BoolArray, FloatArray, IntArray, Span
-from soundalike.library.catalog.catalog import Track
+from soundalike.library.catalog.track import Track
 from soundalike.library.stores.row_groups import Groups
 
 __all__ = ["Candidates", "Subject"]

@@ -23,71 +23,14 @@ from soundalike.library.catalog.failures import FailureTable
 from soundalike.library.catalog.families import FamilyTable
 from soundalike.library.catalog.feature_tables import FeatureTables
 from soundalike.library.catalog.line_checksums import ID_IN_LIST
+from soundalike.library.catalog.track import Track
 from soundalike.library.catalog.transactions import CatalogDatabase
 
-__all__ = ["Catalog", "HeldModel", "Track"]
+__all__ = ["Catalog", "HeldModel"]
 
 _SEPARATOR = os.fsencode(os.sep)
 _BATCH = 512
 """Entries read at a time: few enough to stay in the processor's cache until they are used."""
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """What a library knows about one recording.
-
-    Attributes:
-        path: The absolute path.
-        size: Bytes, as the file system reports them.
-        mtime_ns: Modification time in nanoseconds.
-        content_hash: Hash of the file.
-        audio_hash: Hash of the decoded samples; equal for copies in lossless formats.
-        duration: Seconds.
-        rate: Sample rate in Hz.
-        channels: Number of channels.
-        codec: Name of the codec.
-        title, artist, album, genre, year, bpm_tag, key_tag: Tags; None if missing.
-        tempo: Measured tempo in BPM.
-        key: Measured key, such as "F# minor".
-        loudness: LUFS.
-        silent: No space is audible anywhere.
-        missing: The file no longer exists.
-        unreadable: The file can no longer be decoded.
-        key_confidence: Probability of the measured key, 0 to 1.
-        meter: Such as "3/4", only where it is certain.
-        id: Number in the catalogue; 0 if it is not stored yet.
-    """
-
-    path: Path
-    size: int
-    mtime_ns: int
-    content_hash: str
-    audio_hash: str
-    duration: float
-    rate: int
-    channels: int
-    codec: str
-    title: str | None
-    artist: str | None
-    album: str | None
-    genre: str | None
-    year: int | None
-    bpm_tag: float | None
-    key_tag: str | None
-    tempo: float | None
-    key: str | None
-    loudness: float | None
-    silent: bool
-    missing: bool = False
-    unreadable: bool = False
-    key_confidence: float | None = None
-    meter: str | None = None
-    id: int = 0
-
-    @property
-    def bpm(self) -> float | None:
-        """Beats per minute: the tag, or else the measured tempo, as in filters."""
-        return self.bpm_tag if self.bpm_tag is not None else self.tempo
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +45,11 @@ _SHARED = (
     ("rows", "level, first, count"),
     ("encoded", "model"),
     ("kept", "backbone"),
-    ("fingerprints", "words"),
+    ("fingerprints", "words, version"),
 )
 _COLUMNS = [name for name in Track.__dataclass_fields__ if name not in ("path", "id")]
+_LISTS = ("artists", "genres")
+"""The columns that hold a JSON list, or null instead of an empty one."""
 
 
 class Catalog:
@@ -199,6 +144,7 @@ class Catalog:
         self.database.connection.execute("INSERT OR IGNORE INTO roots (path) VALUES (?)", (base,))
         root_id = self.database.connection.execute("SELECT id FROM roots WHERE path = ?", (base,)).fetchone()[0]
         values = {name: getattr(track, name) for name in _COLUMNS}
+        values |= {name: json.dumps(values[name]) if values[name] else None for name in _LISTS}
         values |= {"root_id": root_id, "path": name[len(base) :], "shown_path": one_line(track.path)}
         if track.id:
             self.database.changed.add(track.id)
@@ -230,7 +176,8 @@ class Catalog:
         """Store the fingerprint of a track. Inside a transaction."""
         self.database.changed.add(track_id)
         self.database.connection.execute(
-            "INSERT OR REPLACE INTO fingerprints VALUES (?, ?)", (track_id, words.astype("<u4").tobytes())
+            "INSERT OR REPLACE INTO fingerprints (track_id, words) VALUES (?, ?)",
+            (track_id, words.astype("<u4").tobytes()),
         )
 
     def fingerprint(self, track_id: int) -> Words:
@@ -255,7 +202,8 @@ class Catalog:
     def put_model(self, name: str, held: HeldModel, dims: Sequence[tuple[str, Level, int]]) -> None:
         """Add a model and its spaces, with no row committed yet. Inside a transaction."""
         self.database.connection.execute(
-            "INSERT INTO models VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET source = ?3",
+            "INSERT INTO models (name, digest, source) VALUES (?1, ?2, ?3) "
+            "ON CONFLICT (name) DO UPDATE SET source = ?3",
             (name, held.digest, held.source),
         )
         self.database.connection.executemany(
@@ -390,4 +338,5 @@ class Catalog:
 def _track(row: sqlite3.Row) -> Track:
     values = {name: row[name] for name in _COLUMNS}
     values |= {name: bool(row[name]) for name in ("silent", "missing", "unreadable")}
+    values |= {name: tuple(json.loads(row[name])) if row[name] else () for name in _LISTS}
     return Track(path=Path(os.fsdecode(row["root"] + row["path"])), id=row["id"], **values)

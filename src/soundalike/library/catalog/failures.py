@@ -24,10 +24,13 @@ class FailureTable:
         return {Path(os.fsdecode(path)): (size, mtime, message) for path, size, mtime, message in rows}
 
     def put(self, path: Path, size: int, mtime_ns: int, message: str) -> None:
-        """Store an unreadable file. Inside a transaction."""
-        entry = (os.fsencode(path), size, mtime_ns, message)
+        """Store an unreadable file, and count the attempt. Inside a transaction."""
+        name = os.fsencode(path)
+        before = self._database.rows("SELECT attempts FROM failures WHERE path = ?", (name,))
+        entry = (name, size, mtime_ns, message, before[0][0] + 1 if before else 1)
         self._database.connection.execute(
-            "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)", (*entry, failure_checksum(*entry))
+            "INSERT OR REPLACE INTO failures (path, size, mtime_ns, message, attempts, seal) VALUES (?, ?, ?, ?, ?, ?)",
+            (*entry, failure_checksum(*entry)),
         )
 
     def forget(self, paths: Iterable[Path]) -> None:

@@ -28,7 +28,13 @@ __all__ = ["Columns"]
 
 _NAME = "columns"
 # Fields that are not a column of the same name. A tag takes precedence over a measurement.
-_EXPRESSIONS = {"bpm": "coalesce(bpm_tag, tempo)", "key": "coalesce(key_tag, key)", "path": "shown_path"}
+_EXPRESSIONS = {
+    "bpm": "coalesce(bpm_tag, tempo)",
+    "key": "coalesce(key_tag, key)",
+    "path": "shown_path",
+    "artist": "json_extract(artists, '$[0]')",
+    "genre": "json_extract(genres, '$[0]')",
+}
 _TEXTS = tuple(name for name in FIELDS if name not in NUMBERS)
 _PARTS = ("codes", "starts", "blob")
 """The arrays of a text field, stored as `<field>.<part>`."""

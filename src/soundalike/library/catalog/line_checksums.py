@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 __all__ = ["ID_IN_LIST", "catalogue_checksum", "failure_checksum", "renew_checksums", "track_checksums"]
@@ -20,7 +21,7 @@ _BATCH = 500
 _TRACK_QUERIES = (
     "SELECT tracks.*, roots.path AS root FROM tracks JOIN roots ON roots.id = root_id "
     f"WHERE {ID_IN_LIST} ORDER BY tracks.id",
-    "SELECT track_id, words FROM fingerprints WHERE track_id IN (SELECT value FROM json_each(?))",
+    "SELECT * FROM fingerprints WHERE track_id IN (SELECT value FROM json_each(?))",
     "SELECT * FROM rows WHERE track_id IN (SELECT value FROM json_each(?)) ORDER BY track_id, level",
     "SELECT * FROM encoded WHERE track_id IN (SELECT value FROM json_each(?)) ORDER BY track_id, model",
     "SELECT * FROM kept WHERE track_id IN (SELECT value FROM json_each(?)) ORDER BY track_id, backbone",
@@ -36,7 +37,33 @@ _CATALOGUE_QUERIES = (
 
 
 def _checksum(*values: object) -> int:
-    return zlib.crc32(repr(values).encode("utf-8", "surrogatepass"))
+    return zlib.crc32(b"".join(_encode(values)))
+
+
+def _encode(value: object) -> Iterator[bytes]:
+    """Encode what SQLite returns, unambiguously: a letter for the type, the length where it varies, then the value.
+
+    The text of `repr` would depend on the version of Python: newer ones print more characters unescaped.
+    """
+    if value is None:
+        yield b"N"
+    elif isinstance(value, int):
+        yield b"I%d;" % value
+    elif isinstance(value, float):
+        yield b"F" + struct.pack("<d", value)
+    elif isinstance(value, str):
+        text = value.encode("utf-8", "surrogatepass")
+        yield b"T%d:" % len(text)
+        yield text
+    elif isinstance(value, bytes):
+        yield b"B%d:" % len(value)
+        yield value
+    elif isinstance(value, Sequence):
+        yield b"(%d:" % len(value)
+        for item in value:
+            yield from _encode(item)
+    else:
+        raise TypeError(f"a {type(value).__name__} cannot be part of a checksum")
 
 
 def track_checksums(database: sqlite3.Connection, ids: Iterable[int]) -> Iterator[tuple[int, int, int]]:
@@ -65,6 +92,6 @@ def catalogue_checksum(database: sqlite3.Connection) -> int:
     return _checksum(*(tuple(row) for sql in _CATALOGUE_QUERIES for row in database.execute(sql)))
 
 
-def failure_checksum(path: bytes, size: int, mtime_ns: int, message: str) -> int:
+def failure_checksum(path: bytes, size: int, mtime_ns: int, message: str, attempts: int) -> int:
     """The checksum of the entry of an unreadable file."""
-    return _checksum(path, size, mtime_ns, message)
+    return _checksum(path, size, mtime_ns, message, attempts)

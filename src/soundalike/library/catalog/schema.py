@@ -10,7 +10,7 @@ from soundalike.library.catalog.line_checksums import catalogue_checksum
 
 __all__ = ["FORMAT", "as_library_error", "check_format", "closed_error", "create_tables"]
 
-FORMAT = 3
+FORMAT = 4
 """The format of this version. A newer format is refused, an older one is migrated."""
 _APPLICATION_ID = 0x534E4C4B  # "SNLK"
 
@@ -20,15 +20,20 @@ CREATE TABLE tracks (
     id INTEGER PRIMARY KEY, root_id INTEGER NOT NULL REFERENCES roots, path BLOB NOT NULL, shown_path TEXT NOT NULL,
     size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, content_hash TEXT NOT NULL, audio_hash TEXT NOT NULL,
     duration REAL NOT NULL, rate INTEGER NOT NULL, channels INTEGER NOT NULL, codec TEXT NOT NULL,
-    title TEXT, artist TEXT, album TEXT, genre TEXT, year INTEGER, bpm_tag REAL, key_tag TEXT,
+    title TEXT, artists TEXT, album TEXT, album_artist TEXT, genres TEXT, year INTEGER, bpm_tag REAL, key_tag TEXT,
     tempo REAL, key TEXT, loudness REAL, silent INTEGER NOT NULL, missing INTEGER NOT NULL DEFAULT 0,
-    unreadable INTEGER NOT NULL DEFAULT 0, key_confidence REAL, meter TEXT, seal INTEGER NOT NULL DEFAULT 0,
+    unreadable INTEGER NOT NULL DEFAULT 0, key_confidence REAL, meter TEXT, tempo_confidence REAL,
+    meter_confidence REAL, described_by TEXT, warning TEXT, seal INTEGER NOT NULL DEFAULT 0,
     UNIQUE (root_id, path));
-CREATE TABLE fingerprints (track_id INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, words BLOB NOT NULL);
+CREATE TABLE fingerprints (
+    track_id INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, words BLOB NOT NULL,
+    version INTEGER NOT NULL DEFAULT 1);
 CREATE TABLE rows (
     track_id INTEGER NOT NULL REFERENCES tracks ON DELETE CASCADE, level TEXT NOT NULL,
     first INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (track_id, level)) WITHOUT ROWID;
-CREATE TABLE models (name TEXT PRIMARY KEY, digest TEXT NOT NULL, source TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE models (
+    name TEXT PRIMARY KEY, digest TEXT NOT NULL, source TEXT NOT NULL,
+    edition INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE spaces (
     model TEXT NOT NULL REFERENCES models, name TEXT NOT NULL, level TEXT NOT NULL, dim INTEGER NOT NULL,
     committed INTEGER NOT NULL, PRIMARY KEY (model, name, level)) WITHOUT ROWID;
@@ -43,7 +48,7 @@ CREATE TABLE kept (
     PRIMARY KEY (track_id, backbone)) WITHOUT ROWID;
 CREATE TABLE failures (
     path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, message TEXT NOT NULL,
-    seal INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+    attempts INTEGER NOT NULL DEFAULT 1, seal INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE families (track_id INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, family INTEGER NOT NULL);
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('generation', 0), ('epoch', 0), ('seal', 0);

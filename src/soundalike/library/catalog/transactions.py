@@ -83,7 +83,7 @@ class CatalogDatabase:
         own = self._enter(create)
         try:
             yield own.sqlite
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise as_library_error(self.path, error) from error
         finally:
             self._leave(own)
@@ -218,8 +218,9 @@ class CatalogDatabase:
                 found.append(f"an entry of the table {table} refers to nothing")
             if self._meta("seal") != catalogue_checksum(database):
                 found.append("models, spaces or tables fail their checksum")
-            for path, size, mtime, message, seal in database.execute("SELECT * FROM failures"):
-                if failure_checksum(path, size, mtime, message) != seal:
+            columns = "path, size, mtime_ns, message, attempts, seal"
+            for path, *others, seal in database.execute(f"SELECT {columns} FROM failures"):
+                if failure_checksum(path, *others) != seal:
                     found.append(f"the failure entry of {os.fsdecode(path)} fails its checksum")
         return found
 

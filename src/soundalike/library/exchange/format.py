@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["TRACK_COLUMNS", "ExportedModel", "Manifest", "first_bad_row", "read_manifest", "reading", "schema"]
 
 MAGIC = "soundalike-library"
-FORMAT = 1
+FORMAT = 2
 _TOLERANCE = 1e-3
 """The largest accepted difference of the length of an audible row from 1."""
 
@@ -43,20 +43,25 @@ TRACK_COLUMNS: Mapping[str, tuple[str, bool]] = {
     "channels": ("int64", False),
     "codec": ("string", False),
     "title": ("string", True),
-    "artist": ("string", True),
+    "artists": ("strings", False),
     "album": ("string", True),
-    "genre": ("string", True),
+    "album_artist": ("string", True),
+    "genres": ("strings", False),
     "year": ("int64", True),
     "bpm_tag": ("double", True),
     "key_tag": ("string", True),
     "tempo": ("double", True),
+    "tempo_confidence": ("double", True),
     "key": ("string", True),
     "key_confidence": ("double", True),
     "meter": ("string", True),
+    "meter_confidence": ("double", True),
+    "described_by": ("string", True),
     "loudness": ("double", True),
     "silent": ("bool", False),
     "missing": ("bool", False),
     "unreadable": ("bool", False),
+    "warning": ("string", True),
 }
 """The fields of a `Track` other than its path: their type, and whether they may be null."""
 
@@ -178,6 +183,9 @@ def schema(name: str, models: Sequence[ExportedModel]) -> pa.Schema:
     def column(name: str, kind: Any, nullable: bool = False) -> Any:
         return pa.field(name, kind, nullable=nullable)
 
+    def kind_of(kind: str) -> Any:
+        return pa.list_(pa.string()) if kind == "strings" else pa.type_for_alias(kind)
+
     vectors = [column(full, pa.list_(pa.float32()), True) for model in models for full in model.columns()]
     if name == "passages":
         return pa.schema([column("track", pa.int64()), column("index", pa.int64()), *vectors])
@@ -190,7 +198,7 @@ def schema(name: str, models: Sequence[ExportedModel]) -> pa.Schema:
             column("root", pa.binary()),
             column("path", pa.binary()),
             column("shown_path", pa.string()),
-            *(column(name, pa.type_for_alias(kind), nullable) for name, (kind, nullable) in TRACK_COLUMNS.items()),
+            *(column(name, kind_of(kind), nullable) for name, (kind, nullable) in TRACK_COLUMNS.items()),
             column("encoded_by", pa.list_(pa.string())),
             column("rows_of", pa.int64(), True),
             column("passages", pa.int64()),

@@ -14,7 +14,7 @@ import numpy as np
 
 from soundalike.audio import MAX_SECONDS, Words, windows
 from soundalike.core.types import FloatArray, Level
-from soundalike.library.catalog.catalog import Track
+from soundalike.library.catalog.track import Track
 from soundalike.library.exchange.format import (
     TRACK_COLUMNS,
     ExportedModel,
@@ -175,7 +175,15 @@ class Export:
     ) -> Line:
         if row["number"] != number:
             raise ValueError(f"line {number} has number {row['number']}")
-        for name in ("duration", "bpm_tag", "tempo", "key_confidence", "loudness"):
+        for name in (
+            "duration",
+            "bpm_tag",
+            "tempo",
+            "key_confidence",
+            "tempo_confidence",
+            "meter_confidence",
+            "loudness",
+        ):
             if row[name] is not None and not math.isfinite(row[name]):
                 raise ValueError(f"line {number}: {name} is {row[name]}")
         for name, lowest in (("size", 0), ("rate", 1), ("channels", 1), ("duration", 1e-9), ("passages", 0)):
@@ -187,6 +195,10 @@ class Export:
         if None in row["encoded_by"] or not known.issuperset(row["encoded_by"]):
             raise ValueError(f"line {number}: encoded by {row['encoded_by']}, expected some of {sorted(known)}")
         values = {name: row[name] for name in TRACK_COLUMNS}
+        for name in ("artists", "genres"):
+            if None in values[name]:
+                raise ValueError(f"line {number}: {name} contains a null")
+            values[name] = tuple(values[name])
         return Line(
             number,
             _path(row["root"], folder=True),

@@ -11,7 +11,7 @@ from soundalike.audio import Tags
 from soundalike.backbones import FeatureRows
 from soundalike.core.errors import AudioError, SoundalikeError
 from soundalike.core.types import LEVELS, Level
-from soundalike.library.catalog.catalog import Track
+from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.find_files import File
 from soundalike.library.kept_features import KeptFeatures
@@ -229,9 +229,9 @@ class Writer:
             channels=info.channels,
             codec=info.codec,
             title=tags.title,
-            artist=tags.artist,
+            artists=(tags.artist,) if tags.artist else (),
             album=tags.album,
-            genre=tags.genre,
+            genres=(tags.genre,) if tags.genre else (),
             year=tags.year,
             bpm_tag=tags.bpm,
             key_tag=tags.key,

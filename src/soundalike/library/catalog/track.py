@@ -1,0 +1,85 @@
+"""What a library knows about one recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Track"]
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What a library knows about one recording.
+
+    Attributes:
+        path: The absolute path.
+        size: Bytes, as the file system reports them.
+        mtime_ns: Modification time in nanoseconds.
+        content_hash: Hash of the file.
+        audio_hash: Hash of the decoded samples; equal for copies in lossless formats.
+        duration: Seconds.
+        rate: Sample rate in Hz.
+        channels: Number of channels.
+        codec: Name of the codec.
+        title, album, album_artist, year, bpm_tag, key_tag: Tags; None if missing.
+        artists, genres: Tags; empty if missing.
+        tempo: Measured tempo in BPM.
+        key: Measured key, such as "F# minor".
+        loudness: LUFS.
+        silent: No space is audible anywhere.
+        missing: The file no longer exists.
+        unreadable: The file can no longer be decoded.
+        key_confidence: Probability of the measured key, 0 to 1.
+        meter: Such as "3/4", only where it is certain.
+        tempo_confidence, meter_confidence: Probabilities of the measured tempo and meter, 0 to 1.
+        described_by: The model that measured tempo, key and meter.
+        warning: What could not be decoded; None if everything could.
+        id: Number in the catalogue; 0 if it is not stored yet.
+    """
+
+    path: Path
+    size: int
+    mtime_ns: int
+    content_hash: str
+    audio_hash: str
+    duration: float
+    rate: int
+    channels: int
+    codec: str
+    title: str | None
+    artists: tuple[str, ...]
+    album: str | None
+    genres: tuple[str, ...]
+    year: int | None
+    bpm_tag: float | None
+    key_tag: str | None
+    tempo: float | None
+    key: str | None
+    loudness: float | None
+    silent: bool
+    missing: bool = False
+    unreadable: bool = False
+    key_confidence: float | None = None
+    meter: str | None = None
+    album_artist: str | None = None
+    tempo_confidence: float | None = None
+    meter_confidence: float | None = None
+    described_by: str | None = None
+    warning: str | None = None
+    id: int = 0
+
+    @property
+    def artist(self) -> str | None:
+        """All artists as one text, or None."""
+        return ", ".join(self.artists) or None
+
+    @property
+    def genre(self) -> str | None:
+        """All genres as one text, or None."""
+        return ", ".join(self.genres) or None
+
+    @property
+    def bpm(self) -> float | None:
+        """Beats per minute: the tag, or else the measured tempo, as in filters."""
+        return self.bpm_tag if self.bpm_tag is not None else self.tempo
