@@ -468,7 +468,7 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("no json", lambda f: (f / "library.json").write_text("{"), "library.json is not valid JSON"),
     ("a list", lambda f: (f / "library.json").write_text("[]"), "does not describe an exported library"),
     ("magic", edit_manifest(lambda t: t.update(magic="x")), "does not describe an exported library"),
-    ("newer", edit_manifest(lambda t: t.update(format=3)), "format 3, this version reads 2; upgrade soundalike"),
+    ("newer", edit_manifest(lambda t: t.update(format=3)), "format 3, this version reads up to 2; upgrade soundalike"),
     ("grid", edit_manifest(lambda t: t.update(hop_seconds=2.5)), "passages of 10.0 s every 2.5 s, expected 10 s every"),
     ("no counts", edit_manifest(lambda t: t.pop("tracks")), "library.json is invalid: tracks is missing"),
     ("odd counts", edit_manifest(lambda t: t.update(tracks=-1)), "found -1, expected a whole number of at least 0"),
@@ -557,6 +557,26 @@ def test_an_invalid_export_is_reported_in_one_line(
             held = library.catalog.counts()["tracks"], len(library.catalog.models())
         # A fault at the very end is found when the tracks, which are whole, have been stored.
         assert held == ((4, 2) if message in ("1 passages belong to no track", DAMAGES[-1][2]) else (0, 0))
+
+
+def test_an_export_of_format_1_is_read(sound_export: Path, tmp_path: Path) -> None:
+    """It had one artist and one genre per track, and fewer columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = Path(shutil.copytree(sound_export, tmp_path / "export"))
+    table = pq.read_table(folder / "tracks.parquet")
+    for name in ("artist", "genre"):
+        first = [values[0] if values else None for values in table.column(f"{name}s").to_pylist()]
+        table = table.drop_columns([f"{name}s"]).append_column(name, pa.array(first, pa.string()))
+    newer = ["album_artist", "tempo_confidence", "meter_confidence", "described_by", "warning"]
+    pq.write_table(table.drop_columns(newer), folder / "tracks.parquet")
+    edit_manifest(lambda told: told.update(format=1))(folder)
+    assert take_in(folder, tmp_path / "library").added == 4
+    with LibraryFolder(tmp_path / "library") as library:
+        artists = {track.path.name: track.artists for track in library.catalog.tracks()}
+        assert library.catalog.database.corrupt_tracks() == []
+    assert artists == {"0.flac": (), "1.flac": ("Artist 1",), "2.flac": ("Artist 2",), "3.flac": ()}
 
 
 def test_a_path_that_comes_twice_is_added_once(sound_export: Path, tmp_path: Path) -> None:

@@ -26,7 +26,16 @@ from soundalike.library.exchange.parquet import load_pyarrow
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TRACK_COLUMNS", "ExportedModel", "Manifest", "first_bad_row", "read_manifest", "reading", "schema"]
+__all__ = [
+    "TRACK_COLUMNS",
+    "ExportedModel",
+    "Manifest",
+    "first_bad_row",
+    "read_manifest",
+    "reading",
+    "schema",
+    "upgrade_track",
+]
 
 MAGIC = "soundalike-library"
 FORMAT = 2
@@ -64,6 +73,27 @@ TRACK_COLUMNS: Mapping[str, tuple[str, bool]] = {
     "warning": ("string", True),
 }
 """The fields of a `Track` other than its path: their type, and whether they may be null."""
+_SINCE_FORMAT_2 = frozenset({
+    "artists", "genres", "album_artist", "tempo_confidence", "meter_confidence", "described_by", "warning",
+})  # fmt: skip
+_ONLY_FORMAT_1: Mapping[str, tuple[str, bool]] = {"artist": ("string", True), "genre": ("string", True)}
+
+
+def track_columns(version: int) -> Mapping[str, tuple[str, bool]]:
+    """The columns of tracks in a format, as `TRACK_COLUMNS` lists those of the current one."""
+    if version == FORMAT:
+        return TRACK_COLUMNS
+    older = {name: kind for name, kind in TRACK_COLUMNS.items() if name not in _SINCE_FORMAT_2}
+    return {**older, **_ONLY_FORMAT_1}
+
+
+def upgrade_track(row: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """The values of a line of tracks, of any format, under the names of `TRACK_COLUMNS`."""
+    values = {name: row.get(name) for name in TRACK_COLUMNS}
+    if version == 1:
+        for name in ("artist", "genre"):
+            values[f"{name}s"] = [] if row[name] is None else [row[name]]
+    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +112,13 @@ class ExportedModel:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The content of `library.json`: the number of lines of each file, and the models."""
+    """The content of `library.json`: the number of lines of each file, the models, and the format."""
 
     tracks: int
     passages: int
     failures: int
     models: tuple[ExportedModel, ...]
+    format: int = FORMAT
 
     def write(self, folder: Path) -> None:
         """Write `library.json`. Raises UsageError."""
@@ -117,15 +148,16 @@ def read_manifest(folder: Path) -> Manifest:
     body = read_json(path)
     if not isinstance(body, dict) or body.get("magic") != MAGIC:
         raise UsageError(f"{path} does not describe an exported library (no magic {MAGIC!r})")
-    if body.get("format") != FORMAT:
-        raise UsageError(f"{path}: format {body.get('format')!r}, this version reads {FORMAT}; upgrade soundalike")
+    version = body.get("format")
+    if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= FORMAT:
+        raise UsageError(f"{path}: format {version!r}, this version reads up to {FORMAT}; upgrade soundalike")
     if (grid := (body.get("passage_seconds"), body.get("hop_seconds"))) != (WINDOW, HOP):
         raise UsageError(f"{path}: passages of {grid[0]} s every {grid[1]} s, expected {WINDOW:g} s every {HOP:g} s")
     with reading(path):
         models = tuple(_model(entry) for entry in _of(list, body["models"]))
         if len({model.name for model in models}) != len(models):
             raise ValueError("a model is listed twice")
-        return Manifest(_count(body["tracks"]), _count(body["passages"]), _count(body["failures"]), models)
+        return Manifest(_count(body["tracks"]), _count(body["passages"]), _count(body["failures"]), models, version)
 
 
 def _model(entry: Mapping[str, Any]) -> ExportedModel:
@@ -176,8 +208,8 @@ def reading(path: Path) -> Iterator[None]:
         raise UsageError(f"{path} is invalid: {why}; export the library again") from error
 
 
-def schema(name: str, models: Sequence[ExportedModel]) -> pa.Schema:
-    """The columns of the file `name`: tracks, passages or failures."""
+def schema(name: str, models: Sequence[ExportedModel], version: int = FORMAT) -> pa.Schema:
+    """The columns of the file `name` (tracks, passages or failures) in a format."""
     pa = load_pyarrow()
 
     def column(name: str, kind: Any, nullable: bool = False) -> Any:
@@ -198,7 +230,7 @@ def schema(name: str, models: Sequence[ExportedModel]) -> pa.Schema:
             column("root", pa.binary()),
             column("path", pa.binary()),
             column("shown_path", pa.string()),
-            *(column(name, kind_of(kind), nullable) for name, (kind, nullable) in TRACK_COLUMNS.items()),
+            *(column(name, kind_of(kind), nullable) for name, (kind, nullable) in track_columns(version).items()),
             column("encoded_by", pa.list_(pa.string())),
             column("rows_of", pa.int64(), True),
             column("passages", pa.int64()),

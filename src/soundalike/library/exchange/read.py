@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,12 +16,13 @@ from soundalike.audio import MAX_SECONDS, Words, windows
 from soundalike.core.types import FloatArray, Level
 from soundalike.library.catalog.track import Track
 from soundalike.library.exchange.format import (
-    TRACK_COLUMNS,
     ExportedModel,
+    Manifest,
     first_bad_row,
     read_manifest,
     reading,
     schema,
+    upgrade_track,
 )
 from soundalike.library.exchange.parquet import load_pyarrow
 
@@ -79,11 +80,10 @@ class Export:
 
     def __init__(self, folder: Path) -> None:
         self.manifest = read_manifest(folder)
-        models = self.manifest.models
         with ExitStack() as opened:
-            self._tracks = opened.enter_context(_Table(folder, "tracks", models, self.manifest.tracks))
-            self._passages = opened.enter_context(_Table(folder, "passages", models, self.manifest.passages))
-            self._failures = opened.enter_context(_Table(folder, "failures", models, self.manifest.failures))
+            self._tracks = opened.enter_context(_Table(folder, "tracks", self.manifest, self.manifest.tracks))
+            self._passages = opened.enter_context(_Table(folder, "passages", self.manifest, self.manifest.passages))
+            self._failures = opened.enter_context(_Table(folder, "failures", self.manifest, self.manifest.failures))
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -175,6 +175,7 @@ class Export:
     ) -> Line:
         if row["number"] != number:
             raise ValueError(f"line {number} has number {row['number']}")
+        values = upgrade_track(row, self.manifest.format)
         for name in (
             "duration",
             "bpm_tag",
@@ -184,8 +185,8 @@ class Export:
             "meter_confidence",
             "loudness",
         ):
-            if row[name] is not None and not math.isfinite(row[name]):
-                raise ValueError(f"line {number}: {name} is {row[name]}")
+            if values[name] is not None and not math.isfinite(values[name]):
+                raise ValueError(f"line {number}: {name} is {values[name]}")
         for name, lowest in (("size", 0), ("rate", 1), ("channels", 1), ("duration", 1e-9), ("passages", 0)):
             if row[name] < lowest:
                 raise ValueError(f"line {number}: {name} is {row[name]}")
@@ -194,7 +195,6 @@ class Export:
         known = {model.name for model in self.manifest.models}
         if None in row["encoded_by"] or not known.issuperset(row["encoded_by"]):
             raise ValueError(f"line {number}: encoded by {row['encoded_by']}, expected some of {sorted(known)}")
-        values = {name: row[name] for name in TRACK_COLUMNS}
         for name in ("artists", "genres"):
             if None in values[name]:
                 raise ValueError(f"line {number}: {name} contains a null")
@@ -240,15 +240,15 @@ class Export:
 class _Table:
     """A file of an export, read from its beginning. Raises errors that `reading` converts."""
 
-    def __init__(self, folder: Path, name: str, models: Iterable[ExportedModel], lines: int) -> None:
+    def __init__(self, folder: Path, name: str, manifest: Manifest, lines: int) -> None:
         pa = load_pyarrow()
         self.path = folder / f"{name}.parquet"
         self.spaces: dict[str, int] = {}
         if name != "failures":
-            for model in models:
+            for model in manifest.models:
                 self.spaces |= model.columns()
         self.left = lines
-        self._schema = schema(name, list(models))
+        self._schema = schema(name, manifest.models, manifest.format)
         self._pending: list[Any] = []
         with reading(self.path), ExitStack() as opened:
             file = opened.enter_context(self.path.open("rb"))
