@@ -62,18 +62,21 @@ def recording_file(source: AudioInput) -> Iterator[Path]:
         )
     label = label_of(source)
     suffix = ".wav" if isinstance(source, Audio) else ".audio"
-    with tempfile.NamedTemporaryFile(prefix="soundalike-", suffix=suffix) as file:
+    # Windows opens a file a second time only after it was closed, so it is removed with its folder.
+    with tempfile.TemporaryDirectory(prefix="soundalike-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / f"recording{suffix}"
         if isinstance(source, Audio):
-            _write_audio(file.name, source)
+            _write_audio(path, source)
         else:
-            _copy(source, file, label)
+            with path.open("wb") as file:
+                _copy(source, file, label)
         try:
-            yield Path(file.name)
+            yield path
         except SoundalikeError as error:
-            raise type(error)(str(error).replace(file.name, label)) from error
+            raise type(error)(str(error).replace(str(path), label)) from error
 
 
-def _copy(source: BinaryIO, file: BinaryIO | tempfile._TemporaryFileWrapper[bytes], label: str) -> None:
+def _copy(source: BinaryIO, file: BinaryIO, label: str) -> None:
     size = 0
     try:
         while chunk := source.read(_CHUNK):
@@ -85,10 +88,9 @@ def _copy(source: BinaryIO, file: BinaryIO | tempfile._TemporaryFileWrapper[byte
         raise AudioError(f"{label} cannot be read: {error}") from error
     if consumed:
         raise UsageError(f"{label} was read to its end before; call seek(0) first")
-    file.flush()
 
 
-def _write_audio(name: str, audio: Audio) -> None:
+def _write_audio(path: Path, audio: Audio) -> None:
     import soundfile
 
     try:
@@ -107,4 +109,4 @@ def _write_audio(name: str, audio: Audio) -> None:
         raise UsageError(
             f"an Audio of {len(samples)} channels at {audio.rate} Hz cannot be encoded: {error}"
         ) from error
-    Path(name).write_bytes(content.getvalue())
+    path.write_bytes(content.getvalue())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundalike.core.errors import one_line
@@ -74,8 +75,11 @@ def track_name(path: str, track: Track | None = None) -> str:
 
 def near(path: str) -> str:
     """Return the path relative to the current folder if it is below it."""
-    relative = os.path.relpath(path)
-    return path if relative.startswith("..") else relative
+    try:
+        relative = os.path.relpath(path)
+    except (OSError, ValueError):  # the current folder was removed; the path is on another drive of Windows
+        return path
+    return path if Path(relative).parts[:1] == ("..",) else relative
 
 
 def weights_text(weights: Mapping[str, float]) -> str:

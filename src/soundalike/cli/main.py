@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -107,6 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + getattr(signal, "SIGPIPE", 13)
     except OSError as error:
+        if sys.platform == "win32" and error.errno == errno.EINVAL and error.filename is None:
+            return 128 + 13  # Windows reports a reader that has closed its end like this
         # What no check foresaw: a full disk behind standard output, or a working directory that was removed.
         about = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         code = _fail(f"{about}{error.strerror or error}", as_json=False)
@@ -163,7 +166,7 @@ def _prepare_streams() -> None:
         os.environ.setdefault(name, "1")
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:
-            setattr(sys, stream, Path(os.devnull).open("w"))  # noqa: SIM115 - for the life of the process
+            setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for the life of the process
         reconfigure = getattr(getattr(sys, stream), "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")

@@ -167,8 +167,8 @@ def print_json(record: Any, indent: int | None = 2) -> None:
     plain = to_plain(record)
     text = json.dumps(plain, ensure_ascii=False, allow_nan=False, indent=indent)
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # a path that is not UTF-8: escaped, it reads back as the same bytes
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:  # a path that is not UTF-8 (escaped, it reads back as the same bytes) or a narrow stream
         text = json.dumps(plain, ensure_ascii=True, allow_nan=False, indent=indent)
     print(text)
 

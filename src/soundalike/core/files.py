@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from soundalike.core.errors import AudioError, UsageError
+from soundalike.core.spelling import as_listed
 
 __all__ = ["absolute", "as_path", "content_hash", "make_folder", "read_json", "size_of", "write_atomic", "write_json"]
 
@@ -18,7 +19,8 @@ __all__ = ["absolute", "as_path", "content_hash", "make_folder", "read_json", "s
 def absolute(path: Path) -> Path:
     """Return `path` as an absolute path without resolving links.
 
-    A path that contains `..` is resolved, because `..` may follow a link.
+    A path that contains `..` is resolved, because `..` may follow a link. On macOS and Windows, names are those that
+    their folders list, whatever their spelling (see `core.spelling`).
 
     Raises:
         OSError: The working directory no longer exists.
@@ -27,7 +29,7 @@ def absolute(path: Path) -> Path:
         >>> absolute(Path("/music/song.wav"))
         PosixPath('/music/song.wav')
     """
-    return path.resolve() if ".." in path.parts else Path(os.path.abspath(path))
+    return as_listed(path.resolve() if ".." in path.parts else Path(os.path.abspath(path)))
 
 
 def as_path(path: str | os.PathLike[str], name: str) -> Path:

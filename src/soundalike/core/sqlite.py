@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
+from pathlib import Path, PurePath
+from urllib.parse import quote
 
 from soundalike.core.errors import LibraryNotFoundError
 
@@ -38,6 +39,12 @@ def take_lock(path: Path) -> sqlite3.Connection:
     return lock
 
 
+def _uri(path: PurePath) -> str:
+    """Return the URI of an absolute path, as SQLite reads it: a server belongs to the path, not to the authority."""
+    name = quote(path.as_posix().encode("utf-8", "surrogateescape"))
+    return f"file://{name}" if name.startswith("/") else f"file:///{name}"
+
+
 def connect(path: Path, *, writable: bool, create: bool) -> sqlite3.Connection:
     """Open a database in WAL mode.
 
@@ -65,7 +72,7 @@ def connect(path: Path, *, writable: bool, create: bool) -> sqlite3.Connection:
     modes = ["rwc"] if create else ["rw"] if writable else ["rw", "ro", "ro&immutable=1"]
     for mode in modes:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
+            f"{_uri(path.absolute())}?mode={mode}",
             uri=True,
             isolation_level=None,
             timeout=10,

@@ -219,7 +219,12 @@ def vacuum_library(library: LibraryFolder) -> VacuumReport:
     if dropped:
         _check_disk_space(library)
         target = rows_folder(library.path, epoch + 1)
-        target.mkdir()
+        try:
+            target.mkdir()
+        except OSError as error:  # Windows keeps what an interrupted vacuum left if another process has it open
+            raise LibraryError(
+                f"cannot make {target}: {error.strerror}; close other programs that use the library, and try again"
+            ) from error
         store: Store = plugins.load("stores", "flat", folder=target, writable=True)
         try:
             for kind, space, dim, held in _columns(library):
@@ -283,7 +288,8 @@ def _sweep(path: Path, epoch: int) -> None:
         if folder != rows_folder(path, epoch):
             shutil.rmtree(folder, ignore_errors=True)
     for file in _sidecars(path) if epoch else []:
-        file.unlink(missing_ok=True)
+        with suppress(OSError):  # Windows keeps files that a reader has mapped; the next vacuum removes them
+            file.unlink()
 
 
 def _sidecars(folder: Path) -> list[Path]:

@@ -51,15 +51,17 @@ class FolderDataset:
         if self.root.is_file():
             yield Item(self.root)
             return
-        visited: set[tuple[int, int]] = set()
+        visited: set[tuple[int, int | str]] = set()
         stack = [self.root]
         while stack:
             folder = stack.pop()
             try:
                 status = folder.stat()
-                if (status.st_dev, status.st_ino) in visited:
+                # Some network file systems number nothing: every folder is number 0 there.
+                identity = (status.st_dev, status.st_ino or os.path.realpath(folder))
+                if identity in visited:
                     continue
-                visited.add((status.st_dev, status.st_ino))
+                visited.add(identity)
                 with os.scandir(folder) as scan:
                     entries = sorted(scan, key=lambda entry: os.fsencode(entry.name))
             except OSError as error:

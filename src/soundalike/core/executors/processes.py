@@ -26,6 +26,11 @@ _STARTING = threading.Lock()
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+def _most_workers() -> int:
+    """Return how many workers this platform can wait for: Windows waits for at most 63 objects at once."""
+    return 61 if sys.platform == "win32" else 1024
+
+
 class _Worker:
     """A worker process and the parent's end of its pipe. The worker exits when the pipe closes, after its last task."""
 
@@ -104,7 +109,7 @@ def _without_interrupt() -> Iterator[None]:
 def _serve(pipe: Connection, function: Callable[[Any], Any]) -> None:
     """Run tasks from the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent handles it
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    with suppress(EOFError, OSError):
         while True:
             task = pipe.recv()
             outcome: Any
@@ -152,7 +157,7 @@ def run_tasks(
         >>> for path, digest in run_tasks(content_hash, paths, jobs=2):
         ...     print(path, digest)
     """
-    jobs = jobs or usable_cores()
+    jobs = min(jobs or usable_cores(), _most_workers())
     waiting = iter(tasks)
     workers: list[_Worker] = []
     try:
@@ -174,7 +179,7 @@ def run_tasks(
                 done = worker.task
                 try:
                     outcome = worker.pipe.recv()
-                except (EOFError, ConnectionResetError):
+                except (EOFError, OSError):  # which OSError depends on the platform
                     worker.process.join()
                     workers.remove(worker)
                     yield done, AudioError(_crash_message(worker.process.exitcode))
@@ -200,7 +205,7 @@ def _give(worker: _Worker, task: Any) -> None:
     """Send a task to a worker."""
     worker.task = task
     # If the worker has died meanwhile, the next read from its pipe fails and reports it.
-    with suppress(BrokenPipeError, ConnectionResetError):
+    with suppress(OSError):
         worker.pipe.send(task)
 
 

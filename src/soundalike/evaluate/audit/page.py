@@ -142,7 +142,10 @@ def _figure(clip: ClipFigure, target: Path) -> str:
     lines = [*map(escape, (fact for fact in clip.facts if fact))]
     lines += [f'<span class="warning">{escape(text)}</span>' for text in clip.warnings]
     title = clip.name.replace("_", " ")
-    source = quote(os.path.relpath(clip.audio, target).replace(os.sep, "/"))
+    try:
+        source = quote(os.path.relpath(clip.audio, target).replace(os.sep, "/"))
+    except ValueError:  # on another drive of Windows
+        source = clip.audio.absolute().as_uri()
     return (
         f'<figure class="{kind}"><figcaption><b>{escape(title)}</b></figcaption>'
         f'<img loading="lazy" width="{_WIDTH}" height="{_ROLL}" src="{clip.picture}.svg"'

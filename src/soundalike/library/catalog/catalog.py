@@ -18,6 +18,7 @@ import numpy as np
 
 from soundalike.audio import Words
 from soundalike.core.errors import one_line
+from soundalike.core.spelling import other_forms
 from soundalike.core.types import IntArray, Level
 from soundalike.library.catalog.failures import FailureTable
 from soundalike.library.catalog.families import FamilyTable
@@ -101,8 +102,14 @@ class Catalog:
         return None if found is None else self.tracks_of([found])[0]
 
     def id_at(self, path: Path) -> int | None:
-        """The id of the track at an absolute path, or None. As fast in a large library as in a small one."""
-        name = os.fsencode(path)
+        """The id of the track at an absolute path, or None. As fast in a large library as in a small one.
+
+        A path typed as NFC finds a track that macOS listed as NFD, and the reverse, unless one has exactly this path.
+        """
+        forms = (path, *other_forms(path))
+        return next((found for form in forms if (found := self._id_at(os.fsencode(form))) is not None), None)
+
+    def _id_at(self, name: bytes) -> int | None:
         bases = [name[: at + 1] for at in range(len(name)) if name.startswith(_SEPARATOR, at)]
         # CROSS JOIN makes SQLite start from the few roots that may contain the track, instead of scanning all tracks.
         rows = self.database.rows(

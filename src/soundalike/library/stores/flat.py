@@ -306,7 +306,12 @@ class FlatStore:
         """See `Store.drop_prefilter`."""
         for level in LEVELS:
             self._prefilters.pop((level, model), None)
-            (self._folder / f"{self._prefilter_name(level, model)}.derived").unlink(missing_ok=True)
+            path = self._folder / f"{self._prefilter_name(level, model)}.derived"
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:  # Windows keeps files that a reader has mapped
+                why = f"{error.strerror}; close other programs that use the library, and try again"
+                raise LibraryError(f"cannot remove {path}: {why}") from error
 
     def search_many(
         self,

@@ -240,7 +240,9 @@ def _write(out: Path, folder: Folder, clips: Mapping[str, Clip], settings: Setti
                 # Stems have the scale of the mix, which may exceed full scale, so they are stored as floats. SciPy
                 # writes them because libsndfile puts a timestamp into files of floats.
                 wavfile.write(partial / "stems" / name / f"{role}.wav", clip.rate, stem)
-        (partial / "triplet" / META).write_text(json.dumps(_meta(folder, clips, settings), indent=1) + "\n")
+        (partial / "triplet" / META).write_text(
+            json.dumps(_meta(folder, clips, settings), indent=1) + "\n", encoding="utf-8"
+        )
         shutil.rmtree(place, ignore_errors=True)
         partial.rename(place)
     except (OSError, soundfile.LibsndfileError) as error:
