@@ -11,6 +11,8 @@ from .inputs import AudioInput as AudioInput
 from .inputs import is_one_input as is_one_input
 from .inputs import label_of as label_of
 from .inputs import recording_file as recording_file
+from .keys import compatible_keys as compatible_keys
+from .keys import parse_key as parse_key
 from .loudness import gated_loudness as gated_loudness
 from .loudness import k_weighting as k_weighting
 from .stream import AUDIO_SUFFIXES as AUDIO_SUFFIXES
@@ -21,6 +23,8 @@ from .stream import AudioInfo as AudioInfo
 from .stream import MonoStream as MonoStream
 from .stream import load as load
 from .stream import windows as windows
+from .tags import TAGS_VERSION as TAGS_VERSION
 from .tags import Tags as Tags
-from .tags import parse_key as parse_key
+from .tags import is_artist as is_artist
 from .tags import read_tags as read_tags
+from .tags import split_genres as split_genres

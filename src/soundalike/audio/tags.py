@@ -1,50 +1,67 @@
-"""Read the tags of a file. Tags are optional: missing or unreadable tags never cause an error."""
+"""Interpret the tags of a file. Tags are optional: missing or unreadable tags never cause an error."""
 
 from __future__ import annotations
 
 import os
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Tags", "parse_key", "read_tags"]
+from soundalike.audio.keys import parse_key
+from soundalike.audio.tag_fields import read_fields
+from soundalike.core.text import fold
 
-_NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-_PITCH = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-_ACCIDENTAL = {"": 0, "#": 1, "♯": 1, "sharp": 1, "b": -1, "♭": -1, "flat": -1}
-_NAMED_KEY = re.compile(
-    r"(?P<note>[A-Ga-g])[ -]?(?P<accidental>#|♯|b|♭|sharp|flat)?"
-    r"[ -]?(?P<mode>M|[Mm]aj|[Mm]ajor|MAJ|MAJOR|[Dd]ur|m|[Mm]in|[Mm]inor|MIN|MINOR|[Mm]oll)?"
-)
-_WHEEL_KEY = re.compile(r"0?(?P<hour>[1-9]|1[0-2])(?P<ring>[ABabdm])")
+__all__ = ["TAGS_VERSION", "Tags", "is_artist", "read_tags", "split_genres"]
+
+TAGS_VERSION = 1
+"""The version of what `read_tags` returns. `soundalike index` reads the tags of tracks with a lower one again."""
+
 _YEAR = re.compile(r"(?<!\d)(1\d{3}|2\d{3})(?!\d)")
-# tinytag maps ID3's TKEY and the other formats' INITIALKEY to the first name. ID3's TXXX frames and MP4's freeform
-# atoms appear under their own names.
-_KEY_FIELDS = ("initial_key", "initialkey", "key")
+_COMPACT_DATE = re.compile(r"(?<!\d)(1\d{3}|2\d{3})(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d)")
+_BPM = re.compile(r"(?i:bpm)?\s*(\d{1,5}(?:[.,]\d+)?)\s*(?i:bpm)?")
 _BPM_RANGE = (20.0, 400.0)
+_HUNDREDTHS = 2000.0
+"""A tempo from here on is in hundredths: some programs write 128 as 12800."""
+# Mixed In Key writes the key at the start of the comment.
+_COMMENTED_KEY = re.compile(r"\s*(\S{1,8}) - Energy \d")
+_MAX_LENGTH = 1000
+"""Characters kept of a value."""
+_MAX_VALUES = 50
+"""Values kept of a list."""
+_BETWEEN_GENRES = re.compile(r"[;/\0]")
+# "AC/DC" is one artist, and so is "Simon & Garfunkel".
+_BETWEEN_ARTISTS = re.compile(r";|\0| / |\s+[(\[]?(?i:feat\.|ft\.|featuring)\s+")
+_VARIOUS = frozenset(
+    ("various artists", "various", "va", "v.a.", "v/a", "diverse interpreten", "verschiedene interpreten",
+     "artistes divers", "artistes variés", "varios artistas", "artisti vari", "vários artistas")
+)  # fmt: skip
+_UNKNOWN = frozenset(("unknown artist", "unknown", "[unknown]", "<unknown>", "<unknown artist>"))
 
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """Normalised tags of a recording; None if a tag is missing or invalid.
+    """Normalised tags of a recording; None, or an empty tuple, if a tag is missing or invalid.
 
     Attributes:
         title: Title.
-        artist: Artist.
+        artists: All artists; the album artist if no other is given. "Various Artists" is no artist.
         album: Album.
-        genre: Genre.
-        year: Year of release, 1000 to 2999.
+        genres: All genres.
+        year: Year of the first release if the tags state it, else of this one; 1000 to 2999.
         bpm: Beats per minute, 20 to 400.
         key: Such as "F# minor", always with sharps.
+        album_artist: The artist of the album, such as "Various Artists".
     """
 
     title: str | None = None
-    artist: str | None = None
+    artists: tuple[str, ...] = ()
     album: str | None = None
-    genre: str | None = None
+    genres: tuple[str, ...] = ()
     year: int | None = None
     bpm: float | None = None
     key: str | None = None
+    album_artist: str | None = None
 
 
 def read_tags(path: str | os.PathLike[str]) -> Tags:
@@ -57,73 +74,93 @@ def read_tags(path: str | os.PathLike[str]) -> Tags:
         The tags; empty if there are none or the file cannot be read. This function raises no errors.
 
     Example:
-        >>> read_tags("so-what.flac").artist
-        'Miles Davis'
+        >>> read_tags("so-what.flac").artists
+        ('Miles Davis',)
     """
-    from tinytag import TinyTag, TinyTagException
-
     try:
-        tag = TinyTag.get(path, duration=False)
+        fields = read_fields(path)
     # Ignored on purpose: if the file itself is invalid, decoding reports it. ValueError: a null byte in the name.
-    except (TinyTagException, OSError, ValueError):
+    except (OSError, ValueError):
         return Tags()
-    keys = [value for name in _KEY_FIELDS for value in tag.other.get(name, ())]
+
+    def values(*names: str) -> list[str]:
+        return [value for name in names for value in fields.get(name, ())]
+
+    credits = _split(_BETWEEN_ARTISTS, values("artist"))
+    album_artists = _split(_BETWEEN_ARTISTS, values("album_artist"))
+    artists = [name for name in credits if is_artist(name)] or [name for name in album_artists if is_artist(name)]
+    # "Various Artists" as the artist of a track says what it says as the artist of an album.
+    various = [name for name in credits if fold(name) in _VARIOUS]
+    comments = [found[1] for value in values("comment") if (found := _COMMENTED_KEY.match(value))]
     return Tags(
-        title=_clean(tag.title),
-        artist=_clean(tag.artist),
-        album=_clean(tag.album),
-        genre=_clean(tag.genre),
-        year=_year(tag.year),
-        bpm=next((bpm for value in tag.other.get("bpm", ()) if (bpm := _bpm(value))), None),
-        key=next((key for value in keys if (key := parse_key(value))), None),
+        title=_first(values("title")),
+        artists=_without_credit(artists),
+        album=_first(values("album")),
+        genres=tuple(split_genres(values("genre"))),
+        year=next((year for value in values("original_year", "year", "release_year") if (year := _year(value))), None),
+        bpm=next((bpm for value in values("bpm", "precise_bpm", "tempo") if (bpm := _bpm(value))), None),
+        key=next((key for value in [*values("key", "named_key"), *comments] if (key := parse_key(value))), None),
+        album_artist=_first(name for name in [*values("album_artist"), *various] if fold(name.strip()) not in _UNKNOWN),
     )
 
 
-def parse_key(text: str) -> str | None:
-    """Parse the name of a key.
-
-    Args:
-        text: Such as "Am", "Bbmaj" or "c sharp minor"; a code of the Camelot wheel ("8A" is A minor, "8B" C major) or
-            of Open Key ("1m" is A minor, "1d" C major).
-
-    Returns:
-        The key with sharps, such as "F# minor" or "A major"; None if `text` does not name one key.
+def is_artist(name: str) -> bool:
+    """Return whether a name is that of an artist, not "Various Artists" or "Unknown Artist".
 
     Example:
-        >>> parse_key("Bbm")
-        'A# minor'
+        >>> is_artist("Various Artists")
+        False
     """
-    text = text.strip("\0 \t\r\n")
-    if named := _NAMED_KEY.fullmatch(text):
-        pitch = _PITCH[named["note"].upper()] + _ACCIDENTAL[named["accidental"] or ""]
-        mode = named["mode"] or ""
-        minor = mode == "m" or mode.lower().startswith(("min", "moll"))
-    elif wheel := _WHEEL_KEY.fullmatch(text):
-        # One step on the wheel is a fifth (7 semitones). C major and A minor are at 8 in Camelot and at 1 in Open Key.
-        ring = wheel["ring"]
-        minor = ring in "Aam"
-        pitch = 7 * (int(wheel["hour"]) - (1 if ring in "dm" else 8)) + (9 if minor else 0)
-    else:
-        return None
-    return f"{_NOTES[pitch % 12]} {'minor' if minor else 'major'}"
+    return fold(name) not in _VARIOUS and fold(name) not in _UNKNOWN
 
 
-def _clean(text: str | None) -> str | None:
+def split_genres(values: Iterable[str]) -> list[str]:
+    """Return the genres that `values` name, without repetition: ";", "/" and NUL separate them.
+
+    Example:
+        >>> split_genres(["Jazz; Funk", "Hip-Hop/Rap"])
+        ['Jazz', 'Funk', 'Hip-Hop', 'Rap']
+    """
+    return _split(_BETWEEN_GENRES, values)
+
+
+def _split(separator: re.Pattern[str], values: Iterable[str]) -> list[str]:
+    """The parts of the values, cleaned; those that differ in case only are one."""
+    parts = [cleaned for value in values for part in separator.split(value) if (cleaned := _clean(part))]
+    return list({fold(part): part for part in reversed(parts)}.values())[::-1][:_MAX_VALUES]
+
+
+def _without_credit(artists: list[str]) -> tuple[str, ...]:
+    """The artists without a line that names all others: ["A & B", "A", "B"] is ("A", "B")."""
+    if len(artists) < 3:
+        return tuple(artists)
+    words = [re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE) for name in artists]
+    return tuple(artist for artist in artists if not all(name.search(artist) for name in words))
+
+
+def _first(values: Iterable[str]) -> str | None:
+    return next((cleaned for value in values if (cleaned := _clean(value))), None)
+
+
+def _clean(text: str) -> str | None:
     """Return the text on one line, without control characters and surrogates; None if nothing remains."""
-    printable = "".join(" " if unicodedata.category(char) in ("Cc", "Cs") else char for char in text or "")
-    return " ".join(printable.split()) or None
+    text = text[: 4 * _MAX_LENGTH]
+    printable = "".join(" " if unicodedata.category(char) in ("Cc", "Cs") else char for char in text)
+    return " ".join(printable.split())[:_MAX_LENGTH].strip() or None
 
 
-def _year(text: str | None) -> int | None:
-    """Return the first four-digit year in the text."""
-    found = _YEAR.search(text or "")
+def _year(text: str) -> int | None:
+    """Return the first four-digit year in the text, or that of a date such as 19990503."""
+    found = _YEAR.search(text) or _COMPACT_DATE.search(text)
     return int(found[1]) if found else None
 
 
 def _bpm(text: str) -> float | None:
-    """Return the number in the text if it is a plausible tempo."""
-    try:
-        value = float(text.strip("\0 ").replace(",", "."))
-    except ValueError:
-        return None
-    return value if _BPM_RANGE[0] <= value <= _BPM_RANGE[1] else None
+    """Return the first plausible tempo in the text: "128", "128,5", "128 BPM", "12800" (hundredths), "128/64"."""
+    for part in re.split(r"[/;|]|,\s", text):
+        if found := _BPM.fullmatch(part.strip("\0 \t\r\n")):
+            value = float(found[1].replace(",", "."))
+            value = value / 100 if value >= _HUNDREDTHS else value
+            if _BPM_RANGE[0] <= value <= _BPM_RANGE[1]:
+                return value
+    return None
