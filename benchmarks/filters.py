@@ -25,7 +25,8 @@ import numpy as np
 from common import report_of, show_and_save
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.filter_columns import Columns
-from soundalike.library.catalog.filters import Filter, parse_filter
+from soundalike.library.catalog.filter_parser import parse_filter
+from soundalike.library.catalog.filters import Filter
 
 FILTERS = (
     "bpm 90..110",
@@ -49,7 +50,7 @@ import sys, time
 from pathlib import Path
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.filter_columns import Columns
-from soundalike.library.catalog.filters import parse_filter
+from soundalike.library.catalog.filter_parser import parse_filter
 folder = Path(sys.argv[1])
 catalog = Catalog(folder / "catalog.sqlite", writable=False)
 began = time.perf_counter()

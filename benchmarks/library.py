@@ -44,7 +44,7 @@ OPEN = """
 import json, sys, time
 from pathlib import Path
 import numpy as np
-from soundalike.library.catalog.filters import parse_filter
+from soundalike.library.catalog.filter_parser import parse_filter
 from soundalike.library import LibraryFolder, Subject
 from soundalike.search import Query, search_library
 from soundalike.core.types import Span

@@ -23,7 +23,7 @@ import numpy as np
 import soundfile as sf
 
 from common import report_of, show_and_save
-from soundalike.library.catalog.filters import parse_filter
+from soundalike.library.catalog.filter_parser import parse_filter
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
 from soundalike.models.recipes import DEFAULT_MODEL

@@ -190,7 +190,7 @@ def tags_of(path: Path, data: bytes) -> Tags:
 def test_ape_tags(tmp_path: Path, begin: bytes) -> None:
     tag = ape(
         Title="T", Artist="Jay\0Bee", Album_Artist="Ann", Genre="Jazz\0Funk", Year="1999-05-03", BPM="128",
-        Cover="name.jpg".encode() + b"\0" + bytes(9999), Initialkey="8A",
+        Cover=b"name.jpg\0" + bytes(9999), Initialkey="8A",
     )  # fmt: skip
     expected = Tags("T", ("Jay", "Bee"), None, ("Jazz", "Funk"), 1999, 128.0, "A minor", "Ann")
     assert tags_of(tmp_path / "a", begin + tag) == expected

@@ -14,7 +14,7 @@ import soundfile as sf
 
 from conftest import TUNES, tune, write
 from soundalike.core.errors import AudioError, LibraryBusyError, LibraryError, ModelError, UsageError
-from soundalike.library.catalog.filters import parse_filter
+from soundalike.library.catalog.filter_parser import parse_filter
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
 from soundalike.models.model import Model

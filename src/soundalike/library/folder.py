@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from soundalike.audio import HOP, WINDOW, read_tags
+from soundalike.audio import HOP, WINDOW, is_artist, read_tags
 from soundalike.core import plugins
 from soundalike.core.errors import LibraryBusyError, LibraryError, ModelError
 from soundalike.core.files import absolute, size_of
@@ -216,18 +216,18 @@ class LibraryFolder:
                     track={name: rows[0] for name, rows in track.items()},
                     audio_hash=known.audio_hash,
                     fingerprint=self.catalog.fingerprint(known.id),
-                    artist=known.artist,
+                    artists=tuple(filter(is_artist, known.artists)),
                     own=own,
                 )
             encoding = model.encode(path, start=start or 0.0, end=end)
-            artist = known.artist if known else read_tags(path).artist
+            artists = known.artists if known else read_tags(path).artists
             return Subject(
                 span=encoding.track.spans[0],
                 passages=encoding.passages.rows,
                 track={name: rows[0] for name, rows in encoding.track.rows.items()},
                 audio_hash=known.audio_hash if known else encoding.info.audio_hash,
                 fingerprint=self.catalog.fingerprint(known.id) if known else encoding.fingerprint,
-                artist=artist,
+                artists=tuple(filter(is_artist, artists)),
                 own=own,
             )
 

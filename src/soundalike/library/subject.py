@@ -25,7 +25,7 @@ class Subject:
         track: Rows (d,) of the whole recording by short space name.
         audio_hash: Hash of the decoded samples.
         fingerprint: Acoustic fingerprint.
-        artist: The artist as tagged.
+        artists: The artists as tagged, without collective ones such as "Various Artists".
         own: The track of the library with the same path, if any.
     """
 
@@ -34,7 +34,7 @@ class Subject:
     track: Mapping[str, FloatArray]
     audio_hash: str
     fingerprint: Words
-    artist: str | None
+    artists: tuple[str, ...]
     own: Track | None
 
 

@@ -46,7 +46,7 @@ class Search:
         query, model, compiled = self._query, self._model, self._compiled
         level, query_span = compiled.level, self._subjects[0].span
         likes = [subject for example, subject in zip(self._examples, self._subjects, strict=True) if example.like]
-        artists = tuple(dict.fromkeys(subject.artist for subject in likes if subject.artist))
+        artists = tuple(dict.fromkeys(artist for subject in likes for artist in subject.artists))
         candidates = self._library.candidates(model, level, self._where, artists if query.exclude_same_artist else ())
         table = candidates.table
         own = set() if query.include_self else {subject.own.id for subject in self._subjects if subject.own}

@@ -1,5 +1,5 @@
 from .catalog import Catalog as Catalog
+from .filter_parser import parse_filter as parse_filter
 from .filters import Filter as Filter
 from .filters import NumberCondition as NumberCondition
-from .filters import parse_filter as parse_filter
 from .track import Track as Track

@@ -1,9 +1,9 @@
 """Parse conditions on tracks, such as `bpm ~ 140 and (genre = jazz or not key = minor)`; docs/filters.md explains them.
 
-    filter    = and { "or" and }
-    and       = not { "and" not }
-    not       = "not" not | "(" filter ")" | condition
-    condition = FIELD OPERATOR VALUE | FIELD LOW..HIGH | FIELD ~ LOW..HIGH
+filter    = and { "or" and }
+and       = not { "and" not }
+not       = "not" not | "(" filter ")" | condition
+condition = FIELD OPERATOR VALUE | FIELD LOW..HIGH | FIELD ~ LOW..HIGH
 """
 
 from __future__ import annotations
@@ -147,9 +147,7 @@ class _Parser:
         if operator.kind == "word" and field in NUMBERS and _RANGE.fullmatch(operator.text):
             return self._range(field, operator)
         if operator.kind != "op":
-            self._fail(
-                operator, f"found {operator.text!r} after {field}, expected = != < <= > >= ~ or a range a..b"
-            )
+            self._fail(operator, f"found {operator.text!r} after {field}, expected = != < <= > >= ~ or a range a..b")
         value = self._next()
         if value.kind not in ("word", "quoted"):
             what = "no value" if value.kind == "end" else f"found {value.text!r}, no value,"

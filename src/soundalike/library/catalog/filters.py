@@ -36,9 +36,7 @@ FIELDS = (
     "path",
 )
 """The fields of conditions. A tag takes precedence over a measurement."""
-NUMBERS = frozenset(
-    ("bpm", "tempo_confidence", "key_confidence", "meter_confidence", "duration", "loudness", "year")
-)
+NUMBERS = frozenset(("bpm", "tempo_confidence", "key_confidence", "meter_confidence", "duration", "loudness", "year"))
 """The fields that are numbers; the others are text."""
 LISTS = frozenset(("artist", "genre"))
 """The text fields of which a track may have several values."""
