@@ -39,7 +39,7 @@ def by_name(part: np.ndarray) -> dict[str, np.ndarray]:
 def subject(part: np.ndarray) -> Subject:
     """A recording of one passage that sounds so."""
     passages = {name: row[None, :] for name, row in by_name(part).items()}
-    return Subject(Span("/q.wav", 0.0, 60.0), passages, by_name(part), "", NO_WORDS, None, None)
+    return Subject(Span("/q.wav", 0.0, 60.0), passages, by_name(part), "", NO_WORDS, (), None)
 
 
 @given(

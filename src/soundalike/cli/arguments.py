@@ -195,9 +195,10 @@ def where_option(what: str = "Only tracks") -> Decorator[Any]:
         "--where",
         type=CONDITION,
         metavar="CONDITION",
-        help=f"{what} that meet conditions: FIELD OP VALUE or FIELD LOW..HIGH, joined by 'and'. Fields: bpm, key, "
-        "key_confidence, meter, duration, loudness, year, genre, artist, album, title, path. Operators: = != < <= > >= "
-        "~ (contains); * in text matches anything. Tracks without a value never match.",
+        help=f"{what} that meet conditions: FIELD OP VALUE or FIELD LOW..HIGH, joined by and, or, not and parentheses. "
+        "Fields: bpm, key, meter, their confidences (tempo_confidence, ...), duration, loudness, year, genre, artist, "
+        "album_artist, album, title, path. Operators: = != < <= > >= ~ (contains; bpm: half and double tempo too; key: "
+        "compatible keys); * in text matches anything. Tracks without a value never match. See docs/filters.md.",
     )
 
 

@@ -336,7 +336,7 @@ class Match:
 
     `score` is the weighted mean of the z-scores of the spaces; the shares in `spaces` sum to it. `examples` is empty
     unless the search had several. `rank` counts from 1. The facts about the track (`title` to `duration`, in seconds)
-    are those of the library; None where it has none.
+    are those of the library; None where it has none. `artist` joins all `artists`.
     """
 
     span: Span
@@ -348,6 +348,7 @@ class Match:
     rank: int = 0
     title: str | None = None
     artist: str | None = None
+    artists: tuple[str, ...] = ()
     album: str | None = None
     bpm: float | None = None
     key: str | None = None

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from soundalike.audio import is_artist
 from soundalike.core.errors import UsageError
+from soundalike.core.text import fold
 from soundalike.core.types import BoolArray, Match
 from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Filter, NumberCondition, Track
@@ -150,9 +152,11 @@ class _Pool:
     def __init__(self, tracks: Sequence[Track], tempo_step: float | None) -> None:
         self.tracks, self._step = tracks, tempo_step
         self._bpm = np.array([math.nan if track.bpm is None else track.bpm for track in tracks])
-        artists = [track.artist.casefold() if track.artist else None for track in tracks]
-        numbers = {name: number for number, name in enumerate(sorted({name for name in artists if name}))}
-        self._artist = np.array([numbers[name] if name else -1 for name in artists], dtype=np.int64)
+        self._artists = [tuple(map(fold, filter(is_artist, track.artists))) for track in tracks]
+        self._places: dict[str, list[int]] = {}
+        for place, artists in enumerate(self._artists):
+            for artist in artists:
+                self._places.setdefault(artist, []).append(place)
 
     def eligible(self) -> BoolArray:
         """Which tracks (n,) can be in the list at all: with a tempo step, those with a tempo."""
@@ -163,8 +167,10 @@ class _Pool:
         return self._other_artist(order) & self._near_tempo(order)
 
     def _other_artist(self, order: Sequence[int]) -> BoolArray:
-        last = self._artist[order[-1]] if order else -1
-        return (self._artist != last) | (self._artist == -1)
+        others = np.ones(len(self.tracks), dtype=bool)
+        for artist in self._artists[order[-1]] if order else ():
+            others[self._places[artist]] = False
+        return others
 
     def _near_tempo(self, order: Sequence[int]) -> BoolArray:
         if self._step is None or not order:

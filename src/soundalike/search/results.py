@@ -33,6 +33,7 @@ def describe_match(match: Match, rank: int, track: Track | None) -> Match:
         rank=rank,
         title=track.title,
         artist=track.artist,
+        artists=track.artists,
         album=track.album,
         bpm=track.bpm,
         key=track.key_tag or track.key,
@@ -96,8 +97,8 @@ class Results(Sequence[Match]):
         """One dictionary of plain values per match, ready for `json.dumps`.
 
         Returns:
-            Keys: rank, path, title, artist, album, bpm, key, duration, start, end, score, and spaces, which maps a
-            space to its similarity, z, weight, share, percentile, percentile_source and audible.
+            Keys: rank, path, title, artist, artists (a list), album, bpm, key, duration, start, end, score, and spaces,
+            which maps a space to its similarity, z, weight, share, percentile, percentile_source and audible.
 
         Example:
             >>> library.search("song.wav", k=1).to_dicts()[0]["rank"]
@@ -109,6 +110,7 @@ class Results(Sequence[Match]):
                 "path": match.path,
                 "title": match.title,
                 "artist": match.artist,
+                "artists": list(match.artists),
                 "album": match.album,
                 "bpm": match.bpm,
                 "key": match.key,

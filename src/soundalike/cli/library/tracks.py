@@ -13,18 +13,26 @@ __all__ = ["TrackRecord"]
 
 @dataclass(frozen=True, slots=True)
 class TrackRecord:
-    """Tags and measurements of a track. `bpm` and `key` are those of the tags, or else the measured ones."""
+    """Tags and measurements of a track.
+
+    `bpm` and `key` are those of the tags, or else the measured ones. `artist` and `genre` join all values.
+    """
 
     path: str
     title: str | None
     artist: str | None
+    artists: tuple[str, ...]
+    album_artist: str | None
     album: str | None
     genre: str | None
+    genres: tuple[str, ...]
     year: int | None
     bpm: float | None
+    tempo_confidence: float | None
     key: str | None
     key_confidence: float | None
     meter: str | None
+    meter_confidence: float | None
     loudness: float | None
     duration: float
     rate: int
@@ -41,13 +49,18 @@ class TrackRecord:
             path=str(track.path),
             title=track.title,
             artist=track.artist,
+            artists=track.artists,
+            album_artist=track.album_artist,
             album=track.album,
             genre=track.genre,
+            genres=track.genres,
             year=track.year,
             bpm=track.bpm,
+            tempo_confidence=track.tempo_confidence,
             key=track.key_tag or track.key,
             key_confidence=track.key_confidence,
             meter=track.meter,
+            meter_confidence=track.meter_confidence,
             loudness=track.loudness,
             duration=track.duration,
             rate=track.rate,
