@@ -152,14 +152,14 @@ def test_text_without_an_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
     assert decode_8bit(b"\x81\xe9") == "\x81é"  # not a character of Windows-1252
     # No guess is made: the bytes of one encoding are valid in others.
     assert decode_8bit(cyrillic) == "Ïðèìåð"
-    monkeypatch.setenv("SOUNDALIKE_TAG_ENCODING", "cp1251")
+    monkeypatch.setenv("SOUNDALIKE_ENCODING", "cp1251")
     assert decode_8bit(cyrillic) == "Пример"
-    monkeypatch.setenv("SOUNDALIKE_TAG_ENCODING", "gbk")
+    monkeypatch.setenv("SOUNDALIKE_ENCODING", "gbk")
     assert decode_8bit(chinese) == "例子"
     assert read(tag(frame("TPE1", b"\0" + chinese))) == {"artist": ["例子"]}
     assert decode_8bit("é".encode("latin-1")) == "é"  # not valid in that encoding
     for name in ("none", "base64", ""):
-        monkeypatch.setenv("SOUNDALIKE_TAG_ENCODING", name)
+        monkeypatch.setenv("SOUNDALIKE_ENCODING", name)
         assert decode_8bit(b"\xe9") == "é"
 
 

@@ -174,7 +174,7 @@ def test_options_cannot_be_abbreviated(name: tuple[str, ...], capsys: pytest.Cap
         (["playlist", "a", "--spread", "nan"], "--spread: expected a number, found 'nan'"),
         (["playlist", "a", "--tempo", "9"], "--tempo: cannot read the range '9'; expected LOW..HIGH"),
         (["search", "a", "-w", "melody=x"], "--weights: cannot read the weight 'melody=x'"),
-        (["search", "a", "--where", "mood = sad"], "--where: in the condition 'mood = sad': unknown field 'mood'"),
+        (["search", "a", "--where", "mood = sad"], "--where: in the condition 'mood = sad' at character 1: unknown field 'mood'"),
         (["render", "-o", "x", "--folders", "1", "--seconds", "99"], "--seconds: expected 4 to 60 seconds, found '99'"),
         (["train", "heads", "--triplets", "x", "--out", "y", "--joint", "--linear"], "--joint and --linear exclude"),
         (["train", "embed", "--triplets", "x", "--cache", "y", "--shard", "3/2"], "--shard: expected I/N with I from "),

@@ -41,8 +41,8 @@ def test_ls_in_json(run, music: Path) -> None:
     assert sorted(track["path"] for track in tracks) == sorted(map(str, (music / "up").glob("*.wav")))
     for track in tracks:
         assert list(track) == [
-            "path", "title", "artist", "album", "genre", "year", "bpm", "key", "key_confidence", "meter", "loudness",
-            "duration", "rate", "channels", "codec", "silent", "missing", "unreadable",
+            "path", "title", "artist", "artists", "album_artist", "album", "genre", "genres", "year", "bpm",
+            "tempo_confidence", "key", "key_confidence", "meter", "meter_confidence", "loudness", "duration", "rate", "channels", "codec", "silent", "missing", "unreadable",
         ]  # fmt: skip
         assert track["duration"] == pytest.approx(12) and track["rate"] == 22050 and track["bpm"] > 0
         assert (track["silent"], track["missing"], track["title"]) == (False, False, None)

@@ -108,11 +108,11 @@ def read_id3v1(file: BinaryIO) -> tuple[Fields, int]:
 def decode_8bit(data: bytes) -> str:
     """Decode text that does not state its encoding, or states Latin-1, which many programs wrote for any other.
 
-    The encoding named by `$SOUNDALIKE_TAG_ENCODING`, such as "cp1251" or "gbk", is tried first. Else text that is valid
+    The encoding named by `$SOUNDALIKE_ENCODING`, such as "cp1251" or "gbk", is tried first. Else text that is valid
     UTF-8 is UTF-8, and the rest is Windows-1252, the extension of Latin-1. There is no further guess: short text in one
     8-bit encoding is valid in most others.
     """
-    for encoding in (os.environ.get("SOUNDALIKE_TAG_ENCODING"), "utf-8", "cp1252"):
+    for encoding in (os.environ.get("SOUNDALIKE_ENCODING"), "utf-8", "cp1252"):
         try:
             if encoding:
                 return data.decode(encoding)

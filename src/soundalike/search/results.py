@@ -47,7 +47,7 @@ def playlist_entry(path: str, duration: float | None, title: str | None, artist:
     return PlaylistEntry(path, duration or 0.0, shown)
 
 
-_COLUMNS = ("rank", "path", "title", "artist", "album", "bpm", "key", "duration", "start", "end", "score")
+_COLUMNS = ("rank", "path", "title", "artist", "artists", "album", "bpm", "key", "duration", "start", "end", "score")
 """The columns of a match in a table, before those of its spaces."""
 
 
