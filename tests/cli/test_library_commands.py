@@ -42,7 +42,8 @@ def test_ls_in_json(run, music: Path) -> None:
     for track in tracks:
         assert list(track) == [
             "path", "title", "artist", "artists", "album_artist", "album", "genre", "genres", "year", "bpm",
-            "tempo_confidence", "key", "key_confidence", "meter", "meter_confidence", "loudness", "duration", "rate", "channels", "codec", "silent", "missing", "unreadable",
+            "tempo_confidence", "key", "key_confidence", "meter", "meter_confidence", "loudness",
+            "duration", "rate", "channels", "codec", "silent", "missing", "unreadable",
         ]  # fmt: skip
         assert track["duration"] == pytest.approx(12) and track["rate"] == 22050 and track["bpm"] > 0
         assert (track["silent"], track["missing"], track["title"]) == (False, False, None)
