@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import cache
 
 from soundalike.api.arguments import Region, StrPath, WeightsLike, as_count, as_model_name
 from soundalike.api.encoding import compare_with
@@ -13,7 +12,7 @@ from soundalike.core.errors import LibraryBusyError, LibraryNotFoundError
 from soundalike.core.files import as_path
 from soundalike.core.types import Level
 from soundalike.library import LibraryFolder
-from soundalike.models import DEFAULT_MODEL, Model
+from soundalike.models import DEFAULT_MODEL, Model, load_once
 from soundalike.search import Comparison
 
 __all__ = ["compare", "load_model", "open"]
@@ -54,11 +53,6 @@ def open(path: StrPath, *, create: bool = False, threads: int = 1) -> Library:
 
 _PATIENCE = 10.0
 """Seconds to wait for another process that is creating the same library."""
-
-
-@cache
-def _cached_model(name: str) -> Model:
-    return Model.load(name)
 
 
 def load_model(name: StrPath = DEFAULT_MODEL) -> Model:
@@ -111,4 +105,4 @@ def compare(
         >>> soundalike.compare("a.wav", "b.wav").match.score
         1.73
     """
-    return compare_with(_cached_model(as_model_name(model)), None, a, b, weights, region, region_b, by, align)
+    return compare_with(load_once(as_model_name(model)), None, a, b, weights, region, region_b, by, align)

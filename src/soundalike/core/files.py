@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +15,22 @@ from typing import Any, BinaryIO
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.spelling import as_listed
 
-__all__ = ["absolute", "as_path", "content_hash", "make_folder", "read_json", "size_of", "write_atomic", "write_json"]
+__all__ = [
+    "FULL_DISK",
+    "absolute",
+    "as_path",
+    "content_hash",
+    "foreign_files",
+    "make_folder",
+    "read_json",
+    "size_of",
+    "sync_folder",
+    "write_atomic",
+    "write_json",
+]
+
+FULL_DISK = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
+"""The error numbers for a full disk, a quota and a limit on the size of files."""
 
 
 def absolute(path: Path) -> Path:
@@ -105,9 +122,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file atomically: fill a temporary file in the same folder, then rename it to `path`.
+    """Write a file atomically and durably: fill a temporary file in the same folder, sync it, and rename it to `path`.
 
-    After an interruption `path` has either its old content or all of the new content.
+    After an interruption `path` has either its old content or all of the new content. A link stays, and its target is
+    written. A new file has the permissions that the umask leaves, and an existing one keeps its own. A pipe or device,
+    such as `/dev/stdout`, is written directly.
 
     Args:
         path: The file to write.
@@ -120,17 +139,69 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
         >>> write_atomic(Path("notes.txt"), lambda file: file.write(b"content"))
     """
     try:
-        handle, partial = tempfile.mkstemp(dir=path.absolute().parent, prefix=".soundalike-")
-        try:
-            with os.fdopen(handle, "wb") as file:
+        target = Path(os.path.realpath(path))
+        mode = target.stat().st_mode if target.exists() else None
+        if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            with target.open("wb") as file:
                 write(file)
-            Path(partial).chmod(0o644)  # mkstemp creates files that only their owner can read
-            Path(partial).replace(path)
+            return
+        partial = target.with_name(f".soundalike-{secrets.token_hex(8)}")
+        # Not `tempfile`, whose files only their owner can read: this way the system applies the umask.
+        handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            with os.fdopen(handle, "w+b") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            if mode is not None:
+                partial.chmod(stat.S_IMODE(mode))
+            partial.replace(target)
         except BaseException:
-            Path(partial).unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
             raise
+        sync_folder(target.parent)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}; give another place") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names of new and renamed files in a folder durable. Does nothing where folders cannot be synced.
+
+    Raises:
+        OSError: The disk reports an error.
+    """
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot do this
+            raise
+    finally:
+        os.close(handle)
+
+
+_SYSTEM_FILES = frozenset(
+    {".ds_store", ".localized", "desktop.ini", "thumbs.db", "ehthumbs.db", "icon\r", ".directory"}
+)
+
+
+def foreign_files(folder: Path) -> list[Path]:
+    """Return what a folder contains, without the files that file managers put there, such as `.DS_Store`.
+
+    Raises:
+        OSError: The folder cannot be read.
+
+    Example:
+        >>> foreign_files(Path("new"))
+        []
+    """
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.name.lower() not in _SYSTEM_FILES and not path.name.startswith("._")
+    ]
 
 
 def content_hash(path: Path) -> str:

@@ -106,12 +106,10 @@ def save(folder: Path, name: str, generation: int, arrays: Mapping[str, AnyArray
         for array in contiguous.values():
             file.write(_bytes(array))
             file.write(bytes(-array.nbytes % _ALIGN))
-        file.flush()
-        # `load` does not verify checksums, so the file must be complete on disk before it gets its name.
-        os.fsync(file.fileno())
 
     try:
         folder.mkdir(exist_ok=True)
+        # `load` does not verify checksums; `write_atomic` syncs the file before it gets its name.
         write_atomic(folder / f"{name}.derived", write)
     except (UsageError, OSError):
         return False
@@ -148,16 +146,13 @@ def load(folder: Path, name: str, generation: int) -> dict[str, AnyArray] | None
 
 
 def verify(path: Path) -> bool:
-    """Return whether all checksums of a file match. Reads the whole file; returns False if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            header = _read_header(file)
-            if header is None:
-                return False
-            file.seek(header.start)
-            return all(_checksum(file, entry.size) == entry.checksum for entry in header.entries)
-    except OSError:
-        return False
+    """Return whether all checksums of a file match. Reads the whole file. Raises OSError if it cannot be read."""
+    with path.open("rb") as file:
+        header = _read_header(file)
+        if header is None:
+            return False
+        file.seek(header.start)
+        return all(_checksum(file, entry.size) == entry.checksum for entry in header.entries)
 
 
 def _bytes(array: AnyArray) -> memoryview[int]:

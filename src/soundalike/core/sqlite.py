@@ -2,35 +2,63 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
 from soundalike.core.errors import LibraryNotFoundError
 
-__all__ = ["connect", "take_lock"]
+__all__ = ["connect", "primary_code", "take_lock"]
+
+
+def primary_code(error: BaseException) -> int | None:
+    """The primary result code of SQLite in an error, such as `sqlite3.SQLITE_BUSY`.
+
+    Returns:
+        The code; None if the error is not from SQLite itself, such as the use of a closed connection.
+
+    Example:
+        >>> primary_code(ValueError())
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
 
 
 def take_lock(path: Path) -> sqlite3.Connection:
     """Take a write lock and return the connection that holds it.
 
     The lock is an exclusive transaction on a separate database. This works on every platform, and the lock is released
-    when the connection closes or the process ends, even by a crash.
+    when the connection closes or the process ends, even by a crash. The file has no content, so foreign content is
+    removed.
 
     Args:
         path: The database file of the lock; it is created if it does not exist.
 
     Returns:
-        The connection. Close it to release the lock.
+        The connection. Close it, in any thread, to release the lock.
 
     Raises:
-        sqlite3.Error: Another process holds the lock, or the file cannot be written.
+        sqlite3.Error: Another process holds the lock (SQLITE_BUSY), or the file cannot be written.
+        OSError: The file has foreign content, which cannot be removed.
 
     Example:
         >>> lock = take_lock(Path("library/lock.sqlite"))
         >>> lock.close()
     """
-    lock = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        return _lock(path)
+    except sqlite3.DatabaseError as error:
+        if primary_code(error) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise
+    # SQLite locks a file before it reads it, so no process holds the lock. The file is emptied, not replaced: a
+    # process that takes the lock at this moment and one that comes later must lock the same file.
+    os.truncate(path, 0)
+    return _lock(path)
+
+
+def _lock(path: Path) -> sqlite3.Connection:
+    lock = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.Error:
@@ -90,7 +118,7 @@ def connect(path: Path, *, writable: bool, create: bool) -> sqlite3.Connection:
             raise sqlite3.DatabaseError(f"its schema is not text: {error.reason}") from error
         except sqlite3.Error as error:
             connection.close()
-            if mode == modes[-1] or not ("unable to open" in str(error) or "readonly" in str(error)):
+            if mode == modes[-1] or primary_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise
         else:
             return connection

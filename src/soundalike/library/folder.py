@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Collection, Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
@@ -14,22 +14,22 @@ import numpy as np
 
 from soundalike.audio import HOP, WINDOW, is_artist, read_tags
 from soundalike.core import plugins
-from soundalike.core.errors import LibraryBusyError, LibraryError, ModelError
-from soundalike.core.files import absolute, size_of
+from soundalike.core.errors import LibraryError, ModelError
+from soundalike.core.files import absolute, foreign_files, size_of
 from soundalike.core.sqlite import take_lock
 from soundalike.core.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space, Span, Vectors
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.filters import Filter
-from soundalike.library.catalog.schema import FORMAT
+from soundalike.library.catalog.schema import FORMAT, as_library_error
 from soundalike.library.catalog.track import Track
 from soundalike.library.kept_features import feature_costs
 from soundalike.library.migrations import migrate
 from soundalike.library.snapshot_arrays import SnapshotArrays
-from soundalike.library.stores.base import Store, read_verified
+from soundalike.library.stores.base import RestorableRowsError, Store, read_verified
 from soundalike.library.stores.row_groups import positions_of, runs
 from soundalike.library.subject import Candidates, Subject
-from soundalike.library.views import SharedViews, View
-from soundalike.models import DEFAULT_MODEL, Model, Quantiles
+from soundalike.library.views import Place, SharedViews, View
+from soundalike.models import DEFAULT_MODEL, Model, Quantiles, load_once
 
 __all__ = [
     "Candidates",
@@ -58,22 +58,22 @@ class LibraryFolder:
     Any number of threads may read through one object. Only one process, and in it one thread, may write.
     """
 
-    def __init__(self, path: Path, *, writable: bool = False, threads: int = 1) -> None:
+    def __init__(self, path: Path, *, writable: bool = False, threads: int = 1, incomplete: bool = False) -> None:
         """Open a library; one that is opened for writing is made first if it does not exist (see `create`).
 
         Args:
             path: The folder.
             writable: Take the lock of the writer.
             threads: How many threads one search uses.
+            incomplete: Open it even if files with rows are missing, to check and repair it.
 
         Raises:
             LibraryError: It does not exist, is corrupt, or has a newer format.
             LibraryBusyError: Another process is writing to it.
         """
         self.path = path
-        self._writable, self._threads = writable, threads
+        self._writable, self._threads, self._incomplete = writable, threads, incomplete
         self._active = _Active()
-        self._models: dict[str, Model] = {}
         # If any step fails, everything opened so far is closed, the lock included.
         with ExitStack() as opened:
             if writable:
@@ -86,8 +86,7 @@ class LibraryFolder:
             opened.callback(self.catalog.close)
             self._views = SharedViews(path, self.catalog, self._store_of)
             opened.callback(self._views.close)
-            with self.snapshot():  # maps the rows
-                pass
+            self.refresh()  # maps the rows
             self._opened = opened.pop_all()
 
     @classmethod
@@ -95,7 +94,7 @@ class LibraryFolder:
         """Open a library for writing, making it first if it does not exist. Raises LibraryError."""
         try:
             path.mkdir(parents=True, exist_ok=True)
-            others = [file.name for file in path.iterdir() if not file.name.startswith(("catalog.", "writer."))]
+            others = [file for file in foreign_files(path) if not file.name.startswith(("catalog.", "writer."))]
             if others and not (path / "catalog.sqlite").exists():
                 raise LibraryError(
                     f"{path} is not empty and holds no library; give an empty or new folder to --library"
@@ -114,13 +113,13 @@ class LibraryFolder:
         if self._active.view is not None:
             yield
             return
+        restored = False
         while True:
             with self.catalog.snapshot():
-                epoch = self.catalog.database.epoch
                 try:
-                    view = self._views.enter(epoch)
+                    view = self._views.enter(incomplete=self._incomplete)
                 except LibraryError as error:
-                    missing = error
+                    missing, place = error, Place.of(self.catalog)
                 else:
                     # An abandoned generator may be collected, and leave, in a thread other than the one that entered.
                     of_this_thread = vars(self._active)
@@ -131,12 +130,42 @@ class LibraryFolder:
                         del of_this_thread["view"]
                         self._views.leave(view)
                     return
-            if self.catalog.database.epoch == epoch:  # else a vacuum moved the rows in between: try again
+            if Place.of(self.catalog) != place:  # the rows were moved or replaced in between: try again
+                continue
+            if restored or not isinstance(missing, RestorableRowsError):
                 raise missing
+            restored = True
+            with suppress(LibraryError):  # if they cannot be written, the error stays that they are missing
+                self._restore()
 
-    def _store_of(self, epoch: int) -> Store:
-        folder = rows_folder(self.path, epoch)
-        store: Store = plugins.load("stores", "flat", folder=folder, writable=self._writable, threads=self._threads)
+    def _restore(self) -> None:
+        """Write files again that are missing and can be computed from others. Raises LibraryError."""
+        with ExitStack() as opened:
+            if not self._writable:
+                opened.callback(_take_lock(self.path).close)
+            with self.catalog.snapshot():
+                store = self._open_store(Place.of(self.catalog), writable=True)
+                opened.callback(store.close)
+                for space in self.catalog.spaces():
+                    store.restore(space.level, space.full_name, space.dim, space.committed)
+
+    def refresh(self) -> None:
+        """Let `store` and `arrays` be those of the catalogue as it is now."""
+        with self.snapshot():
+            pass
+
+    def _store_of(self, place: Place) -> Store:
+        return self._open_store(place, writable=self._writable)
+
+    def _open_store(self, place: Place, *, writable: bool) -> Store:
+        store: Store = plugins.load(
+            "stores",
+            "flat",
+            folder=rows_folder(self.path, place.epoch),
+            editions=place.editions,
+            writable=writable,
+            threads=self._threads,
+        )
         return store
 
     @property
@@ -178,10 +207,8 @@ class LibraryFolder:
         if not held:
             raise LibraryError(f"the library at {self.path} is empty; fill it with: soundalike index DIR")
         chosen = name if name is not None else (DEFAULT_MODEL if DEFAULT_MODEL in held else next(iter(held)))
-        if chosen not in self._models:
-            # A model that was given by its folder is held under the name in its recipe.
-            self._models[chosen] = Model.load(held[chosen].source if chosen in held else chosen)
-        model = self._models[chosen]
+        # A model that was given by its folder is held under the name in its recipe.
+        model = load_once(held[chosen].source if chosen in held else chosen)
         if model.name not in held:
             raise ModelError(
                 f"the library at {self.path} holds {', '.join(held)}, not {model.name}; "
@@ -338,11 +365,5 @@ def _take_lock(path: Path) -> sqlite3.Connection:
     """Take the lock of the writer; it is released when the connection closes or the process ends."""
     try:
         return take_lock(path / "writer.lock")
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise LibraryBusyError(
-                f"another process is writing to the library at {path}; wait until it is done"
-            ) from error
-        raise LibraryError(
-            f"cannot write to the library at {path}: it is read-only or belongs to another user; give another --library"
-        ) from error
+    except (sqlite3.Error, OSError) as error:
+        raise as_library_error(path / "writer.lock", error) from error

@@ -7,7 +7,7 @@ again. A row of the store's table `feature` holds the D numbers of a feature in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +69,8 @@ class _Rows:
 class KeptFeatures:
     """Read and write the stored features of the current versions of some backbones."""
 
-    def __init__(self, catalog: Catalog, store: Store, backbones: Iterable[Backbone]) -> None:
+    def __init__(self, catalog: Catalog, store: Callable[[], Store], backbones: Iterable[Backbone]) -> None:
+        """Begin with the features of some backbones. `store` returns the current store, which `prepare` may change."""
         self._catalog, self._store = catalog, store
         self._features = {
             backbone.name: [
@@ -80,7 +81,10 @@ class KeptFeatures:
         }
 
     def prepare(self, *, keep: bool) -> None:
-        """Drop features of other versions; with `keep`, add the tables for these. Inside a transaction."""
+        """Drop features of other versions; with `keep`, add the tables for these. Inside a transaction.
+
+        The rows of other versions stay in their files, where readers of older snapshots find them.
+        """
         stored = _by_backbone(self._catalog)
         for backbone, features in self._features.items():
             if backbone in stored and stored[backbone] != features:
@@ -93,7 +97,9 @@ class KeptFeatures:
         """Write the features of a track's passages at positions `first`... Raises LibraryError."""
         for feature in self._features[backbone]:
             rows, audible = features.rows[feature.name], features.audible[feature.name]
-            self._store.write("feature", feature.full_name, first, np.column_stack([rows, audible.astype(np.float32)]))
+            self._store().write(
+                "feature", feature.full_name, first, np.column_stack([rows, audible.astype(np.float32)])
+            )
 
     def read(self, backbone: str, track_id: int) -> FeatureRows | None:
         """The stored features of a track; None if they are corrupt or cannot be read."""
@@ -102,9 +108,9 @@ class KeptFeatures:
         rows, audible = {}, {}
         try:
             for feature in self._features[backbone]:
-                if self._store.corrupt("feature", feature.full_name, feature.dim, positions).any():
+                if self._store().corrupt("feature", feature.full_name, feature.dim, positions).any():
                     return None
-                rows_and_flag = self._store.read("feature", feature.full_name, feature.dim, positions)
+                rows_and_flag = self._store().read("feature", feature.full_name, feature.dim, positions)
                 rows[feature.name] = np.ascontiguousarray(rows_and_flag[:, :-1])
                 audible[feature.name] = rows_and_flag[:, -1] != 0
         except LibraryError:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,17 +13,22 @@ import numpy as np
 
 from soundalike.core import mapped_arrays, plugins
 from soundalike.core.errors import LibraryError
-from soundalike.core.files import size_of
-from soundalike.core.types import LEVELS, IntArray, Level
+from soundalike.core.files import size_of, sync_folder
+from soundalike.core.types import LEVELS, FloatArray, IntArray, Level
+from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.folder import LibraryFolder, rows_folder
 from soundalike.library.snapshot_arrays import DERIVED
+from soundalike.library.stale_rows import remove_stale_rows
 from soundalike.library.stores.base import Store, Table
 from soundalike.library.stores.row_groups import positions_of, runs
+from soundalike.library.views import Place
 
 __all__ = ["CheckReport", "VacuumReport", "build_prefilters", "check_library", "repair_library", "vacuum_library"]
 
 _CHUNK = 1 << 14
 _ENTRY = "its entry in the catalogue"
+_LEVELS: Mapping[Table, Level] = {"track": "track", "passage": "passage", "feature": "passage"}
+"""The level at which the rows of a table have their positions."""
 Progress = Callable[[int, int], None]
 """Called with rows done and all rows."""
 
@@ -39,6 +44,7 @@ class CheckReport:
         tracks: What is corrupt of each corrupt track, by id.
         paths: The paths of these tracks, by id.
         derived: Names of corrupt cache files. They were removed if possible, and will be computed again.
+        unreadable: Why rows could not be read at all, one line each; their tracks are among the corrupt ones.
     """
 
     rows: int
@@ -47,6 +53,7 @@ class CheckReport:
     tracks: dict[int, tuple[str, ...]]
     paths: dict[int, str]
     derived: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -67,10 +74,10 @@ def check_library(library: LibraryFolder, progress: Progress | None = None) -> C
     """Compare everything that a library stores with its checksums.
 
     The check sees one snapshot, so others may write meanwhile. It finds every flipped bit of a committed row or a
-    catalogue entry.
+    catalogue entry, and it is a problem if it could compare fewer rows than the catalogue says are committed.
 
     Args:
-        library: The library.
+        library: The library. If it was opened with `incomplete`, tracks whose rows are missing are reported too.
         progress: Called with rows done and all rows.
 
     Raises:
@@ -81,39 +88,41 @@ def check_library(library: LibraryFolder, progress: Progress | None = None) -> C
         True
     """
     found: dict[int, list[str]] = {}
-    removed = []
-    rows = rows_folder(library.path, library.catalog.database.epoch)
-    for path in sorted([*(library.path / DERIVED).glob("*.derived"), *rows.glob("*.derived")]):
-        if not mapped_arrays.verify(path):
-            removed.append(path.name)
-            with suppress(OSError):  # without the right to write, it stays
-                path.unlink()
+    unreadable: list[str] = []
+    removed = _remove_corrupt_caches(library)
     with library.snapshot():
-        catalog, plan = library.catalog, list(_columns(library))
-        for kind, space, dim, held in plan:
+        catalog, plan, place = library.catalog, list(_columns(library)), Place.of(library.catalog)
+        for column in plan:
             # Map the rows now, so that a vacuum cannot remove them. Unreadable ones are found below.
             with suppress(LibraryError):
-                library.store.check(kind, space, dim, int(held[:, :2].sum(axis=1).max()))
+                library.store.check(column.table, column.space, column.dim, column.end)
         problems: list[str] = []
-        for look in (catalog.database.find_problems, lambda: _check_entries(library, found)):
+        for look in (
+            catalog.database.find_problems,
+            lambda: _check_entries(library, found),
+            lambda: _count(catalog, plan),
+        ):
             try:
                 problems += look()
             except LibraryError as error:
                 problems.append(str(error))
-        total, done = sum(int(held[:, 1].sum()) for _, _, _, held in plan), 0
-        for kind, space, dim, held in plan:
-            for part in runs(held[:, 1], _CHUNK):
-                positions = positions_of(held[part])
-                owners = np.repeat(held[part, 2], held[part, 1])
+        total, done = sum(column.count for column in plan), 0
+        for column in plan:
+            missing: str | None = None
+            for part in runs(column.held[:, 1], _CHUNK):
+                positions = positions_of(column.held[part])
+                owners = np.repeat(column.held[part, 2], column.held[part, 1])
                 try:
-                    bad = library.store.corrupt(kind, space, dim, positions)
-                except LibraryError:  # features, which are not checked when a library is opened
-                    bad = np.ones(len(positions), np.bool_)
+                    bad = library.store.corrupt(column.table, column.space, column.dim, positions)
+                except LibraryError as error:
+                    bad, missing = np.ones(len(positions), np.bool_), str(error).partition(";")[0]
                 for track_id in np.unique(owners[bad]).tolist():
-                    found.setdefault(track_id, []).append(f"{kind} rows of {space}")
+                    found.setdefault(track_id, []).append(f"{column.table} rows of {column.space}")
                 done += len(positions)
                 if progress:
                     progress(done, total)
+            if missing:
+                unreadable.append(missing)
         tracks = catalog.counts()["tracks"]
         paths = {}
         for track_id in found:
@@ -121,8 +130,37 @@ def check_library(library: LibraryFolder, progress: Progress | None = None) -> C
                 paths[track_id] = str(catalog.tracks_of([track_id])[0].path)
             except (LibraryError, KeyError, ValueError, TypeError):
                 paths[track_id] = f"track {track_id}"
+    if (problems or found) and Place.of(library.catalog) != place:
+        return check_library(library, progress)  # files were moved or replaced before all of them were mapped
     corrupt = {track_id: tuple(dict.fromkeys(what)) for track_id, what in sorted(found.items())}
-    return CheckReport(total, tracks, tuple(problems), corrupt, paths, tuple(removed))
+    return CheckReport(total, tracks, tuple(problems), corrupt, paths, removed, tuple(dict.fromkeys(unreadable)))
+
+
+def _remove_corrupt_caches(library: LibraryFolder) -> tuple[str, ...]:
+    """Delete cache files that fail their checksum, if possible; returns their names."""
+    removed = []
+    rows = rows_folder(library.path, library.catalog.database.epoch)
+    for path in sorted([*(library.path / DERIVED).glob("*.derived"), *rows.glob("*.derived")]):
+        with suppress(OSError):  # one that cannot be read is not corrupt for that
+            if not mapped_arrays.verify(path):
+                removed.append(path.name)
+                path.unlink()
+    return tuple(removed)
+
+
+def _count(catalog: Catalog, plan: Sequence[_Column]) -> list[str]:
+    """Problems of spaces whose rows cannot all be compared, or end beyond the committed ones."""
+    found = []
+    compared = {(column.table, column.space): column.count for column in plan}
+    expected = catalog.row_counts()
+    for space in catalog.spaces():
+        rows, end = expected[space.model, space.level]
+        done = compared.get((space.level, space.full_name), 0)
+        if done < rows:
+            found.append(f"{rows} {space.level} rows of {space.full_name} are committed, and {done} can be compared")
+        if end > space.committed:
+            found.append(f"{space.level} rows of {space.full_name} end at {end}, and {space.committed} are committed")
+    return found
 
 
 def _check_entries(library: LibraryFolder, found: dict[int, list[str]]) -> list[str]:
@@ -131,23 +169,44 @@ def _check_entries(library: LibraryFolder, found: dict[int, list[str]]) -> list[
     return []
 
 
-def _columns(library: LibraryFolder) -> Iterator[tuple[Table, str, int, IntArray]]:
-    """Every space per level, and every stored feature: table, full name, dim, and row positions (n, 3)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Column:
+    """The rows of a space at a level, or of a stored feature: `held` (n, 3) has position, number and id per track."""
+
+    table: Table
+    space: str
+    dim: int
+    held: IntArray
+
+    @property
+    def end(self) -> int:
+        """The position after the last row."""
+        return int(self.held[:, :2].sum(axis=1).max())
+
+    @property
+    def count(self) -> int:
+        """The number of rows; those that copies share count for each."""
+        return int(self.held[:, 1].sum())
+
+
+def _columns(library: LibraryFolder) -> Iterator[_Column]:
+    """Every space per level, and every stored feature, if tracks have rows of it."""
     # All spaces of a model share row positions, and so do all features of a backbone.
     groups = cache(lambda model, level: library.catalog.groups(model, level, absent=True))
     places = cache(library.catalog.features.places)
-    for space, level, dim, _ in library.catalog.spaces():
-        if len(held := groups(space.partition("/")[0], level)):
-            yield level, space, dim, held
+    for space in library.catalog.spaces():
+        if len(held := groups(space.model, space.level)):
+            yield _Column(space.level, space.full_name, space.dim, held)
     for feature in library.catalog.features.features():
         if len(held := places(feature.backbone)):
-            yield "feature", feature.full_name, feature.dim, held
+            yield _Column("feature", feature.full_name, feature.dim, held)
 
 
 def repair_library(library: LibraryFolder, report: CheckReport) -> int:
     """Mark corrupt tracks, so that the next `index` encodes them again.
 
-    A track with corrupt rows counts as not encoded. A track with a corrupt entry is removed, and will be found again.
+    A track with corrupt or missing rows loses them and counts as not encoded; it gets new ones, because readers may
+    still see the old ones. A track with a corrupt entry is removed, and will be found again.
 
     Args:
         library: The library, open for writing.
@@ -169,7 +228,8 @@ def repair_library(library: LibraryFolder, report: CheckReport) -> int:
             if _ENTRY in what:
                 library.catalog.remove([track_id])
             else:
-                library.catalog.unmark_encoded(track_id)
+                library.catalog.forget_rows(track_id)
+        library.catalog.recount_rows()  # missing rows at the end are no longer committed
     return len(report.tracks)
 
 
@@ -185,9 +245,8 @@ def build_prefilters(library: LibraryFolder, progress: Progress | None = None) -
     for model in library.catalog.models():
         for level in LEVELS:
             with library.snapshot():
-                rows = max(
-                    (r for name, at, _, r in library.catalog.spaces() if at == level and name.startswith(f"{model}/"))
-                )
+                spaces = library.catalog.spaces()
+                rows = max(space.committed for space in spaces if (space.model, space.level) == (model, level))
             library.store.build_prefilter(level, model, rows, progress or (lambda *_: None))
 
 
@@ -201,11 +260,12 @@ def vacuum_library(library: LibraryFolder) -> VacuumReport:
         library: The library, open for writing.
 
     Raises:
-        LibraryError: Rows are corrupt, or the disk has no space for a second copy.
+        LibraryError: Rows are corrupt, the disk has no space for a second copy, or the copy could not be read back.
     """
     catalog, epoch = library.catalog, library.catalog.database.epoch
     before = size_of(library.path)
     _sweep(library.path, epoch)
+    remove_stale_rows(library)
     dropped = 0
     moves: dict[Level, IntArray] = {}
     for level in LEVELS:
@@ -225,50 +285,64 @@ def vacuum_library(library: LibraryFolder) -> VacuumReport:
             raise LibraryError(
                 f"cannot make {target}: {error.strerror}; close other programs that use the library, and try again"
             ) from error
-        store: Store = plugins.load("stores", "flat", folder=target, writable=True)
         try:
-            for kind, space, dim, held in _columns(library):
-                _copy(library, store, kind, space, dim, held, moves["passage" if kind == "feature" else kind])
-            store.flush()
+            _rewrite(library, target, moves)
+            sync_folder(library.path)
         except BaseException:
-            store.close()
             shutil.rmtree(target, ignore_errors=True)
             raise
-        store.close()
         with catalog.transaction():
             for level, table in moves.items():
                 changed = table[table[:, 0] != table[:, 3]]
                 catalog.move_rows(level, zip(changed[:, 3].tolist(), changed[:, 2].tolist(), strict=True))
-            catalog.recount_rows()
-            catalog.database.begin_epoch(epoch + 1)
-        with library.snapshot():  # maps the new rows, so that the old files can be removed
-            pass
+            catalog.begin_epoch(epoch + 1)
+        library.refresh()  # maps the new rows, so that the old files can be removed
         _sweep(library.path, epoch + 1)
     catalog.database.compact()
     return VacuumReport(before, size_of(library.path), dropped)
 
 
-def _copy(
-    library: LibraryFolder, store: Store, kind: Table, space: str, dim: int, held: IntArray, moves: IntArray
-) -> None:
-    """Copy the rows of one space to their new positions; rows that several tracks share are copied once.
+def _rewrite(library: LibraryFolder, target: Path, moves: Mapping[Level, IntArray]) -> None:
+    """Copy all rows to the folder `target`, sync them, and read all of them back. Raises LibraryError."""
+    with library.snapshot():
+        editions = Place.of(library.catalog).editions
+    store: Store = plugins.load("stores", "flat", folder=target, editions=editions, writable=True)
+    with closing(store):
+        for column in _columns(library):
+            for rows, places in _moved(library, column, moves[_LEVELS[column.table]]):
+                breaks = np.flatnonzero(np.diff(places) != 1) + 1
+                for low, high in zip([0, *breaks.tolist()], [*breaks.tolist(), len(places)], strict=True):
+                    store.write(column.table, column.space, int(places[low]), rows[low:high])
+        store.flush()
+    written: Store = plugins.load("stores", "flat", folder=target, editions=editions)
+    with closing(written):
+        for column in _columns(library):
+            for rows, places in _moved(library, column, moves[_LEVELS[column.table]]):
+                ok = not written.corrupt(column.table, column.space, column.dim, places).any()
+                again = written.read(column.table, column.space, column.dim, places)
+                if not ok or again.tobytes() != rows.tobytes():
+                    raise LibraryError(
+                        f"rows of {column.space} could not be read back as they were written to {target}; nothing was "
+                        "changed; check the disk"
+                    )
 
-    `held` (n, 3) has the row positions of tracks. `moves` (m, 4) maps old positions (first column) to new ones (last).
+
+def _moved(library: LibraryFolder, column: _Column, moves: IntArray) -> Iterator[tuple[FloatArray, IntArray]]:
+    """The rows (m, d) of a column in parts, with their new positions (m,); rows that tracks share come once.
+
+    `moves` (m, 4) maps old positions (first column) to new ones (last).
     """
-    held = held[np.unique(held[:, 0], return_index=True)[1]]
+    held = column.held[np.unique(column.held[:, 0], return_index=True)[1]]
     for part in runs(held[:, 1], _CHUNK):
         positions = positions_of(held[part])
-        if library.store.corrupt(kind, space, dim, positions).any():
+        if library.store.corrupt(column.table, column.space, column.dim, positions).any():
             raise LibraryError(
-                f"rows of {space} are corrupt, and copies would hide it; run: soundalike library check --repair"
+                f"rows of {column.space} are corrupt, and copies would hide it; run: soundalike library check --repair"
             )
-        rows = library.store.read(kind, space, dim, positions)
+        rows = library.store.read(column.table, column.space, column.dim, positions)
         # Rows keep their order; only the gaps between them go.
         fresh = moves[np.searchsorted(moves[:, 0], held[part, 0]), 3]
-        places = positions_of(np.column_stack([fresh, held[part, 1]]))
-        breaks = np.flatnonzero(np.diff(places) != 1) + 1
-        for low, high in zip([0, *breaks.tolist()], [*breaks.tolist(), len(places)], strict=True):
-            store.write(kind, space, int(places[low]), rows[low:high])
+        yield rows, positions_of(np.column_stack([fresh, held[part, 1]]))
 
 
 def _check_disk_space(library: LibraryFolder) -> None:

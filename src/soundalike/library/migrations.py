@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from soundalike.core.errors import LibraryError
-from soundalike.core.sqlite import connect
+from soundalike.core.sqlite import connect, primary_code
 from soundalike.core.types import AnyArray
 from soundalike.library.catalog.line_checksums import catalogue_checksum, failure_checksum, renew_checksums
 from soundalike.library.catalog.repr_checksums import Corrupt, find_corrupt
@@ -48,6 +48,7 @@ _STATEMENTS = {
         "ALTER TABLE failures ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1",
         "ALTER TABLE fingerprints ADD COLUMN version INTEGER NOT NULL DEFAULT 1",
         "ALTER TABLE models ADD COLUMN edition INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE features ADD COLUMN edition INTEGER NOT NULL DEFAULT 0",
     ),
 }
 
@@ -83,7 +84,7 @@ def migrate(folder: Path) -> None:
         finally:
             connection.close()
     except (sqlite3.OperationalError, OSError) as error:
-        if "readonly" in str(error) or isinstance(error, PermissionError):
+        if primary_code(error) == sqlite3.SQLITE_READONLY or isinstance(error, PermissionError):
             raise LibraryError(
                 f"the library at {folder} was made by an older soundalike and cannot be migrated: it is read-only; "
                 "copy it to a writable place"

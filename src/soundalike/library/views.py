@@ -5,15 +5,31 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+from soundalike.core.errors import LibraryError
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.schema import closed_error
 from soundalike.library.snapshot_arrays import SnapshotArrays
-from soundalike.library.stores.base import Store
+from soundalike.library.stores.base import Editions, Store
 
-__all__ = ["SharedViews", "View"]
+__all__ = ["Place", "SharedViews", "View"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the rows of a snapshot are: the epoch chooses the folder, and the editions choose the files in it."""
+
+    epoch: int
+    editions: Editions
+
+    @classmethod
+    def of(cls, catalog: Catalog) -> Self:
+        """The place of the catalogue's rows. To be used inside `Catalog.snapshot`."""
+        return cls(catalog.database.epoch, Editions(catalog.editions(), catalog.features.editions()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +37,7 @@ class View:
     """The rows and arrays of one generation of a library. Threads share it."""
 
     generation: int
-    epoch: int
+    place: Place
     store: Store
     arrays: SnapshotArrays
 
@@ -29,18 +45,19 @@ class View:
 class SharedViews:
     """The newest view of a library, and the stores that threads still read.
 
-    A vacuum moves all rows to the files of another epoch, which another store reads. The old store is closed when the
-    last thread leaves it.
+    A vacuum moves all rows to the files of another epoch, and a new version of a model has files of another edition.
+    Another store reads these. The old store is closed when the last thread leaves it.
     """
 
-    def __init__(self, path: Path, catalog: Catalog, open_store: Callable[[int], Store]) -> None:
-        """Begin with a view of no generation. `open_store` opens the store of an epoch."""
+    def __init__(self, path: Path, catalog: Catalog, open_store: Callable[[Place], Store]) -> None:
+        """Begin with a view of no generation. `open_store` opens the store of a place."""
         self._path, self._catalog, self._open_store = path, catalog, open_store
         # Guards everything below. Reentrant, because the garbage collector may end a snapshot at any moment.
         self._lock = threading.RLock()
         self._users: Counter[int] = Counter()  # the threads that read a store, by its id()
         self._closed = False
-        self._newest = self._view_of(-1, -1, open_store(0))
+        nowhere = Place(0, Editions())
+        self._newest = self._view_of(-1, nowhere, open_store(nowhere))
 
     @property
     def newest(self) -> View:
@@ -49,11 +66,11 @@ class SharedViews:
             raise closed_error(self._path)
         return self._newest
 
-    def enter(self, epoch: int) -> View:
+    def enter(self, *, incomplete: bool = False) -> View:
         """The view of the catalogue's snapshot that this thread is in; its rows stay readable until `leave`.
 
         Args:
-            epoch: The epoch of the snapshot.
+            incomplete: Whether committed rows may be missing.
 
         Raises:
             LibraryError: The library is closed, or committed rows are missing.
@@ -67,11 +84,13 @@ class SharedViews:
         # No lock is held here. Queries and stores have locks of their own, and a garbage collection inside one of them
         # may end an abandoned generator, which leaves its view.
         try:
-            store = view.store if view.epoch == epoch else self._open_store(epoch)
+            place = Place.of(self._catalog)
+            store = view.store if view.place == place else self._open_store(place)
             try:
-                for space, level, dim, rows in self._catalog.spaces():
-                    store.check(level, space, dim, rows)
-                return self._publish(self._view_of(generation, epoch, store))
+                for space in self._catalog.spaces():
+                    with suppress(LibraryError) if incomplete else nullcontext():
+                        store.check(space.level, space.full_name, space.dim, space.committed)
+                return self._publish(self._view_of(generation, place, store))
             except BaseException:
                 if store is not view.store:
                     store.close()
@@ -108,7 +127,8 @@ class SharedViews:
         """Let no more threads enter, and close the store once the last thread has left it."""
         with self._lock:
             self._closed = True
-            store, self._newest = self._newest.store, self._view_of(-1, -1, self._newest.store)  # releases the arrays
+            newest = self._newest
+            store, self._newest = newest.store, self._view_of(-1, newest.place, newest.store)  # releases the arrays
             unused = self._unused(store)
         if unused is not None:
             unused.close()
@@ -120,5 +140,5 @@ class SharedViews:
             return store
         return None
 
-    def _view_of(self, generation: int, epoch: int, store: Store) -> View:
-        return View(generation, epoch, store, SnapshotArrays(self._path, self._catalog, store, generation))
+    def _view_of(self, generation: int, place: Place, store: Store) -> View:
+        return View(generation, place, store, SnapshotArrays(self._path, self._catalog, store, generation))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Self, TypeAlias, cast, overload
 
 import numpy as np
@@ -18,7 +18,7 @@ from soundalike.core.types import BoolArray, Descriptors, FloatArray, Level, Spa
 from soundalike.models.extraction import RecordingFeatures, extract
 from soundalike.models.heads import AnyHead, load_head, unit_rows
 from soundalike.models.joint_head import load_joint
-from soundalike.models.recipes import DEFAULT_MODEL, Recipe, installed_models, load_recipe
+from soundalike.models.recipes import DEFAULT_MODEL, Recipe, installed_models, load_recipe, recipe_version
 from soundalike.models.score import presence
 
 __all__ = [
@@ -316,14 +316,20 @@ def load_space_head(space: Space, backbone: Backbone, tensors: Mapping[str, Floa
     return load_head(space.head, space.name, tensors, blocks=blocks, out_dim=space.dim)
 
 
-@cache
-def load_once(name: str) -> Model:
-    """Load a model, and return the same object for the same name within a process.
+_LOADED: dict[str, tuple[object, Model]] = {}
+_LOADING = threading.Lock()
 
-    This is for worker processes, which receive the name of a model with every task.
+
+def load_once(name: str) -> Model:
+    """Load a model, and return the same object for the same name until the files of the model change.
 
     Example:
         >>> load_once("dsp") is load_once("dsp")
         True
     """
-    return Model.load(name)
+    version = recipe_version(name)
+    with _LOADING:
+        loaded = _LOADED.get(name)
+        if loaded is None or loaded[0] != version:
+            loaded = _LOADED[name] = (version, Model.load(name))
+        return loaded[1]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from soundalike.core.errors import ModelError, UsageError
+from soundalike.core.names import check_name, check_unique
 from soundalike.core.types import LEVELS, Calibration, Level, Space, Weights
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "installed_models",
     "load_recipe",
     "parse_weights",
+    "recipe_version",
     "resolve_weights",
 ]
 
@@ -35,6 +37,7 @@ MAGIC = "soundalike-model"
 FORMAT = 1
 
 _SMALLEST, _LARGEST = 1e-6, 1e6  # limits of the magnitude of a weight
+_WEIGHTS = "weights.safetensors"
 _BUNDLED = Path(__file__).parent / "bundled"
 
 
@@ -106,14 +109,12 @@ def load_recipe(model: str) -> Recipe:
     """
     if not isinstance(model, str | os.PathLike):
         raise UsageError(f"model is {model!r}; expected the name or folder of a model, such as {DEFAULT_MODEL!r}")
-    folder = _BUNDLED / model
+    folder = _folder(model)
     if not (folder / "recipe.json").is_file():
-        folder = Path(model)
-        if not (folder / "recipe.json").is_file():
-            raise ModelError(
-                f"unknown model {model!r}; installed: {', '.join(installed_models())}, "
-                "or give the path of a folder with a recipe.json"
-            )
+        raise ModelError(
+            f"unknown model {model!r}; installed: {', '.join(installed_models())}, "
+            "or give the path of a folder with a recipe.json"
+        )
     try:
         raw = (folder / "recipe.json").read_bytes()
         body = json.loads(raw)
@@ -125,13 +126,19 @@ def load_recipe(model: str) -> Recipe:
         raise ModelError(
             f"model {model}: recipe format {body.get('format')!r}, this version reads {FORMAT}; upgrade soundalike"
         )
-    weights = folder / "weights.safetensors"
+    weights = folder / _WEIGHTS
     try:
         found = hashlib.sha256(weights.read_bytes()).hexdigest()
     except OSError as error:
         raise ModelError(f"model {model}: {weights.name} cannot be read ({error.strerror})") from error
     if found != body.get("weights_sha256"):
         raise ModelError(f"model {model}: {weights.name} does not match its recipe's digest; install the model again")
+    try:
+        _check_names(body)
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"model {model}: recipe.json is incomplete ({error!r}); install the model again") from error
+    except ValueError as error:
+        raise ModelError(f"model {model}: {error}; rename it in recipe.json") from error
     try:
         name = str(body["name"])
         spaces = tuple(_space(name, entry) for entry in body["spaces"])
@@ -150,9 +157,29 @@ def load_recipe(model: str) -> Recipe:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"model {model}: recipe.json is incomplete ({error!r}); install the model again") from error
-    if len({space.name for space in spaces}) != len(spaces) or not spaces:
-        raise ModelError(f"model {model}: space names must be unique and there must be at least one")
+    if not spaces:
+        raise ModelError(f"model {model}: a recipe needs at least one space")
     return recipe
+
+
+def _folder(model: str) -> Path:
+    """Return the folder of a bundled model, or else the folder that `model` names."""
+    bundled = _BUNDLED / model
+    return bundled if (bundled / "recipe.json").is_file() else Path(model)
+
+
+def recipe_version(model: str) -> tuple[tuple[int, int, int], ...] | None:
+    """Return what tells the files of a model from those of another version; None if they cannot be found.
+
+    Example:
+        >>> recipe_version("dsp") == recipe_version("dsp")
+        True
+    """
+    try:
+        found = [(_folder(model) / name).stat() for name in ("recipe.json", _WEIGHTS)]
+    except OSError:
+        return None
+    return tuple((status.st_ino, status.st_mtime_ns, status.st_size) for status in found)
 
 
 def _digest(spaces: Sequence[Space], versions: Mapping[str, int], weights: str) -> str:
@@ -162,6 +189,17 @@ def _digest(spaces: Sequence[Space], versions: Mapping[str, int], weights: str) 
         for space in spaces
     ]
     return hashlib.sha256(json.dumps([table, weights]).encode()).hexdigest()[:32]
+
+
+def _check_names(body: Mapping[str, Any]) -> None:
+    """Raise ValueError if a name in a recipe breaks the rule for names (`core.names`)."""
+    check_name("model", body["name"])
+    for entry in body["spaces"]:
+        check_name("space", entry["name"])
+        check_name("backbone", entry["backbone"])
+        for feature in str(entry["feature"]).split("+"):
+            check_name("feature", feature)
+    check_unique("space", (entry["name"] for entry in body["spaces"]))
 
 
 def _space(model: str, entry: Mapping[str, Any]) -> Space:

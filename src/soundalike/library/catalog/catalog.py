@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from soundalike.audio import Words
-from soundalike.core.errors import one_line
+from soundalike.core.errors import LibraryError, one_line
+from soundalike.core.names import check_name, check_unique
 from soundalike.core.spelling import other_forms
-from soundalike.core.types import IntArray, Level
+from soundalike.core.types import LEVELS, IntArray, Level
 from soundalike.library.catalog.failures import FailureTable
 from soundalike.library.catalog.families import FamilyTable
 from soundalike.library.catalog.feature_tables import FeatureTables
@@ -40,6 +41,22 @@ class HeldModel:
 
     digest: str
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSpace:
+    """A space of a model at a level: the dims of its rows, and the end of the committed ones."""
+
+    model: str
+    name: str
+    level: Level
+    dim: int
+    committed: int
+
+    @property
+    def full_name(self) -> str:
+        """The name under which a store holds it."""
+        return f"{self.model}/{self.name}"
 
 
 _SHARED = (
@@ -207,21 +224,43 @@ class Catalog:
         return {name: HeldModel(digest, source) for name, digest, source in rows}
 
     def put_model(self, name: str, held: HeldModel, dims: Sequence[tuple[str, Level, int]]) -> None:
-        """Add a model and its spaces, with no row committed yet. Inside a transaction."""
-        self.database.connection.execute(
-            "INSERT INTO models (name, digest, source) VALUES (?1, ?2, ?3) "
-            "ON CONFLICT (name) DO UPDATE SET source = ?3",
-            (name, held.digest, held.source),
-        )
-        self.database.connection.executemany(
+        """Add a model and its spaces, with no row committed yet, or change its source. Inside a transaction.
+
+        A new model gets an edition that no other model of the library had.
+
+        Raises:
+            LibraryError: A name breaks the rule for names, or differs from another one only in case.
+        """
+        connection, models = self.database.connection, self.models()
+        if name in models:
+            connection.execute("UPDATE models SET source = ? WHERE name = ?", (held.source, name))
+        else:
+            try:
+                for kind, one in [("model", name), *(("space", space) for space, _, _ in dims)]:
+                    check_name(kind, one)
+                check_unique("model", [*models, name])
+                check_unique("space", dict.fromkeys(space for space, _, _ in dims))
+            except ValueError as error:
+                raise LibraryError(
+                    f"the library at {self.database.path.parent} cannot hold {name!r}: {error}"
+                ) from error
+            connection.execute(
+                "INSERT INTO models (name, digest, source, edition) VALUES (?, ?, ?, ?)",
+                (name, held.digest, held.source, self.database.new_edition()),
+            )
+        connection.executemany(
             "INSERT OR IGNORE INTO spaces VALUES (?, ?, ?, ?, 0)",
             [(name, space, level, dim) for space, level, dim in dims],
         )
 
-    def spaces(self) -> list[tuple[str, Level, int, int]]:
-        """Every space: its full name, level, dim, and number of committed rows."""
-        rows = self.database.rows("SELECT model || '/' || name, level, dim, committed FROM spaces")
-        return [(name, level, dim, committed) for name, level, dim, committed in rows]
+    def editions(self) -> dict[str, int]:
+        """The edition of every model. Files with the rows of another edition belong to an earlier version of it."""
+        return dict(tuple(row) for row in self.database.rows("SELECT name, edition FROM models"))
+
+    def spaces(self) -> list[HeldSpace]:
+        """Every space of every model at each level."""
+        sql = "SELECT model, name, level, dim, committed FROM spaces ORDER BY model, name, level"
+        return [HeldSpace(*row) for row in self.database.rows(sql)]
 
     def drop_model(self, name: str) -> None:
         """Remove a model: its rows count as not encoded. Inside a transaction."""
@@ -233,13 +272,14 @@ class Catalog:
         self.database.connection.execute("DELETE FROM models WHERE name = ?", (name,))
 
     def next_row(self, level: Level) -> int:
-        """The first unused row position at a level."""
-        # The committed count is not enough: a new version of a model starts at 0, while rows keep their positions.
+        """The first row position at a level that was never committed."""
+        # The numbers that spaces and tracks have are not enough: they shrink if a model or a track is removed, but
+        # readers of older snapshots still read those rows.
         sql = (
             "SELECT max(coalesce((SELECT max(committed) FROM spaces WHERE level = ?1), 0),"
             " coalesce((SELECT max(first + count) FROM rows WHERE level = ?1), 0))"
         )
-        return int(self.database.rows(sql, (level,))[0][0])
+        return max(int(self.database.rows(sql, (level,))[0][0]), self.database.number(f"end.{level}"))
 
     def commit_rows(self, model: str, level: Level, first: int, count: int) -> None:
         """Commit `count` rows from `first` on, in every space of a model. Inside a transaction."""
@@ -254,6 +294,8 @@ class Catalog:
         self.database.connection.execute(
             "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", (track_id, level, first, count)
         )
+        if first + count > self.database.number(f"end.{level}"):
+            self.database.set_number(f"end.{level}", first + count)
 
     def mark_encoded(self, track_id: int, model: str) -> None:
         """Record that a model encoded a track; rows of inaudible spaces are zero. Inside a transaction."""
@@ -275,6 +317,11 @@ class Catalog:
         self.database.changed.add(track_id)
         for table in ("encoded", "kept"):
             self.database.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", (track_id,))
+
+    def forget_rows(self, track_id: int) -> None:
+        """Take the rows from a track, for all models: it gets new ones when it is encoded. Inside a transaction."""
+        self.unmark_encoded(track_id)
+        self.database.connection.execute("DELETE FROM rows WHERE track_id = ?", (track_id,))
 
     def rows_of(self, track_id: int, level: Level) -> tuple[int, int]:
         """The first row position of a track at a level and the number of rows; (0, 0) if it has none."""
@@ -325,6 +372,27 @@ class Catalog:
             "UPDATE spaces SET committed = (SELECT coalesce(max(first + count), 0) FROM rows JOIN encoded "
             "USING (track_id) WHERE rows.level = spaces.level AND encoded.model = spaces.model)"
         )
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Make the rows of another folder the current ones, in which row positions have no gaps. In a transaction."""
+        self.recount_rows()
+        self.database.set_number("epoch", epoch)
+        for level in LEVELS:
+            self.database.set_number(f"end.{level}", 0)
+
+    def row_counts(self) -> dict[tuple[str, Level], tuple[int, int]]:
+        """Per model and level, how many rows its tracks have, and where the last one ends.
+
+        This does not use `groups`, so that a check can compare the two.
+        """
+        sql = (
+            "SELECT models.name, levels.level, coalesce(sum(rows.count), 0), coalesce(max(rows.first + rows.count), 0) "
+            "FROM models JOIN (SELECT DISTINCT level FROM spaces) AS levels "
+            "LEFT JOIN encoded ON encoded.model = models.name "
+            "LEFT JOIN rows ON rows.track_id = encoded.track_id AND rows.level = levels.level "
+            "GROUP BY models.name, levels.level"
+        )
+        return {(model, level): (rows, end) for model, level, rows, end in self.database.rows(sql)}
 
     def counts(self) -> dict[str, int]:
         """The number of tracks, of missing, unreadable and silent ones, and of failures."""

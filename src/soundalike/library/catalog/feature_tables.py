@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from soundalike.core.errors import LibraryError
+from soundalike.core.names import check_name, check_unique
 from soundalike.core.types import IntArray
 from soundalike.library.catalog.transactions import CatalogDatabase
 
@@ -36,10 +38,27 @@ class FeatureTables:
         """The stored features; their rows are in the store's table `feature`, at the positions of passages."""
         return [StoredFeature(*row) for row in self._database.rows("SELECT backbone, version, name, dim FROM features")]
 
-    def put(self, features: Iterable[StoredFeature]) -> None:
-        """Add features, stored for no track yet. Inside a transaction."""
+    def editions(self) -> dict[str, int]:
+        """The edition of every backbone's features. Files of another edition belong to an earlier version of it."""
+        return dict(tuple(row) for row in self._database.rows("SELECT DISTINCT backbone, edition FROM features"))
+
+    def put(self, features: Sequence[StoredFeature]) -> None:
+        """Add the features of one backbone, stored for no track yet, with a new edition. Inside a transaction.
+
+        Raises:
+            LibraryError: A name breaks the rule for names.
+        """
+        try:
+            for feature in features:
+                check_name("backbone", feature.backbone)
+                check_name("feature", feature.name)
+            check_unique("feature", (feature.name for feature in features))
+        except ValueError as error:
+            raise LibraryError(f"the library at {self._database.path.parent} cannot store features: {error}") from error
+        edition = self._database.new_edition()
         self._database.connection.executemany(
-            "INSERT INTO features VALUES (?, ?, ?, ?)", [(f.backbone, f.version, f.name, f.dim) for f in features]
+            "INSERT INTO features (backbone, version, name, dim, edition) VALUES (?, ?, ?, ?, ?)",
+            [(f.backbone, f.version, f.name, f.dim, edition) for f in features],
         )
 
     def drop(self, backbone: str) -> None:

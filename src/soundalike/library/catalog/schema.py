@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from pathlib import Path
 
 from soundalike.core.errors import LibraryBusyError, LibraryError, LibraryNotFoundError
+from soundalike.core.files import FULL_DISK
+from soundalike.core.sqlite import primary_code
 from soundalike.library.catalog.line_checksums import catalogue_checksum
 
 __all__ = ["FORMAT", "as_library_error", "check_format", "closed_error", "create_tables"]
@@ -42,7 +45,7 @@ CREATE TABLE encoded (
     PRIMARY KEY (track_id, model)) WITHOUT ROWID;
 CREATE TABLE features (
     backbone TEXT NOT NULL, version INTEGER NOT NULL, name TEXT NOT NULL, dim INTEGER NOT NULL,
-    PRIMARY KEY (backbone, name)) WITHOUT ROWID;
+    edition INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (backbone, name)) WITHOUT ROWID;
 CREATE TABLE kept (
     track_id INTEGER NOT NULL REFERENCES tracks ON DELETE CASCADE, backbone TEXT NOT NULL,
     PRIMARY KEY (track_id, backbone)) WITHOUT ROWID;
@@ -94,20 +97,39 @@ def closed_error(folder: Path) -> LibraryError:
 
 
 def as_library_error(path: Path, error: Exception) -> LibraryError:
-    """A LibraryError of one line for a database error."""
-    text = str(error)
-    if "locked" in text or "busy" in text:
-        return LibraryBusyError(f"another process is writing to the library at {path.parent}; wait until it is done")
-    if "full" in text or "disk I/O" in text:
+    """A LibraryError of one line for an error of SQLite or of the system at the catalogue `path`."""
+    folder, text, code = path.parent, str(error), primary_code(error)
+    if isinstance(error, OSError):
+        text = error.strerror or text
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LibraryBusyError(f"another process is writing to the library at {folder}; wait until it is done")
+    if code == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno in FULL_DISK):
         return LibraryError(
-            f"cannot write to the library at {path.parent}: {text}; free some space and run it "
-            "again (nothing stored is lost)"
+            f"cannot write to the library at {folder}: {text}; free some space and run it again "
+            "(nothing stored is lost)"
         )
-    if "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
+    if code == sqlite3.SQLITE_IOERR:
+        name = getattr(error, "sqlite_errorname", "")
         return LibraryError(
-            f"cannot write to the library at {path.parent}: it is read-only, belongs to another user, "
+            f"the disk of the library at {folder} reports an error ({text}, {name}); check that it has space left and "
+            "is connected, and run it again (nothing stored is lost)"
+        )
+    if isinstance(error, OSError) and not isinstance(error, PermissionError) and error.errno != errno.EROFS:
+        where = f"{Path(error.filename).name}: " if error.filename else ""
+        return LibraryError(f"cannot use the library at {folder} ({where}{text}); check that its disk is connected")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM) or isinstance(error, OSError):
+        return LibraryError(
+            f"cannot write to the library at {folder} ({text}): it is read-only, belongs to another user, "
             "or its disk is full; give another --library"
         )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or isinstance(error, UnicodeDecodeError):
+        return LibraryError(
+            f"the catalogue of the library at {folder} is corrupt and cannot be read ({text}); restore the library "
+            "from a copy, or index into a new one"
+        )
+    if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
+        return LibraryError(f"the library at {folder} cannot be used this way: {text}")
     return LibraryError(
-        f"the library at {path.parent} cannot be read ({text}); restore it from a copy, or index into a new one"
+        f"the catalogue of the library at {folder} cannot be read ({text}): another program changed it, or this is a "
+        "fault of soundalike; restore the library from a copy, or index into a new one"
     )

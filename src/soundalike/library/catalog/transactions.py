@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 import numpy as np
 
+from soundalike.core.errors import LibraryError
 from soundalike.core.sqlite import connect
 from soundalike.core.types import IntArray
 from soundalike.library.catalog.line_checksums import (
@@ -84,6 +85,10 @@ class CatalogDatabase:
         try:
             yield own.sqlite
         except (sqlite3.Error, UnicodeDecodeError) as error:
+            if self._closed and isinstance(
+                error, sqlite3.ProgrammingError
+            ):  # Python, not SQLite, refuses a closed connection
+                raise closed_error(self.path.parent) from error
             raise as_library_error(self.path, error) from error
         finally:
             self._leave(own)
@@ -137,9 +142,20 @@ class CatalogDatabase:
         """How often the rows have been rewritten: the number of the folder that holds them."""
         return self._meta("epoch")
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Make the rows of another folder the current ones. Inside a transaction."""
-        self.connection.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
+    def number(self, name: str) -> int:
+        """A number stored under a name in the table `meta`; 0 if there is none."""
+        rows = self.rows("SELECT value FROM meta WHERE name = ?", (name,))
+        return int(rows[0][0]) if rows else 0
+
+    def set_number(self, name: str, value: int) -> None:
+        """Store a number under a name in the table `meta`. Inside a transaction."""
+        self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def new_edition(self) -> int:
+        """A number that nothing in this library was stored under before. Inside a transaction."""
+        edition = self.number("edition") + 1
+        self.set_number("edition", edition)
+        return edition
 
     @property
     def generation(self) -> int:
@@ -156,6 +172,11 @@ class CatalogDatabase:
     def transaction(self) -> Iterator[None]:
         """Run the block as one transaction. Raises LibraryError if it cannot be committed."""
         with self.connected() as database:
+            if database.in_transaction:
+                raise LibraryError(
+                    f"the library at {self.path.parent} cannot be changed inside a snapshot or another transaction of "
+                    "the same thread; leave that first"
+                )
             database.execute("BEGIN IMMEDIATE")
             try:
                 before = database.total_changes
@@ -173,8 +194,14 @@ class CatalogDatabase:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Make everything read inside the block consistent, whatever a writer does meanwhile."""
+        """Make everything read inside the block consistent, whatever a writer does meanwhile.
+
+        Inside another snapshot or a transaction of this thread, the block reads what that one reads.
+        """
         with self.connected() as database:
+            if database.in_transaction:
+                yield
+                return
             database.execute("BEGIN")
             try:
                 yield

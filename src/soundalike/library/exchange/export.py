@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from soundalike.audio import HOP
-from soundalike.core.errors import LibraryError, UsageError, one_line
-from soundalike.core.files import absolute
+from soundalike.core.errors import UsageError, one_line
+from soundalike.core.files import absolute, foreign_files
 from soundalike.core.types import LEVELS, BoolArray, IntArray, Level
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.exchange.format import TRACK_COLUMNS, ExportedModel, Manifest, schema
@@ -42,7 +42,7 @@ def check_target(folder: Path) -> None:
     """Raise UsageError if a folder cannot be exported to."""
     load_pyarrow()
     try:
-        if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or foreign_files(folder))):
             raise UsageError(f"cannot export to {folder}: it exists and is not an empty folder; give a new name")
         if not absolute(folder).parent.is_dir():
             raise UsageError(f"cannot write {folder}: its folder does not exist")
@@ -75,9 +75,10 @@ def export_library(library: LibraryFolder, folder: Path, progress: Progress | No
         try:
             with library.snapshot():
                 manifest = _Export(library, partial, progress or (lambda *_: None)).write()
-            _check_unchanged(library, manifest)
             partial.chmod(0o755)  # mkdtemp makes folders that only their owner may read
             if folder.exists():
+                for leftover in {*folder.iterdir()}.difference(foreign_files(folder)):
+                    leftover.unlink()
                 folder.rmdir()
             partial.replace(folder)
         finally:
@@ -85,17 +86,6 @@ def export_library(library: LibraryFolder, folder: Path, progress: Progress | No
     except OSError as error:
         raise UsageError(f"cannot write {folder}: {error.strerror or error}; give another place") from error
     return manifest
-
-
-def _check_unchanged(library: LibraryFolder, manifest: Manifest) -> None:
-    """A new version of a model overwrites the old rows, which a snapshot of the catalogue does not notice."""
-    now = library.catalog.models()
-    for model in manifest.models:
-        if model.name not in now or now[model.name].digest != model.digest:
-            raise LibraryError(
-                f"the library at {library.path} is being encoded again by another version of {model.name}; "
-                "export it when that is done"
-            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,14 +144,9 @@ class _Export:
     def __init__(self, library: LibraryFolder, folder: Path, progress: Progress) -> None:
         self._catalog, self._store = library.catalog, library.store
         self._folder, self._progress = folder, progress
-        sizes = {name: dim for name, _, dim, _ in self._catalog.spaces()}
+        spaces = self._catalog.spaces()
         self._models = [
-            ExportedModel(
-                name,
-                held.digest,
-                held.source,
-                {full.removeprefix(f"{name}/"): dim for full, dim in sizes.items() if full.startswith(f"{name}/")},
-            )
+            ExportedModel(name, held.digest, held.source, {one.name: one.dim for one in spaces if one.model == name})
             for name, held in self._catalog.models().items()
         ]
         self._layout = _layout(self._catalog, [model.name for model in self._models])

@@ -8,7 +8,6 @@ the others refers to it. Vectors are columns named `model/space`, null where the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from soundalike.audio import HOP, WINDOW
 from soundalike.core.errors import UsageError
 from soundalike.core.files import read_json, write_json
+from soundalike.core.names import check_name, check_unique
 from soundalike.core.types import FloatArray
 from soundalike.library.exchange.parquet import load_pyarrow
 
@@ -155,8 +155,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise UsageError(f"{path}: passages of {grid[0]} s every {grid[1]} s, expected {WINDOW:g} s every {HOP:g} s")
     with reading(path):
         models = tuple(_model(entry) for entry in _of(list, body["models"]))
-        if len({model.name for model in models}) != len(models):
-            raise ValueError("a model is listed twice")
+        check_unique("model", (model.name for model in models))
         return Manifest(_count(body["tracks"]), _count(body["passages"]), _count(body["failures"]), models, version)
 
 
@@ -165,11 +164,14 @@ def _model(entry: Mapping[str, Any]) -> ExportedModel:
     for space in _of(list, entry["spaces"]):
         if sorted(space["levels"]) != ["passage", "track"]:
             raise ValueError(f"levels {space['levels']!r}, expected track and passage")
-        if spaces.setdefault(_name(space["name"]), _count(space["dim"])) < 1 or space["dim"] > 1 << 16:
+        if spaces.setdefault(check_name("space", space["name"]), _count(space["dim"])) < 1 or space["dim"] > 1 << 16:
             raise ValueError(f"a space of {space['dim']} dims")
     if len(spaces) != len(entry["spaces"]) or not spaces:
         raise ValueError(f"the spaces of {entry['name']!r} are empty or not unique")
-    return ExportedModel(_name(entry["name"]), _of(str, entry["digest"]), _of(str, entry["source"]), spaces)
+    check_unique("space", spaces)
+    return ExportedModel(
+        check_name("model", entry["name"]), _of(str, entry["digest"]), _of(str, entry["source"]), spaces
+    )
 
 
 def _of(kind: type, value: Any) -> Any:
@@ -182,13 +184,6 @@ def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"found {value!r}, expected a whole number of at least 0")
     return value
-
-
-def _name(value: Any) -> str:
-    """Check the name of a model or space, which becomes part of a file name."""
-    if not re.fullmatch(r"[^/\\\x00-\x1f]{1,100}", _of(str, value)):
-        raise ValueError(f"{value!r} is not a valid name of a model or space")
-    return str(value)
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def _check_version(library: LibraryFolder, held: Mapping[str, HeldModel], model:
     """Raise ModelError if the library holds rows of another version of a model."""
     if model.name not in held:
         return
-    sizes = {name: dim for name, _, dim, _ in library.catalog.spaces() if name.startswith(f"{model.name}/")}
+    sizes = {space.full_name: space.dim for space in library.catalog.spaces() if space.model == model.name}
     if held[model.name].digest != model.digest or sizes != model.columns():
         raise ModelError(
             f"the export was encoded by version {model.digest} of {model.name}, the library at {library.path} holds "
@@ -96,7 +96,7 @@ class _Import:
     """One import: write batches and count them."""
 
     def __init__(self, library: LibraryFolder, models: Iterable[ExportedModel]) -> None:
-        self._catalog, self._store = library.catalog, library.store
+        self._library, self._catalog = library, library.catalog
         self._models = tuple(models)
         self._new_models = [model for model in self._models if model.name not in self._catalog.models()]
         self.report = ImportReport()
@@ -107,16 +107,14 @@ class _Import:
         fresh = [(sound, lines) for sound in batch if (lines := self._new(sound, seen))]
         if not fresh and not self._new_models:
             return
+        self._add_models()
         placed: list[_Placed] = []
         firsts: dict[Level, list[int]] = {}
         for level in LEVELS:
             firsts[level], runs = self._append(level, [sound for sound, _ in fresh])
             placed += runs
-        self._store.flush()
+        self._library.store.flush()
         with self._catalog.transaction():
-            for model in self._new_models:  # with the first batch, after a part of the export proved valid
-                dims = [(name, level, dim) for name, dim in model.spaces.items() for level in LEVELS]
-                self._catalog.put_model(model.name, HeldModel(model.digest, model.source), dims)
             for run in placed:
                 self._catalog.commit_rows(run.model, run.level, run.first, run.count)
             for number, (sound, lines) in enumerate(fresh):
@@ -127,8 +125,18 @@ class _Import:
             self._catalog.failures.forget(
                 [line.track.path for _, lines in fresh for line in lines if not line.track.unreadable]
             )
-        self._new_models = []
         self.report.added += sum(len(lines) for _, lines in fresh)
+
+    def _add_models(self) -> None:
+        """Add the models that the library lacks; with the first batch, when a part of the export proved valid."""
+        if not self._new_models:
+            return
+        with self._catalog.transaction():
+            for model in self._new_models:
+                dims = [(name, level, dim) for name, dim in model.spaces.items() for level in LEVELS]
+                self._catalog.put_model(model.name, HeldModel(model.digest, model.source), dims)
+        self._library.refresh()  # opens the files of the new models
+        self._new_models = []
 
     def _new(self, sound: Sound, seen: set[Path]) -> list[Line]:
         """The copies whose paths the library does not hold yet, each path once."""
@@ -163,7 +171,7 @@ class _Import:
     def _write(self, model: ExportedModel, level: Level, first: int, parts: Sequence[Mapping[str, FloatArray]]) -> None:
         """Write the rows of all spaces of a model from position `first` on."""
         for full in model.columns():
-            self._store.write(level, full, first, np.concatenate([part[full] for part in parts]))
+            self._library.store.write(level, full, first, np.concatenate([part[full] for part in parts]))
 
     def _put(self, line: Line, sound: Sound) -> int:
         track_id = self._catalog.put_track(line.root, line.track)

@@ -21,6 +21,7 @@ from soundalike.library.folder import LibraryFolder, is_current
 from soundalike.library.indexing.find_files import File, FoundFiles, Places, find_files
 from soundalike.library.indexing.writer import EncodedFile, EncodeTask, IndexReport, Projected, Writer
 from soundalike.library.kept_features import KeptFeatures
+from soundalike.library.stale_rows import remove_stale_rows
 from soundalike.models import DEFAULT_MODEL, Model, at_levels, extract, load_once
 
 __all__ = ["IndexReport", "index_files"]
@@ -105,21 +106,23 @@ def index_files(
 def _prepare_models(library: LibraryFolder, model: str | None) -> dict[str, Model]:
     """The models to encode with, by what to load them from: those of the library, and the requested one.
 
-    The rows of another version of a model are dropped.
+    Rows of another version of a model count as not encoded, and their files are deleted.
     """
     held = library.catalog.models()
     requested = [Model.load(model or DEFAULT_MODEL)] if model or not held else []
     wanted = {one.name: (one, one.source) for one in requested}
     for name, kept in held.items():
         if name not in wanted:
-            wanted[name] = (Model.load(kept.source), kept.source)
+            one = Model.load(kept.source)  # under another name if it was renamed in its folder
+            wanted.setdefault(one.name, (one, kept.source))
     with library.catalog.transaction():
-        for name, (one, source) in wanted.items():
-            if name in held and held[name].digest != one.recipe.digest:
-                library.store.drop_prefilter(name)  # its rows will be overwritten
+        for name in held:
+            if name not in wanted or held[name].digest != wanted[name][0].recipe.digest:
                 library.catalog.drop_model(name)
+        for name, (one, source) in wanted.items():
             dims = [(space.name, level, space.dim) for space in one.spaces for level in LEVELS]
             library.catalog.put_model(name, HeldModel(one.recipe.digest, source), dims)
+    remove_stale_rows(library)
     return {source: one for one, source in wanted.values()}
 
 
@@ -127,12 +130,12 @@ class _Indexer:
     """One run of `index_files`: plan the tasks, then run them."""
 
     def __init__(self, library: LibraryFolder, models: dict[str, Model], report: IndexReport) -> None:
-        self._catalog = library.catalog
+        self._library, self._catalog = library, library.catalog
         self._sources = tuple(models)
         self._models = models
         self._report = report
         backbones = {name: one for model in models.values() for name, one in model.backbones.items()}
-        self._features = KeptFeatures(library.catalog, library.store, backbones.values())
+        self._features = KeptFeatures(library.catalog, lambda: library.store, backbones.values())
         self._writer = Writer(library, models, self._features, report)
 
     # Plan -------------------------------------------------------------------------------------------------------
@@ -141,6 +144,7 @@ class _Indexer:
         """The tasks. Missing, returned, moved and copied files are recorded on the way."""
         with self._catalog.transaction():
             self._features.prepare(keep=keep)
+        remove_stale_rows(self._library)
         tracks = {track.path: track for track in self._catalog.tracks()}
         failures = self._catalog.failures.all()
         gone = self._missing(seen, tracks)
@@ -277,14 +281,17 @@ class _Indexer:
             self._writer.flush()
 
     def _with_features(self, task: EncodeTask) -> EncodeTask:
-        """The task with its stored features; if they are corrupt, they are to be extracted again."""
+        """The task with its stored features; if they are corrupt, the file is to be encoded again for all models."""
         if task.track is None or not task.project:
             return task
         features = {}
         for backbone in self._backbones(task.models):
             kept = self._features.read(backbone, task.track.id)
             if kept is None:
-                return replace(task, keep=self._backbones(task.models))
+                # Committed rows are never overwritten, so everything gets new positions.
+                stored = self._catalog.features.editions()
+                keep = tuple(name for name in self._backbones(self._sources) if name in stored)
+                return replace(self._full_task(task.file, task.track, keep=False), keep=keep)
             features[backbone] = kept
         return replace(task, features=features)
 

@@ -117,11 +117,12 @@ class Writer:
     def __init__(
         self, library: LibraryFolder, models: Mapping[str, Model], features: KeptFeatures, report: IndexReport
     ) -> None:
-        self._catalog, self._store = library.catalog, library.store
+        self._library, self._catalog = library, library.catalog
         self._models, self._features, self._report = models, features, report
         self._done: list[_Entry] = []
         self._failed: list[tuple[EncodeTask, str]] = []
         self._flushed = time.monotonic()
+        self._committed: dict[tuple[str, str], set[int]] = {}
 
     def take(self, task: EncodeTask, outcome: EncodedFile | Projected | SoundalikeError) -> None:
         """Record the outcome of a task. Raises errors that concern more than one file."""
@@ -155,7 +156,7 @@ class Writer:
         free = {level: self._catalog.next_row(level) for level in LEVELS}
         placed: list[tuple[_Entry, int | None, dict[Level, int]]] = []
         for entry in done:
-            # Rows go to the positions that a track has already; other rows get new positions.
+            # Rows of a model that a track lacks go to the positions that it has; other rows get new positions.
             beside = self._beside(entry)
             places: dict[Level, int] = {}
             for level in LEVELS:
@@ -163,7 +164,7 @@ class Writer:
                 free[level] += entry.count(level) if beside is None else 0
             self._write(entry, beside, places)
             placed.append((entry, beside, places))
-        self._store.flush()
+        self._library.store.flush()
         with self._catalog.transaction():
             for entry, beside, places in placed:
                 self._commit(entry, beside, places)
@@ -183,15 +184,27 @@ class Writer:
         return track.id if fits else None
 
     def _write(self, entry: _Entry, beside: int | None, places: Mapping[Level, int]) -> None:
+        first = places["passage"]
         for source, rows in entry.rows.items():
             model = self._models[source]
-            if beside is not None and self._catalog.is_encoded(beside, model.name):
-                continue  # the file was encoded for other models or for its features: committed rows stay as they are
+            if beside is not None:
+                if first in self._committed_for("model", model.name):
+                    continue  # by the track or a copy of it: committed rows are never overwritten
+                self._library.store.drop_prefilter(model.name)  # it lacks the rows that follow
             for level in LEVELS:
                 for space in model.spaces:
-                    self._store.write(level, space.full_name, places[level], rows[level][space.name])
+                    self._library.store.write(level, space.full_name, places[level], rows[level][space.name])
         for backbone, features in entry.features.items():
-            self._features.write(backbone, places["passage"], features)
+            if beside is None or first not in self._committed_for("features", backbone):
+                self._features.write(backbone, first, features)
+
+    def _committed_for(self, kind: str, name: str) -> set[int]:
+        """The first passage positions of the tracks that a model encoded, or that have the features of a backbone."""
+        if (kind, name) not in self._committed:
+            features = self._catalog.features
+            table = features.places(name) if kind == "features" else self._catalog.groups(name, "passage", absent=True)
+            self._committed[kind, name] = set(table[:, 0].tolist())
+        return self._committed[kind, name]
 
     def _commit(self, entry: _Entry, beside: int | None, places: Mapping[Level, int]) -> None:
         """Commit what was written. Inside a transaction."""
@@ -207,6 +220,9 @@ class Writer:
             self._catalog.mark_encoded(track_id, self._models[source].name)
         for backbone in entry.features:
             self._catalog.features.mark(track_id, backbone)
+        for kind, name in self._committed:
+            if name in (entry.features if kind == "features" else {self._models[one].name for one in entry.rows}):
+                self._committed[kind, name].add(places["passage"])
         self._report.reprojected += entry.encoded is None
         self._report.changed += entry.encoded is not None and entry.task.track is not None
         self._report.added += entry.task.track is None

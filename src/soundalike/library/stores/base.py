@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from soundalike.core.errors import LibraryError
@@ -11,11 +11,31 @@ from soundalike.core.types import BoolArray, FloatArray, IntArray, Level
 from soundalike.library.stores.row_groups import Groups
 from soundalike.models import Term
 
-__all__ = ["Hits", "Store", "Table", "read_verified"]
+__all__ = ["Editions", "Hits", "RestorableRowsError", "Store", "Table", "read_verified"]
 
 Table: TypeAlias = Level | Literal["feature"]
 """Rows of a level, which are searched, or backbone features, which are only stored: not unit rows, at the positions of
 passages, under `backbone/feature` instead of a space."""
+
+
+@dataclass(frozen=True, slots=True)
+class Editions:
+    """Which edition of the rows of every model, and of the features of every backbone, a store reads and writes.
+
+    Another version of a model or backbone has another edition, so that committed rows are never overwritten, and
+    readers of older snapshots keep theirs.
+    """
+
+    models: Mapping[str, int] = field(default_factory=dict)
+    features: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, table: Table, group: str) -> int:
+        """The edition of a model, or of a backbone for the table `feature`; 0 where none is known."""
+        return (self.features if table == "feature" else self.models).get(group, 0)
+
+
+class RestorableRowsError(LibraryError):
+    """Rows are missing that `Store.restore` can compute from others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +79,7 @@ class Store(Protocol):
         From then on they can be read even if their files are deleted.
 
         Raises:
+            RestorableRowsError: There are fewer, and `restore` can write the rest.
             LibraryError: There are fewer.
         """
         ...
@@ -71,8 +92,29 @@ class Store(Protocol):
         """
         ...
 
+    def restore(self, table: Table, space: str, dim: int, rows: int) -> bool:
+        """Write again what `check` misses and what can be computed from other rows.
+
+        Args:
+            table: The table.
+            space: The full name of the space.
+            dim: Its dims.
+            rows: The number of committed rows.
+
+        Returns:
+            Whether anything was written.
+
+        Raises:
+            LibraryError: It cannot be written.
+        """
+        ...
+
     def flush(self) -> None:
         """Sync everything written to disk. Raises LibraryError if that fails."""
+        ...
+
+    def files(self, spaces: Sequence[tuple[Table, str]]) -> frozenset[str]:
+        """The names of the files that hold these spaces, given as table and full name, and of their prefilters."""
         ...
 
     def close(self) -> None:
@@ -129,5 +171,5 @@ class Store(Protocol):
         ...
 
     def drop_prefilter(self, model: str) -> None:
-        """Delete the prefilter, before rows of the model are overwritten."""
+        """Delete the prefilter, before rows are written among those that it covers."""
         ...

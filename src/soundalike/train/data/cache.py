@@ -27,7 +27,7 @@ import numpy as np
 
 from soundalike.backbones import Backbone
 from soundalike.core.errors import UsageError
-from soundalike.core.sqlite import connect, take_lock
+from soundalike.core.sqlite import connect, primary_code, take_lock
 from soundalike.core.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["EmbeddingCache", "merge"]
@@ -42,6 +42,7 @@ _SCHEMA = (
 )
 _INDEX, _LOCK = "index.sqlite", "writer.lock"
 _MERGE_ROWS = 4096
+_UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 _REBUILD = "delete the cache folder and embed the clips again"
 
 
@@ -372,12 +373,14 @@ def _reported(folder: Path) -> Iterator[None]:
     """Turn errors of SQLite into a UsageError."""
     try:
         yield
-    except sqlite3.Error as error:
-        text = str(error)
-        if "locked" in text:
+    except (sqlite3.Error, OSError) as error:
+        code = primary_code(error)
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             why = "another process is writing to it; wait until it has finished"
-        elif any(word in text for word in ("full", "readonly", "unable to open", "disk I/O")):
-            why = f"it cannot be written ({text}); free disk space or give another folder"
+        elif code in _UNWRITABLE or isinstance(error, OSError):
+            why = f"it cannot be written ({error}); free disk space or give another folder"
+        elif isinstance(error, sqlite3.ProgrammingError):
+            why = f"they cannot be used this way ({error})"
         else:
-            why = f"{_INDEX} cannot be read ({text}); {_REBUILD}"
+            why = f"{_INDEX} cannot be read ({error}); {_REBUILD}"
         raise UsageError(f"embeddings at {folder}: {why}") from error
