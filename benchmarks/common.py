@@ -109,6 +109,7 @@ def synthetic_library(
         with catalog.transaction():
             dims = [(space.name, "track", space.dim) for space in model.spaces]
             catalog.put_model(model.name, HeldModel(model.recipe.digest, model.source), dims)
+        library.refresh()
         for space in model.spaces:
             library.store.write("track", space.full_name, 0, rows[space.name])
         library.store.flush()

@@ -123,10 +123,12 @@ def add_rate(folder: Path) -> tuple[float, float]:
     batch, tracks = 32, 960
     rows = unit_rows(random.standard_normal((batch * PASSAGES, 128), np.float32))
     with LibraryFolder.create(folder) as library:
-        catalog, store = library.catalog, library.store
+        catalog = library.catalog
         with catalog.transaction():
             dims = [(s.name, level, s.dim) for s in model.spaces for level in ("track", "passage")]
             catalog.put_model(model.name, HeldModel(model.recipe.digest, model.source), dims)
+        library.refresh()
+        store = library.store
         began = time.perf_counter()
         for first in range(0, tracks, batch):
             for space in model.spaces:

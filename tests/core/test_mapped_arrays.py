@@ -60,8 +60,9 @@ def test_missing_files_are_not_loaded_or_verified(tmp_path: Path) -> None:
     mapped_arrays.save(tmp_path, "some", 1, SMALL)
     assert mapped_arrays.load(tmp_path, "other", 1) is None
     assert mapped_arrays.load(tmp_path / "nowhere", "some", 1) is None
-    assert not mapped_arrays.verify(tmp_path / "other.derived")
-    assert not mapped_arrays.verify(tmp_path)
+    for unreadable in (tmp_path / "other.derived", tmp_path):
+        with pytest.raises(OSError, match="No such file|Is a directory|Permission denied"):
+            mapped_arrays.verify(unreadable)
 
 
 def test_every_flipped_byte_is_detected_without_an_exception(tmp_path: Path) -> None:

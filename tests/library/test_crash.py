@@ -154,6 +154,7 @@ from pathlib import Path
 from soundalike.core.errors import SoundalikeError
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing import index, writer
+from soundalike.library.stores.flat import FlatStore
 
 sources, base = Path(sys.argv[1]), Path(sys.argv[2])
 writer._BATCH_TRACKS = 2
@@ -175,7 +176,7 @@ def child(library, step=None):
         if steps == step:
             os._exit(9)
     with LibraryFolder.create(library) as opened:
-        flush, transaction, write = opened.store.flush, opened.catalog.transaction, opened.store.write
+        flush, transaction, write = FlatStore.flush, opened.catalog.transaction, FlatStore.write
         calls = 0
         def dying_write(*arguments):
             nonlocal calls
@@ -183,9 +184,9 @@ def child(library, step=None):
             calls += 1
             if calls % 8 == 5:
                 reached()
-        def dying_flush():
+        def dying_flush(store):
             reached()
-            flush()
+            flush(store)
             reached()
         @contextlib.contextmanager
         def dying_transaction():
@@ -194,7 +195,7 @@ def child(library, step=None):
                 reached()
             reached()
         if step is not None:
-            opened.store.flush, opened.store.write = dying_flush, dying_write
+            FlatStore.flush, FlatStore.write = dying_flush, dying_write
             opened.catalog.transaction = dying_transaction
         index.index_files(opened, [sources], model="dsp", jobs=1)
 

@@ -27,6 +27,7 @@ from soundalike.library.exchange.import_ import ImportReport, import_library
 from soundalike.library.exchange.read import Export
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
+from soundalike.library.stale_rows import remove_stale_rows
 from soundalike.models.model import Model
 from soundalike.search.query import Query
 from soundalike.search.search import search_library
@@ -282,7 +283,13 @@ def make_library(path: Path, kinds: list[Kind], dims: dict[str, dict[str, int]] 
     """A library of random rows; with `again` a track has its rows moved to the end, as when its file has changed."""
     random = np.random.default_rng(len(kinds))
     with LibraryFolder.create(path) as library:
-        catalog, store = library.catalog, library.store
+        catalog = library.catalog
+        with catalog.transaction():
+            for model, spaces in dims.items():
+                entries = [(space, level, dim) for space, dim in spaces.items() for level in LEVELS]
+                catalog.put_model(model, HeldModel(digest, model), entries)
+        library.refresh()
+        store = library.store
 
         def encode(track_id: int, kind: Kind) -> None:
             catalog.unmark_encoded(track_id)
@@ -298,9 +305,6 @@ def make_library(path: Path, kinds: list[Kind], dims: dict[str, dict[str, int]] 
                 catalog.mark_encoded(track_id, model)
 
         with catalog.transaction():
-            for model, spaces in dims.items():
-                entries = [(space, level, dim) for space, dim in spaces.items() for level in LEVELS]
-                catalog.put_model(model, HeldModel(digest, model), entries)
             ids: list[int] = []
             for number, kind in enumerate(kinds):
                 path, text, twin = Path(f"/music/{number % 3}/{number}.flac"), f"{number:032x}", f"{number // 2:032x}"
@@ -353,8 +357,9 @@ def rows_by_path(path: Path) -> dict[tuple[str, str, Level], bytes]:
                 level, full, dim, np.arange(first, first + count)
             ).tobytes()
             for track in library.catalog.tracks()
-            for full, level, dim, _ in library.catalog.spaces()
-            if library.catalog.is_encoded(track.id, full.partition("/")[0])
+            for space in library.catalog.spaces()
+            for full, level, dim in [(space.full_name, space.level, space.dim)]
+            if library.catalog.is_encoded(track.id, space.model)
             for first, count in [library.catalog.rows_of(track.id, level)]
         }
 
@@ -477,9 +482,13 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     (
         "odd model",
         edit_manifest(lambda t: t["models"][0].update(name="../x")),
-        "is not a valid name of a model or space",
+        "'../x' cannot be the name of a model; expected 1 to 64",
     ),
-    ("twice a model", edit_manifest(lambda t: t["models"].append(t["models"][0])), "a model is listed twice"),
+    (
+        "twice a model",
+        edit_manifest(lambda t: t["models"].append(t["models"][0])),
+        "two models are called 'a' and 'a'; names must differ by more than case",
+    ),
     ("no spaces", edit_manifest(lambda t: t["models"][0].update(spaces=[])), "are empty or not unique"),
     (
         "levels",
@@ -623,28 +632,37 @@ def test_a_target_that_is_taken_is_refused(rich: Rich, tmp_path: Path) -> None:
 
 def test_a_corrupt_library_is_not_exported(tmp_path: Path) -> None:
     make_library(tmp_path / "library", [Kind(30, ("a",))])
-    file = tmp_path / "library" / "passage.a.beat.f32"
+    file = tmp_path / "library" / "passage.a@1.beat.f32"
     file.write_bytes(b"\x01" * file.stat().st_size)
     with pytest.raises(LibraryError, match="rows of a/beat are corrupt; see: soundalike library check"):
         take_out(tmp_path / "library", tmp_path / "export")
     assert [path.name for path in tmp_path.iterdir()] == ["library"]
 
 
-def test_a_library_that_is_encoded_again_meanwhile_is_not_exported(tmp_path: Path) -> None:
-    """A new version of a model overwrites the old rows, and the catalogue records that first."""
+def test_an_export_holds_the_rows_of_its_snapshot_though_they_are_encoded_again_meanwhile(tmp_path: Path) -> None:
+    """A new version of a model is written to other files, and those of the old one are deleted."""
     make_library(tmp_path / "library", [Kind(30, ("a",))])
+    take_out(tmp_path / "library", tmp_path / "before")
+    written = []
 
     def encode_again(*_: object) -> None:
-        with LibraryFolder.create(tmp_path / "library") as writer, writer.catalog.transaction():
-            writer.catalog.drop_model("a")
-            writer.catalog.put_model("a", HeldModel("2", "a"), [])
+        if written:
+            return
+        with LibraryFolder.create(tmp_path / "library") as writer:
+            with writer.catalog.transaction():
+                writer.catalog.drop_model("a")
+                writer.catalog.put_model("a", HeldModel("2", "a"), [("beat", level, 5) for level in LEVELS])
+            remove_stale_rows(writer)
+            for level in LEVELS:
+                written.append(np.full((7, 5), 0.2**0.5, np.float32))
+                writer.store.write(level, "a/beat", 0, written[-1])
+            writer.store.flush()
 
-    with (
-        LibraryFolder(tmp_path / "library") as library,
-        pytest.raises(LibraryError, match="another version of a; export"),
-    ):
+    with LibraryFolder(tmp_path / "library") as library:
         export_library(library, tmp_path / "export", encode_again)
-    assert [path.name for path in tmp_path.iterdir()] == ["library"]
+    assert written
+    for name in ("tracks.parquet", "passages.parquet", "library.json"):
+        assert (tmp_path / "export" / name).read_bytes() == (tmp_path / "before" / name).read_bytes(), name
 
 
 @pytest.fixture

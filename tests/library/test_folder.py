@@ -312,7 +312,7 @@ def test_a_page_of_rubbish_in_the_catalogue_is_named(doomed: Path, music: Path) 
 
 
 def test_vectors_that_are_cut_short_are_named(doomed: Path, music: Path) -> None:
-    sidecar = next(doomed.glob("passage.compact.melody.f32"))
+    sidecar = next(doomed.glob("passage.compact@1.melody.f32"))
     sidecar.write_bytes(sidecar.read_bytes()[:100])
     with (
         pytest.raises(LibraryError, match="is truncated.*run: soundalike library check"),
@@ -322,7 +322,7 @@ def test_vectors_that_are_cut_short_are_named(doomed: Path, music: Path) -> None
 
 
 def test_corrupt_matches_are_reported_and_left_out(doomed: Path, music: Path) -> None:
-    sidecar = next(doomed.glob("passage.compact.melody.f32"))
+    sidecar = next(doomed.glob("passage.compact@1.melody.f32"))
     sidecar.write_bytes(b"\xff" * sidecar.stat().st_size)
     with LibraryFolder(doomed) as library:
         result = search_library(library, Query(music / "pedal" / "0.wav"))
@@ -331,9 +331,9 @@ def test_corrupt_matches_are_reported_and_left_out(doomed: Path, music: Path) ->
 
 
 def test_a_lost_sidecar_is_named_at_once(doomed: Path, music: Path) -> None:
-    next(doomed.glob("track.compact.timbre.i8")).unlink()
+    next(doomed.glob("track.compact@1.timbre.f32")).unlink()
     for opening in (LibraryFolder, LibraryFolder.create):
-        with pytest.raises(LibraryError, match=r"cannot read track\.compact\.timbre\.i8"):
+        with pytest.raises(LibraryError, match=r"track\.compact@1\.timbre\.f32 is missing; .* --repair, then"):
             opening(doomed)
 
 

@@ -409,12 +409,14 @@ def test_an_unreadable_folder_hides_nothing(run: Run, folder: Path, tmp_path: Pa
 
 def test_a_full_disk_is_named_and_loses_nothing(run: Run, folder: Path, tmp_path: Path) -> None:
     run()
-    sidecar = tmp_path / "library" / "passage.compact.melody.f32"
+    sidecar = tmp_path / "library" / "passage.compact@1.melody.f32"
     write(folder / "new.wav", tune(TUNES["pedal"], seconds=3))
     with LibraryFolder.create(tmp_path / "library") as library:
         kept = sidecar.rename(tmp_path / "kept")
         sidecar.symlink_to("/dev/full")  # every write there fails as on a full disk
-        with pytest.raises(LibraryError, match=r"cannot write passage\.compact\.melody\.f32: No space left on device"):
+        with pytest.raises(
+            LibraryError, match=r"cannot write passage\.compact@1\.melody\.f32: No space left on device; free"
+        ):
             index_files(library, [folder])
     sidecar.unlink()
     kept.rename(sidecar)

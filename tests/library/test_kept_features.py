@@ -148,7 +148,7 @@ def test_stored_features_are_the_extracted_ones(kept: Path, songs: Path) -> None
     model = Model.load("dsp")
     (backbone,) = model.backbones.values()
     with LibraryFolder(kept) as library:
-        features = KeptFeatures(library.catalog, library.store, [backbone])
+        features = KeptFeatures(library.catalog, lambda: library.store, [backbone])
         for track in library.catalog.tracks():
             encoded = extract(model.backbones, track.path).features["dsp"]
             found = features.read("dsp", track.id)
@@ -185,7 +185,7 @@ def test_corrupt_features_are_extracted_and_stored_again(kept: Path, songs: Path
     with LibraryFolder(kept) as library:
         first, _ = library.catalog.rows_of(library.catalog.track_at(songs / "b.wav").id, "passage")
         width = 4 * next(one.dim for one in library.catalog.features.features() if one.name == "timbre")
-    flip(kept / "feature.dsp.timbre.f32", 8 * (width * first + 5))
+    flip(kept / "feature.dsp@2.timbre.f32", 8 * (width * first + 5))
     other = str(remade("dsp", tmp_path / "model", "other"))
     with LibraryFolder.create(kept) as library:
         assert list(check_library(library).tracks.values()) == [("feature rows of dsp/timbre",)]
@@ -196,7 +196,7 @@ def test_corrupt_features_are_extracted_and_stored_again(kept: Path, songs: Path
 
 
 def test_features_whose_file_is_lost_are_extracted_again(kept: Path, songs: Path, tmp_path: Path) -> None:
-    (kept / "feature.dsp.rhythm.f32").unlink()
+    (kept / "feature.dsp@2.rhythm.f32").unlink()
     with LibraryFolder.create(kept) as library:
         report = check_library(library)
         assert len(report.tracks) == 4 and not report.problems
@@ -204,7 +204,7 @@ def test_features_whose_file_is_lost_are_extracted_again(kept: Path, songs: Path
         assert feature_costs(library.catalog)[0].tracks == 0
         assert index_files(library, [songs], jobs=1, keep_features=True).changed == 4
         assert check_library(library).ok
-    (kept / "feature.dsp.rhythm.crc").unlink()
+    next(kept.glob("feature.dsp@*.rhythm.crc")).unlink()
     with LibraryFolder.create(kept) as library:
         report = index_files(library, [songs], model=str(remade("dsp", tmp_path / "model", "other")), jobs=1)
         # The shared rows of a copy may have been repaired already.
@@ -225,7 +225,7 @@ def test_features_of_an_existing_library_are_extracted_once_more(own, tmp_path: 
     with LibraryFolder(folder) as library:
         assert check_library(library).ok
         (cost,) = feature_costs(library.catalog)
-    assert cost == FeatureCost("dsp", 1, 2, 3, sum((folder / f"feature.dsp.{name}.{suffix}").stat().st_size
+    assert cost == FeatureCost("dsp", 1, 2, 3, sum((folder / f"feature.dsp@2.{name}.{suffix}").stat().st_size
         for name in Model.load("dsp").backbones["dsp"].dims for suffix in ("f32", "crc")))  # fmt: skip
 
 

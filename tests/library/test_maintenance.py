@@ -127,7 +127,7 @@ def test_corrupt_tracks_never_match_and_encoding_again_repairs_them(folder: Path
     with LibraryFolder(folder) as library:
         before = library.vectors()
         first, _ = library.catalog.rows_of(library.catalog.track_at(songs / "down.wav").id, "passage")
-    flip(folder / "passage.compact.timbre.f32", 8 * 4 * 256 * first + 12)
+    flip(folder / "passage.compact@1.timbre.f32", 8 * 4 * 256 * first + 12)
     database = sqlite3.connect(folder / "catalog.sqlite")
     database.execute("UPDATE tracks SET title = 'Another' WHERE path = ?", (b"pedal.wav",))
     database.commit()
@@ -217,7 +217,7 @@ def test_a_vacuum_frees_space_and_changes_nothing_else(thinned: Path, songs: Pat
 def test_a_vacuum_does_not_copy_corrupt_rows(thinned: Path, songs: Path) -> None:
     with LibraryFolder(thinned) as library:
         first, _ = library.catalog.rows_of(library.catalog.track_at(songs / "up.wav").id, "track")
-    flip(thinned / "track.compact.melody.f32", 8 * 4 * 256 * first + 100)
+    flip(thinned / "track.compact@1.melody.f32", 8 * 4 * 256 * first + 100)
     before = sorted(file.name for file in thinned.iterdir())
     with LibraryFolder.create(thinned) as library, pytest.raises(LibraryError, match="copies would hide it"):
         vacuum_library(library)
@@ -395,7 +395,7 @@ def test_check_and_vacuum_speak_to_people_and_machines(thinned: Path) -> None:
     assert ok.returncode == 0
     assert ok.stdout.endswith("checked: OK, no corruption found\n")
     assert json.loads(run("vacuum", "--json").stdout)["dropped_rows"] > 0
-    flip(next(thinned.glob("rows.1/track.compact.melody.i8")), 9)
+    flip(next(thinned.glob("rows.1/track.compact@1.melody.i8")), 9)
     corrupt = run("check")
     assert corrupt.returncode == 1
     assert "track rows of compact/melody" in corrupt.stderr

@@ -67,8 +67,9 @@ def test_an_older_library_is_brought_up_to_date(older: Path) -> None:
         assert library.catalog.database.find_problems() == []
         assert len(library.catalog.failures.all()) == 1
         assert len(library.vectors(model="dsp").spans) == 8
-        for space, level, dim, rows in library.catalog.spaces():
-            assert not library.store.corrupt(level, space, dim, np.arange(rows)).any()
+        for space in library.catalog.spaces():
+            rows = np.arange(space.committed)
+            assert not library.store.corrupt(space.level, space.full_name, space.dim, rows).any()
         tracks = library.catalog.tracks()
         assert sorted(track.path.stem for track in tracks) == ["copy", "down", "leaps", "up"]
     assert held(older) == before
@@ -97,9 +98,9 @@ def test_rows_that_were_corrupt_before_stay_corrupt(older: Path) -> None:
         (older / name).write_bytes(data)
     with LibraryFolder(older) as library:
         corrupt = {
-            (level, space)
-            for space, level, dim, rows in library.catalog.spaces()
-            if library.store.corrupt(level, space, dim, np.arange(rows)).any()
+            (space.level, space.full_name)
+            for space in library.catalog.spaces()
+            if library.store.corrupt(space.level, space.full_name, space.dim, np.arange(space.committed)).any()
         }
     assert corrupt == {("passage", "dsp/melody"), ("track", "dsp/timbre")}
 

@@ -262,7 +262,7 @@ def test_missing_files_and_misuse_are_reported(opened: Callable[..., Store]) -> 
     store = opened()
     with pytest.raises(LibraryError, match="opened for reading only"):
         store.write(LEVEL, "m/melody", 0, some_rows(1, 1)["melody"])
-    with pytest.raises(LibraryError, match=r"cannot read .*; run: soundalike library check"):
+    with pytest.raises(LibraryError, match=r"is missing; .*run: soundalike library check --repair"):
         store.read(LEVEL, "m/melody", 16, np.array([0]))
     writer = opened(writable=True)
     fill(writer, some_rows(4, 1))

@@ -253,7 +253,7 @@ def test_corrupt_rows_are_not_part_of_the_background(tmp_path: Path) -> None:
     rows = random_rows(30)
     with library_of(tmp_path, rows) as (library, _):
         path = library.path
-    sidecar = path / "track.dsp.melody.f32"
+    sidecar = path / "track.dsp@1.melody.f32"
     data = bytearray(sidecar.read_bytes())
     data[4 * DIM * 3 : 4 * DIM * 4] = b"\xff" * (4 * DIM)
     sidecar.write_bytes(data)

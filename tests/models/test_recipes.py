@@ -141,7 +141,10 @@ def test_a_digest_changes_only_with_the_rows(copy: Path) -> None:
         ({"weights_sha256": "0" * 64}, "does not match its recipe's digest"),
         ({"spaces": []}, "at least one"),
         ({"spaces": [{}]}, "incomplete"),
-        ({"spaces": [json.loads((BUNDLED / "recipe.json").read_text())["spaces"][0]] * 2}, "must be unique"),
+        (
+            {"spaces": [json.loads((BUNDLED / "recipe.json").read_text())["spaces"][0]] * 2},
+            "two spaces are called 'melody' and 'melody'",
+        ),
     ],
 )
 def test_invalid_recipes_are_rejected(copy: Path, changes: dict[str, object], message: str) -> None:

@@ -59,6 +59,7 @@ def library_of(
         with library.catalog.transaction():
             dims = [(space.name, "track", space.dim) for space in model.spaces]
             library.catalog.put_model(model.name, HeldModel(model.recipe.digest, model.source), dims)
+        library.refresh()
         for s in model.spaces:
             library.store.write("track", s.full_name, 0, rows[s.name])
         library.store.flush()

@@ -52,9 +52,11 @@ def stock(path: Path, rows: dict[str, FloatArray], model: Model) -> Path:
                 HeldModel(model.recipe.digest, model.source),
                 [(space.name, "track", space.dim) for space in model.spaces],
             )
-            for s in model.spaces:
-                library.store.write("track", s.full_name, 0, rows[s.name])
-            library.store.flush()
+        library.refresh()
+        for s in model.spaces:
+            library.store.write("track", s.full_name, 0, rows[s.name])
+        library.store.flush()
+        with library.catalog.transaction():
             library.catalog.commit_rows(model.name, "track", 0, count)
             for number in range(count):
                 file = Path("/music") / f"{number:03}.flac"

@@ -86,6 +86,9 @@ class LibraryFolder:
             opened.callback(self.catalog.close)
             self._views = SharedViews(path, self.catalog, self._store_of)
             opened.callback(self._views.close)
+            if incomplete:  # what can be restored is restored on opening
+                with suppress(LibraryError):
+                    self._restore()
             self.refresh()  # maps the rows
             self._opened = opened.pop_all()
 

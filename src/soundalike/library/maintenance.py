@@ -23,10 +23,20 @@ from soundalike.library.stores.base import Store, Table
 from soundalike.library.stores.row_groups import positions_of, runs
 from soundalike.library.views import Place
 
-__all__ = ["CheckReport", "VacuumReport", "build_prefilters", "check_library", "repair_library", "vacuum_library"]
+__all__ = [
+    "LOST",
+    "CheckReport",
+    "VacuumReport",
+    "build_prefilters",
+    "check_library",
+    "repair_library",
+    "vacuum_library",
+]
 
 _CHUNK = 1 << 14
 _ENTRY = "its entry in the catalogue"
+LOST = " (lost)"
+"""What a check says after rows that could not be read, and so may not be corrupt."""
 _LEVELS: Mapping[Table, Level] = {"track": "track", "passage": "passage", "feature": "passage"}
 """The level at which the rows of a table have their positions."""
 Progress = Callable[[int, int], None]
@@ -112,12 +122,14 @@ def check_library(library: LibraryFolder, progress: Progress | None = None) -> C
             for part in runs(column.held[:, 1], _CHUNK):
                 positions = positions_of(column.held[part])
                 owners = np.repeat(column.held[part, 2], column.held[part, 1])
+                what = f"{column.table} rows of {column.space}"
                 try:
                     bad = library.store.corrupt(column.table, column.space, column.dim, positions)
                 except LibraryError as error:
                     bad, missing = np.ones(len(positions), np.bool_), str(error).partition(";")[0]
+                    what += LOST
                 for track_id in np.unique(owners[bad]).tolist():
-                    found.setdefault(track_id, []).append(f"{column.table} rows of {column.space}")
+                    found.setdefault(track_id, []).append(what)
                 done += len(positions)
                 if progress:
                     progress(done, total)
@@ -154,7 +166,7 @@ def _count(catalog: Catalog, plan: Sequence[_Column]) -> list[str]:
     compared = {(column.table, column.space): column.count for column in plan}
     expected = catalog.row_counts()
     for space in catalog.spaces():
-        rows, end = expected[space.model, space.level]
+        rows, end = expected.get((space.model, space.level), (0, 0))
         done = compared.get((space.level, space.full_name), 0)
         if done < rows:
             found.append(f"{rows} {space.level} rows of {space.full_name} are committed, and {done} can be compared")

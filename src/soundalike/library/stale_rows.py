@@ -24,8 +24,8 @@ def remove_stale_rows(library: LibraryFolder) -> None:
     """Delete the files of rows and prefilters that the catalogue does not refer to, and let `store` be the current one.
 
     Readers of older snapshots have mapped their rows and go on reading them. A reader that has not mapped them yet
-    finds that the catalogue has changed, and begins again. Where the system keeps mapped files, as Windows does, they are
-    deleted the next time.
+    finds that the catalogue has changed, and begins again. Where the system keeps mapped files, as Windows does, they
+    are deleted the next time.
 
     Args:
         library: The library, open for writing.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from soundalike.cli.arguments import json_option, library_option, option
 from soundalike.cli.cells import count
 from soundalike.cli.commands import command
-from soundalike.cli.inputs import chosen_library, library_folder
+from soundalike.cli.inputs import library_folder
 from soundalike.cli.output import Progress, print_json, print_message
 from soundalike.core.errors import one_line
 
@@ -49,21 +49,22 @@ class CheckRecord:
 def check(repair: bool, library_path: Path | None, as_json: bool) -> int:
     """Compare everything stored with its checksums.
 
-    Every flipped bit in the vectors and in the catalogue is found. Corrupt entries are listed; searches always exclude
-    them. The exit code is 1 if something is corrupt.
+    Every flipped bit in the vectors and in the catalogue is found, and every missing row. Corrupt entries are listed;
+    searches always exclude them. The exit code is 1 if something is corrupt or missing. Missing files that follow from
+    others are made again.
 
     \b
       soundalike library check
       soundalike library check --repair && soundalike index ~/Music
     """
-    from soundalike.library import LibraryFolder, repair_library
+    from soundalike.library import LibraryFolder, check_library, repair_library
 
     folder = library_folder(library_path)
-    with chosen_library(library_path) as library, Progress("row", enabled=not as_json) as progress:
-        report = library.check(progress=progress)
+    with LibraryFolder(folder, incomplete=True) as library, Progress("row", enabled=not as_json) as progress:
+        report = check_library(library, progress)
     marked = 0
     if repair and not report.ok:
-        with LibraryFolder(folder, writable=True) as writer:
+        with LibraryFolder(folder, writable=True, incomplete=True) as writer:
             marked = repair_library(writer, report)
     if as_json:
         corrupt = [CorruptTrackRecord(report.paths[key], what) for key, what in report.tracks.items()]
@@ -85,10 +86,15 @@ def check(repair: bool, library_path: Path | None, as_json: bool) -> int:
 
 
 def _print_report(report: CheckReport, marked: int) -> None:
+    from soundalike.library import LOST
+
     for problem in report.problems:
         print_message(f"the catalogue: {problem}", "corrupt")
+    for reason in report.unreadable:
+        print_message(reason, "lost")
     for key, what in report.tracks.items():
-        print_message(f"{report.paths[key]}: {', '.join(what)}", "corrupt")
+        lost = all(one.endswith(LOST) for one in what)
+        print_message(f"{report.paths[key]}: {', '.join(what)}", "lost" if lost else "corrupt")
     print(f"{count(report.checked_tracks, 'track')} and {count(report.rows, 'row')} checked: {_verdict(report)}")
     for name in report.derived:
         print(f"{one_line(name)} was corrupt; it was removed and is made again on use")
@@ -103,4 +109,6 @@ def _print_report(report: CheckReport, marked: int) -> None:
 def _verdict(report: CheckReport) -> str:
     if report.ok:
         return "OK, no corruption found"
-    return f"{count(len(report.tracks), 'track')} corrupt" if report.tracks else "the catalogue is corrupt"
+    if not report.tracks:
+        return "the catalogue is corrupt"
+    return f"{count(len(report.tracks), 'track')} corrupt" + (" or lost" if report.unreadable else "")

@@ -30,8 +30,17 @@ class Editions:
     features: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, table: Table, group: str) -> int:
-        """The edition of a model, or of a backbone for the table `feature`; 0 where none is known."""
-        return (self.features if table == "feature" else self.models).get(group, 0)
+        """The edition of a model, or of a backbone for the table `feature`.
+
+        Raises:
+            LibraryError: The store was opened before the model or backbone was added, or the catalogue is corrupt.
+        """
+        known = self.features if table == "feature" else self.models
+        if group not in known:
+            raise LibraryError(
+                f"the library does not know {group}, or learned of it later; run: soundalike library check"
+            )
+        return known[group]
 
 
 class RestorableRowsError(LibraryError):

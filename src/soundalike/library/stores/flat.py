@@ -79,7 +79,7 @@ class FlatStore:
         prefilter_from: int = _PREFILTER_FROM,
     ) -> None:
         self._folder = folder
-        self._files = SidecarFiles(folder, editions or Editions(), writable=writable)
+        self._files = SidecarFiles(folder, editions, writable=writable)
         self._lock = self._files.lock
         self._columns: dict[tuple[str, int], Column] = {}
         self._threads = threads

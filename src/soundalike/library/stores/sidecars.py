@@ -56,7 +56,7 @@ _CHUNK = 1 << 14
 class SidecarFiles:
     """The sidecar files in one folder. Written rows are durable after `flush`; readers map committed rows."""
 
-    def __init__(self, folder: Path, editions: Editions, *, writable: bool) -> None:
+    def __init__(self, folder: Path, editions: Editions | None, *, writable: bool) -> None:
         self.folder = folder
         self.lock = threading.RLock()
         self._editions = editions
@@ -76,7 +76,7 @@ class SidecarFiles:
 
     def stem(self, table: Table, group: str) -> str:
         """The part of file names that stands for a model or backbone and its edition."""
-        edition = self._editions.of(table, group)
+        edition = self._editions.of(table, group) if self._editions else 0
         # Libraries of older formats may hold names with a slash.
         return group.replace("/", ".") + (f"@{edition}" if edition else "")
 
