@@ -11,7 +11,7 @@ from soundalike.audio.fingerprint import FRAME_RATE
 from soundalike.cli.output import print_table
 from soundalike.core.types import Report
 from soundalike.evaluate import reports
-from soundalike.library.catalog.catalog import HeldModel
+from soundalike.library.catalog.held import HeldModel
 from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
 from soundalike.models.model import Model

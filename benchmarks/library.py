@@ -30,7 +30,7 @@ import soxr
 
 from common import plain_track, report_of, show_and_save, synthetic_library
 from soundalike.demo.clips import load_clips
-from soundalike.library.catalog.catalog import HeldModel
+from soundalike.library.catalog.held import HeldModel
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.maintenance import check_library
 from soundalike.models.heads import unit_rows

@@ -19,7 +19,7 @@ from soundalike.audio.stream import windows
 from soundalike.cli.main import main
 from soundalike.core.errors import LibraryError, ModelError, UsageError
 from soundalike.core.types import LEVELS, Level
-from soundalike.library.catalog.catalog import HeldModel
+from soundalike.library.catalog.held import HeldModel
 from soundalike.library.catalog.track import Track
 from soundalike.library.exchange.export import export_library
 from soundalike.library.exchange.format import TRACK_COLUMNS

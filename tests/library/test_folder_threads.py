@@ -20,9 +20,10 @@ import pytest
 
 from conftest import tune, write
 from soundalike.core.errors import LibraryError
-from soundalike.library.catalog.catalog import Catalog, HeldModel
+from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.feature_tables import FeatureTables
 from soundalike.library.catalog.filters import Filter
+from soundalike.library.catalog.held import HeldModel
 from soundalike.library.catalog.transactions import CatalogDatabase
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files

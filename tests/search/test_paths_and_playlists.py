@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from conftest import write
 from soundalike.cli.main import main
 from soundalike.core.errors import AudioError, LibraryError, UsageError
-from soundalike.library.catalog.catalog import HeldModel
 from soundalike.library.catalog.filter_parser import parse_filter
+from soundalike.library.catalog.held import HeldModel
 from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
 from soundalike.models.model import Model

@@ -14,7 +14,7 @@ from conftest import TUNES, tune, write
 from soundalike.cli.main import main
 from soundalike.core.errors import UsageError
 from soundalike.core.types import FloatArray
-from soundalike.library.catalog.catalog import HeldModel
+from soundalike.library.catalog.held import HeldModel
 from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files

@@ -10,7 +10,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,39 +23,16 @@ from soundalike.core.types import LEVELS, IntArray, Level
 from soundalike.library.catalog.failures import FailureTable
 from soundalike.library.catalog.families import FamilyTable
 from soundalike.library.catalog.feature_tables import FeatureTables
+from soundalike.library.catalog.held import HeldModel, HeldSpace
 from soundalike.library.catalog.line_checksums import ID_IN_LIST
 from soundalike.library.catalog.track import Track
 from soundalike.library.catalog.transactions import CatalogDatabase
 
-__all__ = ["Catalog", "HeldModel"]
+__all__ = ["Catalog"]
 
 _SEPARATOR = os.fsencode(os.sep)
 _BATCH = 512
 """Entries read at a time: few enough to stay in the processor's cache until they are used."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeldModel:
-    """A model whose spaces a library holds: the digest of the recipe, and where to load the model from."""
-
-    digest: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class HeldSpace:
-    """A space of a model at a level: the dims of its rows, and the end of the committed ones."""
-
-    model: str
-    name: str
-    level: Level
-    dim: int
-    committed: int
-
-    @property
-    def full_name(self) -> str:
-        """The name under which a store holds it."""
-        return f"{self.model}/{self.name}"
 
 
 _SHARED = (

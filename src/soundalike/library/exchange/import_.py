@@ -12,7 +12,7 @@ import numpy as np
 
 from soundalike.core.errors import ModelError
 from soundalike.core.types import LEVELS, FloatArray, Level
-from soundalike.library.catalog.catalog import HeldModel
+from soundalike.library.catalog.held import HeldModel
 from soundalike.library.exchange.format import ExportedModel
 from soundalike.library.exchange.read import Export, Line, Sound
 from soundalike.library.folder import LibraryFolder

@@ -15,7 +15,7 @@ from soundalike.core.errors import AudioError
 from soundalike.core.executors.processes import run_tasks
 from soundalike.core.files import absolute, content_hash
 from soundalike.core.types import LEVELS
-from soundalike.library.catalog.catalog import HeldModel
+from soundalike.library.catalog.held import HeldModel
 from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder, is_current
 from soundalike.library.indexing.find_files import File, FoundFiles, Places, find_files
