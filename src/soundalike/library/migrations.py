@@ -41,6 +41,7 @@ _STATEMENTS = {
         *(f"ALTER TABLE tracks ADD COLUMN {column} TEXT" for column in ("artists", "genres", "album_artist")),
         *(f"ALTER TABLE tracks ADD COLUMN {column} REAL" for column in ("tempo_confidence", "meter_confidence")),
         *(f"ALTER TABLE tracks ADD COLUMN {column} TEXT" for column in ("described_by", "warning")),
+        "ALTER TABLE tracks ADD COLUMN tags_version INTEGER NOT NULL DEFAULT 0",
         "UPDATE tracks SET artists = json_array(artist) WHERE artist IS NOT NULL",
         "UPDATE tracks SET genres = json_array(genre) WHERE genre IS NOT NULL",
         "ALTER TABLE tracks DROP COLUMN artist",

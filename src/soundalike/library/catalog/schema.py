@@ -26,7 +26,8 @@ CREATE TABLE tracks (
     title TEXT, artists TEXT, album TEXT, album_artist TEXT, genres TEXT, year INTEGER, bpm_tag REAL, key_tag TEXT,
     tempo REAL, key TEXT, loudness REAL, silent INTEGER NOT NULL, missing INTEGER NOT NULL DEFAULT 0,
     unreadable INTEGER NOT NULL DEFAULT 0, key_confidence REAL, meter TEXT, tempo_confidence REAL,
-    meter_confidence REAL, described_by TEXT, warning TEXT, seal INTEGER NOT NULL DEFAULT 0,
+    meter_confidence REAL, described_by TEXT, warning TEXT, tags_version INTEGER NOT NULL DEFAULT 0,
+    seal INTEGER NOT NULL DEFAULT 0,
     UNIQUE (root_id, path));
 CREATE TABLE fingerprints (
     track_id INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, words BLOB NOT NULL,

@@ -35,6 +35,7 @@ class Track:
         tempo_confidence, meter_confidence: Probabilities of the measured tempo and meter, 0 to 1.
         described_by: The model that measured tempo, key and meter.
         warning: What could not be decoded; None if everything could.
+        tags_version: `soundalike.audio.TAGS_VERSION` of the version that read the tags; 0 before format 4.
         id: Number in the catalogue; 0 if it is not stored yet.
     """
 
@@ -67,6 +68,7 @@ class Track:
     meter_confidence: float | None = None
     described_by: str | None = None
     warning: str | None = None
+    tags_version: int = 0
     id: int = 0
 
     @property

@@ -71,10 +71,11 @@ TRACK_COLUMNS: Mapping[str, tuple[str, bool]] = {
     "missing": ("bool", False),
     "unreadable": ("bool", False),
     "warning": ("string", True),
+    "tags_version": ("int64", False),
 }
 """The fields of a `Track` other than its path: their type, and whether they may be null."""
 _SINCE_FORMAT_2 = frozenset({
-    "artists", "genres", "album_artist", "tempo_confidence", "meter_confidence", "described_by", "warning",
+    "artists", "genres", "album_artist", "tempo_confidence", "meter_confidence", "described_by", "warning", "tags_version",
 })  # fmt: skip
 _ONLY_FORMAT_1: Mapping[str, tuple[str, bool]] = {"artist": ("string", True), "genre": ("string", True)}
 
@@ -91,6 +92,7 @@ def upgrade_track(row: Mapping[str, Any], version: int) -> dict[str, Any]:
     """The values of a line of tracks, of any format, under the names of `TRACK_COLUMNS`."""
     values = {name: row.get(name) for name in TRACK_COLUMNS}
     if version == 1:
+        values["tags_version"] = 0
         for name in ("artist", "genre"):
             values[f"{name}s"] = [] if row[name] is None else [row[name]]
     return values

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from soundalike.audio import Tags
+from soundalike.audio import TAGS_VERSION, Tags
 from soundalike.backbones import FeatureRows
 from soundalike.core.errors import AudioError, SoundalikeError
 from soundalike.core.types import LEVELS, Level
@@ -246,6 +246,7 @@ class Writer:
             codec=info.codec,
             title=tags.title,
             artists=tags.artists,
+            tags_version=TAGS_VERSION,
             album=tags.album,
             album_artist=tags.album_artist,
             genres=tags.genres,

@@ -1,0 +1,50 @@
+"""Read the tags of known files again after the reader of tags has learned something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+
+from soundalike.audio import TAGS_VERSION, read_tags
+from soundalike.library.catalog.catalog import Catalog
+from soundalike.library.catalog.track import Track
+
+__all__ = ["refresh_tags"]
+
+_BATCH = 500
+
+
+def refresh_tags(catalog: Catalog, tracks: Sequence[Track]) -> None:
+    """Read the tags of tracks again that an older version of soundalike read; no audio is decoded.
+
+    Every batch is committed, so an interruption loses little. To be called outside a transaction.
+
+    Args:
+        catalog: The catalogue, open for writing.
+        tracks: Tracks whose files are unchanged.
+    """
+    outdated = iter([track for track in tracks if track.tags_version < TAGS_VERSION])
+    while batch := list(islice(outdated, _BATCH)):
+        # Corrupt entries must stay recognisable: an update would give them a valid checksum.
+        corrupt = set(catalog.database.corrupt_tracks(track.id for track in batch))
+        fresh = [(catalog.root_of(track.id), _read(track)) for track in batch if track.id not in corrupt]
+        with catalog.transaction():
+            for root, track in fresh:
+                catalog.put_track(root, track)
+
+
+def _read(track: Track) -> Track:
+    tags = read_tags(track.path)
+    return replace(
+        track,
+        title=tags.title,
+        artists=tags.artists,
+        album=tags.album,
+        album_artist=tags.album_artist,
+        genres=tags.genres,
+        year=tags.year,
+        bpm_tag=tags.bpm,
+        key_tag=tags.key,
+        tags_version=TAGS_VERSION,
+    )
