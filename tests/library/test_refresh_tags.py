@@ -11,6 +11,7 @@ import pytest
 
 from conftest import TUNES, tune, write
 from soundalike.audio import TAGS_VERSION
+from soundalike.library.catalog.track import parse_list
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing import refresh_tags
 from soundalike.library.indexing.index import IndexReport, index_files
@@ -69,6 +70,12 @@ def test_a_file_that_is_not_indexed_keeps_its_tags(library: Path, tmp_path: Path
     (tmp_path / "music" / "0.wav").unlink()
     index(tmp_path)
     assert artists(library) == [("Jay",), ("Jay", "Bee")]
+
+
+@pytest.mark.parametrize("text", [None, 3, b"[]", "", "[", "{}", "[1]", '["a", null]', "[" * 9999])
+def test_a_corrupt_list_has_no_values(text: object) -> None:
+    assert parse_list(text) == ()
+    assert parse_list('["a", "b"]') == ("a", "b")
 
 
 def test_a_corrupt_entry_stays_recognisable(library: Path, tmp_path: Path) -> None:

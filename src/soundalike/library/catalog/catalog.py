@@ -25,7 +25,7 @@ from soundalike.library.catalog.families import FamilyTable
 from soundalike.library.catalog.feature_tables import FeatureTables
 from soundalike.library.catalog.held import HeldModel, HeldSpace
 from soundalike.library.catalog.line_checksums import ID_IN_LIST
-from soundalike.library.catalog.track import Track
+from soundalike.library.catalog.track import Track, parse_list
 from soundalike.library.catalog.transactions import CatalogDatabase
 
 __all__ = ["Catalog"]
@@ -42,6 +42,7 @@ _SHARED = (
     ("fingerprints", "words, version"),
 )
 _COLUMNS = [name for name in Track.__dataclass_fields__ if name not in ("path", "id")]
+_SELECTED = ", ".join(f"tracks.{name}" for name in ("id", "path", *_COLUMNS))
 _LISTS = ("artists", "genres")
 """The columns that hold a JSON list, or null instead of an empty one."""
 
@@ -74,7 +75,7 @@ class Catalog:
     def tracks(self, condition: str = "1", parameters: Sequence[object] = ()) -> list[Track]:
         """Tracks that meet an SQL condition, in the order in which they were added."""
         rows = self.database.rows(
-            "SELECT tracks.*, roots.path AS root FROM tracks JOIN roots ON roots.id = root_id "
+            f"SELECT {_SELECTED}, roots.path AS root FROM tracks JOIN roots ON roots.id = root_id "
             f"WHERE {condition} ORDER BY tracks.id",
             parameters,
         )
@@ -389,5 +390,5 @@ class Catalog:
 def _track(row: sqlite3.Row) -> Track:
     values = {name: row[name] for name in _COLUMNS}
     values |= {name: bool(row[name]) for name in ("silent", "missing", "unreadable")}
-    values |= {name: tuple(json.loads(row[name])) if row[name] else () for name in _LISTS}
+    values |= {name: parse_list(row[name]) for name in _LISTS}
     return Track(path=Path(os.fsdecode(row["root"] + row["path"])), id=row["id"], **values)

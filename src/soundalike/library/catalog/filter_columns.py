@@ -5,7 +5,6 @@ A number is one float64 per track, NaN where it is unknown. `text_columns.py` st
 
 from __future__ import annotations
 
-import json
 import operator
 import unicodedata
 from collections import defaultdict
@@ -32,6 +31,7 @@ from soundalike.library.catalog.filters import (
     TextCondition,
 )
 from soundalike.library.catalog.text_columns import Texts
+from soundalike.library.catalog.track import parse_list
 
 __all__ = ["Columns"]
 
@@ -153,4 +153,4 @@ def _values(field: str, text: str | None) -> Sequence[str]:
     """The values of a field from the text in the catalogue."""
     if text is None:
         return ()
-    return json.loads(text) if field in LISTS else (text,)
+    return parse_list(text) if field in LISTS else (text,)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Track"]
+__all__ = ["Track", "parse_list"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +86,17 @@ class Track:
     def bpm(self) -> float | None:
         """Beats per minute: the tag, or else the measured tempo, as in filters."""
         return self.bpm_tag if self.bpm_tag is not None else self.tempo
+
+
+def parse_list(text: object) -> tuple[str, ...]:
+    """The values of a column that holds a JSON list of text, or null.
+
+    Anything else has no values. It occurs in corrupt entries, which the checksum reports.
+    """
+    if not isinstance(text, str):
+        return ()
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(values) if isinstance(values, list) and all(isinstance(value, str) for value in values) else ()

@@ -75,7 +75,8 @@ TRACK_COLUMNS: Mapping[str, tuple[str, bool]] = {
 }
 """The fields of a `Track` other than its path: their type, and whether they may be null."""
 _SINCE_FORMAT_2 = frozenset({
-    "artists", "genres", "album_artist", "tempo_confidence", "meter_confidence", "described_by", "warning", "tags_version",
+    "artists", "genres", "album_artist", "tempo_confidence", "meter_confidence", "described_by", "warning",
+    "tags_version",
 })  # fmt: skip
 _ONLY_FORMAT_1: Mapping[str, tuple[str, bool]] = {"artist": ("string", True), "genre": ("string", True)}
 

@@ -19,6 +19,7 @@ from soundalike.library.catalog.held import HeldModel
 from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder, is_current
 from soundalike.library.indexing.find_files import File, FoundFiles, Places, find_files
+from soundalike.library.indexing.refresh_tags import refresh_tags
 from soundalike.library.indexing.writer import EncodedFile, EncodeTask, IndexReport, Projected, Writer
 from soundalike.library.kept_features import KeptFeatures
 from soundalike.library.stale_rows import remove_stale_rows
@@ -177,6 +178,7 @@ class _Indexer:
             self._catalog.mark(back)
             self._catalog.mark(movable, missing=True)
             self._catalog.failures.forget([*lost, *(path for path in ok if path in failures)])
+        refresh_tags(self._catalog, [track for _, track in known])
         return [*self._plan_known(known, keep=keep), *fresh]
 
     def _plan_known(self, known: Sequence[tuple[File, Track]], *, keep: bool) -> list[EncodeTask]:

@@ -46,5 +46,7 @@ def _read(track: Track) -> Track:
         year=tags.year,
         bpm_tag=tags.bpm,
         key_tag=tags.key,
+        missing=False,
+        unreadable=False,
         tags_version=TAGS_VERSION,
     )
