@@ -86,6 +86,21 @@ def test_text_files_have_an_encoding(nodes) -> None:
     assert not faults
 
 
+def test_no_pickle_is_ever_loaded(nodes) -> None:
+    """A pickle runs code. numpy and torch load them unless told not to."""
+    faults = []
+    for source, _, tree in nodes:
+        for node in tree:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names]
+                faults += [f"{source}: {name}" for name in names if name in ("pickle", "shelve", "marshal", "joblib")]
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "numpy.load", "torch.load"):
+                options = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                if options.get("allow_pickle") != "False" and options.get("weights_only") != "True":
+                    faults.append(f"{source}:{node.lineno}")
+    assert not faults
+
+
 # Paths --------------------------------------------------------------------------------------------------------------
 
 

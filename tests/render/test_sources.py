@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import pickle
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.render.score.music import BAR, CHORDS, MODES, SPLIT, Chord, Groove, Hit, part_of
 from soundalike.render.score.names import progression_name
+from soundalike.render.sources import midi, tunes
 from soundalike.render.sources.chorales import find_chords, loops
 from soundalike.render.sources.grooves import load_grooves, performance_of, split_drummers
 from soundalike.render.sources.load import load_sources
@@ -251,6 +253,62 @@ def test_a_truncated_archive_is_a_one_line_error(tmp_path: Path, name: str) -> N
     with pytest.raises(UsageError, match="is not a readable archive") as caught:
         list(midi_files(path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["zip", "gz", "xz"])
+def test_a_small_archive_that_unpacks_to_much_is_refused(tmp_path: Path, kind: str) -> None:
+    size = (1 << 24) + 1
+    if kind == "zip":
+        path = tmp_path / "x.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr("large.mid", bytes(size))
+    else:
+        path = tmp_path / f"x.tar.{kind}"
+        options = {"compresslevel": 1} if kind == "gz" else {"preset": 0}
+        with tarfile.open(path, f"w:{kind}", **options) as tar:
+            info = tarfile.TarInfo("large.mid")
+            info.size = size
+            tar.addfile(info, io.BytesIO(bytes(size)))
+    assert path.stat().st_size < size / 100
+    with pytest.raises(UsageError, match=r"large\.mid has 16,777,217 bytes; expected MIDI files of at most 16,777,216"):
+        list(midi_files(path))
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_an_endless_name_in_an_archive_is_not_read(tmp_path: Path, kind: bytes) -> None:
+    """tarfile reads names and headers as a whole, whatever their size."""
+    info = tarfile.TarInfo("name")
+    info.type, info.size = kind, 1 << 40
+    with gzip.open(tmp_path / "x.tar.gz", "wb") as file:
+        file.write(info.tobuf() + bytes(1 << 20))
+    with pytest.raises(UsageError, match="is not a readable archive"):
+        list(midi_files(tmp_path / "x.tar.gz"))
+
+
+def test_an_archive_is_not_unpacked_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(midi, "_LARGEST_ARCHIVE", 1 << 20)
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as tar:
+        for number in range(3):
+            info = tarfile.TarInfo(f"{number}.bin")
+            info.size = 1 << 20
+            tar.addfile(info, io.BytesIO(bytes(info.size)))
+    with pytest.raises(UsageError, match="unpacks to more than 1,048,576 bytes"):
+        list(midi_files(tmp_path / "x.tar.gz"))
+
+
+def test_a_large_loose_file_is_refused(tmp_path: Path) -> None:
+    with put(tmp_path / "a.mid", b"MThd").open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(UsageError, match="expected MIDI files of at most"):
+        list(midi_files(tmp_path))
+
+
+def test_a_compressed_cache_is_not_loaded(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "tunes.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        content = io.BytesIO()
+        np.save(content, np.zeros(1 << 20, np.uint8))
+        archive.writestr("text.npy", content.getvalue())
+    assert tunes._load(tmp_path / "tunes.npz") is None
 
 
 def tune_folder(folder: Path) -> Path:

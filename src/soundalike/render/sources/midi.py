@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import lzma
 import tarfile
@@ -43,6 +44,8 @@ USED_METERS: Mapping[tuple[int, int], str] = {
 }
 
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".zip")
+_LARGEST = 1 << 24  # bytes of one MIDI file; the largest in use have some MB
+_LARGEST_ARCHIVE = 1 << 32  # bytes of an archive, unpacked
 # The errors, besides OSError, that an invalid or encrypted archive raises.
 _ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, RuntimeError)
 
@@ -112,18 +115,22 @@ def midi_files(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         if container.is_dir():
             for file in _loose_files(container):
+                _check_size(str(file), file.stat().st_size)
                 yield file.relative_to(container).as_posix(), file.read_bytes()
         elif container.name.lower().endswith(".zip"):
             with zipfile.ZipFile(container) as archive:
                 for info in archive.infolist():
                     if _is_midi(info.filename):
-                        yield info.filename, archive.read(info)
+                        _check_size(info.filename, info.file_size)
+                        with archive.open(info) as unpacked:
+                            yield info.filename, unpacked.read(_LARGEST)
         else:
-            with tarfile.open(container) as tar:
+            with _Unpacked(container) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
                 for member in tar:
                     handle = tar.extractfile(member) if member.isfile() and _is_midi(member.name) else None
                     if handle is not None:
-                        yield member.name.removeprefix("./"), handle.read()
+                        _check_size(member.name, member.size)
+                        yield member.name.removeprefix("./"), handle.read(_LARGEST)
     except _ARCHIVE_ERRORS as error:
         # tarfile lists every format that it tried on further lines.
         reason = str(error).partition("\n")[0].rstrip(":") or type(error).__name__
@@ -132,6 +139,50 @@ def midi_files(path: Path) -> Iterator[tuple[str, bytes]]:
         ) from error
     except OSError as error:
         raise UsageError(f"{container} cannot be read: {error.strerror or error}") from error
+
+
+def _check_size(name: str, size: int) -> None:
+    """Raise UsageError if a file is too large for MIDI: a small archive may unpack to a full memory."""
+    if size > _LARGEST:
+        raise UsageError(f"{name} has {size:,} bytes; expected MIDI files of at most {_LARGEST:,}")
+
+
+class _Unpacked(io.BufferedIOBase):
+    """The bytes of a tar archive, unpacked as they are read, so that a small file cannot unpack to a full memory.
+
+    Raises tarfile.ReadError for a read of more than `_LARGEST` bytes, such as an endless file name, and when more than
+    `_LARGEST_ARCHIVE` bytes were unpacked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            magic = file.read(6)
+        gzipped, xz = magic.startswith(b"\x1f\x8b"), magic.startswith(b"\xfd7zXZ")
+        opened = gzip.GzipFile if gzipped else lzma.LZMAFile if xz else Path.open
+        self._stream: Any = opened(path, mode="rb")
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read bytes; `size` is always given by tarfile."""
+        if size is None or not 0 <= size <= _LARGEST:
+            raise tarfile.ReadError(f"it holds something larger than {_LARGEST:,} bytes besides files")
+        if self._stream.tell() > _LARGEST_ARCHIVE:
+            raise tarfile.ReadError(f"it unpacks to more than {_LARGEST_ARCHIVE:,} bytes")
+        return bytes(self._stream.read(size))
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move to an offset."""
+        if whence == 0 and offset > _LARGEST_ARCHIVE:
+            raise tarfile.ReadError(f"it unpacks to more than {_LARGEST_ARCHIVE:,} bytes")
+        return int(self._stream.seek(offset, whence))
+
+    def tell(self) -> int:
+        """Return the offset."""
+        return int(self._stream.tell())
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._stream.close()
+        super().close()
 
 
 def version_of(path: Path) -> tuple[object, ...]:

@@ -328,6 +328,8 @@ def _load(path: Path) -> Tunes | None:
     """Load tunes from the cache. None if they are missing or unreadable."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if sum(entry.file_size for entry in arrays.zip.infolist()) > path.stat().st_size:
+                return None  # compressed, so not written by `_save`
             text = json.loads(arrays["text"].tobytes())
             return Tunes(
                 works=tuple(text["works"]),
