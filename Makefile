@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all check house build clean
+.PHONY: demo mutate test test-all check house build clean
 
 demo: $(VENV)/.base
 	$(BIN)/soundalike demo
@@ -24,6 +24,9 @@ check: $(VENV)/.dev
 
 house: $(VENV)/bin/python  # count imports between packages and list broken rules
 	$(BIN)/python tools/house.py
+
+mutate: $(VENV)/.dev  # put faults into the core, one at a time, and print those that no test notices (an hour)
+	$(BIN)/python tools/mutate.py
 
 build: $(VENV)/.dev
 	$(BIN)/python -m build --wheel

@@ -42,7 +42,10 @@ def one_line(text: str | os.PathLike[str]) -> str:
 
 
 class SoundalikeError(Exception):
-    """Base class of the errors that are shown to the user. The text is one line."""
+    """Base class of the errors that are shown to the user. The text is one line, whatever the paths in it contain."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class SoundalikeWarning(UserWarning):

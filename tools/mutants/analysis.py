@@ -1,0 +1,59 @@
+"""Faults in `backbones/analysis/` and `audio/loudness.py`: descriptors, key, meter, tempo."""
+
+from mutants.mutant import Mutant
+
+__all__ = ["ANALYSIS"]
+
+_ANALYSIS = "src/soundalike/backbones/analysis"
+_DESCRIPTORS = f"{_ANALYSIS}/descriptors.py"
+_TESTS = ("tests/backbones/test_dsp_backbone.py", "tests/audio/test_dsp.py", "tests/backbones/test_spectra.py")
+
+ANALYSIS = (
+    Mutant(
+        _DESCRIPTORS, "loud = power[total >= 1e-4 * total.max(initial=0.0)]", "loud = power",
+        "quiet frames count for timbre", _TESTS,
+    ),
+    Mutant(
+        _DESCRIPTORS, "cepstra.mean(axis=0)[1:],", "cepstra.mean(axis=0)[:-1],",
+        "timbre depends on the level", _TESTS,
+    ),
+    Mutant(
+        _DESCRIPTORS, "centred = np.roll(pitch_classes.astype(np.float64), -3)  # from C",
+        "centred = np.roll(pitch_classes.astype(np.float64), 3)",
+        "keys are six semitones off", _TESTS,
+    ),
+    Mutant(
+        _DESCRIPTORS, "for mode in (\"major\", \"minor\")", "for mode in (\"minor\", \"major\")",
+        "major and minor are exchanged", _TESTS,
+    ),
+    Mutant(
+        _DESCRIPTORS, "image, 0, circular=True", "image, 11, circular=False",
+        "harmony changes with transposition", _TESTS,
+    ),
+    Mutant(
+        _DESCRIPTORS, "across = bands @ dsp.cross_correlation(centred[:, first], centred[:, second])",
+        "across = bands @ dsp.cross_correlation(centred[:, first], centred[:, first])",
+        "a drum pattern sounds like its permutations", _TESTS,
+    ),
+    Mutant(
+        _DESCRIPTORS, "line = np.square(np.maximum(salience - accompaniment, 0.0))",
+        "line = np.square(np.maximum(salience, 0.0))",
+        "held notes of the accompaniment count as melody", _TESTS,
+    ),
+    Mutant(
+        _DESCRIPTORS, "rise[:3] = 0.0\n", "\n",
+        "the beginning of a passage is an onset", _TESTS,
+    ),
+    Mutant(
+        _DESCRIPTORS, "bool(np.percentile(products, 90) > 0.25)", "bool(np.percentile(products, 90) > -1)",
+        "noise has pitch", _TESTS,
+    ),
+    Mutant(
+        f"{_ANALYSIS}/key_and_meter.py", "np.roll(key, tonic, axis=2)", "np.roll(key, -tonic, axis=2)",
+        "the key is mirrored around C", ("tests/backbones/test_key_and_meter.py",),
+    ),
+    Mutant(
+        f"{_ANALYSIS}/key_and_meter.py", "_MIN_PROBABILITY = 0.8", "_MIN_PROBABILITY = 0.0",
+        "an uncertain meter is reported", ("tests/backbones/test_key_and_meter.py",),
+    ),
+)  # fmt: skip

@@ -1,0 +1,121 @@
+"""Faults in `library/catalog/`, `library/indexing/`, `library/exchange/` and what opens a library."""
+
+from mutants.mutant import Mutant
+
+__all__ = ["CATALOGUE"]
+
+_CATALOG, _INDEXING = "src/soundalike/library/catalog", "src/soundalike/library/indexing"
+_FILTERS = ("tests/library/test_filters.py", "tests/library/test_filter_columns.py")
+_CHECKSUMS = ("tests/library/test_maintenance.py",)
+_INDEX = ("tests/library/test_indexing.py",)
+
+CATALOGUE = (
+    Mutant(
+        f"{_INDEXING}/writer.py", "        self._library.store.flush()\n", "",
+        "rows are not on disk before the catalogue refers to them", ("tests/library/test_crash.py", *_INDEX),
+    ),
+    Mutant(
+        f"{_INDEXING}/writer.py", "if track is None or not entry.task.same_sound:", "if track is None:",
+        "a changed file overwrites rows that a reader uses", _INDEX,
+    ),
+    Mutant(
+        f"{_INDEXING}/writer.py", "self._catalog.mark([task.track.id], unreadable=True)", "pass",
+        "a file that can no longer be decoded counts as readable", _INDEX,
+    ),
+    Mutant(
+        f"{_INDEXING}/find_files.py", "self._above[folder] = above if own is None else (own, *above)",
+        "self._above[folder] = above",
+        "files are not found to be below the folders that were given", ("tests/library/test_places.py",),
+    ),
+    Mutant(
+        f"{_CATALOG}/line_checksums.py",
+        "    \"SELECT * FROM families WHERE track_id IN (SELECT value FROM json_each(?))\",\n", "",
+        "a flipped bit in a version family is not found", _CHECKSUMS,
+    ),
+    Mutant(
+        f"{_CATALOG}/line_checksums.py", "NOT IN ('generation', 'seal')", "NOT IN ('generation', 'seal', 'epoch')",
+        "a flipped bit in the epoch is not found", _CHECKSUMS,
+    ),
+    Mutant(
+        f"{_CATALOG}/line_checksums.py",
+        "    \"SELECT * FROM kept WHERE track_id IN (SELECT value FROM json_each(?)) ORDER BY track_id, backbone\",\n", "",
+        "a flipped bit in the list of stored features is not found", _CHECKSUMS,
+    ),
+    Mutant(
+        f"{_CATALOG}/line_checksums.py", "yield b\"T%d:\" % len(text)", "yield b\"T\"",
+        "text moved from one column to the next is not found", _CHECKSUMS,
+    ),
+    Mutant(
+        f"{_CATALOG}/transactions.py", "renew_checksums(database, self.changed)", "pass",
+        "checksums are those of the entries before", _CHECKSUMS,
+    ),
+    Mutant(
+        f"{_CATALOG}/transactions.py", "database.execute(\"UPDATE meta SET value = value + 1 WHERE name = 'generation'\")",
+        "pass", "caches of an older generation are used", ("tests/library/test_folder.py", "tests/library/test_filter_columns.py"),
+    ),
+    Mutant(
+        f"{_CATALOG}/failures.py", "before[0][0] + 1 if before else 1", "1",
+        "the attempts at a file are not counted", _INDEX,
+    ),
+    Mutant(
+        f"{_CATALOG}/catalog.py", "forms = (path, *other_forms(path))", "forms = (path,)",
+        "a path typed as NFC does not find a track that macOS listed as NFD", ("tests/test_platforms.py",),
+    ),
+    Mutant(
+        f"{_CATALOG}/filter_parser.py", "        if low > high:\n", "        if low >= high:\n",
+        "a range a..a is refused", _FILTERS,
+    ),
+    Mutant(
+        f"{_CATALOG}/filter_parser.py", "NumberCondition(field, \">=\", low), NumberCondition(field, \"<=\", high)))\n\n    def _bounds",
+        "NumberCondition(field, \">=\", low), NumberCondition(field, \"<\", high)))\n\n    def _bounds",
+        "the upper end of a range does not belong to it", _FILTERS,
+    ),
+    Mutant(
+        f"{_CATALOG}/filter_parser.py", "for factor in (0.5, 1.0, 2.0)", "for factor in (1.0, 2.0)",
+        "half the tempo does not match", _FILTERS,
+    ),
+    Mutant(
+        f"{_CATALOG}/filter_parser.py", "found: Expression = Not(self._one())", "found: Expression = Not(self._any())",
+        "not binds less tightly than and", _FILTERS,
+    ),
+    Mutant(
+        f"{_CATALOG}/filter_parser.py", "number = 60 * number + float(part)", "number = number + float(part)",
+        "a duration of 3:30 is 33 seconds", _FILTERS,
+    ),
+    Mutant(
+        f"{_CATALOG}/filter_columns.py", "return met & (numbers == numbers) if symbol == \"!=\" else met", "return met",
+        "a track without a value matches !=", _FILTERS,
+    ),
+    Mutant(
+        f"{_CATALOG}/filter_columns.py", "chosen[self.ids] = self.matches(", "chosen[self.ids - 1] = self.matches(",
+        "the filter selects the tracks before", _FILTERS,
+    ),
+    Mutant(
+        "src/soundalike/library/maintenance.py", "held = column.held[np.unique(column.held[:, 0], return_index=True)[1]]",
+        "held = column.held[np.unique(column.held[:, 2], return_index=True)[1]]",
+        "vacuum copies rows that tracks share twice", ("tests/library/test_maintenance.py",),
+        equivalent="rows that tracks share go to the same place, so copying them twice writes the same bytes",
+    ),
+    Mutant(
+        "src/soundalike/library/maintenance.py", "        if library.store.corrupt(column.table, column.space, column.dim, positions).any():\n            raise",
+        "        if False:\n            raise",
+        "vacuum gives corrupt rows a new checksum", ("tests/library/test_maintenance.py",),
+    ),
+    Mutant(
+        "src/soundalike/library/kept_features.py", "if backbone in stored and stored[backbone] != features:", "if False:",
+        "features of another version of a backbone are used", ("tests/library/test_kept_features.py",),
+    ),
+    Mutant(
+        "src/soundalike/library/folder.py", "if Place.of(self.catalog) != place:", "if False:",
+        "a reader fails if a vacuum moves rows while it opens the library",
+        ("tests/library/test_folder.py", "tests/library/test_folder_threads.py", "tests/library/test_maintenance.py"),
+    ),
+    Mutant(
+        "src/soundalike/library/exchange/format.py", "~(np.abs(lengths - 1) <= _TOLERANCE)", "(np.abs(lengths - 1) > _TOLERANCE)",
+        "an import accepts rows that are not a number", ("tests/library/test_exchange.py",),
+    ),
+    Mutant(
+        "src/soundalike/library/exchange/read.py", "if row[\"number\"] != number:", "if False:",
+        "an import accepts tracks out of order", ("tests/library/test_exchange.py",),
+    ),
+)  # fmt: skip

@@ -1,0 +1,101 @@
+"""Faults in `search/`: queries, results, paths, playlists, versions, alignment."""
+
+from mutants.mutant import Mutant
+
+__all__ = ["SEARCHING"]
+
+_SEARCH = "src/soundalike/search"
+_QUERY = ("tests/search/test_compiled_query.py", "tests/api/test_api.py")
+_VERSIONS = ("tests/search/test_versions.py",)
+_JOURNEYS = ("tests/search/test_paths_and_playlists.py",)
+
+SEARCHING = (
+    Mutant(
+        f"{_SEARCH}/search.py", "max(RESCORED, 2 * k)", "2 * k",
+        "mutual proximity rescores fewer candidates than documented", ("tests/models/test_mutual_proximity.py", *_QUERY),
+    ),
+    Mutant(
+        f"{_SEARCH}/search.py", "if track.id in own:", "if False:",
+        "the query is its own best match", ("tests/library/test_folder.py", *_QUERY),
+    ),
+    Mutant(
+        f"{_SEARCH}/search.py", "if len(matches) == query.k or checked < k:", "if True:",
+        "copies of the query shorten the list", ("tests/library/test_folder.py", *_QUERY),
+    ),
+    Mutant(
+        f"{_SEARCH}/search.py", "                if bad:\n", "                if False:\n",
+        "a corrupt row is a match", ("tests/library/test_maintenance.py",),
+    ),
+    Mutant(
+        f"{_SEARCH}/compiled_query.py", "queries.append((compiled[-1].sign / len(examples), terms))",
+        "queries.append((1 / len(examples), terms))",
+        "recordings to be unlike count as recordings to be like", _QUERY,
+    ),
+    Mutant(
+        f"{_SEARCH}/compiled_query.py", "* len(self.examples) * example.sign", "* len(self.examples)",
+        "with mutual proximity, recordings to be unlike count as recordings to be like",
+        ("tests/models/test_mutual_proximity.py", *_QUERY),
+    ),
+    Mutant(
+        f"{_SEARCH}/query.py", "not last > first", "last < first",
+        "an empty region is accepted", ("tests/api/test_api.py",),
+    ),
+    Mutant(
+        f"{_SEARCH}/versions.py", "family.update(dict.fromkeys(theirs, ours))", "family[theirs[0]] = ours",
+        "a recording is in two families", _VERSIONS,
+    ),
+    Mutant(
+        f"{_SEARCH}/versions.py", "scorer.mean_between(a, b) > tail.end", "scorer.mean_between(a, b) > tail.start",
+        "families are joined from the wrong end of the tail", _VERSIONS,
+    ),
+    Mutant(
+        f"{_SEARCH}/versions.py", "scores[np.arange(part.start, part.stop)[:, None] == chosen] = np.nan\n", "\n",
+        "a recording counts among the others in its own statistics", _VERSIONS,
+    ),
+    Mutant(
+        f"{_SEARCH}/versions.py", "order = order[q[order] <= rate]", "order = order[p[order] <= rate]",
+        "the rate of false discoveries is not controlled", _VERSIONS,
+    ),
+    Mutant(
+        f"{_SEARCH}/significance.py", "np.minimum.accumulate(steps[::-1])[::-1]", "steps",
+        "a smaller p-value may have a larger q-value", ("tests/search/test_significance.py",),
+    ),
+    Mutant(
+        f"{_SEARCH}/significance.py", "density + np.log(-np.expm1(-_hazard(width / scale, shape)))", "density",
+        "the tail is fitted as if nothing were left out above", ("tests/search/test_significance.py",),
+    ),
+    Mutant(
+        f"{_SEARCH}/collapse.py", "self._met.setdefault(family, track) is track", "self._met.setdefault(family, track) is not track",
+        "the best match of a family is left out", (*_VERSIONS, *_QUERY),
+    ),
+    Mutant(
+        f"{_SEARCH}/widest_path.py", "value = np.take_along_axis(reached, origins[-1][:, None], axis=1)[:, 0]",
+        "value = reached.min(axis=1)",
+        "the path is not the widest", ("tests/search/test_widest_path.py",),
+    ),
+    Mutant(
+        f"{_SEARCH}/widest_path.py", "_, chain = _best_chain(np.where(edges >= smallest, edges, -np.inf), steps, np.add)",
+        "_, chain = _best_chain(edges, steps, np.add)",
+        "the path with the largest sum wins over the widest one", ("tests/search/test_widest_path.py",),
+    ),
+    Mutant(
+        f"{_SEARCH}/paths.py", "            met.append(sound)\n", "",
+        "a recording comes twice on a path", _JOURNEYS,
+    ),
+    Mutant(
+        f"{_SEARCH}/playlists.py", "redundancy = np.maximum(redundancy, score_rows(own, rows))", "redundancy = score_rows(own, rows)",
+        "only the last track counts for variety", _JOURNEYS,
+    ),
+    Mutant(
+        f"{_SEARCH}/playlists.py", "np.abs(self._bpm - last) <= self._step / 100 * last", "self._bpm - last <= self._step / 100 * last",
+        "the tempo may fall by any step", _JOURNEYS,
+    ),
+    Mutant(
+        f"{_SEARCH}/align.py", "semitones = (shift + 6) % 12 - 6", "semitones = (6 - shift) % 12 - 6",
+        "the transposition has the wrong sign", ("tests/search/test_align.py",),
+    ),
+    Mutant(
+        f"{_SEARCH}/align.py", "* _HOP / _RATE / ratio", "* _HOP / _RATE",
+        "the offset is that of the slowed-down match", ("tests/search/test_align.py",),
+    ),
+)  # fmt: skip
