@@ -290,6 +290,7 @@ def test_every_method_of_a_closed_library_says_that_it_is_closed(path: Path, mus
         "vectors": library.vectors,
         "parts": lambda: list(library.parts()),
         "info": library.info,
+        "refresh": library.refresh,
     }
     assert folder_calls.keys() == public(LibraryFolder) - {"create", "close"}
     database = catalog.database
@@ -299,7 +300,9 @@ def test_every_method_of_a_closed_library_says_that_it_is_closed(path: Path, mus
         "transaction": lambda: entered(database.transaction()),
         "snapshot": lambda: entered(database.snapshot()),
         "epoch": lambda: database.epoch,
-        "begin_epoch": lambda: database.begin_epoch(1),
+        "number": lambda: database.number("edition"),
+        "set_number": lambda: database.set_number("edition", 1),
+        "new_edition": database.new_edition,
         "generation": lambda: database.generation,
         "rows": lambda: database.rows("SELECT 1"),
         "numbers": lambda: database.numbers("SELECT 1", (), 1),
@@ -328,6 +331,10 @@ def test_every_method_of_a_closed_library_says_that_it_is_closed(path: Path, mus
         "models": catalog.models,
         "put_model": lambda: catalog.put_model("other", HeldModel("", ""), []),
         "spaces": catalog.spaces,
+        "editions": catalog.editions,
+        "row_counts": catalog.row_counts,
+        "begin_epoch": lambda: catalog.begin_epoch(1),
+        "forget_rows": lambda: catalog.forget_rows(1),
         "drop_model": lambda: catalog.drop_model("compact"),
         "next_row": lambda: catalog.next_row("track"),
         "commit_rows": lambda: catalog.commit_rows("compact", "track", 0, 1),
@@ -347,6 +354,7 @@ def test_every_method_of_a_closed_library_says_that_it_is_closed(path: Path, mus
     assert catalog_calls.keys() == public(Catalog) - {"close"}
     feature_calls: dict[str, Callable[[], Any]] = {
         "features": catalog.features.features,
+        "editions": catalog.features.editions,
         "put": lambda: catalog.features.put([]),
         "drop": lambda: catalog.features.drop("compact"),
         "mark": lambda: catalog.features.mark(1, "compact"),

@@ -180,7 +180,7 @@ def test_a_changed_file_is_compared_with_its_old_row(tmp_path: Path) -> None:
         changed = random_rows(1, seed=7)
         changed = {name: part[0] for name, part in changed.items()}
         changed_subject = type(subject)(
-            subject.span, subject.passages, changed, "other", subject.fingerprint, None, subject.own
+            subject.span, subject.passages, changed, "other", subject.fingerprint, (), subject.own
         )
         found = search_library(library, Query(paths[1], k=30, hubness=CORRECTED, include_self=True), changed_subject)
         expected = oracle(rows, -1, dict.fromkeys(NAMES, 1.0), changed)
