@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from common import report_of, show_and_save
-from soundalike.audio.stream import MonoStream, windows
+from soundalike.audio import MonoStream, windows
 from soundalike.backbones.analysis import descriptors
 from soundalike.core import plugins
 from soundalike.core.types import Report

@@ -37,7 +37,7 @@ DECODE = """
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from soundalike.audio.stream import MonoStream
+from soundalike.audio import MonoStream
 
 def process(path):
     return sum(len(block) for block in MonoStream(Path(path), 22050))
@@ -66,7 +66,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import ClapAudioConfig, ClapAudioModelWithProjection, ClapFeatureExtractor
-from soundalike.audio.stream import MonoStream
+from soundalike.audio import MonoStream
 
 model = ClapAudioModelWithProjection(ClapAudioConfig()).eval()
 extract = ClapFeatureExtractor(sampling_rate=48000, max_length_s=10, truncation="rand_trunc", padding="repeatpad")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import TUNES, tune, write
-from soundalike.audio.stream import MonoStream, windows
+from soundalike.audio import MonoStream, windows
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.core.files import content_hash

@@ -13,14 +13,13 @@ from .inputs import label_of as label_of
 from .inputs import recording_file as recording_file
 from .keys import compatible_keys as compatible_keys
 from .keys import parse_key as parse_key
-from .loudness import gated_loudness as gated_loudness
-from .loudness import k_weighting as k_weighting
+from .loudness import LoudnessMeter as LoudnessMeter
+from .mono import AudioInfo as AudioInfo
+from .mono import MonoStream as MonoStream
 from .stream import AUDIO_SUFFIXES as AUDIO_SUFFIXES
 from .stream import HOP as HOP
 from .stream import MAX_SECONDS as MAX_SECONDS
 from .stream import WINDOW as WINDOW
-from .stream import AudioInfo as AudioInfo
-from .stream import MonoStream as MonoStream
 from .stream import load as load
 from .stream import windows as windows
 from .tags import TAGS_VERSION as TAGS_VERSION

@@ -1,4 +1,4 @@
-"""Decode a recording as a stream, downmix and resample it, and divide it into passages.
+"""Decode a recording as a stream, and divide it into passages.
 
 The message of an AudioError does not contain the path, because callers add it. Times are in seconds. In shapes, c
 counts channels and t samples.
@@ -6,17 +6,14 @@ counts channels and t samples.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
-import soxr
 
-from soundalike.audio.decoders import REMEDY, Float32, Source, StrPath, decoding_error, open_decoder
+from soundalike.audio.decoders import open_decoder
+from soundalike.audio.source import REMEDY, Float32, Source, StrPath, decoding_error, reason
 from soundalike.core.errors import AudioError
 from soundalike.core.types import Audio, FloatArray
 
@@ -24,9 +21,7 @@ __all__ = [
     "AUDIO_SUFFIXES",
     "HOP",
     "WINDOW",
-    "AudioInfo",
     "AudioStream",
-    "MonoStream",
     "load",
     "windows",
 ]
@@ -35,8 +30,10 @@ WINDOW, HOP = 10.0, 5.0
 """Length of a passage, and the distance between the starts of two passages, in seconds."""
 SHORT_TAIL = 1.0
 """Maximum number of seconds after the last passage that get no passage of their own."""
-MIN_SECONDS, MAX_SECONDS = 0.3, 12 * 3600.0
-"""Shortest and longest recording that is accepted."""
+MIN_SECONDS, MAX_SECONDS = 0.02, 12 * 3600.0
+"""Shortest and longest recording that is accepted. The shortest drum samples last 20 ms."""
+LEAST_PART = 0.45
+"""Part of the stated duration that must be decodable. Half a file holds a little less than half of the seconds."""
 MIN_RATE, MAX_RATE = 2_000, 384_000
 """Lowest and highest sample rate that is accepted, in Hz."""
 MAX_CHANNELS = 8
@@ -47,26 +44,6 @@ AUDIO_SUFFIXES = frozenset({
     ".mov", ".mp2", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".w64", ".wav", ".wave", ".webm", ".wma",
 })  # fmt: skip
 """Lower-case suffixes of audio and video files. A folder scan opens only these."""
-
-
-@dataclass(frozen=True, slots=True)
-class AudioInfo:
-    """Facts about a decoded recording.
-
-    Attributes:
-        rate: Native sample rate in Hz.
-        channels: Number of channels.
-        codec: Such as "flac".
-        duration: Length in seconds.
-        audio_hash: BLAKE2b-128 digest, in hex, of the rate and of the mono signal rounded to 16 bits. Tags and the
-            container do not affect it.
-    """
-
-    rate: int
-    channels: int
-    codec: str
-    duration: float
-    audio_hash: str
 
 
 def windows(duration: float) -> FloatArray:
@@ -108,6 +85,8 @@ class AudioStream:
         codec: Such as "flac".
         duration: Length in seconds as the file states it. Some formats give an estimate; None is unknown.
         lfe: Indices of the channels with low-frequency effects.
+        surround: Indices of the channels at the sides.
+        warning: After an iteration: what could not be decoded; None if everything could.
 
     Raises:
         AudioError: When opening or iterating: the recording or the region is invalid.
@@ -125,12 +104,8 @@ class AudioStream:
         self._source = Source(path)
         try:
             decoder = self._decoder = open_decoder(self._source)
-            self.rate, self.channels, self.codec, self.lfe = (
-                decoder.rate,
-                decoder.channels,
-                decoder.codec,
-                decoder.lfe,
-            )
+            self.rate, self.channels, self.codec = decoder.rate, decoder.channels, decoder.codec
+            self.lfe, self.surround = decoder.lfe, decoder.surround
             if not MIN_RATE <= self.rate <= MAX_RATE:
                 raise AudioError(
                     f"a sample rate of {self.rate:,} Hz, expected {MIN_RATE:,} to {MAX_RATE:,} Hz; "
@@ -140,13 +115,14 @@ class AudioStream:
                 raise AudioError(f"{self.channels} channels, expected 1 to {MAX_CHANNELS}; mix it down first")
             frames = decoder.frames
             self.duration = None if frames is None else frames / self.rate
-            if decoder.exact and self.duration is not None and self.duration > MAX_SECONDS:
-                raise _too_long(self.duration)
+            if decoder.stated is not None and MAX_SECONDS < decoder.stated < math.inf:
+                raise _too_long(decoder.stated)
         except BaseException:
             self._source.close()
             raise
         self._first = round(start * self.rate)
         self._last = math.inf if end is None or end == math.inf else round(end * self.rate)
+        self.warning: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -161,91 +137,50 @@ class AudioStream:
 
     def __iter__(self) -> Iterator[Float32]:
         position = self._decoder.seek(self._first)
-        decoded = 0
+        decoded, fault = 0, None
         for block in self._decoder.blocks():
             low, high = max(self._first - position, 0), min(self._last - position, block.shape[1])
-            position += block.shape[1]
-            if position > MAX_SECONDS * self.rate:
-                raise _too_long(position / self.rate)
+            if position + block.shape[1] > MAX_SECONDS * self.rate:
+                raise _too_long((position + block.shape[1]) / self.rate)
             if low < high:
                 piece = block[:, low : int(high)]
                 # Minimum and maximum are fast and need no copy, and NaN fails the comparison too.
                 if not (piece.max() <= MAX_SAMPLE and piece.min() >= -MAX_SAMPLE):
-                    where = (~(np.abs(piece) <= MAX_SAMPLE)).any(axis=0).argmax() - block.shape[1] + low
-                    raise decoding_error((position + where) / self.rate, "a sample is NaN, infinite or huge")
+                    valid = int((~(np.abs(piece) <= MAX_SAMPLE)).any(axis=0).argmax())
+                    fault, piece = "a sample is NaN, infinite or huge", piece[:, :valid]
+                    position += low + valid
+                else:
+                    position += block.shape[1]
                 decoded += piece.shape[1]
-                yield piece
-            if position >= self._last:
+                if piece.shape[1]:
+                    yield piece
+            else:
+                position += block.shape[1]
+            if position >= self._last or fault:
                 break
+        self._finish(position, decoded, fault)
+
+    def _finish(self, position: int, decoded: int, fault: str | None) -> None:
+        """Set the warning. Raises AudioError if nothing, or less than `LEAST_PART` of it, could be decoded."""
+        decoder, seconds = self._decoder, position / self.rate
+        if self._source.failure is not None:  # the disk failed, not the file; another attempt may succeed
+            raise decoding_error(seconds, reason(self._source.failure)) from self._source.failure
+        fault, stated = fault or decoder.fault, decoder.stated
+        complete = position >= self._last or (stated is not None and seconds >= stated - decoder.slack)
+        if (decoded or not self._first) and (fault or (stated is not None and not complete)):
+            expected = 0.0 if stated is None else min(stated, self._last / self.rate) - self._first / self.rate
+            if not decoded or decoded / self.rate < LEAST_PART * expected:
+                raise decoding_error(seconds, fault) if fault else _truncated(stated, seconds)
         if self._first and not decoded:
             raise AudioError(
                 f"the region starts at {self._first / self.rate:.1f} s but the recording ends at "
-                f"{position / self.rate:.1f} s; choose a region inside it"
+                f"{seconds:.1f} s; choose a region inside it"
             )
-        if decoded < MIN_SECONDS * self.rate:
+        if decoded < round(MIN_SECONDS * self.rate):
             found = "the region" if self._first or self._last < math.inf else "the recording"
             length = f"{found} lasts {decoded / self.rate:.3f} s"
             raise AudioError(f"{length}, expected at least {MIN_SECONDS} s; choose a longer one")
-
-
-class MonoStream:
-    """A recording as mono (t,) float32 blocks. Every iteration decodes it again.
-
-    The signal is the mean of the channels without low-frequency effects, resampled by soxr (HQ).
-
-    Args:
-        path: The recording.
-        rate: Sample rate of the blocks in Hz.
-        start: Start of the region to decode, in seconds.
-        end: End of the region in seconds. None, or a time after the end, is the end of the recording.
-
-    Raises:
-        AudioError: When iterating: the recording or the region is invalid.
-
-    Example:
-        >>> stream = MonoStream("song.flac", 22050)
-        >>> count = sum(len(block) for block in stream)
-        >>> stream.info.codec
-        'flac'
-    """
-
-    def __init__(
-        self,
-        path: StrPath,
-        rate: int,
-        *,
-        start: float = 0.0,
-        end: float | None = None,
-    ) -> None:
-        self._path, self._rate, self._start, self._end = path, rate, start, end
-        self._info: AudioInfo | None = None
-
-    @property
-    def info(self) -> AudioInfo:
-        """Facts about the recording or the region. Raises RuntimeError before the end of an iteration."""
-        if self._info is None:
-            raise RuntimeError("info describes the whole stream, which has not been read to its end yet")
-        return self._info
-
-    def __iter__(self) -> Iterator[Float32]:
-        self._info, frames, resampler = None, 0, None
-        with AudioStream(self._path, start=self._start, end=self._end) as stream:
-            digest = hashlib.blake2b(f"{stream.rate} Hz ".encode(), digest_size=16)
-            if stream.rate != self._rate:
-                resampler = soxr.ResampleStream(stream.rate, self._rate, 1, dtype="float32", quality="HQ")
-            for block in stream:
-                signal = _downmix(block, stream.lfe)
-                frames += len(signal)
-                digest.update(_to_int16(signal).data)
-                if resampler is not None:
-                    signal = resampler.resample_chunk(signal)
-                if len(signal):
-                    yield signal
-            if resampler is not None:
-                signal = resampler.resample_chunk(np.empty(0, np.float32), last=True)
-                if len(signal):
-                    yield signal
-            self._info = AudioInfo(stream.rate, stream.channels, stream.codec, frames / stream.rate, digest.hexdigest())
+        self.warning = _warning(seconds, None if complete else stated, fault, decoder.notes)
 
 
 def load(path: StrPath, *, start: float = 0.0, end: float | None = None) -> Audio:
@@ -270,25 +205,28 @@ def load(path: StrPath, *, start: float = 0.0, end: float | None = None) -> Audi
         return Audio(np.concatenate(list(stream), axis=1), stream.rate)
 
 
-def _downmix(block: Float32, lfe: tuple[int, ...]) -> Float32:
-    """Return the mean (t,) of the channels of (c, t) that are not in `lfe`."""
-    channels = [row for index, row in enumerate(block) if index not in lfe]
-    if len(channels) == 1:
-        return np.ascontiguousarray(channels[0])
-    # Adding row by row is 30 times as fast as mean(axis=0) on interleaved samples, and starts no threads.
-    total: Float32 = channels[0] + channels[1]
-    for row in channels[2:]:
-        total += row
-    total *= np.float32(1 / len(channels))
-    return total
+def _warning(seconds: float, stated: float | None, fault: str | None, notes: Sequence[str]) -> str | None:
+    """Return one line about what is missing; None if nothing is.
+
+    Args:
+        seconds: What could be decoded.
+        stated: What the file states, if that is more.
+        fault: Why decoding ended early.
+        notes: What was skipped.
+    """
+    lines = list(notes)
+    if stated is not None and stated < math.inf:
+        why = f" ({fault})" if fault else ""
+        lines.insert(0, f"only {seconds:.1f} s of the stated {stated:.1f} s could be decoded{why}")
+    elif fault:
+        lines.insert(0, f"only the first {seconds:.1f} s could be decoded ({fault})")
+    return "; ".join(lines) or None
 
 
-def _to_int16(signal: Float32) -> npt.NDArray[np.int16]:
-    """Return a float signal rounded to 16 bits and clipped."""
-    scaled = signal * np.float32(32768)
-    np.rint(scaled, out=scaled)
-    np.clip(scaled, -32768, 32767, out=scaled)
-    return scaled.astype("<i2")
+def _truncated(stated: float | None, actual: float) -> AudioError:
+    """Return the error for a file with `actual` seconds whose header states `stated` seconds."""
+    expected = f"{stated:.1f} s" if stated is not None and stated < math.inf else "audio"
+    return AudioError(f"truncated: the header states {expected}, the file contains {actual:.1f} s; {REMEDY}")
 
 
 def _too_long(seconds: float) -> AudioError:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from soundalike.audio import AudioInfo, Fingerprinter, MonoStream, Words, windows
-from soundalike.backbones import Backbone, Features
+from soundalike.backbones import Backbone, Blocks, Features
 from soundalike.core.types import Span
 
 __all__ = ["RecordingFeatures", "extract"]
@@ -61,16 +62,18 @@ def extract(
     """
     features, infos, fingerprints = {}, [], []
     for name, backbone in backbones.items():
-        stream, fingerprinter = MonoStream(path, backbone.rate, start=start, end=end), Fingerprinter(backbone.rate)
-        features[name] = _features_of(backbone, stream, fingerprinter)
+        stream = MonoStream(path, backbone.rate, start=start, end=end, loudness=not infos)
+        features[name], fingerprint = stream.read(partial(_consume, backbone, stream))
         infos.append(stream.info)
-        fingerprints.append(fingerprinter.words())
+        fingerprints.append(fingerprint)
     span = Span(label or os.fsdecode(path), start, start + infos[0].duration)
     return RecordingFeatures(span, features, infos[0], fingerprints[0])
 
 
-def _features_of(backbone: Backbone, stream: MonoStream, fingerprinter: Fingerprinter) -> Features:
-    """Extract the features of a stream, and compute its fingerprint on the way."""
+def _consume(backbone: Backbone, stream: MonoStream, blocks: Blocks) -> tuple[Features, Words]:
+    """Extract the features of the blocks of a stream, and compute their fingerprint on the way."""
+    fingerprinter = Fingerprinter(backbone.rate)
     # The passages follow from the length of the file, not from the backbone's sample count, which may differ by a
     # sample after resampling. So all models have the same passages. The length is known when the stream has ended.
-    return backbone.features(fingerprinter.tap(stream), lambda _: windows(stream.info.duration))
+    features = backbone.features(fingerprinter.tap(blocks), lambda _: windows(stream.info.duration))
+    return features, fingerprinter.words()

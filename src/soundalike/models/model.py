@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, TypeAlias, cast, overload
 
 import numpy as np
@@ -270,7 +270,7 @@ class Model:
         return Encoding(
             passages=Vectors(spans, rows["passage"], digest),
             track=Vectors((full_span,), rows["track"], digest),
-            descriptors=first.descriptors,
+            descriptors=replace(first.descriptors, loudness=recording.info.loudness),
             info=recording.info,
             fingerprint=recording.fingerprint,
         )

@@ -1,4 +1,4 @@
-"""Compute the fixed descriptors of passages, and tempo, key and loudness of a recording from its passages."""
+"""Compute the fixed descriptors of passages, and tempo and key of a recording from its passages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from soundalike.audio import dsp, gated_loudness
+from soundalike.audio import dsp
 from soundalike.backbones.analysis import descriptors
 from soundalike.backbones.analysis.spectra import FAST_HOP, RATE, Spectra
 from soundalike.core.types import Descriptors, FloatArray
@@ -82,9 +82,8 @@ class PassageSum:
         self.pitch_classes += passage.pitch_classes
 
     def describe(self, frames: Spectra) -> Descriptors:
-        """Return tempo, key and loudness of the recording."""
+        """Return tempo and key of the recording."""
         return Descriptors(
             tempo=descriptors.tempo(self.pulse, FAST_HOP / RATE),
             key=descriptors.key(self.pitch_classes),
-            loudness=gated_loudness(frames.weighted, FAST_HOP / RATE),
         )

@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from soundalike.audio import dsp, k_weighting
+from soundalike.audio import dsp
 from soundalike.backbones.analysis import descriptors
 from soundalike.core.types import AnyArray, FloatArray
 
@@ -35,7 +35,6 @@ class Spectra:
     Attributes:
         fast: (f, 32) mel bands every `FAST_HOP` samples.
         energy: (f,) mean squares, float32.
-        weighted: (f,) K-weighted mean squares, float32.
         colour: (g, 64) mel bands every `hop` samples.
         pitch: (g, 252) bins every `hop` samples, three per semitone from 55 Hz.
         hop: Samples between slow frames.
@@ -44,7 +43,6 @@ class Spectra:
 
     fast: FloatArray
     energy: FloatArray
-    weighted: FloatArray
     colour: FloatArray
     pitch: FloatArray
     hop: int
@@ -128,7 +126,7 @@ def spectra_of(
         nonlocal slow_frames
         mapped = quick @ quick_map
         strokes, tints, pitches = (
-            _compact(mapped[:, :-2]),
+            _compact(mapped[:, :-1]),
             _compact(fine @ colour_map),
             _compact(np.square(np.sqrt(fine) @ pitch_map)),
         )
@@ -136,7 +134,7 @@ def spectra_of(
             on_frames(strokes, tints, pitches)
         selected = slice(-slow_frames % keep_every, None, keep_every)
         bands.append(strokes)
-        energies.append(mapped[:, -2:])
+        energies.append(mapped[:, -1:])
         colour.append(tints[selected])
         pitch.append(pitches[selected])
         slow_frames += len(fine)
@@ -145,20 +143,19 @@ def spectra_of(
         count += len(piece)
         add_frames(fast.push(piece), slow.push(piece))
     add_frames(fast.finish(), slow.finish())
-    energy, weighted = energies.joined().T
-    return Spectra(bands.joined(), energy, weighted, colour.joined(), pitch.joined(), keep_every * hop, count / RATE)
+    energy = energies.joined().ravel()
+    return Spectra(bands.joined(), energy, colour.joined(), pitch.joined(), keep_every * hop, count / RATE)
 
 
 @cache
 def _maps() -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the matrices from FFT bins to the fast bands (with energy and loudness), to colour and to pitch."""
+    """Return the matrices from FFT bins to the fast bands (with the energy), to colour and to pitch."""
     frequency = np.arange(_FAST // 2 + 1) * RATE / _FAST
     # A full-scale sine has mean square 1/2. Under a Hann window its peak bin is 1 and all bins sum to 3/2, hence 1/3.
     quick = np.column_stack(
         [
             dsp.mel_matrix(_FAST, RATE, descriptors.RHYTHM_BANDS, 30.0, RATE / 2),
             np.full(len(frequency), 1 / 3),
-            k_weighting(frequency) / 3,
         ]
     ).astype(np.float32)
     colour = dsp.mel_matrix(_SLOW, RATE, descriptors.TIMBRE_BANDS, 30.0, 11000.0)
