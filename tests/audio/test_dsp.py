@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from soundalike.audio import dsp, gated_loudness, k_weighting
+from soundalike.audio import dsp
 
 RATE = 22050
 
@@ -168,41 +168,3 @@ def test_lag_bands_cover_every_lag_and_are_empty_beyond_the_end() -> None:
     assert np.all(bands[:, 11:199].sum(axis=0) > 0)
     short = dsp.lag_bands(50, 0.01, 0.1, 2.0, 20, 1.0)
     assert short[0].sum() == pytest.approx(1.0) and short[-1].sum() == 0.0
-
-
-def time_domain_loudness(samples: np.ndarray, rate: int) -> float:
-    """BS.1770-4 in the time domain: two biquads at 48 kHz, blocks, gates."""
-    filtered = signal.resample_poly(samples, 48000 * 2, rate * 2) if rate != 48000 else samples
-    filtered = signal.lfilter(
-        [1.53512485958697, -2.69169618940638, 1.19839281085285], [1.0, -1.69065929318241, 0.73248077421585], filtered
-    )
-    filtered = signal.lfilter([1.0, -2.0, 1.0], [1.0, -1.99004745483398, 0.99007225036621], filtered)
-    blocks = np.array([np.mean(filtered[i : i + 19200] ** 2) for i in range(0, len(filtered) - 19199, 4800)])
-    blocks = blocks[-0.691 + 10 * np.log10(blocks + 1e-20) > -70]
-    blocks = blocks[blocks > 0.1 * blocks.mean()]
-    return float(-0.691 + 10 * np.log10(blocks.mean()))
-
-
-def loudness(samples: np.ndarray) -> float | None:
-    weight = k_weighting(np.arange(513) * RATE / 1024) / 3
-    return gated_loudness(spectra(samples, 1024, 256, 8192) @ weight, 256 / RATE)
-
-
-def test_loudness_of_the_reference_sine() -> None:
-    assert loudness(sine(997.0, 5.0)) == pytest.approx(-3.01, abs=0.1)
-    assert loudness(sine(997.0, 5.0, 0.1)) == pytest.approx(-23.01, abs=0.1)
-
-
-@pytest.mark.parametrize("kind", ["noise", "bass", "gated"])
-def test_loudness_equals_the_time_domain_measure(kind: str) -> None:
-    samples = {
-        "noise": noise(6.0),
-        "bass": sine(80.0, 6.0, 0.3) + sine(3000.0, 6.0, 0.02),
-        "gated": np.concatenate([sine(500.0, 4.0, 0.5), sine(500.0, 4.0, 0.005), np.zeros(3 * RATE)]),
-    }[kind]
-    assert loudness(samples.astype(np.float32)) == pytest.approx(time_domain_loudness(samples, RATE), abs=0.25)
-
-
-def test_empty_and_silent_signals_have_no_loudness() -> None:
-    assert gated_loudness(np.zeros(0), 0.01) is None
-    assert gated_loudness(np.zeros(500), 0.01) is None

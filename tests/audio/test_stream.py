@@ -283,7 +283,8 @@ def test_mono_joined_to_stereo(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "other"), [("mp3", 22050), ("mp3", 48000), ("ogg", 48000), ("opus", 48000)])
 def test_a_later_part_with_another_rate_is_resampled(tmp_path: Path, kind: str, other: int) -> None:
-    first = write(tmp_path / f"1.{kind}", tone(2.0, RATE if kind != "opus" else 24000), RATE if kind != "opus" else 24000)
+    native = 24000 if kind == "opus" else RATE
+    first = write(tmp_path / f"1.{kind}", tone(2.0, native), native)
     second = write(tmp_path / f"2.{kind}", tone(3.0, other, 2, hertz=660.0), other)
     path = tmp_path / f"both.{kind}"
     path.write_bytes(first.read_bytes() + second.read_bytes())

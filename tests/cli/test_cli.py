@@ -140,7 +140,7 @@ def test_search_prints_a_table(run, music: Path) -> None:
 
 def test_search_json_has_stable_keys(run, music: Path) -> None:
     found = run("search", music / "up" / "0.wav", "--json", "-k", "2", "-w", "melody=2,timbre=-1").json
-    assert set(found) == {"query", "models", "weights", "matches", "copies", "corrupt", "examples"}
+    assert set(found) == {"query", "models", "weights", "matches", "copies", "corrupt", "examples", "warnings"}
     assert found["models"] == ["compact"]
     assert found["weights"] == {"melody": 2.0, "rhythm": 0.0, "timbre": -1.0, "harmony": 0.0}
     assert found["query"] == {"path": str(music / "up" / "0.wav"), "start": 0.0, "end": 12.0, "level": "passage",

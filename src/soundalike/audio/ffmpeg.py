@@ -28,7 +28,10 @@ _DEMUXERS = (
 # Formats without an index. Tags, or the joint of two files, may stand between frames; players skip such bytes.
 _SELF_FRAMING, _STRAY_BYTES = ("mp3", "aac"), 16_384
 # Formats whose containers state the length. For the others FFmpeg estimates it from size and bitrate.
-_STATING = frozenset("aiff ape asf au caf dsf flac matroska mov mpc mpc8 tak tta w64 wav wv".split())
+_STATING = frozenset({
+    "aiff", "ape", "asf", "au", "caf", "dsf", "flac", "matroska",
+    "mov", "mpc", "mpc8", "tak", "tta", "w64", "wav", "wv",
+})  # fmt: skip
 _EXPECTED = "expected WAV, FLAC, Ogg, Opus, MP3, AIFF, M4A, WMA, or a video with audio"
 
 

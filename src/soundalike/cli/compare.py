@@ -20,8 +20,8 @@ from soundalike.cli.arguments import (
 from soundalike.cli.cells import clock, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library, one_standard_input, recording
-from soundalike.cli.output import print_json, print_table
-from soundalike.cli.records import MatchRecord, match_record
+from soundalike.cli.output import print_json, print_table, print_warnings
+from soundalike.cli.records import MatchRecord, WarningRecord, match_record, warning_records
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class ComparisonRecord:
     weights: Mapping[str, float]
     matches: Sequence[ComparedRecord]
     passages: Mapping[str, PassagePairRecord | None]
+    warnings: Sequence[WarningRecord]
 
 
 @command("compare")
@@ -141,6 +142,7 @@ def compare(
     else:
         with chosen_library(library_path) as library:
             found = library.compare(first, second, model=model, **options)
+    print_warnings(found.warnings)
     if as_json:
         print_json(_record(a, b, found))
     else:
@@ -166,6 +168,7 @@ def _record(a: str, b: str, found: Comparison) -> ComparisonRecord:
         weights=found.weights,
         matches=[ComparedRecord(match.path, match.start, match.end, match.score, match.spaces, alignment)],
         passages=pairs,
+        warnings=warning_records(found.warnings),
     )
 
 

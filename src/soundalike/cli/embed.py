@@ -20,8 +20,8 @@ from soundalike.cli.arguments import (
 from soundalike.cli.cells import count
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_model, one_standard_input, recording
-from soundalike.cli.output import Progress, print_json, print_message
-from soundalike.cli.records import FailureRecord, failure_records
+from soundalike.cli.output import Progress, print_json, print_message, print_warnings
+from soundalike.cli.records import FailureRecord, WarningRecord, failure_records, warning_records
 from soundalike.core.errors import AudioError, UsageError, one_line
 
 __all__ = ["embed"]
@@ -37,6 +37,7 @@ class EmbedRecord:
     model: str
     digest: str
     failed: Sequence[FailureRecord]
+    warnings: Sequence[WarningRecord]
 
 
 @command("embed")
@@ -68,6 +69,7 @@ def embed(
     one_standard_input(audio)
     parts: list[Vectors] = []
     failed: list[tuple[str, str]] = []
+    warnings: list[tuple[str, str]] = []
     seconds = 0.0
     with (
         chosen_model(model, library_path) as chosen,
@@ -80,18 +82,23 @@ def embed(
                 failed.append((name, str(error)))
                 continue
             seconds += encoding.info.duration
+            if encoding.warning:
+                warnings.append((name, encoding.warning))
             vectors = encoding.at(by)
             spans = tuple(Span(name, span.start, span.end) for span in vectors.spans)
             parts.append(Vectors(spans, vectors.rows, vectors.digest))
             progress(done, len(audio), seconds)
     for name, why in failed:
         print_message(f"{name}: {why}", "failed")
+    print_warnings(warnings)
     if not parts:
         raise UsageError(f"none of the {len(audio)} recordings could be read; nothing was written")
     rows = write_vectors(output, parts, chosen.name)
     if as_json:
         dims = {space.name: space.dim for space in chosen.spaces}
-        print_json(EmbedRecord(str(output), rows, dims, chosen.name, chosen.recipe.digest, failure_records(failed)))
+        digest = chosen.recipe.digest
+        failures, lines = failure_records(failed), warning_records(warnings)
+        print_json(EmbedRecord(str(output), rows, dims, chosen.name, digest, failures, lines))
     else:
         print(f"{count(rows, 'row')} of {count(len(parts), 'recording')} written: {one_line(output)}")
     return 1 if failed else 0

@@ -22,8 +22,8 @@ from soundalike.cli.cells import clock, count, feature_cost
 from soundalike.cli.commands import command
 from soundalike.cli.exit_codes import INTERRUPTED
 from soundalike.cli.inputs import chosen_library, library_folder
-from soundalike.cli.output import Progress, print_interrupted, print_json, print_message
-from soundalike.cli.records import FailureRecord, failure_records
+from soundalike.cli.output import Progress, print_interrupted, print_json, print_message, print_warnings
+from soundalike.cli.records import FailureRecord, WarningRecord, failure_records, warning_records
 from soundalike.core.errors import UsageError, one_line
 from soundalike.core.files import absolute
 
@@ -49,6 +49,7 @@ class IndexRecord:
     pruned: int
     failed: Sequence[FailureRecord]
     silent: Sequence[str]
+    warnings: Sequence[WarningRecord]
     audio_seconds: float
     seconds: float
     interrupted: bool
@@ -116,6 +117,7 @@ def index(
         print_message(f"{name}: {error}", "failed")
     for name in report.silent:
         print_message(f"{name}: no audible content; stored, but never a match", "silent", "yellow")
+    print_warnings(report.warnings)
     folder = library_folder(library_path)
     if as_json:
         print_json(_record(folder, report, tracks, features))
@@ -156,6 +158,7 @@ def _print_report(folder: Path, report: IndexReport, tracks: int) -> None:
         (report.copied, "copies of others"),
         (len(report.failed), "failed"),
         (len(report.silent), "silent"),
+        (len(report.warnings), "decoded in part"),
         (report.pruned, "removed"),
         (0 if report.pruned else report.missing, "missing (--prune removes them)"),
     ]
@@ -180,6 +183,7 @@ def _record(folder: Path, report: IndexReport, tracks: int, features: Sequence[F
         pruned=report.pruned,
         failed=failure_records(report.failed),
         silent=report.silent,
+        warnings=warning_records(report.warnings),
         audio_seconds=report.audio_seconds,
         seconds=report.seconds,
         interrupted=report.interrupted,

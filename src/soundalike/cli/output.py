@@ -68,6 +68,17 @@ def print_message(text: str, label: str = "", style: str = "red") -> None:
     print_styled(*before, one_line(text), stream=sys.stderr)
 
 
+_SHOWN_WARNINGS = 5
+
+
+def print_warnings(warnings: Sequence[tuple[str, str]]) -> None:
+    """Name the recordings that could be decoded in part on standard error, the first few of many."""
+    for path, text in warnings[:_SHOWN_WARNINGS]:
+        print_message(f"{path}: {text}", "warning", "yellow")
+    if len(warnings) > _SHOWN_WARNINGS:
+        print_message(f"and {len(warnings) - _SHOWN_WARNINGS:,} more (--json lists all)", "warning", "yellow")
+
+
 def print_interrupted() -> None:
     """Say on standard error that a run was interrupted and can be continued."""
     print_message("interrupted: what is done is kept; run the command again to continue")

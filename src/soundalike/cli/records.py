@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from soundalike.core.types import Match, PercentileSource, SpaceScore
 
-__all__ = ["ErrorRecord", "FailureRecord", "MatchRecord", "SpaceRecord", "failure_records", "match_record"]
+__all__ = [
+    "ErrorRecord",
+    "FailureRecord",
+    "MatchRecord",
+    "SpaceRecord",
+    "WarningRecord",
+    "failure_records",
+    "match_record",
+    "warning_records",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,19 @@ class FailureRecord:
 def failure_records(failed: Iterable[tuple[object, str]]) -> list[FailureRecord]:
     """Return one record per input that failed."""
     return [FailureRecord(str(path), error) for path, error in failed]
+
+
+@dataclass(frozen=True, slots=True)
+class WarningRecord:
+    """An input that could be decoded in part, and what is missing."""
+
+    path: str
+    warning: str
+
+
+def warning_records(warnings: Iterable[tuple[str, str]]) -> list[WarningRecord]:
+    """Return one record per input with a warning."""
+    return [WarningRecord(path, warning) for path, warning in warnings]
 
 
 @dataclass(frozen=True, slots=True)

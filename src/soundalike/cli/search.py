@@ -26,9 +26,9 @@ from soundalike.cli.arguments import (
 from soundalike.cli.cells import clock, count, near, share, tempo_and_key, track_name, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library, one_standard_input, recording, typed_names
-from soundalike.cli.output import print_json, print_message, print_styled, print_table, report_corrupt
+from soundalike.cli.output import print_json, print_message, print_styled, print_table, print_warnings, report_corrupt
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
-from soundalike.cli.records import MatchRecord, SpaceRecord, match_record
+from soundalike.cli.records import MatchRecord, SpaceRecord, WarningRecord, match_record, warning_records
 from soundalike.core.errors import UsageError, one_line
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class SearchRecord:
     copies: Sequence[str]
     corrupt: Sequence[str]
     examples: Sequence[ExampleRecord]
+    warnings: Sequence[WarningRecord]
 
 
 def _read_examples(
@@ -201,6 +202,7 @@ def search(
             hubness=hubness,
             model=model,
         ).renamed(typed_names(names))
+    print_warnings(results.warnings)
     if exclude_same_artist and not results.artists:
         print_message("the query has no artist tag, so --exclude-same-artist has no effect")
     if collapse and results.versions is None:
@@ -225,6 +227,7 @@ def _record(results: SearchResults, where: str | None) -> SearchRecord:
         copies=results.copies,
         corrupt=results.corrupt,
         examples=[ExampleRecord(str(one.path), one.like, _weights(one)) for one in results.examples],
+        warnings=warning_records(results.warnings),
     )
 
 

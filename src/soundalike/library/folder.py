@@ -248,6 +248,7 @@ class LibraryFolder:
                     fingerprint=self.catalog.fingerprint(known.id),
                     artists=tuple(filter(is_artist, known.artists)),
                     own=own,
+                    warning=known.warning,
                 )
             encoding = model.encode(path, start=start or 0.0, end=end)
             artists = known.artists if known else read_tags(path).artists
@@ -259,6 +260,7 @@ class LibraryFolder:
                 fingerprint=self.catalog.fingerprint(known.id) if known else encoding.fingerprint,
                 artists=tuple(filter(is_artist, artists)),
                 own=own,
+                warning=encoding.warning,
             )
 
     def _rows_of(self, track: Track, model: Model, level: Level) -> dict[str, FloatArray]:

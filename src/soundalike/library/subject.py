@@ -27,6 +27,7 @@ class Subject:
         fingerprint: Acoustic fingerprint.
         artists: The artists as tagged, without collective ones such as "Various Artists".
         own: The track of the library with the same path, if any.
+        warning: What could not be decoded; None if everything could.
     """
 
     span: Span
@@ -36,6 +37,7 @@ class Subject:
     fingerprint: Words
     artists: tuple[str, ...]
     own: Track | None
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -60,7 +60,9 @@ def extract(
         >>> extract(backbones, Path("song.wav")).features["dsp"].rows["melody"].shape
         (47, 500)
     """
-    features, infos, fingerprints = {}, [], []
+    features: dict[str, Features] = {}
+    infos: list[AudioInfo] = []
+    fingerprints: list[Words] = []
     for name, backbone in backbones.items():
         stream = MonoStream(path, backbone.rate, start=start, end=end, loudness=not infos)
         features[name], fingerprint = stream.read(partial(_consume, backbone, stream))

@@ -132,6 +132,11 @@ class Encoding:
         return self.track if level == "track" else self.passages
 
     @property
+    def warning(self) -> str | None:
+        """What could not be decoded, in one line; None if everything could."""
+        return self.info.warning
+
+    @property
     def silent(self) -> bool:
         """Whether no space is audible in the whole recording."""
         return not any(rows.any() for rows in self.track.rows.values())

@@ -44,6 +44,7 @@ class Comparison:
         model: The name of the model.
         weights: The weights of the spaces.
         pairs: The most similar passages per space; None where nothing is audible.
+        warnings: Paths of recordings that could be decoded in part, and what is missing.
     """
 
     match: Match
@@ -51,6 +52,7 @@ class Comparison:
     model: str
     weights: Weights
     pairs: Mapping[str, PassagePair | None]
+    warnings: tuple[tuple[str, str], ...] = ()
 
     def renamed(self, names: Mapping[str, str]) -> Self:
         """The same comparison with its recordings under other names: {old: new}."""
@@ -61,7 +63,8 @@ class Comparison:
         query = self.match.query_span
         match = replace(self.match, span=rename(self.match.span), query_span=query and rename(query))
         pairs = {name: pair and replace(pair, a=rename(pair.a), b=rename(pair.b)) for name, pair in self.pairs.items()}
-        return replace(self, match=match, pairs=pairs)
+        warnings = tuple((names.get(path, path), text) for path, text in self.warnings)
+        return replace(self, match=match, pairs=pairs, warnings=warnings)
 
 
 def compare_encodings(
@@ -107,7 +110,9 @@ def compare_encodings(
 
         active = [pair for name, pair in pairs.items() if pair and resolved[name] != 0]
         alignment = align(*_passages_to_align(a, b, active))
-    return Comparison(Match(span, score, parts, a.track.spans[0], alignment), level, model.name, resolved, pairs)
+    warnings = tuple((one.track.spans[0].track, one.warning) for one in (a, b) if one.warning)
+    match = Match(span, score, parts, a.track.spans[0], alignment)
+    return Comparison(match, level, model.name, resolved, pairs, warnings)
 
 
 def _best_pair(space: str, a: Encoding, b: Encoding) -> PassagePair | None:

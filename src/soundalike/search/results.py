@@ -214,6 +214,7 @@ class SearchResults(Results):
         hubness: The correction for hubs.
         versions: For the path of a match that stands for its version family, the paths of the others; None if the
             search did not collapse families.
+        warnings: Paths of examples that could be decoded in part, and what is missing.
     """
 
     level: Level = "track"
@@ -223,9 +224,11 @@ class SearchResults(Results):
     examples: tuple[Example, ...] = ()
     hubness: Correction = "none"
     versions: Mapping[str, tuple[str, ...]] | None = None
+    warnings: tuple[tuple[str, str], ...] = ()
 
     def renamed(self, names: Mapping[str, str]) -> Self:
         """See `Results.renamed`; the examples are renamed too."""
         renamed = super().renamed(names)
         examples = tuple(replace(one, path=names.get(str(one.path), str(one.path))) for one in self.examples)
-        return replace(renamed, examples=examples)
+        warnings = tuple((names.get(path, path), text) for path, text in self.warnings)
+        return replace(renamed, examples=examples, warnings=warnings)

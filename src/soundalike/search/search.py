@@ -102,6 +102,7 @@ class Search:
             hubness=query.hubness,
             corrupt=tuple(corrupt),
             versions=families.others(candidates.ids(own).tolist(), copies) if families else None,
+            warnings=tuple((one.span.track, one.warning) for one in self._subjects if one.warning),
         )
 
     def _scan(self, candidates: Candidates, k: int) -> Hits:

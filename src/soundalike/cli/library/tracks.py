@@ -41,6 +41,7 @@ class TrackRecord:
     silent: bool
     missing: bool
     unreadable: bool
+    warning: str | None
 
     @classmethod
     def of(cls, track: Track) -> Self:
@@ -69,4 +70,5 @@ class TrackRecord:
             silent=track.silent,
             missing=track.missing,
             unreadable=track.unreadable,
+            warning=track.warning,
         )

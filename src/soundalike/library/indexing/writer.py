@@ -42,6 +42,7 @@ class IndexReport:
         interrupted: Whether Ctrl-C ended the run.
         failed: Paths and messages of unreadable files.
         silent: Paths of silent files.
+        warnings: Paths of files that could be decoded in part, and what is missing.
     """
 
     added: int = 0
@@ -57,6 +58,7 @@ class IndexReport:
     interrupted: bool = False
     failed: list[tuple[str, str]] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,8 @@ class Writer:
             self._report.audio_seconds += outcome.first.info.duration
             if outcome.first.silent:
                 self._report.silent.append(str(task.file.path))
+            if warning := outcome.first.warning:
+                self._report.warnings.append((str(task.file.path), warning))
         else:
             self._done.append(_Entry(replace(task, features=None), outcome, {}, None))
         # Projections are so fast that only time counts for them: each flush waits for the disk.
@@ -259,6 +263,7 @@ class Writer:
             key_confidence=descriptors.key_confidence,
             meter=descriptors.meter,
             silent=encoding.silent,
+            warning=encoding.warning,
             id=task.track.id if task.track else 0,
         )
         track_id = self._catalog.put_track(file.root, track)
