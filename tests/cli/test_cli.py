@@ -272,7 +272,7 @@ def test_compare_shows_every_space(run, music: Path) -> None:
     assert shown.code == 0
     assert [line.split()[0] for line in shown.out.splitlines()[4:8]] == ["melody", "rhythm", "timbre", "harmony"]
     told = run(*arguments, "--json").json
-    assert set(told) == {"query", "models", "weights", "matches", "passages"}
+    assert set(told) == {"query", "models", "weights", "matches", "passages", "warnings"}
     assert set(told["matches"][0]["alignment"]) == {"semitones", "tempo_ratio", "offset", "agreement"}
     assert told["matches"][0]["alignment"]["semitones"] == 4
     assert set(told["passages"]["melody"]) == {"a", "b", "similarity"}

@@ -140,7 +140,7 @@ def bad_files(folder: Path) -> dict[str, str]:
     (folder / "empty.wav").write_bytes(b"")
     (folder / "truncated.flac").write_bytes(b"fLaC\x00\x00")
     (folder / "headless.wav").write_bytes(good[:40])
-    (folder / "short.wav").write_bytes(good[: len(good) // 2])
+    (folder / "short.wav").write_bytes(good[: len(good) // 3])
     (folder / "text.mp3").write_text("dear diary, " * 500)
     (folder / "noise.m4a").write_bytes(np.random.default_rng(0).bytes(5000))
     (folder / "onehz.wav").write_bytes(wav_with(1))
@@ -157,7 +157,7 @@ def bad_files(folder: Path) -> dict[str, str]:
         "empty.wav": "empty", "truncated.flac": "", "headless.wav": "", "short.wav": "truncated", "text.mp3": "",
         "noise.m4a": "", "onehz.wav": "1 Hz", "ultrasonic.wav": "768,?000 Hz",
         "nan.wav": "NaN", "inf.wav": "infinite",
-        "one.wav": "0.3", "none.wav": "", "gone.wav": "cannot be read",
+        "one.wav": "0.02", "none.wav": "", "gone.wav": "cannot be read",
     }  # fmt: skip
 
 

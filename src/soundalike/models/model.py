@@ -275,7 +275,7 @@ class Model:
         return Encoding(
             passages=Vectors(spans, rows["passage"], digest),
             track=Vectors((full_span,), rows["track"], digest),
-            descriptors=replace(first.descriptors, loudness=recording.info.loudness),
+            descriptors=_measurable(first.descriptors, recording.info),
             info=recording.info,
             fingerprint=recording.fingerprint,
         )
@@ -302,6 +302,18 @@ class Model:
             space.name: self._heads[space.name](*join_features(features[space.backbone], space.feature))
             for space in self.spaces
         }
+
+
+_TEMPO_SECONDS, _KEY_SECONDS = 2.0, 1.0
+"""Shortest recordings with a tempo and a meter, and with a key: two beats at 60 BPM, and more than one chord."""
+
+
+def _measurable(found: Descriptors, info: AudioInfo) -> Descriptors:
+    """Return descriptors with the loudness, and without what a recording is too short for."""
+    found = replace(found, loudness=info.loudness)
+    if info.duration < _TEMPO_SECONDS:
+        found = replace(found, tempo=None, meter=None)
+    return found if info.duration >= _KEY_SECONDS else replace(found, key=None, key_confidence=None)
 
 
 def load_space_head(space: Space, backbone: Backbone, tensors: Mapping[str, FloatArray]) -> AnyHead:
