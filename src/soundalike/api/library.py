@@ -208,7 +208,7 @@ class Library:
             region: Use only this part of the query: (start, end) in seconds, or text such as "0:30-0:40".
             like: Further recordings to be like, each alone or as a pair (recording, weights).
             unlike: Recordings to be unlike.
-            exclude_same_artist: Leave out tracks by the artist of the query.
+            exclude_same_artist: Leave out tracks by any artist of the query.
             include_self: Keep the query and its copies among the matches.
             collapse: List only the best match of every version family (after `versions`).
             hubness: "mutual-proximity" ranks tracks lower that are close to everything; whole tracks only.

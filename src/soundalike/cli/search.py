@@ -136,7 +136,7 @@ def _read_examples(
 )
 @option("-k", type=WholeNumber(), default=10, metavar="N", help="Number of matches (default: 10).")
 @where_option()
-@option("--exclude-same-artist", is_flag=True, help="Leave out tracks by the artist of the query.")
+@option("--exclude-same-artist", is_flag=True, help="Leave out tracks by any artist of the query.")
 @option("--include-self", is_flag=True, help="Keep the query and its copies among the matches.")
 @option("--collapse", is_flag=True, help="Show only the best version of each piece (after: soundalike versions).")
 @m3u_option("the matches")

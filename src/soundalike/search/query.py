@@ -46,7 +46,7 @@ class Query:
         by: Compare whole tracks or passages. None compares passages if the query is a region or shorter than 30 s.
         k: The number of matches.
         where: Conditions on tracks, such as "bpm 90..110 and genre = jazz".
-        exclude_same_artist: Leave out tracks by the artist of the query.
+        exclude_same_artist: Leave out tracks by any artist of the query.
         include_self: Keep the query and its copies among the matches.
         model: The name of the model; None takes the default model of the library.
         examples: Further recordings to be like or unlike.

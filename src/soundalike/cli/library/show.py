@@ -67,6 +67,8 @@ def _print_track(record: ShowRecord) -> None:
     rows: list[tuple[str, object]] = []
     for field in fields(record.track):
         value = getattr(record.track, field.name)
+        if isinstance(value, tuple):
+            continue  # the values of artist and genre
         if field.name == "duration":
             value = clock(value)
         elif isinstance(value, float):
@@ -80,4 +82,4 @@ def _print_track(record: ShowRecord) -> None:
     if not record.current:
         rows.append(("changed", "the file has changed since it was indexed, or is missing; run: soundalike index"))
     for name, value in rows:
-        print(f"{name:14} {one_line(str(value))}")
+        print(f"{name:17} {one_line(str(value))}")
