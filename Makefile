@@ -14,7 +14,7 @@ test: $(VENV)/.dev check
 test-all: $(VENV)/.dev check  # also slow tests, more examples, a wheel in a fresh environment, a second Python
 	$(BIN)/python -m pytest --hypothesis-profile=thorough
 	bash .ci/test-wheel $(BIN)/python
-	bash .ci/test-python 3.13
+	bash .ci/test-python 3.13 $(BIN)/python
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ A message is one line. It says what was found, what was expected and what to do.
 from __future__ import annotations
 
 import os
+import re
 
 __all__ = [
     "AudioError",
@@ -28,17 +29,26 @@ __all__ = [
 ]
 
 
+# Control and format characters, other spaces, surrogates, separators, private and never assigned characters, as Unicode
+# 14 has them. `str.isprintable` would follow the version of Python, and paths are stored in this form.
+_UNPRINTABLE = re.compile(
+    "[\0-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u1680\u180e\u2000-\u200f\u2028-\u202f"
+    "\u205f-\u206f\u3000\ud800-\uf8ff\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff\U000110bd\U000110cd"
+    "\U00013430-\U00013438\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f\U000f0000-\U0010ffff]"
+)
+
+
 def one_line(text: str | os.PathLike[str]) -> str:
     r"""Return a path or message as one printable line, safe for any terminal and encoding.
 
-    Control characters and bytes that are not UTF-8 are escaped.
+    Control characters and bytes that are not UTF-8 are escaped. The result is the same in every version of Python.
 
     Example:
         >>> one_line("a\nb.wav")
         'a\\nb.wav'
     """
     plain = os.fspath(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in plain)
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), plain)
 
 
 class SoundalikeError(Exception):
