@@ -53,7 +53,8 @@ class CheckReport:
         problems: Problems of the catalogue as a whole, one line each.
         tracks: What is corrupt of each corrupt track, by id.
         paths: The paths of these tracks, by id.
-        derived: Names of corrupt cache files. They were removed if possible, and will be computed again.
+        derived: Names of cache files that are corrupt or of another version. They were removed if possible, and will
+            be computed again.
         unreadable: Why rows could not be read at all, one line each; their tracks are among the corrupt ones.
     """
 

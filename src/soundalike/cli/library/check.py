@@ -97,7 +97,7 @@ def _print_report(report: CheckReport, marked: int) -> None:
         print_message(f"{report.paths[key]}: {', '.join(what)}", "lost" if lost else "corrupt")
     print(f"{count(report.checked_tracks, 'track')} and {count(report.rows, 'row')} checked: {_verdict(report)}")
     for name in report.derived:
-        print(f"{one_line(name)} was corrupt; it was removed and is made again on use")
+        print(f"{one_line(name)} cannot be used any more; it was removed and is made again on use")
     if marked:
         print(f"{count(marked, 'track')} will be encoded again by: soundalike index DIR")
     elif report.tracks and not report.problems:

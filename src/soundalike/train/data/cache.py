@@ -27,6 +27,7 @@ import numpy as np
 
 from soundalike.backbones import Backbone
 from soundalike.core.errors import UsageError
+from soundalike.core.files import foreign_files
 from soundalike.core.sqlite import connect, primary_code, take_lock
 from soundalike.core.types import BoolArray, FloatArray, IntArray
 
@@ -355,7 +356,7 @@ def _make(folder: Path) -> None:
     """Make the folder of a cache. Raises UsageError if it holds other files or cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        foreign = [file.name for file in folder.iterdir() if not file.name.startswith((_INDEX, _LOCK))]
+        foreign = [file for file in foreign_files(folder) if not file.name.startswith((_INDEX, _LOCK))]
     except OSError as error:
         raise UsageError(f"cannot make a cache at {folder}: {error.strerror}; give another folder") from error
     if foreign and not (folder / _INDEX).exists():

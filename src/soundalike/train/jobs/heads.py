@@ -17,6 +17,7 @@ from soundalike.backbones import Backbone
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.core.files import make_folder, read_json
+from soundalike.core.names import check_name, check_unique
 from soundalike.core.types import BoolArray, Calibration, FloatArray, IntArray, Level
 from soundalike.models import calibrate, load_head, load_joint
 from soundalike.train.common.projection import triplet_accuracy
@@ -188,6 +189,13 @@ def _chosen(job: HeadsJob, seed: int) -> dict[str, dict[str, tuple[ClipFolder, .
         raise UsageError("a joint head uses the same features for all factors; give all the same, or none")
     if job.factors:
         parts = {name: parts[name] for name in job.factors}
+    try:
+        check_name("model", job.name)
+        for name in parts:
+            check_name("space", name)
+        check_unique("space", parts)
+    except ValueError as error:  # before hours of training that give a model which cannot be loaded
+        raise UsageError(f"{error}; give another --name, or rename the folder of the factor") from error
     if job.folders:
         parts = {name: of | {"train": of["train"][: job.folders]} for name, of in parts.items()}
     return parts
