@@ -19,11 +19,14 @@ _run_in_processes = processes.run_tasks
 
 
 def run_tasks(
-    function: Callable[[Any], Any], tasks: Iterable[Any], jobs: int | None = None
+    function: Callable[[Any], Any],
+    tasks: Iterable[Any],
+    jobs: int | None = None,
+    heartbeat: Callable[[Any, float], None] | None = None,
 ) -> Generator[tuple[Any, Any], None, None]:
     """Stand in for the function of the package."""
     if jobs is not None and jobs > 1:
-        yield from _run_in_processes(function, tasks, jobs)
+        yield from _run_in_processes(function, tasks, jobs, heartbeat)
         return
     for name in (function.__module__, "soundalike.models.model"):
         for member in list(vars(sys.modules[name]).values()) if name in sys.modules else ():

@@ -62,7 +62,10 @@ def test_show_tells_everything_about_a_track(run, music: Path, monkeypatch: pyte
     )
     assert "changed" not in facts and "artist" not in facts
     found = json.loads(run("show", "--json", path)[1])
-    assert list(found) == ["track", "models", "passages", "features", "copies", "versions", "current"]
+    assert list(found) == [
+        "track", "models", "described_by", "passages", "features", "copies", "versions", "current",
+    ]  # fmt: skip
+    assert found["described_by"] == "compact"
     assert found["track"]["path"] == str(path)
     assert (found["models"], found["passages"], found["copies"], found["current"]) == (["compact"], 2, [], True)
     monkeypatch.chdir(path.parent)

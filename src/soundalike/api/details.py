@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from soundalike.core.errors import UsageError
-from soundalike.library import LibraryFolder, is_current
+from soundalike.library import LibraryFolder, is_current, is_there
 from soundalike.library.catalog import Filter, Track
 
 __all__ = ["TrackDetails", "known_id", "select_tracks", "track_details"]
@@ -21,8 +22,9 @@ class TrackDetails:
         models: The models that encoded it.
         passages: The number of its passages.
         features: The backbones whose features are stored.
-        copies: Paths of other tracks with the same audio.
-        versions: Paths of the other tracks in its version family.
+        copies: Paths of other tracks with the same audio whose files exist.
+        versions: Paths of the other tracks in its version family whose files exist.
+        there: Whether the file exists.
         current: Whether the file still has the size and time that it had when it was indexed.
     """
 
@@ -32,6 +34,7 @@ class TrackDetails:
     features: tuple[str, ...]
     copies: tuple[str, ...]
     versions: tuple[str, ...]
+    there: bool
     current: bool
 
 
@@ -57,10 +60,15 @@ def track_details(library: LibraryFolder, path: Path) -> TrackDetails:
             models=tuple(sorted(catalog.encoded_by().get(track.id, ()))),
             passages=catalog.rows_of(track.id, "passage")[1],
             features=tuple(sorted(catalog.features.backbones_by_track().get(track.id, ()))),
-            copies=tuple(str(copy.path) for copy in copies),
-            versions=tuple(str(one.path) for one in catalog.tracks_of(relatives)) if family is not None else (),
+            copies=_paths_there(copies),
+            versions=_paths_there(catalog.tracks_of(relatives)) if family is not None else (),
+            there=is_there(track.path),
             current=is_current(track),
         )
+
+
+def _paths_there(tracks: Iterable[Track]) -> tuple[str, ...]:
+    return tuple(str(track.path) for track in tracks if is_there(track.path))
 
 
 def select_tracks(library: LibraryFolder, where: Filter) -> list[Track]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from soundalike.api.arguments import (
     ExampleLike,
@@ -14,32 +14,22 @@ from soundalike.api.arguments import (
     Region,
     StrPath,
     WeightsLike,
-    as_count,
-    as_model_name,
     check_alone,
     open_query,
     open_recordings,
     optional_filter,
     recording_names,
 )
-from soundalike.api.details import TrackDetails, known_id, select_tracks, track_details
+from soundalike.api.details import TrackDetails, select_tracks, track_details
 from soundalike.api.encoding import compare_with, embed_recordings
+from soundalike.api.upkeep import Upkeep
 from soundalike.api.writing import WriterGate
 from soundalike.audio import AudioInput
-from soundalike.core.errors import LibraryError, UsageError
+from soundalike.core.errors import LibraryError
 from soundalike.core.files import as_path
 from soundalike.core.types import Level, Vectors
-from soundalike.library import (
-    CheckReport,
-    LibraryFolder,
-    VacuumReport,
-    build_prefilters,
-    check_library,
-    repair_library,
-    vacuum_library,
-)
+from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Filter, Track
-from soundalike.library.indexing import IndexReport, index_files
 from soundalike.models import Correction
 from soundalike.search import (
     Comparison,
@@ -60,7 +50,7 @@ from soundalike.search import (
 __all__ = ["Library"]
 
 
-class Library:
+class Library(Upkeep):
     """A library of tracks that can be searched by how they sound. Made by `soundalike.open`.
 
     `len(library)` is the number of tracks, `path in library` asks for one, and iteration yields `Track` records in the
@@ -127,58 +117,6 @@ class Library:
             return f"Library({str(self._path)!r}, closed)"
         count, models = len(self), ", ".join(self.models) or "none yet"
         return f"Library({str(self._path)!r}, {count:,} {'track' if count == 1 else 'tracks'}, models: {models})"
-
-    def index(
-        self,
-        *sources: StrPath,
-        model: StrPath | None = None,
-        jobs: int | None = None,
-        retry: bool = False,
-        prune: bool = False,
-        keep_features: bool = False,
-        progress: Callable[[int, int, float], None] | None = None,
-    ) -> IndexReport:
-        """Bring the library up to date with folders or files; only what is new or changed is encoded.
-
-        Unreadable files are skipped and listed in the report. After an interruption (Ctrl-C), which sets `interrupted`
-        in the report, the next call continues.
-
-        Args:
-            sources: Folders, which are searched recursively, and audio files.
-            model: The model to encode with; None takes the models that the library holds, or the default one.
-            jobs: The number of worker processes; None starts one per core.
-            retry: Try files again that could not be read before.
-            prune: Remove tracks whose files are missing.
-            keep_features: Store backbone features too, so that other heads on the same backbone need no encoding.
-            progress: Called with files done, files to encode, and seconds of audio encoded.
-
-        Example:
-            >>> library.index("music", jobs=2).added
-            12
-        """
-        if not sources:
-            raise UsageError("no source was given; give folders or audio files to index")
-        paths = [as_path(source, "source") for source in sources]
-        jobs = None if jobs is None else as_count(jobs, "jobs")
-        with self._writer() as writer:
-            report = index_files(
-                writer, paths, jobs=jobs, retry=retry, prune=prune, keep_features=keep_features, progress=progress,
-                model=None if model is None else as_model_name(model),
-            )  # fmt: skip
-            if not report.interrupted:
-                build_prefilters(writer)
-        return report
-
-    def remove(self, *paths: StrPath) -> int:
-        """Remove tracks, not their files; returns how many. If a path is unknown, nothing is removed (UsageError)."""
-        with self._writer() as writer:
-            ids = [known_id(writer, as_path(path, "path")) for path in paths]
-            with writer.catalog.transaction():
-                writer.catalog.remove(ids)
-        return len(set(ids))
-
-    def _writer(self) -> AbstractContextManager[LibraryFolder]:
-        return self._gate.open(self.folder.path)
 
     def search(
         self,
@@ -374,27 +312,3 @@ class Library:
     def show(self, path: StrPath) -> TrackDetails:
         """What the library knows about one track. Raises UsageError if it does not hold it."""
         return track_details(self.folder, as_path(path, "path"))
-
-    def info(self) -> dict[str, Any]:
-        """Numbers about the library: tracks, models, sizes in bytes."""
-        return self.folder.info()
-
-    def check(self, *, repair: bool = False, progress: Progress = None) -> CheckReport:
-        """Compare everything stored with its checksums; `repair` marks corrupt tracks for the next `index`.
-
-        Example:
-            >>> library.check().ok
-            True
-        """
-        report = check_library(self.folder, progress)
-        if repair and not report.ok:
-            with self._writer() as writer:
-                repair_library(writer, report)
-        return report
-
-    def vacuum(self) -> VacuumReport:
-        """Free the disk space of rows that no track uses any more. Readers may go on reading meanwhile."""
-        with self._writer() as writer:
-            report = vacuum_library(writer)
-            build_prefilters(writer)
-        return report

@@ -16,12 +16,13 @@ from .keys import parse_key as parse_key
 from .loudness import LoudnessMeter as LoudnessMeter
 from .mono import AudioInfo as AudioInfo
 from .mono import MonoStream as MonoStream
-from .stream import AUDIO_SUFFIXES as AUDIO_SUFFIXES
 from .stream import HOP as HOP
 from .stream import MAX_SECONDS as MAX_SECONDS
 from .stream import WINDOW as WINDOW
 from .stream import load as load
 from .stream import windows as windows
+from .suffixes import AUDIO_SUFFIXES as AUDIO_SUFFIXES
+from .suffixes import is_system_file as is_system_file
 from .tags import TAGS_VERSION as TAGS_VERSION
 from .tags import Tags as Tags
 from .tags import is_artist as is_artist

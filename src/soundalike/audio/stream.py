@@ -18,7 +18,6 @@ from soundalike.core.errors import AudioError
 from soundalike.core.types import Audio, FloatArray
 
 __all__ = [
-    "AUDIO_SUFFIXES",
     "HOP",
     "WINDOW",
     "AudioStream",
@@ -39,11 +38,6 @@ MIN_RATE, MAX_RATE = 2_000, 384_000
 MAX_CHANNELS = 8
 MAX_SAMPLE = 1e6
 """Largest absolute value of a sample. Samples above full scale (1.0) occur in loud mixes; larger ones are invalid."""
-AUDIO_SUFFIXES = frozenset({
-    ".aac", ".aif", ".aifc", ".aiff", ".au", ".avi", ".caf", ".flac", ".m4a", ".m4b", ".m4v", ".mka", ".mkv",
-    ".mov", ".mp2", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".w64", ".wav", ".wave", ".webm", ".wma",
-})  # fmt: skip
-"""Lower-case suffixes of audio and video files. A folder scan opens only these."""
 
 
 def windows(duration: float) -> FloatArray:

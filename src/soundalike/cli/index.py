@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +17,14 @@ from soundalike.cli.arguments import (
     model_option,
     option,
 )
-from soundalike.cli.cells import clock, count, feature_cost
+from soundalike.cli.cells import clock, count, feature_cost, near
 from soundalike.cli.commands import command
-from soundalike.cli.exit_codes import INTERRUPTED
+from soundalike.cli.exit_codes import DONE, INTERRUPTED, PARTLY
+from soundalike.cli.file_lists import is_playlist, read_playlist, read_standard_input
 from soundalike.cli.inputs import chosen_library, library_folder
 from soundalike.cli.output import Progress, print_interrupted, print_json, print_message, print_warnings
 from soundalike.cli.records import FailureRecord, WarningRecord, failure_records, warning_records
-from soundalike.core.errors import UsageError, one_line
+from soundalike.core.errors import LibraryError, UsageError, one_line
 from soundalike.core.files import absolute
 
 if TYPE_CHECKING:
@@ -32,6 +32,17 @@ if TYPE_CHECKING:
     from soundalike.library.indexing import IndexReport
 
 __all__ = ["index"]
+
+_SHOWN = 6
+"""Reasons for skipping files that are listed by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwayRecord:
+    """A folder of which nothing is left, and the number of tracks that the library holds below it."""
+
+    path: str
+    tracks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,9 @@ class IndexRecord:
     missing: int
     pruned: int
     failed: Sequence[FailureRecord]
+    failed_before: int
+    away: Sequence[AwayRecord]
+    skipped: Mapping[str, int]
     silent: Sequence[str]
     warnings: Sequence[WarningRecord]
     audio_seconds: float
@@ -64,10 +78,11 @@ class IndexRecord:
     required=True,
     type=GIVEN_PATH,
     metavar="DIR...",
-    help="Folders or files; - reads a list of paths from standard input, separated by line breaks or NUL.",
+    help="Folders, files or M3U playlists; - reads a playlist or a list of paths, separated by line breaks or NUL, "
+    "from standard input.",
 )
-@option("--prune", is_flag=True, help="Remove tracks whose files are missing.")
-@option("--retry", is_flag=True, help="Try files again that failed before.")
+@option("--prune", is_flag=True, help="Remove tracks whose files are missing from the library.")
+@option("--retry", is_flag=True, help="Also try files that failed in an earlier run and have not changed since.")
 @option("--keep-features", is_flag=True, help="Also store backbone features, for other models on the same backbone.")
 @jobs_option()
 @model_option()
@@ -85,9 +100,13 @@ def index(
 ) -> int:
     """Encode every recording below folders, or single files, into the library.
 
-    Only new or changed files are encoded; moved and copied files are recognised. Unreadable files are skipped and
-    listed at the end. Missing files are flagged; --prune removes them from the library. You can interrupt a run at any
-    time: the next one continues.
+    Only new or changed files are encoded. Entries follow files that were moved or renamed, and copies share the rows of
+    the original. Unreadable files are skipped and listed; the next run leaves them out (see: soundalike library
+    failures). You can interrupt a run at any time: the next one continues.
+
+    Missing files are flagged, and --prune removes them from the library. Where nothing is left of a folder that held
+    several tracks, or of the mount point of a disk, its tracks stay, because the disk may not be mounted. `soundalike
+    library remove FOLDER` removes them.
 
     \b
       soundalike index ~/Music
@@ -106,19 +125,21 @@ def index(
     """
     from soundalike.library import feature_costs
 
-    paths = _read_sources(sources)
-    with chosen_library(library_path, create=True) as library:
-        with Progress("file", enabled=not as_json) as progress:
-            report = library.index(
-                *paths, model=model, jobs=jobs, retry=retry, prune=prune, keep_features=keep_features, progress=progress
-            )
+    paths, folder = _read_sources(sources), library_folder(library_path)
+    with (
+        _without_empty_library(folder),
+        chosen_library(library_path, create=True) as library,
+        Progress("file", enabled=not as_json) as progress,
+    ):
+        report = library.index(
+            *paths, model=model, jobs=jobs, retry=retry, prune=prune, keep_features=keep_features, progress=progress,
+            waiting=progress.wait,
+        )  # fmt: skip
+        progress.end()
         tracks, features = len(library), feature_costs(library.folder.catalog)
-    for name, error in report.failed:
-        print_message(f"{name}: {error}", "failed")
-    for name in report.silent:
-        print_message(f"{name}: no audible content; stored, but never a match", "silent", "yellow")
-    print_warnings(report.warnings)
-    folder = library_folder(library_path)
+    _print_messages(report)
+    if not report.interrupted:
+        _check_outcome(report, paths, tracks)
     if as_json:
         print_json(_record(folder, report, tracks, features))
     else:
@@ -127,23 +148,76 @@ def index(
             print(f"features of {feature_cost(cost)}")
     if report.interrupted:
         return INTERRUPTED
-    return 1 if report.failed else 0
+    return PARTLY if report.failed else DONE
 
 
 def _read_sources(given: Sequence[Path]) -> list[Path]:
-    """The folders and files to index, absolute; `-` is a list on standard input. Raises UsageError if none exists."""
+    """The folders and files to index, absolute. `-` and playlists are lists of them. Raises UsageError."""
     sources: list[Path] = []
     for path in given:
         if str(path) == "-":
-            data = sys.stdin.buffer.read() if sys.stdin is not None else b""
-            lines = data.split(b"\0" if b"\0" in data else b"\n")
-            sources += [Path(os.fsdecode(line)) for line in lines if line.strip()]
+            sources += read_standard_input()
+        elif is_playlist(path):
+            sources += read_playlist(path)
         else:
             sources.append(path)
-    if not any(path.exists() for path in sources):  # before a library is made for nothing
-        names = ", ".join(map(str, sources[:3])) or "standard input"
-        raise UsageError(f"{names}: not found; give a folder of music or an audio file")
     return [absolute(path) for path in sources]
+
+
+@contextmanager
+def _without_empty_library(folder: Path) -> Iterator[None]:
+    """Remove a library that this run made, if no track was added to it."""
+    new, new_folder = not (folder / "catalog.sqlite").exists(), not folder.exists()
+    try:
+        yield
+    finally:
+        if new:
+            from soundalike.library import discard_if_empty
+
+            with suppress(LibraryError):  # another process writes to it
+                discard_if_empty(folder)
+            if new_folder:
+                with suppress(OSError):  # it is not empty
+                    folder.rmdir()
+
+
+def _check_outcome(report: IndexReport, paths: Sequence[Path], tracks: int) -> None:
+    """Raise UsageError if nothing could be done."""
+    found = report.unchanged + report.added + report.changed + report.reprojected + report.moved + report.copied
+    if found + report.missing + report.pruned + report.failed_before + len(report.away) == 0 and not report.failed:
+        places = ", ".join(map(near, map(str, paths[:3]))) + (", ..." if len(paths) > 3 else "")
+        raise UsageError(f"no recordings found in {places}{_skipped(report, '; skipped: ')}")
+    if tracks == 0 and not found and report.failed:
+        raise UsageError(f"nothing could be read ({len(report.failed):,} failed), so that the library stays empty")
+
+
+def _print_messages(report: IndexReport) -> None:
+    """Print on standard error what needs attention."""
+    for name, error in report.failed:
+        print_message(f"{near(name)}: {error}", "failed")
+    for name in report.silent:
+        print_message(f"{near(name)}: no audible content; stored, but never a match", "silent", "yellow")
+    print_warnings(report.warnings)
+    for name, number in report.away:
+        print_message(
+            f"{near(name)}: nothing is left of its {count(number, 'track')}; is the disk mounted? They stay in the "
+            f"library, but are no matches; to remove them: soundalike library remove {near(name)}",
+            "away", "yellow",
+        )  # fmt: skip
+    if report.failed_before:
+        print_message(
+            f"{count(report.failed_before, 'file')} that failed before; soundalike library failures lists them, and "
+            "--retry tries them again",
+            "left out", "yellow",
+        )  # fmt: skip
+
+
+def _skipped(report: IndexReport, before: str = "") -> str:
+    """What was passed over, the most frequent first; empty if nothing was."""
+    ordered = sorted(report.skipped.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{number:,} {reason}" for reason, number in ordered[:_SHOWN]]
+    others = sum(number for _, number in ordered[_SHOWN:])
+    return before + ", ".join([*shown, *([f"{others:,} others"] if others else [])]) if shown else ""
 
 
 def _print_report(folder: Path, report: IndexReport, tracks: int) -> None:
@@ -155,16 +229,19 @@ def _print_report(folder: Path, report: IndexReport, tracks: int) -> None:
         (report.reprojected, "projected from stored features"),
         (report.unchanged, "unchanged"),
         (report.moved, "moved"),
-        (report.copied, "copies of others"),
+        (report.copied, "copied from others" if report.copied != 1 else "copied from another"),
         (len(report.failed), "failed"),
         (len(report.silent), "silent"),
         (len(report.warnings), "decoded in part"),
         (report.pruned, "removed"),
         (0 if report.pruned else report.missing, "missing (--prune removes them)"),
+        (sum(number for _, number in report.away), "on disks that may not be mounted"),
     ]
     listed = ", ".join(f"{number:,} {what}" for number, what in notes if number)
-    if listed or not encoded:
-        print(listed or "no recordings found")
+    if listed:
+        print(listed)
+    if skipped := _skipped(report):
+        print(f"skipped: {skipped}")
     print(f"{count(tracks, 'track')} in the library at {one_line(folder)}")
     if report.interrupted:
         print_interrupted()
@@ -182,6 +259,9 @@ def _record(folder: Path, report: IndexReport, tracks: int, features: Sequence[F
         missing=report.missing,
         pruned=report.pruned,
         failed=failure_records(report.failed),
+        failed_before=report.failed_before,
+        away=[AwayRecord(path, number) for path, number in report.away],
+        skipped=report.skipped,
         silent=report.silent,
         warnings=warning_records(report.warnings),
         audio_seconds=report.audio_seconds,

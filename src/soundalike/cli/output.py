@@ -11,15 +11,18 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from soundalike.cli.cells import clock, count
+from soundalike.cli.cells import clock, count, near
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as LiveProgress
     from rich.progress import TaskID
+
+    from soundalike.search import Results
 
 __all__ = [
     "Progress",
@@ -32,6 +35,7 @@ __all__ = [
     "print_styled",
     "print_table",
     "report_corrupt",
+    "report_missing",
 ]
 
 _NARROWEST = 24
@@ -89,6 +93,17 @@ def report_corrupt(paths: Sequence[str]) -> int:
     for path in paths:
         print_message(f"{path}: its data in the library fails the checksum; see: soundalike library check", "corrupt")
     return 1 if paths else 0
+
+
+def report_missing(results: Results) -> None:
+    """Say which matches were left out because their files are not there."""
+    if results.absent_folders:
+        names = ", ".join(map(near, results.absent_folders[:3])) + (", ..." if len(results.absent_folders) > 3 else "")
+        print_message(f"tracks below {names}, which is gone or empty; is its disk mounted?", "left out", "yellow")
+    if results.missing:
+        one = near(results.missing[0])
+        others = f" and {len(results.missing) - 1:,} more" if len(results.missing) > 1 else ""
+        print_message(f"{one}{others}: not there any more; index its folder again", "left out", "yellow")
 
 
 def _has_styles(stream: TextIO) -> bool:
@@ -199,6 +214,7 @@ class Progress:
         self._live = sys.stderr.isatty() and not _is_dumb()
         self._began = self._shown = time.monotonic()
         self._bar: tuple[LiveProgress, TaskID] | None = None
+        self._done = self._total = 0
 
     def __enter__(self) -> Self:
         return self
@@ -210,20 +226,35 @@ class Progress:
 
     def __call__(self, done: int, total: int, audio_seconds: float | None = None) -> None:
         """Show that `done` of `total` items are done, and how many seconds of audio they hold, if they hold any."""
-        now = time.monotonic()
-        due = now - self._shown >= (_EVERY_LIVE if self._live else _EVERY_LINE)
-        if not self._enabled or not (due or (self._live and done == total)):
+        self._done, self._total = done, total
+        if not self._is_due(done == total):
             return
-        self._shown = now
-        elapsed = max(now - self._began, 1e-3)
+        elapsed = max(time.monotonic() - self._began, 1e-3)
         left = clock((total - done) * elapsed / done) if done else "?"
         speed = "" if audio_seconds is None else f"{audio_seconds / elapsed:,.0f} x real time, "
-        text = f"{done:,} of {count(total, self._noun)}, {done / elapsed * 60:,.0f} per minute, {speed}{left} left"
+        self._show(f"{done:,} of {count(total, self._noun)}, {done / elapsed * 60:,.0f} per minute, {speed}{left} left")
+
+    def wait(self, path: Path, seconds: float) -> None:
+        """Show that a file has been in work for some seconds, while nothing is done."""
+        if self._is_due():
+            done = f"{self._done:,} of {count(self._total, self._noun)}, " if self._total else ""
+            self._show(one_line(f"{done}{path.name} for {clock(seconds)}"))
+
+    def _is_due(self, at_end: bool = False) -> bool:
+        """Whether to show something now."""
+        now = time.monotonic()
+        due = now - self._shown >= (_EVERY_LIVE if self._live else _EVERY_LINE)
+        if not self._enabled or not (due or (self._live and at_end)):
+            return False
+        self._shown = now
+        return True
+
+    def _show(self, text: str) -> None:
         if not self._live:
             print(text, file=sys.stderr, flush=True)
             return
         bar, task = self._bar = self._bar or _start_bar()
-        bar.update(task, completed=done, total=total, description=text)
+        bar.update(task, completed=self._done, total=self._total or None, description=text)
         bar.refresh()
 
     def restart(self) -> None:

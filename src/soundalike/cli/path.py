@@ -22,7 +22,7 @@ from soundalike.cli.cells import tempo_and_key
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library, one_standard_input, recording
 from soundalike.cli.journeys import active_spaces, match_row, print_heading, print_journey
-from soundalike.cli.output import print_json, report_corrupt
+from soundalike.cli.output import print_json, report_corrupt, report_missing
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
 from soundalike.cli.records import MatchRecord, match_record
 from soundalike.core.errors import one_line
@@ -53,6 +53,8 @@ class PathRecord:
     matches: Sequence[MatchRecord]
     note: str | None
     corrupt: Sequence[str]
+    missing: Sequence[str]
+    absent_folders: Sequence[str]
     arrival: MatchRecord
     direct: float | None
     smallest: float | None
@@ -107,6 +109,8 @@ def path(
                 matches=[match_record(match) for match in between],
                 note=found.note,
                 corrupt=found.corrupt,
+                missing=found.missing,
+                absent_folders=found.absent_folders,
                 arrival=match_record(last, b),
                 direct=found.direct.score if found.direct else None,
                 smallest=found.smallest,
@@ -115,6 +119,7 @@ def path(
     else:
         _print_path(a, b, found)
         print_playlist_path(m3u)
+    report_missing(found)
     return report_corrupt(found.corrupt)
 
 

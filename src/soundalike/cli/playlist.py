@@ -22,7 +22,7 @@ from soundalike.cli.arguments import (
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library, recording
 from soundalike.cli.journeys import match_row, print_heading, print_journey
-from soundalike.cli.output import print_json, report_corrupt
+from soundalike.cli.output import print_json, report_corrupt, report_missing
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
 from soundalike.cli.records import MatchRecord, match_record
 from soundalike.core.errors import one_line
@@ -52,6 +52,8 @@ class PlaylistRecord:
     matches: Sequence[MatchRecord]
     note: str | None
     corrupt: Sequence[str]
+    missing: Sequence[str]
+    absent_folders: Sequence[str]
 
 
 @command("playlist")
@@ -113,6 +115,8 @@ def playlist(
                 matches=[match_record(match) for match in found.matches],
                 note=found.note,
                 corrupt=found.corrupt,
+                missing=found.missing,
+                absent_folders=found.absent_folders,
             )
         )
     else:
@@ -121,4 +125,5 @@ def playlist(
         if found.note:
             print(found.note)
         print_playlist_path(m3u)
+    report_missing(found)
     return report_corrupt(found.corrupt)

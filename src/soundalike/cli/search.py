@@ -26,7 +26,15 @@ from soundalike.cli.arguments import (
 from soundalike.cli.cells import clock, count, near, share, tempo_and_key, track_name, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library, one_standard_input, recording, typed_names
-from soundalike.cli.output import print_json, print_message, print_styled, print_table, print_warnings, report_corrupt
+from soundalike.cli.output import (
+    print_json,
+    print_message,
+    print_styled,
+    print_table,
+    print_warnings,
+    report_corrupt,
+    report_missing,
+)
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
 from soundalike.cli.records import MatchRecord, SpaceRecord, WarningRecord, match_record, warning_records
 from soundalike.core.errors import UsageError, one_line
@@ -88,6 +96,8 @@ class SearchRecord:
     matches: Sequence[SearchMatchRecord]
     copies: Sequence[str]
     corrupt: Sequence[str]
+    missing: Sequence[str]
+    absent_folders: Sequence[str]
     examples: Sequence[ExampleRecord]
     warnings: Sequence[WarningRecord]
 
@@ -214,6 +224,7 @@ def search(
     else:
         _print_results(results, conditions=bool(where or exclude_same_artist))
         print_playlist_path(m3u)
+    report_missing(results)
     return report_corrupt(results.corrupt)
 
 
@@ -226,6 +237,8 @@ def _record(results: SearchResults, where: str | None) -> SearchRecord:
         matches=[_match_record(results, match) for match in results],
         copies=results.copies,
         corrupt=results.corrupt,
+        missing=results.missing,
+        absent_folders=results.absent_folders,
         examples=[ExampleRecord(str(one.path), one.like, _weights(one)) for one in results.examples],
         warnings=warning_records(results.warnings),
     )

@@ -1,3 +1,8 @@
+from .editing import MoveReport as MoveReport
+from .editing import discard_if_empty as discard_if_empty
+from .editing import move_tracks as move_tracks
+from .editing import remove_tracks as remove_tracks
+from .editing import tracks_at as tracks_at
 from .folder import SHORT as SHORT
 from .folder import LibraryFolder as LibraryFolder
 from .folder import is_current as is_current
@@ -11,5 +16,6 @@ from .maintenance import build_prefilters as build_prefilters
 from .maintenance import check_library as check_library
 from .maintenance import repair_library as repair_library
 from .maintenance import vacuum_library as vacuum_library
+from .presence import is_there as is_there
 from .subject import Candidates as Candidates
 from .subject import Subject as Subject

@@ -24,6 +24,7 @@ from soundalike.library.catalog.schema import FORMAT, as_library_error
 from soundalike.library.catalog.track import Track
 from soundalike.library.kept_features import feature_costs
 from soundalike.library.migrations import migrate
+from soundalike.library.presence import folder_is_there, is_there
 from soundalike.library.snapshot_arrays import SnapshotArrays
 from soundalike.library.stores.base import RestorableRowsError, Store, read_verified
 from soundalike.library.stores.row_groups import positions_of, runs
@@ -42,6 +43,7 @@ __all__ = [
 
 SHORT = 30.0
 """A query shorter than this many seconds is compared with passages."""
+_MANY_ROOTS = 256
 _PART = 8192
 """The approximate number of rows that `parts` yields at a time."""
 
@@ -272,12 +274,32 @@ class LibraryFolder:
         return {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in spaces}
 
     def candidates(self, model: Model, level: Level, where: Filter, artists: Collection[str] = ()) -> Candidates:
-        """The tracks that meet a filter, without those of some artists. To be used inside `snapshot`."""
+        """The tracks that meet a filter, without those of some artists and on disks that are not mounted.
+
+        Single files that are not there are left out later (`find_absent`). To be used inside `snapshot`.
+        """
         table, groups = self.arrays.table(model.name, level), self.arrays.groups(model.name, level)
-        if where == Filter() and not artists:
-            return Candidates(table, groups)
-        wanted = self.arrays.columns().select(table[:, 2], where, exclude_artists=artists)
+        wanted = np.ones(len(table), np.bool_)
+        if where != Filter() or artists:
+            wanted = self.arrays.columns().select(table[:, 2], where, exclude_artists=artists)
+        if away := list(self.absent_roots()):
+            wanted = wanted & ~np.isin(self.arrays.root_ids(table[:, 2]), away)
         return Candidates(table, groups, None if wanted.all() else wanted)
+
+    def absent_roots(self) -> dict[int, Path]:
+        """The folders from which tracks were indexed and that are gone or empty, by id; none if there are very many."""
+        roots = self.catalog.roots()
+        if len(roots) > _MANY_ROOTS:
+            return {}
+        return {number: root for number, root in roots.items() if not folder_is_there(root)}
+
+    def find_absent(self, ids: IntArray) -> BoolArray:
+        """Which of the tracks with these ids (m,) have files that are not there at this moment."""
+        absent = np.zeros(len(ids), np.bool_)
+        for first in range(0, len(ids), _PART):
+            part = slice(first, first + _PART)
+            absent[part] = [not is_there(path) for path in self.catalog.paths_of(ids[part].tolist())]
+        return absent
 
     def find_corrupt(self, model: Model, level: Level, rows: IntArray, ids: IntArray) -> BoolArray:
         """Which matches (m,), given their rows and the ids of their tracks, fail a checksum."""

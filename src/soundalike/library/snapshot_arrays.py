@@ -45,6 +45,7 @@ class SnapshotArrays:
         self._groups: dict[tuple[str, Level], Groups] = {}
         self._quantiles: dict[tuple[str, Level], Quantiles | None] = {}
         self._backgrounds: dict[str, Background] = {}
+        self._roots: IntArray | None = None
         self._columns: Columns | None = None
 
     def table(self, model: str, level: Level) -> IntArray:
@@ -63,6 +64,13 @@ class SnapshotArrays:
             if key not in self._groups:
                 self._groups[key] = Groups.of(self.table(model, level))
             return self._groups[key]
+
+    def root_ids(self, ids: IntArray) -> IntArray:
+        """The ids (n,) of the roots of tracks, given their ids (n,)."""
+        with self._lock:
+            if self._roots is None:
+                self._roots = self._cached("roots", lambda: {"roots": self._catalog.root_ids()})["roots"]
+            return self._roots[np.searchsorted(self._roots[:, 0], ids), 1]
 
     def columns(self) -> Columns:
         """The fields that filters test."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Self
 
+from soundalike.library import is_there
 from soundalike.library.catalog import Catalog, Track
 
 __all__ = ["FamilyCollapser"]
@@ -30,7 +31,7 @@ class FamilyCollapser:
         return family is None or self._met.setdefault(family, track) is track
 
     def others(self, searched: Collection[int], left_out: Collection[str]) -> dict[str, tuple[str, ...]]:
-        """For the path of each match that stands for others, their sorted paths.
+        """For the path of each match that stands for others, their sorted paths, if their files are there.
 
         Args:
             searched: The ids of the tracks that were searched; others are not listed.
@@ -41,6 +42,6 @@ class FamilyCollapser:
         firsts = {one: self._met[family] for one, family in self._families.items() if family in self._met}
         others = [one for one, first in firsts.items() if one != first.id and one in wanted]
         for other in self._catalog.tracks_of(others):
-            if str(other.path) not in left_out:
+            if str(other.path) not in left_out and is_there(other.path):
                 paths.setdefault(str(firsts[other.id].path), []).append(str(other.path))
         return {path: tuple(sorted(found)) for path, found in paths.items()}

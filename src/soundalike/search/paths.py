@@ -89,6 +89,8 @@ def find_path(
         pool = candidates.table[np.unique(np.concatenate([found.group for found in hits]))]
         bad = library.find_corrupt(chosen, "track", pool[:, 0], pool[:, 2])
         corrupt, pool = paths_of(library, pool[bad, 2]), pool[~bad]
+        absent = library.find_absent(pool[:, 2])
+        missing, pool = paths_of(library, pool[absent, 2]), pool[~absent]
         # Row 0 is A, the last row is B, and the pool is in between.
         rows = {
             name: np.concatenate([first.track[name][None, :], held, last.track[name][None, :]])
@@ -115,6 +117,8 @@ def find_path(
         tuple(describe_match(match, rank, held.get(match.path)) for rank, match in enumerate(matches, start=1)),
         held,
         corrupt,
+        missing,
+        tuple(map(str, library.absent_roots().values())),
         end=last.span,
         direct=direct,
         note=note,

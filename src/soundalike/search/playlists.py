@@ -90,10 +90,12 @@ def build_playlist(
         hits = library.store.search("track", terms, candidates.groups, wanted, candidates.wanted)
         found_ids = candidates.table[hits.group, 2]
         bad = library.find_corrupt(chosen, "track", hits.row, found_ids)
-        corrupt = paths_of(library, found_ids[bad])
-        scores, places = hits.score[~bad], hits.row[~bad]
+        absent = ~bad & library.find_absent(found_ids)
+        corrupt, missing = paths_of(library, found_ids[bad]), paths_of(library, found_ids[absent])
+        usable = ~bad & ~absent
+        scores, places = hits.score[usable], hits.row[usable]
         rows = library.rows(chosen.spaces, "track", places)
-        pool = _Pool(library.catalog.tracks_of(found_ids[~bad].tolist()), tempo_step)
+        pool = _Pool(library.catalog.tracks_of(found_ids[usable].tolist()), tempo_step)
         sizes = {name: abs(weight) for name, weight in resolved.items()}
         used = [Recording(subject.audio_hash, subject.fingerprint)]
         remaining = pool.eligible()
@@ -130,6 +132,8 @@ def build_playlist(
         tuple(describe_match(match, rank, held[match.path]) for rank, match in enumerate(matches, start=1)),
         held,
         corrupt,
+        missing,
+        tuple(map(str, library.absent_roots().values())),
         note=note,
     )
 

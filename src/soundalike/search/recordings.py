@@ -51,8 +51,9 @@ def _root(lead: list[int], n: int) -> int:
 
 
 def different_recordings(library: LibraryFolder, model: Model) -> Recordings:
-    """Every recording that a model encoded, by `audio_hash`; copies share one."""
+    """Every recording that a model encoded and of which a file is there, by `audio_hash`; copies share one."""
     groups = library.arrays.table(model.name, "track")
+    groups = groups[~library.find_absent(groups[:, 2])]
     corrupt = groups[library.find_corrupt(model, "track", groups[:, 0], groups[:, 2]), 2]
     if len(corrupt):
         raise LibraryError(

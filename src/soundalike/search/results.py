@@ -62,6 +62,9 @@ class Results(Sequence[Match]):
         matches: The matches.
         tracks: What the library knows of the tracks, by path.
         corrupt: Paths of tracks that were left out because their stored data fails its checksum.
+        missing: Paths of tracks that were left out because their files are not there.
+        absent_folders: Folders that are gone or empty, such as those of disks that are not mounted; the tracks below
+            them were left out.
     """
 
     query: Span
@@ -70,6 +73,8 @@ class Results(Sequence[Match]):
     matches: tuple[Match, ...]
     tracks: Mapping[str, Track]
     corrupt: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    absent_folders: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.matches)

@@ -10,7 +10,7 @@ import numpy as np
 from soundalike.audio import same_recording
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.types import Level, Match, Weights
-from soundalike.library import SHORT, Candidates, LibraryFolder, Subject, span_of
+from soundalike.library import SHORT, Candidates, LibraryFolder, Subject, is_there, span_of
 from soundalike.library.catalog import Track
 from soundalike.library.stores import Hits
 from soundalike.models import CORRECTIONS, RESCORED
@@ -53,6 +53,7 @@ class Search:
         matches: list[Match] = []
         copies: list[str] = []
         corrupt: list[str] = []
+        missing: list[str] = []
         tracks: dict[str, Track] = {}
         families = FamilyCollapser.of(self._catalog) if query.collapse else None
         k = query.k + len(own)
@@ -69,6 +70,9 @@ class Search:
                 if len(matches) == query.k:
                     break
                 if track.id in own:
+                    continue
+                if not is_there(track.path):
+                    missing.append(str(track.path))
                     continue
                 if bad:
                     corrupt.append(str(track.path))
@@ -101,6 +105,8 @@ class Search:
             examples=self._examples if query.examples else (),
             hubness=query.hubness,
             corrupt=tuple(corrupt),
+            missing=tuple(dict.fromkeys(missing)),
+            absent_folders=tuple(map(str, self._library.absent_roots().values())),
             versions=families.others(candidates.ids(own).tolist(), copies) if families else None,
             warnings=tuple((one.span.track, one.warning) for one in self._subjects if one.warning),
         )

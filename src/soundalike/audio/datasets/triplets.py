@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from soundalike.audio.stream import AUDIO_SUFFIXES
+from soundalike.audio.suffixes import AUDIO_SUFFIXES
 
 __all__ = ["find_clips"]
 

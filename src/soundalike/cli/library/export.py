@@ -26,6 +26,13 @@ from soundalike.core.errors import UsageError, one_line
 
 __all__ = ["export"]
 
+_OTHER_FILES = frozenset({
+    ".arrow", ".avro", ".csv", ".db", ".feather", ".gz", ".h5", ".hdf5", ".html", ".json", ".jsonl", ".mat", ".npy",
+    ".orc", ".pickle", ".pkl", ".pt", ".safetensors", ".sqlite", ".tar", ".tsv", ".txt", ".xlsx", ".xml", ".yaml",
+    ".yml", ".zip",
+})  # fmt: skip
+"""Suffixes of files that someone may expect; a folder of such a name would be a surprise."""
+
 
 @dataclass(frozen=True, slots=True)
 class VectorsRecord:
@@ -76,6 +83,11 @@ def export(output: Path, by: Any, model: str | None, library_path: Path | None, 
 
     if output.suffix.lower() in SUFFIXES:
         return _export_vectors(output, by, model, library_path, as_json)
+    if output.suffix.lower() in _OTHER_FILES:
+        raise UsageError(
+            f"{output}: cannot write {output.suffix} files; give a name that ends in {' or '.join(SUFFIXES)} for the "
+            "vectors, or the name of a new folder for everything"
+        )
     for name, given in (("--by", by), ("--model", model)):
         if given is not None:
             raise UsageError(

@@ -16,6 +16,8 @@ library: click.Command = Group(
         "ls": Entry("library.ls:list_tracks", "list tracks"),
         "show": Entry("library.show:show", "show everything that is known about a track"),
         "remove": Entry("library.remove:remove", "remove tracks from the library, not their files"),
+        "move": Entry("library.move:move", "tell the library that files were moved"),
+        "failures": Entry("library.failures:failures", "list files that could not be read"),
         "check": Entry("library.check:check", "compare everything stored with its checksums"),
         "vacuum": Entry("library.vacuum:vacuum", "free the disk space of removed and replaced rows"),
         "export": Entry("library.export:export", "write all vectors to a file, or everything to a folder"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundalike.cli.arguments import GIVEN_PATH, argument, json_option, library_option
+from soundalike.cli.arguments import GIVEN_PATH, argument, json_option, library_option, option, where_option
 from soundalike.cli.cells import count
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library
@@ -28,21 +28,25 @@ class RemoveRecord:
 
 @command("remove")
 @argument(
-    "tracks", nargs=-1, required=True, type=GIVEN_PATH, metavar="TRACK...", help="Paths of tracks in the library."
+    "paths", nargs=-1, type=GIVEN_PATH, metavar="[PATH]...", help="Tracks, and folders for all tracks below them."
 )
+@where_option("Instead of paths: the tracks")
+@option("--missing", is_flag=True, help="Instead of paths: all tracks whose files are not there.")
 @library_option()
 @json_option()
-def remove(tracks: Sequence[Path], library_path: Path | None, as_json: bool) -> int:
+def remove(paths: Sequence[Path], where: str | None, missing: bool, library_path: Path | None, as_json: bool) -> int:
     """Remove tracks from the library, not their files.
 
-    If a path is not in the library, nothing is removed. The next `soundalike index` of their folder adds the tracks
-    again. Their rows stay on disk until `soundalike library vacuum`.
+    If the library holds nothing at a path, nothing is removed. The next `soundalike index` of their folder adds the
+    tracks again, if the files are there. Their rows stay on disk until `soundalike library vacuum`.
 
     \b
-      soundalike library remove song.mp3 other.mp3
+      soundalike library remove song.mp3 Music/demos
+      soundalike library remove --where 'genre = podcast'
+      soundalike library remove --missing
     """
     with chosen_library(library_path) as library:
-        removed = library.remove(*(absolute(track) for track in tracks))
+        removed = library.remove(*(absolute(path) for path in paths), where=where, missing=missing)
         record = RemoveRecord(str(library.location), removed, len(library))
     if as_json:
         print_json(record)

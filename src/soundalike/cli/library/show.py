@@ -17,17 +17,21 @@ from soundalike.core.files import absolute
 
 __all__ = ["show"]
 
+_MISSING = "not there: it was deleted or moved, or its disk is not mounted"
+
 
 @dataclass(frozen=True, slots=True)
 class ShowRecord:
     """A track with what is stored of it.
 
-    `copies` are other tracks with the same audio, `versions` those of the same piece; `current` tells whether the file
-    still has the size and time that it had when it was indexed.
+    `copies` are other tracks with the same audio, `versions` those of the same piece, where the files are there;
+    `described_by` is the model that measured tempo, key, meter and loudness; `current` tells whether the file still has
+    the size and time that it had when it was indexed.
     """
 
     track: TrackRecord
     models: Sequence[str]
+    described_by: str | None
     passages: int
     features: Sequence[str]
     copies: Sequence[str]
@@ -48,8 +52,9 @@ def show(track: Path, library_path: Path | None, as_json: bool) -> int:
     with chosen_library(library_path) as library:
         found = library.show(absolute(track))
     record = ShowRecord(
-        track=TrackRecord.of(found.track),
+        track=TrackRecord.of(found.track, missing=not found.there),
         models=found.models,
+        described_by=found.track.described_by,
         passages=found.passages,
         features=found.features,
         copies=found.copies,
@@ -76,10 +81,12 @@ def _print_track(record: ShowRecord) -> None:
         if value not in (None, False):
             rows.append((field.name.replace("_", " "), "yes" if value is True else value))
     rows += [("models", ", ".join(record.models)), ("passages", record.passages)]
+    rows += [("described by", record.described_by)] if record.described_by else []
     rows += [("features", ", ".join(record.features))] if record.features else []
     rows += [("copy", path) for path in record.copies]
     rows += [("version", path) for path in record.versions]
     if not record.current:
-        rows.append(("changed", "the file has changed since it was indexed, or is missing; run: soundalike index"))
+        where = "changed since it was indexed; run: soundalike index" if not record.track.missing else _MISSING
+        rows.append(("file", where))
     for name, value in rows:
         print(f"{name:17} {one_line(str(value))}")

@@ -44,8 +44,8 @@ class TrackRecord:
     warning: str | None
 
     @classmethod
-    def of(cls, track: Track) -> Self:
-        """Return the record of a track."""
+    def of(cls, track: Track, *, missing: bool | None = None) -> Self:
+        """Return the record of a track. `missing` tells what was found now, if that was looked up."""
         return cls(
             path=str(track.path),
             title=track.title,
@@ -68,7 +68,7 @@ class TrackRecord:
             channels=track.channels,
             codec=track.codec,
             silent=track.silent,
-            missing=track.missing,
+            missing=track.missing if missing is None else missing,
             unreadable=track.unreadable,
             warning=track.warning,
         )

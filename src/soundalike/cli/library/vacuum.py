@@ -16,7 +16,7 @@ __all__ = ["vacuum"]
 
 @dataclass(frozen=True, slots=True)
 class VacuumRecord:
-    """How many orphaned rows were removed, and the size of the library before and after."""
+    """How many unused rows were removed, and the size of the library before and after."""
 
     library: str
     dropped_rows: int
@@ -39,6 +39,6 @@ def vacuum(library_path: Path | None, as_json: bool) -> int:
     if as_json:
         print_json(record)
     else:
-        removed = f"removed {count(report.dropped, 'orphaned row')}"
+        removed = f"removed {count(report.dropped, 'unused row')}"
         print(f"{removed}; {report.before / 1e6:,.1f} MB before, {report.after / 1e6:,.1f} MB after")
     return 0

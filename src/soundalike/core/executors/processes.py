@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
@@ -23,6 +24,8 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _STARTING = threading.Lock()
+_HEARTBEAT = 1.0
+"""Seconds to wait for a task before `heartbeat` is called."""
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -44,6 +47,7 @@ class _Worker:
             self.process.start()
         worker_end.close()
         self.task: Any = None
+        self.since = 0.0  # when it got its task, on the monotonic clock
 
 
 @contextmanager
@@ -134,7 +138,10 @@ class _Unexpected:
 
 
 def run_tasks(
-    function: Callable[[Task], Result], tasks: Iterable[Task], jobs: int | None = None
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    jobs: int | None = None,
+    heartbeat: Callable[[Task, float], None] | None = None,
 ) -> Generator[tuple[Task, Result | SoundalikeError], None, None]:
     """Run a function on many tasks in worker processes.
 
@@ -145,6 +152,8 @@ def run_tasks(
         function: An importable function of one task. Its results must be picklable.
         tasks: Picklable tasks. They are read one by one, as workers become free.
         jobs: Maximum number of processes. The default is `usable_cores()`. There are never more than tasks.
+        heartbeat: Called about once per second while no task is done, with the task that has been running for the
+            longest time, and this time in seconds.
 
     Yields:
         Pairs (task, result) in the order in which tasks finish. If a task raised a SoundalikeError, that error takes
@@ -174,7 +183,10 @@ def run_tasks(
             busy = [worker for worker in workers if worker.task is not None]
             if not busy:
                 return
-            ready = wait([worker.pipe for worker in busy])
+            ready = wait([worker.pipe for worker in busy], _HEARTBEAT)
+            if not ready and heartbeat is not None:
+                oldest = min(busy, key=lambda worker: worker.since)
+                heartbeat(oldest.task, time.monotonic() - oldest.since)
             for worker in [each for each in busy if each.pipe in ready]:
                 done = worker.task
                 try:
@@ -203,7 +215,7 @@ def run_tasks(
 
 def _give(worker: _Worker, task: Any) -> None:
     """Send a task to a worker."""
-    worker.task = task
+    worker.task, worker.since = task, time.monotonic()
     # If the worker has died meanwhile, the next read from its pipe fails and reports it.
     with suppress(OSError):
         worker.pipe.send(task)

@@ -78,13 +78,13 @@ def read_folders(folder: Path) -> tuple[Labelled, ...]:
         >>> {recording.label for recording in read_folders(Path("genres"))}
         {'jazz', 'rock'}
     """
-    from soundalike.audio import AUDIO_SUFFIXES
+    from soundalike.audio import AUDIO_SUFFIXES, is_system_file
 
     check_folder(folder, "one folder of recordings per label")
     recordings = tuple(
         Labelled(path, path.relative_to(folder).parts[0])
         for path in sorted(folder.glob("*/**/*"))
-        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in AUDIO_SUFFIXES and not is_system_file(path.name) and path.is_file()
     )
     if not recordings:
         raise UsageError(f"{folder} holds no recordings in folders; expected DIR/<label>/<file>, or give --labels CSV")

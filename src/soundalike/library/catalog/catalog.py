@@ -40,6 +40,7 @@ _SHARED = (
     ("encoded", "model"),
     ("kept", "backbone"),
     ("fingerprints", "words, version"),
+    ("families", "family"),
 )
 _COLUMNS = [name for name in Track.__dataclass_fields__ if name not in ("path", "id")]
 _SELECTED = ", ".join(f"tracks.{name}" for name in ("id", "path", *_COLUMNS))
@@ -130,6 +131,21 @@ class Catalog:
             "WHERE level = 'track' GROUP BY audio_hash"
         )
         return self.database.numbers(sql, (), 2)[:, 0]
+
+    def paths_of(self, ids: Sequence[int]) -> list[bytes]:
+        """The absolute paths of the tracks with these ids, in this order, as the file system has them."""
+        sql = "SELECT tracks.id, roots.path, tracks.path FROM tracks JOIN roots ON roots.id = root_id WHERE "
+        found = {row[0]: row[1] + row[2] for row in self.database.rows(sql + ID_IN_LIST, (json.dumps(list(ids)),))}
+        return [found[track_id] for track_id in ids]
+
+    def roots(self) -> dict[int, Path]:
+        """The folders from which tracks were indexed, by their ids."""
+        sql = "SELECT id, path FROM roots WHERE EXISTS (SELECT 1 FROM tracks WHERE root_id = roots.id)"
+        return {row[0]: Path(os.fsdecode(row[1])) for row in self.database.rows(sql)}
+
+    def root_ids(self) -> IntArray:
+        """(n, 2) int64: the id of every track and that of its root, ascending."""
+        return self.database.numbers("SELECT id, root_id FROM tracks ORDER BY id", (), 2)
 
     def root_of(self, track_id: int) -> Path:
         """The folder that a track was indexed from."""
@@ -280,7 +296,7 @@ class Catalog:
         self.database.connection.execute("INSERT OR REPLACE INTO encoded VALUES (?, ?)", (track_id, model))
 
     def share_rows(self, source: int, target: int) -> None:
-        """Give a copy the rows, models and fingerprint of another track. Inside a transaction."""
+        """Give a copy the rows, models, fingerprint and family of another track. Inside a transaction."""
         self.database.changed.add(target)
         for table, columns in _SHARED:
             self.database.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", (target,))

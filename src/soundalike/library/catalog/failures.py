@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from soundalike.library.catalog.line_checksums import failure_checksum
 from soundalike.library.catalog.transactions import CatalogDatabase
 
-__all__ = ["FailureTable"]
+__all__ = ["Failure", "FailureTable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that could not be read, with the size and time that it had.
+
+    Attributes:
+        path: The file.
+        size: Bytes.
+        mtime_ns: Modification time in nanoseconds.
+        message: Why it could not be read, and what to do.
+        attempts: How often it was tried.
+    """
+
+    path: Path
+    size: int
+    mtime_ns: int
+    message: str
+    attempts: int
 
 
 class FailureTable:
@@ -18,10 +38,11 @@ class FailureTable:
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
-    def all(self) -> dict[Path, tuple[int, int, str]]:
-        """Unreadable files: path to (size, mtime_ns, message)."""
-        rows = self._database.rows("SELECT path, size, mtime_ns, message FROM failures")
-        return {Path(os.fsdecode(path)): (size, mtime, message) for path, size, mtime, message in rows}
+    def all(self) -> dict[Path, Failure]:
+        """All of them by path, in the order of their names."""
+        rows = self._database.rows("SELECT path, size, mtime_ns, message, attempts FROM failures ORDER BY path")
+        found = (Failure(Path(os.fsdecode(path)), *rest) for path, *rest in rows)
+        return {failure.path: failure for failure in found}
 
     def put(self, path: Path, size: int, mtime_ns: int, message: str) -> None:
         """Store an unreadable file, and count the attempt. Inside a transaction."""

@@ -24,6 +24,11 @@ class FamilyTable:
         self._database.connection.executemany("INSERT INTO families VALUES (?, ?)", members)
         self._database.connection.execute("INSERT OR REPLACE INTO meta VALUES ('families', ?)", (len(families),))
 
+    def leave(self, track_id: int) -> None:
+        """Take a track out of its family, because its audio changed. Inside a transaction."""
+        self._database.changed.add(track_id)
+        self._database.connection.execute("DELETE FROM families WHERE track_id = ?", (track_id,))
+
     def by_track(self) -> dict[int, int] | None:
         """The family number of every track in a family, by id; None if families were never stored."""
         if not self._database.rows("SELECT 1 FROM meta WHERE name = 'families'"):

@@ -222,10 +222,12 @@ class _Export:
         return columns
 
     def _write_failures(self) -> int:
-        failures = self._catalog.failures.all()
-        sizes, times, messages = zip(*failures.values(), strict=True) if failures else ((), (), ())
+        failures = self._catalog.failures.all().values()
         with self._table("failures") as write:
-            write({"path": [*map(os.fsencode, failures)], "size": sizes, "mtime_ns": times, "message": messages})
+            write({
+                "path": [os.fsencode(failure.path) for failure in failures],
+                **{name: [getattr(one, name) for one in failures] for name in ("size", "mtime_ns", "message")},
+            })  # fmt: skip
         return len(failures)
 
     @contextmanager

@@ -1,2 +1,3 @@
 from .index import IndexReport as IndexReport
+from .index import Waiting as Waiting
 from .index import index_files as index_files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import stat
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,10 @@ __all__ = ["File", "FoundFiles", "Places", "find_files"]
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file found below `root`, with its size in bytes and its modification time."""
+    """A file with its size in bytes and its modification time.
+
+    `root` is the folder that was given, or below it the mount point of the disk that holds the file.
+    """
 
     path: Path
     root: Path
@@ -26,41 +29,54 @@ class File:
 
 @dataclass(slots=True)
 class FoundFiles:
-    """The files under the sources by absolute path, the sources that exist, and what could not be read."""
+    """The files below the sources.
+
+    Attributes:
+        files: The files by absolute path.
+        sources: The sources that exist.
+        absent: The sources that do not exist or cannot be used, each with the reason.
+        unreadable: Folders that could not be read, each with the reason.
+        broken: Files whose size and time cannot be read, such as links to nowhere, each with the reason.
+        skipped: The number of files and folders that were passed over, by reason.
+    """
 
     files: dict[Path, File] = field(default_factory=dict)
     sources: list[Path] = field(default_factory=list)
-    unreadable: list[Path] = field(default_factory=list)
-    failed: list[tuple[str, str]] = field(default_factory=list)
+    absent: list[tuple[Path, str]] = field(default_factory=list)
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
+    broken: dict[Path, tuple[File, str]] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
 def find_files(sources: Sequence[Path]) -> FoundFiles:
-    """Find every file below the sources (absolute paths). Raises UsageError if no source exists."""
-    seen = FoundFiles()
+    """Find every file below the sources (absolute paths).
+
+    Example:
+        >>> [path.name for path in find_files([Path("/music")]).files]
+        ['song.mp3']
+    """
+    found = FoundFiles()
     for source in sources:
         try:
             dataset = plugins.load("datasets", "folder", root=source)
         except UsageError as error:
-            seen.failed.append((str(source), str(error)))
+            found.absent.append((source, str(error)))
             continue
-        seen.sources.append(source)
-        for item in dataset.items():
+        found.sources.append(source)
+        paths = [item.path for item in dataset.items()]
+        mounts, root = Places(dataset.mounts), source if source.is_dir() else source.parent
+        for path in paths:
+            own_root = next(iter(mounts.holding(path)), root)
             try:
-                status = item.path.stat()
+                status = path.stat()
             except OSError as error:
-                seen.failed.append((str(item.path), f"cannot be read: {error.strerror}"))
+                broken = File(path, own_root, 0, path.lstat().st_mtime_ns if path.is_symlink() else 0)
+                found.broken.setdefault(path, (broken, f"cannot be read: {error.strerror}"))
                 continue
-            if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end, or never start
-                seen.failed.append((str(item.path), "not a regular file"))
-                continue
-            root = source if source.is_dir() else source.parent
-            seen.files.setdefault(item.path, File(item.path, root, status.st_size, status.st_mtime_ns))
-        for folder, why in dataset.unreadable:
-            seen.unreadable.append(folder)
-            seen.failed.append((str(folder), f"folder cannot be read: {why}"))
-    if not seen.sources:
-        raise UsageError(f"{seen.failed[0][0]}: {seen.failed[0][1]}" if seen.failed else "no folder was given")
-    return seen
+            found.files.setdefault(path, File(path, own_root, status.st_size, status.st_mtime_ns))
+        found.unreadable += dataset.unreadable
+        found.skipped += dataset.skipped
+    return found
 
 
 class Places:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeAlias
 
 from soundalike.audio import TAGS_VERSION, Tags
 from soundalike.backbones import FeatureRows
@@ -15,7 +15,7 @@ from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.find_files import File
 from soundalike.library.kept_features import KeptFeatures
-from soundalike.models import Encoding, LevelRows, Model
+from soundalike.models import DEFAULT_MODEL, Encoding, LevelRows, Model
 
 __all__ = ["EncodeTask", "EncodedFile", "IndexReport", "Projected", "Writer"]
 
@@ -40,7 +40,10 @@ class IndexReport:
         audio_seconds: Seconds of audio encoded.
         seconds: Seconds that the run took.
         interrupted: Whether Ctrl-C ended the run.
-        failed: Paths and messages of unreadable files.
+        failed: Paths and messages of what failed in this run: files, folders, and sources that do not exist.
+        failed_before: Files that failed in an earlier run and have not changed; they were not tried again.
+        away: Folders of which nothing is left, with the number of their tracks; their disk may not be mounted.
+        skipped: Files and folders that were passed over, by reason.
         silent: Paths of silent files.
         warnings: Paths of files that could be decoded in part, and what is missing.
     """
@@ -57,6 +60,9 @@ class IndexReport:
     seconds: float = 0.0
     interrupted: bool = False
     failed: list[tuple[str, str]] = field(default_factory=list)
+    failed_before: int = 0
+    away: list[tuple[str, int]] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)
     silent: list[str] = field(default_factory=list)
     warnings: list[tuple[str, str]] = field(default_factory=list)
 
@@ -86,7 +92,10 @@ class EncodeTask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedFile:
-    """What a worker returns: the digest and tags of the file, an encoding per model, and the features to store."""
+    """What a worker returns: the digest and tags of the file, an encoding per model, and the features to store.
+
+    `encodings` maps what a model is loaded from to its encoding.
+    """
 
     content_hash: str
     tags: Tags
@@ -95,7 +104,7 @@ class EncodedFile:
 
     @property
     def first(self) -> Encoding:
-        """One of the encodings, for what all share: the passages and the measurements of the audio."""
+        """One of the encodings, for what all share: the passages and the facts about the audio."""
         return next(iter(self.encodings.values()))
 
 
@@ -184,6 +193,8 @@ class Writer:
         track = entry.task.track
         if track is None or not entry.task.same_sound:
             return None
+        if entry.encoded is not None and entry.encoded.content_hash != track.content_hash:
+            return None  # the file has changed since the run began
         fits = all(self._catalog.rows_of(track.id, level)[1] == entry.count(level) for level in LEVELS)
         return track.id if fits else None
 
@@ -212,8 +223,10 @@ class Writer:
 
     def _commit(self, entry: _Entry, beside: int | None, places: Mapping[Level, int]) -> None:
         """Commit what was written. Inside a transaction."""
-        track_id = beside
-        if track_id is None:
+        if beside is not None:
+            track_id = beside
+            self._refresh_descriptors(entry, track_id)
+        else:
             track_id = self._put(entry)
             self._catalog.unmark_encoded(track_id)
             for level in LEVELS:
@@ -236,8 +249,8 @@ class Writer:
         task, encoded = entry.task, entry.encoded
         if encoded is None:
             raise RuntimeError(f"{task.file.path}: its features and its rows are of different passages")
-        encoding = encoded.first
-        tags, info, descriptors, file = encoded.tags, encoding.info, encoding.descriptors, task.file
+        model, encoding = self._describing(encoded)
+        tags, info, file = encoded.tags, encoding.info, task.file
         track = Track(
             path=file.path,
             size=file.size,
@@ -257,16 +270,42 @@ class Writer:
             year=tags.year,
             bpm_tag=tags.bpm,
             key_tag=tags.key,
-            tempo=descriptors.tempo,
-            key=descriptors.key,
-            loudness=descriptors.loudness,
-            key_confidence=descriptors.key_confidence,
-            meter=descriptors.meter,
             silent=encoding.silent,
             warning=encoding.warning,
             id=task.track.id if task.track else 0,
+            **_measured(model, encoding),
         )
         track_id = self._catalog.put_track(file.root, track)
+        if task.track is not None and task.track.audio_hash != track.audio_hash:
+            self._catalog.families.leave(track_id)
         self._catalog.put_fingerprint(track_id, encoding.fingerprint)
         self._catalog.failures.forget([file.path])
         return track_id
+
+    def _describing(self, encoded: EncodedFile) -> tuple[str, Encoding]:
+        """The model whose descriptors are stored, and its encoding: the default model, or else the first one."""
+        by_name = {self._models[source].name: encoding for source, encoding in encoded.encodings.items()}
+        name = DEFAULT_MODEL if DEFAULT_MODEL in by_name else next(iter(by_name))
+        return name, by_name[name]
+
+    def _refresh_descriptors(self, entry: _Entry, track_id: int) -> None:
+        """Store the descriptors of another model that encoded the same audio, unless those of the default model stay.
+
+        Rows that were projected from stored features bring no descriptors. Inside a transaction.
+        """
+        if entry.encoded is None:
+            return
+        model, encoding = self._describing(entry.encoded)
+        if model != DEFAULT_MODEL and self._catalog.is_encoded(track_id, DEFAULT_MODEL):
+            return
+        (track,) = self._catalog.tracks_of([track_id])
+        self._catalog.put_track(
+            entry.task.file.root, replace(track, silent=encoding.silent, **_measured(model, encoding))
+        )
+
+
+def _measured(model: str, encoding: Encoding) -> dict[str, Any]:
+    """The fields of a track that a model measured."""
+    return {one.name: getattr(encoding.descriptors, one.name) for one in fields(encoding.descriptors)} | {
+        "described_by": model
+    }

@@ -1,0 +1,171 @@
+"""What keeps a library up to date: index, remove, move, check and vacuum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from soundalike.api.arguments import Progress, StrPath, as_count, as_model_name
+from soundalike.api.writing import WriterGate
+from soundalike.core.errors import UsageError
+from soundalike.core.files import as_path
+
+if TYPE_CHECKING:
+    from soundalike.library import CheckReport, LibraryFolder, MoveReport, VacuumReport
+    from soundalike.library.catalog import Failure, Filter
+    from soundalike.library.indexing import IndexReport, Waiting
+
+__all__ = ["Upkeep"]
+
+
+class Upkeep:
+    """The methods of `Library` that change it or check it. What only they need is imported when they are called."""
+
+    _gate: WriterGate
+
+    @property
+    def folder(self) -> LibraryFolder:
+        """The catalogue, rows and snapshots on disk, open for reading."""
+        raise NotImplementedError
+
+    def _writer(self) -> AbstractContextManager[LibraryFolder]:
+        return self._gate.open(self.folder.path)
+
+    def index(
+        self,
+        *sources: StrPath,
+        model: StrPath | None = None,
+        jobs: int | None = None,
+        retry: bool = False,
+        prune: bool = False,
+        keep_features: bool = False,
+        progress: Callable[[int, int, float], None] | None = None,
+        waiting: Waiting | None = None,
+    ) -> IndexReport:
+        """Bring the library up to date with folders or files; only what is new or changed is encoded.
+
+        Entries follow files that were moved, within the sources or from anywhere else. Unreadable files are skipped and
+        listed in the report; `failures` remembers them. After an interruption (Ctrl-C), which sets `interrupted` in the
+        report, the next call continues.
+
+        Args:
+            sources: Folders, which are searched recursively, and audio files.
+            model: The model to encode with; None takes the models that the library holds, or the default one.
+            jobs: The number of worker processes; None starts one per core.
+            retry: Try files again that failed before.
+            prune: Remove tracks whose files are missing, except below folders of which nothing is left (`away` in the
+                report): their disk may not be mounted.
+            keep_features: Store backbone features too, so that other heads on the same backbone need no encoding.
+            progress: Called with files done, files to encode, and seconds of audio encoded.
+            waiting: Called about once per second while no file is done, with the path of the file that has been encoded
+                for the longest time, and this time in seconds.
+
+        Example:
+            >>> library.index("music", jobs=2).added
+            12
+        """
+        from soundalike.library import build_prefilters
+        from soundalike.library.indexing import index_files
+
+        if not sources:
+            raise UsageError("no source was given; give folders or audio files to index")
+        paths = [as_path(source, "source") for source in sources]
+        jobs = None if jobs is None else as_count(jobs, "jobs")
+        with self._writer() as writer:
+            report = index_files(
+                writer, paths, jobs=jobs, retry=retry, prune=prune, keep_features=keep_features, progress=progress,
+                model=None if model is None else as_model_name(model), waiting=waiting,
+            )  # fmt: skip
+            if not report.interrupted:
+                build_prefilters(writer)
+        return report
+
+    def remove(self, *paths: StrPath, where: Filter | str | None = None, missing: bool = False) -> int:
+        """Remove tracks, not their files; returns how many.
+
+        Args:
+            paths: Tracks, and folders for all tracks below them.
+            where: Instead of paths: the tracks that meet conditions, such as "artist = bach".
+            missing: Instead of paths: all tracks whose files are not there, also where their disk is not mounted.
+
+        Raises:
+            UsageError: The library holds nothing at one of the paths. Nothing is removed then.
+
+        Example:
+            >>> library.remove("music/demos")
+            7
+        """
+        from soundalike.api.details import select_tracks
+        from soundalike.library import is_there, remove_tracks, tracks_at
+        from soundalike.search import as_filter
+
+        if (len(paths) > 0) + (where is not None) + missing != 1:
+            raise UsageError("give either paths, or where, or missing=True, to say which tracks to remove")
+        with self._writer() as writer:
+            if where is not None:
+                tracks = select_tracks(writer, as_filter(where))
+            elif missing:
+                tracks = [track for track in writer.catalog.tracks() if not is_there(track.path)]
+            else:
+                tracks = [track for path in paths for track in tracks_at(writer, as_path(path, "path"))]
+            return remove_tracks(writer, tracks)
+
+    def move(self, old: StrPath, new: StrPath, *, progress: Progress = None) -> MoveReport:
+        """Let the entries of a file, or of all files of a folder, follow it to a new place, without decoding.
+
+        `index` of the new place does the same by itself. Each file must be at the new place, with the same content.
+
+        Args:
+            old: The path of a track, or of a folder with tracks below it.
+            new: Where it is now.
+            progress: Called with files verified and all files.
+
+        Raises:
+            UsageError: The library holds nothing at `old`, or there is nothing at `new`.
+
+        Example:
+            >>> library.move("/music", "/mnt/disk/music").moved
+            12
+        """
+        from soundalike.library import move_tracks
+
+        with self._writer() as writer:
+            return move_tracks(writer, as_path(old, "old"), as_path(new, "new"), progress)
+
+    def failures(self) -> tuple[Failure, ...]:
+        """The files that could not be read, with the reason and the number of attempts, sorted by path.
+
+        Example:
+            >>> [failure.message for failure in library.failures()]
+            ['empty; copy or download it again']
+        """
+        return tuple(self.folder.catalog.failures.all().values())
+
+    def info(self) -> dict[str, Any]:
+        """Numbers about the library: tracks, models, sizes in bytes."""
+        return self.folder.info()
+
+    def check(self, *, repair: bool = False, progress: Progress = None) -> CheckReport:
+        """Compare everything stored with its checksums; `repair` marks corrupt tracks for the next `index`.
+
+        Example:
+            >>> library.check().ok
+            True
+        """
+        from soundalike.library import check_library, repair_library
+
+        report = check_library(self.folder, progress)
+        if repair and not report.ok:
+            with self._writer() as writer:
+                repair_library(writer, report)
+        return report
+
+    def vacuum(self) -> VacuumReport:
+        """Free the disk space of rows that no track uses any more. Readers may go on reading meanwhile."""
+        from soundalike.library import build_prefilters, vacuum_library
+
+        with self._writer() as writer:
+            report = vacuum_library(writer)
+            build_prefilters(writer)
+        return report

@@ -1,0 +1,66 @@
+"""`soundalike library failures`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundalike.cli.arguments import json_option, library_option
+from soundalike.cli.cells import count, near
+from soundalike.cli.commands import command
+from soundalike.cli.inputs import chosen_library
+from soundalike.cli.output import print_json, print_table
+from soundalike.core.errors import one_line
+
+__all__ = ["failures"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFailureRecord:
+    """A file that could not be read: why, how often it was tried, and whether it is still there."""
+
+    path: str
+    error: str
+    attempts: int
+    exists: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FailuresRecord:
+    """The files that could not be read, sorted by path."""
+
+    failures: Sequence[StoredFailureRecord]
+
+
+@command("failures")
+@library_option()
+@json_option()
+def failures(library_path: Path | None, as_json: bool) -> int:
+    """List the files that could not be read when they were indexed, each with the reason and what to do.
+
+    `soundalike index` leaves them out until they change, or until it is called with --retry. A file that is readable
+    again, or gone, leaves this list when its folder is indexed.
+
+    \b
+      soundalike library failures
+      soundalike index ~/Music --retry
+    """
+    from soundalike.library import is_there
+
+    with chosen_library(library_path) as library:
+        found = [
+            StoredFailureRecord(str(one.path), one.message, one.attempts, is_there(one.path))
+            for one in library.failures()
+        ]
+    if as_json:
+        print_json(FailuresRecord(found))
+        return 0
+    if found:
+        rows = [
+            [str(one.attempts), one_line(near(one.path)), one_line(one.error) + ("" if one.exists else " (now gone)")]
+            for one in found
+        ]
+        print_table(["tried", "file", "reason"], rows, left=[1, 2])
+    print(count(len(found), "failure") + ("; to try them again: soundalike index FOLDER --retry" if found else ""))
+    return 0

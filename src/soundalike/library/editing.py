@@ -1,0 +1,164 @@
+"""Change which files the entries of a library stand for, without decoding: remove tracks, and follow moved files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from soundalike.core.errors import AudioError, UsageError
+from soundalike.core.files import content_hash
+from soundalike.library.catalog.track import Track
+from soundalike.library.folder import LibraryFolder
+from soundalike.library.presence import is_there
+from soundalike.library.snapshot_arrays import DERIVED
+
+__all__ = ["MoveReport", "discard_if_empty", "move_tracks", "remove_tracks", "tracks_at"]
+
+_OWN_FILES = ("catalog.", "writer.", "track.", "passage.", "feature.", "rows.", "coarse.")
+_BATCH = 64
+"""Files that are verified before their entries are committed."""
+
+
+@dataclass(slots=True)
+class MoveReport:
+    """What `move_tracks` did.
+
+    Attributes:
+        moved: The number of entries that follow their files.
+        failed: The old paths of tracks that stay as they are, each with the reason.
+    """
+
+    moved: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def tracks_at(library: LibraryFolder, path: Path) -> list[Track]:
+    """The track at an absolute path, or all tracks below it.
+
+    Raises:
+        UsageError: The library holds neither.
+    """
+    track = library.catalog.track_at(path)
+    below = [track] if track else [one for one in library.catalog.tracks() if path in one.path.parents]
+    if not below:
+        raise UsageError(
+            f"{path} is not in the library at {library.path}, nor is any file below it; "
+            "see what it holds with: soundalike library ls"
+        )
+    return below
+
+
+def remove_tracks(library: LibraryFolder, tracks: Sequence[Track]) -> int:
+    """Remove tracks, not their files, and the failures of files at the same paths; returns how many."""
+    ids = {track.id for track in tracks}
+    with library.catalog.transaction():
+        library.catalog.remove(ids)
+        library.catalog.failures.forget(track.path for track in tracks)
+    return len(ids)
+
+
+def move_tracks(
+    library: LibraryFolder, old: Path, new: Path, progress: Callable[[int, int], None] | None = None
+) -> MoveReport:
+    """Let entries follow a file, or all files of a folder, to a new place. Nothing is decoded.
+
+    Each file must be at its new place, with the content that the library knows, and no longer at the old one. An entry
+    that the library holds for the new place already is replaced.
+
+    Args:
+        library: The library, open for writing.
+        old: The absolute path of a track, or of a folder with tracks below it.
+        new: Where the file or the folder is now; for a file it may be the folder that holds it.
+        progress: Called with files verified and all files.
+
+    Raises:
+        UsageError: The library holds nothing at `old`, or there is nothing at `new`.
+        LibraryError: The library cannot be written.
+
+    Example:
+        >>> move_tracks(library, Path("/music"), Path("/mnt/disk/music")).moved
+        12
+    """
+    targets = _targets(library, old, new)
+    root = new if new.is_dir() else new.parent
+    report = MoveReport()
+    for first in range(0, len(targets), _BATCH):
+        verified = []
+        for number, (track, place) in enumerate(targets[first : first + _BATCH], start=first + 1):
+            reason = _why_not(track, place)
+            if reason:
+                report.failed.append((str(track.path), reason))
+            else:
+                verified.append((track, place))
+            if progress:
+                progress(number, len(targets))
+        with library.catalog.transaction():
+            for track, place in verified:
+                _follow(library, track, place, root)
+        report.moved += len(verified)
+    return report
+
+
+def discard_if_empty(path: Path) -> bool:
+    """Delete the files of a library that holds no track; returns whether there is no library now.
+
+    The folder stays, and other files in it.
+
+    Raises:
+        LibraryError: The library is corrupt, or another process is writing to it.
+    """
+    if not (path / "catalog.sqlite").exists():
+        return True
+    with LibraryFolder(path, writable=True) as library:
+        if library.catalog.counts()["tracks"]:
+            return False
+    for file in path.iterdir():
+        if file.name == DERIVED or file.name.startswith(_OWN_FILES):
+            if file.is_dir():
+                shutil.rmtree(file)
+            else:
+                file.unlink(missing_ok=True)
+    return True
+
+
+def _targets(library: LibraryFolder, old: Path, new: Path) -> list[tuple[Track, Path]]:
+    """The tracks to move, each with the path at which its file should be now."""
+    tracks = tracks_at(library, old)
+    if not new.exists():
+        raise UsageError(f"{new}: not found; move the files there first, then tell the library")
+    if tracks[0].path == old:
+        return [(tracks[0], new / old.name if new.is_dir() else new)]
+    if not new.is_dir():
+        raise UsageError(f"{new} is a file, and {old} is a folder with {len(tracks)} tracks; give their new folder")
+    moved = [(track, new / track.path.relative_to(old)) for track in tracks]
+    if (new / old.name).is_dir() and not any(place.exists() for _, place in moved):
+        # `mv OLD NEW` puts OLD inside NEW if NEW exists.
+        return [(track, new / old.name / track.path.relative_to(old)) for track in tracks]
+    return moved
+
+
+def _why_not(track: Track, place: Path) -> str | None:
+    """Why a track cannot follow its file to a place; None if it can."""
+    if not is_there(place):
+        return f"its file is not at {place}"
+    if is_there(track.path) and not track.path.samefile(place):
+        return f"its file is still there, so that {place} is a copy; add the copy with: soundalike index {place}"
+    try:
+        same = place.stat().st_size == track.size and content_hash(place) == track.content_hash
+    except (AudioError, OSError) as error:
+        return f"{place}: {error}"
+    return None if same else f"{place} has other content; encode it with: soundalike index {place}"
+
+
+def _follow(library: LibraryFolder, track: Track, place: Path, root: Path) -> None:
+    """Change the path of an entry. Inside a transaction."""
+    catalog = library.catalog
+    held = catalog.id_at(place)
+    if held not in (None, track.id):
+        catalog.remove([held])
+    catalog.put_track(
+        root, replace(track, path=place, mtime_ns=place.stat().st_mtime_ns, missing=False, unreadable=False)
+    )
+    catalog.failures.forget([place])

@@ -1,0 +1,104 @@
+"""Which files of a library are there, and which may lie on a disk that is not mounted."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from soundalike.library.catalog.track import Track
+
+__all__ = ["folder_is_there", "holds_no_file", "is_gone", "is_there", "tracks_by_absent_folder"]
+
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_is_file = os.path.isfile
+_CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+"""Files that the operating system leaves in any folder, also in the mount point of a disk."""
+
+
+def is_there(path: str | bytes | os.PathLike[str]) -> bool:
+    """Whether a file can be found at this moment. False too if its folder cannot be read."""
+    return _is_file(path)
+
+
+def folder_is_there(path: Path) -> bool:
+    """Whether a folder exists and has any entry: the mount point of a disk that is away is empty, or gone."""
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False
+
+
+def is_gone(path: Path) -> bool:
+    """Whether the system says that there is no such file. False if it cannot say, as on a disk that fails."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        return error.errno in _NOT_THERE
+
+
+def holds_no_file(folder: Path) -> bool:
+    """Whether a folder does not exist, or holds no file at any depth: as the mount point of a disk that is away.
+
+    False if a folder cannot be read.
+    """
+    if not folder.is_dir():
+        return is_gone(folder)
+    try:
+        return all(_CLUTTER.issuperset(names) for _, _, names in os.walk(folder, onerror=_raise))
+    except OSError:
+        return False
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def tracks_by_absent_folder(
+    gone: Iterable[Track], sources: Iterable[Path], root_of: Callable[[Track], Path]
+) -> dict[Path, list[Track]]:
+    """Group the tracks that may lie on a disk that is not mounted by the folder that is empty or missing.
+
+    A track belongs to the topmost folder, from the source down, that holds no file. It counts as possibly away if
+
+    - at least two tracks were in that folder, or
+    - the folder is a link, or the track was indexed from a mount point or source of its own inside it.
+
+    A single deleted file, and files deleted from a folder that holds others, are not away.
+
+    Args:
+        gone: Tracks whose files do not exist.
+        sources: The existing folders that were searched for them.
+        root_of: The folder that a track was indexed from: a source, or a mount point below it.
+
+    Example:
+        >>> list(tracks_by_absent_folder(tracks, [Path("/media")], root_of))
+        [PosixPath('/media/usb')]
+    """
+    given = set(sources)
+    is_bare = cache(holds_no_file)
+    groups: dict[Path, list[Track]] = {}
+    for track in gone:
+        above = [folder for folder in _down_to(track.path.parent) if given & {folder, *folder.parents}]
+        bare = next((folder for folder in above if is_bare(folder)), None)
+        if bare is not None:
+            groups.setdefault(bare, []).append(track)
+
+    def has_own_root(folder: Path, track: Track) -> bool:
+        root = root_of(track)
+        return root not in given and (root == folder or folder in root.parents)
+
+    return {
+        folder: tracks
+        for folder, tracks in groups.items()
+        if len(tracks) > 1 or folder.is_symlink() or any(has_own_root(folder, track) for track in tracks)
+    }
+
+
+def _down_to(folder: Path) -> Iterator[Path]:
+    """The folders from the root of the file system down to a folder."""
+    yield from (*reversed(folder.parents), folder)
