@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+import soundalike.library.presence as presence
 from soundalike.audio.fingerprint import FRAME_RATE
 from soundalike.cli.output import print_table
 from soundalike.core.types import Report
@@ -80,6 +81,11 @@ def plain_track(
     )  # fmt: skip
 
 
+def assume_files_exist() -> None:
+    """Let searches of this process find tracks that have no files."""
+    presence._is_file = presence._has_entries = lambda _: True
+
+
 def synthetic_library(
     folder: Path,
     model: Model,
@@ -103,6 +109,7 @@ def synthetic_library(
         music: The folder of the tracks.
         fingerprints: Whether to store random fingerprints.
     """
+    assume_files_exist()
     count, random = len(next(iter(rows.values()))), np.random.default_rng(0)
     with LibraryFolder.create(folder) as library:
         catalog = library.catalog

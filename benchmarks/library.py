@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random as stdlib_random
 import subprocess
 import sys
@@ -49,6 +50,8 @@ from soundalike.library import LibraryFolder, Subject
 from soundalike.search import Query, search_library
 from soundalike.core.types import Span
 import numkong
+from common import assume_files_exist
+assume_files_exist()
 random, took = np.random.default_rng(1), {}
 began = time.perf_counter()
 library = LibraryFolder(Path(sys.argv[1]))
@@ -91,7 +94,9 @@ print(json.dumps({"took": took, "last": counts[-1]}))
 
 def opened(library: Path) -> dict[str, float]:
     """Return the seconds of opening and of first and later searches, in a new process."""
-    done = subprocess.run([sys.executable, "-c", OPEN, library], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", OPEN, library], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+    )  # fmt: skip
     seconds: dict[str, float] = json.loads(done.stdout)
     return seconds
 

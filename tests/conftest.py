@@ -169,6 +169,13 @@ def data() -> Path:
 
 
 @pytest.fixture
+def files_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let libraries of made-up paths give results, as if their files were there."""
+    monkeypatch.setattr("soundalike.library.presence._is_file", lambda _: True)
+    monkeypatch.setattr("soundalike.library.presence._has_entries", lambda _: True)
+
+
+@pytest.fixture
 def made(tmp_path: Path) -> Callable[..., Path]:
     """Write a clip into the test's folder: made("a.wav", seconds=3, notes=...)."""
 

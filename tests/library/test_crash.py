@@ -159,7 +159,7 @@ from soundalike.library.stores.flat import FlatStore
 sources, base = Path(sys.argv[1]), Path(sys.argv[2])
 writer._BATCH_TRACKS = 2
 
-def run_tasks(function, tasks, jobs=None):
+def run_tasks(function, tasks, *_):
     for task in tasks:
         try:
             yield task, function(task)

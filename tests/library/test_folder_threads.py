@@ -48,7 +48,7 @@ from soundalike.library.indexing import index, writer
 library, visitors, stop = map(Path, sys.argv[1:])
 writer._BATCH_SECONDS = 1e9
 
-def run_tasks(function, tasks, jobs=None):
+def run_tasks(function, tasks, *_):
     for task in tasks:
         yield task, function(task)
 
@@ -286,6 +286,8 @@ def test_every_method_of_a_closed_library_says_that_it_is_closed(path: Path, mus
         "rows": lambda: library.rows(model.spaces, "track", zero),
         "candidates": lambda: library.candidates(model, "track", Filter()),
         "find_corrupt": lambda: library.find_corrupt(model, "track", none, none),
+        "find_absent": lambda: library.find_absent(zero),
+        "absent_roots": library.absent_roots,
         "quantiles": lambda: library.quantiles(model, "track"),
         "vectors": library.vectors,
         "parts": lambda: list(library.parts()),

@@ -251,7 +251,9 @@ def test_search_by_several(run, music: Path) -> None:
         _, score, melody, timbre = (float(cell) for cell in line.split()[:4])
         assert melody + timbre == pytest.approx(score, abs=0.011)
     told = json.loads(run(*arguments, "--json")[1])
-    assert set(told) == {"query", "models", "weights", "matches", "copies", "corrupt", "examples"}
+    assert set(told) == {
+        "query", "models", "weights", "matches", "copies", "corrupt", "missing", "absent_folders", "examples",
+    }  # fmt: skip
     assert [(one["path"], one["like"]) for one in told["examples"]] == [
         (str(up), True), (str(leaps), True), (str(pedal), False),
     ]  # fmt: skip

@@ -71,6 +71,9 @@ def stock(path: Path, rows: dict[str, FloatArray], model: Model) -> Path:
     return path
 
 
+pytestmark = pytest.mark.usefixtures("files_exist")
+
+
 @pytest.fixture(scope="module")
 def model() -> Model:
     return load_once("compact")

@@ -26,6 +26,10 @@ def is_there(path: str | bytes | os.PathLike[str]) -> bool:
 
 def folder_is_there(path: Path) -> bool:
     """Whether a folder exists and has any entry: the mount point of a disk that is away is empty, or gone."""
+    return _has_entries(path)
+
+
+def _has_entries(path: Path) -> bool:
     try:
         with os.scandir(path) as entries:
             return next(entries, None) is not None
