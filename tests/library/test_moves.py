@@ -78,7 +78,7 @@ def test_a_folder_that_was_moved_is_followed_from_its_new_place(run: Run, clips:
     with LibraryFolder(tmp_path / "library") as library:
         after = {track.path.name: (track.id, library.catalog.rows_of(track.id, "passage")) for track in
                  library.catalog.tracks()}  # fmt: skip
-        assert library.catalog.roots().values() and set(library.catalog.roots().values()) == {b}
+        assert library.catalog.paths.roots().values() and set(library.catalog.paths.roots().values()) == {b}
     assert after == before, "not one row was written"
     assert counted(run(b)) == {"unchanged": 3}
 

@@ -288,7 +288,7 @@ class LibraryFolder:
 
     def absent_roots(self) -> dict[int, Path]:
         """The folders from which tracks were indexed and that are gone or empty, by id; none if there are very many."""
-        roots = self.catalog.roots()
+        roots = self.catalog.paths.roots()
         if len(roots) > _MANY_ROOTS:
             return {}
         return {number: root for number, root in roots.items() if not folder_is_there(root)}
@@ -298,7 +298,7 @@ class LibraryFolder:
         absent = np.zeros(len(ids), np.bool_)
         for first in range(0, len(ids), _PART):
             part = slice(first, first + _PART)
-            absent[part] = [not is_there(path) for path in self.catalog.paths_of(ids[part].tolist())]
+            absent[part] = [not is_there(path) for path in self.catalog.paths.of(ids[part].tolist())]
         return absent
 
     def find_corrupt(self, model: Model, level: Level, rows: IntArray, ids: IntArray) -> BoolArray:

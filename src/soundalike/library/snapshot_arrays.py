@@ -69,7 +69,7 @@ class SnapshotArrays:
         """The ids (n,) of the roots of tracks, given their ids (n,)."""
         with self._lock:
             if self._roots is None:
-                self._roots = self._cached("roots", lambda: {"roots": self._catalog.root_ids()})["roots"]
+                self._roots = self._cached("roots", lambda: {"roots": self._catalog.paths.root_ids()})["roots"]
             return self._roots[np.searchsorted(self._roots[:, 0], ids), 1]
 
     def columns(self) -> Columns:

@@ -25,6 +25,7 @@ from soundalike.library.catalog.families import FamilyTable
 from soundalike.library.catalog.feature_tables import FeatureTables
 from soundalike.library.catalog.held import HeldModel, HeldSpace
 from soundalike.library.catalog.line_checksums import ID_IN_LIST
+from soundalike.library.catalog.paths import PathTable
 from soundalike.library.catalog.track import Track, parse_list
 from soundalike.library.catalog.transactions import CatalogDatabase
 
@@ -51,7 +52,7 @@ _LISTS = ("artists", "genres")
 class Catalog:
     """The tracks, models and row positions of `catalog.sqlite`; any number of threads may use it.
 
-    `database` has the transactions and checksums; `features`, `families` and `failures` are the other tables.
+    `database` has the transactions and checksums; `features`, `families`, `failures` and `paths` are other tables.
     """
 
     def __init__(self, path: Path, *, writable: bool, create: bool = False) -> None:
@@ -60,6 +61,7 @@ class Catalog:
         self.features = FeatureTables(self.database)
         self.families = FamilyTable(self.database)
         self.failures = FailureTable(self.database)
+        self.paths = PathTable(self.database)
         self.transaction, self.snapshot = self.database.transaction, self.database.snapshot
 
     @property
@@ -131,21 +133,6 @@ class Catalog:
             "WHERE level = 'track' GROUP BY audio_hash"
         )
         return self.database.numbers(sql, (), 2)[:, 0]
-
-    def paths_of(self, ids: Sequence[int]) -> list[bytes]:
-        """The absolute paths of the tracks with these ids, in this order, as the file system has them."""
-        sql = "SELECT tracks.id, roots.path, tracks.path FROM tracks JOIN roots ON roots.id = root_id WHERE "
-        found = {row[0]: row[1] + row[2] for row in self.database.rows(sql + ID_IN_LIST, (json.dumps(list(ids)),))}
-        return [found[track_id] for track_id in ids]
-
-    def roots(self) -> dict[int, Path]:
-        """The folders from which tracks were indexed, by their ids."""
-        sql = "SELECT id, path FROM roots WHERE EXISTS (SELECT 1 FROM tracks WHERE root_id = roots.id)"
-        return {row[0]: Path(os.fsdecode(row[1])) for row in self.database.rows(sql)}
-
-    def root_ids(self) -> IntArray:
-        """(n, 2) int64: the id of every track and that of its root, ascending."""
-        return self.database.numbers("SELECT id, root_id FROM tracks ORDER BY id", (), 2)
 
     def root_of(self, track_id: int) -> Path:
         """The folder that a track was indexed from."""

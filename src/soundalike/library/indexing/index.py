@@ -22,6 +22,7 @@ from soundalike.library.indexing.find_files import FoundFiles, find_files
 from soundalike.library.indexing.plan import Planner, backbones_of, describe_absent, held_below
 from soundalike.library.indexing.writer import EncodedFile, EncodeTask, IndexReport, Projected, Writer
 from soundalike.library.kept_features import KeptFeatures
+from soundalike.library.stale_rows import remove_stale_rows
 from soundalike.models import DEFAULT_MODEL, Model, at_levels, extract, load_once
 
 __all__ = ["IndexReport", "Waiting", "index_files"]
