@@ -253,6 +253,7 @@ def test_search_by_several(run, music: Path) -> None:
     told = json.loads(run(*arguments, "--json")[1])
     assert set(told) == {
         "query", "models", "weights", "matches", "copies", "corrupt", "missing", "absent_folders", "examples",
+        "warnings",
     }  # fmt: skip
     assert [(one["path"], one["like"]) for one in told["examples"]] == [
         (str(up), True), (str(leaps), True), (str(pedal), False),
