@@ -6,13 +6,13 @@ __all__ = ["CATALOGUE"]
 
 _CATALOG, _INDEXING = "src/soundalike/library/catalog", "src/soundalike/library/indexing"
 _FILTERS = ("tests/library/test_filters.py", "tests/library/test_filter_columns.py")
-_CHECKSUMS = ("tests/library/test_maintenance.py",)
+_CHECKSUMS = ("tests/library/test_integrity.py", "tests/library/test_maintenance.py")
 _INDEX = ("tests/library/test_indexing.py",)
 
 CATALOGUE = (
     Mutant(
         f"{_INDEXING}/writer.py", "        self._library.store.flush()\n", "",
-        "rows are not on disk before the catalogue refers to them", ("tests/library/test_crash.py", *_INDEX),
+        "rows are not on disk before the catalogue refers to them", ("tests/library/test_library_errors.py", *_INDEX),
     ),
     Mutant(
         f"{_INDEXING}/writer.py", "if track is None or not entry.task.same_sound:", "if track is None:",

@@ -10,7 +10,7 @@ _STORE, _KERNEL = ("tests/library/test_stores.py",), ("tests/library/test_scan_k
 STORES = (
     Mutant(
         f"{_STORES}/sidecars.py", "            for file in self._unsynced:\n                os.fsync(file.fileno())\n", "",
-        "rows are not synced to disk", (*_STORE, "tests/library/test_crash.py"),
+        "rows are not synced to disk", (*_STORE, "tests/library/test_library_errors.py"),
     ),
     Mutant(
         f"{_STORES}/sidecars.py", "rest = rest[file.write(rest) :]", "rest = rest[len(rest) or file.write(rest) :]",
