@@ -51,7 +51,8 @@ INSIDE: Mapping[str, Mapping[str, frozenset[str]]] = {
         "data": frozenset({"common"}),
         "heads": frozenset({"common", "data"}),
         "transcriber": frozenset({"common", "data"}),
-        "jobs": frozenset({"common", "data", "heads", "transcriber"}),
+        "descriptors": frozenset(),
+        "jobs": frozenset({"common", "data", "heads", "transcriber", "descriptors"}),
     },
 }
 PLUGINS = ("audio/datasets", "backbones", "evaluate/protocols", "library/stores")

@@ -18,7 +18,12 @@ from typing import ClassVar
 import numpy as np
 
 from soundalike.audio import dsp
-from soundalike.backbones.analysis.key_and_meter import KeyMeterClassifier, key_evidence, meter_evidence
+from soundalike.backbones.analysis.key_and_meter import (
+    READINGS_FILE,
+    KeyMeterClassifier,
+    key_evidence,
+    meter_evidence,
+)
 from soundalike.backbones.analysis.passage_descriptors import FIXED_DIMS, PULSE_FRAMES, Passage, PassageSum, describe
 from soundalike.backbones.analysis.played_descriptors import (
     CHORDS_DIM,
@@ -66,6 +71,11 @@ class CompactBackbone:
         """Folder of the networks."""
         return Path(os.environ.get(NETWORKS_VARIABLE) or _BUNDLED)
 
+    @property
+    def readings(self) -> Path:
+        """File of the regressions for key and meter."""
+        return self._folder / READINGS_FILE
+
     @cached_property
     def _transcriber(self) -> Transcriber:
         """The networks. Raises ModelError if they are missing."""
@@ -91,7 +101,7 @@ class CompactBackbone:
             return {**passage.rows, **_played_rows(window, passage.rows)}
 
         def describe_recording() -> Descriptors:
-            return self._descriptors(totals.evidence(frames))
+            return self._descriptors(totals.evidence())
 
         return collect_features(self.dims, windows, frames.duration, extract, describe_recording)
 
@@ -110,7 +120,7 @@ class CompactBackbone:
         for start, end in windows:
             window = _Window.between(frames, transcription, start, end)
             totals.add_window(_describe_passage(frames, window, start, end), window)
-        return totals.evidence(frames)
+        return totals.evidence()
 
     def _transcribe(self, blocks: Blocks, grid: WindowGrid) -> tuple[Spectra, Transcription, FloatArray]:
         """Return spectra with every second slow frame, a transcription of all frames, and the windows (n, 2)."""
@@ -121,11 +131,13 @@ class CompactBackbone:
     def _descriptors(self, evidence: Evidence) -> Descriptors:
         """Return the descriptors of a recording, with key and meter."""
         key = self._classifier.key(evidence.key)
+        meter = None if evidence.meter is None else self._classifier.meter(evidence.meter)
         return replace(
             evidence.descriptors,
             key=key[0] if key else None,
             key_confidence=key[1] if key else None,
-            meter=None if evidence.meter is None else self._classifier.meter(evidence.meter),
+            meter=meter[0] if meter else None,
+            meter_confidence=meter[1] if meter else None,
         )
 
 
@@ -136,12 +148,27 @@ class Evidence:
     Attributes:
         descriptors: The descriptors that need no classifier.
         key: (KEY_SOURCES, 12), see `key_evidence`.
-        meter: (METER_EVIDENCE,), see `meter_evidence`; None without a tempo.
+        pitch_classes: Chroma (12,) from A; zero without pitch.
+        pulse: Correlations (PULSE_FRAMES, CHANNELS) of onsets.
+        strokes: Autocorrelations (PULSE_FRAMES, len(STROKES)) of the strokes; zero without rhythm.
     """
 
     descriptors: Descriptors
     key: FloatArray
-    meter: FloatArray | None
+    pitch_classes: FloatArray
+    pulse: FloatArray
+    strokes: FloatArray
+
+    @property
+    def meter(self) -> FloatArray | None:
+        """The evidence for the meter, (METER_EVIDENCE,) from `meter_evidence`; None without a tempo."""
+        return self.meter_at(self.descriptors.tempo)
+
+    def meter_at(self, tempo: float | None) -> FloatArray | None:
+        """Return the evidence for the meter, as if the tempo were `tempo` BPM."""
+        if not tempo or not self.strokes.any():
+            return None
+        return meter_evidence(self.pulse[:, 0], self.strokes, tempo, FAST_HOP / RATE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,12 +215,10 @@ class _RecordingSum(PassageSum):
             correlation = dsp.cross_correlation(centred, centred)[:PULSE_FRAMES]
             self._strokes[: len(correlation)] += correlation
 
-    def evidence(self, frames: Spectra) -> Evidence:
+    def evidence(self) -> Evidence:
         """Return the evidence of the recording."""
-        descriptors, meter = self.describe(frames), None
-        if descriptors.tempo and self._strokes.any():
-            meter = meter_evidence(self.pulse, self._strokes, descriptors.tempo, FAST_HOP / RATE)
-        return Evidence(descriptors, key_evidence(self.pitch_classes, self._tones, self._lead), meter)
+        key = key_evidence(self.pitch_classes, self._tones, self._lead)
+        return Evidence(self.describe(), key, self.pitch_classes, self.pulse, self._strokes)
 
 
 def _describe_passage(frames: Spectra, window: _Window, start: float, end: float) -> Passage:

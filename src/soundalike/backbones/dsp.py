@@ -33,7 +33,7 @@ class DspBackbone:
             return passage.rows
 
         windows = window_bounds(grid, frames.duration)
-        return collect_features(self.dims, windows, frames.duration, extract, lambda: totals.describe(frames))
+        return collect_features(self.dims, windows, frames.duration, extract, totals.describe)
 
 
 def create() -> Backbone:

@@ -40,7 +40,7 @@ class LogMelBackbone:
             return {"logmel": np.concatenate([bands.mean(axis=0), bands.std(axis=0)])} if passage.rows else {}
 
         windows = window_bounds(grid, frames.duration)
-        return collect_features(self.dims, windows, frames.duration, extract, lambda: totals.describe(frames))
+        return collect_features(self.dims, windows, frames.duration, extract, totals.describe)
 
 
 def create() -> Backbone:

@@ -160,14 +160,18 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True)
 class Descriptors:
-    """Properties of a recording that users filter by. A property that cannot be estimated is None.
+    """Properties of a recording that users filter by.
+
+    A property that cannot be estimated, or only with a low probability, is None, and so is its confidence.
 
     Attributes:
         tempo: Beats per minute.
         key: Such as "F# minor", always with sharps.
         loudness: Integrated loudness in LUFS.
         key_confidence: Probability of the key, 0 to 1.
-        meter: Such as "3/4"; present only if its probability is high.
+        meter: Such as "3/4".
+        tempo_confidence: Probability that the tempo is within 4 %, 0 to 1.
+        meter_confidence: Probability of the meter, 0 to 1.
     """
 
     tempo: float | None = None
@@ -175,6 +179,8 @@ class Descriptors:
     loudness: float | None = None
     key_confidence: float | None = None
     meter: str | None = None
+    tempo_confidence: float | None = None
+    meter_confidence: float | None = None
 
 
 class Weights(Mapping[str, float]):

@@ -1,4 +1,4 @@
-"""Fixed descriptors of the sound of a passage: melody, rhythm, timbre and harmony, and tempo and key.
+"""Fixed descriptors of the sound of a passage: melody, rhythm, timbre and harmony, and key.
 
 The input is the compact spectra of a passage, stored as fourth roots of power ("root spectra"). A descriptor depends on
 nothing outside the passage, so an excerpt has the same row as the passage within its recording. All descriptors are
@@ -19,6 +19,7 @@ from soundalike.core.types import FloatArray
 __all__ = [
     "HARMONY_DIM",
     "KEYS",
+    "KEY_SHARPNESS",
     "MELODY_DIM",
     "PER_OCTAVE",
     "PITCH_BANDS",
@@ -30,12 +31,12 @@ __all__ = [
     "chroma",
     "harmony",
     "key",
+    "key_correlations",
     "melody",
     "onsets",
     "pitch_peaks",
     "pitched",
     "rhythm",
-    "tempo",
     "timbre",
 ]
 
@@ -265,62 +266,39 @@ def harmony(pitch_classes: FloatArray, period: float) -> FloatArray:
     return np.concatenate(parts)
 
 
-def tempo(correlation: FloatArray, period: float) -> float | None:
-    """Estimate the tempo.
-
-    A comb sums the autocorrelation at the lags of one to four beats (Percival and Tzanetakis, "Streamlined tempo
-    estimation based on autocorrelation and cross-correlation with pulses", 2014). It is multiplied by a log-normal
-    prior around 120 BPM (Ellis, "Beat tracking by dynamic programming", 2007, eq. 6).
-
-    Args:
-        correlation: Autocorrelation (f,) of the onset strength summed over bands.
-        period: Seconds between lags.
-
-    Returns:
-        The tempo in BPM, 50 to 210; None without a pulse.
-    """
-    if len(correlation) < 0.6 / period or correlation[0] <= 0.0:
-        return None
-    beats = np.geomspace(60.0 / 210.0, 60.0 / 50.0, 400)
-    lags = np.arange(len(correlation)) * period
-    comb = np.zeros(len(beats))
-    for multiple, weight in ((1, 1.0), (2, 0.7), (3, 0.4), (4, 0.4)):
-        comb += weight * np.interp(multiple * beats, lags, correlation, right=0.0)
-    score = comb * np.exp(-0.5 * np.square(np.log2(beats / 0.5) / 0.9))
-    best = int(np.argmax(score))
-    if score[best] <= 0.12 * correlation[0]:  # 10 s of noise reach 0.1, music with a beat at least 0.3
-        return None
-    # The largest multiple of the beat gives the most precise estimate, because a frame is a smaller part of it.
-    beat = float(beats[best])
-    for multiple in (1, 2, 4):
-        around = np.flatnonzero(np.abs(lags - multiple * beat) <= 0.06 * beat)
-        if len(around) and 0 < (peak := int(around[np.argmax(correlation[around])])) < len(correlation) - 1:
-            left, mid, right = correlation[peak - 1 : peak + 2]
-            bend = left - 2.0 * mid + right
-            shift = 0.5 * (left - right) / bend if bend < 0.0 else 0.0
-            beat = (peak + float(np.clip(shift, -0.5, 0.5))) * period / multiple
-    return 60.0 / beat
-
-
 # Frequency of each scale degree in classical music, from the tonic: Albrecht and Shanahan, "The use of large corpora to
 # train a new type of key-finding algorithm", 2013.
 _MAJOR = (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081)
 _MINOR = (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052)
+KEY_SHARPNESS = 10.0
+"""Factor of the correlations in the softmax of `key`."""
 
 
-def key(pitch_classes: FloatArray) -> str | None:
+def key(pitch_classes: FloatArray) -> tuple[str, float] | None:
     """Estimate the key by profile matching, after Krumhansl, "Cognitive foundations of musical pitch", 1990.
 
     Args:
         pitch_classes: Chroma (12,) from A, summed over the recording.
 
     Returns:
-        The key whose profile correlates best, such as "F# minor"; None if the chroma is uniform.
+        The key whose profile correlates best, such as "F# minor", and its probability: a softmax of the correlations.
+        None if the chroma is uniform.
     """
+    correlations = key_correlations(pitch_classes)
+    if correlations is None:
+        return None
+    powers = np.exp(KEY_SHARPNESS * (correlations - correlations.max()))
+    best = int(np.argmax(correlations))
+    return KEYS[best], float(powers[best] / powers.sum())
+
+
+def key_correlations(pitch_classes: FloatArray) -> FloatArray | None:
+    """Return the correlation of chroma (12,) from A with the profile of every key (24,), or None if it is uniform."""
     centred = np.roll(pitch_classes.astype(np.float64), -3)  # from C
     centred = centred - centred.mean()
-    if np.sqrt(np.mean(np.square(centred))) < 1e-6:
+    length = float(np.sqrt(np.sum(np.square(centred))))
+    if length < 1e-6 * np.sqrt(12):
         return None
     profiles = np.array([np.roll(profile, tonic) for profile in (_MAJOR, _MINOR) for tonic in range(12)])
     profiles = profiles - profiles.mean(axis=1, keepdims=True)
-    return KEYS[int(np.argmax(profiles @ centred / np.linalg.norm(profiles, axis=1)))]
+    return np.asarray(profiles @ centred / np.linalg.norm(profiles, axis=1) / length)

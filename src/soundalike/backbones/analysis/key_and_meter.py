@@ -32,11 +32,11 @@ METERS = ("4/4", "3/4", "6/8", "9/8")
 KEY_SOURCES = 3
 """Number of sources of evidence for the key: chroma, chord tones, lead pitches."""
 
-# Lags in beats, where `descriptors.tempo` defines the beat: multiples of halves and thirds.
+# Lags in beats of the estimated tempo: multiples of halves and thirds.
 _MULTIPLES = (0.25, 1 / 3, 0.5, 2 / 3, 0.75, 1.0, 4 / 3, 1.5, 2.0, 2.5, 3.0, 4.0, 4.5, 5.0, 6.0)
 _TOLERANCE = 0.03  # relative tolerance of a lag: musicians do not keep the beat more exactly
 _FLOOR = 0.05  # relative to the strongest stroke; limits the weight of strokes that are hardly present
-_MIN_PROBABILITY = 0.8  # of a meter that is reported
+_MIN_KEY, _MIN_METER = 0.3, 0.8  # probabilities of a key and a meter that are reported
 
 METER_EVIDENCE = len(_MULTIPLES) * (1 + len(STROKES)) + 2
 """Size of the evidence for the meter."""
@@ -80,7 +80,9 @@ class KeyMeterClassifier:
         return cls(**found)
 
     def key(self, evidence: FloatArray) -> tuple[str, float] | None:
-        """Return the most probable key and its probability; None if the evidence is all zero.
+        """Return the most probable key and its probability.
+
+        None if the probability is below 0.3, or the evidence is all zero.
 
         `evidence` is the result of `key_evidence`, (KEY_SOURCES, 12).
         """
@@ -88,16 +90,16 @@ class KeyMeterClassifier:
             return None
         probabilities = _softmax(self._key @ evidence.ravel() + self._key_bias)
         best = int(np.argmax(probabilities))
-        return KEYS[best], float(probabilities[best])
+        return (KEYS[best], float(probabilities[best])) if probabilities[best] >= _MIN_KEY else None
 
-    def meter(self, evidence: FloatArray) -> str | None:
-        """Return the meter, or None if its probability is below 0.8.
+    def meter(self, evidence: FloatArray) -> tuple[str, float] | None:
+        """Return the most probable meter and its probability, or None if that is below 0.8.
 
         `evidence` is the result of `meter_evidence`, (METER_EVIDENCE,).
         """
         probabilities = _softmax(evidence @ self._meter + self._meter_bias)
         best = int(np.argmax(probabilities))
-        return METERS[best] if probabilities[best] >= _MIN_PROBABILITY else None
+        return (METERS[best], float(probabilities[best])) if probabilities[best] >= _MIN_METER else None
 
 
 def key_evidence(chroma: FloatArray, tones: FloatArray, lead: FloatArray) -> FloatArray:

@@ -10,6 +10,7 @@ import numpy as np
 from soundalike.audio import dsp
 from soundalike.backbones.analysis import descriptors
 from soundalike.backbones.analysis.spectra import FAST_HOP, RATE, Spectra
+from soundalike.backbones.analysis.tempo import CHANNELS, bundled_estimator, onset_correlations
 from soundalike.core.types import Descriptors, FloatArray
 
 __all__ = ["FIXED_DIMS", "PULSE_FRAMES", "Passage", "PassageSum", "describe"]
@@ -22,11 +23,12 @@ FIXED_DIMS: Mapping[str, int] = {
 }
 """Names and sizes D of the descriptors."""
 
+_MIN_KEY = 0.3  # probability of a key that is reported
 _SILENT = 1e-7  # mean square below which a passage is silent: -70 dBFS
 # Onset strength, summed over bands. Frames below it contain only the ripple of steady tones and rounding errors.
 _ONSET = 1.0
-PULSE_FRAMES = 5 * RATE // FAST_HOP
-"""Length of an autocorrelation of onsets in frames: four beats at 50 BPM."""
+PULSE_FRAMES = 6 * RATE // FAST_HOP
+"""Length of an autocorrelation of onsets in frames: four beats at 40 BPM."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +37,7 @@ class Passage:
 
     Attributes:
         rows: (D,) float32 per audible descriptor; empty if the passage is silent.
-        pulse: Autocorrelation (f,) of onsets; empty without onsets.
+        pulse: Correlations (f, CHANNELS) of onsets from `onset_correlations`; empty without onsets.
         pitch_classes: Summed chroma (12,) from A; zero without pitch.
     """
 
@@ -44,21 +46,23 @@ class Passage:
     pitch_classes: FloatArray
 
 
+_NO_PULSE = np.zeros((0, CHANNELS))
+
+
 def describe(frames: Spectra, start: float, end: float) -> Passage:
     """Return the passage from `start` to `end` seconds."""
     period = frames.hop / RATE
     quick = frames.fast_frames(start, end)
     fine = frames.slow_frames(start, end)
     if quick.start == quick.stop or frames.energy[quick].mean() < _SILENT:
-        return Passage({}, np.zeros(0), np.zeros(12))
+        return Passage({}, _NO_PULSE, np.zeros(12))
     rows = {"timbre": descriptors.timbre(frames.colour[fine], frames.fast[quick], frames.pitch[fine])}
     strength = descriptors.onsets(frames.fast[quick])
     total = strength.sum(axis=1, keepdims=True)
-    pulse: FloatArray = np.zeros(0)
+    pulse: FloatArray = _NO_PULSE
     if np.count_nonzero(total > _ONSET) >= 2:
         rows["rhythm"] = descriptors.rhythm(strength, FAST_HOP / RATE)
-        centred = total - total.mean()
-        pulse = dsp.cross_correlation(centred, centred)[:PULSE_FRAMES, 0]
+        pulse = onset_correlations(strength, PULSE_FRAMES)
     peaks = descriptors.pitch_peaks(frames.pitch[fine])
     if not descriptors.pitched(peaks):
         return Passage(rows, pulse, np.zeros(12))
@@ -71,19 +75,30 @@ def describe(frames: Spectra, start: float, end: float) -> Passage:
 
 
 class PassageSum:
-    """Sums over the passages of a recording, which may overlap: `pulse` (PULSE_FRAMES,) and `pitch_classes` (12,)."""
+    """Sums over the passages of a recording, which may overlap.
+
+    Attributes:
+        pulse: Correlations (PULSE_FRAMES, CHANNELS) of onsets.
+        pitch_classes: Chroma (12,) from A.
+    """
 
     def __init__(self) -> None:
-        self.pulse, self.pitch_classes = np.zeros(PULSE_FRAMES), np.zeros(12)
+        self.pulse, self.pitch_classes = np.zeros((PULSE_FRAMES, CHANNELS)), np.zeros(12)
 
     def add(self, passage: Passage) -> None:
         """Add a passage."""
         self.pulse[: len(passage.pulse)] += passage.pulse
         self.pitch_classes += passage.pitch_classes
 
-    def describe(self, frames: Spectra) -> Descriptors:
+    def describe(self) -> Descriptors:
         """Return tempo and key of the recording."""
+        tempo = bundled_estimator().estimate(self.pulse, FAST_HOP / RATE)
+        key = descriptors.key(self.pitch_classes)
+        if key and key[1] < _MIN_KEY:
+            key = None
         return Descriptors(
-            tempo=descriptors.tempo(self.pulse, FAST_HOP / RATE),
-            key=descriptors.key(self.pitch_classes),
+            tempo=tempo.bpm if tempo else None,
+            tempo_confidence=tempo.probability if tempo else None,
+            key=key[0] if key else None,
+            key_confidence=key[1] if key else None,
         )

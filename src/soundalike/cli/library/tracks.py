@@ -15,7 +15,8 @@ __all__ = ["TrackRecord"]
 class TrackRecord:
     """Tags and measurements of a track.
 
-    `bpm` and `key` are those of the tags, or else the measured ones. `artist` and `genre` join all values.
+    `bpm` and `key` are those of the tags, or else the measured ones. `tempo_confidence`, `key_confidence` and
+    `meter_confidence` are the probabilities of the measured values. `artist` and `genre` join all values.
     """
 
     path: str

@@ -1,6 +1,7 @@
 from .draw import CLIPS as CLIPS
 from .draw import POSITIVES as POSITIVES
 from .draw import Folder as Folder
+from .draw import draw_folder as draw_folder
 from .factory import RenderReport as RenderReport
 from .factory import draw_again as draw_again
 from .factory import render as render
@@ -9,3 +10,5 @@ from .record import folder_path as folder_path
 from .record import open_render as open_render
 from .settings import Settings as Settings
 from .settings import orchestra_of as orchestra_of
+from .settings import sources_of as sources_of
+from .stock import Stock as Stock

@@ -6,8 +6,14 @@ from .music import ROLES as ROLES
 from .music import Clip as Clip
 from .music import Performance as Performance
 from .music import Played as Played
+from .music import Rhythm as Rhythm
 from .music import Role as Role
 from .music import Scene as Scene
+from .music import SplitPart as SplitPart
+from .music import part_of as part_of
+from .patterns import draw_pattern as draw_pattern
+from .styles import bass_styles as bass_styles
+from .styles import comp_styles as comp_styles
 from .truth import ROOTS as ROOTS
 from .truth import Truth as Truth
 from .truth import read_truth as read_truth

@@ -26,7 +26,7 @@ from soundalike.render.sources.midi import (
     version_of,
 )
 
-__all__ = ["Grooves", "load_grooves", "performance_of", "split_drummers"]
+__all__ = ["PADS", "Grooves", "load_grooves", "performance_of", "split_drummers"]
 
 _VERSION = 1  # of the cached data; increase it when the reader changes
 _TABLE = "info.csv"
@@ -38,8 +38,8 @@ _SOFTEST, _GHOST = 12, 30
 _LOOSENESS = 0.15  # share of each stroke's deviation from the grid that remains
 _DOUBLE_STROKE = 0.08  # beats; closer strokes on one drum would fall on the same grid position
 _LOWEST_DRUM, _HIGHEST_DRUM = 35, 81
-# Notes of the Roland kit of the Groove MIDI Dataset that are not in General MIDI, and their equivalents.
-_PADS: Mapping[int, int] = {22: 42, 26: 46, 58: 43}
+PADS: Mapping[int, int] = {22: 42, 26: 46, 58: 43}
+"""Notes of the Roland kit of the Groove MIDI Dataset that are not in General MIDI, and their equivalents."""
 # Shares of all grooves: the minimum for the test and validation parts, and the maximum for one drummer in them.
 _LEAST_SHARE, _MOST_SHARE = 0.1, 0.25
 
@@ -214,7 +214,7 @@ def _performance(name: str, song: Song, entry: _Entry) -> _Performance | None:
         raise AudioError("it holds no notes")
     starts = np.concatenate([track.starts for track in drums])
     pitches = np.concatenate([track.pitches for track in drums])
-    pitches = np.array([_PADS.get(pitch, pitch) for pitch in pitches.tolist()])
+    pitches = np.array([PADS.get(pitch, pitch) for pitch in pitches.tolist()])
     velocities = np.concatenate([track.velocities for track in drums])
     percussion = (pitches >= _LOWEST_DRUM) & (pitches <= _HIGHEST_DRUM)
     if drums[0].channel != DRUM_CHANNEL and not percussion.all():

@@ -31,7 +31,7 @@ from soundalike.core.types import FloatArray, IntArray
 from soundalike.render.score import read_truth
 from soundalike.train.data.folders import ClipFolder, read_folders
 
-__all__ = ["Example", "fit", "fit_readings"]
+__all__ = ["Example", "fit", "fit_meters", "fit_readings"]
 
 _MINOR = ("minor", "dorian")  # grouped by their third
 _FOLDERS = {"train": 400, "validation": 60}  # of each factor
@@ -94,7 +94,7 @@ def fit_readings(
     readings = KeyMeterClassifier(**tensors)
     keys = [(found[0], one.key) for one in test if (found := readings.key(one.key_evidence))]
     meters = [
-        (said, one.meter)
+        (said[0], one.meter)
         for one in test
         if one.meter_evidence is not None and (said := readings.meter(one.meter_evidence))
     ]
@@ -108,7 +108,7 @@ def fit_readings(
 def fit(examples: Sequence[Example]) -> dict[str, FloatArray]:
     """Fit the tensors of `KeyMeterClassifier`. Some examples must have a key, and some a beat."""
     keys = _fit_keys([one for one in examples if one.key_evidence.any()])
-    return keys | _fit_meters([one for one in examples if one.meter_evidence is not None])
+    return keys | fit_meters([(one.meter_evidence, one.meter) for one in examples if one.meter_evidence is not None])
 
 
 @cache
@@ -143,14 +143,22 @@ def _fit_keys(clips: Sequence[Example]) -> dict[str, FloatArray]:
     return {"key": _numbers(weight), "key_bias": _numbers(bias)}
 
 
-def _fit_meters(clips: Sequence[Example]) -> dict[str, FloatArray]:
-    """Fit on standardised evidence; returns weights for raw evidence."""
-    given = np.stack([one.meter_evidence for one in clips if one.meter_evidence is not None])
+def fit_meters(clips: Sequence[tuple[FloatArray, int]]) -> dict[str, FloatArray]:
+    """Fit the tensors for the meter.
+
+    Args:
+        clips: Per clip, the evidence from `meter_evidence`, and the true meter as an index into `METERS`.
+
+    Returns:
+        The tensors `meter` and `meter_bias` of `KeyMeterClassifier`.
+    """
+    # The evidence is standardised; the weights are for raw evidence.
+    given = np.stack([evidence for evidence, _ in clips])
     mean, deviation = given.mean(axis=0), given.std(axis=0) + 1e-6
     standard = torch.tensor((given - mean) / deviation, dtype=torch.float32)
     weight = torch.zeros(METER_EVIDENCE, len(METERS), requires_grad=True)
     bias = torch.zeros(len(METERS), requires_grad=True)
-    _descend(lambda: standard @ weight + bias, weight, bias, np.array([one.meter for one in clips]))
+    _descend(lambda: standard @ weight + bias, weight, bias, np.array([meter for _, meter in clips]))
     plain = _numbers(weight) / deviation[:, None].astype(np.float32)
     return {"meter": plain, "meter_bias": _numbers(bias) - (mean @ plain).astype(np.float32)}
 
