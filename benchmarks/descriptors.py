@@ -114,7 +114,8 @@ def librosas(path: Path) -> Answer:
     samples, rate = librosa.load(path, sr=22050)
     tempo = float(np.atleast_1d(librosa.feature.tempo(y=samples, sr=rate))[0])
     chroma = librosa.feature.chroma_cqt(y=samples, sr=rate).sum(axis=1)
-    return Answer(tempo, descriptors.key(np.roll(chroma, 3)))  # our pitch classes start at A
+    key = descriptors.key(np.roll(chroma, 3))  # our pitch classes start at A
+    return Answer(tempo, key[0] if key else None)
 
 
 def scores(labelled: Sequence[Labelled], answers: Sequence[Answer]) -> dict[str, np.ndarray]:

@@ -270,8 +270,8 @@ def harmony(pitch_classes: FloatArray, period: float) -> FloatArray:
 # train a new type of key-finding algorithm", 2013.
 _MAJOR = (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081)
 _MINOR = (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052)
-KEY_SHARPNESS = 10.0
-"""Factor of the correlations in the softmax of `key`."""
+KEY_SHARPNESS = 6.0
+"""Factor of the correlations in the softmax of `key`: the most likely one for rendered music."""
 
 
 def key(pitch_classes: FloatArray) -> tuple[str, float] | None:

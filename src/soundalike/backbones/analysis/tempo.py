@@ -198,7 +198,7 @@ def _refined(correlation: FloatArray, period: float, bpm: float) -> float:
             bend = left - 2.0 * mid + right
             if bend < 0.0 and mid >= max(left, right):  # a peak, not the slope of one outside
                 beat = (peak + 0.5 * (left - right) / bend) * period / multiple
-    return 60.0 / (beat if abs(beat / first - 1) < TEMPO_TOLERANCE else first)
+    return 60.0 / float(beat if abs(beat / first - 1) < TEMPO_TOLERANCE else first)
 
 
 @cache

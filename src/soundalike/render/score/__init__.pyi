@@ -3,6 +3,7 @@ from .music import CHORDS as CHORDS
 from .music import FACTORS as FACTORS
 from .music import PULSE as PULSE
 from .music import ROLES as ROLES
+from .music import SPLIT as SPLIT
 from .music import Clip as Clip
 from .music import Performance as Performance
 from .music import Played as Played

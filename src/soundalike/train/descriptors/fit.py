@@ -22,7 +22,7 @@ _BLUR = 0.012  # standard deviation of the target around the tempo, relative: mo
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Beat:
-    """One example: correlations (lags, CHANNELS) of onsets from `onset_correlations`, and the tempo in BPM."""
+    """One example: correlations (lags, CHANNELS) of onsets from `onset_correlations`, and the tempo in BPM or 0."""
 
     correlations: FloatArray
     tempo: float
@@ -84,7 +84,10 @@ def _copies(examples: Sequence[Beat], period: float, rng: np.random.Generator) -
             continue
         for copy in range(_COPIES):
             ratio = float(np.exp(rng.uniform(-_STRETCH, _STRETCH))) if copy else 1.0
-            target = np.exp(-0.5 * np.square(np.log(TEMPI * ratio / one.tempo) / _BLUR))
+            if one.tempo:
+                target = np.exp(-0.5 * np.square(np.log(TEMPI * ratio / one.tempo) / _BLUR))
+            else:
+                target = np.ones(len(TEMPI))  # no tempo is more probable than another
             if target.sum() < 0.3:
                 continue
             evidence.append(tempo_evidence(one.correlations, period, ratio))

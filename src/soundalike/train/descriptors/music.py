@@ -4,6 +4,7 @@
 - *Loops* are patterns of the grammar, mostly drums and bass, at a tempo that is usual for their kind. Without them no
   example would tell house at 140 BPM from a pattern of eighths at 70. *Common* loops are of the kinds that most rock
   and dance music uses.
+- *Metronomes* play one sound on every beat. *Noise* is noise, or strokes at random times: it has no tempo.
 - *Drumming* is performances of the Groove MIDI Dataset at the tempo of their metronome, played by one drum kit.
 
 The same seed and material give the same samples.
@@ -26,6 +27,7 @@ from soundalike.render.folders import Stock, draw_folder, orchestra_of, sources_
 from soundalike.render.score import (
     FACTORS,
     PULSE,
+    SPLIT,
     Played,
     Rhythm,
     Role,
@@ -42,7 +44,7 @@ from soundalike.render.sources.midi import DRUM_CHANNEL, read_midi
 
 __all__ = ["KINDS", "Labelled", "Piece", "sound_of"]
 
-KINDS = ("drumming", "loop", "common", "scene")
+KINDS = ("drumming", "loop", "common", "scene", "metronome", "noise")
 """Kinds of music."""
 
 # Usual tempi of the kinds of groove in the grammar, in quarter notes per minute. Two ranges are two genres: breakbeats
@@ -73,7 +75,7 @@ _USUAL: Mapping[str, tuple[tuple[float, float], ...]] = {
     "slow blues": ((48, 80),),
 }
 _COMMON = ("rock", "half-time", "four on the floor", "disco", "boom bap", "breakbeat")
-_STREAMS = {"loop": 1, "drumming": 2, "common": 3}  # of random numbers
+_STREAMS = {"loop": 1, "drumming": 2, "common": 3, "metronome": 4, "noise": 5}  # of random numbers
 _LAYOUTS: Sequence[tuple[tuple[Role, ...], float]] = (
     (("drums",), 0.25),
     (("bass", "drums"), 0.4),
@@ -104,7 +106,7 @@ class Labelled:
 
     Attributes:
         samples: Mono (t,) float32 at 22,050 Hz.
-        tempo: Pulses per minute: quarter notes, or dotted quarter notes in compound meters.
+        tempo: Pulses per minute: quarter notes, or dotted quarter notes in compound meters. 0 if there is no beat.
         meter: One of `METERS`; None if it is unknown.
         key: Index into `KEYS`; None if only drums play.
     """
@@ -119,6 +121,8 @@ def sound_of(piece: Piece) -> Labelled:
     """Render a piece. Raises UsageError if its material is missing."""
     if piece.kind == "drumming":
         return _drumming(piece)
+    if piece.kind in ("metronome", "noise"):
+        return _strokes(piece)
     for attempt in range(30):
         scene = _scene(piece, attempt) if piece.kind == "scene" else _loop(piece, attempt)
         try:
@@ -174,6 +178,27 @@ def _loop(piece: Piece, attempt: int) -> Scene:
         effects=draw_effects(rng),
         seed=int(rng.integers(2**31)),
     )
+
+
+def _strokes(piece: Piece) -> Labelled:
+    """Return one sound on every beat, or at random times, or noise."""
+    rng = np.random.default_rng([piece.seed, _STREAMS[piece.kind], SPLIT.index(piece.part), piece.number])
+    samples = np.zeros(round(_SECONDS * _RATE))
+    time = np.arange(_RATE // 10) / _RATE
+    tone = np.sin(2 * np.pi * np.exp(rng.uniform(np.log(60), np.log(3000))) * time)
+    sound = (tone, rng.standard_normal(len(time)), time == 0)[rng.integers(3)] * np.exp(-rng.uniform(20, 200) * time)
+    tempo = 0.0
+    if piece.kind == "metronome":
+        tempo = float(np.exp(rng.uniform(np.log(44), np.log(200))))
+        starts = np.arange(rng.uniform(0, 60 / tempo), _SECONDS, 60 / tempo)
+    elif rng.random() < 0.5:
+        starts = rng.uniform(0, _SECONDS, rng.integers(15, 120))
+    else:
+        starts, samples = np.zeros(0), rng.standard_normal(len(samples))
+        samples = samples[: round(rng.uniform(3, _SECONDS) * _RATE)]
+    for start in (starts * _RATE).astype(int):
+        samples[start : start + len(sound)] += sound[: len(samples) - start]
+    return Labelled(np.asarray(0.3 * samples / np.abs(samples).max(), np.float32), tempo, None, None)
 
 
 @lru_cache(maxsize=3)

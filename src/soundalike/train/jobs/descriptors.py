@@ -38,6 +38,7 @@ __all__ = ["DescriptorsJob", "DescriptorsReport", "train_descriptors"]
 
 _PERIOD = FAST_HOP / RATE
 _VALIDATION = 8  # one validation piece per eight training pieces
+_FEWER = {"metronome": 8, "noise": 8}  # by how much there are fewer pieces of a kind
 _SHARPNESS = np.geomspace(2.0, 50.0, 60)
 
 
@@ -68,7 +69,7 @@ class DescriptorsReport:
 
     Attributes:
         pieces: Number of training and of validation pieces.
-        tempo_right: Share of validation pieces with the right tempo, by kind.
+        tempo_right: Share of validation pieces with the right tempo, or of noise without a tempo, by kind.
         meter_said: Share of validation pieces of known meter with a meter.
         meter_right: Share of right meters among these.
         key_sharpness: The most likely `descriptors.KEY_SHARPNESS`, from training pieces.
@@ -125,6 +126,7 @@ def train_descriptors(
         for part, count in parts.items()
         for number in range(count)
         for kind in KINDS
+        if number < count // _FEWER.get(kind, 1) or number == 0
     ]
     failed = []
     outcomes = run_tasks(partial(_store_evidence, job.work), wanted, jobs)
@@ -219,8 +221,10 @@ def _report(
     said = []
     known = 0
     for one in test:
-        tempo = estimator.most_probable(one.pulse, _PERIOD)
-        right.setdefault(one.kind, []).append(tempo is not None and abs(tempo.bpm / one.tempo - 1) <= TEMPO_TOLERANCE)
+        tempo = estimator.estimate(one.pulse, _PERIOD)
+        right.setdefault(one.kind, []).append(
+            tempo is not None and abs(tempo.bpm / one.tempo - 1) <= TEMPO_TOLERANCE if one.tempo else tempo is None
+        )
         known += one.meter in METERS
         evidence = _meter_evidence(one, estimator)
         if evidence is not None and (meter := classifier.meter(evidence)):
