@@ -229,9 +229,10 @@ def test_maximal_marginal_relevance_against_a_naive_loop(tmp_path: Path, spread:
     spread=st.floats(0, 1),
     tempo=st.sampled_from([None, (118.0, 126.0)]),
     step=st.sampled_from([None, 0.0, 2.0, 5.0]),
+    half_double=st.booleans(),
 )
 @settings(max_examples=40, deadline=None)
-def test_a_playlist_keeps_to_its_rules(about, length: int, spread: float, tempo, step) -> None:
+def test_a_playlist_keeps_to_its_rules(about, length: int, spread: float, tempo, step, half_double: bool) -> None:
     artists, tempos, sounds = zip(*about, strict=True)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -240,20 +241,23 @@ def test_a_playlist_keeps_to_its_rules(about, length: int, spread: float, tempo,
             paths,
         ),
     ):
-        journey = build_playlist(library, paths[0], length, spread=spread, tempo=tempo, tempo_step=step)
+        journey = build_playlist(
+            library, paths[0], length, spread=spread, tempo=tempo, tempo_step=step, half_double=half_double
+        )
+    factors = (0.5, 1, 2) if half_double else (1,)
     found = numbers(journey)
 
     def follows(a: int | None, b: int) -> bool:
         if (tempo or step is not None) and tempos[b] is None:
             return False
-        if tempo and not tempo[0] <= tempos[b] <= tempo[1]:
+        if tempo and not any(tempo[0] <= factor * tempos[b] <= tempo[1] for factor in factors):
             return False
         if a is None:
             return True
         named_a, named_b = ({*(artists[n] or "").casefold().split(";")} - {""} for n in (a, b))
         if (named_a & named_b) - {"various artists"}:
             return False
-        return step is None or abs(tempos[b] - tempos[a]) <= step / 100 * tempos[a]
+        return step is None or any(abs(f * tempos[b] - tempos[a]) <= step / 100 * tempos[a] for f in factors)
 
     tracks = [sounds[0], *(sounds[number] for number in found)]
     assert len(set(tracks)) == len(tracks)
@@ -406,7 +410,7 @@ def test_the_playlist_command(run, music: Path, tmp_path: Path) -> None:
     found = json.loads(out)
     assert list(found) == ["query", "models", "weights", "matches", "note", "corrupt", "missing", "absent_folders"]
     assert found["query"] == {"path": str(seed), "length": 4, "where": None, "spread": 0.5, "tempo": [110.0, 130.0],
-                              "tempo_step": 2.0}  # fmt: skip
+                              "tempo_step": 2.0, "half_double": False}  # fmt: skip
     assert len(found["matches"]) == 4
 
 

@@ -71,7 +71,7 @@ CATALOGUE = (
         "the upper end of a range does not belong to it", _FILTERS,
     ),
     Mutant(
-        f"{_CATALOG}/filter_parser.py", "for factor in (0.5, 1.0, 2.0)", "for factor in (1.0, 2.0)",
+        f"{_CATALOG}/filters.py", "for factor in (0.5, 1.0, 2.0)", "for factor in (1.0, 2.0)",
         "half the tempo does not match", _FILTERS,
     ),
     Mutant(

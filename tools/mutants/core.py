@@ -82,4 +82,28 @@ CORE = (
         "a file object that is given twice is read twice, and empty the second time",
         ("tests/api/test_api.py",),
     ),
+    Mutant(
+        f"{_AUDIO}/keys.py", "(1 if ring in \"dm\" else 8)", "(1 if ring in \"dm\" else 7)",
+        "codes of the Camelot wheel are an hour off", ("tests/audio/test_keys.py",),
+    ),
+    Mutant(
+        f"{_AUDIO}/keys.py", "for step in (0, 7, -7)", "for step in (0, 7)",
+        "the key one hour before is not compatible", ("tests/audio/test_keys.py",),
+    ),
+    Mutant(
+        f"{_AUDIO}/id3.py", "references = re.findall(r\"\\d+|RX|CR\", found[1])", "references = re.findall(r\"\\d+|RX|CR\", found[1])[:1]",
+        "of several references to genres only the first counts", ("tests/audio/test_id3.py",),
+    ),
+    Mutant(
+        f"{_AUDIO}/tags.py", "or [name for name in album_artists if is_artist(name)]", "or album_artists",
+        "Various Artists is the artist of every track of a compilation", ("tests/audio/test_tags.py",),
+    ),
+    Mutant(
+        f"{_AUDIO}/tags.py", "value / 100 if value >= _HUNDREDTHS", "value / 10 if value >= _HUNDREDTHS",
+        "a tempo in hundredths is not read", ("tests/audio/test_tags.py",),
+    ),
+    Mutant(
+        f"{_CORE}/text.py", "unicodedata.normalize(\"NFC\", unicodedata.normalize(\"NFC\", text).casefold())", "text.casefold()",
+        "text whose accents are not composed differs", ("tests/library/test_filter_columns.py", "tests/library/test_filters.py"),
+    ),
 )  # fmt: skip

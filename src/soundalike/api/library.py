@@ -230,17 +230,17 @@ class Library(Upkeep):
         spread: float = 0.3,
         tempo: tuple[float, float] | None = None,
         tempo_step: float | None = None,
+        half_double: bool = False,
         model: str | None = None,
     ) -> Journey:
         """Choose tracks that are like a seed but not all like one another.
 
         Args:
-            seed: A recording, in the library or not.
-            length: The number of tracks.
+            seed, length: A recording, in the library or not, and the number of tracks.
             weights, where, model: As for `search`.
             spread: Variety, 0 to 1: 0 takes the best matches.
-            tempo: The lowest and highest tempo in BPM.
-            tempo_step: The largest change of tempo from one track to the next, in percent.
+            tempo, tempo_step: The lowest and highest tempo in BPM; the largest change between neighbours in percent.
+            half_double: Let half and double of a tempo count as this tempo.
 
         Example:
             >>> library.playlist("song.mp3", length=5, tempo=(118, 126)).to_m3u("evening.m3u8")
@@ -249,7 +249,7 @@ class Library(Upkeep):
             paths = open_recordings(stack, [seed])
             found = build_playlist(
                 self.folder, paths[0], length, as_weights(weights), model, optional_filter(where),
-                spread=spread, tempo=tempo, tempo_step=tempo_step,
+                spread=spread, tempo=tempo, tempo_step=tempo_step, half_double=half_double,
             )  # fmt: skip
             return found.renamed(recording_names([seed], paths))
 

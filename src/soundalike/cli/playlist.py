@@ -40,6 +40,7 @@ class QueryRecord:
     spread: float
     tempo: tuple[float, float] | None
     tempo_step: float | None
+    half_double: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class PlaylistRecord:
     metavar="PERCENT",
     help="Largest change of tempo from one track to the next, in percent.",
 )
+@option("--half-double", is_flag=True, help="Let half and double of a tempo count as this tempo.")
 @weights_option()
 @where_option()
 @m3u_option("the tracks")
@@ -79,6 +81,7 @@ def playlist(
     spread: float,
     tempo: tuple[float, float] | None,
     tempo_step: float | None,
+    half_double: bool,
     weights: Mapping[str, float] | None,
     where: str | None,
     m3u: Path | None,
@@ -97,19 +100,20 @@ def playlist(
       soundalike playlist song.mp3 --tempo 118..126 --tempo-step 3    small tempo changes
 
     The scores are those of a search with SEED. The tempo is that of the tag, or else the measured one; half of a tempo
-    is another tempo. If no track is left that meets all conditions, the list ends early and says why.
+    is another tempo, unless --half-double is given. If no track is left that meets all conditions, the list ends early
+    and says why.
     """
     with chosen_library(library_path) as library:
         found = library.playlist(
             recording(seed), length, weights=weights, where=where, spread=spread, tempo=tempo, tempo_step=tempo_step,
-            model=model,
+            half_double=half_double, model=model,
         )  # fmt: skip
     if m3u:
         write_playlist(found, m3u)
     if as_json:
         print_json(
             PlaylistRecord(
-                query=QueryRecord(seed, length, where, spread, tempo, tempo_step),
+                query=QueryRecord(seed, length, where, spread, tempo, tempo_step, half_double),
                 models=[found.model],
                 weights=found.weights,
                 matches=[match_record(match) for match in found.matches],

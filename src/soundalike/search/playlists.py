@@ -13,7 +13,7 @@ from soundalike.core.errors import UsageError
 from soundalike.core.text import fold
 from soundalike.core.types import BoolArray, Match
 from soundalike.library import LibraryFolder
-from soundalike.library.catalog import Filter, NumberCondition, Track
+from soundalike.library.catalog import Filter, NumberCondition, Track, half_and_double
 from soundalike.models import explain, query_terms, resolve_weights, score_rows
 from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
 from soundalike.search.query import as_number, as_whole_number
@@ -36,6 +36,7 @@ def build_playlist(
     spread: float = 0.3,
     tempo: tuple[float, float] | None = None,
     tempo_step: float | None = None,
+    half_double: bool = False,
 ) -> Journey:
     """Choose tracks that are like a seed but not all like one another.
 
@@ -43,7 +44,7 @@ def build_playlist(
     track) - spread x max score(chosen, track) (maximal marginal relevance, Carbonell and Goldstein, SIGIR 1998, with
     spread = 1 - lambda). Between chosen tracks, the absolute values of the weights count. The seed and its copies are
     left out, no recording comes twice, and no artist comes twice in a row (case ignored; unknown artists all differ). A
-    tempo is the tag, or what was measured; 62 BPM is not 124.
+    tempo is the tag, or what was measured; 62 BPM is not 124, unless `half_double` is set.
 
     Args:
         library: The library.
@@ -55,6 +56,7 @@ def build_playlist(
         spread: Variety, 0 to 1: 0 takes the best matches.
         tempo: The lowest and highest tempo in BPM; a track without a tempo never matches.
         tempo_step: The largest change of tempo from one track to the next, in percent, 0 to 100.
+        half_double: Let half and double of a tempo count as this tempo, in `tempo` and `tempo_step`.
 
     Returns:
         The tracks in order, with the scores of a search; fewer, and a `note` saying why, if no other track fits.
@@ -78,7 +80,8 @@ def build_playlist(
     if tempo is not None:
         low, high = _tempo_range(tempo)
         between = NumberCondition("bpm", ">=", low), NumberCondition("bpm", "<=", high)
-        where = Filter((*(where or Filter()).conditions, *between))
+        in_range = (half_and_double(low, high),) if half_double else between
+        where = Filter((*(where or Filter()).conditions, *in_range))
     with library.snapshot():
         chosen = library.model(model)
         resolved = resolve_weights(weights, chosen.spaces)
@@ -95,7 +98,7 @@ def build_playlist(
         usable = ~bad & ~absent
         scores, places = hits.score[usable], hits.row[usable]
         rows = library.rows(chosen.spaces, "track", places)
-        pool = _Pool(library.catalog.tracks_of(found_ids[usable].tolist()), tempo_step)
+        pool = _Pool(library.catalog.tracks_of(found_ids[usable].tolist()), tempo_step, half_double=half_double)
         sizes = {name: abs(weight) for name, weight in resolved.items()}
         used = [Recording(subject.audio_hash, subject.fingerprint)]
         remaining = pool.eligible()
@@ -153,8 +156,9 @@ def _tempo_range(tempo: tuple[float, float]) -> tuple[float, float]:
 class _Pool:
     """The tracks (n,) that a playlist is chosen from, and which may follow which."""
 
-    def __init__(self, tracks: Sequence[Track], tempo_step: float | None) -> None:
+    def __init__(self, tracks: Sequence[Track], tempo_step: float | None, *, half_double: bool) -> None:
         self.tracks, self._step = tracks, tempo_step
+        self._factors = (0.5, 1.0, 2.0) if half_double else (1.0,)
         self._bpm = np.array([math.nan if track.bpm is None else track.bpm for track in tracks])
         self._artists = [tuple(map(fold, filter(is_artist, track.artists))) for track in tracks]
         self._places: dict[str, list[int]] = {}
@@ -180,7 +184,8 @@ class _Pool:
         if self._step is None or not order:
             return np.ones(len(self.tracks), dtype=bool)
         last = self._bpm[order[-1]]
-        return np.abs(self._bpm - last) <= self._step / 100 * last
+        changes = [np.abs(factor * self._bpm - last) for factor in self._factors]
+        return np.min(changes, axis=0) <= self._step / 100 * last
 
     def reason(self, order: Sequence[int], remaining: BoolArray, *, conditions: bool) -> str:
         """Which rules exclude all remaining tracks."""

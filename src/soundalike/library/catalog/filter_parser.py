@@ -24,6 +24,7 @@ from soundalike.library.catalog.filters import (
     Not,
     NumberCondition,
     TextCondition,
+    half_and_double,
 )
 
 __all__ = ["TEMPO_TOLERANCE", "parse_filter"]
@@ -171,9 +172,9 @@ class _Parser:
     def _number_condition(self, field: str, operator: _Token, value: _Token) -> Expression:
         if field == "bpm" and operator.text == "~":
             if _RANGE.fullmatch(value.text):
-                return _half_and_double(*self._bounds(field, value))
+                return half_and_double(*self._bounds(field, value))
             tempo = self._number(field, value.text, value)
-            return _half_and_double(tempo * (1 - TEMPO_TOLERANCE), tempo * (1 + TEMPO_TOLERANCE))
+            return half_and_double(tempo * (1 - TEMPO_TOLERANCE), tempo * (1 + TEMPO_TOLERANCE))
         if operator.text == "~":
             self._fail(operator, f"{field} is a number; compare it with = != < <= > >= or a range a..b")
         decade = _DECADE.fullmatch(value.text)
@@ -260,11 +261,3 @@ class _Parser:
 
     def _fail(self, token: _Token, message: str) -> NoReturn:
         raise UsageError(f"in the condition {self._text!r} at character {token.place}: {message}")
-
-
-def _half_and_double(low: float, high: float) -> Expression:
-    """Tempi in a range, and those of which the half or the double is in it."""
-    bounds = [(low * factor, high * factor) for factor in (0.5, 1.0, 2.0)]
-    return AnyOf(
-        tuple(AllOf((NumberCondition("bpm", ">=", one), NumberCondition("bpm", "<=", other))) for one, other in bounds)
-    )

@@ -16,6 +16,7 @@ __all__ = [
     "Not",
     "NumberCondition",
     "TextCondition",
+    "half_and_double",
 ]
 
 FIELDS = (
@@ -93,3 +94,11 @@ class Filter:
     """Conditions that a track must all meet. Without conditions, every track matches."""
 
     conditions: tuple[Expression, ...] = ()
+
+
+def half_and_double(low: float, high: float) -> AnyOf:
+    """The condition that a tempo, its half or its double is in a range."""
+    bounds = [(low * factor, high * factor) for factor in (0.5, 1.0, 2.0)]
+    return AnyOf(
+        tuple(AllOf((NumberCondition("bpm", ">=", one), NumberCondition("bpm", "<=", other))) for one, other in bounds)
+    )
