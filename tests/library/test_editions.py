@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,6 +109,59 @@ def test_a_reader_that_comes_between_the_catalogue_and_its_rows_begins_again(
     with LibraryFolder(folder) as reader, reader.snapshot():
         assert reader.catalog.models()["dsp"].digest == Model.load(other).recipe.digest
         assert len(everything(reader)) == 8
+
+
+READS_ALL_THE_TIME = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from soundalike.core.errors import ModelError
+from soundalike.library.folder import LibraryFolder
+
+def rows(library):
+    found = []
+    for space in library.catalog.spaces():
+        for first, count, _ in library.catalog.groups(space.model, space.level).tolist():
+            positions = np.arange(first, first + count)
+            assert not library.store.corrupt(space.level, space.full_name, space.dim, positions).any()
+            found.append(library.store.read(space.level, space.full_name, space.dim, positions).tobytes())
+    return found
+
+snapshots, digests = 0, set()
+with LibraryFolder(Path(sys.argv[1])) as library:
+    print("ready", flush=True)
+    while not Path(sys.argv[2]).exists():
+        with library.snapshot():
+            before = rows(library)
+            time.sleep(0.05)
+            assert rows(library) == before, "the rows of a snapshot changed"
+            digests.add(library.catalog.models()["dsp"].digest)
+        snapshots += 1
+print(snapshots, len(digests))
+"""
+
+
+@pytest.mark.slow
+def test_processes_read_consistent_rows_while_another_one_encodes_again(
+    folder: Path, songs: Path, tmp_path: Path
+) -> None:
+    """Two versions of a model in turn, each projected from stored features, and a vacuum after each."""
+    versions = [str(remade("dsp", tmp_path / "model", "dsp")), "dsp"]
+    stop = tmp_path / "stop"
+    command = [sys.executable, "-c", READS_ALL_THE_TIME, str(folder), str(stop)]
+    readers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for reader in readers:
+        assert reader.stdout is not None and reader.stdout.readline() == "ready\n"
+    for turn in range(6):
+        with LibraryFolder(folder, writable=True) as writer:
+            assert index_files(writer, [songs], model=versions[turn % 2], jobs=1).reprojected == 3
+            vacuum_library(writer)
+    stop.touch()
+    for reader in readers:
+        printed, errors = reader.communicate(timeout=60)
+        assert reader.returncode == 0, errors
+        snapshots, digests = map(int, printed.split())
+        assert snapshots > 6 and digests == 2
 
 
 def test_stored_features_of_another_version_of_a_backbone_have_files_of_their_own(folder: Path, songs: Path) -> None:

@@ -10,6 +10,7 @@ from soundalike.library.stores.base import Table
 __all__ = ["current_files", "remove_stale_rows"]
 
 _SUFFIXES = (".f32", ".i8", ".on", ".crc")
+_TABLES = ("track.", "passage.", "feature.")
 _PREFILTER = "coarse."
 
 
@@ -34,7 +35,8 @@ def remove_stale_rows(library: LibraryFolder) -> None:
     with library.snapshot():
         folder, current = rows_folder(library.path, library.catalog.database.epoch), current_files(library)
     for path in folder.iterdir():
-        holds_rows = path.suffix in _SUFFIXES or path.name.startswith(_PREFILTER)
+        holds_rows = path.suffix in _SUFFIXES and path.name.startswith(_TABLES)
+        holds_rows |= path.suffix == ".derived" and path.name.startswith(_PREFILTER)
         if holds_rows and path.name not in current:
             with suppress(OSError):
                 path.unlink()
