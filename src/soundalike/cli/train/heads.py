@@ -66,7 +66,7 @@ def _read_features(ctx: click.Context, param: click.Parameter, text: str) -> dic
 @option("--out", type=GIVEN_PATH, required=True, metavar="DIR", help="Where to write the model.")
 @option("--cache", type=GIVEN_PATH, metavar="DIR", help="Where features are cached (default: OUT/cache).")
 @option("--backbone", default="dsp", metavar="NAME", help="Backbone that extracts the features (default: dsp).")
-@option("--name", default="heads", metavar="NAME", help="Name of the model: letters, digits and . _ - (default: heads).")
+@option("--name", default="heads", metavar="NAME", help="Name of the model: letters, digits, . _ - (default: heads).")
 @option("--factors", default="", metavar="F,...", help="Some of the factors (default: all in DIR).")
 @option("--folders", type=WholeNumber(), metavar="N", help="Number of training folders per factor (default: all).")
 @option("--joint", is_flag=True, help="Train one transformer for all factors instead of one head each.")
