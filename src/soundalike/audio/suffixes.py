@@ -17,7 +17,7 @@ AUDIO_SUFFIXES = frozenset({
     ".3g2", ".3gp", ".3gpp", ".avi", ".f4v", ".flv", ".m2p", ".m2t", ".m2ts", ".m4v", ".mk3d", ".mkv", ".mov", ".mp4",
     ".mpe", ".mpeg", ".mpg", ".mts", ".ogv", ".ogx", ".qt", ".ts", ".vob", ".webm", ".wmv",
 })  # fmt: skip
-"""Lower-case suffixes of every format that `decoders.py` reads. A scan of a folder opens only these files."""
+"""Lower-case suffixes of every format that the decoders read. A scan of a folder opens only these files."""
 
 _SYSTEM_FOLDERS = frozenset({
     # Version control.

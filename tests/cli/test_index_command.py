@@ -1,0 +1,227 @@
+"""`soundalike index`: lists of files, what is skipped, exit codes, and commands for what failed, moved or is gone."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import TUNES, tune, write
+from soundalike.cli.main import main
+from soundalike.core.executors import processes
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run a command with a library of its own in the test's folder: its exit code, output and messages."""
+    monkeypatch.setenv("SOUNDALIKE_LIBRARY", str(tmp_path / "library"))
+    monkeypatch.chdir(tmp_path)
+
+    def go(*arguments: object, stdin: bytes | None = None) -> tuple[int, str, str]:
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        model = ["--model", "dsp"] if arguments[0] == "index" else []
+        code = main([*map(str, arguments), *model])
+        return code, *capsys.readouterr()
+
+    return go
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> Path:
+    """Two recordings with names that lists write in several ways."""
+    write(tmp_path / "music" / "Motörhead 100% live.wav", tune(TUNES["up"], seconds=2))
+    write(tmp_path / "music" / "sub" / "b.wav", tune(TUNES["down"], seconds=2))
+    return tmp_path / "music"
+
+
+def test_lists_from_standard_input(run: Run, songs: Path) -> None:
+    first, second = "music/Motörhead 100% live.wav", "music/sub/b.wav"
+    url = f"file://{songs}/Mot%C3%B6rhead%20100%25%20live.wav"
+    lists = [
+        f"{first}\r\n\r\n{second}\r\n".encode(),
+        f"{first}\0{second}\0".encode(),
+        f"\ufeff#EXTM3U\r\n#EXTINF:2,Song\r\n{first}\r\n#EXTVLCOPT:x\r\n{second}".encode(),
+        f"# a comment\n{url}\nhttp://example.org/stream.mp3\nmusic\\sub\\b.wav\n".encode(),
+        f"{first}\n{second}\n".encode("cp1252"),
+        f"{first}\r\n{second}\r\n".encode("utf-16"),
+    ]
+    for number, data in enumerate(lists):
+        code, out, err = run("index", "-", "--json", stdin=data)
+        report = json.loads(out)
+        assert (code, report["failed"]) == (0, []), (number, err)
+        assert (report["added"], report["unchanged"]) == ((2, 0) if number == 0 else (0, 2)), number
+
+
+def test_playlists_are_relative_to_their_folder(run: Run, songs: Path) -> None:
+    (songs / "sub" / "list.m3u8").write_text("#EXTM3U\n../Motörhead 100% live.wav\nb.wav\n", encoding="utf-8")
+    assert json.loads(run("index", songs / "sub" / "list.m3u8", "--json")[1])["added"] == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b"", "is empty"), (b"#EXTM3U\r\n", "is empty"), (b"http://a/b\nhttp://a/c\n", "lists only 2 web addresses")],
+)
+def test_lists_without_files(run: Run, data: bytes, message: str, tmp_path: Path) -> None:
+    code, _, err = run("index", "-", stdin=data)
+    assert code == 2 and err.count("\n") == 1 and f"the list on standard input {message}" in err
+    assert not (tmp_path / "library").exists()
+
+
+def test_a_name_that_begins_with_a_hash(run: Run, songs: Path) -> None:
+    (songs / "sub" / "b.wav").rename(songs / "#1.wav")
+    assert json.loads(run("index", "-", "--json", stdin=b"music/#1.wav\n")[1])["added"] == 1
+    (songs / "#1.wav").rename(Path("#1.wav"))
+    assert json.loads(run("index", "-", "--json", stdin=b"#1.wav\n")[1])["moved"] == 1
+
+
+def test_nothing_to_index_makes_no_library(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "cover.jpg").touch()
+    code, out, err = run("index", "empty")
+    assert (code, out) == (2, "")
+    assert err == "soundalike: no recordings found in empty; skipped: 1 .jpg files\n"
+    assert not (tmp_path / "library").exists()
+    (tmp_path / "library").mkdir()
+    (tmp_path / "empty" / "bad.wav").write_bytes(b"RIFF")
+    code, out, err = run("index", "empty")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == "soundalike: nothing could be read (1 failed), so that the library stays empty"
+    assert list((tmp_path / "library").iterdir()) == []
+
+
+def test_exit_codes_speak_of_this_run(run: Run, songs: Path) -> None:
+    (songs / "bad.wav").write_bytes(b"RIFF")
+    assert run("index", "music")[0] == 1
+    code, out, err = run("index", "music")
+    assert (code, "2 unchanged" in out) == (0, True)
+    assert err.startswith("left out 1 file that failed before; ")
+    assert run("index", "music", "--retry")[0] == 1
+    (songs / "empty").mkdir()
+    code, _, err = run("index", "music/empty")
+    assert code == 2 and "no recordings found in music/empty" in err
+
+
+def test_failures_are_listed_with_reason_and_attempts(run: Run, songs: Path) -> None:
+    (songs / "bad.wav").write_bytes(b"RIFF")
+    (songs / "link.wav").symlink_to(songs / "nowhere")
+    run("index", "music")
+    run("index", "music", "--retry")
+    code, out, err = run("library", "failures")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split() == ["tried", "file", "reason"]
+    assert lines[1].split()[:2] == ["2", "music/bad.wav"]
+    assert lines[2].split()[:2] == ["2", "music/link.wav"] and "cannot be read: No such file or directory" in lines[2]
+    assert lines[3] == "2 failures; to try them again: soundalike index FOLDER --retry"
+    found = json.loads(run("library", "failures", "--json")[1])["failures"]
+    assert [(one["path"], one["attempts"]) for one in found] == [
+        (str(songs / "bad.wav"), 2), (str(songs / "link.wav"), 2),
+    ]  # fmt: skip
+    (songs / "bad.wav").unlink()
+    (songs / "link.wav").unlink()
+    run("index", "music")
+    assert run("library", "failures")[1] == "0 failures\n"
+
+
+def test_what_is_skipped_is_counted(run: Run, songs: Path) -> None:
+    clip = (songs / "sub" / "b.wav").read_bytes()
+    for number, name in enumerate(["...And Other Dots/1.wav", ".dot OST/1.wav", "38/.45 Hold On.wav"]):
+        (songs / name).parent.mkdir()
+        (songs / name).write_bytes(clip[:-1] + bytes([number]))
+    for name in [".Trash-1000/a.wav", ".git/a.wav", "$RECYCLE.BIN/a.wav", "@eaDir/a.wav", "sub/._b.wav"]:
+        (songs / name).parent.mkdir(exist_ok=True)
+        (songs / name).write_bytes(clip)
+    for name in ["a.jpg", "b.JPG", "code.ts", "README"]:
+        (songs / name).write_text("text")
+    report = json.loads(run("index", "music", "--json")[1])
+    assert (report["added"], report["failed"]) == (5, [])
+    assert report["skipped"] == {
+        "folders of trash, version control or the system": 4,
+        ".jpg files": 2,
+        "._ files of macOS": 1,
+        ".ts files that are not video": 1,
+        "files without a suffix": 1,
+    }
+    assert "\nskipped: 4 folders of trash, version control or the system, 2 .jpg files, 1 " in run("index", "music")[1]
+
+
+def test_remove_move_and_missing(run: Run, songs: Path, tmp_path: Path) -> None:
+    run("index", "music")
+    songs.rename(tmp_path / "moved")
+    code, out, _ = run("library", "ls")
+    assert (code, out) == (0, "0 tracks, and 2 missing (--missing lists them)\n")
+    assert run("library", "ls", "--missing")[1].endswith("\n2 tracks whose files are not there\n")
+    code, out, err = run("library", "move", "music", "moved")
+    assert (code, out, err) == (0, "2 tracks moved\n", "")
+    assert run("library", "ls")[1].endswith("\n2 tracks\n")
+    (tmp_path / "moved" / "sub" / "b.wav").unlink()
+    code, out, err = run("library", "remove", "--missing")
+    assert (code, out.splitlines()[0]) == (0, "1 track removed")
+    code, out, err = run("library", "remove", "nowhere")
+    assert code == 2 and "nowhere is not in the library at" in err and "index" not in err.replace(str(tmp_path), "")
+    code, _, err = run("library", "remove")
+    assert code == 2 and "give either paths, or where, or missing" in err
+    assert run("library", "remove", "--where", "path ~ live")[1].splitlines()[0] == "1 track removed"
+    run("index", "moved")
+    assert run("library", "remove", "moved")[1].splitlines()[0] == "1 track removed"
+
+
+def test_the_sources_are_gone(run: Run, songs: Path, tmp_path: Path) -> None:
+    run("index", "music")
+    songs.rename(tmp_path / "elsewhere")
+    code, _, err = run("index", "music", "--prune")
+    assert code == 2 and err.count("\n") == 1
+    assert "not found, but the library holds 2 tracks below it; index the folder to which they moved" in err
+    assert "soundalike library remove" in err
+
+
+def test_an_export_to_a_suffix_that_cannot_be_written(run: Run, songs: Path, tmp_path: Path) -> None:
+    run("index", "music")
+    code, _, err = run("library", "export", "vectors.csv")
+    assert code == 2 and "vectors.csv: cannot write .csv files; give a name that ends in .npz or .parquet" in err
+    assert not (tmp_path / "vectors.csv").exists()
+
+
+def slow(task: float) -> float:
+    """Runs in a worker."""
+    time.sleep(task)
+    return task
+
+
+def test_a_long_task_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    from inline_workers import _run_in_processes
+
+    monkeypatch.setattr(processes, "_HEARTBEAT", 0.05)
+    seen: list[tuple[float, float]] = []
+    done = list(_run_in_processes(slow, [0.6], 1, lambda task, seconds: seen.append((task, seconds))))
+    assert done == [(0.6, 0.6)]
+    assert len(seen) > 3 and {task for task, _ in seen} == {0.6}
+    assert [seconds for _, seconds in seen] == sorted(seconds for _, seconds in seen)
+
+
+LONG = """
+import sys
+import soundalike.cli.output as output
+from soundalike.cli.main import main
+output._EVERY_LINE = 0.5
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_one_long_file_shows_progress(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).standard_normal(22050 * 900).astype(np.float32) * 0.1
+    write(tmp_path / "in" / "long.wav", noise)
+    command = [sys.executable, "-c", LONG, "index", tmp_path / "in", "--library", tmp_path / "library"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "long.wav for 0:" in done.stderr
