@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from soundalike.core.errors import UsageError
 from soundalike.core.types import Calibration, Space
 from soundalike.models.heads import unit_rows
+from soundalike.models.null_distribution import NullDistribution
 from soundalike.models.score import calibrate, explain, mutual_scores, query_terms, score_rows
 
 NAMES = ("melody", "rhythm", "timbre")
@@ -111,27 +113,47 @@ def test_a_space_silent_in_the_query_does_not_dilute_the_others() -> None:
 def test_percentiles_of_the_library_replace_those_of_the_model() -> None:
     table = spaces([(0.0, 0.5)] * 3)
     row = np.eye(DIM, dtype=np.float32)[0]
-    both = dict.fromkeys(NAMES, row)
-    _, parts = explain(table, both, both, dict.fromkeys(NAMES, 1.0), "track", {"melody": tuple(np.linspace(0, 2, 101))})
-    assert (parts["melody"].percentile, parts["melody"].percentile_source) == (pytest.approx(50.0), "library")
-    assert (parts["rhythm"].percentile, parts["rhythm"].percentile_source) == (pytest.approx(100.0), "model")
+    other = np.array([0.6, 0.8, 0, 0, 0], np.float32)
+    own = Calibration(0.2, 0.1, tuple(np.linspace(0, 1.2, 101)), "library")
+    table[0] = replace(table[0], calibration={"track": own, "passage": own})
+    query, candidate = dict.fromkeys(NAMES, row), dict.fromkeys(NAMES, other)
+    _, parts = explain(table, query, candidate, dict.fromkeys(NAMES, 1.0), "track")
+    melody, rhythm = parts["melody"], parts["rhythm"]
+    assert (melody.percentile, melody.percentile_source) == (pytest.approx(50.0), "library")
+    assert melody.z == pytest.approx(4.0)  # by the mean and deviation of the same pairs
+    assert (rhythm.percentile, rhythm.percentile_source) == (pytest.approx(80.0), "model")
+    assert rhythm.z == pytest.approx(1.2)
+
+
+@given(arrays(np.float32, (1, 64), elements=numbers).filter(lambda part: part.any()))
+def test_identical_rows_have_similarity_1_and_percentile_100(row) -> None:
+    """Whatever float32 rounding makes of the norm, and whatever the most similar random pairs were."""
+    (row,) = unit_rows(row)
+    own = Calibration(0.2, 0.1, tuple(np.linspace(-1, 1 + 1e-7, 101)), "library")
+    space = Space("m", "melody", "mix", "b", "melody", "identity", 64, {"track": own, "passage": own})
+    null = NullDistribution.of(np.linspace(-0.5, 0.9, 500), 1.0, 5e-4)
+    for draws in (None, {"melody": (null, 700)}):
+        _, parts = explain([space], {"melody": row}, {"melody": row}, {"melody": 1.0}, "passage", draws=draws)
+        assert parts["melody"].similarity == pytest.approx(1, abs=1e-6)
+        assert parts["melody"].similarity <= 1
+        assert parts["melody"].percentile == 100
 
 
 def test_calibration_against_simple_loops() -> None:
     random = np.random.default_rng(0)
-    pairs, best = random.normal(0.2, 0.1, 500).astype(np.float32), random.normal(0.5, 0.1, 300).astype(np.float32)
-    made = calibrate(pairs, best)
+    pairs = random.normal(0.2, 0.1, 500).astype(np.float32)
+    made = calibrate(pairs)
     mean = sum(map(float, pairs)) / 500
     assert made.mu == pytest.approx(mean)
     assert made.sigma == pytest.approx(math.sqrt(sum((float(v) - mean) ** 2 for v in pairs) / 500))
-    assert made.quantiles[0] == pytest.approx(float(best.min()))
-    assert made.quantiles[50] == pytest.approx(float(np.median(best)))
+    assert made.quantiles[0] == pytest.approx(float(pairs.min()))
+    assert made.quantiles[50] == pytest.approx(float(np.median(pairs)))
     assert len(made.quantiles) == 101
 
 
 @pytest.mark.parametrize(
-    ("pairs", "message"), [(np.ones(1), "1 and 1 random pairs"), (np.ones(9), "every random pair is equally similar")]
+    ("pairs", "message"), [(np.ones(1), "1 random pairs"), (np.ones(9), "every random pair is equally similar")]
 )
 def test_calibration_needs_different_similarities(pairs: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        calibrate(pairs, pairs)
+        calibrate(pairs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,7 +24,6 @@ __all__ = [
     "as_count",
     "as_examples",
     "as_model_name",
-    "check_alone",
     "open_query",
     "open_recordings",
     "optional_filter",
@@ -51,12 +51,6 @@ def as_model_name(model: object) -> str:
         raise UsageError(f"model is {model!r}; expected the name or folder of a model, such as 'compact'")
     text = os.fsdecode(model)
     return str(as_path(text, "model")) if text.startswith("~") else text
-
-
-def check_alone(*others: object) -> None:
-    """Check that the other arguments of `Library.search` have their defaults beside a `Query`. Raises UsageError."""
-    if others != (None, 10, None, None, None, (), (), False, False, False, None):
-        raise UsageError("query is a Query, which holds every other argument; give the others to Query")
 
 
 def optional_filter(where: Filter | str | None) -> Filter | None:
@@ -119,16 +113,28 @@ def recording_names(sources: Sequence[AudioInput], paths: Sequence[Path]) -> dic
     }
 
 
+_DEFAULTS = {field.name: field.default for field in dataclass_fields(Query)} | {"where": None}
+"""The defaults of `Library.search`."""
+
+
 def open_query(
     stack: ExitStack,
-    query: AudioInput,
+    query: AudioInput | Query,
     like: Sequence[ExampleLike] | ExampleLike,
     unlike: Sequence[ExampleLike] | ExampleLike,
     *,
     region: Region,
     **fields: Any,
 ) -> tuple[Query, dict[str, str]]:
-    """A query with its examples as files, and the names of those that are temporary; `fields` are those of `Query`."""
+    """A query with its examples as files, and the names of those that are temporary; `fields` are those of `Query`.
+
+    Raises:
+        UsageError: `query` is a `Query`, and another argument differs from its default.
+    """
+    if isinstance(query, Query):
+        if (like, unlike, region) != ((), (), None) or any(value != _DEFAULTS[name] for name, value in fields.items()):
+            raise UsageError("query is a Query, which holds every other argument; give the others to Query")
+        return query, {}
     start, end = as_region(region)
     examples = [*as_examples("like", like), *as_examples("unlike", unlike)]
     sources = [query, *(source for _, source, _ in examples)]

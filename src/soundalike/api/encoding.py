@@ -12,9 +12,9 @@ from soundalike.api.arguments import Region, WeightsLike, open_recordings
 from soundalike.audio import AudioInput, is_one_input, label_of
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.types import LEVELS, Level, Vectors
-from soundalike.library import SHORT, LibraryFolder
+from soundalike.library import LibraryFolder
 from soundalike.models import Encoding, Model
-from soundalike.search import Comparison, as_region, as_weights, compare_encodings
+from soundalike.search import Comparison, as_region, as_weights, choose_level, compare_encodings
 
 __all__ = ["compare_with", "embed_recordings", "encode_named"]
 
@@ -38,11 +38,13 @@ def compare_with(
         paths = open_recordings(stack, [a, b])
         labels = {str(path): label_of(source) for source, path in zip((a, b), paths, strict=True)}
         first, second = encode_named(model, a, first_part, paths[0]), encode_named(model, b, second_part, paths[1])
-        part = region is not None or region_b is not None or first.info.duration < SHORT
-        level: Level = by or ("passage" if part else "track")
-        quantiles = library.quantiles(model, level) if library is not None else None
+        part = region is not None or region_b is not None
+        level, reason = choose_level(by, region=part, seconds=first.info.duration)
+        reference = library.reference(model, level) if library is not None else None
         try:
-            found = compare_encodings(model, first, second, chosen, level=level, aligned=align, library=quantiles)
+            found = compare_encodings(
+                model, first, second, chosen, level=level, aligned=align, reference=reference, level_reason=reason
+            )
         except (AudioError, UsageError) as error:
             raise type(error)(f"{label_of(a)} and {label_of(b)}: {error}") from error
     return found.renamed(labels)

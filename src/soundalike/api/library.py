@@ -14,7 +14,6 @@ from soundalike.api.arguments import (
     Region,
     StrPath,
     WeightsLike,
-    check_alone,
     open_query,
     open_recordings,
     optional_filter,
@@ -133,6 +132,8 @@ class Library(Upkeep):
         include_self: bool = False,
         collapse: bool = False,
         hubness: Correction = "none",
+        at_least: WeightsLike = None,
+        at_most: WeightsLike = None,
         model: str | None = None,
     ) -> SearchResults:
         """Find the tracks, or passages of tracks, that sound most like a recording: a sequence of `Match`, best first.
@@ -144,11 +145,11 @@ class Library(Upkeep):
             where: Conditions on tracks, such as "bpm 90..110 and genre = jazz".
             by: Compare whole tracks or passages. None compares passages if the query is a region or shorter than 30 s.
             region: Use only this part of the query: (start, end) in seconds, or text such as "0:30-0:40".
-            like: Further recordings to be like, each alone or as a pair (recording, weights).
-            unlike: Recordings to be unlike.
+            like, unlike: Further recordings to be like or unlike, each alone or as a pair (recording, weights).
             exclude_same_artist: Leave out tracks by any artist of the query.
             include_self: Keep the query and its copies among the matches.
             collapse: List only the best match of every version family (after `versions`).
+            at_least, at_most: Bounds of percentiles per space, 0 to 100, such as {"rhythm": 95} or "timbre=30".
             hubness: "mutual-proximity" ranks tracks lower that are close to everything; whole tracks only.
             model: The name of the model; None takes the default model of the library.
 
@@ -161,13 +162,11 @@ class Library(Upkeep):
             >>> [match.rank for match in results]
             [1, 2, 3]
         """
-        if isinstance(query, Query):
-            check_alone(weights, k, where, by, region, like, unlike, exclude_same_artist, include_self, collapse, model)
-            return search_library(self.folder, query)
         with ExitStack() as stack:
             asked, names = open_query(
                 stack, query, like, unlike, weights=weights, k=k, where=where, by=by, region=region, model=model,
                 exclude_same_artist=exclude_same_artist, include_self=include_self, collapse=collapse, hubness=hubness,
+                at_least=at_least, at_most=at_most,
             )  # fmt: skip
             return search_library(self.folder, asked).renamed(names)
 
@@ -183,7 +182,7 @@ class Library(Upkeep):
         by: Level | None = None,
         align: bool = False,
     ) -> Comparison:
-        """Compare two recordings with a model of the library; percentiles are those of this library where it can.
+        """Compare two recordings as a search of this library would, with its reference.
 
         See `soundalike.compare` for the arguments.
         """

@@ -24,6 +24,7 @@ __all__ = [
     "WEIGHTS",
     "WholeNumber",
     "argument",
+    "bounds_option",
     "check_folder",
     "jobs_option",
     "json_option",
@@ -88,6 +89,12 @@ def _read_weights(text: str) -> Mapping[str, float]:
     return parse_weights(text)
 
 
+def _read_bounds(text: str) -> Mapping[str, float]:
+    from soundalike.search import as_bounds
+
+    return as_bounds(text) or {}
+
+
 def _read_region(text: str) -> tuple[float, float | None]:
     from soundalike.search import parse_region
 
@@ -114,6 +121,7 @@ def check_folder(path: Path) -> None:
         raise UsageError(f"cannot write {path}: its folder does not exist")
 
 
+BOUNDS = TextType("SPACE=P,...", _read_bounds)
 CONDITION = TextType("CONDITION", _read_condition)
 GIVEN_PATH = TextType("PATH", _read_path)
 LEVEL = click.Choice(["track", "passage"])
@@ -187,6 +195,11 @@ def weights_option(default: str = "1 each") -> Decorator[Any]:
         help="How much each space counts, such as melody=2,timbre=-1. Weights may be negative; spaces that are not "
         f"named weigh 0 (default: {default}).",
     )
+
+
+def bounds_option(name: str, help: str) -> Decorator[Any]:
+    """Declare an option that bounds percentiles; it may be repeated."""
+    return option(name, type=BOUNDS, multiple=True, metavar="SPACE=P,...", help=help)
 
 
 def where_option(what: str = "Only tracks") -> Decorator[Any]:

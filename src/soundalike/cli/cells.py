@@ -20,6 +20,7 @@ __all__ = [
     "count",
     "feature_cost",
     "near",
+    "percent",
     "share",
     "tempo_and_key",
     "track_name",
@@ -53,6 +54,11 @@ def share(score: SpaceScore) -> str:
     if not score.audible:
         return "n/a"
     return f"{score.share:+.2f}" if score.percentile is None else f"{score.share:+.2f} {score.percentile:5.1f}%"
+
+
+def percent(percentile: float | None) -> str:
+    """Return a percentile with two decimals, or n/a."""
+    return "n/a" if percentile is None else f"{percentile:.2f}%"
 
 
 def closeness(score: SpaceScore) -> str:

@@ -17,15 +17,16 @@ from soundalike.cli.arguments import (
     option,
     weights_option,
 )
-from soundalike.cli.cells import clock, weights_text
+from soundalike.cli.cells import clock, percent, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library, one_standard_input, recording
 from soundalike.cli.output import print_json, print_table, print_warnings
 from soundalike.cli.records import MatchRecord, WarningRecord, match_record, warning_records
+from soundalike.cli.references import level_text, reference_text
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
-    from soundalike.core.types import Alignment
+    from soundalike.core.types import Alignment, LevelReason, PercentileSource
     from soundalike.search import Comparison
 
 __all__ = ["compare"]
@@ -43,6 +44,7 @@ class QueryRecord:
     start: float
     end: float
     level: str
+    level_reason: LevelReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class AlignmentRecord:
 class ComparedRecord(MatchRecord):
     """The second recording as a match of the first; `alignment` is null without --align."""
 
+    percentile: float | None
     alignment: AlignmentRecord | None
 
 
@@ -85,6 +88,7 @@ class ComparisonRecord:
 
     query: QueryRecord
     models: Sequence[str]
+    reference: PercentileSource
     weights: Mapping[str, float]
     matches: Sequence[ComparedRecord]
     passages: Mapping[str, PassagePairRecord | None]
@@ -127,7 +131,8 @@ def compare(
 
     The z of a space is 0 for what two random recordings reach on average, and 1 is one standard deviation more alike.
     The score is the weighted mean of z over the spaces; the shares sum to it. The percentile is the percentage of
-    random pairs that are less alike.
+    random pairs that are less alike. Random pairs are those of the library, if one is given that holds 200 recordings,
+    else those of the model. If A is shorter than 30 s, or a region is given, B is scored by its best passage.
     """
     from soundalike import api
     from soundalike.models import DEFAULT_MODEL
@@ -163,10 +168,15 @@ def _record(a: str, b: str, found: Comparison) -> ComparisonRecord:
         for name, pair in found.pairs.items()
     }
     return ComparisonRecord(
-        query=QueryRecord(a, span.start if span else 0.0, span.end if span else 0.0, found.level),
+        query=QueryRecord(a, span.start if span else 0.0, span.end if span else 0.0, found.level, found.level_reason),
         models=[found.model],
+        reference=found.reference,
         weights=found.weights,
-        matches=[ComparedRecord(match.path, match.start, match.end, match.score, match.spaces, alignment)],
+        matches=[
+            ComparedRecord(
+                match.path, match.start, match.end, match.score, match.spaces, found.match.percentile, alignment
+            )
+        ],
         passages=pairs,
         warnings=warning_records(found.warnings),
     )
@@ -174,10 +184,12 @@ def _record(a: str, b: str, found: Comparison) -> ComparisonRecord:
 
 def _print_comparison(a: str, b: str, found: Comparison, *, aligned: bool) -> None:
     match = found.match
-    kind = "whole tracks" if found.level == "track" else "best passage of B"
+    kind = "whole tracks" if found.level == "track" else f"best passage of B{level_text(found.level_reason, 'A')}"
     print(
         f"A {one_line(a)}\nB {one_line(b)}\nscore {match.score:+.2f} ({kind}; "
-        f"weights: {weights_text(found.weights)}; model {found.model})"
+        f"weights: {weights_text(found.weights)}; model {found.model})\n"
+        f"percentile {percent(match.percentile)}; "
+        f"{reference_text(found.reference, found.recordings, found.model, [match.spaces])}"
     )
     rows = []
     for name, one in match.spaces.items():

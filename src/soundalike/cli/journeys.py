@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from soundalike.cli.cells import share, tempo_and_key, track_name, weights_text
 from soundalike.cli.output import print_table
+from soundalike.cli.references import reference_text
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def match_row(number: str, match: Match, journey: Journey, name: str | None = No
 def print_heading(title: str, journey: Journey) -> None:
     """Print what was asked for."""
     print(f"{title}; weights: {weights_text(journey.weights)}; model {journey.model}")
+    scores = [match.spaces for match in journey.matches]
+    print(reference_text(journey.reference, journey.recordings, journey.model, scores))
 
 
 def print_journey(journey: Journey, rows: list[list[str]]) -> None:

@@ -28,6 +28,7 @@ from soundalike.cli.records import MatchRecord, match_record
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
+    from soundalike.core.types import PercentileSource
     from soundalike.search import Journey
 
 __all__ = ["path"]
@@ -49,6 +50,7 @@ class PathRecord:
 
     query: QueryRecord
     models: Sequence[str]
+    reference: PercentileSource
     weights: Mapping[str, float]
     matches: Sequence[MatchRecord]
     note: str | None
@@ -105,6 +107,7 @@ def path(
             PathRecord(
                 query=QueryRecord(a, b, steps, where),
                 models=[found.model],
+                reference=found.reference,
                 weights=found.weights,
                 matches=[match_record(match) for match in between],
                 note=found.note,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from soundalike.cli.arguments import (
     NUMBER,
@@ -26,6 +27,9 @@ from soundalike.cli.output import print_json, report_corrupt, report_missing
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
 from soundalike.cli.records import MatchRecord, match_record
 from soundalike.core.errors import one_line
+
+if TYPE_CHECKING:
+    from soundalike.core.types import PercentileSource
 
 __all__ = ["playlist"]
 
@@ -49,6 +53,7 @@ class PlaylistRecord:
 
     query: QueryRecord
     models: Sequence[str]
+    reference: PercentileSource
     weights: Mapping[str, float]
     matches: Sequence[MatchRecord]
     note: str | None
@@ -115,6 +120,7 @@ def playlist(
             PlaylistRecord(
                 query=QueryRecord(seed, length, where, spread, tempo, tempo_step, half_double),
                 models=[found.model],
+                reference=found.reference,
                 weights=found.weights,
                 matches=[match_record(match) for match in found.matches],
                 note=found.note,

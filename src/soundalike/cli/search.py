@@ -14,6 +14,7 @@ from soundalike.cli.arguments import (
     REGION,
     WholeNumber,
     argument,
+    bounds_option,
     json_option,
     library_option,
     m3u_option,
@@ -23,7 +24,7 @@ from soundalike.cli.arguments import (
     weights_option,
     where_option,
 )
-from soundalike.cli.cells import clock, count, near, share, tempo_and_key, track_name, weights_text
+from soundalike.cli.cells import clock, count, near, percent, share, tempo_and_key, track_name, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library, one_standard_input, recording, typed_names
 from soundalike.cli.output import (
@@ -37,10 +38,11 @@ from soundalike.cli.output import (
 )
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
 from soundalike.cli.records import MatchRecord, SpaceRecord, WarningRecord, match_record, warning_records
+from soundalike.cli.references import level_text, reference_text
 from soundalike.core.errors import UsageError, one_line
 
 if TYPE_CHECKING:
-    from soundalike.core.types import Match
+    from soundalike.core.types import LevelReason, Match, PercentileSource
     from soundalike.search import Example, SearchResults
 
 __all__ = ["search"]
@@ -57,6 +59,9 @@ class QueryRecord:
     where: str | None
     searched: int
     hubness: str
+    level_reason: LevelReason
+    at_least: Mapping[str, float]
+    at_most: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +87,18 @@ class ExampleScoreRecord:
 class SearchMatchRecord(MatchRecord):
     """A match; `examples` is empty without --like and --unlike, `versions` is null without --collapse."""
 
+    percentile: float | None
     examples: Sequence[ExampleScoreRecord]
     versions: Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRecord:
-    """The answer to a search."""
+    """The answer to a search. `reference` says whose random pairs scores and percentiles are measured against."""
 
     query: QueryRecord
     models: Sequence[str]
+    reference: PercentileSource
     weights: Mapping[str, float]
     matches: Sequence[SearchMatchRecord]
     copies: Sequence[str]
@@ -137,6 +144,8 @@ def _read_examples(
     help="A recording to be unlike, with its own weights (default: those of -w). May be repeated.",
 )
 @option("--region", type=REGION, metavar="FROM-TO", help="Search with a part of AUDIO, such as 0:30-0:40.")
+@bounds_option("--at-least", "Only matches of at least this percentile in a space, such as rhythm=95.")
+@bounds_option("--at-most", "Only matches of at most this percentile in a space, such as timbre=30.")
 @option("--by", type=LEVEL, help="Compare whole tracks or passages (default: passages for a region or below 30 s).")
 @option(
     "--hubness",
@@ -159,6 +168,8 @@ def search(
     like: Sequence[tuple[str, Mapping[str, float] | None]],
     unlike: Sequence[tuple[str, Mapping[str, float] | None]],
     region: tuple[float, float | None] | None,
+    at_least: Sequence[Mapping[str, float]],
+    at_most: Sequence[Mapping[str, float]],
     by: Any,
     hubness: Any,
     k: int,
@@ -183,6 +194,8 @@ def search(
       soundalike search song.mp3 --where 'bpm 90..110 and genre = jazz'
       soundalike search song.mp3 --like b.mp3 melody=2 --unlike c.mp3 timbre
                                                            also the tune of b, and not the sound of c
+      soundalike search song.mp3 --at-least rhythm=95 --at-most timbre=30
+                                                           the same groove in another sound
       soundalike search song.mp3 --m3u alike.m3u8          write the matches to a playlist
       soundalike search song.mp3 --collapse                one version of each piece
 
@@ -190,6 +203,10 @@ def search(
     is the weighted mean over the spaces. The column of a space shows its share of the score (the shares sum to the
     score) and the percentage of random pairs that are less alike. n/a means that the query or the match has no audible
     content in that space, such as melody in a drum loop.
+
+    Random pairs are those of the library, from 200 recordings on, else those of the model. One of the many passages
+    of a long track may fit by chance. For passages, the percentage is therefore that of random tracks with as many
+    audible passages whose best one is less alike, and tracks are listed in that order.
 
     --like and --unlike follow AUDIO. With them, the score is the mean over all examples, and examples to be unlike
     count negatively. Each is scored as a search with it alone; --json shows what each contributes.
@@ -210,6 +227,8 @@ def search(
             include_self=include_self,
             collapse=collapse,
             hubness=hubness,
+            at_least=_joined("--at-least", at_least),
+            at_most=_joined("--at-most", at_most),
             model=model,
         ).renamed(typed_names(names))
     print_warnings(results.warnings)
@@ -228,11 +247,34 @@ def search(
     return report_corrupt(results.corrupt)
 
 
+def _joined(option: str, given: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """The bounds of a repeated option as one mapping."""
+    found: dict[str, float] = {}
+    for one in given:
+        for space, value in one.items():
+            if space in found:
+                raise UsageError(f"{option}: {space} has two bounds, {found[space]:g} and {value:g}; give one")
+            found[space] = value
+    return found
+
+
 def _record(results: SearchResults, where: str | None) -> SearchRecord:
     span = results.query
     return SearchRecord(
-        query=QueryRecord(span.track, span.start, span.end, results.level, where, results.searched, results.hubness),
+        query=QueryRecord(
+            span.track,
+            span.start,
+            span.end,
+            results.level,
+            where,
+            results.searched,
+            results.hubness,
+            results.level_reason,
+            results.at_least,
+            results.at_most,
+        ),
         models=[results.model],
+        reference=results.reference,
         weights=results.weights,
         matches=[_match_record(results, match) for match in results],
         copies=results.copies,
@@ -250,7 +292,9 @@ def _match_record(results: SearchResults, match: Match) -> SearchMatchRecord:
         ExampleScoreRecord(one.path, one.like, one.score, SpaceRecord.all_of(one.spaces)) for one in match.examples
     ]
     versions = None if results.versions is None else results.versions.get(match.path, ())
-    return SearchMatchRecord(found.path, found.start, found.end, found.score, found.spaces, examples, versions)
+    return SearchMatchRecord(
+        found.path, found.start, found.end, found.score, found.spaces, match.percentile, examples, versions
+    )
 
 
 def _weights(example: Example) -> Mapping[str, float]:
@@ -262,7 +306,8 @@ def _print_results(results: SearchResults, *, conditions: bool) -> None:
     against = tracks if results.level == "track" else f"the passages of {tracks}"
     hubness = "" if results.hubness == "none" else f"; hubness: {results.hubness}"
     print(
-        f"{one_line(query.track)}  {clock(query.start)} to {clock(query.end)}, against {against}; "
+        f"{one_line(query.track)}  {clock(query.start)} to {clock(query.end)}, against {against}"
+        f"{level_text(results.level_reason, 'an example' if results.examples else 'the query')}; "
         f"weights: {weights_text(results.weights)}; model {results.model}{hubness}"
     )
     if results.examples:
@@ -271,10 +316,19 @@ def _print_results(results: SearchResults, *, conditions: bool) -> None:
             for one in results.examples[1:]
         )
         print(f"and {others}; scores are the mean over {len(results.examples)} examples")
+    print(
+        reference_text(
+            results.reference, results.recordings, results.model, [match.spaces for match in results.matches]
+        )
+    )
+    bounded = [f"{name} at least {value:g}%" for name, value in results.at_least.items()]
+    bounded += [f"{name} at most {value:g}%" for name, value in results.at_most.items()]
+    if bounded:
+        print(f"bounds: {', '.join(bounded)}")
     if results.matches:
         _print_matches(results)
     elif results.searched:
-        print("no match")
+        print("no match: no track meets the bounds" if bounded else "no match")
     else:
         print("no match: " + ("no track meets the conditions" if conditions else "the library holds no other track"))
     original = "an example" if results.examples else "the query"
@@ -285,6 +339,7 @@ def _print_results(results: SearchResults, *, conditions: bool) -> None:
 def _print_matches(results: SearchResults) -> None:
     used = [_weights(one) for one in results.examples] or [results.weights]
     spaces = [name for name in results.weights if any(weights[name] != 0 for weights in used)]
+    passages = results.level == "passage"
     rows = []
     for match in results:
         track = results.tracks[match.path]
@@ -292,10 +347,11 @@ def _print_matches(results: SearchResults) -> None:
         rows.append([
             str(match.rank),
             f"{match.score:+.2f}",
+            *([percent(match.percentile)] if passages else []),
             *(share(match.spaces[name]) for name in spaces),
             *tempo_and_key(track),
             f"{clock(match.span.start)}-{clock(match.span.end)}",
             track_name(match.path, track) + (f"  +{count(others, 'version')}" if others else ""),
         ])  # fmt: skip
-    header = ["#", "score", *spaces, "bpm", "key", "time", "track"]
+    header = ["#", "score", *(["percentile"] if passages else []), *spaces, "bpm", "key", "time", "track"]
     print_table(header, rows, left=[len(header) - 1])

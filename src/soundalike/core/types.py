@@ -29,6 +29,7 @@ __all__ = [
     "IntArray",
     "Item",
     "Level",
+    "LevelReason",
     "Match",
     "PercentileSource",
     "Report",
@@ -48,6 +49,8 @@ ByteArray: TypeAlias = npt.NDArray[np.uint8]
 AnyArray: TypeAlias = npt.NDArray[Any]
 Level: TypeAlias = Literal["track", "passage"]
 PercentileSource: TypeAlias = Literal["library", "model"]
+LevelReason: TypeAlias = Literal["requested", "region", "short", "long"]
+"""Why a level is compared: it was requested, the query is a region, or the query is shorter than 30 s or not."""
 TripletKind: TypeAlias = Literal["neutral", "adversarial"]
 
 LEVELS: tuple[Level, ...] = ("track", "passage")
@@ -103,13 +106,14 @@ class Calibration:
     Attributes:
         mu: Mean.
         sigma: Standard deviation.
-        quantiles: 101 similarities at 0, 1, ..., 100 %. At the passage level a pair is a passage and the best passage
-            of another track, because that is what a search reports.
+        quantiles: 101 similarities at 0, 1, ..., 100 %.
+        source: Whose random pairs these are: those of a library or of the model.
     """
 
     mu: float
     sigma: float
     quantiles: tuple[float, ...]
+    source: PercentileSource = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +236,9 @@ class SpaceScore:
         z: Standard deviations above the mean of random pairs.
         weight: The weight of the space.
         share: The part of the score that comes from the space.
-        percentile: Percentage of random pairs that are less similar, 0 to 100.
-        percentile_source: Whose random pairs the percentile compares with: those of the library or of the model.
+        percentile: Percentage of random pairs that are less similar, 0 to 100. At the passage level, the percentage of
+            random tracks with as many audible passages whose best passage is less similar.
+        percentile_source: Whose random pairs z and percentile compare with: those of the library or of the model.
         audible: Whether the space is audible in both.
     """
 
@@ -341,8 +346,10 @@ class Match:
     """One result of a search: where it is, how similar it is, and why.
 
     `score` is the weighted mean of the z-scores of the spaces; the shares in `spaces` sum to it. `examples` is empty
-    unless the search had several. `rank` counts from 1. The facts about the track (`title` to `duration`, in seconds)
-    are those of the library; None where it has none. `artist` joins all `artists`.
+    unless the search had several. `percentile` is the percentage of random matches with a lower score: of random
+    pairs of tracks, or at the passage level of random tracks with as many audible passages, whose best one counts.
+    Matches are ordered by it; None where the order is another one. `rank` counts from 1. The facts about the track
+    (`title` to `duration`, in seconds) are those of the library; None where it has none. `artist` joins all `artists`.
     """
 
     span: Span
@@ -359,6 +366,7 @@ class Match:
     bpm: float | None = None
     key: str | None = None
     duration: float | None = None
+    percentile: float | None = None
 
     @property
     def path(self) -> str:

@@ -30,7 +30,7 @@ from soundalike.library.stores.base import RestorableRowsError, Store, read_veri
 from soundalike.library.stores.row_groups import positions_of, runs
 from soundalike.library.subject import Candidates, Subject
 from soundalike.library.views import Place, SharedViews, View
-from soundalike.models import DEFAULT_MODEL, Model, Quantiles, load_once
+from soundalike.models import DEFAULT_MODEL, Model, Reference, load_once
 
 __all__ = [
     "Candidates",
@@ -316,10 +316,10 @@ class LibraryFolder:
                 return True
         return False
 
-    def quantiles(self, model: Model, level: Level) -> Quantiles | None:
-        """See `SnapshotArrays.quantiles`."""
+    def reference(self, model: Model, level: Level) -> Reference:
+        """See `SnapshotArrays.reference`."""
         with self.snapshot():
-            return self.arrays.quantiles(model, level)
+            return self.arrays.reference(model, level)
 
     # Everything ------------------------------------------------------------------------------------------------
 

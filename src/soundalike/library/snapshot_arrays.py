@@ -7,25 +7,30 @@ Everything here is derived from the catalogue. It stays in memory until the cata
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from soundalike.core import mapped_arrays
+from soundalike.core.counter_hash import random_order, random_shares
 from soundalike.core.types import AnyArray, IntArray, Level
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.filter_columns import Columns
 from soundalike.library.stores.base import Store
-from soundalike.library.stores.row_groups import Groups, positions_of
-from soundalike.models import Background, Model, Quantiles, presence
+from soundalike.library.stores.row_groups import Groups
+from soundalike.models import Background, Model, PairSample, Reference
 
-__all__ = ["DERIVED", "SnapshotArrays"]
+__all__ = ["DERIVED", "OWN_REFERENCE_FROM", "SnapshotArrays"]
 
 DERIVED = "derived"
 """The folder of a library that holds caches; all its files can be computed again."""
-_OWN_QUANTILES_FROM = 200
-_PAIRS = 2000
+OWN_REFERENCE_FROM = 200
+"""From this many different recordings on, a library is its own reference."""
+_SAMPLED = 4096
+"""Recordings of which pairs are drawn."""
+_PASSAGES = 4096
+"""Passages of which pairs are drawn: several per recording if there are fewer recordings."""
 _BACKGROUND = 10_000
 """Tracks in the sample: the standard error is 1 % of a standard deviation for a mean, 0.7 % for a deviation."""
 _WORTH_KEEPING = 5000
@@ -43,7 +48,8 @@ class SnapshotArrays:
         self._lock = threading.RLock()
         self._tables: dict[tuple[str, Level], IntArray] = {}
         self._groups: dict[tuple[str, Level], Groups] = {}
-        self._quantiles: dict[tuple[str, Level], Quantiles | None] = {}
+        self._references: dict[tuple[str, Level], Reference] = {}
+        self._audible: dict[tuple[str, Level, frozenset[str]], IntArray] = {}
         self._backgrounds: dict[str, Background] = {}
         self._roots: IntArray | None = None
         self._columns: Columns | None = None
@@ -80,24 +86,42 @@ class SnapshotArrays:
                 self._columns = Columns(self._catalog, self._folder)
             return self._columns
 
-    def quantiles(self, model: Model, level: Level) -> Quantiles | None:
-        """Similarities of seeded random pairs of this library's tracks; None where it holds fewer than 200.
+    def reference(self, model: Model, level: Level) -> Reference:
+        """What similarities are measured against: this library from 200 different recordings on, else the model.
 
-        Tracks with the same audio count once. A space in which fewer than 200 of the pairs are audible is left out.
+        Recordings with the same audio count once, and corrupt ones are left out.
         """
         key = (model.name, level)
         with self._lock:
-            if key not in self._quantiles:
-                table = self.table(model.name, level)
+            if key not in self._references:
+                cached = self._cached(f"pairs.{level}.{model.name}", lambda: self._sample_pairs(model, level))
+                recordings = int(cached["recordings"])
+                if recordings < OWN_REFERENCE_FROM:
+                    reference = Reference(model.spaces, level, recordings)
+                else:
+                    similarity = {s.name: cached[f"similarity.{s.name}"] for s in model.spaces}
+                    audible = {s.name: cached[f"audible.{s.name}"] for s in model.spaces}
+                    sample = PairSample(similarity, audible, cached["shifts"], int(cached["sampled"]))
+                    reference = Reference.of_library(model.spaces, level, sample, recordings)
+                self._references[key] = reference
+            return self._references[key]
 
-                def sample() -> dict[str, AnyArray]:
-                    different = table[np.isin(table[:, 2], self._catalog.distinct_audio())]
-                    return self._sample_pairs(model, level, different) if len(different) >= _OWN_QUANTILES_FROM else {}
-
-                cached = self._cached(f"chance.{level}.{model.name}", sample)
-                tables = {space: tuple(values.tolist()) for space, values in cached.items()}
-                self._quantiles[key] = tables if len(table) >= _OWN_QUANTILES_FROM and tables else None
-            return self._quantiles[key]
+    def audible(self, model: Model, level: Level, spaces: Iterable[str]) -> IntArray:
+        """How many rows of every track of `table` are audible in at least one of some spaces, by short name: (g,)."""
+        key = (model.name, level, frozenset(spaces))
+        with self._lock:
+            if key not in self._audible:
+                table, groups = self.table(model.name, level), self.groups(model.name, level)
+                counted = np.zeros(len(table), np.int64)
+                if len(table):
+                    heard = np.zeros(groups.end, np.bool_)
+                    for space in model.spaces:
+                        if space.name in key[2]:
+                            heard |= self._store.audible(level, space.full_name, space.dim, groups.end)
+                    before = np.concatenate([[0], np.cumsum(heard)])
+                    counted = before[table[:, 0] + table[:, 1]] - before[table[:, 0]]
+                self._audible[key] = counted
+            return self._audible[key]
 
     def background(self, model: Model) -> Background:
         """What mutual proximity measures against: a seeded sample of tracks with different audio, or all of a few.
@@ -109,9 +133,8 @@ class SnapshotArrays:
             if name not in self._backgrounds:
 
                 def moments() -> dict[str, AnyArray]:
-                    table = self.table(name, "track")
-                    different = np.unique(table[np.isin(table[:, 2], self._catalog.distinct_audio()), 0])
-                    positions = np.sort(np.random.default_rng(0).permutation(different)[:_BACKGROUND])
+                    different = self._different(name, "track")[:, 0]
+                    positions = np.sort(different[random_order(0, len(different))[:_BACKGROUND]])
                     ok = [~self._store.corrupt("track", s.full_name, s.dim, positions) for s in model.spaces]
                     positions = positions[np.logical_and.reduce(ok)]
                     rows = {s.name: self._store.read("track", s.full_name, s.dim, positions) for s in model.spaces}
@@ -135,24 +158,35 @@ class SnapshotArrays:
                 mapped_arrays.save(self._folder, name, self._generation, found)
         return found
 
-    def _sample_pairs(self, model: Model, level: Level, groups: IntArray) -> dict[str, AnyArray]:
-        """Per space, the 101 quantiles of the similarity of random pairs."""
-        random = np.random.default_rng(0)
-        pairs = _PAIRS if level == "track" else _PAIRS // 4
-        left = random.integers(len(groups), size=pairs)
-        right = (left + random.integers(1, len(groups), size=pairs)) % len(groups)
-        query_rows = groups[left, 0] + random.integers(groups[left, 1])
-        starts = np.cumsum(groups[right, 1]) - groups[right, 1]
-        match_rows = positions_of(groups[right])
-        owner = np.repeat(np.arange(pairs), groups[right, 1])
-        tables: dict[str, AnyArray] = {}
+    def _sample_pairs(self, model: Model, level: Level) -> dict[str, AnyArray]:
+        """Seeded random pairs of rows of different recordings; with fewer than 200 recordings only their number."""
+        table = self._different(model.name, level)
+        chosen = table[np.sort(random_order(0, len(table))[:_SAMPLED])]
+        repeats = 1 if level == "track" else max(1, -(-_PASSAGES // max(len(chosen), 1)))
+        draws = (random_shares(1, len(chosen) * repeats).reshape(repeats, -1) * chosen[:, 1]).astype(np.int64)
+        positions = chosen[:, 0] + draws  # (repeats, recordings)
+        ok = ~np.isin(chosen[:, 2], self._catalog.database.corrupt_tracks(chosen[:, 2].tolist()))
         for space in model.spaces:
-            queries = self._store.read(level, space.full_name, space.dim, query_rows)
-            rows = self._store.read(level, space.full_name, space.dim, match_rows)
-            similarity = np.einsum("nd,nd->n", queries[owner], rows)
-            similarity[~(presence(queries)[owner] & presence(rows))] = -np.inf
-            best = np.maximum.reduceat(similarity, starts)
-            audible = best[best > -np.inf]
-            if len(audible) >= _OWN_QUANTILES_FROM:
-                tables[space.name] = np.quantile(audible.astype(np.float64), np.linspace(0, 1, 101))
-        return tables
+            corrupt = self._store.corrupt(level, space.full_name, space.dim, positions.reshape(-1))
+            ok &= ~corrupt.reshape(positions.shape).any(axis=0)
+        recordings, positions = len(table) - np.count_nonzero(~ok), positions[:, ok]
+        found: dict[str, AnyArray] = {"recordings": np.array(recordings), "sampled": np.array(positions.shape[1])}
+        if recordings < OWN_REFERENCE_FROM:
+            return found
+        order = random_order(2, positions.shape[1])
+        places = positions[:, order].reshape(-1)
+        rows = {s.name: self._store.read(level, s.full_name, s.dim, places) for s in model.spaces}
+        sample = PairSample.of(rows, positions.shape[1])
+        found["shifts"] = sample.shifts
+        for name, similarity in sample.similarity.items():
+            found |= {f"similarity.{name}": similarity, f"audible.{name}": sample.audible[name]}
+        return found
+
+    def _different(self, model: str, level: Level) -> IntArray:
+        """The entries of `table`, in the order of their rows, with one entry for all tracks of the same audio."""
+        table = self.table(model, level)
+        table = table[np.argsort(table[:, 0], kind="stable")]
+        same = self._catalog.same_sound()
+        same = same[np.argsort(same[:, 0])]
+        audio = same[np.searchsorted(same[:, 0], table[:, 2]), 1]
+        return table[np.sort(np.unique(audio, return_index=True)[1])]

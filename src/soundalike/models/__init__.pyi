@@ -17,6 +17,7 @@ from .mutual_proximity import CORRECTIONS as CORRECTIONS
 from .mutual_proximity import RESCORED as RESCORED
 from .mutual_proximity import Background as Background
 from .mutual_proximity import Correction as Correction
+from .null_distribution import NullDistribution as NullDistribution
 from .recipes import DEFAULT_MODEL as DEFAULT_MODEL
 from .recipes import FORMAT as FORMAT
 from .recipes import MAGIC as MAGIC
@@ -25,12 +26,15 @@ from .recipes import installed_models as installed_models
 from .recipes import load_recipe as load_recipe
 from .recipes import parse_weights as parse_weights
 from .recipes import resolve_weights as resolve_weights
-from .score import Quantiles as Quantiles
+from .reference import PairSample as PairSample
+from .reference import Reference as Reference
+from .score import Draws as Draws
 from .score import Term as Term
 from .score import calibrate as calibrate
 from .score import combine_terms as combine_terms
 from .score import explain as explain
 from .score import mutual_scores as mutual_scores
+from .score import percentiles as percentiles
 from .score import presence as presence
 from .score import query_terms as query_terms
 from .score import score_rows as score_rows

@@ -26,22 +26,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from soundalike.core.errors import UsageError
-from soundalike.core.types import BoolArray, Calibration, FloatArray, Level, PercentileSource, Space, SpaceScore
+from soundalike.core.types import BoolArray, Calibration, FloatArray, IntArray, Level, Space, SpaceScore
+from soundalike.models.null_distribution import NullDistribution
 
 __all__ = [
-    "Quantiles",
+    "Draws",
     "Term",
     "calibrate",
     "combine_terms",
     "explain",
     "mutual_scores",
+    "percentiles",
     "presence",
     "query_terms",
     "score_rows",
 ]
 
-Quantiles = Mapping[str, tuple[float, ...]]
-"""Per space, the similarities at 0, 1, ..., 100 % of the null distribution."""
+Draws = Mapping[str, tuple[NullDistribution, int]]
+"""Per space, the null distribution of its similarities, and the number of passages of which the best one matched."""
+
+_IDENTICAL = 1 - 1e-6
+"""Unit rows in float32 are identical, up to rounding, from this similarity on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,8 +216,8 @@ def explain(
     candidate: Mapping[str, FloatArray],
     weights: Mapping[str, float],
     level: Level,
-    library: Quantiles | None = None,
     z: Mapping[str, float] | None = None,
+    draws: Draws | None = None,
 ) -> tuple[float, dict[str, SpaceScore]]:
     """Score one candidate, and divide the score into the shares of the spaces.
 
@@ -222,8 +227,8 @@ def explain(
         candidate: The candidate's rows (d,) per short name.
         weights: Weights per short name.
         level: The level of the rows.
-        library: Quantiles of the library, which replace those of the model.
         z: z-scores per short name, which replace those of the scoring function (see `mutual_proximity`).
+        draws: Of how many passages the candidate is the best, and their null distributions, for the percentiles.
 
     Returns:
         The score, and the contribution of each space per short name. The shares sum to the score.
@@ -238,46 +243,67 @@ def explain(
     parts: dict[str, SpaceScore] = {}
     for space in spaces:
         name, weight, calibration = space.name, weights.get(space.name, 0.0), space.calibration[level]
-        source: PercentileSource = "library" if library is not None and name in library else "model"
+        source = calibration.source
         if not audible[name]:
             parts[name] = SpaceScore(None, None, weight, 0.0, None, source, audible=False)
             continue
         similarity = float(query[name].astype(np.float64) @ candidate[name].astype(np.float64))
         z_score = z[name] if z is not None else (similarity - calibration.mu) / calibration.sigma
-        quantiles = library[name] if library is not None and name in library else calibration.quantiles
         share = weight * z_score / total if total else 0.0
-        parts[name] = SpaceScore(
-            similarity, z_score, weight, share, _percentile(similarity, quantiles), source, audible=True
-        )
+        percent = float(percentiles(np.array(similarity), calibration, None if draws is None else draws[name]))
+        # Rounding may bring the inner product of unit rows above 1.
+        shown = min(max(similarity, -1.0), 1.0)
+        parts[name] = SpaceScore(shown, z_score, weight, share, percent, source, audible=True)
     return sum(part.share for part in parts.values()), parts
 
 
-def _percentile(similarity: float, quantiles: Sequence[float]) -> float:
-    """Return the percentage of random pairs that are less similar, 0 to 100, by linear interpolation."""
-    return float(np.interp(similarity, quantiles, np.arange(len(quantiles)) * (100.0 / (len(quantiles) - 1))))
+def percentiles(
+    similarities: FloatArray, calibration: Calibration, draws: tuple[NullDistribution, IntArray | int] | None = None
+) -> FloatArray:
+    """Return the percentage of random pairs that are less similar.
+
+    Args:
+        similarities: Similarities (n,) of rows.
+        calibration: The null distribution, interpolated between its quantiles.
+        draws: The null distribution F with its tail, and the number m of passages of which each row is the best; the
+            result is then 100 F^m. See `null_distribution.py`.
+
+    Returns:
+        (n,) float64, 0 to 100; 100 for identical rows.
+
+    Example:
+        >>> percentiles(np.array([0.2, 1.0]), model.spaces[0].calibration["track"]).tolist()
+        [61.7, 100.0]
+    """
+    if draws is not None:
+        null, count = draws
+        found = 100 * np.exp(count * null.log_cdf(similarities))
+    else:
+        table = calibration.quantiles
+        found = np.interp(similarities, table, np.arange(len(table)) * (100.0 / (len(table) - 1)))
+    return np.where(similarities >= _IDENTICAL, 100.0, found)
 
 
-def calibrate(similarities: FloatArray, best: FloatArray) -> Calibration:
+def calibrate(similarities: FloatArray) -> Calibration:
     """Estimate the null distribution of a space.
 
     Args:
-        similarities: Similarities (n,) of random pairs, for mean and standard deviation.
-        best: Similarities (m,) of random pairs as a search reports them, for the quantiles (see `Calibration`).
+        similarities: Similarities (n,) of random pairs.
 
     Returns:
         The calibration.
 
     Raises:
-        ValueError: There are fewer than two pairs of either, or all similarities are equal.
+        ValueError: There are fewer than two pairs, or all similarities are equal.
 
     Example:
-        >>> calibrate(np.array([0.1, 0.3]), np.array([0.4, 0.6])).mu
+        >>> calibrate(np.array([0.1, 0.3])).mu
         0.2
     """
-    if len(similarities) < 2 or len(best) < 2:
-        raise ValueError(f"{len(similarities)} and {len(best)} random pairs; expected at least 2 of each")
+    if len(similarities) < 2:
+        raise ValueError(f"{len(similarities)} random pairs; expected at least 2")
     sigma = float(np.std(similarities, dtype=np.float64))
     if not sigma > 0:
         raise ValueError("every random pair is equally similar; calibrate with more varied music")
-    quantiles = tuple(float(value) for value in np.quantile(best.astype(np.float64), np.linspace(0, 1, 101)))
+    quantiles = tuple(float(value) for value in np.quantile(similarities.astype(np.float64), np.linspace(0, 1, 101)))
     return Calibration(mu=float(np.mean(similarities, dtype=np.float64)), sigma=sigma, quantiles=quantiles)

@@ -1,12 +1,14 @@
 from .compare import Comparison as Comparison
 from .compare import compare_encodings as compare_encodings
 from .journey import Journey as Journey
+from .levels import choose_level as choose_level
 from .m3u import PlaylistEntry as PlaylistEntry
 from .m3u import format_m3u as format_m3u
 from .paths import find_path as find_path
 from .playlists import build_playlist as build_playlist
 from .query import Example as Example
 from .query import Query as Query
+from .query import as_bounds as as_bounds
 from .query import as_filter as as_filter
 from .query import as_region as as_region
 from .query import as_weights as as_weights

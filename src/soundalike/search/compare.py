@@ -9,11 +9,11 @@ from typing import Self
 import numpy as np
 
 from soundalike.core.errors import UsageError
-from soundalike.core.types import Level, Match, Span, Weights
+from soundalike.core.types import Level, LevelReason, Match, PercentileSource, Span, Weights
 from soundalike.models import (
     Encoding,
     Model,
-    Quantiles,
+    Reference,
     explain,
     mean_rows,
     presence,
@@ -45,6 +45,9 @@ class Comparison:
         weights: The weights of the spaces.
         pairs: The most similar passages per space; None where nothing is audible.
         warnings: Paths of recordings that could be decoded in part, and what is missing.
+        reference: What the score and percentiles are measured against: random pairs of the library, or of the model.
+        recordings: The number of different recordings of the library; 0 without one.
+        level_reason: Why this level was compared.
     """
 
     match: Match
@@ -53,6 +56,9 @@ class Comparison:
     weights: Weights
     pairs: Mapping[str, PassagePair | None]
     warnings: tuple[tuple[str, str], ...] = ()
+    reference: PercentileSource = "model"
+    recordings: int = 0
+    level_reason: LevelReason = "requested"
 
     def renamed(self, names: Mapping[str, str]) -> Self:
         """The same comparison with its recordings under other names: {old: new}."""
@@ -75,9 +81,12 @@ def compare_encodings(
     *,
     level: Level,
     aligned: bool = False,
-    library: Quantiles | None = None,
+    reference: Reference | None = None,
+    level_reason: LevelReason = "requested",
 ) -> Comparison:
     """Score B as a match of A, as a search would.
+
+    At the passage level, a recording is compared with itself as a whole: the mean of its passages is no single one.
 
     Args:
         model: The model that encoded both.
@@ -86,23 +95,32 @@ def compare_encodings(
         weights: Weights of the spaces; None weighs each 1.
         level: "track" or "passage".
         aligned: Also align the passages that most spaces find similar.
-        library: Quantiles of a library, to take percentiles from instead of the model's.
+        reference: What to measure against; None takes the model.
+        level_reason: Why this level was chosen.
 
     Raises:
         UsageError: No space with a weight is audible in A, or in B.
     """
     resolved = resolve_weights(weights, model.spaces)
     query = mean_rows(a.passages.rows)
-    terms = query_terms(model.spaces, query, resolved, level)
+    reference = reference or Reference(model.spaces, level)
+    terms = query_terms(reference.spaces, query, resolved, level)
     span, found = b.track.spans[0], {name: rows[0] for name, rows in b.track.rows.items()}
-    if level == "passage":
+    draws, count = None, 1
+    if level == "passage" and not _identical(a, b):
         # A passage that is audible in no active space is no match, though its score of 0 may be the highest.
         audible = np.any([presence(b.passages.rows[term.space.name]) for term in terms], axis=0)
         best = int(np.where(audible, score_rows(terms, b.passages.rows), -np.inf).argmax())
         span, found = b.passages.spans[best], {name: rows[best] for name, rows in b.passages.rows.items()}
+        draws = {
+            name: (reference.space_null(name), int(np.count_nonzero(presence(rows))))
+            for name, rows in b.passages.rows.items()
+        }
+        count = int(np.count_nonzero(audible))
     if not any(found[term.space.name].any() for term in terms):
         raise UsageError(f"the second recording has no audible content for {', '.join(t.space.name for t in terms)}")
-    score, parts = explain(model.spaces, query, found, resolved, level, library)
+    score, parts = explain(reference.spaces, query, found, resolved, level, draws=draws)
+    percentile = float(100 * np.exp(count * reference.null([(1.0, terms)]).log_cdf(np.array(score))))
     pairs = {space.name: _best_pair(space.name, a, b) for space in model.spaces}
     alignment = None
     if aligned:
@@ -111,8 +129,15 @@ def compare_encodings(
         active = [pair for name, pair in pairs.items() if pair and resolved[name] != 0]
         alignment = align(*_passages_to_align(a, b, active))
     warnings = tuple((one.track.spans[0].track, one.warning) for one in (a, b) if one.warning)
-    match = Match(span, score, parts, a.track.spans[0], alignment)
-    return Comparison(match, level, model.name, resolved, pairs, warnings)
+    match = Match(span, score, parts, a.track.spans[0], alignment, percentile=percentile)
+    used = reference.source, reference.recordings, level_reason
+    return Comparison(match, level, model.name, resolved, pairs, warnings, *used)
+
+
+def _identical(a: Encoding, b: Encoding) -> bool:
+    """Whether two recordings have the same passages."""
+    left, right = a.passages.rows, b.passages.rows
+    return len(a.passages) == len(b.passages) and all(np.array_equal(left[name], right[name]) for name in left)
 
 
 def _best_pair(space: str, a: Encoding, b: Encoding) -> PassagePair | None:

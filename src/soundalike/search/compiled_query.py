@@ -17,10 +17,11 @@ import numpy as np
 from soundalike.core.errors import UsageError
 from soundalike.core.types import ExampleScore, FloatArray, IntArray, Level, Match, Space, SpaceScore, Span, Weights
 from soundalike.library import Subject
-from soundalike.library.stores import Hits
+from soundalike.library.stores import BestOf, Hits
 from soundalike.models import (
     Background,
-    Quantiles,
+    Draws,
+    Reference,
     Term,
     combine_terms,
     explain,
@@ -73,20 +74,20 @@ class ExampleTerms:
 class CompiledQuery:
     """Encoded examples: the `terms` to scan with, and how matches are explained.
 
-    `background` is set if the query asks for a correction of hubs (`models/mutual_proximity.py`).
+    `queries` are the coefficients and terms of the examples, of which `terms` is the sum. `background` is set if the
+    query asks for a correction of hubs (`models/mutual_proximity.py`).
     """
 
-    spaces: tuple[Space, ...]
-    level: Level
+    reference: Reference
     examples: tuple[ExampleTerms, ...]
+    queries: tuple[tuple[float, tuple[Term, ...]], ...]
     terms: tuple[Term, ...]
     background: Background | None = None
 
     @classmethod
     def of(
         cls,
-        spaces: tuple[Space, ...],
-        level: Level,
+        reference: Reference,
         examples: Sequence[Example],
         subjects: Sequence[Subject],
         positions: Sequence[int],
@@ -95,8 +96,7 @@ class CompiledQuery:
         """Compile resolved examples.
 
         Args:
-            spaces: The spaces of the model.
-            level: The level of the query.
+            reference: The calibrated spaces of the model, at the level of the query.
             examples: The examples, with weights for every space.
             subjects: The encoded examples.
             positions: The positions of their rows in the library, -1 for none.
@@ -105,18 +105,32 @@ class CompiledQuery:
         Raises:
             UsageError: No space with a weight is audible in an example; the message names it.
         """
-        compiled, queries = [], []
+        compiled, queries, level = [], [], reference.level
         for example, subject, position in zip(examples, subjects, positions, strict=True):
             rows = subject.track if level == "track" else mean_rows(subject.passages)
             weights = Weights(as_weights(example.weights) or {})
             try:
-                terms = query_terms(spaces, rows, weights, level)
+                terms = query_terms(reference.spaces, rows, weights, level)
             except UsageError as error:
                 raise UsageError(f"{example.path}: {error}") from error
             compiled.append(ExampleTerms(str(example.path), example.like, weights, rows, position))
             queries.append((compiled[-1].sign / len(examples), terms))
         combined = combine_terms(queries) if len(queries) > 1 else queries[0][1]
-        return cls(spaces, level, tuple(compiled), combined, background)
+        return cls(reference, tuple(compiled), tuple(queries), combined, background)
+
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        """The calibrated spaces of the model."""
+        return self.reference.spaces
+
+    @property
+    def level(self) -> Level:
+        """The level that is searched."""
+        return self.reference.level
+
+    def best_of(self, counts: IntArray) -> BestOf:
+        """The order of tracks with `counts` (g,) passages that are audible in a space with a weight."""
+        return BestOf(self.reference.null(self.queries), counts)
 
     def corrected(self, hits: Hits, rows: Mapping[str, FloatArray]) -> Hits:
         """Rescore hits (m) by mutual proximity, given their rows by short name (m, d); best first.
@@ -138,21 +152,48 @@ class CompiledQuery:
         return Hits(hits.group[order], hits.row[order], scores[order])
 
     def match(
-        self, span: Span, query_span: Span, position: int, rows: Mapping[str, FloatArray], library: Quantiles | None
+        self,
+        span: Span,
+        query_span: Span,
+        position: int,
+        rows: Mapping[str, FloatArray],
+        counts: Mapping[str, int] | None = None,
+        count: int = 1,
     ) -> Match:
-        """Explain the candidate at a position, given its rows by short space name (d,): the shares sum to the score."""
+        """Explain a candidate: the shares sum to the score.
+
+        Args:
+            span: The candidate.
+            query_span: The query.
+            position: The position of the candidate's row.
+            rows: Its rows (d,) by short space name.
+            counts: Of how many passages it is the best, by short space name; None at the track level.
+            count: Of how many passages that are audible in a space with a weight it is the best.
+        """
+        draws: Draws | None = None
+        if counts is not None:
+            draws = {name: (self.reference.space_null(name), number) for name, number in counts.items()}
         explained = []
         for example in self.examples:
             found = self._mutual(example, {name: row[None, :] for name, row in rows.items()}, np.array([position]))
             z = None if found is None else {name: float(values[0]) for name, values in found.items()}
-            score, by_space = explain(self.spaces, example.rows, rows, example.weights, self.level, library, z)
+            score, by_space = explain(self.spaces, example.rows, rows, example.weights, self.level, z, draws)
             explained.append(ExampleScore(example.path, example.like, score, by_space))
         if len(explained) == 1:
-            return Match(span, explained[0].score, explained[0].spaces, query_span)
+            one = explained[0]
+            return Match(span, one.score, one.spaces, query_span, percentile=self._percentile(one.score, count))
         by_space = {
             space.name: self._mean_score([one.spaces[space.name] for one in explained]) for space in self.spaces
         }
-        return Match(span, sum(one.share for one in by_space.values()), by_space, query_span, examples=tuple(explained))
+        score = sum(one.share for one in by_space.values())
+        percent = self._percentile(score, count)
+        return Match(span, score, by_space, query_span, examples=tuple(explained), percentile=percent)
+
+    def _percentile(self, score: float, count: int) -> float | None:
+        """The percentage of random tracks with a lower score; None where hubs are corrected."""
+        if self.background is not None:
+            return None
+        return float(100 * np.exp(count * self.reference.null(self.queries).log_cdf(np.array(score))))
 
     def _mean_score(self, scores: Sequence[SpaceScore]) -> SpaceScore:
         """The score of all examples together in one space."""

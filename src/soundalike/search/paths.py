@@ -13,7 +13,7 @@ from soundalike.core.errors import UsageError
 from soundalike.core.types import FloatArray, IntArray, Match, Span, Weights
 from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Filter, Track
-from soundalike.models import Model, explain, mutual_scores, query_terms, resolve_weights
+from soundalike.models import Reference, explain, mutual_scores, query_terms, resolve_weights
 from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
 from soundalike.search.query import as_whole_number
 from soundalike.search.results import describe_match
@@ -84,7 +84,8 @@ def find_path(
             {s.name: slerp(first.track[s.name], last.track[s.name], part) for s in chosen.spaces}
             for part in np.linspace(0, 1, min(max(steps, _POINTS[0]), _POINTS[1]) + 2)[1:-1].tolist()
         ]
-        queries = [query_terms(chosen.spaces, point, resolved, "track") for point in points]
+        reference = library.reference(chosen, "track")
+        queries = [query_terms(reference.spaces, point, resolved, "track") for point in points]
         hits = library.store.search_many("track", queries, candidates.groups, _PER_POINT, candidates.wanted)
         pool = candidates.table[np.unique(np.concatenate([found.group for found in hits]))]
         bad = library.find_corrupt(chosen, "track", pool[:, 0], pool[:, 2])
@@ -97,11 +98,11 @@ def find_path(
             for name, held in library.rows(chosen.spaces, "track", pool[:, 0]).items()
         }
         order, tracks = _without_copies(
-            library, ends, mutual_scores(chosen.spaces, rows, resolved, "track"), pool, steps
+            library, ends, mutual_scores(reference.spaces, rows, resolved, "track"), pool, steps
         )
         spans = [first.span, *(whole_track(track) for track in tracks), last.span]
         route = [0, *order, len(pool) + 1]
-        step = _Steps(library, chosen, resolved, rows)
+        step = _Steps(reference, resolved, rows)
         matches = tuple(step.match(*ab, *ends) for ab, ends in zip(pairwise(route), pairwise(spans), strict=True))
         direct = step.match(0, len(pool) + 1, first.span, last.span)
     note = None
@@ -119,6 +120,8 @@ def find_path(
         corrupt,
         missing,
         tuple(map(str, library.absent_roots().values())),
+        reference.source,
+        reference.recordings,
         end=last.span,
         direct=direct,
         note=note,
@@ -148,16 +151,14 @@ def _without_copies(
 class _Steps:
     """Explain steps between `rows`, by short name (n, d)."""
 
-    library: LibraryFolder
-    model: Model
+    reference: Reference
     weights: Weights
     rows: Mapping[str, FloatArray]
 
     def match(self, start: int, end: int, query_span: Span, span: Span) -> Match:
         """The step between two rows: the mean of both directions, in the shares too, so that they sum to the score."""
-        quantiles = self.library.quantiles(self.model, "track")
         a, b = ({name: rows[node] for name, rows in self.rows.items()} for node in (start, end))
-        _, forth = explain(self.model.spaces, a, b, self.weights, "track", quantiles)
-        _, back = explain(self.model.spaces, b, a, self.weights, "track", quantiles)
+        _, forth = explain(self.reference.spaces, a, b, self.weights, "track")
+        _, back = explain(self.reference.spaces, b, a, self.weights, "track")
         parts = {name: replace(part, share=(part.share + back[name].share) / 2) for name, part in forth.items()}
         return Match(span, sum(part.share for part in parts.values()), parts, query_span)

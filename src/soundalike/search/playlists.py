@@ -89,7 +89,8 @@ def build_playlist(
         ours = [subject.own.id] if subject.own is not None else []
         candidates = library.candidates(chosen, "track", where or Filter()).without(ours)
         wanted = max(_POOL, 5 * length)
-        terms = query_terms(chosen.spaces, subject.track, resolved, "track")
+        reference = library.reference(chosen, "track")
+        terms = query_terms(reference.spaces, subject.track, resolved, "track")
         hits = library.store.search("track", terms, candidates.groups, wanted, candidates.wanted)
         found_ids = candidates.table[hits.group, 2]
         bad = library.find_corrupt(chosen, "track", hits.row, found_ids)
@@ -113,13 +114,12 @@ def build_playlist(
                 continue
             used.append(sound)
             order.append(best)
-            own = query_terms(chosen.spaces, {name: part[best] for name, part in rows.items()}, sizes, "track")
+            own = query_terms(reference.spaces, {name: part[best] for name, part in rows.items()}, sizes, "track")
             redundancy = np.maximum(redundancy, score_rows(own, rows))
         matches = []
         for node in order:
             found = {name: part[node] for name, part in rows.items()}
-            quantiles = library.quantiles(chosen, "track")
-            score, parts = explain(chosen.spaces, subject.track, found, resolved, "track", quantiles)
+            score, parts = explain(reference.spaces, subject.track, found, resolved, "track")
             matches.append(Match(whole_track(pool.tracks[node]), score, parts, subject.span))
     note = None
     if len(order) < length:
@@ -137,6 +137,8 @@ def build_playlist(
         corrupt,
         missing,
         tuple(map(str, library.absent_roots().values())),
+        reference.source,
+        reference.recordings,
         note=note,
     )
 

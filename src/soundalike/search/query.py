@@ -15,7 +15,17 @@ from soundalike.core.types import Level
 from soundalike.library.catalog import Filter, parse_filter
 from soundalike.models import Correction, parse_weights
 
-__all__ = ["Example", "Query", "as_filter", "as_number", "as_region", "as_weights", "as_whole_number", "parse_region"]
+__all__ = [
+    "Example",
+    "Query",
+    "as_bounds",
+    "as_filter",
+    "as_number",
+    "as_region",
+    "as_weights",
+    "as_whole_number",
+    "parse_region",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,9 @@ class Query:
         examples: Further recordings to be like or unlike.
         hubness: A correction for tracks that are close to everything; whole tracks only.
         collapse: List only the best match of every version family (after `find_versions`).
+        at_least: The lowest percentile per space, 0 to 100, as a mapping or as text ("rhythm=95"). Spaces without a
+            weight may have bounds too. Tracks in which the space is inaudible never match.
+        at_most: The highest percentile per space.
 
     Example:
         >>> Query("song.wav", weights="melody=2", where="bpm 90..110", k=5).k
@@ -71,6 +84,8 @@ class Query:
     examples: tuple[Example, ...] = ()
     hubness: Correction = "none"
     collapse: bool = False
+    at_least: Mapping[str, float] | str | None = None
+    at_most: Mapping[str, float] | str | None = None
 
     def __post_init__(self) -> None:
         _check_path(self.path, "path")
@@ -84,6 +99,8 @@ class Query:
         object.__setattr__(self, "path", Path(os.fsdecode(self.path)))
         object.__setattr__(self, "weights", as_weights(self.weights))
         object.__setattr__(self, "where", as_filter(self.where))
+        object.__setattr__(self, "at_least", as_bounds(self.at_least, "at_least"))
+        object.__setattr__(self, "at_most", as_bounds(self.at_most, "at_most"))
         if self.by not in (None, "track", "passage"):
             raise UsageError(f"by is {self.by!r}; expected 'track', 'passage' or None")
         object.__setattr__(self, "k", as_whole_number(self.k, "k"))
@@ -139,6 +156,44 @@ def as_weights(weights: Mapping[str, float] | str | None) -> Mapping[str, float]
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UsageError(f"the weight of {name} is {value!r}; expected a number")
     return weights
+
+
+def as_bounds(bounds: Mapping[str, float] | str | None, name: str = "bounds") -> Mapping[str, float] | None:
+    """Bounds of percentiles as a mapping, from a mapping, text such as "rhythm=95,timbre=30", or None.
+
+    Raises:
+        UsageError: The text cannot be read, or a bound is not a number of 0 to 100; the message has the `name`.
+
+    Example:
+        >>> as_bounds("rhythm=95,timbre=30")
+        {'rhythm': 95.0, 'timbre': 30.0}
+    """
+    if bounds is None:
+        return None
+    found: dict[str, float] = {}
+    if isinstance(bounds, str):
+        for part in bounds.split(","):
+            space, _, text = (piece.strip() for piece in part.partition("="))
+            try:
+                number = float(text)
+            except ValueError:
+                number = math.nan
+            if not space or math.isnan(number):
+                raise UsageError(f"cannot read the bound {part!r}; expected SPACE=PERCENTILE, such as rhythm=95")
+            if space in found:
+                raise UsageError(f"{space} has two bounds, {found[space]:g} and {number:g}; give one")
+            found[space] = number
+    elif isinstance(bounds, Mapping):
+        found = {space: as_number(value, f"the bound of {space}") for space, value in bounds.items()}
+    else:
+        raise UsageError(
+            f"{name} is {one_line(repr(bounds))}; expected a mapping of spaces to percentiles, or text such as "
+            "'rhythm=95'"
+        )
+    for space, value in found.items():
+        if not 0 <= value <= 100:
+            raise UsageError(f"the bound of {space} is {value:g}; expected a percentile of 0 to 100")
+    return found
 
 
 def as_filter(where: Filter | str | None) -> Filter:

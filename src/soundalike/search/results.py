@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from soundalike.core.errors import UsageError, one_line
 from soundalike.core.files import as_path, write_atomic
-from soundalike.core.types import Level, Match, SpaceScore, Span, Weights
+from soundalike.core.types import Level, LevelReason, Match, PercentileSource, SpaceScore, Span, Weights
 from soundalike.library.catalog import Track
 from soundalike.models import Correction
 from soundalike.search.m3u import PlaylistEntry, format_m3u
@@ -47,7 +47,10 @@ def playlist_entry(path: str, duration: float | None, title: str | None, artist:
     return PlaylistEntry(path, duration or 0.0, shown)
 
 
-_COLUMNS = ("rank", "path", "title", "artist", "artists", "album", "bpm", "key", "duration", "start", "end", "score")
+_COLUMNS = (
+    *("rank", "path", "title", "artist", "artists", "album", "bpm", "key", "duration"),
+    *("start", "end", "score", "percentile"),
+)
 """The columns of a match in a table, before those of its spaces."""
 
 
@@ -65,6 +68,8 @@ class Results(Sequence[Match]):
         missing: Paths of tracks that were left out because their files are not there.
         absent_folders: Folders that are gone or empty, such as those of disks that are not mounted; the tracks below
             them were left out.
+        reference: What scores and percentiles are measured against: random pairs of the library, or of the model.
+        recordings: The number of different recordings of the library; from 200 on it is its own reference.
     """
 
     query: Span
@@ -75,6 +80,8 @@ class Results(Sequence[Match]):
     corrupt: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     absent_folders: tuple[str, ...] = ()
+    reference: PercentileSource = "model"
+    recordings: int = 0
 
     def __len__(self) -> int:
         return len(self.matches)
@@ -102,8 +109,9 @@ class Results(Sequence[Match]):
         """One dictionary of plain values per match, ready for `json.dumps`.
 
         Returns:
-            Keys: rank, path, title, artist, artists (a list), album, bpm, key, duration, start, end, score, and spaces,
-            which maps a space to its similarity, z, weight, share, percentile, percentile_source and audible.
+            Keys: rank, path, title, artist, artists (a list), album, bpm, key, duration, start, end, score, percentile,
+            and spaces, which maps a space to its similarity, z, weight, share, percentile, percentile_source and
+            audible.
 
         Example:
             >>> library.search("song.wav", k=1).to_dicts()[0]["rank"]
@@ -123,6 +131,7 @@ class Results(Sequence[Match]):
                 "start": match.span.start,
                 "end": match.span.end,
                 "score": match.score,
+                "percentile": match.percentile,
                 "spaces": {
                     name: {
                         "similarity": one.similarity,
@@ -158,7 +167,7 @@ class Results(Sequence[Match]):
             flat = {f"{name}.{key}": value for name, numbers in spaces.items() for key, value in numbers.items()}
             rows.append({**row, **flat})
         frame = pandas.DataFrame(rows, columns=None if rows else self._columns())
-        numbers = [name for name in frame.columns if name.endswith((".similarity", ".z", ".percentile"))]
+        numbers = [name for name in frame.columns if name.endswith((".similarity", ".z", "percentile"))]
         return frame.astype(dict.fromkeys(numbers, float)) if numbers else frame
 
     def _columns(self) -> list[str]:
@@ -220,6 +229,9 @@ class SearchResults(Results):
         versions: For the path of a match that stands for its version family, the paths of the others; None if the
             search did not collapse families.
         warnings: Paths of examples that could be decoded in part, and what is missing.
+        level_reason: Why this level was compared.
+        at_least: The lowest percentile per space that a match may have.
+        at_most: The highest one.
     """
 
     level: Level = "track"
@@ -230,6 +242,9 @@ class SearchResults(Results):
     hubness: Correction = "none"
     versions: Mapping[str, tuple[str, ...]] | None = None
     warnings: tuple[tuple[str, str], ...] = ()
+    level_reason: LevelReason = "requested"
+    at_least: Mapping[str, float] = field(default_factory=dict)
+    at_most: Mapping[str, float] = field(default_factory=dict)
 
     def renamed(self, names: Mapping[str, str]) -> Self:
         """See `Results.renamed`; the examples are renamed too."""

@@ -9,13 +9,16 @@ import numpy as np
 
 from soundalike.audio import same_recording
 from soundalike.core.errors import AudioError, UsageError
-from soundalike.core.types import Level, Match, Weights
-from soundalike.library import SHORT, Candidates, LibraryFolder, Subject, is_there, span_of
+from soundalike.core.types import Level, LevelReason, Match, Weights
+from soundalike.library import Candidates, LibraryFolder, Subject, is_there, span_of
 from soundalike.library.catalog import Track
 from soundalike.library.stores import Hits
 from soundalike.models import CORRECTIONS, RESCORED
+from soundalike.search.bounds import bounds_of
 from soundalike.search.collapse import FamilyCollapser
 from soundalike.search.compiled_query import CompiledQuery, resolve_examples
+from soundalike.search.levels import choose_level
+from soundalike.search.passage_order import PassageOrder
 from soundalike.search.query import Query, as_filter, as_weights
 from soundalike.search.results import SearchResults, describe_match
 
@@ -38,17 +41,19 @@ class Search:
         self._query, self._where = query, as_filter(query.where)
         self._model = library.model(query.model)
         self._examples = resolve_examples(query, self._model.spaces)
+        self._bounds = bounds_of(query, self._model.spaces)
         self._subjects = subjects or self._encode()
         self._compiled = self._compile()
 
     def answer(self) -> SearchResults:
         """The k best matches, and what was left out before them."""
         query, model, compiled = self._query, self._model, self._compiled
-        level, query_span = compiled.level, self._subjects[0].span
+        level, query_span, reference = compiled.level, self._subjects[0].span, compiled.reference
         likes = [subject for example, subject in zip(self._examples, self._subjects, strict=True) if example.like]
         artists = tuple(dict.fromkeys(artist for subject in likes for artist in subject.artists))
         candidates = self._library.candidates(model, level, self._where, artists if query.exclude_same_artist else ())
         table = candidates.table
+        order = PassageOrder(self._library, model, compiled, candidates, self._itself()) if level == "passage" else None
         own = set() if query.include_self else {subject.own.id for subject in self._subjects if subject.own}
         matches: list[Match] = []
         copies: list[str] = []
@@ -57,14 +62,18 @@ class Search:
         tracks: dict[str, Track] = {}
         families = FamilyCollapser.of(self._catalog) if query.collapse else None
         k = query.k + len(own)
-        rescored = self._rescore(candidates, max(RESCORED, 2 * k))
+        rescored = self._rescore(candidates, max(RESCORED, 2 * k)) if compiled.background is not None else None
         checked = 0
         # Copies of the examples, and versions, drop out before the list is cut: ask for more until k matches are left.
         while True:
-            hits = rescored.first(k) if rescored else self._scan(candidates, k)
+            hits = rescored.first(k) if rescored else order.first(k) if order else self._scan(candidates, k)
             groups, positions = hits.group[checked:], hits.row[checked:]
             bad_rows = self._library.find_corrupt(model, level, positions, table[groups, 2])
             held = self._library.rows(model.spaces, level, positions)
+            counts = order.counts(groups) if order else None
+            if order:
+                order.replace_itself(groups, held)
+            met = self._bounds.met(compiled, held, counts)
             found = self._catalog.tracks_of(table[groups, 2].tolist())
             for number, (group, row, track, bad) in enumerate(zip(groups, positions, found, bad_rows, strict=True)):
                 if len(matches) == query.k:
@@ -77,21 +86,25 @@ class Search:
                 if bad:
                     corrupt.append(str(track.path))
                     continue
+                if not met[number]:
+                    continue
                 if not query.include_self and self._is_copy(track):
                     copies.append(str(track.path))
                     continue
                 if families is not None and not families.is_first(track):
                     continue
-                span = span_of(track, level, int(row - table[group, 0]))
+                whole = order is not None and order.is_itself(group)
+                span = span_of(track, "track" if whole else level, int(row - table[group, 0]))
                 rows = {name: part[number] for name, part in held.items()}
-                quantiles = self._library.quantiles(model, level)
-                match = compiled.match(span, query_span, int(row), rows, quantiles)
+                of = None if counts is None else {name: int(part[number]) for name, part in counts.items()}
+                match = compiled.match(span, query_span, int(row), rows, of, order.count(group) if order else 1)
                 matches.append(describe_match(match, len(matches) + 1, track))
                 tracks[span.track] = track
             checked = len(hits.group)
             if len(matches) == query.k or checked < k:
                 break
-            k += query.k + checked - len(matches)
+            # With bounds, any number may drop out: the next scan asks for four times as many.
+            k = max(k + query.k + checked - len(matches), 4 * k if self._bounds else 0)
         return SearchResults(
             query=query_span,
             level=level,
@@ -109,16 +122,19 @@ class Search:
             absent_folders=tuple(map(str, self._library.absent_roots().values())),
             versions=families.others(candidates.ids(own).tolist(), copies) if families else None,
             warnings=tuple((one.span.track, one.warning) for one in self._subjects if one.warning),
+            reference=reference.source,
+            recordings=reference.recordings,
+            level_reason=self._level()[1],
+            at_least=self._bounds.at_least,
+            at_most=self._bounds.at_most,
         )
 
     def _scan(self, candidates: Candidates, k: int) -> Hits:
         return self._store.search(self._compiled.level, self._compiled.terms, candidates.groups, k, candidates.wanted)
 
-    def _rescore(self, candidates: Candidates, k: int) -> Hits | None:
-        """The k best by score, in the order of mutual proximity; None if the query asks for no correction."""
+    def _rescore(self, candidates: Candidates, k: int) -> Hits:
+        """The k best by score, in the order of mutual proximity."""
         compiled = self._compiled
-        if compiled.background is None:
-            return None
         hits = self._scan(candidates, k)
         held = self._library.rows([term.space for term in compiled.terms], compiled.level, hits.row)
         return compiled.corrected(hits, held)
@@ -135,14 +151,21 @@ class Search:
                 raise AudioError(f"{path}: {error}") from error
         return subjects
 
+    @property
+    def _is_region(self) -> bool:
+        return self._query.start is not None or self._query.end is not None
+
+    def _level(self) -> tuple[Level, LevelReason]:
+        """The level, and why: passages if the query is a region or any example is short."""
+        shortest = min(subject.span.end - subject.span.start for subject in self._subjects)
+        return choose_level(self._query.by, region=self._is_region, seconds=shortest)
+
     def _compile(self) -> CompiledQuery:
-        """Choose the level: passages if the query is a region or any example is short."""
-        query, spaces, subjects = self._query, self._model.spaces, self._subjects
-        region = query.start is not None or query.end is not None
-        short = any(subject.span.end - subject.span.start < SHORT for subject in subjects)
-        level: Level = query.by or ("passage" if region or short else "track")
+        query, subjects = self._query, self._subjects
+        level, _ = self._level()
+        reference = self._library.reference(self._model, level)
         if query.hubness == "none":
-            return CompiledQuery.of(spaces, level, self._examples, subjects, [-1] * len(subjects))
+            return CompiledQuery.of(reference, self._examples, subjects, [-1] * len(subjects))
         if level != "track":
             raise UsageError(
                 f"{query.hubness} compares whole tracks, and this query compares passages; ask with --by track, "
@@ -150,7 +173,13 @@ class Search:
             )
         own = [self._position(subject) for subject in subjects]
         background = self._library.arrays.background(self._model)
-        return CompiledQuery.of(spaces, level, self._examples, subjects, own, background)
+        return CompiledQuery.of(reference, self._examples, subjects, own, background)
+
+    def _itself(self) -> Subject | None:
+        """The query, if tracks with the same audio are to be compared with it as a whole."""
+        if self._is_region or len(self._subjects) > 1 or not self._query.include_self:
+            return None
+        return self._subjects[0]
 
     def _position(self, subject: Subject) -> int:
         """The position of a recording's row at the track level; -1 if the library has none, or another one."""

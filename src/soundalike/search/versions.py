@@ -243,7 +243,7 @@ def _candidates(
     order = np.argsort(rows)  # a store reads fastest in the order of rows
     groups = Groups.of(np.stack([rows[order], np.ones_like(rows)], axis=1))
     sources, targets = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    active = [space for space in model.spaces if weights[space.name]]
+    active = [space for space in library.reference(model, "track").spaces if weights[space.name]]
     for part in blocks(len(rows), _BLOCK):
         block = {space.name: read_rows(library, space, rows[part]) for space in active}
         audible = np.flatnonzero(np.any([presence(one) for one in block.values()], axis=0))
@@ -291,7 +291,7 @@ class _Scorer:
         total = sum(abs(weight) for weight in weights.values())
         self._terms = [
             (space, weights[space.name] / (space.calibration["track"].sigma * total), space.calibration["track"].mu)
-            for space in model.spaces
+            for space in library.reference(model, "track").spaces
             if weights[space.name]
         ]
         self._mean, self._deviation = self._moments()

@@ -126,13 +126,10 @@ class Catalog:
             while batch := cursor.fetchmany(_BATCH):
                 yield batch
 
-    def distinct_audio(self) -> IntArray:
-        """Ids (n,) int64 of one track per distinct audio: the one with the lowest row position."""
-        sql = (
-            "SELECT track_id, min(first) FROM rows JOIN tracks ON id = track_id "
-            "WHERE level = 'track' GROUP BY audio_hash"
-        )
-        return self.database.numbers(sql, (), 2)[:, 0]
+    def with_audio(self, audio_hash: str) -> list[int]:
+        """The ids of the tracks with this audio, in order."""
+        found = self.database.rows("SELECT id FROM tracks WHERE audio_hash = ? ORDER BY id", (audio_hash,))
+        return [row[0] for row in found]
 
     def root_of(self, track_id: int) -> Path:
         """The folder that a track was indexed from."""

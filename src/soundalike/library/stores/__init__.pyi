@@ -1,2 +1,3 @@
+from .base import BestOf as BestOf
 from .base import Hits as Hits
 from .row_groups import Groups as Groups

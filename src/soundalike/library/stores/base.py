@@ -9,9 +9,9 @@ from typing import Literal, Protocol, TypeAlias
 from soundalike.core.errors import LibraryError
 from soundalike.core.types import BoolArray, FloatArray, IntArray, Level
 from soundalike.library.stores.row_groups import Groups
-from soundalike.models import Term
+from soundalike.models import NullDistribution, Term
 
-__all__ = ["Editions", "Hits", "RestorableRowsError", "Store", "Table", "read_verified"]
+__all__ = ["BestOf", "Editions", "Hits", "RestorableRowsError", "Store", "Table", "read_verified"]
 
 Table: TypeAlias = Level | Literal["feature"]
 """Rows of a level, which are searched, or backbone features, which are only stored: not unit rows, at the positions of
@@ -65,6 +65,22 @@ def read_verified(store: Store, table: Table, space: str, dim: int, positions: I
     if store.corrupt(table, space, dim, positions).any():
         raise LibraryError(f"rows of {space} are corrupt; see: soundalike library check")
     return store.read(table, space, dim, positions)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BestOf:
+    """Order groups by how unlikely it is that the best of as many random rows scores higher.
+
+    The key of a group with n audible rows, whose best one scores t, is n log F(t); see `models/null_distribution.py`.
+    """
+
+    null: NullDistribution
+    counts: IntArray
+    """n of every group, (g,)."""
+
+    def keys(self, groups: IntArray, scores: FloatArray) -> FloatArray:
+        """The keys (m,) float64, at most 0, of the groups numbered `groups` (m,) with best scores (m,)."""
+        return self.counts[groups] * self.null.log_cdf(scores)
 
 
 class Store(Protocol):
@@ -134,8 +150,18 @@ class Store(Protocol):
         """The rows (m, dim) float32 at `positions` (m,), exactly as written."""
         ...
 
+    def audible(self, table: Level, space: str, dim: int, rows: int) -> BoolArray:
+        """Which of the first `rows` rows of a space are audible, (rows,) bool."""
+        ...
+
     def search(
-        self, level: Level, terms: Sequence[Term], groups: Groups, k: int, wanted: BoolArray | None = None
+        self,
+        level: Level,
+        terms: Sequence[Term],
+        groups: Groups,
+        k: int,
+        wanted: BoolArray | None = None,
+        best_of: BestOf | None = None,
     ) -> Hits:
         """Find the k best groups for a weighted query, each by its best row.
 
@@ -145,10 +171,11 @@ class Store(Protocol):
             groups: The groups; all their rows are committed.
             k: The number of groups.
             wanted: Search only these groups (g,) bool; None searches all.
+            best_of: Order groups by its keys, and by score where these are equal; None orders by score.
 
         Returns:
-            At most k hits with exact scores. A group that is audible in no term never matches. A row whose score is not
-            finite is corrupt and scores infinity, so that the caller's checksum test sees it.
+            At most k hits with exact scores, in exact order. A group that is audible in no term never matches. A row
+            whose score is not finite is corrupt and scores infinity, so that the caller's checksum test sees it.
         """
         ...
 

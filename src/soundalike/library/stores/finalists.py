@@ -1,19 +1,51 @@
-"""Which groups to rerank, given approximate scores with a bounded error."""
+"""Which groups to rerank, given approximate scores with a bounded error, and their order, given exact ones."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from soundalike.core.types import FloatArray, IntArray
+from soundalike.library.stores.base import BestOf
 
-__all__ = ["finalists"]
+__all__ = ["finalists", "rank_groups"]
 
 _BLOCK = 128
 _MIN_RERANK = 32
 
 
-def finalists(best: FloatArray, k: int, margin: float) -> IntArray:
-    """The groups to rerank: at least the `_MIN_RERANK` best, and all within `margin` of the k-th best.
+def rank_groups(owner: IntArray, positions: IntArray, scores: FloatArray, best_of: BestOf | None = None) -> IntArray:
+    """The best row of every group, best group first, as indices (g,) into rows.
+
+    Ties come in the order of scores, and then of positions, so that results never depend on the scan.
+
+    Args:
+        owner: (m,) the group of every row.
+        positions: (m,) the position of every row.
+        scores: (m,) the score of every row.
+        best_of: Order groups by its keys; None orders by score.
+    """
+    order = np.lexsort((positions, -scores))
+    _, first = np.unique(owner[order], return_index=True)
+    order = order[np.sort(first)]
+    if best_of is None:
+        return order
+    return order[np.argsort(-best_of.keys(owner[order], scores[order]), kind="stable")]
+
+
+def finalists(best: FloatArray, k: int, margin: float, best_of: BestOf | None = None) -> IntArray:
+    """The groups to rerank: all that can be among the k first, given scores (g,) that are off by `margin` / 2 at most.
+
+    Args:
+        best: (g,) the approximate best score of every group; -inf for those that do not match.
+        k: The number of groups to find.
+        margin: Twice the largest error of a score.
+        best_of: How groups are ordered; None orders by score.
+    """
+    return _by_score(best, k, margin) if best_of is None else _by_key(best, k, margin, best_of)
+
+
+def _by_score(best: FloatArray, k: int, margin: float) -> IntArray:
+    """At least the `_MIN_RERANK` best groups, and all within `margin` of the k-th best.
 
     Among many groups, first only the best of every block of `_BLOCK` groups is compared: a group among the n best lies
     in a block whose best is among the n best blocks. The groups of a block are far apart, because neighbours are often
@@ -41,3 +73,29 @@ def _floor(best: FloatArray, keep: int, k: int, margin: float) -> float:
         return -np.inf
     ordered = np.partition(best, (len(best) - keep, len(best) - k))
     return float(min(ordered[len(best) - keep], ordered[len(best) - k] - margin))
+
+
+def _by_key(best: FloatArray, k: int, margin: float, best_of: BestOf) -> IntArray:
+    """At least all groups whose key can be among the k highest.
+
+    A key lies between those of the score less and plus the largest error. The k-th highest lower bound among any groups
+    is a bound for all. The key of a group with one row bounds those of all groups with that score, so only groups above
+    a certain score need a key.
+    """
+    error = margin / 2
+    top = _by_score(best, max(4 * k, _MIN_RERANK), 0.0)
+    floor = _highest(best_of.keys(top, best[top] - error), k)
+    if floor == -np.inf:
+        chosen = np.flatnonzero(best > -np.inf)
+    else:
+        lowest = np.float32(best_of.null.score_at(floor) - error)
+        # One unit in the last place and a little more, because both bounds are rounded.
+        chosen = np.flatnonzero(best >= np.nextafter(lowest, np.float32(-np.inf)) - np.float32(1e-5) * abs(lowest))
+        floor = max(floor, _highest(best_of.keys(chosen, best[chosen] - error), k))
+    upper = best_of.keys(chosen, best[chosen] + error)
+    return chosen[upper >= floor * (1 + 1e-9)]
+
+
+def _highest(keys: FloatArray, k: int) -> float:
+    """The k-th highest key; -inf where there are fewer."""
+    return float(np.partition(keys, len(keys) - k)[len(keys) - k]) if len(keys) >= k else -np.inf

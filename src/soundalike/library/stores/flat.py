@@ -17,8 +17,8 @@ import numpy as np
 
 from soundalike.core.errors import LibraryError
 from soundalike.core.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space
-from soundalike.library.stores.base import Editions, Hits, Table
-from soundalike.library.stores.finalists import finalists
+from soundalike.library.stores.base import BestOf, Editions, Hits, Table
+from soundalike.library.stores.finalists import finalists, rank_groups
 from soundalike.library.stores.pq_prefilter import PqPrefilter, installed
 from soundalike.library.stores.row_groups import Groups, Scored
 from soundalike.library.stores.scan_kernel import BATCH, Column, ScanTerm, default_scanner, on_threads, scan_on_threads
@@ -126,8 +126,18 @@ class FlatStore:
         """See `Store.corrupt`."""
         return self._files.corrupt(table, space, dim, positions)
 
+    def audible(self, table: Level, space: str, dim: int, rows: int) -> BoolArray:
+        """See `Store.audible`."""
+        return self._files.rows(table, space, "on", 1, rows)[:, 0].view(np.uint8) != 0
+
     def search(
-        self, level: Level, terms: Sequence[Term], groups: Groups, k: int, wanted: BoolArray | None = None
+        self,
+        level: Level,
+        terms: Sequence[Term],
+        groups: Groups,
+        k: int,
+        wanted: BoolArray | None = None,
+        best_of: BestOf | None = None,
     ) -> Hits:
         """See `Store.search`. The scan only selects what is reranked: every returned score is exact."""
         if k <= 0 or len(groups) == 0:
@@ -149,7 +159,7 @@ class FlatStore:
 
         scan_on_threads(part, len(scores), self._threads)
         scored = groups.fold(scores) if positions is None else groups.fold_some(scores, positions)
-        return self._rerank(level, terms, scored, k, wanted)
+        return self._rerank(level, terms, scored, k, wanted, best_of)
 
     def _prefiltered(
         self, level: Level, terms: Sequence[Term], groups: Groups, k: int, share: float
@@ -266,12 +276,15 @@ class FlatStore:
             self._columns = {**others, (name, n): Column(name, rows, on)}
             return self._columns[name, n]
 
-    def _rerank(self, level: Level, terms: Sequence[Term], scored: Scored, k: int, wanted: BoolArray | None) -> Hits:
+    def _rerank(
+        self, level: Level, terms: Sequence[Term], scored: Scored, k: int, wanted: BoolArray | None,
+        best_of: BestOf | None = None,
+    ) -> Hits:  # fmt: skip
         """The k best of the wanted groups (g,) by exact score, among those whose approximate score is close enough."""
         best = scored.best if wanted is None else np.where(wanted, scored.best, np.float32(-np.inf))
         # Each score is off by at most `margin` / 2, so a group within `margin` of the k-th best may be better than it.
         margin = 2 * _SCAN_ERROR * float(np.sqrt(sum(term.scale**2 for term in terms)))
-        chosen = finalists(best, k, margin)
+        chosen = finalists(best, k, margin, best_of)
         owner, places, positions = scored.rows(chosen)
         owner = chosen[owner]
         near = scored.scores[places] >= best[owner] - margin
@@ -283,8 +296,5 @@ class FlatStore:
             exact = score_rows(terms, rows)
         # A score that is not finite means a corrupt row: it goes to the top, where the caller compares checksums.
         exact = np.where(np.isfinite(exact), exact, np.inf)
-        # Best first; ties in the order of their rows, so that results never depend on the scan.
-        order = np.lexsort((positions, -exact))
-        _, first = np.unique(owner[order], return_index=True)
-        order = order[np.sort(first)][:k]
+        order = rank_groups(owner, positions, exact, best_of)[:k]
         return Hits(owner[order], positions[order], exact[order])

@@ -247,14 +247,8 @@ def _accuracies(clips: Clips, projections: Mapping[str, Projection | None]) -> d
     return table
 
 
-def _calibrate(
-    clips: Clips, factor: str, passages: FloatArray, tracks: FloatArray, seed: int
-) -> dict[Level, Calibration]:
-    """Estimate the null distribution of a space from random pairs, for each level.
-
-    For the best passage of a track, a folder of the space's own factor stands in for the track: its clips are about as
-    alike as the passages of one recording.
-    """
+def _calibrate(clips: Clips, passages: FloatArray, tracks: FloatArray, seed: int) -> dict[Level, Calibration]:
+    """Estimate the null distribution of a space from random pairs, for each level."""
     rng = np.random.default_rng(seed)
     # Clips of one folder share something by design, so a random pair comes from two. Each recording stands alone.
     group = np.where(clips.folder >= 0, clips.folder, -1 - np.arange(len(clips.folder)))
@@ -266,15 +260,7 @@ def _calibrate(
     first, second = rng.choice(audible, (2, PAIRS))
     apart = group[clips.clip[first]] != group[clips.clip[second]]
     passage = np.einsum("nd,nd->n", passages[first[apart]], passages[second[apart]])
-    best = []
-    sharing = clips.sharing(factor)
-    folders = np.unique(clips.folder[sharing])
-    for query in rng.choice(audible, PAIRS // 10):
-        folder = rng.choice(folders)
-        members = passages[(sharing & (clips.folder == folder))[clips.clip] & passages.any(axis=1)]
-        if group[clips.clip[query]] != folder and len(members):
-            best.append(float((members @ passages[query]).max()))
-    calibrations = {"track": calibrate(track, track), "passage": calibrate(passage, np.array(best))}
+    calibrations = {"track": calibrate(track), "passage": calibrate(passage)}
     return {level: calibrations[level] for level in LEVELS}
 
 
@@ -326,7 +312,7 @@ def fit(
         passages, tracks = _space_rows(fitted, name, projection)
         if projection:
             tensors[f"{name}.mean"], tensors[f"{name}.weight"] = projection.mean, projection.weight
-        calibration = _calibrate(fitted, name, passages, tracks, seed)
+        calibration = _calibrate(fitted, passages, tracks, seed)
         head = "linear" if projection else "identity"
         spaces.append(space_entry(name, _backbone(), name, head, passages.shape[1], calibration))
     write_model(

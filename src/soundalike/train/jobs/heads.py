@@ -156,7 +156,7 @@ def train_heads(
             tensors[f"{name}.spread"] = head.spread
     for factor in factors:
         outputs[factor.name] = _project(job, settings, factor, tensors)
-        calibration = _calibrate(factor, factors, outputs[factor.name], settings.seed)
+        calibration = _calibrate(factors, outputs[factor.name], settings.seed)
         dim = outputs[factor.name].shape[1]
         spaces.append(space_entry(factor.name, backbone, factor.feature, _kind(job, factor), dim, calibration))
     write_model(
@@ -284,11 +284,10 @@ def _kind(job: HeadsJob, factor: _Factor) -> str:
     return "parts" if job.kind == "linear" and len(factor.blocks) > 1 else job.kind
 
 
-def _calibrate(factor: _Factor, factors: Sequence[_Factor], rows: FloatArray, seed: int) -> dict[Level, Calibration]:
+def _calibrate(factors: Sequence[_Factor], rows: FloatArray, seed: int) -> dict[Level, Calibration]:
     """The null distribution of a space: the similarity of random pairs of training clips.
 
-    A clip serves as a passage and as a track. For the best passage of a track, a folder of the space's own factor
-    serves as a track, because its clips are as similar as the passages of one.
+    A clip serves as a passage and as a track.
     """
     rng = np.random.default_rng(seed)
     group = np.full(len(rows), -1)
@@ -298,14 +297,8 @@ def _calibrate(factor: _Factor, factors: Sequence[_Factor], rows: FloatArray, se
     first, second = rng.choice(audible, (2, _PAIRS))
     apart = group[first] != group[second]
     pairs = np.einsum("nd,nd->n", rows[first[apart]], rows[second[apart]])
-    own = [table[:-2][table[:-2] >= 0] for table in factor.sets["train"].folders]
-    own = [members for members in own if len(members)]
-    best = []
-    for query in rng.choice(audible, _PAIRS // 10):
-        members = own[rng.integers(len(own))]
-        if query not in members:
-            best.append(float((rows[members] @ rows[query]).max()))
-    return {"track": calibrate(pairs, pairs), "passage": calibrate(pairs, np.array(best))}
+    calibration = calibrate(pairs)
+    return {"track": calibration, "passage": calibration}
 
 
 def _accuracy(
