@@ -139,23 +139,26 @@ def test_search_prints_a_table(run, music: Path) -> None:
     assert found.code == 0
     lines = found.out.splitlines()
     assert "weights: melody 2, timbre -1; model compact" in lines[0]
-    assert lines[1].split() == ["#", "score", "melody", "timbre", "bpm", "key", "time", "track"]
-    assert len(lines) == 5
+    assert "the passages of 11 tracks (the query is shorter than 30 s);" in lines[0]
+    assert lines[1] == "reference: model compact (12 recordings in the library; 200 make it its own reference)"
+    assert lines[2].split() == ["#", "score", "percentile", "melody", "timbre", "bpm", "key", "time", "track"]
+    assert len(lines) == 6
     assert "\x1b" not in found.out
 
 
 def test_search_json_has_stable_keys(run, music: Path) -> None:
     found = run("search", music / "up" / "0.wav", "--json", "-k", "2", "-w", "melody=2,timbre=-1").json
     assert set(found) == {
-        "query", "models", "weights", "matches", "copies", "corrupt", "missing", "absent_folders", "examples",
+        "query", "models", "reference", "weights", "matches", "copies", "corrupt", "missing", "absent_folders", "examples",
         "warnings",
     }  # fmt: skip
-    assert found["models"] == ["compact"]
+    assert (found["models"], found["reference"]) == (["compact"], "model")
     assert found["weights"] == {"melody": 2.0, "rhythm": 0.0, "timbre": -1.0, "harmony": 0.0}
     assert found["query"] == {"path": str(music / "up" / "0.wav"), "start": 0.0, "end": 12.0, "level": "passage",
-                              "where": None, "searched": 11, "hubness": "none"}  # fmt: skip
+                              "where": None, "searched": 11, "hubness": "none", "level_reason": "short",
+                              "at_least": {}, "at_most": {}}  # fmt: skip
     for match in found["matches"]:
-        assert set(match) == {"path", "start", "end", "score", "spaces", "examples", "versions"}
+        assert set(match) == {"path", "start", "end", "score", "percentile", "spaces", "examples", "versions"}
         assert match["examples"] == [] and match["versions"] is None
         for part in match["spaces"].values():
             assert set(part) == {"similarity", "z", "weight", "share", "percentile", "percentile_source", "audible"}
@@ -279,14 +282,18 @@ def test_compare_shows_every_space(run, music: Path) -> None:
     arguments = ("compare", music / "up" / "0.wav", music / "up" / "2.wav", "--align")
     shown = run(*arguments)
     assert shown.code == 0
-    assert [line.split()[0] for line in shown.out.splitlines()[4:8]] == ["melody", "rhythm", "timbre", "harmony"]
+    assert [line.split()[0] for line in shown.out.splitlines()[5:9]] == ["melody", "rhythm", "timbre", "harmony"]
     told = run(*arguments, "--json").json
-    assert set(told) == {"query", "models", "weights", "matches", "passages", "warnings"}
+    assert "best passage of B (A is shorter than 30 s)" in shown.out
+    assert set(told) == {"query", "models", "reference", "weights", "matches", "passages", "warnings"}
+    assert (told["query"]["level"], told["query"]["level_reason"]) == ("passage", "short")
     assert set(told["matches"][0]["alignment"]) == {"semitones", "tempo_ratio", "offset", "agreement"}
     assert told["matches"][0]["alignment"]["semitones"] == 4
     assert set(told["passages"]["melody"]) == {"a", "b", "similarity"}
-    alone = run("compare", music / "up" / "0.wav", music / "up" / "0.wav", "--json", "--by", "track").json["matches"][0]
-    assert alone["spaces"]["timbre"]["similarity"] == pytest.approx(1, abs=1e-5)
+    alone = run("compare", music / "up" / "0.wav", music / "up" / "0.wav", "--json").json["matches"][0]
+    for one in alone["spaces"].values():  # by passages, as it is shorter than 30 s
+        assert (one["similarity"], one["percentile"]) == (pytest.approx(1, abs=1e-6), 100)
+    assert alone["percentile"] == 100
 
 
 def test_embed_writes_plain_arrays(run, music: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def test_the_first_numbers_are_those_of_splitmix64() -> None:
 
 def test_shares_are_uniform_and_orders_are_permutations() -> None:
     shares = random_shares(1, 10_000)
-    assert 0 < shares.min() and shares.max() < 1
+    assert shares.min() > 0 and shares.max() < 1
     assert np.abs(np.histogram(shares, 10, (0, 1))[0] - 1000).max() < 150
     assert sorted(random_order(2, 999).tolist()) == list(range(999))
     assert random_order(2, 999).tolist() != random_order(3, 999).tolist()

@@ -178,11 +178,28 @@ def test_percentiles_are_the_librarys_own_from_200_tracks_on(tmp_path: Path) -> 
         assert part.percentile == 100
         # The table matches random pairs: half of them lie below its median.
         model = library.model()
-        quantiles = library.quantiles(model, "passage")
-        assert quantiles is not None
+        melody = library.reference(model, "passage").calibration("melody")
         rows = library.vectors("passage").rows["melody"]
         pairs = (rows @ rows.T)[np.triu_indices(len(rows), 1)]
-        assert np.mean(pairs < quantiles["melody"][50]) == pytest.approx(0.5, abs=0.08)
+        assert np.mean(pairs < melody.quantiles[50]) == pytest.approx(0.5, abs=0.02)
+        # z is measured against the same pairs as the percentile, in a search and in a comparison.
+        assert melody.mu == pytest.approx(float(pairs.mean()), abs=0.02 * melody.sigma)
+        assert melody.sigma == pytest.approx(float(pairs.std()), rel=0.05)
+        a, b = tmp_path / "in" / "0.wav", tmp_path / "in" / "7.wav"
+        results = search_library(library, Query(a, k=300))
+        match = next(one for one in results if one.path == str(b))
+        assert (results.reference, results.recordings) == ("library", 200)
+        part = match.spaces["melody"]
+        assert part.z == pytest.approx((part.similarity - melody.mu) / melody.sigma)
+        told = compare_encodings(
+            model, model.encode(a), model.encode(b), level="passage", reference=library.reference(model, "passage")
+        )
+        assert (told.reference, told.recordings) == ("library", 200)
+        assert told.match.score == pytest.approx(match.score, abs=1e-5)
+        assert told.match.percentile == pytest.approx(match.percentile, abs=1e-3)
+        for name, one in told.match.spaces.items():
+            assert one.z == pytest.approx(match.spaces[name].z, abs=1e-4)
+            assert one.percentile == pytest.approx(match.spaces[name].percentile, abs=1e-3)
 
 
 def test_a_changed_file_is_still_its_own_track(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from soundalike.library.indexing.index import index_files
 from soundalike.library.stores.flat import FlatStore
 from soundalike.library.stores.row_groups import Groups
 from soundalike.library.subject import Subject
+from soundalike.models.reference import Reference
 from soundalike.models.score import combine_terms, explain, query_terms, score_rows
 from soundalike.search.compiled_query import CompiledQuery
 from soundalike.search.query import Example, Query
@@ -62,9 +63,9 @@ def test_a_combined_score_is_the_mean_of_single_scores(asked, x, mute, chance, l
     ]  # fmt: skip
     if silent:
         with pytest.raises(UsageError, match=f"^{silent[0].path}: the query has no audible content"):
-            CompiledQuery.of(table, level, examples, subjects, [-1] * len(asked))
+            CompiledQuery.of(Reference(table, level), examples, subjects, [-1] * len(asked))
         return
-    question = CompiledQuery.of(table, level, examples, subjects, [-1] * len(asked))
+    question = CompiledQuery.of(Reference(table, level), examples, subjects, [-1] * len(asked))
     singles = [
         explain(table, voice.rows, by_name(x), voice.weights, level)[0] * (1 if one.like else -1)
         for one, voice in zip(examples, question.examples, strict=True)
@@ -72,7 +73,7 @@ def test_a_combined_score_is_the_mean_of_single_scores(asked, x, mute, chance, l
     expected = float(np.mean(singles))
     # Relative to what is added up: terms of different signs may cancel out.
     size = 1 + sum((abs(mu) + 1) / sigma for mu, sigma in chance) * 2
-    match = question.match(Span("/x.wav", 0, 9), Span("/q.wav", 0, 60), 0, by_name(x), None)
+    match = question.match(Span("/x.wav", 0, 9), Span("/q.wav", 0, 60), 0, by_name(x))
     assert match.score == pytest.approx(expected, abs=1e-9 * size)
     assert sum(part.share for part in match.spaces.values()) == pytest.approx(match.score, abs=1e-12 * size)
     scanned = score_rows(question.terms, {name: row[None, :] for name, row in by_name(x).items()})
@@ -246,13 +247,15 @@ def test_search_by_several(run, music: Path) -> None:
     assert lines[0].startswith(f"{up}  ") and "weights: melody 1; model compact" in lines[0]
     assert lines[1] == f"and like {leaps} (melody 2, timbre -1), unlike {pedal} (melody 1); " \
                        "scores are the mean over 3 examples"  # fmt: skip
-    assert lines[2].split() == ["#", "score", "melody", "timbre", "bpm", "key", "time", "track"]
-    for line in lines[3:6]:
-        _, score, melody, timbre = (float(cell) for cell in line.split()[:4])
+    assert "(an example is shorter than 30 s)" in lines[0]
+    assert lines[2] == "reference: model compact (12 recordings in the library; 200 make it its own reference)"
+    assert lines[3].split() == ["#", "score", "percentile", "melody", "timbre", "bpm", "key", "time", "track"]
+    for line in lines[4:7]:
+        _, score, _, melody, timbre = (float(cell.rstrip("%")) for cell in line.split()[:5])
         assert melody + timbre == pytest.approx(score, abs=0.011)
     told = json.loads(run(*arguments, "--json")[1])
     assert set(told) == {
-        "query", "models", "weights", "matches", "copies", "corrupt", "missing", "absent_folders", "examples",
+        "query", "models", "reference", "weights", "matches", "copies", "corrupt", "missing", "absent_folders", "examples",
         "warnings",
     }  # fmt: skip
     assert [(one["path"], one["like"]) for one in told["examples"]] == [
@@ -260,7 +263,7 @@ def test_search_by_several(run, music: Path) -> None:
     ]  # fmt: skip
     assert told["examples"][1]["weights"] == {"melody": 2, "rhythm": 0, "timbre": -1, "harmony": 0}
     for match in told["matches"]:
-        assert set(match) == {"path", "start", "end", "score", "spaces", "examples", "versions"}
+        assert set(match) == {"path", "start", "end", "score", "percentile", "spaces", "examples", "versions"}
         assert sum(part["share"] for part in match["spaces"].values()) == pytest.approx(match["score"])
         first, second, third = (one["score"] for one in match["examples"])
         assert (first + second - third) / 3 == pytest.approx(match["score"])

@@ -371,12 +371,13 @@ def test_the_path_command(run, music: Path, tmp_path: Path) -> None:
     lines = out.splitlines()
     assert code == 0
     assert lines[0] == f"{a} to {b}; weights: melody 1, timbre 1; model compact"
-    assert lines[1].split() == ["#", "score", "melody", "timbre", "bpm", "key", "track"]
-    assert [line.split()[0] for line in lines[2:7]] == ["A", "1", "2", "3", "B"]
-    assert re.fullmatch(r"smallest step [+-]\d\.\d\d; directly from A to B [+-]\d\.\d\d", lines[7])
+    assert lines[1].startswith("reference: model compact (12 recordings in the library")
+    assert lines[2].split() == ["#", "score", "melody", "timbre", "bpm", "key", "track"]
+    assert [line.split()[0] for line in lines[3:8]] == ["A", "1", "2", "3", "B"]
+    assert re.fullmatch(r"smallest step [+-]\d\.\d\d; directly from A to B [+-]\d\.\d\d", lines[8])
     names = (tmp_path / "way.m3u8").read_text().splitlines()[2::2]
     assert [names[0], names[-1], len(names)] == [str(a), str(b), 5]
-    assert lines[8] == f"playlist written: {tmp_path / 'way.m3u8'}"
+    assert lines[9] == f"playlist written: {tmp_path / 'way.m3u8'}"
 
 
 def test_the_path_command_in_json(run, music: Path, made) -> None:
@@ -385,7 +386,7 @@ def test_the_path_command_in_json(run, music: Path, made) -> None:
     found = json.loads(out)
     assert code == 0
     assert list(found) == [
-        "query", "models", "weights", "matches", "note", "corrupt", "missing", "absent_folders", "arrival", "direct",
+        "query", "models", "reference", "weights", "matches", "note", "corrupt", "missing", "absent_folders", "arrival", "direct",
         "smallest",
     ]  # fmt: skip
     assert found["query"] == {"a": str(outside), "b": str(music / "leaps" / "1.wav"), "steps": 2, "where": None}
@@ -402,13 +403,13 @@ def test_the_playlist_command(run, music: Path, tmp_path: Path) -> None:
     code, out, _ = run("playlist", seed, "-n", 4, "--m3u", tmp_path / "list.m3u", "--where", "path ~ up")
     lines = out.splitlines()
     assert code == 0
-    assert len(lines) == 6
-    assert lines[4] == "2 of 4 tracks: no other recording that meets the conditions is left"
+    assert len(lines) == 7
+    assert lines[5] == "2 of 4 tracks: no other recording that meets the conditions is left"
     names = (tmp_path / "list.m3u").read_text().splitlines()[2::2]
     assert sorted(names) == [str(music / "up" / "1.wav"), str(music / "up" / "2.wav")]
     code, out, _ = run("playlist", seed, "-n", 4, "--tempo", "110..130", "--tempo-step", 2, "--spread", 0.5, "--json")
     found = json.loads(out)
-    assert list(found) == ["query", "models", "weights", "matches", "note", "corrupt", "missing", "absent_folders"]
+    assert list(found) == ["query", "models", "reference", "weights", "matches", "note", "corrupt", "missing", "absent_folders"]
     assert found["query"] == {"path": str(seed), "length": 4, "where": None, "spread": 0.5, "tempo": [110.0, 130.0],
                               "tempo_step": 2.0, "half_double": False}  # fmt: skip
     assert len(found["matches"]) == 4

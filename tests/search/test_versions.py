@@ -114,7 +114,7 @@ def test_a_score_is_that_of_a_search(planted: Path) -> None:
             ).matches
             if match.span.track == str(pair.b.path)
         )
-    assert pair.score == pytest.approx(match.score, abs=1e-6)
+    assert pair.score == pytest.approx(match.score, rel=1e-6)
 
 
 def subject(library: LibraryFolder, track: Track):

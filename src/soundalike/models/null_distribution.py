@@ -7,9 +7,9 @@ for every good match: n log F(t) tells scores apart where F(t)^n would round to 
 
 F is the empirical distribution of a seeded sample of random pairs up to a high threshold. Beyond it, exceedances are
 exponential (the generalised Pareto distribution of shape 0, Davison and Smith, "Models for Exceedances over High
-Thresholds", JRSS B 52, 1990), cut off at the highest possible score. The scale is fitted up to a second threshold
-only, because some random pairs of a library are versions of each other (see `search/significance.py`, which fits the
-shape too).
+Thresholds", JRSS B 52, 1990), cut off at the highest possible score. The scale is fitted to the scores between a lower
+threshold and that one, because some random pairs of a library are versions of each other, and lie beyond it (see
+`search/significance.py`, which fits the shape too).
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from soundalike.core.types import FloatArray
 
 __all__ = ["NullDistribution"]
 
-_KNOTS = 512
+_KNOTS, _HIGH_KNOTS = 512, 48
 _HIGHEST_SHARE = 0.1
-"""The tail begins at the latest where this share of the sample is higher."""
 _WIDTH = 10.0
-"""The tail begins where ten times as many random pairs score higher as at its end."""
+"""The scale is fitted from the score that ten times as many pairs exceed as the threshold, or a tenth of all pairs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,20 +64,20 @@ class NullDistribution:
         """
         ordered = np.sort(sample.astype(np.float64))
         first = min(_WIDTH * last, _HIGHEST_SHARE)
-        shares = np.linspace(0.5 / len(ordered), 1 - first, _KNOTS)
+        low = np.linspace(0.5 / len(ordered), 1 - first, _KNOTS)
+        shares = np.concatenate([low, 1 - np.geomspace(first, last, _HIGH_KNOTS)[1:]])
         at = np.interp(shares, (np.arange(len(ordered)) + 0.5) / len(ordered), ordered)
+        begin, end = float(at[_KNOTS - 1]), float(at[-1])
         # Equal scores have the highest of their shares.
         at, places = np.unique(at[::-1], return_index=True)
         shares = shares[::-1][places]
-        start = float(at[-1])
-        end = float(np.interp(1 - last, (np.arange(len(ordered)) + 0.5) / len(ordered), ordered))
-        inside = ordered[(ordered > start) & (ordered <= end)] - start
-        scale = _exponential_scale(float(inside.mean()), end - start) if len(inside) and end > start else 0.0
+        inside = ordered[(ordered > begin) & (ordered <= end)] - begin
+        scale = _exponential_scale(float(inside.mean()), end - begin) if len(inside) and end > begin else 0.0
         spread = float(ordered[-1] - ordered[0])
         scale = max(scale, 1e-3 * spread, 1e-9)
         if len(at) == 1:  # all equal: a step of one scale
-            at, shares = np.array([start - scale, start]), np.array([shares[0] / 2, shares[0]])
-        return cls(at, np.log(shares), first, scale, max(bound, start + 1e-3 * scale))
+            at, shares = np.array([end - scale, end]), np.array([shares[0] / 2, shares[0]])
+        return cls(at, np.log(shares), last, scale, max(bound, end + 1e-3 * scale))
 
     def log_cdf(self, scores: FloatArray) -> FloatArray:
         """log F (n,) float64 of scores (n,): at most 0, and -inf for a score of -inf."""
@@ -87,8 +86,8 @@ class NullDistribution:
         slope = (self.log_shares[1] - self.log_shares[0]) / (self.scores[1] - self.scores[0])
         body = np.interp(x, self.scores, self.log_shares) + slope * np.minimum(x - self.scores[0], 0.0)
         with np.errstate(invalid="ignore"):
-            left = np.clip((self.bound - x) / self.scale, 0.0, None)
             width = (self.bound - start) / self.scale
+            left = np.clip((self.bound - x) / self.scale, 0.0, width)
             # exp(-beyond) - exp(-width), over 1 - exp(-width), without cancellation near the bound.
             above = -np.exp(left - width) * np.expm1(-left) / -np.expm1(-width)
         return np.where(x > start, np.log1p(-self.share * np.minimum(above, 1.0)), body)

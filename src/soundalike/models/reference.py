@@ -23,8 +23,8 @@ _ENOUGH = 200
 """With fewer audible pairs, a space keeps the calibration of the model."""
 _CONDITIONED = 2000
 """With fewer pairs that are audible like the query, all pairs count."""
-_PAIRS = 1 << 16
-"""The number of random pairs. The standard error of a mean is then 0.4 % of a standard deviation, besides that of the
+_PAIRS = 1 << 17
+"""The number of random pairs. The standard error of a mean is then 0.3 % of a standard deviation, besides that of the
 recordings drawn: with 4,096 of them about 1 %."""
 _LEAST_SHIFTS = 16
 _LEAST_LAST = 5e-4
