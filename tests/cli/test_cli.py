@@ -149,7 +149,8 @@ def test_search_prints_a_table(run, music: Path) -> None:
 def test_search_json_has_stable_keys(run, music: Path) -> None:
     found = run("search", music / "up" / "0.wav", "--json", "-k", "2", "-w", "melody=2,timbre=-1").json
     assert set(found) == {
-        "query", "models", "reference", "weights", "matches", "copies", "corrupt", "missing", "absent_folders", "examples",
+        "query", "models", "reference", "weights", "matches", "copies", "corrupt", "missing", "absent_folders",
+        "examples",
         "warnings",
     }  # fmt: skip
     assert (found["models"], found["reference"]) == (["compact"], "model")

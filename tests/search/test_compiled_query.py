@@ -255,7 +255,8 @@ def test_search_by_several(run, music: Path) -> None:
         assert melody + timbre == pytest.approx(score, abs=0.011)
     told = json.loads(run(*arguments, "--json")[1])
     assert set(told) == {
-        "query", "models", "reference", "weights", "matches", "copies", "corrupt", "missing", "absent_folders", "examples",
+        "query", "models", "reference", "weights", "matches", "copies", "corrupt", "missing", "absent_folders",
+        "examples",
         "warnings",
     }  # fmt: skip
     assert [(one["path"], one["like"]) for one in told["examples"]] == [

@@ -386,7 +386,8 @@ def test_the_path_command_in_json(run, music: Path, made) -> None:
     found = json.loads(out)
     assert code == 0
     assert list(found) == [
-        "query", "models", "reference", "weights", "matches", "note", "corrupt", "missing", "absent_folders", "arrival", "direct",
+        "query", "models", "reference", "weights", "matches", "note", "corrupt", "missing", "absent_folders", "arrival",
+        "direct",
         "smallest",
     ]  # fmt: skip
     assert found["query"] == {"a": str(outside), "b": str(music / "leaps" / "1.wav"), "steps": 2, "where": None}
@@ -409,7 +410,17 @@ def test_the_playlist_command(run, music: Path, tmp_path: Path) -> None:
     assert sorted(names) == [str(music / "up" / "1.wav"), str(music / "up" / "2.wav")]
     code, out, _ = run("playlist", seed, "-n", 4, "--tempo", "110..130", "--tempo-step", 2, "--spread", 0.5, "--json")
     found = json.loads(out)
-    assert list(found) == ["query", "models", "reference", "weights", "matches", "note", "corrupt", "missing", "absent_folders"]
+    assert list(found) == [
+        "query",
+        "models",
+        "reference",
+        "weights",
+        "matches",
+        "note",
+        "corrupt",
+        "missing",
+        "absent_folders",
+    ]
     assert found["query"] == {"path": str(seed), "length": 4, "where": None, "spread": 0.5, "tempo": [110.0, 130.0],
                               "tempo_step": 2.0, "half_double": False}  # fmt: skip
     assert len(found["matches"]) == 4
