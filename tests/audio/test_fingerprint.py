@@ -95,3 +95,16 @@ def test_silence_is_never_a_copy() -> None:
     silence = words(np.zeros(20 * RATE, np.float32))
     assert not silence.any()
     assert not same_recording(silence, silence)
+
+
+def test_a_frame_is_silent_by_its_own_samples() -> None:
+    """Word i is of frame i + 1. Neither the frame before nor the one after decides whether it is silent."""
+    hop, size = round(5512 / FRAME_RATE), 2048
+    noise = (0.3 * np.random.default_rng(1).standard_normal(hop * 100)).astype(np.float32)
+    edge = hop * 40 + hop // 2
+    ends, starts = noise.copy(), noise.copy()
+    ends[edge:] = 0.0
+    starts[:edge] = 0.0
+    found = [np.flatnonzero(words(samples, rate=5512)) + 1 for samples in (ends, starts)]
+    assert (found[0].min(), found[0].max()) == (1, edge // hop)
+    assert found[1].min() == (edge - size) // hop + 1
