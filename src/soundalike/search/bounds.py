@@ -46,8 +46,8 @@ class Bounds:
         for name in {**self.at_least, **self.at_most}:
             draws = None if counts is None else (compiled.reference.space_null(name), counts[name])
             with np.errstate(invalid="ignore", over="ignore"):  # corrupt rows may hold any value
-                # Row by row as in `explain`, since a matrix product rounds differently: a percentile that is shown as the
-                # bound meets it.
+                # Row by row as in `explain`, since a matrix product rounds differently, and a percentile that is shown
+                # as equal to the bound meets it.
                 one = query[name].astype(np.float64)
                 similarity = np.array([float(row @ one) for row in rows[name].astype(np.float64)])
                 percent = percentiles(similarity, compiled.reference.calibration(name), draws)
