@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import soundalike.library.presence as presence
-from soundalike.audio.fingerprint import FRAME_RATE
+from soundalike.audio.fingerprint import FRAME_RATE, Fingerprint, Words
 from soundalike.cli.output import print_table
 from soundalike.core.types import Report
 from soundalike.evaluate import reports
@@ -53,6 +53,13 @@ def report_of(
         command=command,
         notes=tuple(notes),
     )
+
+
+def random_fingerprint(random: np.random.Generator, seconds: float) -> Words:
+    """Build a fingerprint of random bits."""
+    signs = random.integers(1, 2**32, size=round(seconds * FRAME_RATE), dtype=np.uint32)
+    levels = random.integers(60, 200, size=((len(signs) - 12) // 4, 16)).astype(np.float32) / 2
+    return Fingerprint(signs, levels).words()
 
 
 def show_and_save(report: Report, folder: Path | None) -> None:
@@ -130,5 +137,4 @@ def synthetic_library(
                 catalog.assign_rows(track_id, "track", number, 1)
                 catalog.mark_encoded(track_id, model.name)
                 if fingerprints:
-                    words = random.integers(1, 2**32, size=round(200 * FRAME_RATE), dtype=np.uint32)
-                    catalog.put_fingerprint(track_id, words)
+                    catalog.fingerprints.put(track_id, random_fingerprint(random, 200.0))

@@ -31,7 +31,8 @@ from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
 from soundalike.models.recipes import DEFAULT_MODEL
-from soundalike.search.versions import Versions, find_duplicates, find_versions
+from soundalike.search.duplicates import find_duplicates
+from soundalike.search.versions import Versions, find_versions
 
 RATES = (0.01, 0.05, 0.2)
 DEVELOPMENT = 250  # works that were used to choose the method
@@ -144,7 +145,8 @@ def main() -> None:
         for name, clips in sets.items():
             with indexed(Path(scratch) / name, clips) as library:
                 tracks = library.catalog.tracks()
-                duplicates = [pair for group in find_duplicates(library) for pair in combinations(group, 2)]
+                groups = find_duplicates(library).groups
+                duplicates = [pair for group in groups for pair in combinations(group.tracks, 2)]
                 right = sum(work_of(a) == work_of(b) and a.path.suffix != b.path.suffix for a, b in duplicates)
                 copies = sum(path.suffix == ".mp3" for path in clips)
                 notes.append(

@@ -29,7 +29,7 @@ import numpy as np
 import soundfile as sf
 import soxr
 
-from common import plain_track, report_of, show_and_save, synthetic_library
+from common import plain_track, random_fingerprint, report_of, show_and_save, synthetic_library
 from soundalike.demo.clips import load_clips
 from soundalike.library.catalog.held import HeldModel
 from soundalike.library.folder import LibraryFolder
@@ -145,7 +145,7 @@ def add_rate(folder: Path) -> tuple[float, float]:
                 catalog.commit_rows(model.name, "passage", first * PASSAGES, batch * PASSAGES)
                 for number in range(first, first + batch):
                     track_id = catalog.put_track(Path("/music"), plain_track(Path(f"/music/{number}.mp3")))
-                    catalog.put_fingerprint(track_id, random.integers(1, 2**32, size=1600, dtype=np.uint32))
+                    catalog.fingerprints.put(track_id, random_fingerprint(random, 150.0))
                     catalog.assign_rows(track_id, "track", number, 1)
                     catalog.assign_rows(track_id, "passage", number * PASSAGES, PASSAGES)
                     catalog.mark_encoded(track_id, model.name)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import TUNES, tune, write
+from soundalike.audio.fingerprint import Fingerprint
 from soundalike.audio.stream import windows
 from soundalike.cli.main import main
 from soundalike.core.errors import LibraryError, ModelError, UsageError
@@ -113,7 +114,7 @@ def test_nothing_is_lost_on_the_way(rich: Rich, tmp_path: Path) -> None:
             assert back is not None
             assert replace(back, id=track.id) == track
             assert new.catalog.root_of(back.id) == old.catalog.root_of(track.id)
-            assert np.array_equal(new.catalog.fingerprint(back.id), old.catalog.fingerprint(track.id))
+            assert np.array_equal(new.catalog.fingerprints.get(back.id), old.catalog.fingerprints.get(track.id))
             for model in old.catalog.models():
                 assert new.catalog.is_encoded(back.id, model) == old.catalog.is_encoded(track.id, model)
 
@@ -317,7 +318,9 @@ def make_library(path: Path, kinds: list[Kind], dims: dict[str, dict[str, int]] 
                 if kind.copy_of is not None:
                     catalog.share_rows(ids[kind.copy_of], ids[-1])
                     continue
-                catalog.put_fingerprint(ids[-1], random.integers(0, 2**32, number % 50, dtype=np.uint32))
+                signs = random.integers(0, 2**32, number % 50, dtype=np.uint32)
+                levels = random.integers(0, 256, (max(0, (len(signs) - 12) // 4), 16)).astype(np.float32) / 2
+                catalog.fingerprints.put(ids[-1], Fingerprint(signs, levels).words())
                 if kind.encoded_by:
                     encode(ids[-1], kind)
             for track_id, kind in zip(ids, kinds, strict=True):

@@ -85,7 +85,7 @@ def test_the_query_and_its_copies_are_left_out(tmp_path: Path) -> None:
         result = search_library(library, Query(original, k=3))
         assert names(result) == ["in/other.wav"]
         assert {Path(copy).name for copy in result.copies} == {"same.flac", "lossy.mp3"}
-        everyone = search_library(library, Query(original, include_self=True, by="track"))
+        everyone = search_library(library, Query(original, include_self=True, by="track", all_copies=True))
         assert set(names(everyone)) == {"in/a.wav", "in/same.flac", "in/lossy.mp3", "in/other.wav"}
         assert everyone.matches[0].spaces["melody"].similarity == pytest.approx(1, abs=1e-5)
         assert {Path(copy).name for copy in search_library(library, Query(outside)).copies} == {

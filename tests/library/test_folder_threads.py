@@ -326,8 +326,6 @@ def test_every_method_of_a_closed_library_says_that_it_is_closed(path: Path, mus
         "put_track": lambda: catalog.put_track(music, track),
         "mark": lambda: catalog.mark([1], missing=True),
         "remove": lambda: catalog.remove([1]),
-        "put_fingerprint": lambda: catalog.put_fingerprint(1, np.zeros(1, np.uint32)),
-        "fingerprint": lambda: catalog.fingerprint(1),
         "with_audio": lambda: catalog.with_audio(""),
         "same_sound": catalog.same_sound,
         "models": catalog.models,

@@ -178,7 +178,8 @@ def test_examples_and_their_copies_are_left_out(tmp_path: Path) -> None:
         assert [Path(copy).name for copy in result.copies] == ["copy of b.wav"]
         assert result.searched == 2
         everyone = search_library(library, Query(a, examples=query.examples, include_self=True))
-        assert len(everyone.matches) == 5 and everyone.copies == ()
+        assert len(everyone.matches) == 4 and everyone.copies == ()
+        assert sorted(len(match.copies) for match in everyone.matches) == [0, 0, 0, 1]
         # With k=1, other tracks replace those that were left out.
         assert len(search_library(library, Query(a, examples=query.examples, k=1)).matches) == 1
 
@@ -264,7 +265,9 @@ def test_search_by_several(run, music: Path) -> None:
     ]  # fmt: skip
     assert told["examples"][1]["weights"] == {"melody": 2, "rhythm": 0, "timbre": -1, "harmony": 0}
     for match in told["matches"]:
-        assert set(match) == {"path", "start", "end", "score", "percentile", "spaces", "examples", "versions"}
+        assert set(match) == {
+            "path", "start", "end", "score", "percentile", "spaces", "copies", "relation", "examples", "versions",
+        }  # fmt: skip
         assert sum(part["share"] for part in match["spaces"].values()) == pytest.approx(match["score"])
         first, second, third = (one["score"] for one in match["examples"])
         assert (first + second - third) / 3 == pytest.approx(match["score"])

@@ -20,9 +20,10 @@ from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
 from soundalike.models.heads import unit_rows
 from soundalike.models.model import Model, load_once
+from soundalike.search.duplicates import find_duplicates
 from soundalike.search.query import Query
 from soundalike.search.search import search_library
-from soundalike.search.versions import _grow, find_duplicates, find_versions, store_versions
+from soundalike.search.versions import _grow, find_versions, store_versions
 
 COUNT, FAMILIES, SIZE = 400, 12, 3
 
@@ -183,11 +184,12 @@ def copies(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_copies_are_duplicates_and_likeness_is_not(copies: Path, library: LibraryFolder) -> None:
     with LibraryFolder(copies) as opened:
-        groups = find_duplicates(opened)
-    assert [{track.path.name for track in group} for group in groups] == [
-        {"up.wav", "up copy.wav", "up.flac", "up.mp3"}
-    ]
-    assert find_duplicates(library) == ()  # twelve clips of four tunes
+        found = find_duplicates(opened)
+    (group,) = found.groups
+    assert {track.path.name for track in group.tracks} == {"up.wav", "up copy.wav", "up.flac", "up.mp3"}
+    assert group.copies[-1].path.name == "up.mp3" and group.reasons[-1] == "lossless"
+    found = find_duplicates(library)  # twelve clips of four tunes
+    assert (found.groups, found.related) == ((), ())
 
 
 # The command line ---------------------------------------------------------------------------------------------------
@@ -212,9 +214,12 @@ def test_duplicates_are_listed(run, copies: Path, stocked: Path, tmp_path: Path)
     assert "1  4 files of one recording" in out and "1 recording with duplicates, 3 redundant files" in out
     assert playlist.read_text().count("#EXTINF") == 4
     _, out, _ = run("duplicates", "--library", copies, "--json")
-    assert sorted(Path(path).name for path in json.loads(out)["duplicates"][0]) == [
-        "up copy.wav", "up.flac", "up.mp3", "up.wav"
-    ]  # fmt: skip
+    found = json.loads(out)
+    (group,) = found["duplicates"]
+    names = [Path(group["best"]).name, *(Path(one["path"]).name for one in group["copies"])]
+    assert sorted(names) == ["up copy.wav", "up.flac", "up.mp3", "up.wav"]
+    assert group["copies"][-1]["path"].endswith(".mp3") and group["copies"][-1]["reason"] == "lossless"
+    assert found["related"] == []
     assert run("duplicates", "--library", stocked)[:2] == (0, "0 recordings with duplicates, 0 redundant files\n")
 
 

@@ -46,7 +46,7 @@ MODELS = (
         "shares do not sum to the score where the query is silent in a space", _SCORE,
     ),
     Mutant(
-        f"{_MODELS}/score.py", "(100.0 / (len(table) - 1))", "(100.0 / len(table))",
+        f"{_MODELS}/score.py", "(100.0 / (len(quantiles) - 1))", "(100.0 / len(quantiles))",
         "the most similar pair is at 99 %, not at 100 %", _SCORE,
     ),
     Mutant(

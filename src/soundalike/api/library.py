@@ -32,6 +32,7 @@ from soundalike.library.catalog import Filter, Track
 from soundalike.models import Correction
 from soundalike.search import (
     Comparison,
+    Duplicates,
     Journey,
     Query,
     SearchResults,
@@ -131,6 +132,7 @@ class Library(Upkeep):
         exclude_same_artist: bool = False,
         include_self: bool = False,
         collapse: bool = False,
+        all_copies: bool = False,
         hubness: Correction = "none",
         at_least: WeightsLike = None,
         at_most: WeightsLike = None,
@@ -150,6 +152,7 @@ class Library(Upkeep):
             include_self: Keep the query and its copies among the matches.
             collapse: List only the best match of every version family (after `versions`).
             at_least, at_most: Bounds of percentiles per space, 0 to 100, such as {"rhythm": 95} or "timbre=30".
+            all_copies: List every copy of a recording, instead of the best file with its copies.
             hubness: "mutual-proximity" ranks tracks lower that are close to everything; whole tracks only.
             model: The name of the model; None takes the default model of the library.
 
@@ -158,8 +161,7 @@ class Library(Upkeep):
             UsageError: An argument is wrong, or the query has no audible content for the spaces with a weight.
 
         Example:
-            >>> results = library.search("song.wav", weights="rhythm=1,timbre=-1", k=3)
-            >>> [match.rank for match in results]
+            >>> [match.rank for match in library.search("song.wav", weights="rhythm=1,timbre=-1", k=3)]
             [1, 2, 3]
         """
         with ExitStack() as stack:
@@ -167,6 +169,7 @@ class Library(Upkeep):
                 stack, query, like, unlike, weights=weights, k=k, where=where, by=by, region=region, model=model,
                 exclude_same_artist=exclude_same_artist, include_self=include_self, collapse=collapse, hubness=hubness,
                 at_least=at_least, at_most=at_most,
+                all_copies=all_copies,
             )  # fmt: skip
             return search_library(self.folder, asked).renamed(names)
 
@@ -252,12 +255,11 @@ class Library(Upkeep):
             )  # fmt: skip
             return found.renamed(recording_names([seed], paths))
 
-    def duplicates(self, *, model: str | None = None, progress: Progress = None) -> tuple[tuple[Track, ...], ...]:
+    def duplicates(self, *, model: str | None = None, progress: Progress = None) -> Duplicates:
         """Groups of tracks that are the same recording, whatever their format, level or leading silence.
 
         Example:
-            >>> [[track.path.name for track in group] for group in library.duplicates()]
-            [['song.flac', 'song.mp3']]
+            >>> [[track.path.name for track in group.tracks] for group in library.duplicates().groups]
         """
         return find_duplicates(self.folder, model, progress)
 
@@ -275,7 +277,6 @@ class Library(Upkeep):
         Args:
             weights: Weights of the spaces; None takes melody 2 and harmony 1.
             false_discovery_rate: The expected share of pairs that are similar by chance, 0 to 1.
-            model: The name of the model.
             store: Store the families in the library, for `search(collapse=True)`.
         """
         chosen = as_weights(weights)

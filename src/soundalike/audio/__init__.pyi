@@ -4,9 +4,11 @@ from .dsp import log_frequency_matrix as log_frequency_matrix
 from .dsp import mel_matrix as mel_matrix
 from .dsp import onset_strength as onset_strength
 from .dsp import whiten as whiten
+from .fingerprint import FINGERPRINT_VERSION as FINGERPRINT_VERSION
+from .fingerprint import Fingerprint as Fingerprint
 from .fingerprint import Fingerprinter as Fingerprinter
 from .fingerprint import Words as Words
-from .fingerprint import same_recording as same_recording
+from .fingerprint_files import fingerprint_of as fingerprint_of
 from .inputs import AudioInput as AudioInput
 from .inputs import is_one_input as is_one_input
 from .inputs import label_of as label_of
@@ -16,6 +18,8 @@ from .keys import parse_key as parse_key
 from .loudness import LoudnessMeter as LoudnessMeter
 from .mono import AudioInfo as AudioInfo
 from .mono import MonoStream as MonoStream
+from .same_audio import Relation as Relation
+from .same_audio import relate as relate
 from .stream import HOP as HOP
 from .stream import MAX_SECONDS as MAX_SECONDS
 from .stream import WINDOW as WINDOW

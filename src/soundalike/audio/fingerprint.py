@@ -1,25 +1,47 @@
 """Acoustic fingerprints. They recognise copies of a recording despite another codec, level or leading silence.
 
-A fingerprint consists of the signs of energy differences along time and frequency (Haitsma and Kalker, "A Highly Robust
-Audio Fingerprinting System", ISMIR 2002, section 4.2): 33 logarithmic bands from 300 to 2000 Hz, frames of 0.37 s,
-32 bits per frame. As a variant, frames are 0.093 s apart instead of 0.0116 s, which takes 43 bytes per second. Two
-recordings are copies if their bits agree along one alignment. For other music, even similar music, about half of the
-bits differ.
+A fingerprint has two parts.
+
+*Signs*: the signs of energy differences along time and frequency (Haitsma and Kalker, "A Highly Robust Audio
+Fingerprinting System", ISMIR 2002, section 4.2): 33 logarithmic bands from 300 to 2000 Hz, frames of 0.37 s, 32 bits
+per frame. As a variant, frames are 0.093 s apart instead of 0.0116 s, which takes 43 bytes per second. They tell where
+two recordings have the same audio: for other music, even similar music, about half of the bits differ.
+
+*Levels*: the energy in 16 overlapping bands from 80 to 2600 Hz, averaged over 1.5 s, every 0.37 s, in steps of 0.5 dB,
+which takes another 43 bytes per second. They tell whether all of the audio is the same: signs hardly change if the
+singer is missing or 3 dB louder, but levels do.
+
+`same_audio.py` compares fingerprints.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from soundalike.core.types import FloatArray
 
-__all__ = ["FRAME_RATE", "Fingerprinter", "Words", "same_recording"]
+__all__ = [
+    "FINGERPRINT_VERSION",
+    "FRAME_RATE",
+    "LEVEL_HOP",
+    "LEVEL_SPACING",
+    "LEVEL_WIDTH",
+    "Fingerprint",
+    "Fingerprinter",
+    "Words",
+]
 
 Words = npt.NDArray[np.uint32]
-"""A fingerprint (f,): 32 bits per frame; 0 for a silent frame."""
+"""A fingerprint in its stored form: the number f of frames, f sign words, and four words per level frame."""
+
+FINGERPRINT_VERSION = 2
+"""The version of stored fingerprints. Those of different versions cannot be compared; version 1 has signs alone."""
 
 _RATE = 5512
 _WINDOW = 2048
@@ -27,20 +49,61 @@ _HOP = 512
 FRAME_RATE = _RATE / _HOP
 """Frames per second: 10.77."""
 
+LEVEL_WIDTH, LEVEL_HOP = 16, 4
+"""A level frame is an average over 16 frames, and starts 4 frames after the one before."""
+
 _BANDS = 33
+_LEVELS = 16
+_LOWEST, _HIGHEST = 80.0, 2600.0
+LEVEL_SPACING = math.log(_HIGHEST / _LOWEST) / (_LEVELS + 1)
+"""The natural logarithm of the ratio of the centres of neighbouring level bands."""
+
 _SILENCE = 1e-9
 """Mean square below which a frame is silent (-90 dBFS)."""
-_MAX_ERROR = 0.25
-"""Largest bit error rate at which two blocks count as the same recording.
+_STEP = 0.5
+"""Decibels per stored step of a level. A level of 0 is silence, 100 dB below full scale."""
 
-Stricter than the paper's 0.35 (section 4.3). Copies encoded with MP3 or Vorbis, misaligned by half a frame, have rates
-near 0.18. Two songs over the same drum samples reach 0.28. A missed copy only adds a match, but a match that is taken
-for a copy is lost.
-"""
-_BLOCK = round(10 * FRAME_RATE)
-_MIN_FRAMES = round(3 * FRAME_RATE)
-_MIN_AGREEING = 0.8
-"""Fraction of blocks that must agree along one alignment. A shared loop alone does not make a copy."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fingerprint:
+    """A fingerprint to compare.
+
+    Attributes:
+        signs: Sign words (f,) uint32; 0 for a silent frame.
+        levels: Levels (n, 16) in dB, float32; frame i averages the frames that begin at 4 i.
+    """
+
+    signs: Words
+    levels: FloatArray
+
+    @staticmethod
+    def is_valid(words: Words) -> bool:
+        """Whether words (m,) have the length of a stored fingerprint."""
+        if not len(words):
+            return True
+        count = int(words[0])
+        levels = 0 if count < LEVEL_WIDTH else (count - LEVEL_WIDTH) // LEVEL_HOP + 1
+        return len(words) == 1 + count + levels * (_LEVELS // 4)
+
+    @classmethod
+    def of(cls, words: Words) -> Self:
+        """Read a stored fingerprint.
+
+        Example:
+            >>> Fingerprint.of(fingerprinter.words()).levels.shape
+            (644, 16)
+        """
+        count = int(words[0]) if len(words) else 0
+        levels = np.ascontiguousarray(words[1 + count :], dtype="<u4").view(np.uint8).reshape(-1, _LEVELS)
+        return cls(words[1 : 1 + count], levels.astype(np.float32) * _STEP)
+
+    def words(self) -> Words:
+        """The stored form, which `of` reads; empty without signs."""
+        if not len(self.signs):
+            return np.zeros(0, np.uint32)
+        steps = np.round(np.clip(self.levels / _STEP, 0, 255)).astype(np.uint8)
+        levels = steps.reshape(-1).view("<u4").astype(np.uint32)
+        return np.concatenate([np.array([len(self.signs)], np.uint32), self.signs, levels])
 
 
 class Fingerprinter:
@@ -64,8 +127,10 @@ class Fingerprinter:
         self._taper = np.hanning(_WINDOW).astype(np.float32)
         edges = np.geomspace(300.0, 2000.0, _BANDS + 1) * _WINDOW / _RATE
         self._edges = np.round(edges).astype(int)
+        self._triangles = _triangles()
         self._pending: list[FloatArray] = []
         self._energies: list[FloatArray] = []
+        self._wide: list[FloatArray] = []
 
     def tap(self, blocks: Iterable[npt.NDArray[np.float32]]) -> Iterator[npt.NDArray[np.float32]]:
         """Yield the blocks of a stream, mono (t,) float32, unchanged, and add each to the fingerprint."""
@@ -85,14 +150,17 @@ class Fingerprinter:
             view = np.lib.stride_tricks.sliding_window_view(waiting, _WINDOW)[::_HOP][:frames]
             power = np.abs(rfft(view * self._taper, axis=1)) ** 2
             self._energies.append(np.add.reduceat(power, self._edges, axis=1)[:, :-1].astype(np.float32))
+            self._wide.append((power @ self._triangles).astype(np.float32))
             waiting = waiting[frames * _HOP :]
         self._pending = [waiting]
 
     def words(self) -> Words:
-        """Return the fingerprint (f,) uint32 of the stream so far; empty for less than 0.5 s."""
-        if not self._energies:
-            return np.zeros(0, np.uint32)
-        energy = np.concatenate(self._energies)
+        """Return the stored form of the fingerprint of the stream so far; empty for less than 0.5 s."""
+        signs = self._signs()
+        return Fingerprint(signs, self._levels()).words() if len(signs) else signs
+
+    def _signs(self) -> Words:
+        energy = np.concatenate(self._energies) if self._energies else np.zeros((0, _BANDS), np.float32)
         if len(energy) < 2:
             return np.zeros(0, np.uint32)
         slope = energy[:, :-1] - energy[:, 1:]
@@ -101,53 +169,22 @@ class Fingerprinter:
         packed: Words = bits.astype(np.uint32) @ (np.uint32(1) << np.arange(bits.shape[1], dtype=np.uint32))
         return np.where(loud, np.maximum(packed, 1), 0).astype(np.uint32)
 
-
-def same_recording(a: Words, b: Words) -> bool:
-    """Return whether two fingerprints are of the same recording, or one of an excerpt of the other.
-
-    At one offset, at least 80 % of the 10 s blocks of the shorter fingerprint must agree with the longer one, each in
-    at least 75 % of its bits.
-
-    Args:
-        a: A fingerprint (f,).
-        b: A fingerprint (f,).
-
-    Returns:
-        True for copies. False if they differ, or if either has less than 3 s of audible content.
-
-    Example:
-        >>> same_recording(fingerprinter.words(), fingerprinter.words())
-        True
-    """
-    short, long = (a, b) if len(a) <= len(b) else (b, a)
-    if np.count_nonzero(short) < _MIN_FRAMES or np.count_nonzero(long) < _MIN_FRAMES:
-        return False
-    # A block from inside the shorter fingerprint determines the offset, so both may begin and end at other times.
-    probe = max(_MIN_FRAMES, min(_BLOCK, len(short) * 6 // 10))
-    middles = {(len(short) - probe) * part // 4 for part in (1, 2, 3)}
-    start = max(sorted(middles), key=lambda at: int(np.count_nonzero(short[at : at + probe])))
-    errors = _error_rates(short[start : start + probe], long)
-    if errors.min() > _MAX_ERROR:
-        return False
-    offset = int(errors.argmin()) - start
-    size = min(_BLOCK, len(short))
-    agreeing = total = 0
-    for start in range(0, len(short) - size + 1, size):
-        # If the longer fingerprint begins or ends inside the block, only the overlap is compared.
-        low, high = max(start, -offset), min(start + size, len(long) - offset)
-        if np.count_nonzero(short[start : start + size]) < size // 4:
-            continue
-        total += 1
-        if high - low >= size // 4:
-            agreeing += bool(_error_rates(short[low:high], long[low + offset : high + offset])[0] <= _MAX_ERROR)
-    return agreeing >= _MIN_AGREEING * total
+    def _levels(self) -> FloatArray:
+        # The first frame has no sign: it only begins the difference of the next.
+        energy = np.concatenate(self._wide)[1:] / (_WINDOW**2 / 8)
+        if len(energy) < LEVEL_WIDTH:
+            return np.zeros((0, _LEVELS), np.float32)
+        weights = np.hanning(LEVEL_WIDTH + 2)[1:-1]
+        view = np.lib.stride_tricks.sliding_window_view(energy, LEVEL_WIDTH, axis=0)[::LEVEL_HOP]
+        mean = view @ (weights / weights.sum()).astype(np.float32)
+        levels: FloatArray = 10 * np.log10(np.maximum(mean, 1e-10)) + 100
+        return levels
 
 
-def _error_rates(block: Words, words: Words) -> FloatArray:
-    """Return the bit error rate of `block` (m,) at each offset in `words` (f,): (f - m + 1,); 1 where mostly silent."""
-    places = np.lib.stride_tricks.sliding_window_view(words, len(block))
-    audible = (places != 0) & (block != 0)
-    wrong = (np.bitwise_count(places ^ block) * audible).sum(axis=1)
-    frames = audible.sum(axis=1)
-    least = min(_MIN_FRAMES, max(1, len(block) // 2))
-    return np.where(frames >= least, wrong / np.maximum(frames * (_BANDS - 1), 1), 1.0)
+def _triangles() -> FloatArray:
+    """Weights (1025, 16) of the bins of a frame in overlapping triangular bands."""
+    bins = np.log(np.maximum(np.arange(_WINDOW // 2 + 1) * _RATE / _WINDOW, 1.0))[:, None]
+    edges = np.linspace(np.log(_LOWEST), np.log(_HIGHEST), _LEVELS + 2)
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    return np.clip(np.minimum(rising, falling), 0, None).astype(np.float32)

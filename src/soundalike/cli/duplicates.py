@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from soundalike.cli.arguments import json_option, library_option, m3u_option, model_option
 from soundalike.cli.cells import count, track_name
@@ -13,14 +14,44 @@ from soundalike.cli.inputs import chosen_library
 from soundalike.cli.output import Progress, print_json
 from soundalike.cli.playlist_output import print_playlist_path, write_tracks
 
+if TYPE_CHECKING:
+    from soundalike.library.catalog import Track
+    from soundalike.search import Duplicates
+
 __all__ = ["duplicates"]
 
 
 @dataclass(frozen=True, slots=True)
-class DuplicatesRecord:
-    """The paths of every recording that the library holds more than once."""
+class CopyRecord:
+    """A copy, and why the best file of its group is better."""
 
-    duplicates: Sequence[Sequence[str]]
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    """Files of one recording: the best one, and those to spare."""
+
+    best: str
+    copies: Sequence[CopyRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedRecord:
+    """Two tracks that share audio without being copies; `relation` is what `b` is to `a`."""
+
+    a: str
+    b: str
+    relation: str
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicatesRecord:
+    """Every recording that the library holds more than once."""
+
+    duplicates: Sequence[GroupRecord]
+    related: Sequence[RelatedRecord]
 
 
 @command("duplicates")
@@ -29,27 +60,54 @@ class DuplicatesRecord:
 @library_option()
 @json_option()
 def duplicates(m3u: Path | None, model: str | None, library_path: Path | None, as_json: bool) -> int:
-    """List the tracks of the library that are the same recording.
+    """List the tracks of the library that are copies of one recording.
 
-    Two tracks are the same recording if their audio is equal, or if their acoustic fingerprints match. Format, level
-    and leading silence make no difference. Tracks that only sound alike are not listed.
+    Copies have the same audio over the same duration; format, level, leading silence and a speed within 1 % make no
+    difference. The best file of each group comes first: lossless before lossy, then by sample rate or bit rate, then by
+    length. Tracks that share audio but are no copies are listed below: excerpts, such as a song of an album image, and
+    other mixes, such as an instrumental. Tracks that only sound alike are not listed.
 
     \b
       soundalike duplicates
       soundalike duplicates --json
     """
     with chosen_library(library_path) as library, Progress("track", enabled=not as_json) as progress:
-        groups = library.duplicates(model=model, progress=progress)
+        found = library.duplicates(model=model, progress=progress)
     if m3u:
-        write_tracks([track for group in groups for track in group], m3u)
+        write_tracks([track for group in found.groups for track in group.tracks], m3u)
     if as_json:
-        print_json(DuplicatesRecord([[str(track.path) for track in group] for group in groups]))
+        print_json(_record(found))
         return 0
-    for number, group in enumerate(groups, start=1):
-        print(f"{number}  {count(len(group), 'file')} of one recording")
-        for track in group:
-            print(f"   {track_name(str(track.path), track)}")
-    spare = sum(len(group) - 1 for group in groups)
-    print(f"{count(len(groups), 'recording')} with duplicates, {count(spare, 'redundant file')}")
+    for number, group in enumerate(found.groups, start=1):
+        print(f"{number}  {count(len(group.tracks), 'file')} of one recording")
+        print(f"   {_name(group.best)}  (best)")
+        for track, reason in zip(group.copies, group.reasons, strict=True):
+            print(f"   {_name(track)}  (the best is {reason})" if reason != "added first" else f"   {_name(track)}")
+    from soundalike.search import relation_text
+
+    for pair in found.related:
+        print(f"not a copy: {_name(pair.b)}: {relation_text(pair.relation, _name(pair.a))}")
+    spare = sum(len(group.copies) for group in found.groups)
+    print(f"{count(len(found.groups), 'recording')} with duplicates, {count(spare, 'redundant file')}")
     print_playlist_path(m3u)
     return 0
+
+
+def _name(track: Track) -> str:
+    return track_name(str(track.path), track)
+
+
+def _record(found: Duplicates) -> DuplicatesRecord:
+    return DuplicatesRecord(
+        [
+            GroupRecord(
+                str(group.best.path),
+                [
+                    CopyRecord(str(track.path), reason)
+                    for track, reason in zip(group.copies, group.reasons, strict=True)
+                ],
+            )
+            for group in found.groups
+        ],
+        [RelatedRecord(str(pair.a.path), str(pair.b.path), pair.relation) for pair in found.related],
+    )

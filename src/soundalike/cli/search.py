@@ -85,9 +85,14 @@ class ExampleScoreRecord:
 
 @dataclass(frozen=True, slots=True)
 class SearchMatchRecord(MatchRecord):
-    """A match; `examples` is empty without --like and --unlike, `versions` is null without --collapse."""
+    """A match; `examples` is empty without --like and --unlike, `versions` is null without --collapse.
+
+    `copies` are other files of the same recording. `relation` is null, or what the match is to the query.
+    """
 
     percentile: float | None
+    copies: Sequence[str]
+    relation: str | None
     examples: Sequence[ExampleScoreRecord]
     versions: Sequence[str] | None
 
@@ -158,6 +163,7 @@ def _read_examples(
 @option("--exclude-same-artist", is_flag=True, help="Leave out tracks by any artist of the query.")
 @option("--include-self", is_flag=True, help="Keep the query and its copies among the matches.")
 @option("--collapse", is_flag=True, help="Show only the best version of each piece (after: soundalike versions).")
+@option("--all-copies", is_flag=True, help="List every copy of a recording, not only the best file.")
 @m3u_option("the matches")
 @model_option()
 @library_option()
@@ -177,6 +183,7 @@ def search(
     exclude_same_artist: bool,
     include_self: bool,
     collapse: bool,
+    all_copies: bool,
     m3u: Path | None,
     model: str | None,
     library_path: Path | None,
@@ -226,6 +233,7 @@ def search(
             exclude_same_artist=exclude_same_artist,
             include_self=include_self,
             collapse=collapse,
+            all_copies=all_copies,
             hubness=hubness,
             at_least=_joined("--at-least", at_least),
             at_most=_joined("--at-most", at_most),
@@ -235,7 +243,7 @@ def search(
     if exclude_same_artist and not results.artists:
         print_message("the query has no artist tag, so --exclude-same-artist has no effect")
     if collapse and results.versions is None:
-        print_message("the library holds no version families, so --collapse has no effect; run: soundalike versions")
+        print_message("the library holds no version families, so only copies are collapsed; run: soundalike versions")
     if m3u:
         write_playlist(results, m3u)
     if as_json:
@@ -293,7 +301,16 @@ def _match_record(results: SearchResults, match: Match) -> SearchMatchRecord:
     ]
     versions = None if results.versions is None else results.versions.get(match.path, ())
     return SearchMatchRecord(
-        found.path, found.start, found.end, found.score, found.spaces, match.percentile, examples, versions
+        found.path,
+        found.start,
+        found.end,
+        found.score,
+        found.spaces,
+        match.percentile,
+        match.copies,
+        match.relation,
+        examples,
+        versions,
     )
 
 
@@ -343,7 +360,12 @@ def _print_matches(results: SearchResults) -> None:
     rows = []
     for match in results:
         track = results.tracks[match.path]
-        others = len((results.versions or {}).get(match.path, ()))
+        versions = len((results.versions or {}).get(match.path, ()))
+        notes = [
+            *([f"+{count(len(match.copies), 'copy')}"] if match.copies else []),
+            *([f"+{count(versions, 'version')}"] if versions else []),
+            *([match.relation] if match.relation else []),
+        ]
         rows.append([
             str(match.rank),
             f"{match.score:+.2f}",
@@ -351,7 +373,7 @@ def _print_matches(results: SearchResults) -> None:
             *(share(match.spaces[name]) for name in spaces),
             *tempo_and_key(track),
             f"{clock(match.span.start)}-{clock(match.span.end)}",
-            track_name(match.path, track) + (f"  +{count(others, 'version')}" if others else ""),
+            "  ".join([track_name(match.path, track), *notes]),
         ])  # fmt: skip
     header = ["#", "score", *(["percentile"] if passages else []), *spaces, "bpm", "key", "time", "track"]
     print_table(header, rows, left=[len(header) - 1])

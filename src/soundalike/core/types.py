@@ -350,6 +350,9 @@ class Match:
     pairs of tracks, or at the passage level of random tracks with as many audible passages, whose best one counts.
     Matches are ordered by it; None where the order is another one. `rank` counts from 1. The facts about the track
     (`title` to `duration`, in seconds) are those of the library; None where it has none. `artist` joins all `artists`.
+    `copies` are the paths of other files of the same recording. `relation` tells what the match is to the query if they
+    share audio: "other mix of the query", "contains the query", "part of the query", or with `include_self` "copy of
+    the query".
     """
 
     span: Span
@@ -367,6 +370,8 @@ class Match:
     key: str | None = None
     duration: float | None = None
     percentile: float | None = None
+    copies: tuple[str, ...] = ()
+    relation: str | None = None
 
     @property
     def path(self) -> str:

@@ -1,5 +1,10 @@
 from .compare import Comparison as Comparison
 from .compare import compare_encodings as compare_encodings
+from .copies import relation_text as relation_text
+from .duplicates import DuplicateGroup as DuplicateGroup
+from .duplicates import Duplicates as Duplicates
+from .duplicates import RelatedPair as RelatedPair
+from .duplicates import find_duplicates as find_duplicates
 from .journey import Journey as Journey
 from .levels import choose_level as choose_level
 from .m3u import PlaylistEntry as PlaylistEntry
@@ -20,6 +25,5 @@ from .search import search_library as search_library
 from .versions import DEFAULT_WEIGHTS as DEFAULT_WEIGHTS
 from .versions import Family as Family
 from .versions import Versions as Versions
-from .versions import find_duplicates as find_duplicates
 from .versions import find_versions as find_versions
 from .versions import store_versions as store_versions

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundalike.audio import Words, same_recording
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.types import IntArray, Match, Span, Weights
 from soundalike.library import LibraryFolder, Subject
@@ -15,7 +13,7 @@ from soundalike.models import Model, query_terms
 from soundalike.search.m3u import PlaylistEntry
 from soundalike.search.results import Results, playlist_entry
 
-__all__ = ["Journey", "Recording", "encode_whole", "paths_of", "whole_track"]
+__all__ = ["Journey", "encode_whole", "paths_of", "whole_track"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,18 +50,6 @@ class Journey(Results):
             paths.insert(0, self.query.track)
         tracks = [self.tracks[path] for path in paths if path in self.tracks]
         return [playlist_entry(str(track.path), track.duration, track.title, track.artist) for track in tracks]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Recording:
-    """What identifies a recording: the hash of its audio, and its fingerprint."""
-
-    audio_hash: str
-    words: Words
-
-    def is_any_of(self, others: Iterable[Recording]) -> bool:
-        """Whether it is the same recording as one of the others."""
-        return any(self.audio_hash == other.audio_hash or same_recording(self.words, other.words) for other in others)
 
 
 def encode_whole(library: LibraryFolder, path: Path, model: Model, weights: Weights) -> Subject:

@@ -14,7 +14,8 @@ from soundalike.core.types import FloatArray, IntArray, Match, Span, Weights
 from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Filter, Track
 from soundalike.models import Reference, explain, mutual_scores, query_terms, resolve_weights
-from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
+from soundalike.search.copies import Sound
+from soundalike.search.journey import Journey, encode_whole, paths_of, whole_track
 from soundalike.search.query import as_whole_number
 from soundalike.search.results import describe_match
 from soundalike.search.widest_path import slerp, widest_path
@@ -75,8 +76,8 @@ def find_path(
         if negative:
             raise UsageError(f"{negative[0]}; a path needs weights of 0 or more")
         first, last = (encode_whole(library, path, chosen, resolved) for path in (a, b))
-        ends = [Recording(subject.audio_hash, subject.fingerprint) for subject in (first, last)]
-        if ends[0].is_any_of(ends[1:]):
+        ends = [Sound.of_subject(subject) for subject in (first, last)]
+        if ends[0].is_copy_of(ends[1:]):
             raise UsageError(f"{a} and {b} are the same recording; give two that differ")
         ours = [subject.own.id for subject in (first, last) if subject.own]
         candidates = library.candidates(chosen, "track", where or Filter()).without(ours)
@@ -129,7 +130,7 @@ def find_path(
 
 
 def _without_copies(
-    library: LibraryFolder, ends: Sequence[Recording], scores: FloatArray, pool: IntArray, steps: int
+    library: LibraryFolder, ends: Sequence[Sound], scores: FloatArray, pool: IntArray, steps: int
 ) -> tuple[list[int], list[Track]]:
     """The widest path on which no recording comes twice, and its tracks; `scores` starts and ends with the two ends."""
     remaining = np.arange(len(scores))
@@ -138,8 +139,8 @@ def _without_copies(
         tracks = library.catalog.tracks_of(pool[np.array(order, dtype=np.int64) - 1, 2].tolist())
         met, copies = list(ends), []
         for node, track in zip(order, tracks, strict=True):
-            sound = Recording(track.audio_hash, library.catalog.fingerprint(track.id))
-            if sound.is_any_of(met):
+            sound = Sound.of_track(track, library.catalog.fingerprints.get(track.id))
+            if sound.is_copy_of(met):
                 copies.append(node)
             met.append(sound)
         if not copies:

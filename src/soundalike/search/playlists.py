@@ -15,7 +15,8 @@ from soundalike.core.types import BoolArray, Match
 from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Filter, NumberCondition, Track, half_and_double
 from soundalike.models import explain, query_terms, resolve_weights, score_rows
-from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
+from soundalike.search.copies import Sound
+from soundalike.search.journey import Journey, encode_whole, paths_of, whole_track
 from soundalike.search.query import as_number, as_whole_number
 from soundalike.search.results import describe_match
 
@@ -101,7 +102,7 @@ def build_playlist(
         rows = library.rows(chosen.spaces, "track", places)
         pool = _Pool(library.catalog.tracks_of(found_ids[usable].tolist()), tempo_step, half_double=half_double)
         sizes = {name: abs(weight) for name, weight in resolved.items()}
-        used = [Recording(subject.audio_hash, subject.fingerprint)]
+        used = [Sound.of_subject(subject)]
         remaining = pool.eligible()
         order: list[int] = []
         redundancy = np.full(len(remaining), -np.inf)
@@ -109,8 +110,8 @@ def build_playlist(
             value = (1 - spread) * scores - (spread * redundancy if order else 0.0)
             best = int(np.where(allowed, value, -np.inf).argmax())
             remaining[best] = False
-            sound = Recording(pool.tracks[best].audio_hash, library.catalog.fingerprint(pool.tracks[best].id))
-            if sound.is_any_of(used):
+            sound = Sound.of_track(pool.tracks[best], library.catalog.fingerprints.get(pool.tracks[best].id))
+            if sound.is_copy_of(used):
                 continue
             used.append(sound)
             order.append(best)

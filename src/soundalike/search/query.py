@@ -65,6 +65,7 @@ class Query:
         at_least: The lowest percentile per space, 0 to 100, as a mapping or as text ("rhythm=95"). Spaces without a
             weight may have bounds too. Tracks in which the space is inaudible never match.
         at_most: The highest percentile per space.
+        all_copies: List every copy of a recording as a match of its own, instead of the best file with its copies.
 
     Example:
         >>> Query("song.wav", weights="melody=2", where="bpm 90..110", k=5).k
@@ -86,6 +87,7 @@ class Query:
     collapse: bool = False
     at_least: Mapping[str, float] | str | None = None
     at_most: Mapping[str, float] | str | None = None
+    all_copies: bool = False
 
     def __post_init__(self) -> None:
         _check_path(self.path, "path")

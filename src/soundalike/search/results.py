@@ -49,7 +49,7 @@ def playlist_entry(path: str, duration: float | None, title: str | None, artist:
 
 _COLUMNS = (
     *("rank", "path", "title", "artist", "artists", "album", "bpm", "key", "duration"),
-    *("start", "end", "score", "percentile"),
+    *("start", "end", "score", "percentile", "copies", "relation"),
 )
 """The columns of a match in a table, before those of its spaces."""
 
@@ -132,6 +132,8 @@ class Results(Sequence[Match]):
                 "end": match.span.end,
                 "score": match.score,
                 "percentile": match.percentile,
+                "copies": list(match.copies),
+                "relation": match.relation,
                 "spaces": {
                     name: {
                         "similarity": one.similarity,

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from soundalike.audio import same_recording
+from soundalike.audio import Relation
 from soundalike.core.errors import AudioError, UsageError
-from soundalike.core.types import Level, LevelReason, Match, Weights
+from soundalike.core.types import Level, LevelReason, Weights
 from soundalike.library import Candidates, LibraryFolder, Subject, is_there, span_of
 from soundalike.library.catalog import Track
 from soundalike.library.stores import Hits
 from soundalike.models import CORRECTIONS, RESCORED
+from soundalike.search.answer_list import AnswerList, Entry
 from soundalike.search.bounds import bounds_of
 from soundalike.search.collapse import FamilyCollapser
 from soundalike.search.compiled_query import CompiledQuery, resolve_examples
+from soundalike.search.copies import CopyFinder, Sound, relation_text
 from soundalike.search.levels import choose_level
 from soundalike.search.passage_order import PassageOrder
 from soundalike.search.query import Query, as_filter, as_weights
@@ -43,6 +46,7 @@ class Search:
         self._examples = resolve_examples(query, self._model.spaces)
         self._bounds = bounds_of(query, self._model.spaces)
         self._subjects = subjects or self._encode()
+        self._sounds = [Sound.of_subject(subject) for subject in self._subjects]
         self._compiled = self._compile()
 
     def answer(self) -> SearchResults:
@@ -55,13 +59,13 @@ class Search:
         table = candidates.table
         order = PassageOrder(self._library, model, compiled, candidates, self._itself()) if level == "passage" else None
         own = set() if query.include_self else {subject.own.id for subject in self._subjects if subject.own}
-        matches: list[Match] = []
+        answer = AnswerList(CopyFinder(self._library, model), query.k, fold=not query.all_copies)
         copies: list[str] = []
         corrupt: list[str] = []
         missing: list[str] = []
-        tracks: dict[str, Track] = {}
         families = FamilyCollapser.of(self._catalog) if query.collapse else None
-        k = query.k + len(own)
+        # Matches beyond the k-th are needed too, because they may be copies of those before.
+        k = 2 * query.k + len(own)
         rescored = self._rescore(candidates, max(RESCORED, 2 * k)) if compiled.background is not None else None
         checked = 0
         # Copies of the examples, and versions, drop out before the list is cut: ask for more until k matches are left.
@@ -76,35 +80,46 @@ class Search:
             met = self._bounds.met(compiled, held, counts)
             found = self._catalog.tracks_of(table[groups, 2].tolist())
             for number, (group, row, track, bad) in enumerate(zip(groups, positions, found, bad_rows, strict=True)):
-                if len(matches) == query.k:
-                    break
                 if track.id in own:
                     continue
                 if not is_there(track.path):
-                    missing.append(str(track.path))
+                    if not answer.is_full:
+                        missing.append(str(track.path))
                     continue
                 if bad:
-                    corrupt.append(str(track.path))
+                    if not answer.is_full:
+                        corrupt.append(str(track.path))
                     continue
                 if not met[number]:
                     continue
-                if not query.include_self and self._is_copy(track):
-                    copies.append(str(track.path))
+                leader = answer.leader_of(track)
+                if leader is None and answer.is_full:
                     continue
-                if families is not None and not families.is_first(track):
-                    continue
+                relation = None
+                if leader is None:
+                    found_relation = self._relation(track)
+                    if found_relation == "copy" and not query.include_self:
+                        copies.append(str(track.path))
+                        continue
+                    if families is not None and not families.is_first(track):
+                        continue
+                    relation = relation_text(found_relation)
                 whole = order is not None and order.is_itself(group)
                 span = span_of(track, "track" if whole else level, int(row - table[group, 0]))
                 rows = {name: part[number] for name, part in held.items()}
                 of = None if counts is None else {name: int(part[number]) for name, part in counts.items()}
                 match = compiled.match(span, query_span, int(row), rows, of, order.count(group) if order else 1)
-                matches.append(describe_match(match, len(matches) + 1, track))
-                tracks[span.track] = track
+                answer.add(Entry(track, match, relation), leader)
             checked = len(hits.group)
-            if len(matches) == query.k or checked < k:
+            if answer.is_full or checked < k:
                 break
             # With bounds, any number may drop out: the next scan asks for four times as many.
-            k = max(k + query.k + checked - len(matches), 4 * k if self._bounds else 0)
+            k = max(k + query.k + checked, 4 * k if self._bounds else 0)
+        matches = [
+            replace(describe_match(one.match, rank, one.track), copies=one.copies, relation=one.relation)
+            for rank, one in enumerate(answer.listed(), start=1)
+        ]
+        tracks = {str(track.path): track for track in answer.tracks()}
         return SearchResults(
             query=query_span,
             level=level,
@@ -120,7 +135,7 @@ class Search:
             corrupt=tuple(corrupt),
             missing=tuple(dict.fromkeys(missing)),
             absent_folders=tuple(map(str, self._library.absent_roots().values())),
-            versions=families.others(candidates.ids(own).tolist(), copies) if families else None,
+            versions=answer.of_best(families.others(candidates.ids(own).tolist(), copies)) if families else None,
             warnings=tuple((one.span.track, one.warning) for one in self._subjects if one.warning),
             reference=reference.source,
             recordings=reference.recordings,
@@ -189,13 +204,13 @@ class Search:
         held = self._library.rows(self._model.spaces, "track", np.array([position]))
         return position if all(np.array_equal(held[name][0], row) for name, row in subject.track.items()) else -1
 
-    def _is_copy(self, track: Track) -> bool:
-        """Whether a track is the same audio or recording as the query or an example, whatever their similarity."""
-        return any(
-            subject.audio_hash == track.audio_hash
-            or same_recording(subject.fingerprint, self._catalog.fingerprint(track.id))
-            for subject in self._subjects
-        )
+    def _relation(self, track: Track) -> Relation | None:
+        """What a track is to the query or to an example: a copy of any, or else the first relation."""
+        if any(subject.audio_hash == track.audio_hash for subject in self._subjects) and not track.silent:
+            return "copy"
+        sound = Sound.of_track(track, self._catalog.fingerprints.get(track.id))
+        relations = [one.relation_of(sound) for one in self._sounds]
+        return "copy" if "copy" in relations else next((one for one in relations if one), None)
 
 
 def search_library(library: LibraryFolder, query: Query, *subjects: Subject) -> SearchResults:

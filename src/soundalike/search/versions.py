@@ -1,6 +1,4 @@
-"""Duplicates and version families of a whole library, with the share of them expected by chance.
-
-*Duplicates* are the same recording: equal audio, or equal fingerprints. Similarity alone makes no duplicate.
+"""Version families of a whole library, with the share of them expected by chance.
 
 *Versions* (covers, live takes, remasters) are recordings that are more similar in melody and harmony than chance
 explains:
@@ -27,17 +25,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from soundalike.audio import same_recording
 from soundalike.core.errors import UsageError
 from soundalike.core.types import FloatArray, IntArray, Weights
 from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Track
-from soundalike.library.stores import Groups
-from soundalike.models import Model, presence, query_terms, resolve_weights
+from soundalike.models import Model, presence, resolve_weights
+from soundalike.search.duplicates import Progress, nearest_recordings, related_recordings
 from soundalike.search.query import as_number
 from soundalike.search.recordings import (
     ROWS,
-    Recordings,
     audible_recordings,
     blocks,
     different_recordings,
@@ -45,17 +41,12 @@ from soundalike.search.recordings import (
 )
 from soundalike.search.significance import fit_tail, q_values
 
-__all__ = ["DEFAULT_WEIGHTS", "Family", "Pair", "Versions", "find_duplicates", "find_versions", "store_versions"]
+__all__ = ["DEFAULT_WEIGHTS", "Family", "Pair", "Versions", "find_versions", "store_versions"]
 
 DEFAULT_WEIGHTS = {"melody": 2.0, "harmony": 1.0}
 """Chosen on 250 rendered works, besides those of docs/results.md: melody alone finds fewer covers over the same chords,
 equal weights far fewer over others."""
 
-Progress = Callable[[int, int], None]
-"""Called with the tracks whose neighbours have been searched, and all tracks."""
-
-_NEIGHBOURS = 10
-_BLOCK = 256
 _FEWEST = 200
 """With fewer recordings there are too few random pairs to tell how rare a score is."""
 _RANDOM_PAIRS = 1_000_000
@@ -63,9 +54,6 @@ _COHORT = 500
 _END, _LEAST_END, _START = 2.0, 2e-4, 10.0
 """The tail is fitted up to the score that two pairs per track exceed (most true pairs are among those), or 2e-4 of all
 pairs if that is more, and from the score that ten times as many pairs exceed."""
-_COPY_COSINE = 0.7
-"""Fingerprints are compared from this mean cosine over the spaces on. Of 80 copies of rendered clips (MP3 at 64 to 128
-kbit/s, cut, shifted, attenuated) the lowest was 0.78; none of 499,500 pairs of other clips reached 0.7."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,40 +105,6 @@ class Versions:
     expected_false: float
 
 
-def find_duplicates(
-    library: LibraryFolder, model: str | None = None, progress: Progress | None = None
-) -> tuple[tuple[Track, ...], ...]:
-    """Find tracks that are the same recording, whatever their format, level or leading silence.
-
-    Equal audio is always found. Fingerprints are compared between each track and its ten nearest, if those are similar
-    at all.
-
-    Args:
-        library: The library.
-        model: The name of the model that finds the nearest tracks; None takes the default one.
-        progress: Called with tracks done and all tracks.
-
-    Returns:
-        Groups of two or more tracks, in the order in which they were added.
-
-    Raises:
-        LibraryError: Rows of the library are corrupt.
-        ModelError: The library does not hold the model.
-
-    Example:
-        >>> [[track.path.name for track in group] for group in find_duplicates(library)]
-        [['song.flac', 'song.mp3']]
-    """
-    with library.snapshot():
-        chosen = library.model(model)
-        recordings = different_recordings(library, chosen)
-        weights = dict.fromkeys((space.name for space in chosen.spaces), 1.0)
-        left, right = _candidates(library, chosen, weights, recordings.rows, progress)
-        merged = recordings.merged(_same_recordings(library, chosen, recordings, left, right))
-        groups = [ids for ids in merged.members if len(ids) > 1]
-        return tuple(tuple(library.catalog.tracks_of(ids)) for ids in sorted(groups))
-
-
 def find_versions(
     library: LibraryFolder,
     rate: float = 0.05,
@@ -184,8 +138,8 @@ def find_versions(
         resolved = resolve_weights(DEFAULT_WEIGHTS if weights is None else weights, chosen.spaces)
         recordings = different_recordings(library, chosen)
         recordings = recordings.only(audible_recordings(library, chosen, resolved, recordings.rows))
-        left, right = _candidates(library, chosen, resolved, recordings.rows, progress)
-        merged = recordings.merged(_same_recordings(library, chosen, recordings, left, right))
+        left, right = nearest_recordings(library, chosen, resolved, recordings.rows, progress)
+        merged = recordings.merged(related_recordings(library, chosen, recordings, left, right).copies())
         count = len(merged.rows)
         if count < _FEWEST:
             raise UsageError(
@@ -231,53 +185,6 @@ def store_versions(library: LibraryFolder, found: Versions) -> None:
         library.catalog.families.put(
             [[track.id for member in family.members for track in member] for family in found.families]
         )
-
-
-# Pairs ------------------------------------------------------------------------------------------------------------
-
-
-def _candidates(
-    library: LibraryFolder, model: Model, weights: Mapping[str, float], rows: IntArray, progress: Progress | None
-) -> tuple[IntArray, IntArray]:
-    """Every recording with its nearest others: the numbers (m,) of the queries, and (m,) of their matches."""
-    order = np.argsort(rows)  # a store reads fastest in the order of rows
-    groups = Groups.of(np.stack([rows[order], np.ones_like(rows)], axis=1))
-    sources, targets = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    active = [space for space in library.reference(model, "track").spaces if weights[space.name]]
-    for part in blocks(len(rows), _BLOCK):
-        block = {space.name: read_rows(library, space, rows[part]) for space in active}
-        audible = np.flatnonzero(np.any([presence(one) for one in block.values()], axis=0))
-        queries = [
-            query_terms(active, {name: one[n] for name, one in block.items()}, weights, "track") for n in audible
-        ]
-        found = library.store.search_many("track", queries, groups, _NEIGHBOURS + 1)
-        for n, hits in zip(audible + part.start, found, strict=True):
-            nearest = order[hits.group]
-            others = nearest != n
-            sources.append(np.full(np.count_nonzero(others), n))
-            targets.append(nearest[others])
-        if progress:
-            progress(part.stop, len(rows))
-    return np.concatenate(sources), np.concatenate(targets)
-
-
-def _same_recordings(
-    library: LibraryFolder, model: Model, recordings: Recordings, left: IntArray, right: IntArray
-) -> list[tuple[int, int]]:
-    """The pairs of (left, right) that are the same recording, by their fingerprints."""
-    pairs = np.unique(np.sort(np.stack([left, right], axis=1), axis=1), axis=0)
-    same = []
-    for part in blocks(len(pairs), ROWS):
-        total, audible = np.zeros(part.stop - part.start), np.zeros(part.stop - part.start)
-        for space in model.spaces:
-            a, b = (read_rows(library, space, recordings.rows[side]) for side in pairs[part].T)
-            total += np.einsum("nd,nd->n", a, b)
-            audible += presence(a) & presence(b)
-        for a, b in pairs[part][total >= _COPY_COSINE * np.maximum(audible, 1)].tolist():
-            words = [library.catalog.fingerprint(recordings.members[one][0]) for one in (a, b)]
-            if same_recording(*words):
-                same.append((a, b))
-    return same
 
 
 # Scores -------------------------------------------------------------------------------------------------------------

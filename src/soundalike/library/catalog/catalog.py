@@ -13,9 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from soundalike.audio import Words
 from soundalike.core.errors import LibraryError, one_line
 from soundalike.core.names import check_name, check_unique
 from soundalike.core.spelling import other_forms
@@ -23,6 +20,7 @@ from soundalike.core.types import LEVELS, IntArray, Level
 from soundalike.library.catalog.failures import FailureTable
 from soundalike.library.catalog.families import FamilyTable
 from soundalike.library.catalog.feature_tables import FeatureTables
+from soundalike.library.catalog.fingerprints import FingerprintTable
 from soundalike.library.catalog.held import HeldModel, HeldSpace
 from soundalike.library.catalog.line_checksums import ID_IN_LIST
 from soundalike.library.catalog.paths import PathTable
@@ -52,7 +50,8 @@ _LISTS = ("artists", "genres")
 class Catalog:
     """The tracks, models and row positions of `catalog.sqlite`; any number of threads may use it.
 
-    `database` has the transactions and checksums; `features`, `families`, `failures` and `paths` are other tables.
+    `database` has the transactions and checksums; `features`, `fingerprints`, `families`, `failures` and `paths` are
+    other tables.
     """
 
     def __init__(self, path: Path, *, writable: bool, create: bool = False) -> None:
@@ -61,6 +60,7 @@ class Catalog:
         self.features = FeatureTables(self.database)
         self.families = FamilyTable(self.database)
         self.failures = FailureTable(self.database)
+        self.fingerprints = FingerprintTable(self.database)
         self.paths = PathTable(self.database)
         self.transaction, self.snapshot = self.database.transaction, self.database.snapshot
 
@@ -173,23 +173,13 @@ class Catalog:
         """Remove tracks; their rows become unused. Inside a transaction."""
         self.database.connection.executemany("DELETE FROM tracks WHERE id = ?", [(one,) for one in ids])
 
-    def put_fingerprint(self, track_id: int, words: Words) -> None:
-        """Store the fingerprint of a track. Inside a transaction."""
-        self.database.changed.add(track_id)
-        self.database.connection.execute(
-            "INSERT OR REPLACE INTO fingerprints (track_id, words) VALUES (?, ?)",
-            (track_id, words.astype("<u4").tobytes()),
-        )
-
-    def fingerprint(self, track_id: int) -> Words:
-        """The fingerprint (f,) uint32 of a track; empty if there is none."""
-        rows = self.database.rows("SELECT words FROM fingerprints WHERE track_id = ?", (track_id,))
-        return np.frombuffer(rows[0][0], dtype="<u4").astype(np.uint32) if rows else np.zeros(0, np.uint32)
-
     def same_sound(self) -> IntArray:
-        """(n, 2) int64: the id of every available track, and the lowest id among tracks with the same audio."""
+        """(n, 2) int64: the id of every available track, and the lowest id among tracks with the same audio.
+
+        Silent tracks are like no other one.
+        """
         available = "FROM tracks WHERE NOT missing AND NOT unreadable"
-        sql = f"SELECT id, first FROM (SELECT id, audio_hash {available}) JOIN "
+        sql = f"SELECT id, iif(silent, id, first) FROM (SELECT id, silent, audio_hash {available}) JOIN "
         sql += f"(SELECT audio_hash, min(id) AS first {available} GROUP BY audio_hash) USING (audio_hash)"
         return self.database.numbers(sql, (), 2)
 

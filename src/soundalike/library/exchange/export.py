@@ -187,8 +187,9 @@ class _Export:
             "rows_of": [None if alone else owner for alone, owner in zip(own, owners, strict=True)],
             "passages": layout.places["passage"][numbers, 1],
             "fingerprint": [
-                self._catalog.fingerprint(one) if alone else None for one, alone in zip(ids, own, strict=True)
+                self._catalog.fingerprints.get(one) if alone else None for one, alone in zip(ids, own, strict=True)
             ],
+            "fingerprint_version": [self._catalog.fingerprints.version(one) for one in ids],
             **self._rows("track", numbers, layout.places["track"][numbers, 0], own),
         }
 

@@ -233,6 +233,7 @@ def schema(name: str, models: Sequence[ExportedModel], version: int = FORMAT) ->
             column("rows_of", pa.int64(), True),
             column("passages", pa.int64()),
             column("fingerprint", pa.list_(pa.uint32()), True),
+            *([column("fingerprint_version", pa.int64())] if version > 1 else []),
             *vectors,
         ]
     )

@@ -176,7 +176,7 @@ class _Import:
     def _put(self, line: Line, sound: Sound) -> int:
         track_id = self._catalog.put_track(line.root, line.track)
         if sound.first.fingerprint is not None:
-            self._catalog.put_fingerprint(track_id, sound.first.fingerprint)
+            self._catalog.fingerprints.put(track_id, sound.first.fingerprint, sound.first.fingerprint_version)
         for model in sorted(line.encoded_by):
             self._catalog.mark_encoded(track_id, model)
         return track_id

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from soundalike.audio import MAX_SECONDS, Words, windows
+from soundalike.audio import FINGERPRINT_VERSION, MAX_SECONDS, Fingerprint, Words, windows
 from soundalike.core.types import FloatArray, Level
 from soundalike.library.catalog.track import Track
 from soundalike.library.exchange.format import (
@@ -48,6 +48,7 @@ class Line:
     passages: int
     rows_of: int | None
     fingerprint: Words | None
+    fingerprint_version: int
     rows: Mapping[str, FloatArray]
 
 
@@ -195,6 +196,9 @@ class Export:
         known = {model.name for model in self.manifest.models}
         if None in row["encoded_by"] or not known.issuperset(row["encoded_by"]):
             raise ValueError(f"line {number}: encoded by {row['encoded_by']}, expected some of {sorted(known)}")
+        version = row.get("fingerprint_version", 1)
+        if fingerprint is not None and version == FINGERPRINT_VERSION and not Fingerprint.is_valid(fingerprint):
+            raise ValueError(f"line {number}: the fingerprint is not one of version {version}")
         for name in ("artists", "genres"):
             if None in values[name]:
                 raise ValueError(f"line {number}: {name} contains a null")
@@ -207,6 +211,7 @@ class Export:
             row["passages"],
             row["rows_of"],
             fingerprint,
+            version,
             rows,
         )
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from soundalike.audio import read_tags
+from soundalike.audio import fingerprint_of, read_tags
 from soundalike.core.errors import UsageError
 from soundalike.core.executors.processes import run_tasks
 from soundalike.core.files import absolute, content_hash
@@ -20,7 +20,7 @@ from soundalike.library.catalog.held import HeldModel
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.find_files import FoundFiles, find_files
 from soundalike.library.indexing.plan import Planner, backbones_of, describe_absent, held_below
-from soundalike.library.indexing.writer import EncodedFile, EncodeTask, IndexReport, Projected, Writer
+from soundalike.library.indexing.writer import EncodedFile, EncodeTask, IndexReport, NewFingerprint, Projected, Writer
 from soundalike.library.kept_features import KeptFeatures
 from soundalike.library.stale_rows import remove_stale_rows
 from soundalike.models import DEFAULT_MODEL, Model, at_levels, extract, load_once
@@ -30,12 +30,14 @@ __all__ = ["IndexReport", "Waiting", "index_files"]
 Waiting: TypeAlias = Callable[[Path, float], None]
 
 
-def _encode(task: EncodeTask) -> EncodedFile | Projected:
-    """Run in a worker: extract features once per backbone, or project stored features.
+def _encode(task: EncodeTask) -> EncodedFile | NewFingerprint | Projected:
+    """Run in a worker: extract features once per backbone, or project stored features, or only make the fingerprint.
 
     Projections run here too, so that rows are bit-identical: a worker computes with one thread.
     """
     path = task.file.path
+    if not task.models:
+        return NewFingerprint(fingerprint_of(path))
     models = {source: load_once(source) for source in task.models}
     if task.features is not None:
         return {source: at_levels(model.project(task.features)) for source, model in models.items()}

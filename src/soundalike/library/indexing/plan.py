@@ -107,7 +107,7 @@ class Planner:
             self._catalog.mark(returned)
             self._catalog.failures.forget([*ended, *(path for path in readable if path in self._failures)])
         incomplete = self._tasks_for_known(known, keep=keep)
-        self._report.unchanged += len(known) - len(incomplete)
+        self._report.unchanged += len(known) - sum(bool(task.models) for task in incomplete)
         return [*incomplete, *self._tasks_for_known(settled.values(), keep=keep), *fresh]
 
     def prune(self) -> int:
@@ -244,9 +244,10 @@ class Planner:
     # Tasks ------------------------------------------------------------------------------------------------------
 
     def _tasks_for_known(self, known: Iterable[tuple[File, Track]], *, keep: bool) -> list[EncodeTask]:
-        """The tasks for files of known content: some lack a model, or features that are to be stored."""
+        """The tasks for files of known content: some lack a model, features that are to be stored, or a fingerprint."""
         encoded, kept = self._catalog.encoded_by(), self._catalog.features.backbones_by_track()
         wanted = self._backbones(self._sources) if keep else ()
+        outdated = self._catalog.fingerprints.outdated()
         tasks = []
         for file, track in known:
             encoded_by, stored = encoded.get(track.id, set()), kept.get(track.id, set())
@@ -257,6 +258,8 @@ class Planner:
             lacking += [s for s in self._sources if s not in lacking and set(self._models[s].backbones) & set(to_store)]
             if lacking:
                 tasks.append(EncodeTask(file, tuple(lacking), track, same_sound=True, keep=to_store, project=project))
+            elif track.id in outdated:
+                tasks.append(EncodeTask(file, (), track, same_sound=True))
         corrupt = set(self._catalog.database.corrupt_tracks(task.track.id for task in tasks if task.track))
         # A corrupt entry may refer to the rows of other tracks.
         return [

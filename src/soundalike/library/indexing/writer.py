@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias
 
-from soundalike.audio import TAGS_VERSION, Tags
+from soundalike.audio import TAGS_VERSION, Tags, Words
 from soundalike.backbones import FeatureRows
 from soundalike.core.errors import AudioError, SoundalikeError
 from soundalike.core.types import LEVELS, Level
@@ -73,7 +73,7 @@ class EncodeTask:
 
     Attributes:
         file: The file.
-        models: What to load the models from.
+        models: What to load the models from; none to make only the fingerprint.
         track: Its entry in the catalogue, if any.
         same_sound: Whether its audio is the same as before.
         keep: The backbones whose features are to be stored.
@@ -109,6 +109,13 @@ class EncodedFile:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class NewFingerprint:
+    """What a worker returns for a file of which only the fingerprint is out of date."""
+
+    words: Words
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
     """Rows to write, per model, and features to store; without `encoded` they come from stored features."""
 
@@ -132,16 +139,20 @@ class Writer:
         self._models, self._features, self._report = models, features, report
         self._done: list[_Entry] = []
         self._failed: list[tuple[EncodeTask, str]] = []
+        self._fingerprints: list[tuple[int, Words]] = []
         self._flushed = time.monotonic()
         self._committed: dict[tuple[str, str], set[int]] = {}
 
-    def take(self, task: EncodeTask, outcome: EncodedFile | Projected | SoundalikeError) -> None:
+    def take(self, task: EncodeTask, outcome: EncodedFile | NewFingerprint | Projected | SoundalikeError) -> None:
         """Record the outcome of a task. Raises errors that concern more than one file."""
         if isinstance(outcome, AudioError):
             self._failed.append((task, str(outcome)))
             self._report.failed.append((str(task.file.path), str(outcome)))
         elif isinstance(outcome, SoundalikeError):
             raise outcome
+        elif isinstance(outcome, NewFingerprint):
+            if task.track is not None:
+                self._fingerprints.append((task.track.id, outcome.words))
         elif isinstance(outcome, EncodedFile):
             rows = {
                 source: {level: encoding.at(level).rows for level in LEVELS}
@@ -156,14 +167,16 @@ class Writer:
         else:
             self._done.append(_Entry(replace(task, features=None), outcome, {}, None))
         # Projections are so fast that only time counts for them: each flush waits for the disk.
-        full = sum(entry.encoded is not None for entry in self._done) + len(self._failed) >= _BATCH_TRACKS
+        encoded = sum(entry.encoded is not None for entry in self._done)
+        full = encoded + len(self._failed) + len(self._fingerprints) >= _BATCH_TRACKS
         if full or time.monotonic() - self._flushed > _BATCH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Append rows, sync them to disk, and only then commit them: a crash leaves at most an ignored tail."""
-        if not self._done and not self._failed:
+        if not self._done and not self._failed and not self._fingerprints:
             return
+        fingerprints, self._fingerprints = self._fingerprints, []
         done, self._done = self._done, []
         failed, self._failed = self._failed, []
         free = {level: self._catalog.next_row(level) for level in LEVELS}
@@ -181,6 +194,8 @@ class Writer:
         with self._catalog.transaction():
             for entry, beside, places in placed:
                 self._commit(entry, beside, places)
+            for track_id, words in fingerprints:
+                self._catalog.fingerprints.put(track_id, words)
             for task, message in failed:
                 file = task.file
                 self._catalog.failures.put(file.path, file.size, file.mtime_ns, message)
@@ -226,6 +241,8 @@ class Writer:
         if beside is not None:
             track_id = beside
             self._refresh_descriptors(entry, track_id)
+            if entry.encoded is not None:
+                self._catalog.fingerprints.put(track_id, entry.encoded.first.fingerprint)
         else:
             track_id = self._put(entry)
             self._catalog.unmark_encoded(track_id)
@@ -278,7 +295,7 @@ class Writer:
         track_id = self._catalog.put_track(file.root, track)
         if task.track is not None and task.track.audio_hash != track.audio_hash:
             self._catalog.families.leave(track_id)
-        self._catalog.put_fingerprint(track_id, encoding.fingerprint)
+        self._catalog.fingerprints.put(track_id, encoding.fingerprint)
         self._catalog.failures.forget([file.path])
         return track_id
 
