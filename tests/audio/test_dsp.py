@@ -168,3 +168,13 @@ def test_lag_bands_cover_every_lag_and_are_empty_beyond_the_end() -> None:
     assert np.all(bands[:, 11:199].sum(axis=0) > 0)
     short = dsp.lag_bands(50, 0.01, 0.1, 2.0, 20, 1.0)
     assert short[0].sum() == pytest.approx(1.0) and short[-1].sum() == 0.0
+
+
+@pytest.mark.parametrize("cents", [-40, 0, 40])
+def test_the_notes_of_a_detuned_chord_are_in_their_semitones(cents: int) -> None:
+    notes = (0, 4, 7)
+    chord = sum(sine(440.0 * 2 ** ((n + cents / 100) / 12), 1.0, 0.2) for n in notes)
+    mapped = np.sqrt(spectra(chord, 4096, 2048, 4096)) @ dsp.log_frequency_matrix(4096, RATE, 252, 55.0, 36)
+    peaks = dsp.whiten(mapped[3:-3], 18)
+    folded = dsp.fold_semitones(peaks, 3, dsp.tuning(peaks, 3)).sum(axis=0)
+    assert sorted(np.argsort(folded)[-3:].tolist()) == [36 + note for note in notes]

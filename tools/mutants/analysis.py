@@ -6,7 +6,12 @@ __all__ = ["ANALYSIS"]
 
 _ANALYSIS = "src/soundalike/backbones/analysis"
 _DESCRIPTORS = f"{_ANALYSIS}/descriptors.py"
-_TESTS = ("tests/backbones/test_dsp_backbone.py", "tests/audio/test_dsp.py", "tests/backbones/test_spectra.py")
+_TESTS = (
+    "tests/backbones/test_dsp_backbone.py",
+    "tests/audio/test_dsp.py",
+    "tests/backbones/test_spectra.py",
+    "tests/backbones/test_timbre.py",
+)
 
 ANALYSIS = (
     Mutant(
@@ -15,7 +20,7 @@ ANALYSIS = (
     ),
     Mutant(
         _DESCRIPTORS, "cepstra.mean(axis=0)[1:],", "cepstra.mean(axis=0)[:-1],",
-        "timbre depends on the level", _TESTS,
+        "the mean of the first cepstrum counts, and that of the last does not", _TESTS,
     ),
     Mutant(
         _DESCRIPTORS, "centred = np.roll(pitch_classes.astype(np.float64), -3)  # from C",
