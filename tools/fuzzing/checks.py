@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -50,7 +50,7 @@ def check(case: Case, folder: Path) -> Outcome:
 
 def _recording(case: Case, folder: Path) -> str | None:
     """Do what a worker of `index` does: hash, tags, decode with the fingerprint; encode some files with a model."""
-    from soundalike.audio import Fingerprinter, MonoStream, read_tags
+    from soundalike.audio import MonoStream, read_tags
     from soundalike.core.files import content_hash
     from soundalike.models import load_once
 
@@ -65,15 +65,22 @@ def _recording(case: Case, folder: Path) -> str | None:
             assert np.isfinite(rows).all(), "rows are not finite"
         info = encoding.info
     else:
-        stream, fingerprinter = MonoStream(path, 22_050), Fingerprinter(22_050)
-        for block in fingerprinter.tap(stream):
-            assert np.isfinite(block).all(), "samples are not finite"
-        fingerprinter.words()
+        stream = MonoStream(path, 22_050, loudness=True)
+        stream.read(_fingerprint)
         info = stream.info
     assert 0 < info.duration < math.inf, f"the recording lasts {info.duration} s"
-    found: str | None = getattr(info, "warning", None)
+    found = info.warning
     assert found is None or "\n" not in found, f"the warning is not one line: {found!r}"
     return found
+
+
+def _fingerprint(blocks: Iterator[np.ndarray]) -> None:
+    from soundalike.audio import Fingerprinter
+
+    fingerprinter = Fingerprinter(22_050)
+    for block in fingerprinter.tap(blocks):
+        assert np.isfinite(block).all(), "samples are not finite"
+    fingerprinter.words()
 
 
 def _suffix(seed: str) -> str:

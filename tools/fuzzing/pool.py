@@ -136,6 +136,7 @@ def _measured(case: Case, memory: int, printed: int) -> Outcome:
     """Check one case in a folder of its own, and measure the peak of its memory."""
     before = _start_measuring()
     os.ftruncate(printed, 0)
+    os.lseek(printed, 0, os.SEEK_SET)
     folder = Path(tempfile.mkdtemp(prefix="soundalike-fuzz-"))
     try:
         outcome = check(case, folder)

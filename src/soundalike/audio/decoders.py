@@ -131,6 +131,8 @@ def open_decoder(source: Source) -> Decoder:
         if isinstance(file, Section):
             file.seek(0)
             return FFmpegDecoder(file)
+    if head == b"wvpk":
+        return FFmpegDecoder(without_trailing_tags(source))
     tag = id3_size(source)
     if tag > source.size:  # a tag cannot be longer than the file, so its size is wrong
         return FFmpegDecoder(Section(source, 10, source.size))

@@ -277,11 +277,32 @@ def _surround(names: Sequence[str]) -> tuple[int, ...]:
     return sides or tuple(index for index, name in enumerate(names) if name in ("BL", "BR"))
 
 
+_FIRST_WRONG = 8
+"""From this many planar channels on, PyAV (up to 18.1) takes the memory behind the last channel for one more."""
+
+
+def _packed(frame: av.AudioFrame) -> av.AudioFrame:
+    """Return a planar frame with its channels interleaved. Raises FFmpegError."""
+    import av
+
+    fifo = av.AudioFifo()
+    resampler = av.AudioResampler(format=frame.format.packed.name, layout=frame.layout, rate=frame.sample_rate)
+    for part in (*resampler.resample(frame), *resampler.resample(None)):
+        part.pts = None
+        fifo.write(part)
+    packed = fifo.read(0, partial=True)
+    if packed is None:
+        raise RuntimeError("a frame without samples was packed")
+    return packed
+
+
 def _drain(fifo: av.AudioFifo) -> Float32:
     """Return the queued samples as a (c, t) block."""
     frame = fifo.read(0, partial=True)
     if frame is None:
         raise RuntimeError("an empty queue of samples was drained")
+    if frame.format.is_planar and frame.layout.nb_channels >= _FIRST_WRONG:
+        frame = _packed(frame)
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T

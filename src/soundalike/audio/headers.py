@@ -91,14 +91,15 @@ def _at(source: Source | Section, position: int, size: int) -> bytes:
 
 
 def without_trailing_tags(source: Source) -> Source | Section:
-    """Return the file without an ID3v1 or APEv2 tag at its end, which is no part of a FLAC stream."""
+    """Return the file without an ID3v1 or APEv2 tag at its end, which is no part of a FLAC or WavPack stream."""
     end = source.size
     if _at(source, end - 128, 3) == b"TAG":
         end -= 128
     foot = _at(source, end - 32, 32)
     if foot[:8] == b"APETAGEX":
         size, flags = struct.unpack_from("<I4xI", foot, 12)
-        end = max(end - size - (32 if flags >> 31 else 0), 0)
+        size += 32 if flags >> 31 else 0
+        end -= size if size < end else 0  # a larger size is wrong
     source.seek(0)
     return source if end == source.size else Section(source, 0, end)
 

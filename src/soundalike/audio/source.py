@@ -62,6 +62,13 @@ class Source(io.FileIO):
             self.close()
             raise AudioError(f"an empty file (0 bytes), expected an audio file; {REMEDY}")
 
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Seek as FileIO does, but return -1 and stay if there is no such position, as invalid sizes ask for."""
+        try:
+            return super().seek(offset, whence)
+        except (OSError, OverflowError):
+            return -1
+
     def readinto(self, buffer: Any) -> int | None:
         """Read as FileIO does, but return 0 after an error."""
         try:

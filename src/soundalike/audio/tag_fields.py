@@ -192,6 +192,28 @@ class _Section:
         return self._file.tell() - self._start
 
 
+class _SafeFile:
+    """A file for FFmpeg. PyAV prints exceptions of these methods, so errors are results."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._file.read(size)
+        except OSError:
+            return b""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, OverflowError, ValueError):  # wrong sizes lead to impossible positions
+            return -1
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
 def _tinytag(file: BinaryIO, start: int) -> Fields:
     from tinytag import TinyTag, TinyTagException
 
@@ -217,7 +239,7 @@ def _ffmpeg(file: BinaryIO) -> Fields:
     if int(av.__version__.partition(".")[0]) < 19:
         options["metadata_errors"] = "replace"
     try:
-        with av.open(file, "r", **options) as container:
+        with av.open(_SafeFile(file), "r", **options) as container:
             audio = container.streams.best("audio")
             tags = [container.metadata, audio.metadata if audio else {}]
     except (av.error.FFmpegError, OSError, ValueError):

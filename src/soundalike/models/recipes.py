@@ -110,7 +110,7 @@ def load_recipe(model: str) -> Recipe:
     if not isinstance(model, str | os.PathLike):
         raise UsageError(f"model is {model!r}; expected the name or folder of a model, such as {DEFAULT_MODEL!r}")
     folder = _folder(model)
-    if not (folder / "recipe.json").is_file():
+    if not os.path.isfile(folder / "recipe.json"):  # noqa: PTH113 - Path.is_file raises an error for a long name
         raise ModelError(
             f"unknown model {model!r}; installed: {', '.join(installed_models())}, "
             "or give the path of a folder with a recipe.json"
@@ -165,7 +165,7 @@ def load_recipe(model: str) -> Recipe:
 def _folder(model: str) -> Path:
     """Return the folder of a bundled model, or else the folder that `model` names."""
     bundled = _BUNDLED / model
-    return bundled if (bundled / "recipe.json").is_file() else Path(model)
+    return bundled if os.path.isfile(bundled / "recipe.json") else Path(model)  # noqa: PTH113
 
 
 def recipe_version(model: str) -> tuple[tuple[int, int, int], ...] | None:
