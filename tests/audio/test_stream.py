@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 import soundalike.audio.stream as audio
 from conftest import run_measured
 from soundalike.audio.mono import AudioInfo, MonoStream
-from soundalike.audio.stream import AUDIO_SUFFIXES, AudioStream, load, windows
+from soundalike.audio.stream import AudioStream, load, windows
+from soundalike.audio.suffixes import AUDIO_SUFFIXES
 from soundalike.core.errors import AudioError
 
 RATE = 44100

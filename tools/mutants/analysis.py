@@ -58,7 +58,15 @@ ANALYSIS = (
         "the key is mirrored around C", ("tests/backbones/test_key_and_meter.py",),
     ),
     Mutant(
-        f"{_ANALYSIS}/key_and_meter.py", "_MIN_PROBABILITY = 0.8", "_MIN_PROBABILITY = 0.0",
+        f"{_ANALYSIS}/key_and_meter.py", "if probabilities[best] >= _MIN_METER else None", "",
         "an uncertain meter is reported", ("tests/backbones/test_key_and_meter.py",),
+    ),
+    Mutant(
+        f"{_ANALYSIS}/key_and_meter.py", "if probabilities[best] >= _MIN_KEY else None", "",
+        "an uncertain key is reported", ("tests/backbones/test_key_and_meter.py",),
+    ),
+    Mutant(
+        f"{_ANALYSIS}/tempo.py", "found and found.probability >= _MIN_PROBABILITY", "found",
+        "an uncertain tempo is reported", ("tests/backbones/test_tempo.py",),
     ),
 )  # fmt: skip

@@ -87,7 +87,7 @@ SEARCHING = (
         "only the last track counts for variety", _JOURNEYS,
     ),
     Mutant(
-        f"{_SEARCH}/playlists.py", "np.abs(self._bpm - last) <= self._step / 100 * last", "self._bpm - last <= self._step / 100 * last",
+        f"{_SEARCH}/playlists.py", "[np.abs(factor * self._bpm - last) for factor", "[(factor * self._bpm - last) for factor",
         "the tempo may fall by any step", _JOURNEYS,
     ),
     Mutant(

@@ -190,7 +190,7 @@ def _store_evidence(work: Path, piece: Piece) -> None:
 
 
 def _read(path: Path, kind: str) -> _Seen:
-    with np.load(path) as file:
+    with np.load(path, allow_pickle=False) as file:
         return _Seen(
             kind,
             file["pulse"].astype(np.float64),
