@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -142,7 +143,7 @@ def test_what_is_missing_is_one_line(name: tuple[str, ...], capsys: pytest.Captu
         assert refusal(capsys, *name, "frobnicate").endswith(f"; see: {page} --help")
     elif any(parameter.required for parameter in command.params):
         found = refusal(capsys, *name)
-        assert found.startswith(("missing argument ", "missing option --")) and found.endswith(f"; see: {page} --help")
+        assert found.startswith(("missing argument ", "missing option -")) and found.endswith(f"; see: {page} --help")
         assert "None" not in found
 
 
@@ -201,3 +202,30 @@ def test_short_options_take_an_equals_sign(capsys: pytest.CaptureFixture[str]) -
     assert refusal(capsys, "search", "a", "-k=x").startswith("-k: expected a whole number from 1, found 'x'")
     assert refusal(capsys, "search", "a", "-kx").startswith("-k: expected a whole number from 1, found 'x'")
     assert refusal(capsys, "search", "a", "-w=melody=x").startswith("--weights: cannot read the weight 'melody=x'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["search", "a.wav", "-k"], r"'-k' requires an argument; see: soundalike search --help"),
+        (["library", "ls", "--library"], r"requires an argument; see: soundalike library ls --help"),
+        (["serach", "a.wav"], r"unknown command 'serach'; did you mean search\?; see: soundalike --help"),
+        (["library", "vacum"], r"unknown action 'vacum'; did you mean vacuum\?; see: soundalike library --help"),
+        (["evaluate", "triplet"], r"unknown protocol 'triplet'; did you mean triplets\?"),
+        (["nothing-like-it"], r"unknown command 'nothing-like-it'; known: index, search, "),
+        (["embed", "a.wav"], r"missing option -o/--output; see: soundalike embed --help"),
+    ],
+)
+def test_a_mistyped_command_line_names_what_helps(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert re.search(message, err), err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["search", "path", "playlist"])
+def test_the_number_of_tracks_is_k_or_n_everywhere(name: str) -> None:
+    options = [one.opts for one in COMMANDS[(name,)].params if isinstance(one, click.Option)]
+    assert any({"-k", "-n"} <= set(opts) for opts in options)

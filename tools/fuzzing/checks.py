@@ -134,7 +134,7 @@ def _list(case: Case) -> None:
     from soundalike.cli import index
 
     before = sys.stdin
-    sys.stdin = SimpleNamespace(buffer=io.BytesIO(case.content))  # type: ignore[assignment, arg-type]
+    sys.stdin = SimpleNamespace(buffer=io.BytesIO(case.content), isatty=lambda: False)  # type: ignore[assignment, arg-type]
     try:
         index._read_sources([Path("-")])
     finally:

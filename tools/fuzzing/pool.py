@@ -148,9 +148,7 @@ def _measured(case: Case, memory: int, printed: int) -> Outcome:
         shutil.rmtree(folder, ignore_errors=True)
     peak = _peak() - before
     if outcome.kind in ("read", "warned", "failed"):
-        if "annot allocate memory" in outcome.message or "not enough memory" in outcome.message:
-            outcome = Outcome("memory", outcome.message)
-        elif peak > memory:
+        if peak > memory:
             outcome = Outcome("memory", f"{peak / _MEGABYTE:,.0f} MB, and {outcome.message!r}")
         elif sys.platform != "win32" and (size := os.fstat(printed).st_size):
             outcome = Outcome("printed", os.pread(printed, min(size, 1000), 0).decode(errors="replace"))

@@ -48,13 +48,12 @@ CORE = (
         "-- does not end the options", ("tests/core/test_options.py",),
     ),
     Mutant(
-        f"{_AUDIO}/fingerprint.py", "return agreeing >= _MIN_AGREEING * total",
-        "return agreeing >= _MIN_AGREEING / 2 * total",
+        f"{_AUDIO}/same_audio.py", "self.errors.mean() <= _MEAN_ERROR", "self.errors.mean() <= 2 * _MEAN_ERROR",
         "half of the required agreement makes a copy", ("tests/audio/test_fingerprint.py",),
     ),
     Mutant(
         f"{_AUDIO}/fingerprint.py", "loud = energy[1:].sum(axis=1)", "loud = energy[:-1].sum(axis=1)",
-        "whether a frame is silent is judged by the frame before", ("tests/audio/test_fingerprint.py",),
+        "whether a frame is silent is judged by the frame before", ("tests/audio/test_silent_frames.py",),
     ),
     Mutant(
         f"{_AUDIO}/fingerprint.py", "waiting = waiting[frames * _HOP :]", "waiting = waiting[frames * _HOP + 1 :]",

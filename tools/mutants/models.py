@@ -46,7 +46,7 @@ MODELS = (
         "shares do not sum to the score where the query is silent in a space", _SCORE,
     ),
     Mutant(
-        f"{_MODELS}/score.py", "(100.0 / (len(quantiles) - 1))", "(100.0 / len(quantiles))",
+        f"{_MODELS}/score.py", "(100.0 / (len(table) - 1))", "(100.0 / len(table))",
         "the most similar pair is at 99 %, not at 100 %", _SCORE,
     ),
     Mutant(
@@ -84,6 +84,6 @@ MODELS = (
     ),
     Mutant(
         f"{_MODELS}/recipes.py", "[table, weights]", "[table]",
-        "new weights do not need new rows", ("tests/models/test_recipes.py",),
+        "new weights do not need new rows", ("tests/backbones/test_onsets_and_lines.py",),
     ),
 )  # fmt: skip

@@ -19,7 +19,7 @@ SEARCHING = (
         "the query is its own best match", ("tests/library/test_folder.py", *_QUERY),
     ),
     Mutant(
-        f"{_SEARCH}/search.py", "if len(matches) == query.k or checked < k:", "if True:",
+        f"{_SEARCH}/search.py", "if answer.is_full or checked < k:", "if True:",
         "copies of the query shorten the list", ("tests/library/test_folder.py", *_QUERY),
     ),
     Mutant(

@@ -129,6 +129,9 @@ class FFmpegDecoder:
             except (av.error.FFmpegError, OSError) as error:
                 self.fault = reason(error)
                 break
+            except IndexError:  # PyAV knows only the streams that were there when it opened the file
+                self.fault = "another stream begins"
+                break
             if packet is None:
                 break
             try:

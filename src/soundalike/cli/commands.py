@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -56,11 +57,10 @@ class Command(_HelpPage):
         """Parse the arguments; see `soundalike.core.options.ManyOption`."""
         short = [part for argument in args for part in _split_short(argument)]
         try:
-            joined = join_values(self.get_params(ctx), short)
-        except click.UsageError as error:
-            error.ctx = ctx
+            return super().parse_args(ctx, join_values(self.get_params(ctx), short))
+        except click.UsageError as error:  # some lack the command, whose help page the message names
+            error.ctx = error.ctx or ctx
             raise
-        return super().parse_args(ctx, joined)
 
 
 def _split_short(argument: str) -> list[str]:
@@ -114,7 +114,9 @@ class Group(_HelpPage, click.Group):
         """Find the command that the first argument names. Raises click.UsageError listing the known ones."""
         if args[0] not in self.list_commands(ctx):
             noun, known = self.title.removesuffix("s"), ", ".join(self.list_commands(ctx))
-            raise click.UsageError(f"unknown {noun} {args[0]!r}; known: {known}", ctx)
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"unknown {noun} {args[0]!r}{meant or f'; known: {known}'}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -129,7 +131,8 @@ def _require_command(**_: Any) -> None:
 def describe_error(error: click.UsageError) -> str:
     """Return what is wrong with the arguments as one line that ends in the command to ask for help."""
     if isinstance(error, click.MissingParameter) and error.param is not None:
-        found = f"missing {error.param.param_type_name} {_name(error.param)}"
+        typed = "/".join(sorted(error.param.opts, key=len)) if isinstance(error.param, click.Option) else ""
+        found = f"missing {error.param.param_type_name} {typed or _name(error.param)}"
     elif isinstance(error, click.BadParameter) and error.param is not None:
         name = _name(error.param)
         found = error.message if name in error.message else f"{name}: {error.message}"

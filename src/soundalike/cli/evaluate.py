@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,9 +55,8 @@ def protocol_command(name: str) -> click.Command:
 
     protocol: Protocol = plugins.load("protocols", name)
     page = inspect.getdoc(inspect.getmodule(type(protocol))) or protocol.summary
-    by_hand = "\n\n".join(f"\b\n{paragraph}" for paragraph in page.split("\n\n"))  # wrapped as in the source
 
-    @command(name, help=by_hand)
+    @command(name, help="\n\n".join(map(_wrapped, page.split("\n\n"))))
     @model_option()
     @seed_option()
     @jobs_option()
@@ -69,6 +69,11 @@ def protocol_command(name: str) -> click.Command:
 
     run.params = [*protocol.options(), *run.params]
     return run
+
+
+def _wrapped(paragraph: str) -> str:
+    """Let a paragraph be wrapped to the width of the terminal, unless it has indented lines: examples and lists."""
+    return f"\b\n{paragraph}" if re.search(r"^(\s+|- )", paragraph, re.MULTILINE) else paragraph
 
 
 def _run(protocol: Protocol, args: SimpleNamespace) -> int:

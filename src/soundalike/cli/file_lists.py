@@ -70,7 +70,7 @@ def _entries(data: bytes, base: Path) -> Iterator[bytes]:
     extended = any(line.startswith(b"#EXT") for line in lines)
     for line in lines:
         # In a plain list, a name may begin with "#".
-        comment = line.startswith(b"#") and (extended or not (base / os.fsdecode(line)).exists())
+        comment = line.startswith(b"#") and (extended or not _exists(base / os.fsdecode(line)))
         if line.strip() and not comment:
             yield line
 
@@ -85,7 +85,15 @@ def _path(entry: bytes, base: Path) -> Path:
     except UnicodeDecodeError:  # Windows players write the code page of their country; 1252 is the most common
         names.append(entry.decode("cp1252", "replace"))
     names += [name.replace("\\", "/") for name in names if "\\" in name]
-    return next((path for name in names if (path := base / name).exists()), base / names[0])
+    return next((path for name in names if _exists(path := base / name)), base / names[0])
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is such a file. A line that is too long for a name is none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _from_url(entry: bytes) -> Path:

@@ -65,7 +65,15 @@ class PathRecord:
 @command("path")
 @argument("a", metavar="A", help="Where to start: a recording, in the library or not; - for standard input.")
 @argument("b", metavar="B", help="Where to arrive.")
-@option("-n", "steps", type=WholeNumber(), default=8, metavar="STEPS", help="Number of tracks in between (default: 8).")
+@option(
+    "-n",
+    "-k",
+    "steps",
+    type=WholeNumber(),
+    default=8,
+    metavar="STEPS",
+    help="Number of tracks in between (default: 8).",
+)
 @weights_option()
 @where_option("Only tracks in between")
 @m3u_option("the path")

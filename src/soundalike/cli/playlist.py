@@ -64,7 +64,7 @@ class PlaylistRecord:
 
 @command("playlist")
 @argument("seed", metavar="SEED", help="A recording, in the library or not; - for standard input.")
-@option("-n", "length", type=WholeNumber(), default=30, metavar="LENGTH", help="Number of tracks (default: 30).")
+@option("-n", "-k", "length", type=WholeNumber(), default=30, metavar="LENGTH", help="Number of tracks (default: 30).")
 @option("--spread", type=NUMBER, default=0.3, metavar="S", help="Variety, from 0 to 1 (default: 0.3).")
 @option("--tempo", type=NUMBER_RANGE, metavar="LOW..HIGH", help="Only tracks of this tempo in BPM, such as 118..126.")
 @option(

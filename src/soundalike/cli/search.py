@@ -158,7 +158,7 @@ def _read_examples(
     default="none",
     help="Lower the rank of hubs, which are close to everything: mutual-proximity, for whole tracks (default: none).",
 )
-@option("-k", type=WholeNumber(), default=10, metavar="N", help="Number of matches (default: 10).")
+@option("-k", "-n", "k", type=WholeNumber(), default=10, metavar="N", help="Number of matches (default: 10).")
 @where_option()
 @option("--exclude-same-artist", is_flag=True, help="Leave out tracks by any artist of the query.")
 @option("--include-self", is_flag=True, help="Keep the query and its copies among the matches.")

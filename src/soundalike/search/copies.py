@@ -185,9 +185,10 @@ class CopyFinder:
     def _are_alike(self, a: Track, b: Track) -> bool:
         total = audible = 0.0
         ours, theirs = self._rows_of(a), self._rows_of(b)
-        for name, row in ours.items():
-            total += float(row @ theirs[name])
-            audible += bool(row.any() and theirs[name].any())
+        with np.errstate(invalid="ignore", over="ignore"):  # corrupt rows may hold any value
+            for name, row in ours.items():
+                total += float(row @ theirs[name])
+                audible += bool(row.any() and theirs[name].any())
         return total >= COPY_COSINE * max(audible, 1.0)
 
     def _rows_of(self, track: Track) -> Mapping[str, FloatArray]:
