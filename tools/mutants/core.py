@@ -49,7 +49,7 @@ CORE = (
     ),
     Mutant(
         f"{_AUDIO}/same_audio.py", "self.errors.mean() <= _MEAN_ERROR", "self.errors.mean() <= 2 * _MEAN_ERROR",
-        "half of the required agreement makes a copy", ("tests/audio/test_fingerprint.py",),
+        "half of the required agreement makes a copy", ("tests/audio/test_agreement.py",),
     ),
     Mutant(
         f"{_AUDIO}/fingerprint.py", "loud = energy[1:].sum(axis=1)", "loud = energy[:-1].sum(axis=1)",
