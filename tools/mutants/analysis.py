@@ -11,6 +11,7 @@ _TESTS = (
     "tests/audio/test_dsp.py",
     "tests/backbones/test_spectra.py",
     "tests/backbones/test_timbre.py",
+    "tests/backbones/test_onsets_and_lines.py",
 )
 
 ANALYSIS = (

@@ -64,7 +64,7 @@ MODELS = (
     ),
     Mutant(
         f"{_MODELS}/mutual_proximity.py", "presence(rows) & query.any()", "presence(rows)",
-        "a silent query has a z-score", _MUTUAL,
+        "a silent query has a z-score", ("tests/models/test_silent_query.py",),
     ),
     Mutant(
         f"{_MODELS}/heads.py", "np.asarray(part.any(axis=1))", "audible",
