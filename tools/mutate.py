@@ -105,6 +105,8 @@ class _Tree:
             )
         except subprocess.TimeoutExpired:
             return False, f"no end after {seconds:g} s"
+        if done.returncode < 0:
+            return False, f"pytest died of signal {-done.returncode}"
         if done.returncode not in (0, 1, 2):  # 2: a test file that cannot even be imported
             raise RuntimeError(f"pytest {' '.join(tests)} exits with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
