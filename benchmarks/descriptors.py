@@ -1,9 +1,17 @@
 """Accuracy of tempo, key and meter, compared with librosa, against known ground truth.
 
-    python benchmarks/descriptors.py TRIPLETS [--grooves FOLDER] [--backbones compact dsp] [--clips 600] [--save DIR]
+    python benchmarks/descriptors.py [--triplets DIR] [--grooves DIR] [--loops DIR ...] [--songs DIR] [--save DIR]
 
-TRIPLETS come from `soundalike render`, whose ground truth includes tempo and key. FOLDER holds the Groove MIDI Dataset;
-FluidSynth plays performances of at least eight seconds, and the ground truth is the tempo of their metronome.
+Each option names a set of recordings with ground truth:
+
+- `--triplets`: what `soundalike render` wrote; its ground truth includes tempo and key.
+- `--grooves`: the Groove MIDI Dataset. FluidSynth plays performances of at least eight seconds by the drummers of the
+  test part, and the ground truth is the tempo of their metronome.
+- `--loops`: audio files whose names begin with their tempo, such as those of `python tests/backbones/loops.py`.
+- `--songs`: stems.csv (song, path, bpm, key) and the stems of songs. Excerpts of 20 s of the songs of the test part,
+  caesium, hydrogen and sodium, are mixed from all stems.
+
+Answers that a method leaves blank count as wrong, except in the columns "if answered".
 
 - Tempo: share within 4 %, and within 4 % of the tempo or of its half, third, double or triple.
 - Key: share that is right, overall and among confident answers, and the weighted score of mir_eval, which gives 0.5 for
@@ -28,6 +36,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from scipy.io import wavfile
 
 from common import report_of, show_and_save
 from soundalike.audio import MonoStream, windows
@@ -39,11 +48,17 @@ from soundalike.evaluate.estimates import bootstrap
 from soundalike.render.score.music import PULSE
 from soundalike.render.score.truth import ROOTS, read_truth
 from soundalike.render.sound.soundfonts import find_soundfonts
+from soundalike.render.sources.grooves import load_grooves, split_drummers
 from soundalike.train.data.folders import read_folders
 
 CONFIDENT = 0.7  # probability of a key
 SECONDS = 8.0  # minimum duration of a performance
 KINDS = {"major": "major", "mixolydian": "major", "minor": "minor", "dorian": "minor"}  # by the third of the mode
+TEST_SONGS = ("caesium", "hydrogen", "sodium")
+EXCERPT_RATE = 22050
+EXCERPT = 20 * EXCERPT_RATE
+AUDIBLE = 1e-3  # RMS of an excerpt
+SHARPS = {"Bb": "A#", "Eb": "D#", "Ab": "G#", "Db": "C#", "Gb": "F#"}
 FACTORS = (1.0, 0.5, 2.0, 1 / 3, 3.0)
 
 
@@ -84,11 +99,14 @@ def rendered(triplets: Path, count: int) -> list[Labelled]:
 
 
 def performances(folder: Path, count: int, place: Path) -> list[Labelled]:
-    """Render human drum performances with a metronome tempo by FluidSynth to WAV files in `place`."""
+    """Render performances of test drummers with a metronome tempo by FluidSynth to WAV files in `place`."""
+    drummers = split_drummers(load_grooves(folder).grooves)
     font = next(soundfont.path for soundfont in find_soundfonts() if soundfont.part == "test")
     with (folder / "info.csv").open(newline="", encoding="utf-8") as file:
         lines = [
-            row for row in csv.DictReader(file) if row["beat_type"] == "beat" and float(row["duration"]) >= SECONDS
+            row
+            for row in csv.DictReader(file)
+            if row["beat_type"] == "beat" and float(row["duration"]) >= SECONDS and drummers[row["drummer"]] == "test"
         ]
     found = []
     with tarfile.open(folder / "groove-midi.tar.gz") as tar:
@@ -97,6 +115,35 @@ def performances(folder: Path, count: int, place: Path) -> list[Labelled]:
             midi.write_bytes(tar.extractfile(lines[number]["midi_filename"]).read())
             subprocess.run(["fluidsynth", "-niq", "-r", "22050", "-F", sound, font, midi], check=True)
             found.append(Labelled(sound, float(lines[number]["bpm"]), None, None, lines[number]["drummer"]))
+    return found
+
+
+def loops(folder: Path) -> list[Labelled]:
+    """Return files whose names begin with their tempo, such as 140_house.wav."""
+    return [Labelled(path, float(path.stem.split("_")[0]), None, None, path.stem) for path in sorted(folder.iterdir())]
+
+
+def songs(folder: Path, place: Path) -> list[Labelled]:
+    """Mix the stems of the test songs and cut them into excerpts, as WAV files in `place`."""
+    with (folder / "stems.csv").open(newline="", encoding="utf-8") as file:
+        stems = [row for row in csv.DictReader(file) if row["song"] in TEST_SONGS and row["stem_class"] != "mix"]
+    found = []
+    for song in TEST_SONGS:
+        rows = [row for row in stems if row["song"] == song]
+        mix = np.zeros(0)
+        for row in rows:
+            samples = np.concatenate(list(MonoStream(folder / row["path"], EXCERPT_RATE)))
+            mix = np.pad(mix, (0, max(len(samples) - len(mix), 0)))
+            mix[: len(samples)] += samples
+        tonic, mode = rows[0]["key"].split()
+        mix = 0.9 * mix / np.abs(mix).max()
+        for number, first in enumerate(range(0, len(mix) - EXCERPT, EXCERPT)):
+            excerpt = mix[first : first + EXCERPT]
+            if np.sqrt(np.mean(np.square(excerpt))) > AUDIBLE:
+                path = place / f"{song}-{number}.wav"
+                wavfile.write(path, EXCERPT_RATE, excerpt.astype(np.float32))
+                key = f"{SHARPS.get(tonic, tonic)} {mode}"
+                found.append(Labelled(path, float(rows[0]["bpm"]), key, None, song))
     return found
 
 
@@ -128,6 +175,8 @@ def scores(labelled: Sequence[Labelled], answers: Sequence[Answer]) -> dict[str,
         "tempo or a multiple": np.any([np.abs(tempo / factor - 1) <= 0.04 for factor in FACTORS], axis=0),
     }
     columns = {name: column.astype(float) for name, column in columns.items()}
+    columns["tempo, if answered"] = np.where(np.isnan(tempo), np.nan, columns["tempo"])
+    columns["tempo answered"] = (~np.isnan(tempo)).astype(float)
     if any(clip.key for clip in labelled):
         pairs = list(zip(labelled, answers, strict=True))
         weighted = np.array(
@@ -138,12 +187,20 @@ def scores(labelled: Sequence[Labelled], answers: Sequence[Answer]) -> dict[str,
         )
         right = np.where(np.isnan(weighted), np.nan, weighted == 1.0)
         confident = np.array([(answer.key_confidence or 0.0) >= CONFIDENT for answer in answers])
-        answered = np.array([bool(answer.meter) for answer in answers])
+        given = np.array([bool(answer.key) for answer in answers])
         columns |= {
             "key": right,
             "key, weighted": weighted,
+            "key, if answered": np.where(given, right, np.nan),
+            "key answered": np.where(np.isnan(weighted), np.nan, given.astype(float)),
             f"key, p >= {CONFIDENT:g}": np.where(confident, right, np.nan),
-            "meter, if answered": np.where(answered, [answer.meter == clip.meter for clip, answer in pairs], np.nan),
+        }
+    if any(clip.meter for clip in labelled):
+        answered = np.array([bool(answer.meter) for answer in answers])
+        columns |= {
+            "meter, if answered": np.where(
+                answered, [answer.meter == clip.meter for clip, answer in zip(labelled, answers, strict=True)], np.nan
+            ),
             "meter answered": answered.astype(float),
         }
     return columns
@@ -163,8 +220,9 @@ def estimates(columns: Sequence[np.ndarray], groups: Sequence[str]) -> list[list
     return [list(part) for part in zip(*found, strict=True)]
 
 
-def measure(title: str, labelled: Sequence[Labelled], args: argparse.Namespace, command: str) -> Report:
+def measure(title: str, labelled: Sequence[Labelled], args: argparse.Namespace, data: str) -> Report:
     """Run all methods on the clips and print a report."""
+    command = f"python benchmarks/descriptors.py {data} --backbones {' '.join(args.backbones)}"
     methods = {name: partial(ours, name) for name in args.backbones} | {"librosa": librosas}
     rows: dict[str, list[list[float]]] = {}
     names: list[str] = []
@@ -184,22 +242,36 @@ def measure(title: str, labelled: Sequence[Labelled], args: argparse.Namespace, 
 
 
 def main() -> None:
-    """Measure on rendered clips and, with --grooves, on human drum performances."""
+    """Measure on every set that is given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("triplets", type=Path)
+    parser.add_argument("--triplets", type=Path)
     parser.add_argument("--grooves", type=Path)
+    parser.add_argument("--loops", type=Path, nargs="+", default=[])
+    parser.add_argument("--songs", type=Path)
     parser.add_argument("--backbones", nargs="+", default=["compact", "dsp"])
     parser.add_argument("--clips", type=int, default=600)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--save", type=Path)
     args = parser.parse_args()
-    command = f"python benchmarks/descriptors.py TRIPLETS --grooves FOLDER --backbones {' '.join(args.backbones)}"
-    labelled = rendered(args.triplets, args.clips)
-    found = [measure(f"Tempo, key and meter of {len(labelled)} rendered clips of 10 s", labelled, args, command)]
-    if args.grooves:
-        with tempfile.TemporaryDirectory() as place:
-            labelled = performances(args.grooves, args.clips // 4, Path(place))
-            found.append(measure(f"Tempo of {len(labelled)} human drum performances", labelled, args, command))
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        if args.triplets:
+            labelled = rendered(args.triplets, args.clips)
+            title = f"Tempo, key and meter of {len(labelled)} rendered clips of 10 s"
+            found.append(measure(title, labelled, args, "--triplets TRIPLETS"))
+        if args.grooves:
+            labelled = performances(args.grooves, args.clips // 4, place)
+            title = f"Tempo of {len(labelled)} performances of drummers whose playing is not in the training data"
+            found.append(measure(title, labelled, args, "--grooves GROOVES"))
+        for number, each in enumerate(args.loops, start=1):
+            labelled = loops(each)
+            title = f"Tempo of {len(labelled)} loops of drums and bass, set {number}"
+            found.append(measure(title, labelled, args, "--loops LOOPS"))
+        if args.songs:
+            labelled = songs(args.songs, place)
+            title = f"Tempo and key of {len(labelled)} excerpts of 20 s of the test songs"
+            found.append(measure(title, labelled, args, "--songs STEMS"))
     if args.save:
         print(f"saved: {reports.save_reports(found, args.save)}")
 
