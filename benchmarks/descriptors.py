@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import subprocess
 import tarfile
 import tempfile
@@ -45,11 +46,11 @@ from soundalike.core import plugins
 from soundalike.core.types import Report
 from soundalike.evaluate import reports
 from soundalike.evaluate.estimates import bootstrap
+from soundalike.render.folders import META
 from soundalike.render.score.music import PULSE
 from soundalike.render.score.truth import ROOTS, read_truth
 from soundalike.render.sound.soundfonts import find_soundfonts
 from soundalike.render.sources.grooves import load_grooves, split_drummers
-from soundalike.train.data.folders import read_folders
 
 CONFIDENT = 0.7  # probability of a key
 SECONDS = 8.0  # minimum duration of a performance
@@ -85,13 +86,16 @@ class Answer:
 
 def rendered(triplets: Path, count: int) -> list[Labelled]:
     """Return anchors and neutral negatives of test folders with their ground truth."""
-    folders = [folder for parts in read_folders(triplets, 0).values() for folder in parts["test"]]
+    folders = [
+        meta.parent
+        for meta in sorted(triplets.glob(f"*/*/triplet/{META}"))
+        if json.loads(meta.read_text(encoding="utf-8"))["part"] == "test"
+    ]
     chosen = np.random.default_rng(0).permutation(len(folders))[: count // 2]
     found = []
     for place in sorted(chosen):
-        for clip in (folders[place].anchor, folders[place].negative):
-            if clip is None:
-                continue
+        for name in ("anchor", "negative"):
+            (clip,) = folders[place].glob(f"{name}.*")
             truth = read_truth(clip.parents[1] / "truth" / f"{clip.stem}.jams")
             key = f"{ROOTS[truth.key]} {KINDS[truth.mode]}" if set(truth.parts) - {"drums"} else None
             found.append(Labelled(clip, truth.tempo / PULSE[truth.meter], key, truth.meter, str(place)))
@@ -199,7 +203,9 @@ def scores(labelled: Sequence[Labelled], answers: Sequence[Answer]) -> dict[str,
         answered = np.array([bool(answer.meter) for answer in answers])
         columns |= {
             "meter, if answered": np.where(
-                answered, [answer.meter == clip.meter for clip, answer in zip(labelled, answers, strict=True)], np.nan
+                answered,
+                [answer.meter == clip.meter for clip, answer in zip(labelled, answers, strict=True)],
+                np.nan,
             ),
             "meter answered": answered.astype(float),
         }

@@ -16,15 +16,13 @@ __all__ = ["descriptors"]
 
 @dataclass(frozen=True, slots=True)
 class DescriptorsRecord:
-    """Fitted tempo and meter. Shares are of validation pieces, 0 to 1; `failed` names pieces without a result."""
+    """A fitted tempo. Shares are of validation pieces, 0 to 1; `failed` names pieces without a result."""
 
     out: str
     seed: int
     train: int
     validation: int
     tempo_right: Mapping[str, float]
-    meter_said: float
-    meter_right: float
     key_sharpness: float
     failed: Sequence[str]
 
@@ -41,12 +39,11 @@ class DescriptorsRecord:
 def descriptors(
     grooves: Path, tunes: Path | None, out: Path, work: Path, pieces: int, seed: int, jobs: int | None, as_json: bool
 ) -> int:
-    """Fit the estimators of tempo and meter to music that is rendered for it.
+    """Fit the estimator of the tempo to music that is rendered for it.
 
     The music has four kinds: human drumming, loops of drum patterns at usual tempi, the most common ones of these, and
     whole scenes. Drummers and patterns of the validation pieces are not in the training pieces. The command writes
-    tempo.safetensors (tempo, for all models) and readings.safetensors (key and meter of compact; the key is not fitted
-    again). An interrupted run continues. Needs soundalike[render,train] and FluidSynth.
+    tempo.safetensors, for all models. An interrupted run continues. Needs soundalike[render,train] and FluidSynth.
 
     \b
       soundalike train descriptors --grooves groove --out fitted --work scratch
@@ -62,8 +59,6 @@ def descriptors(
         train=report.pieces[0],
         validation=report.pieces[1],
         tempo_right=report.tempo_right,
-        meter_said=report.meter_said,
-        meter_right=report.meter_right,
         key_sharpness=report.key_sharpness,
         failed=[f"{name}: {reason}" for name, reason in report.failed],
     )
@@ -73,7 +68,6 @@ def descriptors(
         print(f"{record.train:,} training and {record.validation:,} validation pieces, of which the tempo is right in:")
         for kind, share in record.tempo_right.items():
             print(f"{kind:10} {100 * share:.1f} %")
-        print(f"meter: right in {100 * record.meter_right:.1f} % of the {100 * record.meter_said:.1f} % that have one")
         print(f"key: the most likely sharpness is {record.key_sharpness:.1f}")
         print(f"weights written: {one_line(out)}")
     return 1 if record.failed else 0

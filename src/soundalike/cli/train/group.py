@@ -14,7 +14,7 @@ train: click.Command = Group(
     {
         "dsp": Entry("train.dsp:dsp", "fit the model dsp: projections of fixed descriptors"),
         "compact": Entry("train.compact:compact", "train the model compact: networks and projections"),
-        "descriptors": Entry("train.descriptors:descriptors", "fit the estimators of tempo and meter"),
+        "descriptors": Entry("train.descriptors:descriptors", "fit the estimator of the tempo"),
         "heads": Entry("train.heads:heads", "train projection heads on triplet folders"),
         "embed": Entry("train.embed:embed", "compute the features of triplet folders, or of a shard of them"),
         "merge": Entry("train.merge:merge", "merge the features of several machines into one cache"),

@@ -1,1 +1,1 @@
-"""Fit tempo and meter: music with known tempo and meter, and the network that scores tempi."""
+"""Fit the tempo: music of known tempo, and the network that scores tempi."""

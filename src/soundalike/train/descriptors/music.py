@@ -1,4 +1,4 @@
-"""Music of known tempo, key and meter, rendered in memory: drumming, loops and scenes.
+"""Music of known tempo and key, rendered in memory: drumming, loops and scenes.
 
 - *Scenes* are anchors and neutral negatives of `soundalike render`.
 - *Loops* are patterns of the grammar, mostly drums and bass, at a tempo that is usual for their kind. Without them no
@@ -107,13 +107,11 @@ class Labelled:
     Attributes:
         samples: Mono (t,) float32 at 22,050 Hz.
         tempo: Pulses per minute: quarter notes, or dotted quarter notes in compound meters. 0 if there is no beat.
-        meter: One of `METERS`; None if it is unknown.
         key: Index into `KEYS`; None if only drums play.
     """
 
     samples: FloatArray
     tempo: float
-    meter: str | None
     key: int | None
 
 
@@ -134,7 +132,6 @@ def sound_of(piece: Piece) -> Labelled:
         return Labelled(
             clip.samples,
             scene.tempo / PULSE[groove.meter],
-            groove.meter,
             scene.key + 12 * (scene.melody.mode in _MINOR) if tonal else None,
         )
     raise UsageError(f"no draft of {piece.kind} {piece.number} can be rendered; give more tunes or sounds")
@@ -198,7 +195,7 @@ def _strokes(piece: Piece) -> Labelled:
         samples = samples[: round(rng.uniform(3, _SECONDS) * _RATE)]
     for start in (starts * _RATE).astype(int):
         samples[start : start + len(sound)] += sound[: len(samples) - start]
-    return Labelled(np.asarray(0.3 * samples / np.abs(samples).max(), np.float32), tempo, None, None)
+    return Labelled(np.asarray(0.3 * samples / np.abs(samples).max(), np.float32), tempo, None)
 
 
 @lru_cache(maxsize=3)
@@ -239,8 +236,7 @@ def _drumming(piece: Piece) -> Labelled:
     samples = stock.orchestra.play(sound, "drums", notes, seconds)
     mono = resample(samples, SYNTH_RATE, _RATE, length=round(seconds * _RATE))
     peak = max(float(np.abs(mono).max()), 1e-9)
-    meter = line["time_signature"].replace("-", "/")
-    return Labelled(np.asarray(mono / peak * 0.5, np.float32), float(line["bpm"]), meter, None)
+    return Labelled(np.asarray(mono / peak * 0.5, np.float32), float(line["bpm"]), None)
 
 
 def _midi(grooves: str, name: str) -> bytes:

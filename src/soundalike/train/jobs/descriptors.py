@@ -1,7 +1,6 @@
-"""`soundalike train descriptors`: tempo and meter, from music that is rendered for it.
+"""`soundalike train descriptors`: the tempo, from music that is rendered for it.
 
-The evidence of every piece is stored in a working folder, so an interrupted run continues. The networks of `compact`
-must exist, because the meter is estimated from its strokes.
+The evidence of every piece is stored in a working folder, so an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -17,15 +16,11 @@ from soundalike.audio import windows
 from soundalike.backbones import CompactBackbone
 from soundalike.backbones.analysis import (
     FAST_HOP,
-    METERS,
     RATE,
-    READINGS_FILE,
     TEMPO_FILE,
     TEMPO_TOLERANCE,
-    KeyMeterClassifier,
     TempoEstimator,
     key_correlations,
-    meter_evidence,
 )
 from soundalike.core.errors import SoundalikeError, UsageError
 from soundalike.core.executors.processes import run_tasks
@@ -70,16 +65,12 @@ class DescriptorsReport:
     Attributes:
         pieces: Number of training and of validation pieces.
         tempo_right: Share of validation pieces with the right tempo, or of noise without a tempo, by kind.
-        meter_said: Share of validation pieces of known meter with a meter.
-        meter_right: Share of right meters among these.
         key_sharpness: The most likely `descriptors.KEY_SHARPNESS`, from training pieces.
         failed: Pieces that could not be rendered, with the reason.
     """
 
     pieces: tuple[int, int]
     tempo_right: dict[str, float]
-    meter_said: float
-    meter_right: float
     key_sharpness: float
     failed: tuple[tuple[str, str], ...]
 
@@ -90,17 +81,15 @@ class _Seen:
 
     kind: str
     pulse: FloatArray
-    strokes: FloatArray
     pitch_classes: FloatArray
     tempo: float
-    meter: str
     key: int
 
 
 def train_descriptors(
     job: DescriptorsJob, *, jobs: int | None = None, progress: Callable[[int, int, float], None] | None = None
 ) -> DescriptorsReport:
-    """Render the pieces that are not there yet, fit tempo and meter, and write their weights to `job.out`.
+    """Render the pieces that are not there yet, fit the tempo, and write its weights to `job.out`.
 
     Args:
         job: What to fit.
@@ -112,10 +101,9 @@ def train_descriptors(
     """
     try:
         from soundalike.train.descriptors.fit import Beat, fit_tempo
-        from soundalike.train.transcriber.readings import fit_meters
     except ImportError as error:
         raise UsageError("fitting needs torch; install it with: pip install 'soundalike[train]'") from error
-    from safetensors.numpy import load_file, save
+    from safetensors.numpy import save
 
     make_folder(job.out, "--out")
     make_folder(job.work, "--work")
@@ -150,13 +138,7 @@ def train_descriptors(
     content = save(tensors)
     write_atomic(job.out / TEMPO_FILE, lambda file: file.write(content))
     estimator = TempoEstimator(tensors)
-    meters = fit_meters(
-        [(seen, METERS.index(one.meter)) for one in train if (seen := _meter_evidence(one, estimator)) is not None]
-    )
-    readings = load_file(CompactBackbone().readings) | meters
-    content = save(readings)
-    write_atomic(job.out / READINGS_FILE, lambda file: file.write(content))
-    return _report(train, test, estimator, KeyMeterClassifier(**readings), failed)
+    return _report(train, test, estimator, failed)
 
 
 @cache
@@ -180,10 +162,8 @@ def _store_evidence(work: Path, piece: Piece) -> None:
         lambda file: np.savez(
             file,
             tempo=found.tempo,
-            meter=found.meter or "",
             key=-1 if found.key is None else found.key,
             pulse=seen.pulse.astype(np.float32),
-            strokes=seen.strokes.astype(np.float32),
             pitch_classes=seen.pitch_classes.astype(np.float32),
         ),
     )
@@ -194,46 +174,27 @@ def _read(path: Path, kind: str) -> _Seen:
         return _Seen(
             kind,
             file["pulse"].astype(np.float64),
-            file["strokes"].astype(np.float64),
             file["pitch_classes"].astype(np.float64),
             tempo=float(file["tempo"]),
-            meter=str(file["meter"]),
             key=int(file["key"]),
         )
-
-
-def _meter_evidence(one: _Seen, estimator: TempoEstimator) -> FloatArray | None:
-    """Return the evidence for the meter at the estimated tempo; None if meter or tempo are unknown."""
-    tempo = estimator.estimate(one.pulse, _PERIOD)
-    if one.meter not in METERS or tempo is None or not one.strokes.any():
-        return None
-    return meter_evidence(one.pulse[:, 0], one.strokes, tempo.bpm, _PERIOD)
 
 
 def _report(
     train: Sequence[_Seen],
     test: Sequence[_Seen],
     estimator: TempoEstimator,
-    classifier: KeyMeterClassifier,
     failed: Sequence[tuple[str, str]],
 ) -> DescriptorsReport:
     right: dict[str, list[bool]] = {}
-    said = []
-    known = 0
     for one in test:
         tempo = estimator.estimate(one.pulse, _PERIOD)
         right.setdefault(one.kind, []).append(
             tempo is not None and abs(tempo.bpm / one.tempo - 1) <= TEMPO_TOLERANCE if one.tempo else tempo is None
         )
-        known += one.meter in METERS
-        evidence = _meter_evidence(one, estimator)
-        if evidence is not None and (meter := classifier.meter(evidence)):
-            said.append(meter[0] == one.meter)
     return DescriptorsReport(
         pieces=(len(train), len(test)),
         tempo_right={kind: float(np.mean(values)) for kind, values in right.items()},
-        meter_said=len(said) / max(known, 1),
-        meter_right=float(np.mean(said)) if said else 0.0,
         key_sharpness=_key_sharpness(train),
         failed=tuple(failed),
     )
