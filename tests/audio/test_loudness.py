@@ -102,3 +102,21 @@ def test_a_file_is_measured_over_its_channels(tmp_path: Path, channels: int, exp
     stream = MonoStream(path, 22050)
     stream.read(list)
     assert stream.info.loudness is None
+
+
+@pytest.mark.parametrize(
+    ("channels", "lfe", "surround"),
+    [(3, (), ()), (4, (), (2, 3)), (5, (), (3, 4)), (6, (3,), (4, 5)), (7, (3,), (5, 6)), (8, (3,), (6, 7))],
+)
+def test_channels_of_wav_files(tmp_path: Path, channels: int, lfe: tuple[int, ...], surround: tuple[int, ...]) -> None:
+    """Front, centre, low-frequency effects, back, sides, in the order of WAV and FLAC."""
+    tone = sine(997.0, 1.0, 48000)
+    for channel in range(channels):
+        samples = np.zeros((len(tone), channels), np.float32)
+        samples[:, channel] = tone
+        path = tmp_path / f"{channel}.wav"
+        soundfile.write(path, samples, 48000, subtype="FLOAT")
+        stream = MonoStream(path, 22050, loudness=True)
+        stream.read(list)
+        expected = None if channel in lfe else -3.01 + (1.49 if channel in surround else 0.0)
+        assert stream.info.loudness == (expected if expected is None else pytest.approx(expected, abs=0.1))

@@ -299,6 +299,18 @@ def test_compare_shows_every_space(run, music: Path) -> None:
     assert alone["percentile"] == 100
 
 
+def test_passages_of_a_region_are_at_their_place_in_the_recording(run, music: Path) -> None:
+    song = music / "up" / "0.wav"
+    found = run("compare", song, song, "--region", "0:02-0:12", "--region-b", "0:01.5-0:11.5", "--json").json
+    assert (found["query"]["start"], found["query"]["end"], found["query"]["level_reason"]) == (2, 12, "region")
+    for pair in found["passages"].values():
+        assert (pair["a"], pair["b"]) == ({"start": 2, "end": 12}, {"start": 1.5, "end": 11.5})
+    same = run("compare", song, song, "--region", "0:02-0:12", "--region-b", "0:02-0:12", "--json").json["matches"][0]
+    assert (same["start"], same["percentile"]) == (2, 100)
+    for one in same["spaces"].values():
+        assert (one["similarity"], one["percentile"]) == (pytest.approx(1, abs=1e-6), 100)
+
+
 def test_embed_writes_plain_arrays(run, music: Path, tmp_path: Path) -> None:
     silent = write(tmp_path / "silent.wav", np.zeros(30000))
     (tmp_path / "bad.wav").write_bytes(b"RIFF")

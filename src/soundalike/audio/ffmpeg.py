@@ -32,6 +32,7 @@ _STATING = frozenset({
     "aiff", "ape", "asf", "au", "caf", "dsf", "flac", "matroska",
     "mov", "mpc", "mpc8", "tak", "tta", "w64", "wav", "wv",
 })  # fmt: skip
+_MAX_RATE = 384_000
 _EXPECTED = "expected WAV, FLAC, Ogg, Opus, MP3, AIFF, M4A, WMA, or a video with audio"
 
 
@@ -152,7 +153,9 @@ class FFmpegDecoder:
         if fifo.samples and layout is not None:
             yield from converter.convert(_drain(fifo), layout[0])
         yield from converter.finish()
-        self.notes = skipped.notes()
+        # Between frames of a format without an index there are tags, which are no fault if all audio was found.
+        complete = self.stated is not None and decoded >= self.stated - self.slack
+        self.notes = [] if complete and self._format in _SELF_FRAMING else skipped.notes()
         if not decoded and skipped.first:
             self.fault = self.fault or skipped.first
 
@@ -197,6 +200,9 @@ class OggDecoder:
                     self._current = self._open(index)
                 except AudioError:
                     self.notes.append(f"stream {index + 1} of {len(self._links)} in it could not be decoded")
+                    continue
+                if not 0 < self._current.rate <= _MAX_RATE:
+                    self.notes.append(f"stream {index + 1} of {len(self._links)} in it has an invalid sample rate")
                     continue
             decoder, decoded = self._current, 0
             converter = _Converter(self.rate, self.channels)

@@ -17,6 +17,7 @@ from soundalike.audio.source import Section, Source
 
 __all__ = ["OggLink", "id3_size", "mp3_seconds", "ogg_links", "repair_header", "without_trailing_tags"]
 
+_MAX_CHUNKS = 10_000  # so that a file of tiny chunks does not take minutes
 _TAGS = (b"APETAGEX", b"ID3", b"TAG", b"LYRICSBEGIN")
 
 
@@ -33,7 +34,7 @@ def repair_header(source: Source) -> Section | None:
     if head[8:12] != b"WAVE":
         return None
     position, layout, long_size, unpadded = 12, b"", 0, False
-    while True:
+    for _ in range(_MAX_CHUNKS):
         name, size = _chunk(source, position)
         if name == b"fmt " and 16 <= size <= 256:
             layout = _at(source, position, 8 + size)
@@ -46,7 +47,7 @@ def repair_header(source: Source) -> Section | None:
             unpadded, position = True, after
         else:
             position = after + size % 2
-    if name != b"data" or not layout:
+    if name != b"data" or len(layout) < 24:
         return None
     if head[:4] != b"RIFF" and size == 0xFFFFFFFF:
         size = long_size
@@ -96,7 +97,7 @@ def without_trailing_tags(source: Source) -> Source | Section:
     if _at(source, end - 128, 3) == b"TAG":
         end -= 128
     foot = _at(source, end - 32, 32)
-    if foot[:8] == b"APETAGEX":
+    if foot[:8] == b"APETAGEX" and len(foot) == 32:
         size, flags = struct.unpack_from("<I4xI", foot, 12)
         size += 32 if flags >> 31 else 0
         end -= size if size < end else 0  # a larger size is wrong

@@ -201,7 +201,7 @@ def _print_comparison(a: str, b: str, found: Comparison, *, aligned: bool) -> No
     if match.alignment:
         print(_describe_alignment(match.alignment))
     elif aligned:
-        print("aligned: neither recording has pitch or onsets to align")
+        print("aligned: n/a, as neither melody nor harmony is audible in both recordings")
 
 
 def _describe_alignment(one: Alignment) -> str:

@@ -312,7 +312,7 @@ def _measurable(found: Descriptors, info: AudioInfo) -> Descriptors:
     """Return descriptors with the loudness, and without what a recording is too short for."""
     found = replace(found, loudness=info.loudness)
     if info.duration < _TEMPO_SECONDS:
-        found = replace(found, tempo=None, meter=None)
+        found = replace(found, tempo=None, tempo_confidence=None, meter=None, meter_confidence=None)
     return found if info.duration >= _KEY_SECONDS else replace(found, key=None, key_confidence=None)
 
 

@@ -46,7 +46,10 @@ class Bounds:
         for name in {**self.at_least, **self.at_most}:
             draws = None if counts is None else (compiled.reference.space_null(name), counts[name])
             with np.errstate(invalid="ignore", over="ignore"):  # corrupt rows may hold any value
-                similarity = rows[name].astype(np.float64) @ query[name].astype(np.float64)
+                # Row by row as in `explain`, since a matrix product rounds differently, and a percentile that is shown
+                # as equal to the bound meets it.
+                one = query[name].astype(np.float64)
+                similarity = np.array([float(row @ one) for row in rows[name].astype(np.float64)])
                 percent = percentiles(similarity, compiled.reference.calibration(name), draws)
             found &= presence(rows[name]) & query[name].any()
             found &= (percent >= self.at_least.get(name, 0.0)) & (percent <= self.at_most.get(name, 100.0))

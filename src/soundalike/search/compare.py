@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from soundalike.core.errors import UsageError
-from soundalike.core.types import Level, LevelReason, Match, PercentileSource, Span, Weights
+from soundalike.core.types import Level, LevelReason, Match, PercentileSource, SpaceScore, Span, Weights
 from soundalike.models import (
     Encoding,
     Model,
@@ -94,7 +94,8 @@ def compare_encodings(
         b: The recording to score; at the passage level its best passage is scored.
         weights: Weights of the spaces; None weighs each 1.
         level: "track" or "passage".
-        aligned: Also align the passages that most spaces find similar.
+        aligned: Also align the passages that most spaces find similar, unless neither melody nor harmony is audible in
+            both recordings: onsets alone line up with anything.
         reference: What to measure against; None takes the model.
         level_reason: Why this level was chosen.
 
@@ -123,7 +124,7 @@ def compare_encodings(
     percentile = float(100 * np.exp(count * reference.null([(1.0, terms)]).log_cdf(np.array(score))))
     pairs = {space.name: _best_pair(space.name, a, b) for space in model.spaces}
     alignment = None
-    if aligned:
+    if aligned and _has_pitch(parts):
         from soundalike.search.align import align  # brings scipy.fft, which takes 0.2 s to import
 
         active = [pair for name, pair in pairs.items() if pair and resolved[name] != 0]
@@ -132,6 +133,12 @@ def compare_encodings(
     match = Match(span, score, parts, a.track.spans[0], alignment, percentile=percentile)
     used = reference.source, reference.recordings, level_reason
     return Comparison(match, level, model.name, resolved, pairs, warnings, *used)
+
+
+def _has_pitch(parts: Mapping[str, SpaceScore]) -> bool:
+    """Whether melody or harmony is audible in both recordings; a model with neither space cannot tell."""
+    pitched = [parts[name].audible for name in ("melody", "harmony") if name in parts]
+    return any(pitched) or not pitched
 
 
 def _identical(a: Encoding, b: Encoding) -> bool:
