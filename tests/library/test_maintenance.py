@@ -133,7 +133,7 @@ def test_corrupt_tracks_never_match_and_encoding_again_repairs_them(folder: Path
     database.commit()
     database.close()
     with LibraryFolder(folder) as library:
-        result = search_library(library, Query(songs / "leaps.wav", k=9, by="passage"))
+        result = search_library(library, Query(songs / "leaps.wav", k=9, by="passage", all_copies=True))
         assert {Path(path).name for path in result.corrupt} == {"down.wav", "pedal.wav"}
         assert {Path(match.span.track).name for match in result.matches} == {"up.wav", "copy.wav"}
         # A corrupt track as the query is encoded from its file.
@@ -382,7 +382,8 @@ def test_a_vacuum_without_disk_space_changes_nothing(thinned: Path, tmp_path: Pa
         assert {file.name: file.read_bytes() for file in library.glob("*.f32")} == before
         with LibraryFolder(library) as opened:
             assert check_library(opened).ok
-            assert len(search_library(opened, Query(songs / "up.wav", include_self=True)).matches) == 3
+            query = Query(songs / "up.wav", include_self=True, all_copies=True)
+            assert len(search_library(opened, query).matches) == 3
 
 
 def test_check_and_vacuum_speak_to_people_and_machines(thinned: Path) -> None:

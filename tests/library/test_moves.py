@@ -16,11 +16,11 @@ from soundalike.library.editing import move_tracks, remove_tracks, tracks_at
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import IndexReport, index_files
 from soundalike.library.presence import holds_no_file
+from soundalike.search.duplicates import find_duplicates
 from soundalike.search.paths import find_path
 from soundalike.search.playlists import build_playlist
 from soundalike.search.query import Query
 from soundalike.search.search import search_library
-from soundalike.search.versions import find_duplicates
 
 Run = Callable[..., IndexReport]
 
@@ -178,15 +178,16 @@ def names(matches: object) -> set[str]:
 def test_no_result_is_a_file_that_is_not_there(two_disks: Path, clips: list[Path], tmp_path: Path) -> None:
     (tmp_path / "one" / "1.wav").unlink()
     with LibraryFolder(two_disks) as library:
-        found = search_library(library, Query(clips[0], include_self=True, k=10))
+        found = search_library(library, Query(clips[0], include_self=True, k=10, all_copies=True))
         assert names(found) == {"0.wav", "2.wav", "3.wav", "copy.wav"}
         assert [Path(path).name for path in found.missing] == ["1.wav"]
         assert found.absent_folders == ()
         assert "1.wav" not in names(build_playlist(library, clips[0], 5))
         assert "1.wav" not in names(find_path(library, clips[0], clips[3], 2))
-        assert [[track.path.name for track in group] for group in find_duplicates(library)] == [["3.wav", "copy.wav"]]
+        groups = find_duplicates(library).groups
+        assert [[track.path.name for track in group.tracks] for group in groups] == [["3.wav", "copy.wav"]]
         (tmp_path / "two" / "copy.wav").unlink()
-        assert find_duplicates(library) == ()
+        assert find_duplicates(library).groups == ()
 
 
 def test_tracks_on_a_disk_that_is_away_are_left_out_and_come_back(
@@ -195,14 +196,14 @@ def test_tracks_on_a_disk_that_is_away_are_left_out_and_come_back(
     (tmp_path / "two").rename(tmp_path / "unplugged")
     with LibraryFolder(two_disks) as library:
         for _ in range(2):
-            found = search_library(library, Query(clips[0], include_self=True, k=10))
+            found = search_library(library, Query(clips[0], include_self=True, k=10, all_copies=True))
             assert names(found) == {"0.wav", "1.wav", "2.wav"}
             assert (found.absent_folders, found.missing, found.searched) == ((str(tmp_path / "two"),), (), 3)
             assert names(build_playlist(library, clips[0], 5)) <= {"1.wav", "2.wav"}
             (tmp_path / "two").mkdir(exist_ok=True)  # the mount point without its disk
         (tmp_path / "two").rmdir()
         (tmp_path / "unplugged").rename(tmp_path / "two")
-        assert len(search_library(library, Query(clips[0], include_self=True, k=10))) == 5
+        assert len(search_library(library, Query(clips[0], include_self=True, k=10, all_copies=True))) == 5
 
 
 # Pruning --------------------------------------------------------------------------------------------------------------

@@ -314,9 +314,14 @@ def test_a_model_with_trained_heads_encodes(tmp_path: Path) -> None:
 
 
 def test_an_unknown_feature_is_an_error_that_names_it(tmp_path: Path) -> None:
-    for number, (feature, part) in enumerate({"melody+mood": "mood", "melody+": "", "+melody": ""}.items()):
+    wrong = {
+        "melody+mood": "dsp has no feature 'mood'; it has melody, rhythm, timbre, harmony",
+        "melody+": "'' cannot be the name of a feature",
+        "+melody": "'' cannot be the name of a feature",
+    }
+    for number, (feature, message) in enumerate(wrong.items()):
         folder = make_model(tmp_path / str(number), {"melody": ("mlp", feature)})
-        with pytest.raises(ModelError, match=f"dsp has no feature '{part}'; it has melody, rhythm, timbre, harmony"):
+        with pytest.raises(ModelError, match=message):
             Model.load(str(folder))
 
 
