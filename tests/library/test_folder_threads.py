@@ -310,10 +310,13 @@ def test_every_method_of_a_closed_library_says_that_it_is_closed(path: Path, mus
         "numbers": lambda: database.numbers("SELECT 1", (), 1),
         "names_by_id": lambda: database.names_by_id("SELECT 1, 2"),
         "corrupt_tracks": database.corrupt_tracks,
+        "will_change": lambda: database.will_change((1,)),
+        "inherit_corruption": lambda: database.inherit_corruption(2, 3),
+        "was_corrupt": lambda: database.was_corrupt(4),
         "find_problems": database.find_problems,
         "compact": database.compact,
     }
-    assert database_calls.keys() == public(CatalogDatabase) - {"close"}
+    assert database_calls.keys() == public(CatalogDatabase) - {"close", "was_written"}
     catalog_calls: dict[str, Callable[[], Any]] = {
         "generation": lambda: catalog.generation,
         "tracks": catalog.tracks,

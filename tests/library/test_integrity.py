@@ -139,7 +139,8 @@ def test_a_library_with_a_name_from_before_there_was_a_rule_is_checked_and_rewri
             file.rename(folder / file.name.replace(".dsp@1.", ".org.dsp@1."))
     with LibraryFolder(folder, writable=True) as library:
         with library.catalog.transaction():
-            library.catalog.database.changed.update(library.catalog.ids().tolist())
+            for track_id in library.catalog.ids().tolist():
+                library.catalog.database.was_written(track_id)
             library.catalog.database.set_number("epoch", 0)
         report = check_library(library)
         assert report.ok

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -405,3 +406,28 @@ def test_check_and_vacuum_speak_to_people_and_machines(thinned: Path) -> None:
     assert not found["ok"]
     assert found["to_encode_again"] == len(found["corrupt"]) >= 1
     assert run("check").returncode == 0, "tracks that wait for encoding are no longer checked"
+
+
+def test_a_corrupt_entry_stays_corrupt_when_it_changes(stocked: Path, music: Path, tmp_path: Path) -> None:
+    """A move, a flag, a vacuum or a copy must not give a valid checksum to what was wrong before."""
+    folder = Path(shutil.copytree(stocked, tmp_path / "library"))
+    with LibraryFolder(folder) as library:
+        first, second = library.catalog.tracks()[:2]
+    database = sqlite3.connect(folder / "catalog.sqlite")
+    database.execute("UPDATE tracks SET title = 'wrong' WHERE id = ?", (first.id,))
+    database.commit()
+    database.close()
+    with LibraryFolder(folder, writable=True) as library:
+        for change in (
+            lambda: library.catalog.mark([first.id], missing=True),
+            lambda: library.catalog.families.put([[first.id, second.id]]),
+            lambda: library.catalog.put_track(music, replace(first, path=music / "moved.wav")),
+        ):
+            with library.catalog.transaction():
+                change()
+            assert library.catalog.database.corrupt_tracks() == [first.id]
+        vacuum_library(library)
+        assert library.catalog.database.corrupt_tracks() == [first.id]
+        with library.catalog.transaction():
+            library.catalog.share_rows(first.id, second.id)
+        assert library.catalog.database.corrupt_tracks() == [first.id, second.id]

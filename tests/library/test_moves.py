@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from conftest import TUNES, mounted, tune, write
-from soundalike.core.errors import UsageError
+from soundalike.core.errors import LibraryError, UsageError
+from soundalike.core.files import content_hash
 from soundalike.library.editing import move_tracks, remove_tracks, tracks_at
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import IndexReport, index_files
+from soundalike.library.indexing.plan import Planner
 from soundalike.library.presence import holds_no_file
 from soundalike.search.duplicates import find_duplicates
 from soundalike.search.paths import find_path
@@ -439,3 +441,61 @@ def test_descriptors_come_from_the_default_model_or_else_the_last(run: Run, tmp_
     write(file, np.append(tune(TUNES["leaps"], seconds=11, beat=0.37, drums=(0, 3, 6)), 0))
     run(file.parent, model="dsp")
     assert described(tmp_path)[0] == "compact", "of two models in one run, the default one describes"
+
+
+def test_a_folder_with_other_files_is_no_place_for_a_library(tmp_path: Path) -> None:
+    """Their names may begin as those of a library do."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "catalog.csv").write_text("mine")
+    with pytest.raises(LibraryError, match="not empty and holds no library"):
+        LibraryFolder.create(folder)
+    assert (folder / "catalog.csv").read_text() == "mine"
+
+
+def test_a_folder_moves_into_itself(run: Run, clips: list[Path], tmp_path: Path) -> None:
+    """x/sub/a.wav moves to x/sub/sub/a.wav, and x/a.wav to the place that it left."""
+    top = tmp_path / "x"
+    (top / "sub" / "sub").mkdir(parents=True)
+    shutil.copy(clips[0], top / "a.wav")
+    shutil.copy(clips[1], top / "sub" / "a.wav")
+    run(top)
+    (top / "sub" / "a.wav").rename(top / "sub" / "sub" / "a.wav")
+    (top / "a.wav").rename(top / "sub" / "a.wav")
+    with LibraryFolder(tmp_path / "library", writable=True) as library:
+        report = move_tracks(library, top, top / "sub")
+        assert (report.moved, report.failed) == (2, [])
+        held = {str(track.path.relative_to(top)): track.content_hash for track in library.catalog.tracks()}
+    assert held == {"sub/a.wav": content_hash(clips[0]), "sub/sub/a.wav": content_hash(clips[1])}
+
+
+def test_files_that_come_back_while_others_are_encoded_are_not_pruned(
+    run: Run, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    music = place(clips, tmp_path / "music", 0, 1)
+    run(music)
+    (music / "1.wav").rename(tmp_path / "kept.wav")
+    note = Planner._note_missing
+
+    def restore(planner: Planner) -> None:
+        note(planner)
+        (tmp_path / "kept.wav").rename(music / "1.wav")
+
+    monkeypatch.setattr(Planner, "_note_missing", restore)
+    with LibraryFolder(tmp_path / "library", writable=True) as library:
+        assert index_files(library, [music], prune=True, jobs=1).pruned == 0
+        assert len(library.catalog.tracks()) == 2
+
+
+def test_names_that_differ_in_case_only_are_two_files_here(run: Run, clips: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "Music").mkdir()
+    try:
+        (tmp_path / "music").mkdir()
+    except FileExistsError:
+        return  # here they are one
+    for folder in ("Music", "music"):
+        shutil.copy(clips[0], tmp_path / folder / "a.wav")
+    run(tmp_path / "Music")
+    run(tmp_path / "music")
+    with LibraryFolder(tmp_path / "library") as library:
+        assert len(library.catalog.tracks()) == 2

@@ -21,6 +21,7 @@ __all__ = [
     "as_path",
     "content_hash",
     "foreign_files",
+    "is_left_by_system",
     "make_folder",
     "read_json",
     "size_of",
@@ -197,11 +198,17 @@ def foreign_files(folder: Path) -> list[Path]:
         >>> foreign_files(Path("new"))
         []
     """
-    return [
-        path
-        for path in sorted(folder.iterdir())
-        if path.name.lower() not in _SYSTEM_FILES and not path.name.startswith("._")
-    ]
+    return [path for path in sorted(folder.iterdir()) if not is_left_by_system(path.name)]
+
+
+def is_left_by_system(name: str) -> bool:
+    """Return whether a file has a name that systems and file managers give to files that they put in any folder.
+
+    Example:
+        >>> is_left_by_system(".DS_Store")
+        True
+    """
+    return name.lower() in _SYSTEM_FILES or name.startswith("._")
 
 
 def content_hash(path: Path) -> str:

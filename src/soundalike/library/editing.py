@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.files import content_hash
+from soundalike.library.catalog.schema import CATALOG_FILES
 from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.presence import is_there
@@ -16,7 +18,7 @@ from soundalike.library.snapshot_arrays import DERIVED
 
 __all__ = ["MoveReport", "discard_if_empty", "move_tracks", "remove_tracks", "tracks_at"]
 
-_OWN_FILES = ("catalog.", "writer.", "track.", "passage.", "feature.", "rows.", "coarse.")
+_ROW_FILE = re.compile(r"(?:track|passage|feature)\..+\.(?:f32|i8|on|crc)")
 _BATCH = 64
 """Files that are verified before their entries are committed."""
 
@@ -115,7 +117,7 @@ def discard_if_empty(path: Path) -> bool:
         if library.catalog.counts()["tracks"]:
             return False
     for file in path.iterdir():
-        if file.name == DERIVED or file.name.startswith(_OWN_FILES):
+        if file.name in (DERIVED, *CATALOG_FILES) or _ROW_FILE.fullmatch(file.name):
             if file.is_dir():
                 shutil.rmtree(file)
             else:
@@ -132,6 +134,8 @@ def _targets(library: LibraryFolder, old: Path, new: Path) -> list[tuple[Track, 
         return [(tracks[0], new / old.name if new.is_dir() else new)]
     if not new.is_dir():
         raise UsageError(f"{new} is a file, and {old} is a folder with {len(tracks)} tracks; give their new folder")
+    # The deepest first: NEW may lie inside OLD, and then a file may have come to the place of another one.
+    tracks = sorted(tracks, key=lambda track: -len(track.path.parts))
     moved = [(track, new / track.path.relative_to(old)) for track in tracks]
     if (new / old.name).is_dir() and not any(place.exists() for _, place in moved):
         # `mv OLD NEW` puts OLD inside NEW if NEW exists.
@@ -143,13 +147,17 @@ def _why_not(track: Track, place: Path) -> str | None:
     """Why a track cannot follow its file to a place; None if it can."""
     if not is_there(place):
         return f"its file is not at {place}"
-    if is_there(track.path) and not track.path.samefile(place):
+    if is_there(track.path) and not track.path.samefile(place) and _holds_content(track.path, track):
         return f"its file is still there, so that {place} is a copy; add the copy with: soundalike index {place}"
     try:
-        same = place.stat().st_size == track.size and content_hash(place) == track.content_hash
+        same = _holds_content(place, track)
     except (AudioError, OSError) as error:
         return f"{place}: {error}"
     return None if same else f"{place} has other content; encode it with: soundalike index {place}"
+
+
+def _holds_content(path: Path, track: Track) -> bool:
+    return path.stat().st_size == track.size and content_hash(path) == track.content_hash
 
 
 def _follow(library: LibraryFolder, track: Track, place: Path, root: Path) -> None:

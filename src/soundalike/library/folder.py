@@ -20,7 +20,7 @@ from soundalike.core.sqlite import take_lock
 from soundalike.core.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space, Span, Vectors
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.filters import Filter
-from soundalike.library.catalog.schema import FORMAT, as_library_error
+from soundalike.library.catalog.schema import CATALOG_FILES, FORMAT, as_library_error
 from soundalike.library.catalog.track import Track
 from soundalike.library.kept_features import feature_costs
 from soundalike.library.migrations import migrate
@@ -99,7 +99,7 @@ class LibraryFolder:
         """Open a library for writing, making it first if it does not exist. Raises LibraryError."""
         try:
             path.mkdir(parents=True, exist_ok=True)
-            others = [file for file in foreign_files(path) if not file.name.startswith(("catalog.", "writer."))]
+            others = [file for file in foreign_files(path) if file.name not in CATALOG_FILES]
             if others and not (path / "catalog.sqlite").exists():
                 raise LibraryError(
                     f"{path} is not empty and holds no library; give an empty or new folder to --library"

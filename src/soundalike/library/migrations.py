@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import zlib
@@ -20,6 +21,7 @@ from soundalike.library.stores.row_checksums import row_checksums
 __all__ = ["migrate"]
 
 _CHUNK = 1 << 14
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 # The statements that turn a catalogue of one format into the next.
 _STATEMENTS = {
@@ -85,7 +87,7 @@ def migrate(folder: Path) -> None:
         finally:
             connection.close()
     except (sqlite3.OperationalError, OSError) as error:
-        if primary_code(error) == sqlite3.SQLITE_READONLY or isinstance(error, PermissionError):
+        if primary_code(error) == sqlite3.SQLITE_READONLY or getattr(error, "errno", None) in _READ_ONLY:
             raise LibraryError(
                 f"the library at {folder} was made by an older soundalike and cannot be migrated: it is read-only; "
                 "copy it to a writable place"

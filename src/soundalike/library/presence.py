@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from soundalike.core.files import is_left_by_system
 from soundalike.library.catalog.track import Track
 
-__all__ = ["folder_is_there", "holds_no_file", "is_gone", "is_there", "tracks_by_absent_folder"]
+__all__ = ["folder_is_there", "holds_no_file", "is_gone", "is_listed", "is_there", "tracks_by_absent_folder"]
 
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _is_file = os.path.isfile
-_CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-"""Files that the operating system leaves in any folder, also in the mount point of a disk."""
 
 
 def is_there(path: str | bytes | os.PathLike[str]) -> bool:
@@ -45,6 +44,14 @@ def is_gone(path: Path) -> bool:
         return error.errno in _NOT_THERE
 
 
+def is_listed(path: Path) -> bool:
+    """Whether the folder of a file lists it in exactly this spelling; some systems find it in others too."""
+    try:
+        return any(entry.name == path.name for entry in path.parent.iterdir())
+    except OSError:
+        return False
+
+
 def holds_no_file(folder: Path) -> bool:
     """Whether a folder does not exist, or holds no file at any depth: as the mount point of a disk that is away.
 
@@ -53,7 +60,7 @@ def holds_no_file(folder: Path) -> bool:
     if not folder.is_dir():
         return is_gone(folder)
     try:
-        return all(_CLUTTER.issuperset(names) for _, _, names in os.walk(folder, onerror=_raise))
+        return all(is_left_by_system(name) for _, _, names in os.walk(folder, onerror=_raise) for name in names)
     except OSError:
         return False
 
@@ -69,7 +76,7 @@ def tracks_by_absent_folder(
 
     A track belongs to the topmost folder, from the source down, that holds no file. It counts as possibly away if
 
-    - at least two tracks were in that folder, or
+    - at least two tracks were in that folder, or it is a source itself, or
     - the folder is a link, or the track was indexed from a mount point or source of its own inside it.
 
     A single deleted file, and files deleted from a folder that holds others, are not away.
@@ -99,7 +106,10 @@ def tracks_by_absent_folder(
     return {
         folder: tracks
         for folder, tracks in groups.items()
-        if len(tracks) > 1 or folder.is_symlink() or any(has_own_root(folder, track) for track in tracks)
+        if len(tracks) > 1
+        or folder in given
+        or folder.is_symlink()
+        or any(has_own_root(folder, track) for track in tracks)
     }
 
 

@@ -148,7 +148,7 @@ class Catalog:
         values |= {name: json.dumps(values[name]) if values[name] else None for name in _LISTS}
         values |= {"root_id": root_id, "path": name[len(base) :], "shown_path": one_line(track.path)}
         if track.id:
-            self.database.changed.add(track.id)
+            self.database.will_change((track.id,))
             assignments = ", ".join(f"{column} = ?" for column in values)
             self.database.connection.execute(
                 f"UPDATE tracks SET {assignments} WHERE id = ?", (*values.values(), track.id)
@@ -158,13 +158,14 @@ class Catalog:
         cursor = self.database.connection.execute(
             f"INSERT INTO tracks ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
         )
-        self.database.changed.add(int(cursor.lastrowid or 0))
-        return int(cursor.lastrowid or 0)
+        track_id = int(cursor.lastrowid or 0)
+        self.database.was_written(track_id)
+        return track_id
 
     def mark(self, ids: Iterable[int], *, missing: bool = False, unreadable: bool = False) -> None:
         """Flag tracks as missing or unreadable, or clear both flags. Inside a transaction."""
         chosen = list(ids)
-        self.database.changed.update(chosen)
+        self.database.will_change(chosen)
         self.database.connection.executemany(
             "UPDATE tracks SET missing = ?, unreadable = ? WHERE id = ?", [(missing, unreadable, one) for one in chosen]
         )
@@ -231,7 +232,7 @@ class Catalog:
 
     def drop_model(self, name: str) -> None:
         """Remove a model: its rows count as not encoded. Inside a transaction."""
-        self.database.changed.update(
+        self.database.will_change(
             row[0] for row in self.database.rows("SELECT track_id FROM encoded WHERE model = ?", (name,))
         )
         for table in ("encoded", "spaces"):
@@ -257,7 +258,7 @@ class Catalog:
 
     def assign_rows(self, track_id: int, level: Level, first: int, count: int) -> None:
         """Assign rows to a track. Inside a transaction."""
-        self.database.changed.add(track_id)
+        self.database.will_change((track_id,))
         self.database.connection.execute(
             "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", (track_id, level, first, count)
         )
@@ -266,12 +267,13 @@ class Catalog:
 
     def mark_encoded(self, track_id: int, model: str) -> None:
         """Record that a model encoded a track; rows of inaudible spaces are zero. Inside a transaction."""
-        self.database.changed.add(track_id)
+        self.database.will_change((track_id,))
         self.database.connection.execute("INSERT OR REPLACE INTO encoded VALUES (?, ?)", (track_id, model))
 
     def share_rows(self, source: int, target: int) -> None:
         """Give a copy the rows, models, fingerprint and family of another track. Inside a transaction."""
-        self.database.changed.add(target)
+        self.database.will_change((target,))
+        self.database.inherit_corruption(source, target)
         for table, columns in _SHARED:
             self.database.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", (target,))
             self.database.connection.execute(
@@ -281,7 +283,7 @@ class Catalog:
 
     def unmark_encoded(self, track_id: int) -> None:
         """Record that the audio of a track changed: nothing is encoded or stored for it. Inside a transaction."""
-        self.database.changed.add(track_id)
+        self.database.will_change((track_id,))
         for table in ("encoded", "kept"):
             self.database.connection.execute(f"DELETE FROM {table} WHERE track_id = ?", (track_id,))
 
@@ -330,7 +332,7 @@ class Catalog:
     def move_rows(self, level: Level, firsts: Iterable[tuple[int, int]]) -> None:
         """Change the first row positions of tracks, given as pairs (position, id). Inside a transaction."""
         moves = [(first, track_id, level) for first, track_id in firsts]
-        self.database.changed.update(track_id for _, track_id, _ in moves)
+        self.database.will_change(track_id for _, track_id, _ in moves)
         self.database.connection.executemany("UPDATE rows SET first = ? WHERE track_id = ? AND level = ?", moves)
 
     def recount_rows(self) -> None:

@@ -18,15 +18,15 @@ class FamilyTable:
     def put(self, families: Sequence[Iterable[int]]) -> None:
         """Replace all version families, given as ids of tracks. Inside a transaction."""
         members = [(one, number) for number, ids in enumerate(families) for one in ids]
-        self._database.changed.update(row[0] for row in self._database.rows("SELECT track_id FROM families"))
-        self._database.changed.update(one for one, _ in members)
+        self._database.will_change(row[0] for row in self._database.rows("SELECT track_id FROM families"))
+        self._database.will_change(one for one, _ in members)
         self._database.connection.execute("DELETE FROM families")
         self._database.connection.executemany("INSERT INTO families VALUES (?, ?)", members)
         self._database.connection.execute("INSERT OR REPLACE INTO meta VALUES ('families', ?)", (len(families),))
 
     def leave(self, track_id: int) -> None:
         """Take a track out of its family, because its audio changed. Inside a transaction."""
-        self._database.changed.add(track_id)
+        self._database.will_change((track_id,))
         self._database.connection.execute("DELETE FROM families WHERE track_id = ?", (track_id,))
 
     def by_track(self) -> dict[int, int] | None:

@@ -63,7 +63,7 @@ class FeatureTables:
 
     def drop(self, backbone: str) -> None:
         """Remove the features of a backbone. Inside a transaction."""
-        self._database.changed.update(
+        self._database.will_change(
             row[0] for row in self._database.rows("SELECT track_id FROM kept WHERE backbone = ?", (backbone,))
         )
         for table in ("kept", "features"):
@@ -71,7 +71,7 @@ class FeatureTables:
 
     def mark(self, track_id: int, backbone: str) -> None:
         """Record that all features of a backbone are stored for a track. Inside a transaction."""
-        self._database.changed.add(track_id)
+        self._database.will_change((track_id,))
         self._database.connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (track_id, backbone))
 
     def backbones_by_track(self) -> dict[int, set[str]]:

@@ -20,7 +20,7 @@ class FingerprintTable:
 
     def put(self, track_id: int, words: Words, version: int = FINGERPRINT_VERSION) -> None:
         """Store the fingerprint of a track. Inside a transaction."""
-        self._database.changed.add(track_id)
+        self._database.will_change((track_id,))
         self._database.connection.execute(
             "INSERT OR REPLACE INTO fingerprints (track_id, words, version) VALUES (?, ?, ?)",
             (track_id, words.astype("<u4").tobytes(), version),

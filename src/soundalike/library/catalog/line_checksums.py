@@ -13,7 +13,14 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-__all__ = ["ID_IN_LIST", "catalogue_checksum", "failure_checksum", "renew_checksums", "track_checksums"]
+__all__ = [
+    "ID_IN_LIST",
+    "catalogue_checksum",
+    "failure_checksum",
+    "renew_checksums",
+    "spoil_checksums",
+    "track_checksums",
+]
 
 ID_IN_LIST = "tracks.id IN (SELECT value FROM json_each(?))"
 """SQL condition for tracks whose ids are in a JSON list."""
@@ -85,6 +92,11 @@ def renew_checksums(database: sqlite3.Connection, ids: Iterable[int]) -> None:
     """Store the current checksums of tracks. Inside a transaction."""
     changed = [(new, track_id) for track_id, old, new in track_checksums(database, ids) if new != old]
     database.executemany("UPDATE tracks SET seal = ? WHERE id = ?", changed)
+
+
+def spoil_checksums(database: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """Give tracks a checksum that their content never has. After `renew_checksums`, inside a transaction."""
+    database.executemany("UPDATE tracks SET seal = ~seal WHERE id = ? AND seal >= 0", [(one,) for one in ids])
 
 
 def catalogue_checksum(database: sqlite3.Connection) -> int:

@@ -11,10 +11,14 @@ from soundalike.core.files import FULL_DISK
 from soundalike.core.sqlite import primary_code
 from soundalike.library.catalog.line_checksums import catalogue_checksum
 
-__all__ = ["FORMAT", "as_library_error", "check_format", "closed_error", "create_tables"]
+__all__ = ["CATALOG_FILES", "FORMAT", "as_library_error", "check_format", "closed_error", "create_tables"]
 
 FORMAT = 4
 """The format of this version. A newer format is refused, an older one is migrated."""
+CATALOG_FILES = frozenset({
+    "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "catalog.sqlite-journal", "writer.lock",
+})  # fmt: skip
+"""The files of a library without rows; a process that was killed may leave some of them."""
 _APPLICATION_ID = 0x534E4C4B  # "SNLK"
 
 _SCHEMA = """

@@ -20,6 +20,7 @@ from soundalike.library.catalog.line_checksums import (
     catalogue_checksum,
     failure_checksum,
     renew_checksums,
+    spoil_checksums,
     track_checksums,
 )
 from soundalike.library.catalog.schema import as_library_error, check_format, closed_error, create_tables
@@ -47,7 +48,7 @@ class _Own(threading.local):
 class CatalogDatabase:
     """The SQLite file of a catalogue, with one connection per thread.
 
-    Whatever changes a track inside a transaction adds its id to `changed`, so that its checksum is renewed.
+    Whatever changes a track inside a transaction calls `will_change` before, so that its checksum is renewed.
     """
 
     def __init__(self, path: Path, *, writable: bool, create: bool = False) -> None:
@@ -57,7 +58,8 @@ class CatalogDatabase:
             LibraryError: It does not exist, is corrupt, has a newer format, or cannot be written.
         """
         self.path = path
-        self.changed: set[int] = set()
+        self._changed: set[int] = set()  # tracks that this transaction changes
+        self._corrupt: set[int] = set()  # those of them that must keep a wrong checksum
         self._writable = writable
         self._own = _Own()
         # Guards the next two, and the blocks of every connection. Reentrant, because the garbage collector may end a
@@ -84,7 +86,7 @@ class CatalogDatabase:
         own = self._enter(create)
         try:
             yield own.sqlite
-        except (sqlite3.Error, UnicodeDecodeError) as error:
+        except sqlite3.Error as error:
             if self._closed and isinstance(
                 error, sqlite3.ProgrammingError
             ):  # Python, not SQLite, refuses a closed connection
@@ -180,10 +182,12 @@ class CatalogDatabase:
             database.execute("BEGIN IMMEDIATE")
             try:
                 before = database.total_changes
-                self.changed.clear()
+                self._changed.clear()
+                self._corrupt.clear()
                 yield
                 if database.total_changes != before:
-                    renew_checksums(database, self.changed)
+                    renew_checksums(database, self._changed)
+                    spoil_checksums(database, self._corrupt)
                     database.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
                     database.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_checksum(database),))
                 database.execute("COMMIT")
@@ -191,6 +195,31 @@ class CatalogDatabase:
                 if database.in_transaction:  # SQLite rolls back by itself after some errors
                     database.execute("ROLLBACK")
                 raise
+
+    def will_change(self, ids: Iterable[int]) -> None:
+        """Note that tracks are about to change: they get new checksums. Inside a transaction.
+
+        An entry that is corrupt before the change stays recognisable: part of it may still be wrong.
+        """
+        fresh = [track_id for track_id in ids if track_id not in self._changed]
+        self._changed.update(fresh)
+        self._corrupt.update(self.corrupt_tracks(fresh))
+
+    def was_written(self, track_id: int) -> None:
+        """Note that nothing of the former entry of a track is left, if there was one. Inside a transaction."""
+        self._changed.add(track_id)
+        self._corrupt.discard(track_id)
+
+    def inherit_corruption(self, source: int, target: int) -> None:
+        """Treat a track as corrupt if the one that it copies is. Inside a transaction, after `will_change`."""
+        if self.was_corrupt(source):
+            self._corrupt.add(target)
+
+    def was_corrupt(self, track_id: int) -> bool:
+        """Whether the entry of a track was corrupt before this transaction, and still may be."""
+        if track_id in self._changed:
+            return track_id in self._corrupt
+        return bool(self.corrupt_tracks((track_id,)))
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -211,8 +240,16 @@ class CatalogDatabase:
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
         """The rows of a query. Raises LibraryError."""
-        with self.connected() as database:
+        with self.connected() as database, self._reading_text():
             return database.execute(sql, parameters).fetchall()
+
+    @contextmanager
+    def _reading_text(self) -> Iterator[None]:
+        """Turn text that is not UTF-8 into a LibraryError: no version of soundalike writes it."""
+        try:
+            yield
+        except UnicodeDecodeError as error:
+            raise as_library_error(self.path, error) from error
 
     def numbers(self, sql: str, parameters: Sequence[object], columns: int) -> IntArray:
         """The integers (n, columns) int64 of a query, without keeping a Python object per row."""
@@ -230,7 +267,7 @@ class CatalogDatabase:
 
     def corrupt_tracks(self, ids: Iterable[int] | None = None) -> list[int]:
         """The ids among `ids` (all tracks by default) whose entries fail their checksum."""
-        with self.connected() as database:
+        with self.connected() as database, self._reading_text():
             checked = [row[0] for row in database.execute("SELECT id FROM tracks")] if ids is None else ids
             sums = track_checksums(database, checked)
             return [track_id for track_id, stored, expected in sums if stored != expected]
@@ -238,7 +275,7 @@ class CatalogDatabase:
     def find_problems(self) -> list[str]:
         """Problems of the database as a whole, one line each; entries of single tracks are not checked here."""
         found = []
-        with self.connected() as database:
+        with self.connected() as database, self._reading_text():
             for (problem,) in database.execute("PRAGMA integrity_check"):
                 found += [] if problem == "ok" else [str(problem)]
             for table, *_ in database.execute("PRAGMA foreign_key_check"):

@@ -15,7 +15,7 @@ from soundalike.library.indexing.find_files import File, FoundFiles, Places
 from soundalike.library.indexing.refresh_tags import refresh_tags
 from soundalike.library.indexing.writer import EncodeTask, IndexReport
 from soundalike.library.kept_features import KeptFeatures
-from soundalike.library.presence import is_gone, tracks_by_absent_folder
+from soundalike.library.presence import is_gone, is_listed, tracks_by_absent_folder
 from soundalike.library.stale_rows import remove_stale_rows
 from soundalike.models import Model
 
@@ -64,12 +64,13 @@ class Planner:
         self._given, self._unreadable = Places(found.sources), Places(path for path, _ in found.unreadable)
         self._tracks = {track.path: track for track in self._catalog.tracks()}
         self._failures = self._catalog.failures.all()
-        self._by_size: dict[int, list[Track]] = {}
+        self._sizes = {track.size for track in self._tracks.values()}
+        self._by_content: dict[tuple[int, str], dict[int, Track]] = {}
         for track in self._tracks.values():
-            self._by_size.setdefault(track.size, []).append(track)
+            self._remember(track)
         self._gone = self._find_gone()
         self._below_absent = self._count_below_absent()
-        self._lost: list[int] = []
+        self._lost: list[Track] = []
 
     def plan(self, *, retry: bool, keep: bool) -> list[EncodeTask]:
         """The tasks. Missing, returned, moved and copied files are recorded on the way.
@@ -113,8 +114,9 @@ class Planner:
     def prune(self) -> int:
         """Remove the tracks whose files were found to be missing; returns their number."""
         with self._catalog.transaction():
-            self._catalog.remove(self._lost)
-        return len(self._lost)
+            still_gone = [track.id for track in self._lost if is_gone(track.path)]  # encoding may have taken hours
+            self._catalog.remove(still_gone)
+        return len(still_gone)
 
     # Failures ---------------------------------------------------------------------------------------------------
 
@@ -155,8 +157,12 @@ class Planner:
 
     def _was_renamed(self, track: Track, file: File) -> bool:
         """Whether only the case of letters changed; on many systems the old name finds the file too."""
-        same_but_case = str(track.path).casefold() == str(file.path).casefold()
-        return same_but_case and track.path not in self._found.files
+        if track.path in self._found.files or str(track.path).casefold() != str(file.path).casefold():
+            return False
+        try:
+            return track.path.samefile(file.path) and not is_listed(track.path)
+        except OSError:
+            return False
 
     def _settle(self, files: Sequence[File]) -> dict[Path, tuple[File, Track]]:
         """Let entries follow moved and touched files, and share the rows of copies; returns these files by path."""
@@ -171,7 +177,7 @@ class Planner:
 
     def _digest(self, file: File) -> str | None:
         """The hash of a file's content, if a track has a file of this size."""
-        if file.size not in self._by_size:
+        if file.size not in self._sizes:
             return None
         try:
             return content_hash(file.path)
@@ -181,7 +187,7 @@ class Planner:
     def _is_known(self, file: File, digest: str) -> bool:
         """Whether a track holds this content, with its consequences in the catalogue. Inside a transaction."""
         here = self._tracks.get(file.path)
-        twins = [track for track in self._by_size[file.size] if track.content_hash == digest]
+        twins = list(self._by_content.get((file.size, digest), {}).values())
         own = next((twin for twin in twins if here and twin.id == here.id), None)
         # Of several vanished files with this content, the one of the same name has moved here.
         vanished = sorted(
@@ -192,6 +198,8 @@ class Planner:
         if source is None:
             return False
         moved = source is not own and source in vanished
+        if not own and not moved and self._catalog.database.was_corrupt(source.id):
+            return False  # its rows may be those of another track
         fresh = replace(source, path=file.path, size=file.size, mtime_ns=file.mtime_ns, missing=False, unreadable=False)
         if own or moved:
             if moved and here:  # the file was moved over another one
@@ -206,7 +214,7 @@ class Planner:
             if here:
                 self._forget(here)
         self._tracks[file.path] = fresh
-        self._by_size.setdefault(fresh.size, []).append(fresh)
+        self._remember(fresh)
         self._catalog.failures.forget([file.path])
         self._report.unchanged += own is not None
         self._report.moved += moved
@@ -218,11 +226,14 @@ class Planner:
         file = self._found.files.get(track.path)
         return is_current(track) if file is None else _same(track, file)
 
+    def _remember(self, track: Track) -> None:
+        self._by_content.setdefault((track.size, track.content_hash), {})[track.id] = track
+
     def _forget(self, track: Track) -> None:
         """Drop an entry that has changed from what later files are compared with."""
         self._tracks.pop(track.path, None)
         self._gone.pop(track.id, None)
-        self._by_size[track.size].remove(track)
+        self._by_content[track.size, track.content_hash].pop(track.id, None)
 
     def _note_missing(self) -> None:
         """Flag the tracks whose files are gone, and report folders whose disk may not be mounted."""
@@ -232,14 +243,14 @@ class Planner:
         )
         self._report.away += [(str(folder), len(tracks)) for folder, tracks in sorted(away.items())]
         kept = {track.id for tracks in away.values() for track in tracks}
-        self._lost = [track_id for track_id in self._gone if track_id not in kept]
+        self._lost = [track for track in self._gone.values() if track.id not in kept]
         self._report.missing = len(self._lost)
         now = self._count_below_absent()
         for source, reason in found.absent:
             if now[source] or not self._below_absent[source]:  # else all of its tracks were found elsewhere
                 self._report.failed.append((str(source), describe_absent(source, reason, now[source])))
         with self._catalog.transaction():
-            self._catalog.mark(self._lost, missing=True)
+            self._catalog.mark([track.id for track in self._lost], missing=True)
 
     # Tasks ------------------------------------------------------------------------------------------------------
 

@@ -28,10 +28,21 @@ def refresh_tags(catalog: Catalog, tracks: Sequence[Track]) -> None:
     while batch := list(islice(outdated, _BATCH)):
         # Corrupt entries must stay recognisable: an update would give them a valid checksum.
         corrupt = set(catalog.database.corrupt_tracks(track.id for track in batch))
-        fresh = [(catalog.root_of(track.id), _read(track)) for track in batch if track.id not in corrupt]
+        readable = [track for track in batch if track.id not in corrupt and _is_readable(track)]
+        fresh = [(catalog.root_of(track.id), _read(track)) for track in readable]
         with catalog.transaction():
             for root, track in fresh:
                 catalog.put_track(root, track)
+
+
+def _is_readable(track: Track) -> bool:
+    """Whether the file can be opened now. If not, the stored tags stay, and a later run reads them again."""
+    try:
+        with track.path.open("rb") as file:
+            file.read(1)
+    except OSError:
+        return False
+    return True
 
 
 def _read(track: Track) -> Track:

@@ -245,6 +245,7 @@ class Writer:
                 self._catalog.fingerprints.put(track_id, entry.encoded.first.fingerprint)
         else:
             track_id = self._put(entry)
+            self._catalog.database.was_written(track_id)
             self._catalog.unmark_encoded(track_id)
             for level in LEVELS:
                 self._catalog.assign_rows(track_id, level, places[level], entry.count(level))
