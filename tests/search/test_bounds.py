@@ -12,6 +12,7 @@ from soundalike.core.errors import UsageError
 from soundalike.core.types import Calibration, Space, Weights
 from soundalike.library.folder import LibraryFolder
 from soundalike.models import Model, Reference
+from soundalike.models.score import percentiles
 from soundalike.search.bounds import Bounds
 from soundalike.search.compare import compare_encodings
 from soundalike.search.compiled_query import CompiledQuery, ExampleTerms
@@ -37,6 +38,19 @@ def test_matches_are_the_best_that_meet_the_bounds(library: LibraryFolder, music
         assert (found.at_least, found.at_most) == ({"melody": low}, {"timbre": high})
 
 
+def test_percentages_of_spaces_are_those_of_the_passage_whatever_the_length_of_its_track(
+    library: LibraryFolder, music: Path
+) -> None:
+    """The passage is the best of its track by its score, so its similarity in one space is an ordinary draw."""
+    found = search_library(library, Query(music / "up" / "0.wav", weights="melody", by="passage", k=100))
+    spaces = {space.name: space for space in library.model().spaces}
+    for match in found:
+        for name, part in match.spaces.items():
+            if part.audible and part.similarity < 0.999:
+                alone = percentiles(np.array(part.similarity), spaces[name].calibration["passage"])
+                assert part.percentile == pytest.approx(float(alone), abs=1e-6)
+
+
 def test_a_space_that_is_not_audible_meets_no_bound() -> None:
     rows = {"a": np.array([[1, 0], [0, 0]], np.float32)}
     table = tuple(np.linspace(-1, 1, 101).tolist())
@@ -45,7 +59,7 @@ def test_a_space_that_is_not_audible_meets_no_bound() -> None:
     example = ExampleTerms("q.wav", True, Weights({"a": 1.0}), {"a": np.array([1, 0], np.float32)})
     compiled = CompiledQuery(reference, (example,), (), ())
     for bounds in (Bounds({"a": 0.0}, {}), Bounds({}, {"a": 100.0})):
-        assert bounds.met(compiled, rows, None).tolist() == [True, False]
+        assert bounds.met(compiled, rows).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

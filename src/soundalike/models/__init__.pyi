@@ -28,7 +28,6 @@ from .recipes import parse_weights as parse_weights
 from .recipes import resolve_weights as resolve_weights
 from .reference import PairSample as PairSample
 from .reference import Reference as Reference
-from .score import Draws as Draws
 from .score import Term as Term
 from .score import calibrate as calibrate
 from .score import combine_terms as combine_terms

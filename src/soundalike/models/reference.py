@@ -170,11 +170,6 @@ class Reference:
             self._nulls[key, bound] = found
         return found
 
-    def space_null(self, space: str) -> NullDistribution:
-        """The distribution of the similarities of random pairs in a space, by its short name."""
-        chosen = next(one for one in self.spaces if one.name == space)
-        return self.null([(1.0, (Term(chosen, np.ones(1), 1.0, 0.0),))])
-
     def _own(self, space: Space) -> bool:
         return space.calibration[self.level].source == "library"
 

@@ -26,11 +26,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from soundalike.core.errors import UsageError
-from soundalike.core.types import BoolArray, Calibration, FloatArray, IntArray, Level, Space, SpaceScore
-from soundalike.models.null_distribution import NullDistribution
+from soundalike.core.types import BoolArray, Calibration, FloatArray, Level, Space, SpaceScore
 
 __all__ = [
-    "Draws",
     "Term",
     "calibrate",
     "combine_terms",
@@ -41,9 +39,6 @@ __all__ = [
     "query_terms",
     "score_rows",
 ]
-
-Draws = Mapping[str, tuple[NullDistribution, int]]
-"""Per space, the null distribution of its similarities, and the number of passages of which the best one matched."""
 
 _IDENTICAL = 1 - 1e-6
 """Unit rows in float32 are identical, up to rounding, from this similarity on."""
@@ -217,7 +212,6 @@ def explain(
     weights: Mapping[str, float],
     level: Level,
     z: Mapping[str, float] | None = None,
-    draws: Draws | None = None,
 ) -> tuple[float, dict[str, SpaceScore]]:
     """Score one candidate, and divide the score into the shares of the spaces.
 
@@ -228,7 +222,6 @@ def explain(
         weights: Weights per short name.
         level: The level of the rows.
         z: z-scores per short name, which replace those of the scoring function (see `mutual_proximity`).
-        draws: Of how many passages the candidate is the best, and their null distributions, for the percentiles.
 
     Returns:
         The score, and the contribution of each space per short name. The shares sum to the score.
@@ -250,23 +243,19 @@ def explain(
         similarity = float(query[name].astype(np.float64) @ candidate[name].astype(np.float64))
         z_score = z[name] if z is not None else (similarity - calibration.mu) / calibration.sigma
         share = weight * z_score / total if total else 0.0
-        percent = float(percentiles(np.array(similarity), calibration, None if draws is None else draws[name]))
+        percent = float(percentiles(np.array(similarity), calibration))
         # Rounding may bring the inner product of unit rows above 1.
         shown = min(max(similarity, -1.0), 1.0)
         parts[name] = SpaceScore(shown, z_score, weight, share, percent, source, audible=True)
     return sum(part.share for part in parts.values()), parts
 
 
-def percentiles(
-    similarities: FloatArray, calibration: Calibration, draws: tuple[NullDistribution, IntArray | int] | None = None
-) -> FloatArray:
+def percentiles(similarities: FloatArray, calibration: Calibration) -> FloatArray:
     """Return the percentage of random pairs that are less similar.
 
     Args:
         similarities: Similarities (n,) of rows.
         calibration: The null distribution, interpolated between its quantiles.
-        draws: The null distribution F with its tail, and the number m of passages of which each row is the best; the
-            result is then 100 F^m. See `null_distribution.py`.
 
     Returns:
         (n,) float64, 0 to 100; 100 for identical rows.
@@ -275,12 +264,8 @@ def percentiles(
         >>> percentiles(np.array([0.2, 1.0]), model.spaces[0].calibration["track"]).tolist()
         [61.7, 100.0]
     """
-    if draws is not None:
-        null, count = draws
-        found = 100 * np.exp(count * null.log_cdf(similarities))
-    else:
-        table = calibration.quantiles
-        found = np.interp(similarities, table, np.arange(len(table)) * (100.0 / (len(table) - 1)))
+    table = calibration.quantiles
+    found = np.interp(similarities, table, np.arange(len(table)) * (100.0 / (len(table) - 1)))
     return np.where(similarities >= _IDENTICAL, 100.0, found)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from soundalike.core.errors import UsageError
-from soundalike.core.types import BoolArray, FloatArray, IntArray, Space
+from soundalike.core.types import BoolArray, FloatArray, Space
 from soundalike.models import percentiles, presence
 from soundalike.search.compiled_query import CompiledQuery
 from soundalike.search.query import Query, as_bounds
@@ -26,9 +26,7 @@ class Bounds:
     def __bool__(self) -> bool:
         return bool(self.at_least or self.at_most)
 
-    def met(
-        self, compiled: CompiledQuery, rows: Mapping[str, FloatArray], counts: Mapping[str, IntArray] | None
-    ) -> BoolArray:
+    def met(self, compiled: CompiledQuery, rows: Mapping[str, FloatArray]) -> BoolArray:
         """Which candidates meet the bounds by the percentiles that a match shows for the query, the first example.
 
         A space that is inaudible in the query or in the candidate has no percentile, and meets no bound.
@@ -36,7 +34,6 @@ class Bounds:
         Args:
             compiled: The query.
             rows: The rows (m, d) of candidates by short space name.
-            counts: Of how many passages each is the best (m,), by short space name; None at the track level.
 
         Returns:
             (m,) bool.
@@ -44,13 +41,12 @@ class Bounds:
         found = np.ones(len(next(iter(rows.values()))), np.bool_)
         query = compiled.examples[0].rows
         for name in {**self.at_least, **self.at_most}:
-            draws = None if counts is None else (compiled.reference.space_null(name), counts[name])
             with np.errstate(invalid="ignore", over="ignore"):  # corrupt rows may hold any value
                 # Row by row as in `explain`, since a matrix product rounds differently, and a percentile that is shown
                 # as equal to the bound meets it.
                 one = query[name].astype(np.float64)
                 similarity = np.array([float(row @ one) for row in rows[name].astype(np.float64)])
-                percent = percentiles(similarity, compiled.reference.calibration(name), draws)
+                percent = percentiles(similarity, compiled.reference.calibration(name))
             found &= presence(rows[name]) & query[name].any()
             found &= (percent >= self.at_least.get(name, 0.0)) & (percent <= self.at_most.get(name, 100.0))
         return found

@@ -107,20 +107,16 @@ def compare_encodings(
     reference = reference or Reference(model.spaces, level)
     terms = query_terms(reference.spaces, query, resolved, level)
     span, found = b.track.spans[0], {name: rows[0] for name, rows in b.track.rows.items()}
-    draws, count = None, 1
+    count = 1
     if level == "passage" and not _identical(a, b):
         # A passage that is audible in no active space is no match, though its score of 0 may be the highest.
         audible = np.any([presence(b.passages.rows[term.space.name]) for term in terms], axis=0)
         best = int(np.where(audible, score_rows(terms, b.passages.rows), -np.inf).argmax())
         span, found = b.passages.spans[best], {name: rows[best] for name, rows in b.passages.rows.items()}
-        draws = {
-            name: (reference.space_null(name), int(np.count_nonzero(presence(rows))))
-            for name, rows in b.passages.rows.items()
-        }
         count = int(np.count_nonzero(audible))
     if not any(found[term.space.name].any() for term in terms):
         raise UsageError(f"the second recording has no audible content for {', '.join(t.space.name for t in terms)}")
-    score, parts = explain(reference.spaces, query, found, resolved, level, draws=draws)
+    score, parts = explain(reference.spaces, query, found, resolved, level)
     percentile = float(100 * np.exp(count * reference.null([(1.0, terms)]).log_cdf(np.array(score))))
     pairs = {space.name: _best_pair(space.name, a, b) for space in model.spaces}
     alignment = None

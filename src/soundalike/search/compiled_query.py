@@ -20,7 +20,6 @@ from soundalike.library import Subject
 from soundalike.library.stores import BestOf, Hits
 from soundalike.models import (
     Background,
-    Draws,
     Reference,
     Term,
     combine_terms,
@@ -157,7 +156,6 @@ class CompiledQuery:
         query_span: Span,
         position: int,
         rows: Mapping[str, FloatArray],
-        counts: Mapping[str, int] | None = None,
         count: int = 1,
     ) -> Match:
         """Explain a candidate: the shares sum to the score.
@@ -167,17 +165,13 @@ class CompiledQuery:
             query_span: The query.
             position: The position of the candidate's row.
             rows: Its rows (d,) by short space name.
-            counts: Of how many passages it is the best, by short space name; None at the track level.
             count: Of how many passages that are audible in a space with a weight it is the best.
         """
-        draws: Draws | None = None
-        if counts is not None:
-            draws = {name: (self.reference.space_null(name), number) for name, number in counts.items()}
         explained = []
         for example in self.examples:
             found = self._mutual(example, {name: row[None, :] for name, row in rows.items()}, np.array([position]))
             z = None if found is None else {name: float(values[0]) for name, values in found.items()}
-            score, by_space = explain(self.spaces, example.rows, rows, example.weights, self.level, z, draws)
+            score, by_space = explain(self.spaces, example.rows, rows, example.weights, self.level, z)
             explained.append(ExampleScore(example.path, example.like, score, by_space))
         if len(explained) == 1:
             one = explained[0]

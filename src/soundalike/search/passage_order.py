@@ -64,14 +64,6 @@ class PassageOrder:
         """Of how many passages a track has the best one."""
         return int(self._best_of.counts[group])
 
-    def counts(self, groups: IntArray) -> dict[str, IntArray]:
-        """Per short space name, how many passages of tracks (m,) are audible in it: (m,)."""
-        found = {}
-        for space in self._model.spaces:
-            counts = self._library.arrays.audible(self._model, "passage", [space.name])[groups]
-            found[space.name] = np.where(np.isin(groups, self._itself), 1, counts)
-        return found
-
     def is_itself(self, group: int) -> bool:
         """Whether a track is compared as a whole."""
         return bool((self._itself == group).any())

@@ -74,10 +74,9 @@ class Search:
             groups, positions = hits.group[checked:], hits.row[checked:]
             bad_rows = self._library.find_corrupt(model, level, positions, table[groups, 2])
             held = self._library.rows(model.spaces, level, positions)
-            counts = order.counts(groups) if order else None
             if order:
                 order.replace_itself(groups, held)
-            met = self._bounds.met(compiled, held, counts)
+            met = self._bounds.met(compiled, held)
             found = self._catalog.tracks_of(table[groups, 2].tolist())
             for number, (group, row, track, bad) in enumerate(zip(groups, positions, found, bad_rows, strict=True)):
                 if track.id in own:
@@ -107,8 +106,7 @@ class Search:
                 whole = order is not None and order.is_itself(group)
                 span = span_of(track, "track" if whole else level, int(row - table[group, 0]))
                 rows = {name: part[number] for name, part in held.items()}
-                of = None if counts is None else {name: int(part[number]) for name, part in counts.items()}
-                match = compiled.match(span, query_span, int(row), rows, of, order.count(group) if order else 1)
+                match = compiled.match(span, query_span, int(row), rows, order.count(group) if order else 1)
                 answer.add(Entry(track, match, relation), leader)
             checked = len(hits.group)
             if answer.is_full or checked < k:
