@@ -46,7 +46,7 @@ CATALOGUE = (
         "text moved from one column to the next is not found", _CHECKSUMS,
     ),
     Mutant(
-        f"{_CATALOG}/transactions.py", "renew_checksums(database, self.changed)", "pass",
+        f"{_CATALOG}/transactions.py", "renew_checksums(database, self._changed)", "pass",
         "checksums are those of the entries before", _CHECKSUMS,
     ),
     Mutant(
