@@ -97,6 +97,25 @@ def test_another_mix_is_not_a_copy(gain: float) -> None:
     assert relation(backing + gain * lead, backing + lead) == "other mix"
 
 
+@pytest.mark.parametrize("gain", [0.0, 2.0])
+def test_a_part_that_fills_few_bands_makes_another_mix(gain: float) -> None:
+    """A soft bass line below 150 Hz, left out and 6 dB louder. Over all bands, levels hardly differ."""
+    random = np.random.default_rng(3)
+    backing = tune(random.integers(60, 80, 80).tolist(), seconds=30, drums=[0, 3, 4, 7], seed=5)
+    time = np.arange(len(backing)) / RATE
+    bass = 0.02 * np.sin(2 * np.pi * 100 * time) * ((time // 0.5) % 3 != 0)
+    mix, other = ((backing + part * bass).astype(np.float32) for part in (1, gain))
+    assert relation(mix, other) == relation(other, mix) == "other mix"
+    assert relation(mix, mp3(mix)) == "copy"
+
+
+@pytest.mark.parametrize(("short", "long"), [(4.0, 5.1), (4.0, 4.5), (10.0, 11.0)])
+def test_loops_of_different_lengths_are_not_copies(song: np.ndarray, short: float, long: float) -> None:
+    a, b = song[: round(short * RATE)], song[: round(long * RATE)]
+    assert (relation(a, b), relation(b, a)) == ("contains", "part of")
+    assert relation(b, b[: len(b) - round(0.1 * RATE)]) == "copy"
+
+
 def test_another_equaliser_is_a_copy(song: np.ndarray) -> None:
     coloured = signal.lfilter(*signal.butter(1, 1000, fs=RATE), song).astype(np.float32)
     assert relation(song, coloured) == "copy"

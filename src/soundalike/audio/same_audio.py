@@ -4,7 +4,8 @@
    likely place, the signs are followed along a line (offset and speed, to 1.5 %) in blocks of 5 s.
 2. *Whether.* The recordings are related if the blocks agree along one line.
 3. *How.* Along the line, levels are compared, without the mean difference of each band, because volume and equaliser
-   do not make another mix. Where a part is missing, added, or louder, levels differ in some of the blocks.
+   do not make another mix. Where a part is missing, added, or louder, levels differ in some of the blocks. A part may
+   fill few bands, so each band of a copy must agree.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ _DRIFT = 6
 """Frames by which a block may lie off the line."""
 _MEAN_ERROR, _MEDIAN_ERROR, _BEST_ERROR = 0.32, 0.35, 0.25
 """Related recordings: the mean bit error rate of the blocks, their median, and the rate that a fifth of them reach."""
-_LEVEL_ERROR = 0.75
-"""Mean difference of levels in dB from which a block is of another mix."""
+_LEVEL_ERROR, _BAND_ERROR = 0.75, 1.1
+"""Differences of levels in dB from which a block is of another mix: the mean over all bands, and the mean in the worst
+band. Copies must meet both. Excerpts need only meet the first, because their level frames begin at other times."""
 _OTHER_BLOCKS = 0.05
 """Share of such blocks up to which recordings are the same."""
 _FLOOR, _RANGE, _TRIM = 45.0, 30.0, 60.0
@@ -95,17 +97,21 @@ def relate(a: Fingerprint, b: Fingerprint) -> Relation | None:
     if not lines:
         return None
     # Loops agree at many places: the recordings are the same if all of the audio is the same along any line.
-    line = next((one for one in lines if not _is_other_mix(short, long, one)), None)
-    if line is None:
-        return "other mix"
-    if abs(len(long.signs) - line.speed * len(short.signs)) <= _tolerance(len(long.signs)):
+    # The end of silence is known to a level frame, at either end.
+    trimmed = len(first.signs) < len(a.signs) or len(second.signs) < len(b.signs)
+    margin = _tolerance(len(long.signs)) + 2 * LEVEL_HOP * trimmed
+    same_length = [abs(len(long.signs) - one.speed * len(short.signs)) <= margin for one in lines]
+    differences = [level_differences(short, long, one) for one in lines]
+    if any(fits and not _is_other_mix(*each, _BAND_ERROR) for fits, each in zip(same_length, differences, strict=True)):
         return "copy"
-    return "part of" if swapped else "contains"
+    if any(not fits and not _is_other_mix(*each) for fits, each in zip(same_length, differences, strict=True)):
+        return "part of" if swapped else "contains"
+    return "other mix"
 
 
 def _tolerance(frames: int) -> float:
-    """Frames by which copies may differ in length: 3 s, but at most 1 s and 4 % of a short recording."""
-    return min(3 * FRAME_RATE, FRAME_RATE + 0.04 * frames)
+    """Frames by which copies may differ in length: 4 %, but at least 0.15 s and at most 3 s."""
+    return min(3 * FRAME_RATE, max(0.15 * FRAME_RATE, 0.04 * frames))
 
 
 def _audible_part(one: Fingerprint) -> Fingerprint:
@@ -115,8 +121,8 @@ def _audible_part(one: Fingerprint) -> Fingerprint:
     loudest = _loudest(one.levels)
     audible = np.flatnonzero(loudest > np.quantile(loudest, 0.95) - _TRIM)
     # The window of a level frame is 16 frames wide, and reaches into the silence by about half of that.
-    low = audible[0] + (LEVEL_WIDTH // LEVEL_HOP // 2 if audible[0] else 0)
-    high = audible[-1] + 1 - (LEVEL_WIDTH // LEVEL_HOP // 2 if audible[-1] + 1 < len(one.levels) else 0)
+    low = audible[0] + (LEVEL_WIDTH // LEVEL_HOP - 1 if audible[0] else 0)
+    high = audible[-1] + 1 - (LEVEL_WIDTH // LEVEL_HOP - 1 if audible[-1] + 1 < len(one.levels) else 0)
     if high <= low:
         return one
     end = len(one.signs) if high == len(one.levels) else (high - 1) * LEVEL_HOP + LEVEL_WIDTH
@@ -197,14 +203,14 @@ def _follow(short: Words, long: Words, start: int, offset: int) -> _Line:
 # How ------------------------------------------------------------------------------------------------------------------
 
 
-def _is_other_mix(short: Fingerprint, long: Fingerprint, line: _Line) -> bool:
-    """Whether the levels along a line differ in more than a few blocks."""
-    blocks = level_differences(short, long, line)
-    return bool(np.count_nonzero(blocks > _LEVEL_ERROR) > _OTHER_BLOCKS * len(blocks))
+def _is_other_mix(means: FloatArray, worst: FloatArray, band_error: float = np.inf) -> bool:
+    """Whether levels differ in more than a few blocks, by `level_differences`."""
+    differ = (means > _LEVEL_ERROR) | (worst > band_error)
+    return bool(np.count_nonzero(differ) > _OTHER_BLOCKS * len(differ))
 
 
-def level_differences(short: Fingerprint, long: Fingerprint, line: _Line) -> FloatArray:
-    """The mean absolute difference of levels (n,) in dB along a line, per block of 5 s."""
+def level_differences(short: Fingerprint, long: Fingerprint, line: _Line) -> tuple[FloatArray, FloatArray]:
+    """Absolute differences of levels (n,) in dB along a line, per block of 5 s: the mean, and that of the worst band."""
     middles = np.arange(len(short.levels)) * LEVEL_HOP + LEVEL_WIDTH / 2
     places = (middles * line.speed + line.offset - LEVEL_WIDTH / 2) / LEVEL_HOP
     # A record that plays faster is higher too, unless its pitch was kept.
@@ -218,7 +224,7 @@ def level_differences(short: Fingerprint, long: Fingerprint, line: _Line) -> Flo
                 difference = ours - theirs
                 candidates.append((float(abs(difference - difference.mean(axis=0)).mean()), ours, theirs))
     if not candidates:
-        return np.zeros(0)
+        return np.zeros(0), np.zeros(0)
     _, ours, theirs = min(candidates, key=lambda one: one[0])
     return _per_block(*_errors(ours, theirs))
 
@@ -232,13 +238,18 @@ def _errors(ours: FloatArray, theirs: FloatArray) -> tuple[FloatArray, BoolArray
     return np.where(counted, abs(difference), 0), counted
 
 
-def _per_block(errors: FloatArray, counted: BoolArray) -> FloatArray:
-    """The mean error of the levels that count, per block of 5 s; the last block takes the rest."""
+def _per_block(errors: FloatArray, counted: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """The mean error of the levels that count, per block of 5 s, over all bands and in the worst band.
+
+    The last block takes the rest. A band in which fewer than half of the levels of a full block count is not judged
+    alone.
+    """
     size = _BLOCK // LEVEL_HOP
     edges = np.arange(0, max(1, len(errors) - size + 1), size)
-    sums, counts = (np.add.reduceat(part.sum(axis=1), edges) for part in (errors, counted))
-    means: FloatArray = sums / np.maximum(counts, 1)
-    return means
+    sums, counts = (np.add.reduceat(part, edges, axis=0, dtype=float) for part in (errors, counted))
+    bands = np.where(counts >= min(size, len(errors)) // 2, sums / np.maximum(counts, 1), 0)
+    means: FloatArray = sums.sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
+    return means, bands.max(axis=1)
 
 
 def _between(levels: FloatArray, bands: float) -> FloatArray:
