@@ -210,7 +210,7 @@ def _is_other_mix(means: FloatArray, worst: FloatArray, band_error: float = np.i
 
 
 def level_differences(short: Fingerprint, long: Fingerprint, line: _Line) -> tuple[FloatArray, FloatArray]:
-    """Absolute differences of levels (n,) in dB along a line, per block of 5 s: the mean, and that of the worst band."""
+    """Differences of levels (n,) in dB along a line, per block of 5 s: the mean over all bands, and the worst band."""
     middles = np.arange(len(short.levels)) * LEVEL_HOP + LEVEL_WIDTH / 2
     places = (middles * line.speed + line.offset - LEVEL_WIDTH / 2) / LEVEL_HOP
     # A record that plays faster is higher too, unless its pitch was kept.
