@@ -51,6 +51,23 @@ def test_percentages_of_spaces_are_those_of_the_passage_whatever_the_length_of_i
                 assert part.percentile == pytest.approx(float(alone), abs=1e-6)
 
 
+def test_files_that_do_not_meet_the_bounds_are_not_looked_up(
+    library: LibraryFolder, music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = Query(music / "up" / "0.wav", weights="melody", by="track", k=100, at_least={"melody": 90.0})
+    expected = {match.path for match in search_library(library, query)}
+    looked_up: set[str] = set()
+
+    def note(path: Path) -> bool:
+        looked_up.add(str(path))
+        return True
+
+    monkeypatch.setattr("soundalike.search.search.is_there", note)
+    search_library(library, query)
+    assert expected <= looked_up
+    assert 0 < len(looked_up) < len(library.catalog.ids()) - 1
+
+
 def test_a_space_that_is_not_audible_meets_no_bound() -> None:
     rows = {"a": np.array([[1, 0], [0, 0]], np.float32)}
     table = tuple(np.linspace(-1, 1, 101).tolist())

@@ -23,7 +23,7 @@ SEARCHING = (
         "copies of the query shorten the list", ("tests/library/test_folder.py", *_QUERY),
     ),
     Mutant(
-        f"{_SEARCH}/search.py", "                if bad:\n", "                if False:\n",
+        f"{_SEARCH}/search.py", "                if bad_rows[number]:\n", "                if False:\n",
         "a corrupt row is a match", ("tests/library/test_maintenance.py",),
     ),
     Mutant(

@@ -76,20 +76,20 @@ class Search:
             held = self._library.rows(model.spaces, level, positions)
             if order:
                 order.replace_itself(groups, held)
-            met = self._bounds.met(compiled, held)
-            found = self._catalog.tracks_of(table[groups, 2].tolist())
-            for number, (group, row, track, bad) in enumerate(zip(groups, positions, found, bad_rows, strict=True)):
+            # Only what meets the bounds is looked up. Bounds say nothing about corrupt rows.
+            wanted = np.flatnonzero(self._bounds.met(compiled, held) | bad_rows)
+            found = self._catalog.tracks_of(table[groups[wanted], 2].tolist())
+            for number, track in zip(wanted.tolist(), found, strict=True):
+                group, row = groups[number], positions[number]
                 if track.id in own:
                     continue
                 if not is_there(track.path):
                     if not answer.is_full:
                         missing.append(str(track.path))
                     continue
-                if bad:
+                if bad_rows[number]:
                     if not answer.is_full:
                         corrupt.append(str(track.path))
-                    continue
-                if not met[number]:
                     continue
                 leader = answer.leader_of(track)
                 if leader is None and answer.is_full:
