@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from soundalike.core import mapped_arrays
+from soundalike.core.counter_hash import random_order
 from soundalike.core.types import AnyArray, FloatArray, IntArray
 from soundalike.models import Term
 
@@ -53,7 +54,7 @@ class PqPrefilter:
 
         width = _places(dims)["end"]
         index = faiss.IndexPQFastScan(width, width // _DIMS_PER_CODE, 4, faiss.METRIC_INNER_PRODUCT)
-        sample = np.sort(np.random.default_rng(0).choice(rows, min(rows, _SAMPLE), replace=False))
+        sample = np.sort(random_order(0, rows)[:_SAMPLE])
         index.train(_joined(dims, sample, read))
         for first in range(0, rows, _CHUNK):
             index.add(_joined(dims, np.arange(first, min(first + _CHUNK, rows)), read))
