@@ -141,6 +141,7 @@ def test_search_prints_a_table(run, music: Path) -> None:
     assert "weights: melody 2, timbre -1; model compact" in lines[0]
     assert "the passages of 11 tracks (the query is shorter than 30 s);" in lines[0]
     assert lines[1] == "reference: model compact (12 recordings in the library; 200 make it its own reference)"
+    assert lines[0].endswith("; ordered by percentile")
     assert lines[2].split() == ["#", "score", "percentile", "melody", "timbre", "bpm", "key", "time", "track"]
     assert len(lines) == 6
     assert "\x1b" not in found.out

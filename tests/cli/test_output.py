@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundalike.cli import output
-from soundalike.cli.cells import clock, count
+from soundalike.cli.cells import clock, closeness, count, percent, share
 from soundalike.cli.output import Progress, cell_width, cut_start, print_json, print_message, print_styled, print_table
+from soundalike.core.types import SpaceScore
 
 
 class Terminal(io.StringIO):
@@ -240,3 +241,18 @@ def test_odd_names_in_tables(music: Path, tmp_path: Path) -> None:
         assert rb"odd\xff.wav" in done.stdout
         assert ("音楽.wav".encode() if encoding == "utf-8" else rb"\u97f3\u697d.wav") in done.stdout
         assert b"\x1b" not in done.stdout and done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("percentile", "expected"),
+    [
+        (100.0, ("100.00%", "+0.50 100.0%", "100%")),
+        (99.999, ("99.99%", "+0.50  99.9%", "99%")),
+        (99.96, ("99.96%", "+0.50  99.9%", "99%")),
+        (99.5, ("99.50%", "+0.50  99.5%", "99%")),
+        (72.346, ("72.35%", "+0.50  72.3%", "72%")),
+    ],
+)
+def test_only_100_percent_reads_as_100(percentile: float, expected: tuple[str, str, str]) -> None:
+    score = SpaceScore(0.9, 2.0, 1.0, 0.5, percentile, "model", True)
+    assert (percent(percentile), share(score), closeness(score)) == expected

@@ -53,17 +53,27 @@ def share(score: SpaceScore) -> str:
     """Return the share of a space in the score and, if known, the percentile of its similarity."""
     if not score.audible:
         return "n/a"
-    return f"{score.share:+.2f}" if score.percentile is None else f"{score.share:+.2f} {score.percentile:5.1f}%"
+    return (
+        f"{score.share:+.2f}"
+        if score.percentile is None
+        else f"{score.share:+.2f} {_below_100(score.percentile, 1):5.1f}%"
+    )
 
 
 def percent(percentile: float | None) -> str:
     """Return a percentile with two decimals, or n/a."""
-    return "n/a" if percentile is None else f"{percentile:.2f}%"
+    return "n/a" if percentile is None else f"{_below_100(percentile, 2):.2f}%"
 
 
 def closeness(score: SpaceScore) -> str:
     """Return the percentage of random pairs that are less similar in a space."""
-    return "n/a" if score.percentile is None else f"{score.percentile:.0f}%"
+    return "n/a" if score.percentile is None else f"{_below_100(score.percentile, 0):.0f}%"
+
+
+def _below_100(percentile: float, decimals: int) -> float:
+    """Round a percentile, but to 100 only if it is exactly 100: down where it would round to 100."""
+    rounded = round(percentile, decimals)
+    return 100.0 - 10.0**-decimals if rounded >= 100 > percentile else rounded
 
 
 def tempo_and_key(track: Track | None) -> list[str]:

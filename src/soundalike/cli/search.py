@@ -326,6 +326,7 @@ def _print_results(results: SearchResults, *, conditions: bool) -> None:
         f"{one_line(query.track)}  {clock(query.start)} to {clock(query.end)}, against {against}"
         f"{level_text(results.level_reason, 'an example' if results.examples else 'the query')}; "
         f"weights: {weights_text(results.weights)}; model {results.model}{hubness}"
+        f"{'; ordered by percentile' if results.level == 'passage' else ''}"
     )
     if results.examples:
         others = ", ".join(
