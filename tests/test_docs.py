@@ -76,8 +76,8 @@ def test_there_is_something_to_run() -> None:
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`Music`, and every audio file that the README names.
 
-    `Music` has 200 different recordings, the fewest that `versions` takes, and one of them twice. Some have tags, and
-    some last six seconds, so that a tempo is found.
+    `Music` has 200 different recordings, the fewest with families in `versions`, and one of them twice. Some have
+    tags, and some last six seconds, so that a tempo is found.
     """
     folder = tmp_path_factory.mktemp("recordings")
     (folder / "Music").mkdir()

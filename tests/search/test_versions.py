@@ -13,16 +13,18 @@ import pytest
 from conftest import TUNES, tune, write
 from soundalike.cli.main import main
 from soundalike.core.errors import UsageError
-from soundalike.core.types import FloatArray
+from soundalike.core.types import FloatArray, IntArray
 from soundalike.library.catalog.held import HeldModel
 from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
 from soundalike.models.heads import unit_rows
 from soundalike.models.model import Model, load_once
+from soundalike.search import versions
 from soundalike.search.duplicates import find_duplicates
 from soundalike.search.query import Query
 from soundalike.search.search import search_library
+from soundalike.search.significance import Tail
 from soundalike.search.versions import _grow, find_versions, store_versions
 
 COUNT, FAMILIES, SIZE = 400, 12, 3
@@ -135,9 +137,45 @@ def test_where_there_is_nothing_the_rate_holds(tmp_path: Path, model: Model) -> 
     assert found <= 1
 
 
-def test_too_few_recordings_are_refused(library: LibraryFolder) -> None:
-    with pytest.raises(UsageError, match="too few recordings: 12, and 200 are needed to tell versions from chance"):
-        find_versions(library)
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory, model: Model) -> Path:
+    """Six tracks, of which 1 and 4 have similar melody and harmony, and 5 has no harmony."""
+    rows = {name: part[:6].copy() for name, part in some_rows(model, 3).items()}
+    for name in ("melody", "harmony"):
+        rows[name][4] = unit_rows(rows[name][1:2] + 0.1 * rows[name][4:5])[0]
+    rows["harmony"][5] = 0
+    return stock(tmp_path_factory.mktemp("few") / "library", rows, model)
+
+
+def test_few_recordings_give_candidates_with_the_reference_of_the_model(few: Path, model: Model) -> None:
+    with LibraryFolder(few, writable=True) as library:
+        found = find_versions(library)
+        store_versions(library, found)
+        assert library.catalog.families.by_track() is None
+        first = found.candidates[0]
+        cosine = {
+            space.name: float(np.dot(*library.store.read("track", space.full_name, space.dim, np.array([1, 4]))))
+            for space in model.spaces
+        }
+    assert (found.families, found.found, found.rate, found.expected_false) == ((), 0, None, None)
+    assert (found.recordings, found.tests) == (6, 15)
+    assert numbers([first.a, first.b]) == {1, 4}
+    z = {s.name: (cosine[s.name] - s.calibration["track"].mu) / s.calibration["track"].sigma for s in model.spaces}
+    assert first.score == pytest.approx((2 * z["melody"] + z["harmony"]) / 3, rel=1e-3)
+    scores = [pair.score for pair in found.candidates]
+    assert scores == sorted(scores, reverse=True) and scores[-1] > 0
+    assert len({frozenset(numbers([pair.a, pair.b])) for pair in found.candidates}) == len(scores)
+
+
+def test_a_library_without_a_pair_has_no_candidates(tmp_path: Path, model: Model) -> None:
+    for count in (0, 1):
+        rows = {name: part[:count] for name, part in some_rows(model, 0).items()}
+        with LibraryFolder(stock(tmp_path / str(count), rows, model)) as library:
+            found = find_versions(library)
+        assert (found.candidates, found.families, found.recordings, found.tests) == ((), (), count, 0)
+
+
+def test_a_rate_outside_0_to_1_is_refused(library: LibraryFolder) -> None:
     with pytest.raises(UsageError, match="the false-discovery rate is 1; expected a number between 0 and 1"):
         find_versions(library, 1.0)
 
@@ -149,6 +187,36 @@ def test_rows_that_are_all_the_same_are_no_families(tmp_path: Path, model: Model
         pytest.raises(UsageError, match="hardly differ"),
     ):
         find_versions(library)
+
+
+def test_families_between_both_ends_of_the_tail_stay_two(
+    planted: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mean between two families must exceed the upper end of the tail; here it lies between the two ends."""
+    first, second = (0, 1, 2), (3, 4, 5)
+    ends: list[tuple[float, float]] = []
+    fit, between = versions.fit_tail, versions._Scorer.mean_between
+
+    def fit_and_keep(scores: FloatArray, *, first: float, last: float) -> Tail:
+        tail = fit(scores, first=first, last=last)
+        ends.append((tail.start, tail.end))
+        return tail
+
+    def lies_between(scorer: versions._Scorer, a: Sequence[int], b: Sequence[int]) -> float:
+        if {*a, *b} <= {*first, *second} and not ({*a, *b} <= {*first} or {*a, *b} <= {*second}):
+            return sum(ends[-1]) / 2
+        return between(scorer, a, b)
+
+    def with_a_stray_pair(left: IntArray, right: IntArray, alike: Callable[..., bool]) -> list[tuple[int, ...]]:
+        return _grow(np.append(left, 2), np.append(right, 3), alike)
+
+    monkeypatch.setattr(versions, "fit_tail", fit_and_keep)
+    monkeypatch.setattr(versions._Scorer, "mean_between", lies_between)
+    monkeypatch.setattr(versions, "_grow", with_a_stray_pair)
+    with LibraryFolder(planted) as library:
+        found = find_versions(library)
+    families = [numbers([member[0] for member in family.members]) for family in found.families]
+    assert set(first) in families and set(second) in families
 
 
 def test_a_chain_of_single_pairs_makes_no_family() -> None:
@@ -238,7 +306,7 @@ def test_versions_are_listed_and_stored(run, planted: Path, tmp_path: Path) -> N
     found = json.loads(out)
     assert code == 0
     assert set(found) == {"models", "weights", "false_discovery_rate", "recordings", "tests", "pairs", "expected_false",
-                          "families"}  # fmt: skip
+                          "families", "candidates"}  # fmt: skip
     assert (found["families"], found["pairs"], found["expected_false"]) == ([], 0, 0.0)
     with LibraryFolder(tmp_path / "library") as opened:
         assert opened.catalog.families.by_track() == {}
@@ -249,8 +317,21 @@ def test_versions_are_listed_and_stored(run, planted: Path, tmp_path: Path) -> N
     assert set(found["families"][0]["pairs"][0]) == {"a", "b", "score", "p", "q"}
 
 
+def test_candidates_are_listed_as_such(run, few: Path, tmp_path: Path) -> None:
+    shutil.copytree(few, tmp_path / "library")
+    library = ("--library", tmp_path / "library")
+    code, out, _ = run("versions", *library, "--m3u", tmp_path / "candidates.m3u8")
+    lines = out.splitlines()
+    assert code == 0 and lines[0].split() == ["candidate", "score", "track"]
+    assert lines[1].endswith("001.flac") and lines[2].endswith("004.flac")
+    assert "the false-discovery rate is unknown" in out and "no families are stored" in out
+    found = json.loads(run("versions", *library, "--json")[1])
+    assert (found["false_discovery_rate"], found["expected_false"], found["families"]) == (None, None, [])
+    assert set(found["candidates"][0]) == {"a", "b", "score"}
+    assert [Path(found["candidates"][0][side]).stem for side in "ab"] == ["001", "004"]
+
+
 def test_versions_say_what_is_wrong(run, planted: Path, stocked: Path, tmp_path: Path) -> None:
-    assert "too few recordings: 12, and 200 are needed" in run("versions", "--library", stocked)[2]
     assert "no library at" in run("versions", "--library", tmp_path / "none")[2]
     assert not (tmp_path / "none").exists()
     assert (

@@ -272,7 +272,10 @@ class Library(Upkeep):
         store: bool = True,
         progress: Progress = None,
     ) -> Versions:
-        """Find families of versions of the same piece: covers, live takes, remasters. Needs 200 different recordings.
+        """Find families of versions of the same piece: covers, live takes, remasters.
+
+        With fewer than 200 different recordings there are no families. `candidates` then has pairs ranked by score,
+        without a false-discovery rate; they are not stored.
 
         Args:
             weights: Weights of the spaces; None takes melody 2 and harmony 1.

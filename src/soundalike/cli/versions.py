@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["versions"]
 
 
+_LISTED = 20
+
+
 @dataclass(frozen=True, slots=True)
 class VersionRecord:
     """A recording of a piece, and its duplicates."""
@@ -57,17 +60,30 @@ class FamilyRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CandidateRecord:
+    """Two recordings of a small library, which may be alike by chance."""
+
+    a: str
+    b: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class VersionsRecord:
-    """All version families of a library; see `soundalike.search.Versions`."""
+    """All version families of a library; see `soundalike.search.Versions`.
+
+    With fewer than 200 recordings there are `candidates` and no families, and both rates are null.
+    """
 
     models: Sequence[str]
     weights: Mapping[str, float]
-    false_discovery_rate: float
+    false_discovery_rate: float | None
     recordings: int
     tests: int
     pairs: int
-    expected_false: float
+    expected_false: float | None
     families: Sequence[FamilyRecord]
+    candidates: Sequence[CandidateRecord]
 
 
 @command("versions")
@@ -94,9 +110,13 @@ def versions(
     """List pieces with several versions in the library: covers, live takes, remasters.
 
     Two tracks are versions of one piece if they are more similar in melody and harmony than chance explains. The null
-    distribution is that of random pairs of tracks of the library, so the library must hold at least 200 different
-    recordings. The false-discovery rate bounds the expected share of listed pairs that are similar only by chance.
-    Duplicates count once. The families are stored in the library for `soundalike search --collapse`.
+    distribution is that of random pairs of tracks of the library. The false-discovery rate bounds the expected share of
+    listed pairs that are similar only by chance. Duplicates count once. The families are stored in the library for
+    `soundalike search --collapse`.
+
+    With fewer than 200 different recordings, chance cannot be measured. The command then lists the 20 pairs with the
+    highest scores as candidates, without a false-discovery rate, and stores nothing. --json and --m3u have all pairs
+    that score above 0.
 
     \b
       soundalike versions
@@ -113,15 +133,19 @@ def versions(
         found = find_versions(library, false_discovery_rate, weights, model, progress)
         store_versions(library, found)
     if m3u:
-        members = [member for family in found.families for member in family.members]
-        write_tracks([track for member in members for track in member], m3u)
+        members = [track for family in found.families for member in family.members for track in member]
+        candidates = {track.id: track for pair in found.candidates for track in (pair.a, pair.b)}
+        write_tracks([*members, *candidates.values()], m3u)
     if as_json:
         print_json(_record(found))
         return 0
-    rows = [row for number, family in enumerate(found.families, start=1) for row in _rows(str(number), family)]
-    if rows:
-        print_table(["family", "score", "q", "track"], rows, left=[3])
-    print(_summary(found))
+    if found.rate is None:
+        _print_candidates(found)
+    else:
+        rows = [row for number, family in enumerate(found.families, start=1) for row in _rows(str(number), family)]
+        if rows:
+            print_table(["family", "score", "q", "track"], rows, left=[3])
+        print(_summary(found))
     print_playlist_path(m3u)
     return 0
 
@@ -137,11 +161,32 @@ def _rows(number: str, family: Family) -> list[list[str]]:
     return rows
 
 
-def _summary(found: Versions) -> str:
-    compared = (
+def _print_candidates(found: Versions) -> None:
+    """Two lines per pair."""
+    listed = found.candidates[:_LISTED]
+    rows = []
+    for number, pair in enumerate(listed, start=1):
+        rows.append([str(number), f"{pair.score:+.2f}", track_name(str(pair.a.path), pair.a)])
+        rows.append(["", "", track_name(str(pair.b.path), pair.b)])
+    if rows:
+        print_table(["candidate", "score", "track"], rows, left=[2])
+    more = len(found.candidates) - len(listed)
+    print(
+        f"{count(len(listed), 'candidate')}{f', and {more:,} more with --json' if more else ''}: with fewer than 200 "
+        f"recordings the false-discovery rate is unknown, so pairs are only ranked by score, against random pairs of "
+        f"the model, and no families are stored ({_compared(found)})"
+    )
+
+
+def _compared(found: Versions) -> str:
+    return (
         f"{count(found.recordings, 'recording')}, {count(found.tests, 'pair')}; "
         f"weights: {weights_text(found.weights)}; model {found.model}"
     )
+
+
+def _summary(found: Versions) -> str:
+    compared = _compared(found)
     if not found.found:
         return f"no pair is more similar than chance explains, at a false-discovery rate of {found.rate:g} ({compared})"
     return (
@@ -172,4 +217,5 @@ def _record(found: Versions) -> VersionsRecord:
             )
             for family in found.families
         ],
+        candidates=[CandidateRecord(str(pair.a.path), str(pair.b.path), pair.score) for pair in found.candidates],
     )

@@ -23,6 +23,7 @@ from .results import SearchResults as SearchResults
 from .results import playlist_entry as playlist_entry
 from .search import search_library as search_library
 from .versions import DEFAULT_WEIGHTS as DEFAULT_WEIGHTS
+from .versions import Candidate as Candidate
 from .versions import Family as Family
 from .versions import Versions as Versions
 from .versions import find_versions as find_versions

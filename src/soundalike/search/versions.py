@@ -16,24 +16,30 @@ explains:
 4. Pairs are joined into families, lowest p-value first. Two families become one only if the mean of t over all pairs
    between them exceeds what two random pairs per track reach, so a chain of single pairs makes no family; a pair that
    would join two families wrongly is not listed.
+
+With fewer than 200 recordings there are too few random pairs for a null distribution. The nearest pairs are then only
+ranked, by their score against the calibration of the model, as candidates without a false-discovery rate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from soundalike.core.counter_hash import random_bits, random_order
 from soundalike.core.errors import UsageError
-from soundalike.core.types import FloatArray, IntArray, Weights
+from soundalike.core.types import FloatArray, IntArray, Space, Weights
 from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Track
-from soundalike.models import Model, presence, resolve_weights
+from soundalike.models import presence, resolve_weights
 from soundalike.search.duplicates import Progress, nearest_recordings, related_recordings
 from soundalike.search.query import as_number
 from soundalike.search.recordings import (
     ROWS,
+    Recordings,
     audible_recordings,
     blocks,
     different_recordings,
@@ -41,7 +47,7 @@ from soundalike.search.recordings import (
 )
 from soundalike.search.significance import fit_tail, q_values
 
-__all__ = ["DEFAULT_WEIGHTS", "Family", "Pair", "Versions", "find_versions", "store_versions"]
+__all__ = ["DEFAULT_WEIGHTS", "Candidate", "Family", "Pair", "Versions", "find_versions", "store_versions"]
 
 DEFAULT_WEIGHTS = {"melody": 2.0, "harmony": 1.0}
 """Chosen on 250 rendered works, besides those of docs/results.md: melody alone finds fewer covers over the same chords,
@@ -81,28 +87,41 @@ class Family:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """Two recordings of a small library, and their score: perhaps versions of one piece, perhaps alike by chance."""
+
+    a: Track
+    b: Track
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Versions:
-    """Version families, lowest q-value first.
+    """Version families, lowest q-value first; with fewer than 200 recordings, candidates instead.
 
     Attributes:
         families: The families.
         model: The name of the model.
         weights: The weights of the spaces.
-        rate: The false-discovery rate that was requested.
+        rate: The false-discovery rate that was requested; None for candidates, whose rate is unknown.
         recordings: The number of different recordings compared.
         tests: The number of pairs of recordings.
         found: The number of pairs that connect the families.
-        expected_false: How many of these are expected to be similar by chance; at most `rate` of them.
+        expected_false: How many of these are expected to be similar by chance, at most `rate` of them; None for
+            candidates.
+        candidates: With fewer than 200 recordings, pairs that score above 0, which is what random pairs of the model
+            score on average; highest score first. Otherwise empty.
     """
 
     families: tuple[Family, ...]
     model: str
     weights: Weights
-    rate: float
+    rate: float | None
     recordings: int
     tests: int
     found: int
-    expected_false: float
+    expected_false: float | None
+    candidates: tuple[Candidate, ...] = ()
 
 
 def find_versions(
@@ -114,15 +133,18 @@ def find_versions(
 ) -> Versions:
     """Find families of versions of the same piece.
 
+    With fewer than 200 different recordings that are audible in the weighted spaces, the answer is candidates: pairs
+    ranked by score, without families.
+
     Args:
-        library: The library; it needs 200 different recordings that are audible in the weighted spaces.
+        library: The library.
         rate: The false-discovery rate, between 0 and 1: the expected share of pairs that are similar by chance.
         weights: Weights of the spaces; None takes melody 2 and harmony 1.
         model: The name of the model; None takes the default one.
         progress: Called with tracks done and all tracks.
 
     Raises:
-        UsageError: The rate is outside 0 to 1, or there are too few recordings.
+        UsageError: The rate is outside 0 to 1, or the scores of random pairs hardly differ.
         LibraryError: Rows of the library are corrupt.
         ModelError: The library does not hold the model.
 
@@ -141,14 +163,14 @@ def find_versions(
         left, right = nearest_recordings(library, chosen, resolved, recordings.rows, progress)
         merged = recordings.merged(related_recordings(library, chosen, recordings, left, right).copies())
         count = len(merged.rows)
-        if count < _FEWEST:
-            raise UsageError(
-                f"too few recordings: {count}, and {_FEWEST} are needed to tell versions from chance; index more music "
-                f"into the library at {library.path}"
-            )
+        tests = count * (count - 1) // 2
         pairs = np.unique(np.sort(np.stack([merged.now[left], merged.now[right]], axis=1), axis=1), axis=0)
         left, right = pairs[pairs[:, 0] != pairs[:, 1]].T
-        scorer = _Scorer(library, chosen, resolved, merged.rows)
+        if count < _FEWEST:
+            scorer = _Scorer(library, chosen.spaces, resolved, merged.rows)
+            candidates = _candidates(library, merged, left, right, scorer.raw(left, right))
+            return Versions((), chosen.name, resolved, None, count, tests, 0, None, candidates)
+        scorer = _Scorer(library, library.reference(chosen, "track").spaces, resolved, merged.rows)
         last = max(_END / (count - 1), _LEAST_END)
         try:
             tail = fit_tail(scorer.standard(*_random_pairs(count)), first=_START * last, last=last)
@@ -156,7 +178,6 @@ def find_versions(
             raise UsageError(
                 f"the scores of random pairs in the library at {library.path} hardly differ: {error}"
             ) from error
-        tests = count * (count - 1) // 2
         p = tail.p_values(scorer.standard(left, right))
         q = q_values(p, tests)
         order = np.argsort(p, kind="stable")
@@ -180,33 +201,51 @@ def find_versions(
 
 
 def store_versions(library: LibraryFolder, found: Versions) -> None:
-    """Store version families in the catalogue, for searches that collapse them. Raises LibraryError."""
+    """Store version families in the catalogue, for searches that collapse them. Raises LibraryError.
+
+    Candidates are not stored; families stored before them stay.
+    """
+    if found.rate is None:
+        return
     with library.catalog.transaction():
         library.catalog.families.put(
             [[track.id for member in family.members for track in member] for family in found.families]
         )
 
 
+def _candidates(
+    library: LibraryFolder, recordings: Recordings, left: IntArray, right: IntArray, scores: FloatArray
+) -> tuple[Candidate, ...]:
+    """The pairs (m,), (m,) that score above 0, highest score first."""
+    found = []
+    for n in np.argsort(-scores, kind="stable")[: np.count_nonzero(scores > 0)].tolist():
+        a, b = (library.catalog.tracks_of(recordings.members[int(side[n])])[0] for side in (left, right))
+        found.append(Candidate(a, b, float(scores[n])))
+    return tuple(found)
+
+
 # Scores -------------------------------------------------------------------------------------------------------------
 
 
 class _Scorer:
-    """Scores of pairs of recordings (numbers (m,) of each side), raw and standardised."""
+    """Scores of pairs of recordings (numbers (m,) of each side), raw and standardised, in calibrated `spaces`."""
 
-    def __init__(self, library: LibraryFolder, model: Model, weights: Mapping[str, float], rows: IntArray) -> None:
+    def __init__(
+        self, library: LibraryFolder, spaces: Sequence[Space], weights: Mapping[str, float], rows: IntArray
+    ) -> None:
         self._library, self._rows = library, rows
         total = sum(abs(weight) for weight in weights.values())
         self._terms = [
             (space, weights[space.name] / (space.calibration["track"].sigma * total), space.calibration["track"].mu)
-            for space in library.reference(model, "track").spaces
+            for space in spaces
             if weights[space.name]
         ]
-        self._mean, self._deviation = self._moments()
 
+    @cached_property
     def _moments(self) -> tuple[FloatArray, FloatArray]:
         """The mean and standard deviation (n,) of each recording's scores with a seeded cohort of others."""
         count = len(self._rows)
-        chosen = np.random.default_rng(0).permutation(count)[:_COHORT]
+        chosen = random_order(0, count)[:_COHORT]
         cohort = [read_rows(self._library, space, self._rows[chosen]) for space, _, _ in self._terms]
         mean, deviation = np.empty(count), np.empty(count)
         for part in blocks(count, ROWS):
@@ -233,7 +272,8 @@ class _Scorer:
     def standard(self, left: IntArray, right: IntArray) -> FloatArray:
         """The scores (m,) float64 in standard deviations of each side, averaged over the two sides."""
         scores = self.raw(left, right)
-        sides = [(scores - self._mean[side]) / self._deviation[side] for side in (left, right)]
+        mean, deviation = self._moments
+        sides = [(scores - mean[side]) / deviation[side] for side in (left, right)]
         return (sides[0] + sides[1]) / 2
 
     def mean_between(self, a: Sequence[int], b: Sequence[int]) -> float:
@@ -246,9 +286,9 @@ def _random_pairs(count: int) -> tuple[IntArray, IntArray]:
     if count * (count - 1) // 2 <= _RANDOM_PAIRS:
         left, right = np.triu_indices(count, 1)
         return left, right
-    random = np.random.default_rng(0)
-    left = random.integers(count, size=_RANDOM_PAIRS)
-    return left, (left + random.integers(1, count, size=_RANDOM_PAIRS)) % count
+    left = (random_bits(1, _RANDOM_PAIRS) % np.uint64(count)).astype(np.int64)
+    apart = 1 + (random_bits(2, _RANDOM_PAIRS) % np.uint64(count - 1)).astype(np.int64)
+    return left, (left + apart) % count
 
 
 def _grow(
