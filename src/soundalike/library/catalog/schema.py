@@ -15,9 +15,9 @@ __all__ = ["CATALOG_FILES", "FORMAT", "as_library_error", "check_format", "close
 
 FORMAT = 4
 """The format of this version. A newer format is refused, an older one is migrated."""
-CATALOG_FILES = frozenset({
-    "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "catalog.sqlite-journal", "writer.lock",
-})  # fmt: skip
+CATALOG_FILES = frozenset(
+    f"{name}{suffix}" for name in ("catalog.sqlite", "writer.lock") for suffix in ("", "-wal", "-shm", "-journal")
+)
 """The files of a library without rows; a process that was killed may leave some of them."""
 _APPLICATION_ID = 0x534E4C4B  # "SNLK"
 
