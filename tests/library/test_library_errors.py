@@ -338,3 +338,32 @@ def test_every_file_is_synced_before_the_catalogue_refers_to_it(
         before = commits
         assert vacuum_library(library).dropped == 2
         assert commits > before > 2
+
+
+# Text that is not UTF-8 ---------------------------------------------------------------------------------------------
+
+
+def test_text_that_is_not_utf_8_is_a_library_error_wherever_it_is_read(folder: Path) -> None:
+    database = sqlite3.connect(folder / "catalog.sqlite")
+    database.execute("UPDATE tracks SET title = CAST(x'ff' AS TEXT) WHERE id = 1")
+    database.execute("UPDATE models SET source = CAST(x'ff' AS TEXT)")
+    database.commit()
+    database.close()
+    with LibraryFolder(folder, writable=True) as library:
+        catalog = library.catalog
+        for read in (
+            catalog.tracks,
+            lambda: list(catalog.columns(["title"])),
+            catalog.database.corrupt_tracks,
+            lambda: catalog.mark([2], missing=True),
+        ):
+            with (
+                pytest.raises(LibraryError, match="the catalogue of the library at .* cannot be read"),
+                catalog.transaction(),
+            ):
+                read()
+
+
+def test_errors_of_other_text_inside_a_snapshot_are_not_those_of_the_library(folder: Path) -> None:
+    with LibraryFolder(folder) as library, pytest.raises(UnicodeDecodeError), library.snapshot():
+        b"\xff".decode()

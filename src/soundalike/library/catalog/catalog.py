@@ -123,7 +123,11 @@ class Catalog:
             cursor = database.cursor()
             cursor.row_factory = None
             cursor.execute(f"SELECT {', '.join(expressions)} FROM tracks ORDER BY id")
-            while batch := cursor.fetchmany(_BATCH):
+            while True:
+                with self.database.reading_text():
+                    batch = cursor.fetchmany(_BATCH)
+                if not batch:
+                    return
                 yield batch
 
     def with_audio(self, audio_hash: str) -> list[int]:

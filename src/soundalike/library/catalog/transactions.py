@@ -186,15 +186,20 @@ class CatalogDatabase:
                 self._corrupt.clear()
                 yield
                 if database.total_changes != before:
-                    renew_checksums(database, self._changed)
-                    spoil_checksums(database, self._corrupt)
-                    database.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
-                    database.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_checksum(database),))
+                    with self.reading_text():
+                        self._renew(database)
                 database.execute("COMMIT")
             except BaseException:
                 if database.in_transaction:  # SQLite rolls back by itself after some errors
                     database.execute("ROLLBACK")
                 raise
+
+    def _renew(self, database: sqlite3.Connection) -> None:
+        """Renew the checksums of what a transaction changed, and the generation."""
+        renew_checksums(database, self._changed)
+        spoil_checksums(database, self._corrupt)
+        database.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
+        database.execute("UPDATE meta SET value = ? WHERE name = 'seal'", (catalogue_checksum(database),))
 
     def will_change(self, ids: Iterable[int]) -> None:
         """Note that tracks are about to change: they get new checksums. Inside a transaction.
@@ -202,6 +207,8 @@ class CatalogDatabase:
         An entry that is corrupt before the change stays recognisable: part of it may still be wrong.
         """
         fresh = [track_id for track_id in ids if track_id not in self._changed]
+        if not fresh:
+            return
         self._changed.update(fresh)
         self._corrupt.update(self.corrupt_tracks(fresh))
 
@@ -240,12 +247,12 @@ class CatalogDatabase:
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
         """The rows of a query. Raises LibraryError."""
-        with self.connected() as database, self._reading_text():
+        with self.connected() as database, self.reading_text():
             return database.execute(sql, parameters).fetchall()
 
     @contextmanager
-    def _reading_text(self) -> Iterator[None]:
-        """Turn text that is not UTF-8 into a LibraryError: no version of soundalike writes it."""
+    def reading_text(self) -> Iterator[None]:
+        """Turn text that is not UTF-8 into a LibraryError. The text may be that of a message of SQLite."""
         try:
             yield
         except UnicodeDecodeError as error:
@@ -267,7 +274,7 @@ class CatalogDatabase:
 
     def corrupt_tracks(self, ids: Iterable[int] | None = None) -> list[int]:
         """The ids among `ids` (all tracks by default) whose entries fail their checksum."""
-        with self.connected() as database, self._reading_text():
+        with self.connected() as database, self.reading_text():
             checked = [row[0] for row in database.execute("SELECT id FROM tracks")] if ids is None else ids
             sums = track_checksums(database, checked)
             return [track_id for track_id, stored, expected in sums if stored != expected]
@@ -275,7 +282,7 @@ class CatalogDatabase:
     def find_problems(self) -> list[str]:
         """Problems of the database as a whole, one line each; entries of single tracks are not checked here."""
         found = []
-        with self.connected() as database, self._reading_text():
+        with self.connected() as database, self.reading_text():
             for (problem,) in database.execute("PRAGMA integrity_check"):
                 found += [] if problem == "ok" else [str(problem)]
             for table, *_ in database.execute("PRAGMA foreign_key_check"):
