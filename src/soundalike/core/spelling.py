@@ -12,7 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["as_listed", "other_forms"]
+from soundalike.core.text import fold
+
+__all__ = ["as_listed", "is_listed", "other_forms"]
 
 AnyPath = TypeVar("AnyPath", bound=Path)
 
@@ -50,20 +52,30 @@ def other_forms(path: AnyPath) -> tuple[AnyPath, ...]:
     return tuple(type(path)(form) for form in forms if form != text)
 
 
+def is_listed(path: Path) -> bool:
+    """Return whether the folder of a file lists it in exactly this spelling; some systems find it in others too.
+
+    Example:
+        >>> is_listed(Path("/music/SONG.wav"))  # the file is song.wav
+        False
+    """
+    try:
+        exact, _ = _listing(path.parent, path.parent.stat().st_mtime_ns)
+    except OSError:
+        return False
+    return path.name in exact
+
+
 def _listed_name(folder: Path, name: str) -> str:
     try:
         exact, folded = _listing(folder, folder.stat().st_mtime_ns)
     except OSError:
         return name
-    return name if name in exact else folded.get(_fold(name), name)
+    return name if name in exact else folded.get(fold(name), name)
 
 
 @lru_cache(maxsize=256)
 def _listing(folder: Path, _changed: int) -> tuple[frozenset[str], dict[str, str]]:
     """Return the names in a folder, as they are and by their folded form. A change of the folder ends the caching."""
     names = [entry.name for entry in folder.iterdir()]
-    return frozenset(names), {_fold(name): name for name in sorted(names, reverse=True)}
-
-
-def _fold(name: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return frozenset(names), {fold(name): name for name in sorted(names, reverse=True)}

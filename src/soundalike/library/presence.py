@@ -12,7 +12,7 @@ from pathlib import Path
 from soundalike.core.files import is_left_by_system
 from soundalike.library.catalog.track import Track
 
-__all__ = ["folder_is_there", "holds_no_file", "is_gone", "is_listed", "is_there", "tracks_by_absent_folder"]
+__all__ = ["folder_is_there", "holds_no_file", "is_gone", "is_there", "tracks_by_absent_folder"]
 
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _is_file = os.path.isfile
@@ -42,14 +42,6 @@ def is_gone(path: Path) -> bool:
         return not stat.S_ISREG(path.stat().st_mode)
     except OSError as error:
         return error.errno in _NOT_THERE
-
-
-def is_listed(path: Path) -> bool:
-    """Whether the folder of a file lists it in exactly this spelling; some systems find it in others too."""
-    try:
-        return any(entry.name == path.name for entry in path.parent.iterdir())
-    except OSError:
-        return False
 
 
 def holds_no_file(folder: Path) -> bool:

@@ -38,11 +38,12 @@ class AnswerList:
     _entries: list[Entry] = field(default_factory=list)
     _first: list[int] = field(default_factory=list)
     """Per entry, the number of the entry that it is a copy of, or its own."""
+    _recordings: int = 0
 
     @property
     def is_full(self) -> bool:
         """Whether there are k different recordings; copies of them may follow."""
-        return sum(first == number for number, first in enumerate(self._first)) >= self.k
+        return self._recordings >= self.k
 
     def leader_of(self, track: Track) -> int | None:
         """The number of the recording in the list that a track is a copy of; None if it is of none."""
@@ -55,7 +56,9 @@ class AnswerList:
     def add(self, entry: Entry, leader: int | None = None) -> None:
         """Add a recording, or a copy of the one with the number `leader`."""
         self._first.append(len(self._entries) if leader is None else leader)
-        if leader is not None:
+        if leader is None:
+            self._recordings += 1
+        else:
             entry.relation = self._entries[leader].relation
         self._entries.append(entry)
 

@@ -32,7 +32,7 @@ class PassageOrder:
         candidates: Candidates,
         itself: Subject | None = None,
     ) -> None:
-        self._library, self._model, self._compiled, self._candidates = library, model, compiled, candidates
+        self._library, self._compiled, self._candidates = library, compiled, candidates
         counts = library.arrays.audible(model, "passage", [term.space.name for term in compiled.terms])
         self._itself = np.zeros(0, np.int64)
         if itself is not None and itself.audio_hash:

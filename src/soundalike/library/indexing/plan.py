@@ -9,13 +9,14 @@ from pathlib import Path
 
 from soundalike.core.errors import AudioError
 from soundalike.core.files import content_hash
+from soundalike.core.spelling import is_listed
 from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder, is_current
 from soundalike.library.indexing.find_files import File, FoundFiles, Places
 from soundalike.library.indexing.refresh_tags import refresh_tags
 from soundalike.library.indexing.writer import EncodeTask, IndexReport
 from soundalike.library.kept_features import KeptFeatures
-from soundalike.library.presence import is_gone, is_listed, tracks_by_absent_folder
+from soundalike.library.presence import is_gone, tracks_by_absent_folder
 from soundalike.library.stale_rows import remove_stale_rows
 from soundalike.models import Model
 

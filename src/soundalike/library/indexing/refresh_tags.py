@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
-from soundalike.audio import TAGS_VERSION, read_tags
+from soundalike.audio import TAGS_VERSION, Tags, read_tags
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.track import Track
 
-__all__ = ["refresh_tags"]
+__all__ = ["refresh_tags", "tag_fields"]
 
 _BATCH = 500
 
@@ -26,11 +27,11 @@ def refresh_tags(catalog: Catalog, tracks: Sequence[Track]) -> None:
     """
     outdated = iter([track for track in tracks if track.tags_version < TAGS_VERSION])
     while batch := list(islice(outdated, _BATCH)):
-        # Corrupt entries must stay recognisable: an update would give them a valid checksum.
-        corrupt = set(catalog.database.corrupt_tracks(track.id for track in batch))
+        corrupt = set(catalog.database.corrupt_tracks(track.id for track in batch))  # these are encoded again
         readable = [track for track in batch if track.id not in corrupt and _is_readable(track)]
         fresh = [(catalog.root_of(track.id), _read(track)) for track in readable]
         with catalog.transaction():
+            catalog.database.will_change(track.id for _, track in fresh)  # at once, not one by one
             for root, track in fresh:
                 catalog.put_track(root, track)
 
@@ -46,18 +47,19 @@ def _is_readable(track: Track) -> bool:
 
 
 def _read(track: Track) -> Track:
-    tags = read_tags(track.path)
-    return replace(
-        track,
-        title=tags.title,
-        artists=tags.artists,
-        album=tags.album,
-        album_artist=tags.album_artist,
-        genres=tags.genres,
-        year=tags.year,
-        bpm_tag=tags.bpm,
-        key_tag=tags.key,
-        missing=False,
-        unreadable=False,
-        tags_version=TAGS_VERSION,
-    )
+    return replace(track, missing=False, unreadable=False, **tag_fields(read_tags(track.path)))
+
+
+def tag_fields(tags: Tags) -> dict[str, Any]:
+    """The fields of a track that come from its tags."""
+    return {
+        "title": tags.title,
+        "artists": tags.artists,
+        "album": tags.album,
+        "album_artist": tags.album_artist,
+        "genres": tags.genres,
+        "year": tags.year,
+        "bpm_tag": tags.bpm,
+        "key_tag": tags.key,
+        "tags_version": TAGS_VERSION,
+    }

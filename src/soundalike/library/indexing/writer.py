@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias
 
-from soundalike.audio import TAGS_VERSION, Tags, Words
+from soundalike.audio import Tags, Words
 from soundalike.backbones import FeatureRows
 from soundalike.core.errors import AudioError, SoundalikeError
 from soundalike.core.types import LEVELS, Level
 from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.find_files import File
+from soundalike.library.indexing.refresh_tags import tag_fields
 from soundalike.library.kept_features import KeptFeatures
 from soundalike.models import DEFAULT_MODEL, Encoding, LevelRows, Model
 
@@ -268,7 +269,7 @@ class Writer:
         if encoded is None:
             raise RuntimeError(f"{task.file.path}: its features and its rows are of different passages")
         model, encoding = self._describing(encoded)
-        tags, info, file = encoded.tags, encoding.info, task.file
+        info, file = encoding.info, task.file
         track = Track(
             path=file.path,
             size=file.size,
@@ -279,18 +280,10 @@ class Writer:
             rate=info.rate,
             channels=info.channels,
             codec=info.codec,
-            title=tags.title,
-            artists=tags.artists,
-            tags_version=TAGS_VERSION,
-            album=tags.album,
-            album_artist=tags.album_artist,
-            genres=tags.genres,
-            year=tags.year,
-            bpm_tag=tags.bpm,
-            key_tag=tags.key,
             silent=encoding.silent,
             warning=encoding.warning,
             id=task.track.id if task.track else 0,
+            **tag_fields(encoded.tags),
             **_measured(model, encoding),
         )
         track_id = self._catalog.put_track(file.root, track)
