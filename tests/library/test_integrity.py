@@ -12,6 +12,7 @@ import pytest
 from test_kept_features import remade
 
 from conftest import TUNES, tune, write
+from soundalike.cli.main import main
 from soundalike.core.errors import LibraryError, ModelError, UsageError
 from soundalike.core.types import LEVELS, FloatArray, IntArray, Level
 from soundalike.library.catalog.catalog import Catalog
@@ -67,13 +68,14 @@ def test_a_change_of_any_value_in_any_table_is_found(folder: Path) -> None:
                 assert connection.execute(change, parameters).rowcount == 1, change
                 database = library.catalog.database
                 try:
-                    return bool(database.corrupt_tracks() or database.find_problems())
+                    failures = library.catalog.failures.corrupt()
+                    return bool(database.corrupt_tracks() or database.find_problems() or failures)
                 except (LibraryError, ValueError, TypeError):
                     return True
             finally:
                 connection.execute("ROLLBACK")
 
-        assert not (library.catalog.database.corrupt_tracks() or library.catalog.database.find_problems())
+        assert check_library(library).ok
         missed = []
         for table, column in columns_of(folder):
             rows = connection.execute(f"SELECT * FROM {table}").fetchall()
@@ -98,6 +100,68 @@ def test_the_lines_of_meta_are_those_that_the_test_above_changes(folder: Path) -
     with LibraryFolder(folder) as library:
         names = {row[0] for row in library.catalog.database.rows("SELECT name FROM meta")}
     assert names >= {"generation", "epoch", "seal", "edition", "families", "end.track", "end.passage"}
+
+
+# Failures -----------------------------------------------------------------------------------------------------------
+
+CORRUPTIONS = {
+    "message": "message = message || 'x'",
+    "a message that is bytes": "message = x'00ff'",
+    "a message that is not UTF-8": "message = CAST(x'61ff' AS TEXT)",
+    "a size that is text": "size = 'many'",
+    "attempts that are text": "attempts = CAST(x'ff' AS TEXT)",
+    "a path that is text": "path = CAST(path AS TEXT)",
+    "a path that is not UTF-8": "path = CAST(x'ff' AS TEXT)",
+    "a path that is a number": "path = 7",
+}
+
+
+@pytest.fixture
+def with_failures(folder: Path) -> Path:
+    """The library, with the failures of three files."""
+    with LibraryFolder(folder, writable=True) as library, library.catalog.transaction():
+        library.catalog.failures.forget(library.catalog.failures.all())
+        for name in ("a", "b", "c"):
+            library.catalog.failures.put(Path(f"/music/{name}.wav"), 4, 1, "not audio")
+    return folder
+
+
+@pytest.mark.parametrize("change", CORRUPTIONS.values(), ids=CORRUPTIONS)
+def test_a_corrupt_failure_is_left_out_and_removed_by_a_repair(
+    with_failures: Path, change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = sqlite3.connect(with_failures / "catalog.sqlite")
+    database.execute(f"UPDATE failures SET {change} WHERE path = CAST('/music/b.wav' AS BLOB)")
+    database.commit()
+    database.close()
+    assert main(["library", "failures", "--library", str(with_failures)]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.count("fails the checksum") == 1
+    assert printed.out.splitlines()[-1].startswith("2 failures; to try them again: ")
+    assert main(["library", "check", "--library", str(with_failures)]) == 1
+    assert ": 1 failure corrupt\n" in capsys.readouterr().out
+    assert main(["library", "check", "--repair", "--library", str(with_failures)]) == 1
+    assert capsys.readouterr().out.endswith("1 file will be tried again by: soundalike index DIR\n")
+    with LibraryFolder(with_failures, writable=True) as library:
+        assert check_library(library).ok
+        assert sorted(path.name for path in library.catalog.failures.all()) == ["a.wav", "c.wav"]
+        with library.catalog.transaction():
+            library.catalog.failures.put(Path("/music/b.wav"), 4, 1, "not audio")
+        assert [one.attempts for one in library.catalog.failures.all().values()] == [1, 1, 1]
+
+
+def test_a_failure_that_is_out_of_order_is_removed_by_a_repair(with_failures: Path) -> None:
+    """A flipped bit in a path: SQLite no longer finds the entry where it belongs."""
+    catalogue = with_failures / "catalog.sqlite"
+    content = catalogue.read_bytes()
+    assert content.count(b"/music/a.wav") == 1
+    catalogue.write_bytes(content.replace(b"/music/a.wav", b"/music/q.wav"))
+    with LibraryFolder(with_failures, writable=True) as library:
+        report = check_library(library)
+        assert (report.problems, report.failures) == ((), ("/music/q.wav",))
+        repair_library(library, report)
+        assert check_library(library).ok
+        assert [path.name for path in library.catalog.failures.all()] == ["b.wav", "c.wav"]
 
 
 # Rows ---------------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import soundalike
 from conftest import TUNES, tune, write
 from soundalike.cli.main import main
 from soundalike.core.errors import LibraryBusyError, LibraryError
@@ -265,6 +266,18 @@ def test_lost_rows_are_encoded_again_after_a_repair(
         assert index_files(library, [songs], jobs=1).changed == 2
         assert check_library(library).ok
         assert len(library.vectors(model="dsp").spans) == 2
+
+
+def test_lost_rows_are_repaired_from_python_too(folder: Path, songs: Path) -> None:
+    next(folder.glob("track.*.rhythm.f32")).unlink()
+    with pytest.raises(LibraryError, match="missing"):
+        soundalike.open(folder)
+    with soundalike.open(folder, incomplete=True) as library:
+        report = library.check(repair=True)
+        assert sorted(Path(path).name for path in report.paths.values()) == ["down.wav", "up.wav"]
+        assert library.check().ok
+        assert library.index(songs, jobs=1).changed == 2
+        assert len(library.search(songs / "up.wav", include_self=True)) == 2
 
 
 def test_a_truncated_file_loses_only_the_tracks_at_its_end(folder: Path, songs: Path) -> None:

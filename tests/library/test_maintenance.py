@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from conftest import TUNES, mounted, tune, write
+from soundalike.cli.main import main
 from soundalike.core.errors import LibraryError
 from soundalike.core.types import LEVELS, Vectors
 from soundalike.library.folder import LibraryFolder
@@ -166,11 +168,23 @@ def test_a_catalogue_that_is_corrupt_as_a_whole_is_not_repaired(folder: Path) ->
             repair_library(library, report)
 
 
-def test_corrupt_caches_are_removed(folder: Path) -> None:
+def test_corrupt_caches_are_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from soundalike.core import mapped_arrays
 
     mapped_arrays.save(folder / "derived", "some", 1, {"numbers": np.arange(9)})
     flip(folder / "derived" / "some.derived", 8 * ((folder / "derived" / "some.derived").stat().st_size - 60))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        assert main(["library", "check", "--library", str(folder)]) == 0
+    printed = capsys.readouterr()
+    assert "corrupt the cache some.derived, which cannot be deleted" in printed.err
+    assert "removed" not in printed.out
     with LibraryFolder(folder) as library:
         report = check_library(library)
     assert report.ok

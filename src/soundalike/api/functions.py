@@ -18,13 +18,14 @@ from soundalike.search import Comparison
 __all__ = ["compare", "load_model", "open"]
 
 
-def open(path: StrPath, *, create: bool = False, threads: int = 1) -> Library:
+def open(path: StrPath, *, create: bool = False, threads: int = 1, incomplete: bool = False) -> Library:
     """Open a library on disk.
 
     Args:
         path: The folder of the library. A leading `~` is the home folder.
         create: Make an empty library if there is none.
         threads: The number of threads that one search uses.
+        incomplete: Open it even if files with rows are missing, to `check` and repair it.
 
     Raises:
         LibraryNotFoundError: There is no library at `path`, and `create` is false.
@@ -39,7 +40,7 @@ def open(path: StrPath, *, create: bool = False, threads: int = 1) -> Library:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            return Library(folder, threads=threads)
+            return Library(folder, threads=threads, incomplete=incomplete)
         except LibraryNotFoundError:
             if not create:
                 raise

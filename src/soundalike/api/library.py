@@ -58,12 +58,12 @@ class Library(Upkeep):
     the same time gets a `LibraryBusyError`. Use `with`, or `close` it.
     """
 
-    def __init__(self, path: StrPath, *, threads: int = 1) -> None:
+    def __init__(self, path: StrPath, *, threads: int = 1, incomplete: bool = False) -> None:
         """Open the library at `path`; see `soundalike.open`."""
         self._path = as_path(path, "path")
         self._closed = False
         self._gate = WriterGate()
-        self._folder = LibraryFolder(self._path, threads=threads)
+        self._folder = LibraryFolder(self._path, threads=threads, incomplete=incomplete)
 
     @property
     def location(self) -> Path:

@@ -149,6 +149,8 @@ class Upkeep:
     def check(self, *, repair: bool = False, progress: Progress = None) -> CheckReport:
         """Compare everything stored with its checksums; `repair` marks corrupt tracks for the next `index`.
 
+        A library with missing files opens with `soundalike.open(path, incomplete=True)`; their tracks count as corrupt.
+
         Example:
             >>> library.check().ok
             True
@@ -157,7 +159,7 @@ class Upkeep:
 
         report = check_library(self.folder, progress)
         if repair and not report.ok:
-            with self._writer() as writer:
+            with self._gate.open(self.folder.path, incomplete=True) as writer:
                 repair_library(writer, report)
         return report
 

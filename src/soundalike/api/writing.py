@@ -20,12 +20,16 @@ class WriterGate:
         self._lock = threading.Lock()
 
     @contextmanager
-    def open(self, path: Path) -> Iterator[LibraryFolder]:
-        """Open the library at a path. Raises LibraryBusyError if another thread or process writes to it."""
+    def open(self, path: Path, *, incomplete: bool = False) -> Iterator[LibraryFolder]:
+        """Open the library at a path; with `incomplete` even if rows are missing.
+
+        Raises:
+            LibraryBusyError: Another thread or process writes to it.
+        """
         if not self._lock.acquire(blocking=False):
             raise LibraryBusyError(f"another thread is writing to the library at {path}; wait until it is done")
         try:
-            with LibraryFolder(path, writable=True) as folder:
+            with LibraryFolder(path, writable=True, incomplete=incomplete) as folder:
                 yield folder
         finally:
             self._lock.release()

@@ -53,9 +53,11 @@ class CheckReport:
         problems: Problems of the catalogue as a whole, one line each.
         tracks: What is corrupt of each corrupt track, by id.
         paths: The paths of these tracks, by id.
-        derived: Names of cache files that are corrupt or of another version. They were removed if possible, and will
-            be computed again.
+        derived: Names of cache files that were corrupt or of another version. They were removed, and will be computed
+            again.
+        derived_left: Names of such files that could not be removed, as in a read-only library.
         unreadable: Why rows could not be read at all, one line each; their tracks are among the corrupt ones.
+        failures: Paths of unreadable files whose entries are corrupt.
     """
 
     rows: int
@@ -64,12 +66,14 @@ class CheckReport:
     tracks: dict[int, tuple[str, ...]]
     paths: dict[int, str]
     derived: tuple[str, ...]
+    derived_left: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether nothing is corrupt but caches."""
-        return not self.problems and not self.tracks
+        return not self.problems and not self.tracks and not self.failures
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,8 @@ def check_library(library: LibraryFolder, progress: Progress | None = None) -> C
     """
     found: dict[int, list[str]] = {}
     unreadable: list[str] = []
-    removed = _remove_corrupt_caches(library)
+    removed, left = _remove_corrupt_caches(library)
+    failures: list[str] = []
     with library.snapshot():
         catalog, plan, place = library.catalog, list(_columns(library)), Place.of(library.catalog)
         for column in plan:
@@ -110,7 +115,7 @@ def check_library(library: LibraryFolder, progress: Progress | None = None) -> C
         problems: list[str] = []
         for look in (
             catalog.database.find_problems,
-            lambda: _check_entries(library, found),
+            lambda: _check_entries(library, found, failures),
             lambda: _count(catalog, plan),
         ):
             try:
@@ -143,22 +148,30 @@ def check_library(library: LibraryFolder, progress: Progress | None = None) -> C
                 paths[track_id] = str(catalog.tracks_of([track_id])[0].path)
             except (LibraryError, KeyError, ValueError, TypeError):
                 paths[track_id] = f"track {track_id}"
-    if (problems or found) and Place.of(library.catalog) != place:
+    if (problems or found or failures) and Place.of(library.catalog) != place:
         return check_library(library, progress)  # files were moved or replaced before all of them were mapped
     corrupt = {track_id: tuple(dict.fromkeys(what)) for track_id, what in sorted(found.items())}
-    return CheckReport(total, tracks, tuple(problems), corrupt, paths, removed, tuple(dict.fromkeys(unreadable)))
+    return CheckReport(
+        total, tracks, tuple(problems), corrupt, paths, removed, left, tuple(dict.fromkeys(unreadable)), tuple(failures)
+    )
 
 
-def _remove_corrupt_caches(library: LibraryFolder) -> tuple[str, ...]:
-    """Delete cache files that fail their checksum, if possible; returns their names."""
-    removed = []
+def _remove_corrupt_caches(library: LibraryFolder) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Delete cache files that fail their checksum; returns the names of those removed, and of those that stay."""
+    removed, left = [], []
     rows = rows_folder(library.path, library.catalog.database.epoch)
     for path in sorted([*(library.path / DERIVED).glob("*.derived"), *rows.glob("*.derived")]):
-        with suppress(OSError):  # one that cannot be read is not corrupt for that
-            if not mapped_arrays.verify(path):
-                removed.append(path.name)
-                path.unlink()
-    return tuple(removed)
+        try:
+            if mapped_arrays.verify(path):
+                continue
+        except OSError:
+            continue  # one that cannot be read is not corrupt for that
+        try:
+            path.unlink(missing_ok=True)
+            removed.append(path.name)
+        except OSError:
+            left.append(path.name)
+    return tuple(removed), tuple(left)
 
 
 def _count(catalog: Catalog, plan: Sequence[_Column]) -> list[str]:
@@ -176,7 +189,8 @@ def _count(catalog: Catalog, plan: Sequence[_Column]) -> list[str]:
     return found
 
 
-def _check_entries(library: LibraryFolder, found: dict[int, list[str]]) -> list[str]:
+def _check_entries(library: LibraryFolder, found: dict[int, list[str]], failures: list[str]) -> list[str]:
+    failures += library.catalog.failures.corrupt()
     for track_id in library.catalog.database.corrupt_tracks():
         found.setdefault(track_id, []).append(_ENTRY)
     return []
@@ -219,7 +233,8 @@ def repair_library(library: LibraryFolder, report: CheckReport) -> int:
     """Mark corrupt tracks, so that the next `index` encodes them again.
 
     A track with corrupt or missing rows loses them and counts as not encoded; it gets new ones, because readers may
-    still see the old ones. A track with a corrupt entry is removed, and will be found again.
+    still see the old ones. A track with a corrupt entry is removed, and will be found again. Corrupt entries of
+    unreadable files are removed too: the next `index` tries these files again.
 
     Args:
         library: The library, open for writing.
@@ -243,6 +258,7 @@ def repair_library(library: LibraryFolder, report: CheckReport) -> int:
             else:
                 library.catalog.forget_rows(track_id)
         library.catalog.recount_rows()  # missing rows at the end are no longer committed
+        library.catalog.failures.remove_corrupt()
     return len(report.tracks)
 
 

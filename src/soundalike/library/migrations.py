@@ -82,6 +82,8 @@ def migrate(folder: Path) -> None:
                     connection.execute(statement)
             if found < FORMAT:
                 _renew_all(connection, corrupt)
+                # Caches of another generation are not read: an older version computed those that there are.
+                connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'generation'")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
             connection.execute("COMMIT")
         finally:

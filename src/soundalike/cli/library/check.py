@@ -30,7 +30,11 @@ class CorruptTrackRecord:
 
 @dataclass(frozen=True, slots=True)
 class CheckRecord:
-    """What a check found; `removed` are derived files, which are made again on use."""
+    """What a check found.
+
+    `failures` are unreadable files whose entries are corrupt. `removed` are corrupt caches, which are made again on
+    use; `not_removed` are those that could not be deleted.
+    """
 
     library: str
     rows: int
@@ -38,7 +42,9 @@ class CheckRecord:
     ok: bool
     problems: Sequence[str]
     corrupt: Sequence[CorruptTrackRecord]
+    failures: Sequence[str]
     removed: Sequence[str]
+    not_removed: Sequence[str]
     to_encode_again: int
 
 
@@ -76,16 +82,18 @@ def check(repair: bool, library_path: Path | None, as_json: bool) -> int:
                 ok=report.ok,
                 problems=report.problems,
                 corrupt=corrupt,
+                failures=report.failures,
                 removed=report.derived,
+                not_removed=report.derived_left,
                 to_encode_again=marked,
             )
         )
     else:
-        _print_report(report, marked)
+        _print_report(report, marked, repaired=repair)
     return 0 if report.ok else 1
 
 
-def _print_report(report: CheckReport, marked: int) -> None:
+def _print_report(report: CheckReport, marked: int, *, repaired: bool) -> None:
     from soundalike.library import LOST
 
     for problem in report.problems:
@@ -95,20 +103,32 @@ def _print_report(report: CheckReport, marked: int) -> None:
     for key, what in report.tracks.items():
         lost = all(one.endswith(LOST) for one in what)
         print_message(f"{report.paths[key]}: {', '.join(what)}", "lost" if lost else "corrupt")
+    for path in report.failures:
+        print_message(f"{path}: its entry among the files that could not be read", "corrupt")
+    for name in report.derived_left:
+        print_message(f"the cache {name}, which cannot be deleted; check the permissions of the library", "corrupt")
     print(f"{count(report.checked_tracks, 'track')} and {count(report.rows, 'row')} checked: {_verdict(report)}")
     for name in report.derived:
         print(f"{one_line(name)} cannot be used any more; it was removed and is made again on use")
-    if marked:
-        print(f"{count(marked, 'track')} will be encoded again by: soundalike index DIR")
-    elif report.tracks and not report.problems:
-        print("to encode them again: soundalike library check --repair, then soundalike index DIR")
-    elif report.problems:
+    if report.problems:
         print("restore the library from a copy, or index into a new one (--library PATH)")
+    elif repaired and not report.ok:
+        if marked:
+            print(f"{count(marked, 'track')} will be encoded again by: soundalike index DIR")
+        if report.failures:
+            print(f"{count(len(report.failures), 'file')} will be tried again by: soundalike index DIR")
+    elif report.tracks:
+        print("to encode them again: soundalike library check --repair, then soundalike index DIR")
+    elif report.failures:
+        print("to try these files again: soundalike library check --repair, then soundalike index DIR")
 
 
 def _verdict(report: CheckReport) -> str:
     if report.ok:
         return "OK, no corruption found"
-    if not report.tracks:
-        return "the catalogue is corrupt"
-    return f"{count(len(report.tracks), 'track')} corrupt" + (" or lost" if report.unreadable else "")
+    found = []
+    if report.tracks:
+        found.append(f"{count(len(report.tracks), 'track')} corrupt" + (" or lost" if report.unreadable else ""))
+    if report.failures:
+        found.append(f"{count(len(report.failures), 'failure')} corrupt")
+    return ", ".join(found) or "the catalogue is corrupt"

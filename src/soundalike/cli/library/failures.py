@@ -10,7 +10,7 @@ from soundalike.cli.arguments import json_option, library_option
 from soundalike.cli.cells import count, near
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library
-from soundalike.cli.output import print_json, print_table
+from soundalike.cli.output import print_json, print_table, report_corrupt
 from soundalike.core.errors import one_line
 
 __all__ = ["failures"]
@@ -53,9 +53,10 @@ def failures(library_path: Path | None, as_json: bool) -> int:
             StoredFailureRecord(str(one.path), one.message, one.attempts, is_there(one.path))
             for one in library.failures()
         ]
+        code = report_corrupt(library.folder.catalog.failures.corrupt())
     if as_json:
         print_json(FailuresRecord(found))
-        return 0
+        return code
     if found:
         rows = [
             [str(one.attempts), one_line(near(one.path)), one_line(one.error) + ("" if one.exists else " (now gone)")]
@@ -63,4 +64,4 @@ def failures(library_path: Path | None, as_json: bool) -> int:
         ]
         print_table(["tried", "file", "reason"], rows, left=[1, 2])
     print(count(len(found), "failure") + ("; to try them again: soundalike index FOLDER --retry" if found else ""))
-    return 0
+    return code

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from typing import Any
 from weakref import WeakSet
 
 import numpy as np
@@ -18,7 +18,6 @@ from soundalike.core.sqlite import connect
 from soundalike.core.types import IntArray
 from soundalike.library.catalog.line_checksums import (
     catalogue_checksum,
-    failure_checksum,
     renew_checksums,
     spoil_checksums,
     track_checksums,
@@ -250,6 +249,19 @@ class CatalogDatabase:
         with self.connected() as database, self.reading_text():
             return database.execute(sql, parameters).fetchall()
 
+    def rows_as_stored(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a query, for entries that may be corrupt: text that is not UTF-8 is no error.
+
+        Raises:
+            LibraryError: SQLite cannot read the table.
+        """
+        with self.connected() as database:
+            database.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+            try:
+                return [tuple(row) for row in database.execute(sql)]
+            finally:
+                database.text_factory = str
+
     @contextmanager
     def reading_text(self) -> Iterator[None]:
         """Turn text that is not UTF-8 into a LibraryError. The text may be that of a message of SQLite."""
@@ -280,19 +292,17 @@ class CatalogDatabase:
             return [track_id for track_id, stored, expected in sums if stored != expected]
 
     def find_problems(self) -> list[str]:
-        """Problems of the database as a whole, one line each; entries of single tracks are not checked here."""
+        """Problems of the database as a whole, one line each; single tracks and failures are not checked here."""
         found = []
         with self.connected() as database, self.reading_text():
+            # A failure entry whose path is corrupt is out of order. `FailureTable.remove_corrupt` puts that right.
+            of_failures = {row[0] for row in database.execute("PRAGMA integrity_check(failures)")}
             for (problem,) in database.execute("PRAGMA integrity_check"):
-                found += [] if problem == "ok" else [str(problem)]
+                found += [] if problem == "ok" or problem in of_failures else [str(problem)]
             for table, *_ in database.execute("PRAGMA foreign_key_check"):
                 found.append(f"an entry of the table {table} refers to nothing")
             if self._meta("seal") != catalogue_checksum(database):
                 found.append("models, spaces or tables fail their checksum")
-            columns = "path, size, mtime_ns, message, attempts, seal"
-            for path, *others, seal in database.execute(f"SELECT {columns} FROM failures"):
-                if failure_checksum(path, *others) != seal:
-                    found.append(f"the failure entry of {os.fsdecode(path)} fails its checksum")
         return found
 
     def compact(self) -> None:
