@@ -18,7 +18,7 @@ os.environ["MKL_NUM_THREADS"] = os.environ.get("MKL_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import soundfile as sf
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 import inline_workers  # noqa: F401 - before any module of the package imports what it replaces
 from soundalike.library.folder import LibraryFolder
@@ -31,6 +31,10 @@ pytest_plugins = ["allowed_skips", "pytester"]
 # `make test` tries fewer examples of every property than `make test-all`, which asks for the other profile.
 settings.register_profile("quick", max_examples=40, deadline=None)
 settings.register_profile("thorough", max_examples=200, deadline=None)
+# For `tools/mutate.py`: the first example that fails is enough, and every run tries the same ones.
+settings.register_profile(
+    "once", max_examples=40, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
+)
 settings.load_profile("quick")
 
 # A shell that starts pytest in the background has it ignore Ctrl-C, and so would every process that tests interrupt.

@@ -3,8 +3,11 @@
     python tools/mutate.py [WORDS...]
 
 `tools/mutants/` lists the faults. Each is applied in a temporary copy of the tree, and its tests are run there. A fault
-that no test notices survives. The exit code is 1 if one survives that is not declared equivalent, if a declared one is
-noticed, or if the tests fail without any fault. WORDS select the faults whose file or description contains one of them.
+that no test notices survives; one whose tests do not end within the time limit counts as noticed, and is counted
+apart. The exit code is 1 if one survives that is not declared equivalent, if a declared one is noticed, or if the tests
+fail without any fault. WORDS select the faults whose file or description contains one of them.
+
+Where the processor lacks AVX-512 VNNI, the compiled kernel is judged with `tools/emulated/`, its intrinsics in plain C.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import cache_from_source
 from pathlib import Path
 from queue import Queue
 
@@ -30,6 +34,7 @@ __all__ = ["faulty", "main"]
 ROOT = Path(__file__).resolve().parents[1]
 _SKIPPED = shutil.ignore_patterns("__pycache__", "*.so", ".git", ".venv", "build", "dist", ".*_cache", "fuzz-faults")
 _KERNEL = "src/soundalike/library/stores/scan.c"
+_NO_END = "no end after"
 
 
 def faulty(mutant: Mutant, root: Path = ROOT) -> str:
@@ -55,12 +60,16 @@ class _Tree:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.emulated = False
         for name in ("src", "tests", "tools", "docs", "benchmarks"):
             shutil.copytree(ROOT / name, folder / name, ignore=_SKIPPED)
         for file in ROOT.iterdir():
             if file.is_file():
                 shutil.copy(file, folder)
         self.kernel = self.compile()
+        if not self.kernel:
+            self.emulated = True
+            self.kernel = self.compile()
 
     def compile(self) -> bool:
         """Compile the scan kernel. Returns whether there is one and this processor runs it."""
@@ -68,6 +77,7 @@ class _Tree:
         command = [
             *shlex.split(os.environ.get("CC") or "cc"),
             *_flags(),
+            *(["-I", str(ROOT / "tools" / "emulated")] if self.emulated else []),
             str(source),
             "-o",
             str(source.with_name("_scan.so")),
@@ -82,8 +92,7 @@ class _Tree:
 
     @property
     def environment(self) -> dict[str, str]:
-        # Faults of equal length, written within a second of each other, would leave stale compiled modules.
-        return {**os.environ, "PYTHONPATH": str(self.folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**os.environ, "PYTHONPATH": str(self.folder / "src")}
 
     def passes(self, tests: Sequence[str], seconds: float) -> tuple[bool, str]:
         """Run tests up to the first failure. Returns whether all pass, and the first failure."""
@@ -97,6 +106,7 @@ class _Tree:
             "--tb=line",
             "-p",
             "no:cacheprovider",
+            "--hypothesis-profile=once",
             *tests,
         ]
         try:
@@ -104,7 +114,7 @@ class _Tree:
                 command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=seconds
             )
         except subprocess.TimeoutExpired:
-            return False, f"no end after {seconds:g} s"
+            return False, f"{_NO_END} {seconds:g} s"
         if done.returncode < 0:
             return False, f"pytest died of signal {-done.returncode}"
         if done.returncode not in (0, 1, 2):  # 2: a test file that cannot even be imported
@@ -116,15 +126,21 @@ class _Tree:
         """Apply a fault, run its tests, and undo it."""
         path = self.folder / mutant.file
         before = path.read_text(encoding="utf-8")
-        path.write_text(faulty(mutant, self.folder), encoding="utf-8")
+        self.write(path, faulty(mutant, self.folder))
         try:
             if mutant.file == _KERNEL and not self.compile():
                 raise RuntimeError(f"the kernel does not compile with: {mutant.breaks}")
             return self.passes(mutant.tests, seconds)
         finally:
-            path.write_text(before, encoding="utf-8")
+            self.write(path, before)
             if mutant.file == _KERNEL:
                 self.compile()
+
+    @staticmethod
+    def write(path: Path, text: str) -> None:
+        """Write a source file, and drop its compiled module, which looks current if size and second are the same."""
+        path.write_text(text, encoding="utf-8")
+        Path(cache_from_source(str(path))).unlink(missing_ok=True)
 
 
 def main() -> int:
@@ -151,26 +167,34 @@ def main() -> int:
             if not passed:
                 print(f"the tests fail without any fault: {failure}")
                 return 1
-        print(f"{len(chosen)} faults, {len(left_out)} of the kernel left out (it does not run here)", flush=True)
+            print(f"all tests pass without any fault, {time.monotonic() - begun:,.0f} s", flush=True)
+        emulated = ", kernel emulated" if tree.emulated and tree.kernel else ""
+        print(f"{len(chosen)} faults, {len(left_out)} left out for want of a C compiler{emulated}", flush=True)
 
-        def judge(numbered: tuple[int, Mutant]) -> tuple[Mutant, bool]:
+        def judge(numbered: tuple[int, Mutant]) -> tuple[Mutant, bool, bool]:
             number, mutant = numbered
             own = trees.get()
+            start = time.monotonic()
             try:
                 survived, failure = own.survives(mutant, args.timeout)
             finally:
                 trees.put(own)
             word = "SURVIVED" if survived else "noticed "
-            print(f"{number:3} {word} {mutant.file}: {mutant.breaks}  {failure[:110]}", flush=True)
-            return mutant, survived
+            seconds = time.monotonic() - start
+            print(f"{number:3} {word} {seconds:3.0f} s  {mutant.file}: {mutant.breaks}  {failure[:110]}", flush=True)
+            return mutant, survived, failure.startswith(_NO_END)
 
         with ThreadPoolExecutor(args.jobs) as pool:
             judged = list(pool.map(judge, enumerate(chosen, start=1)))
-    survivors = [one for one, survived in judged if survived and one.equivalent is None]
-    declared = [one for one, survived in judged if survived and one.equivalent is not None]
-    wrong = [one for one, survived in judged if not survived and one.equivalent is not None]
+    survivors = [one for one, survived, _ in judged if survived and one.equivalent is None]
+    declared = [one for one, survived, _ in judged if survived and one.equivalent is not None]
+    wrong = [one for one, survived, _ in judged if not survived and one.equivalent is not None]
     noticed, seconds = len(judged) - len(survivors) - len(declared), time.monotonic() - begun
-    print(f"{noticed} noticed, {len(declared)} equivalent, {len(survivors)} survive, {seconds:,.0f} s")
+    endless = sum(no_end for _, _, no_end in judged)
+    print(
+        f"{noticed} noticed ({endless} by the time limit), {len(declared)} equivalent, {len(survivors)} survive, "
+        f"{seconds:,.0f} s"
+    )
     for one in declared:
         print(f"equivalent: {one.file}: {one.breaks} ({one.equivalent})")
     for one in wrong:

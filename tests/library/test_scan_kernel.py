@@ -98,6 +98,17 @@ def _compare_with_the_formula(kernel: bool, n: int, dims: list[int], seed: int) 
 
 
 @pytest.mark.parametrize("kernel", WAYS)
+def test_every_block_of_positions_is_scanned(kernel: bool) -> None:
+    """1,500 positions are three blocks for the compiled kernel, and six chunks of this size for numkong."""
+    random = np.random.default_rng(0)
+    (terms,) = queries(columns(3000, [64, 3], random), 1, random)
+    positions, found = np.arange(1, 3000, 2), np.empty(1500, np.float32)
+    with patch.object(scan_kernel, "_CHUNK", 256):
+        scanner(kernel).scan(terms, 0, found, positions)
+    assert np.array_equal(found, by_formula(terms, 0, 3000)[positions])
+
+
+@pytest.mark.parametrize("kernel", WAYS)
 @pytest.mark.parametrize("dims", [[128, 64, 256], [16, 64], [128]])
 @pytest.mark.parametrize("count", [1, 2, BATCH - 1, BATCH])
 def test_a_batch_scores_as_one_by_one(kernel: bool, dims: list[int], count: int) -> None:

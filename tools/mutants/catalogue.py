@@ -16,7 +16,8 @@ CATALOGUE = (
     ),
     Mutant(
         f"{_INDEXING}/writer.py", "if track is None or not entry.task.same_sound:", "if track is None:",
-        "a changed file overwrites rows that a reader uses", _INDEX,
+        "corrupt features are encoded again, but neither they nor the rows are replaced",
+        ("tests/library/test_kept_features.py::test_corrupt_features_are_extracted_and_stored_again",),
     ),
     Mutant(
         f"{_INDEXING}/writer.py", "self._catalog.mark([task.track.id], unreadable=True)", "pass",
@@ -26,6 +27,10 @@ CATALOGUE = (
         f"{_INDEXING}/find_files.py", "self._above[folder] = above if own is None else (own, *above)",
         "self._above[folder] = above",
         "files are not found to be below the folders that were given", ("tests/library/test_places.py",),
+    ),
+    Mutant(
+        "src/soundalike/library/presence.py", "if len(tracks) > 1\n", "if len(tracks) > 2\n",
+        "a missing disk of two tracks counts as two deleted files", ("tests/library/test_moves.py",),
     ),
     Mutant(
         f"{_CATALOG}/line_checksums.py",

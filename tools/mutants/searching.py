@@ -6,6 +6,7 @@ __all__ = ["SEARCHING"]
 
 _SEARCH = "src/soundalike/search"
 _QUERY = ("tests/search/test_compiled_query.py", "tests/api/test_api.py")
+_COPIES = ("tests/library/test_folder.py::test_the_query_and_its_copies_are_left_out",)
 _VERSIONS = ("tests/search/test_versions.py",)
 _JOURNEYS = ("tests/search/test_paths_and_playlists.py",)
 
@@ -16,15 +17,16 @@ SEARCHING = (
     ),
     Mutant(
         f"{_SEARCH}/search.py", "if track.id in own:", "if False:",
-        "the query is its own best match", ("tests/library/test_folder.py", *_QUERY),
+        "the query is its own best match", _COPIES,
     ),
     Mutant(
         f"{_SEARCH}/search.py", "if answer.is_full or checked < k:", "if True:",
-        "copies of the query shorten the list", ("tests/library/test_folder.py", *_QUERY),
+        "copies of the query shorten the list", _COPIES,
     ),
     Mutant(
         f"{_SEARCH}/search.py", "                if bad_rows[number]:\n", "                if False:\n",
-        "a corrupt row is a match", ("tests/library/test_maintenance.py",),
+        "a corrupt row is a match",
+        ("tests/library/test_maintenance.py::test_corrupt_tracks_never_match_and_encoding_again_repairs_them",),
     ),
     Mutant(
         f"{_SEARCH}/compiled_query.py", "queries.append((compiled[-1].sign / len(examples), terms))",

@@ -6,11 +6,14 @@ __all__ = ["STORES"]
 
 _STORES = "src/soundalike/library/stores"
 _STORE, _KERNEL = ("tests/library/test_stores.py",), ("tests/library/test_scan_kernel.py",)
+_BLOCKS = (f"{_KERNEL[0]}::test_every_block_of_positions_is_scanned",)
+_WIDE = (f"{_STORE[0]}::test_forty_thousand_rows_of_real_width",)
 
 STORES = (
     Mutant(
         f"{_STORES}/sidecars.py", "            for file in self._unsynced:\n                os.fsync(file.fileno())\n", "",
-        "rows are not synced to disk", (*_STORE, "tests/library/test_library_errors.py"),
+        "rows are not synced to disk",
+        ("tests/library/test_library_errors.py::test_every_file_is_synced_before_the_catalogue_refers_to_it",),
     ),
     Mutant(
         f"{_STORES}/sidecars.py", "rest = rest[file.write(rest) :]", "rest = rest[len(rest) or file.write(rest) :]",
@@ -18,27 +21,28 @@ STORES = (
     ),
     Mutant(
         f"{_STORES}/sidecars.py", "            if held < n:\n", "            if False:\n",
-        "a truncated file of rows is not reported", ("tests/library/test_stores.py", "tests/library/test_maintenance.py"),
+        "a truncated file of rows is not reported", (f"{_STORE[0]}::test_features_are_stored_exactly",),
     ),
     Mutant(
         f"{_STORES}/flat.py", "later = np.arange(prefilter.rows, groups.end)", "later = np.arange(groups.end, groups.end)",
-        "rows added after the prefilter was built are not found", _STORE,
+        "rows added after the prefilter was built are not found", ("tests/library/test_prefilter.py",),
     ),
     Mutant(
         f"{_STORES}/sidecars.py", "np.rint(rows * np.float32(LEVELS_INT8))", "np.floor(rows * np.float32(LEVELS_INT8))",
-        "the scan rounds down, which moves every score", _STORE,
+        "the scan rounds down, which moves every score",
+        (f"{_STORE[0]}::test_the_scan_reads_components_rounded_to_the_nearest",),
     ),
     Mutant(
         f"{_STORES}/row_checksums.py", "zlib.crc32(row, before)", "zlib.crc32(row)",
-        "a flipped bit in the exact rows is not found", ("tests/library/test_maintenance.py", *_STORE),
+        "a flipped bit in the exact rows is not found", (f"{_STORE[0]}::test_every_flipped_bit_is_found",),
     ),
     Mutant(
         f"{_STORES}/finalists.py", "ordered[len(best) - k] - margin", "ordered[len(best) - k]",
-        "rows that the rounding of the scan put below the k-th are not reranked", _STORE,
+        "rows that the rounding of the scan put below the k-th are not reranked", _WIDE,
     ),
     Mutant(
         f"{_STORES}/finalists.py", "return np.concatenate([members, np.arange(cut, len(best))])", "return members",
-        "the last groups of a large library are never found", _STORE,
+        "the last groups of a large library are never found", _WIDE,
     ),
     Mutant(
         f"{_STORES}/row_groups.py", "np.repeat(np.cumsum(sizes) - sizes, sizes)", "np.repeat(np.cumsum(sizes), sizes)",
@@ -51,19 +55,19 @@ STORES = (
     ),
     Mutant(
         f"{_STORES}/row_groups.py", "positions < (self.start + self.size)[unit]", "positions <= (self.start + self.size)[unit]",
-        "the row after a track counts as its own", _STORE,
+        "the row after a track counts as its own", ("tests/library/test_row_groups.py",),
     ),
     Mutant(
         f"{_STORES}/scan_kernel.py", "places: Any = slice(first + low, first + low + size)", "places: Any = slice(first, first + size)",
-        "numkong scans the first chunk of rows for every chunk", (*_STORE, *_KERNEL),
+        "numkong scans the first chunk of rows for every chunk", _KERNEL,
     ),
     Mutant(
         f"{_STORES}/scan_kernel.py", "places = positions[low : low + size]", "places = positions[:size]",
-        "numkong scans the first chunk of positions for every chunk", (*_STORE, *_KERNEL),
+        "numkong scans the first chunk of positions for every chunk", _BLOCKS,
     ),
     Mutant(
         f"{_STORES}/scan_kernel.py", "np.copyto(totals, -np.inf, where=np.logical_not(audible, out=audible))", "pass",
-        "rows without an audible space are matches", (*_STORE, *_KERNEL),
+        "rows without an audible space are matches", _KERNEL,
     ),
     Mutant(
         f"{_STORES}/scan_kernel.py", "entry.active |= 1 << number", "entry.active |= 1",
@@ -79,7 +83,7 @@ STORES = (
     ),
     Mutant(
         f"{_STORES}/scan.c", "const int64_t *places = positions ? positions + base : 0;", "const int64_t *places = positions;",
-        "the kernel scans the first block of positions for every block", _KERNEL,
+        "the kernel scans the first block of positions for every block", _BLOCKS,
     ),
     Mutant(
         f"{_STORES}/scan.c", "out[base + i] = active[i] ? total[i] : -INFINITY", "out[base + i] = total[i]",
