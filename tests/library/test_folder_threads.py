@@ -308,6 +308,7 @@ def test_every_method_of_a_closed_library_says_that_it_is_closed(path: Path, mus
         "generation": lambda: database.generation,
         "rows": lambda: database.rows("SELECT 1"),
         "numbers": lambda: database.numbers("SELECT 1", (), 1),
+        "rows_as_stored": lambda: database.rows_as_stored("SELECT 1"),
         "names_by_id": lambda: database.names_by_id("SELECT 1, 2"),
         "corrupt_tracks": database.corrupt_tracks,
         "will_change": lambda: database.will_change((1,)),
@@ -325,7 +326,6 @@ def test_every_method_of_a_closed_library_says_that_it_is_closed(path: Path, mus
         "track_at": lambda: catalog.track_at(file),
         "id_at": lambda: catalog.id_at(file),
         "columns": lambda: list(catalog.columns(["id"])),
-        "root_of": lambda: catalog.root_of(1),
         "put_track": lambda: catalog.put_track(music, track),
         "mark": lambda: catalog.mark([1], missing=True),
         "remove": lambda: catalog.remove([1]),
@@ -367,6 +367,8 @@ def test_every_method_of_a_closed_library_says_that_it_is_closed(path: Path, mus
     assert feature_calls.keys() == public(FeatureTables)
     other_calls: list[Callable[[], Any]] = [
         catalog.failures.all,
+        catalog.failures.corrupt,
+        catalog.failures.remove_corrupt,
         lambda: catalog.failures.put(file, 1, 1, "bad"),
         lambda: catalog.failures.forget([file]),
         catalog.families.by_track,

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -197,6 +198,25 @@ def test_foreign_content_of_the_lock_is_removed(folder: Path) -> None:
             LibraryFolder(folder, writable=True)
     with LibraryFolder(folder, writable=True), pytest.raises(sqlite3.OperationalError, match="locked"):
         take_lock(folder / "writer.lock")
+
+
+def test_a_lock_whose_file_is_deleted_meanwhile_is_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that held it may have deleted the library: others would lock a new file."""
+    path, connect, opened = tmp_path / "writer.lock", sqlite3.connect, []
+
+    class Connection(sqlite3.Connection):
+        def execute(self, *arguments: Any) -> sqlite3.Cursor:
+            done = super().execute(*arguments)
+            opened.append(self)
+            if len(opened) == 1:
+                path.unlink()
+            return done
+
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, factory=Connection, **options))
+    with closing(take_lock(path)):
+        assert path.exists() and len(opened) == 2
+        with pytest.raises(sqlite3.OperationalError):
+            take_lock(path)
 
 
 def test_a_lock_that_is_a_folder_is_an_error_of_one_line(folder: Path) -> None:

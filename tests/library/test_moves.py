@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from conftest import TUNES, mounted, tune, write
-from soundalike.core.errors import LibraryError, UsageError
+from soundalike.core.errors import LibraryBusyError, LibraryError, UsageError
 from soundalike.core.files import content_hash
-from soundalike.library.editing import move_tracks, remove_tracks, tracks_at
+from soundalike.library.editing import discard_if_empty, move_tracks, remove_tracks, tracks_at
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import IndexReport, index_files
 from soundalike.library.indexing.plan import Planner
@@ -310,10 +310,76 @@ def test_another_device_below_the_folder_is_the_root_of_its_files(
         patch.setattr(Path, "stat", stat)
         run(music)
     with LibraryFolder(tmp_path / "library") as library:
-        roots = {library.catalog.root_of(track.id) for track in library.catalog.tracks()}
+        roots = set(library.catalog.paths.roots_of(library.catalog.ids().tolist()).values())
     assert roots == {music, music / "usb"}
     shutil.rmtree(music / "usb")
     assert run(music, prune=True).away == [(str(music / "usb"), 1)]
+
+
+def failing(tmp_path: Path) -> set[str]:
+    """The paths of all failures, relative to the test's folder."""
+    with LibraryFolder(tmp_path / "library") as library:
+        return {str(path.relative_to(tmp_path)) for path in library.catalog.failures.all()}
+
+
+def bad(folder: Path, *names: str) -> None:
+    """Put files that cannot be decoded into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"RIFF")
+
+
+@pytest.mark.parametrize("with_track", [True, False])
+def test_failures_on_a_disk_that_is_away_are_kept(
+    run: Run, clips: list[Path], tmp_path: Path, with_track: bool
+) -> None:
+    media = place(clips, tmp_path / "media", 0)
+    bad(media / "usb", "x.wav", "y.wav")
+    place(clips, media / "usb", *([1] if with_track else []))
+    run(media)
+    (media / "usb").rename(tmp_path / "unplugged")
+    report = run(media, prune=True)
+    assert report.away == ([(str(media / "usb"), 1)] if with_track else [])
+    assert failing(tmp_path) == {"media/usb/x.wav", "media/usb/y.wav"}
+    (tmp_path / "unplugged").rename(media / "usb")
+    report = run(media)
+    assert (report.failed_before, report.failed) == (2, []), "they were tried again"
+
+
+def test_failures_that_were_deleted_or_moved_with_their_tracks_are_forgotten(
+    run: Run, clips: list[Path], tmp_path: Path
+) -> None:
+    music = place(clips, tmp_path / "music", 0)
+    bad(music, "x.wav")
+    bad(music / "single", "y.wav")
+    bad(place(clips, music / "album", 1), "u.wav", "v.wav")
+    run(music)
+    (music / "x.wav").unlink()
+    shutil.rmtree(music / "single")
+    (music / "album").rename(music / "renamed")
+    report = run(music)
+    assert (report.moved, len(report.failed), report.away) == (1, 2, [])
+    assert failing(tmp_path) == {"music/renamed/u.wav", "music/renamed/v.wav"}
+
+
+def test_failures_below_a_folder_that_cannot_be_read_are_kept(
+    run: Run, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    music = place(clips, tmp_path / "music", 0)
+    bad(music / "sub", "x.wav")
+    run(music)
+    real = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        run(music)
+    assert failing(tmp_path) == {"music/sub/x.wav"}
+    assert run(music).failed_before == 1
 
 
 def test_a_folder_that_cannot_be_read_is_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -441,6 +507,34 @@ def test_descriptors_come_from_the_default_model_or_else_the_last(run: Run, tmp_
     write(file, np.append(tune(TUNES["leaps"], seconds=11, beat=0.37, drums=(0, 3, 6)), 0))
     run(file.parent, model="dsp")
     assert described(tmp_path)[0] == "compact", "of two models in one run, the default one describes"
+
+
+def test_an_empty_library_is_deleted_while_nobody_can_write(
+    tmp_path: Path, clips: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "library"
+    LibraryFolder.create(path).close()
+    (path / "mine.txt").touch()
+    busy, unlink = [], Path.unlink
+
+    def spy(file: Path, missing_ok: bool = False) -> None:
+        with pytest.raises(LibraryBusyError):
+            LibraryFolder(path, writable=True)
+        busy.append(file.name)
+        unlink(file, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", spy)
+        assert discard_if_empty(path)
+    assert {"catalog.sqlite", "writer.lock"} <= set(busy)
+    assert [file.name for file in path.iterdir()] == ["mine.txt"]
+    assert discard_if_empty(path)
+    (path / "mine.txt").unlink()
+    with LibraryFolder.create(path) as library:
+        index_files(library, [clips[0]], model="dsp", jobs=1)
+    assert not discard_if_empty(path)
+    with LibraryFolder(path) as library:
+        assert len(library.catalog.tracks()) == 1
 
 
 def test_a_folder_with_other_files_is_no_place_for_a_library(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def _read_sources(given: Sequence[Path]) -> list[Path]:
 
 @contextmanager
 def _without_empty_library(folder: Path) -> Iterator[None]:
-    """Remove a library that this run made, if no track was added to it."""
+    """Remove a library that this run made, if it holds nothing: neither tracks nor files that could not be read."""
     new, new_folder = not (folder / "catalog.sqlite").exists(), not folder.exists()
     try:
         yield
@@ -188,7 +188,10 @@ def _check_outcome(report: IndexReport, paths: Sequence[Path], tracks: int) -> N
         places = ", ".join(map(near, map(str, paths[:3]))) + (", ..." if len(paths) > 3 else "")
         raise UsageError(f"no recordings found in {places}{_skipped(report, '; skipped: ')}")
     if tracks == 0 and not found and report.failed:
-        raise UsageError(f"nothing could be read ({len(report.failed):,} failed), so that the library stays empty")
+        raise UsageError(
+            f"nothing could be read ({len(report.failed):,} failed); the next run leaves out what has not changed, and "
+            "--retry tries it again"
+        )
 
 
 def _print_messages(report: IndexReport) -> None:
@@ -205,9 +208,11 @@ def _print_messages(report: IndexReport) -> None:
             "away", "yellow",
         )  # fmt: skip
     if report.failed_before:
+        others = report.unchanged + report.added + report.changed + report.reprojected + report.moved + report.copied
+        every = "" if others or report.failed else "everything that was found: "
         print_message(
-            f"{count(report.failed_before, 'file')} that failed before; soundalike library failures lists them, and "
-            "--retry tries them again",
+            f"{every}{count(report.failed_before, 'file')} that failed before; soundalike library failures lists them, "
+            "and --retry tries them again",
             "left out", "yellow",
         )  # fmt: skip
 

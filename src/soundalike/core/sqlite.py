@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path, PurePath
 from urllib.parse import quote
 
@@ -58,13 +59,21 @@ def take_lock(path: Path) -> sqlite3.Connection:
 
 
 def _lock(path: Path) -> sqlite3.Connection:
-    lock = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.Error:
+    while True:
+        with suppress(OSError):  # SQLite says why it cannot be written
+            path.touch()
+        before = path.stat() if path.exists() else None
+        lock = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error:
+            lock.close()
+            raise
+        # Whoever held the lock may have deleted the file: then this one is no longer the lock of others.
+        with suppress(FileNotFoundError):
+            if before and os.path.samestat(before, path.stat()):
+                return lock
         lock.close()
-        raise
-    return lock
 
 
 def _uri(path: PurePath) -> str:

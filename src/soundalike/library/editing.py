@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.files import content_hash
+from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.schema import CATALOG_FILES
 from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.presence import is_there
 from soundalike.library.snapshot_arrays import DERIVED
+from soundalike.library.writer_lock import writer_lock
 
 __all__ = ["MoveReport", "discard_if_empty", "move_tracks", "remove_tracks", "tracks_at"]
 
@@ -104,24 +107,39 @@ def move_tracks(
 
 
 def discard_if_empty(path: Path) -> bool:
-    """Delete the files of a library that holds no track; returns whether there is no library now.
+    """Delete the files of a library that holds neither tracks nor failures; returns whether there is no library now.
 
-    The folder stays, and other files in it.
+    The folder stays, and other files in it. No other process can write meanwhile: the lock of the writer goes last.
 
     Raises:
         LibraryError: The library is corrupt, or another process is writing to it.
     """
     if not (path / "catalog.sqlite").exists():
         return True
-    with LibraryFolder(path, writable=True) as library:
-        if library.catalog.counts()["tracks"]:
+    with writer_lock(path):
+        with closing(Catalog(path / "catalog.sqlite", writable=True)) as catalog:
+            counts = catalog.counts()
+        if counts["tracks"] or counts["failures"]:
             return False
-    for file in path.iterdir():
-        if file.name in (DERIVED, *CATALOG_FILES) or _ROW_FILE.fullmatch(file.name):
-            if file.is_dir():
-                shutil.rmtree(file)
-            else:
-                file.unlink(missing_ok=True)
+        locks = sorted((file for file in path.iterdir() if file.name.startswith("writer.lock")), reverse=True)
+        for file in path.iterdir():
+            if file.name in (DERIVED, *CATALOG_FILES) or _ROW_FILE.fullmatch(file.name):
+                if file.is_dir():
+                    shutil.rmtree(file)
+                elif file not in locks:
+                    file.unlink(missing_ok=True)
+        kept = [file for file in locks if not _is_deleted(file)]
+    for file in kept:  # Windows keeps files that are open, also those that another process has opened since
+        _is_deleted(file)
+    return True
+
+
+def _is_deleted(file: Path) -> bool:
+    """Delete a file if the system lets us."""
+    try:
+        file.unlink(missing_ok=True)
+    except OSError:
+        return False
     return True
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,11 +15,10 @@ from soundalike.audio import HOP, WINDOW, is_artist, read_tags
 from soundalike.core import plugins
 from soundalike.core.errors import LibraryError, ModelError
 from soundalike.core.files import absolute, foreign_files, size_of
-from soundalike.core.sqlite import take_lock
 from soundalike.core.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space, Span, Vectors
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.filters import Filter
-from soundalike.library.catalog.schema import CATALOG_FILES, FORMAT, as_library_error
+from soundalike.library.catalog.schema import CATALOG_FILES, FORMAT
 from soundalike.library.catalog.track import Track
 from soundalike.library.kept_features import feature_costs
 from soundalike.library.migrations import migrate
@@ -30,6 +28,7 @@ from soundalike.library.stores.base import RestorableRowsError, Store, read_veri
 from soundalike.library.stores.row_groups import positions_of, runs
 from soundalike.library.subject import Candidates, Subject
 from soundalike.library.views import Place, SharedViews, View
+from soundalike.library.writer_lock import writer_lock
 from soundalike.models import DEFAULT_MODEL, Model, Reference, load_once
 
 __all__ = [
@@ -79,7 +78,7 @@ class LibraryFolder:
         # If any step fails, everything opened so far is closed, the lock included.
         with ExitStack() as opened:
             if writable:
-                opened.callback(_take_lock(path).close)
+                opened.enter_context(writer_lock(path))
             self.catalog = Catalog(path / "catalog.sqlite", writable=writable, create=writable)
             if self.catalog.database.format < FORMAT:
                 self.catalog.close()
@@ -147,7 +146,7 @@ class LibraryFolder:
         """Write files again that are missing and can be computed from others. Raises LibraryError."""
         with ExitStack() as opened:
             if not self._writable:
-                opened.callback(_take_lock(self.path).close)
+                opened.enter_context(writer_lock(self.path))
             with self.catalog.snapshot():
                 store = self._open_store(Place.of(self.catalog), writable=True)
                 opened.callback(store.close)
@@ -386,11 +385,3 @@ def is_current(track: Track) -> bool:
     except OSError:
         return False
     return (status.st_size, status.st_mtime_ns) == (track.size, track.mtime_ns)
-
-
-def _take_lock(path: Path) -> sqlite3.Connection:
-    """Take the lock of the writer; it is released when the connection closes or the process ends."""
-    try:
-        return take_lock(path / "writer.lock")
-    except (sqlite3.Error, OSError) as error:
-        raise as_library_error(path / "writer.lock", error) from error

@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 from soundalike.core.files import is_left_by_system
-from soundalike.library.catalog.track import Track
 
-__all__ = ["folder_is_there", "holds_no_file", "is_gone", "is_there", "tracks_by_absent_folder"]
+__all__ = ["folder_is_there", "holds_no_file", "is_gone", "is_there", "paths_by_absent_folder"]
 
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _is_file = os.path.isfile
@@ -61,47 +60,44 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def tracks_by_absent_folder(
-    gone: Iterable[Track], sources: Iterable[Path], root_of: Callable[[Track], Path]
-) -> dict[Path, list[Track]]:
-    """Group the tracks that may lie on a disk that is not mounted by the folder that is empty or missing.
+def paths_by_absent_folder(
+    gone: Iterable[Path], sources: Iterable[Path], roots: Mapping[Path, Path]
+) -> dict[Path, list[Path]]:
+    """Group the files that may lie on a disk that is not mounted by the folder that is empty or missing.
 
-    A track belongs to the topmost folder, from the source down, that holds no file. It counts as possibly away if
+    A file belongs to the topmost folder, from the source down, that holds no file. It counts as possibly away if
 
-    - at least two tracks were in that folder, or it is a source itself, or
-    - the folder is a link, or the track was indexed from a mount point or source of its own inside it.
+    - at least two known files were in that folder, or it is a source itself, or
+    - the folder is a link, or the file was indexed from a mount point or source of its own inside it.
 
     A single deleted file, and files deleted from a folder that holds others, are not away.
 
     Args:
-        gone: Tracks whose files do not exist.
+        gone: The paths of known files that do not exist: of tracks, and of files that could not be read.
         sources: The existing folders that were searched for them.
-        root_of: The folder that a track was indexed from: a source, or a mount point below it.
+        roots: The folders that files were indexed from, as far as they are known: a source, or a mount point below it.
 
     Example:
-        >>> list(tracks_by_absent_folder(tracks, [Path("/media")], root_of))
+        >>> list(paths_by_absent_folder(paths, [Path("/media")], {}))
         [PosixPath('/media/usb')]
     """
     given = set(sources)
     is_bare = cache(holds_no_file)
-    groups: dict[Path, list[Track]] = {}
-    for track in gone:
-        above = [folder for folder in _down_to(track.path.parent) if given & {folder, *folder.parents}]
+    groups: dict[Path, list[Path]] = {}
+    for path in dict.fromkeys(gone):
+        above = [folder for folder in _down_to(path.parent) if given & {folder, *folder.parents}]
         bare = next((folder for folder in above if is_bare(folder)), None)
         if bare is not None:
-            groups.setdefault(bare, []).append(track)
+            groups.setdefault(bare, []).append(path)
 
-    def has_own_root(folder: Path, track: Track) -> bool:
-        root = root_of(track)
-        return root not in given and (root == folder or folder in root.parents)
+    def has_own_root(folder: Path, path: Path) -> bool:
+        root = roots.get(path)
+        return root is not None and root not in given and (root == folder or folder in root.parents)
 
     return {
-        folder: tracks
-        for folder, tracks in groups.items()
-        if len(tracks) > 1
-        or folder in given
-        or folder.is_symlink()
-        or any(has_own_root(folder, track) for track in tracks)
+        folder: paths
+        for folder, paths in groups.items()
+        if len(paths) > 1 or folder in given or folder.is_symlink() or any(has_own_root(folder, path) for path in paths)
     }
 
 

@@ -135,11 +135,6 @@ class Catalog:
         found = self.database.rows("SELECT id FROM tracks WHERE audio_hash = ? ORDER BY id", (audio_hash,))
         return [row[0] for row in found]
 
-    def root_of(self, track_id: int) -> Path:
-        """The folder that a track was indexed from."""
-        sql = "SELECT roots.path FROM roots JOIN tracks ON root_id = roots.id WHERE tracks.id = ?"
-        return Path(os.fsdecode(self.database.rows(sql, (track_id,))[0][0]))
-
     def put_track(self, root: Path, track: Track) -> int:
         """Add a track, or replace the one with the same id; returns the id. Inside a transaction."""
         base = os.fsencode(root).rstrip(_SEPARATOR) + _SEPARATOR

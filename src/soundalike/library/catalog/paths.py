@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from soundalike.core.types import IntArray
@@ -30,6 +30,13 @@ class PathTable:
         """The roots of all tracks, by their ids."""
         sql = "SELECT id, path FROM roots WHERE EXISTS (SELECT 1 FROM tracks WHERE root_id = roots.id)"
         return {row[0]: Path(os.fsdecode(row[1])) for row in self._database.rows(sql)}
+
+    def roots_of(self, ids: Iterable[int]) -> dict[int, Path]:
+        """The root of every track with one of these ids."""
+        sql = "SELECT tracks.id, roots.path FROM tracks JOIN roots ON roots.id = root_id WHERE "
+        names = {row[0]: row[1] for row in self._database.rows(sql + ID_IN_LIST, (json.dumps(list(ids)),))}
+        roots = {name: Path(os.fsdecode(name)) for name in set(names.values())}
+        return {track_id: roots[name] for track_id, name in names.items()}
 
     def root_ids(self) -> IntArray:
         """(n, 2) int64: the id of every track and that of its root, ascending."""

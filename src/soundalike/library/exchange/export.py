@@ -174,7 +174,8 @@ class _Export:
         layout, separator = self._layout, os.fsencode(os.sep)
         ids = layout.ids[numbers].tolist()
         tracks = self._catalog.tracks_of(ids)
-        roots = [os.fsencode(self._catalog.root_of(one)).rstrip(separator) + separator for one in ids]
+        root_of = self._catalog.paths.roots_of(ids)
+        roots = [os.fsencode(root_of[one]).rstrip(separator) + separator for one in ids]
         own = layout.owners()[numbers]
         owners = layout.owner[numbers].tolist()
         return {

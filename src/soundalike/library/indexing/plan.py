@@ -16,7 +16,7 @@ from soundalike.library.indexing.find_files import File, FoundFiles, Places
 from soundalike.library.indexing.refresh_tags import refresh_tags
 from soundalike.library.indexing.writer import EncodeTask, IndexReport
 from soundalike.library.kept_features import KeptFeatures
-from soundalike.library.presence import is_gone, tracks_by_absent_folder
+from soundalike.library.presence import is_gone, paths_by_absent_folder
 from soundalike.library.stale_rows import remove_stale_rows
 from soundalike.models import Model
 
@@ -70,6 +70,7 @@ class Planner:
         for track in self._tracks.values():
             self._remember(track)
         self._gone = self._find_gone()
+        self._vanished = [track.path for track in self._gone.values()]
         self._below_absent = self._count_below_absent()
         self._lost: list[Track] = []
 
@@ -102,12 +103,10 @@ class Planner:
         settled = self._settle(changed)
         fresh = [self._full_task(file, keep=keep) for file in changed if file.path not in settled]
         self._note_missing()
-        listed = (*self._found.files, *self._found.broken)
         refresh_tags(self._catalog, [track for _, track in known])
-        ended = [path for path in self._failures.keys() - listed if self._given.holding(path)]
         with self._catalog.transaction():
             self._catalog.mark(returned)
-            self._catalog.failures.forget([*ended, *(path for path in readable if path in self._failures)])
+            self._catalog.failures.forget(path for path in readable if path in self._failures)
         incomplete = self._tasks_for_known(known, keep=keep)
         self._report.unchanged += len(known) - sum(bool(task.models) for task in incomplete)
         return [*incomplete, *self._tasks_for_known(settled.values(), keep=keep), *fresh]
@@ -237,14 +236,23 @@ class Planner:
         self._by_content[track.size, track.content_hash].pop(track.id, None)
 
     def _note_missing(self) -> None:
-        """Flag the tracks whose files are gone, and report folders whose disk may not be mounted."""
-        found = self._found
-        away = tracks_by_absent_folder(
-            self._gone.values(), found.sources, lambda track: self._catalog.root_of(track.id)
+        """Flag the tracks whose files are gone, forget such failures, and report disks that may not be mounted."""
+        found, listed = self._found, self._found.files.keys() | self._found.broken.keys()
+        ended = [path for path in self._failures.keys() - listed if self._given.holding(path)]
+        ended = [path for path in ended if not self._unreadable.holding(path)]
+        gone = {track.path: track.id for track in self._gone.values()}
+        roots = self._catalog.paths.roots_of(gone.values())
+        away = paths_by_absent_folder(
+            [*gone, *filter(is_gone, ended)], found.sources, {path: roots[gone[path]] for path in gone}
         )
-        self._report.away += [(str(folder), len(tracks)) for folder, tracks in sorted(away.items())]
-        kept = {track.id for tracks in away.values() for track in tracks}
-        self._lost = [track for track in self._gone.values() if track.id not in kept]
+        moved = [path for path in self._vanished if path not in gone]
+        for folder, paths in sorted(away.items()):
+            if tracks := sum(path in gone for path in paths):
+                self._report.away.append((str(folder), tracks))
+            elif any(folder in path.parents for path in moved):
+                del away[folder]  # its tracks were found elsewhere, so that it is no disk that is away
+        kept = {path for paths in away.values() for path in paths}
+        self._lost = [track for track in self._gone.values() if track.path not in kept]
         self._report.missing = len(self._lost)
         now = self._count_below_absent()
         for source, reason in found.absent:
@@ -252,6 +260,7 @@ class Planner:
                 self._report.failed.append((str(source), describe_absent(source, reason, now[source])))
         with self._catalog.transaction():
             self._catalog.mark([track.id for track in self._lost], missing=True)
+            self._catalog.failures.forget(path for path in ended if path not in kept)
 
     # Tasks ------------------------------------------------------------------------------------------------------
 

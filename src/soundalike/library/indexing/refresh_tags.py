@@ -29,7 +29,8 @@ def refresh_tags(catalog: Catalog, tracks: Sequence[Track]) -> None:
     while batch := list(islice(outdated, _BATCH)):
         corrupt = set(catalog.database.corrupt_tracks(track.id for track in batch))  # these are encoded again
         readable = [track for track in batch if track.id not in corrupt and _is_readable(track)]
-        fresh = [(catalog.root_of(track.id), _read(track)) for track in readable]
+        roots = catalog.paths.roots_of(track.id for track in readable)
+        fresh = [(roots[track.id], _read(track)) for track in readable]
         with catalog.transaction():
             catalog.database.will_change(track.id for _, track in fresh)  # at once, not one by one
             for root, track in fresh:
