@@ -29,7 +29,7 @@ CATALOGUE = (
         "files are not found to be below the folders that were given", ("tests/library/test_places.py",),
     ),
     Mutant(
-        "src/soundalike/library/presence.py", "if len(paths) > 1\n", "if len(paths) > 2\n",
+        "src/soundalike/library/presence.py", "if len(paths) > 1 or", "if len(paths) > 2 or",
         "a missing disk of two tracks counts as two deleted files", ("tests/library/test_moves.py",),
     ),
     Mutant(
