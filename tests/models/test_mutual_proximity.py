@@ -20,7 +20,7 @@ from soundalike.core.types import Calibration
 from soundalike.library import snapshot_arrays
 from soundalike.library.folder import LibraryFolder
 from soundalike.models.model import Model
-from soundalike.models.mutual_proximity import Background, mutual_z
+from soundalike.models.mutual_proximity import RESCORED, Background, mutual_z
 from soundalike.search.query import Example, Query
 from soundalike.search.search import search_library
 
@@ -188,16 +188,36 @@ def test_a_changed_file_is_compared_with_its_old_row(tmp_path: Path) -> None:
             assert match.score == pytest.approx(expected[int(Path(match.span.track).stem)], abs=1e-6)
 
 
-def test_only_the_best_candidates_are_scored_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("soundalike.search.search.RESCORED", 20)
-    rows = random_rows(60)
-    with library_of(tmp_path, rows) as (library, paths):
-        best = {match.span.track for match in search_library(library, Query(paths[0], k=19)).matches}
-        found = search_library(library, Query(paths[0], k=5, hubness=CORRECTED)).matches
-        complete = search_library(library, Query(paths[0], k=59, hubness=CORRECTED)).matches
-        expected = [match for match in complete if match.span.track in best]
-        assert [match.span.track for match in found] == [match.span.track for match in expected[:5]]
-        assert len(complete) == 59, "twice as many as requested are scored"
+def with_a_late_friend(count: int, rank: int) -> dict[str, np.ndarray]:
+    """Rows of melody in which one track has the given rank for track 0 by score, and the first one corrected.
+
+    All others are much more like one another than like track 0. The one (track 1) is like nothing but track 0.
+    """
+    rows = random_rows(count)
+    melody, random = np.zeros((count, DIM)), np.random.default_rng(1)
+    shares = np.linspace(0.92, 0.88, count - 1)
+    melody[0, :2] = 1
+    melody[1, 1:3] = shares[rank - 1] + 1e-5, (1 - shares[rank - 1] ** 2) ** 0.5
+    others = np.delete(shares, rank - 1)
+    melody[2:, 0] = others
+    melody[2:, 3:] = (1 - others**2)[:, None] ** 0.5 * unit(random.standard_normal((count - 2, DIM - 3)))
+    return {**rows, "melody": unit(melody)}
+
+
+@pytest.mark.parametrize(("rescored", "is_found"), [(60, True), (50, False)])
+def test_as_many_candidates_are_scored_again_as_documented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rescored: int, is_found: bool
+) -> None:
+    assert RESCORED == 2000, "search_library and docs/architecture.md name this number"
+    monkeypatch.setattr("soundalike.search.search.RESCORED", rescored)
+    with library_of(tmp_path, with_a_late_friend(120, rank=55)) as (library, paths):
+        by_score = search_library(library, Query(paths[0], weights="melody", k=119)).matches
+        assert [match.path for match in by_score].index(str(paths[1])) == 54
+        found = search_library(library, Query(paths[0], weights="melody", k=1, hubness=CORRECTED)).matches
+        assert (found[0].path == str(paths[1])) == is_found
+        # Twice as many as requested are scored again at least.
+        found = search_library(library, Query(paths[0], weights="melody", k=28, hubness=CORRECTED)).matches
+        assert found[0].path == str(paths[1])
 
 
 def with_a_hub(random: np.random.Generator) -> dict[str, np.ndarray]:

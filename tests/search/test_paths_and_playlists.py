@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import write
+from soundalike.audio import Words
 from soundalike.cli.main import main
 from soundalike.core.errors import AudioError, LibraryError, UsageError
 from soundalike.library.catalog.filter_parser import parse_filter
@@ -50,6 +51,8 @@ def library_of(
     artists: Sequence[str | None] | None = None,
     tempos: Sequence[float | None] | None = None,
     sounds: Sequence[str] | None = None,
+    codecs: Mapping[int, str] | None = None,
+    fingerprints: Mapping[int, Words] | None = None,
 ) -> Iterator[tuple[LibraryFolder, list[Path]]]:
     """A library of `dsp` with these track rows, and the paths; empty files stand for the recordings."""
     model, count = Model.load("dsp"), len(rows["melody"])
@@ -70,12 +73,14 @@ def library_of(
                 named = tuple((artists[number] or "").split(";")) if artists and artists[number] else ()
                 track = Track(
                     path, 0, path.stat().st_mtime_ns, str(number), sounds[number] if sounds else str(number), 200.0,
-                    44100, 2, "mp3", f"title {number}", named, None, (), None, None, None,
+                    44100, 2, (codecs or {}).get(number, "mp3"), f"title {number}", named, None, (), None, None, None,
                     tempos[number] if tempos else None, "A minor", -10.0, False,
                 )  # fmt: skip
                 track_id = library.catalog.put_track(path.parent, track)
                 library.catalog.assign_rows(track_id, "track", number, 1)
                 library.catalog.mark_encoded(track_id, model.name)
+                if fingerprints and number in fingerprints:
+                    library.catalog.fingerprints.put(track_id, fingerprints[number])
     with LibraryFolder(folder / "library") as library:
         yield library, paths
 
@@ -133,6 +138,21 @@ def test_copies_do_not_share_a_path(tmp_path: Path) -> None:
             assert len(set(found)) == len(found) == steps + 2
         with pytest.raises(UsageError, match=r"0\.mp3 and .*12\.mp3 are the same recording; give two that differ"):
             find_path(library, paths[0], paths[12])
+
+
+def test_a_path_lists_the_best_file_with_its_copies(tmp_path: Path) -> None:
+    rows = chained()
+    sounds = [str(number) for number in range(200)]
+    for part in rows.values():
+        for copy, original in ((10, 3), (11, 3), (12, 0), (13, 1)):
+            part[copy] = unit(part[original] + 0.001 * part[copy])
+            sounds[copy] = sounds[original]
+    with library_of(tmp_path, rows, sounds=sounds, codecs={10: "flac"}) as (library, paths):
+        journey = find_path(library, paths[0], paths[1], 4)
+        assert numbers(journey) == [2, 10, 4, 5, 1]
+        assert [match.copies for match in journey] == [(), (str(paths[3]), str(paths[11])), (), (), ()]
+        assert journey.copies == (str(paths[12]), str(paths[13]))
+        assert str(paths[10]) in journey.to_m3u() and str(paths[3]) not in journey.to_m3u()
 
 
 def test_too_few_tracks_make_a_shorter_path_and_a_word(tmp_path: Path) -> None:
@@ -270,6 +290,20 @@ def test_a_playlist_keeps_to_its_rules(about, length: int, spread: float, tempo,
         assert not [x for x in range(len(about)) if sounds[x] not in tracks and follows(last, x)]
 
 
+def test_a_playlist_lists_the_best_file_that_fits_with_its_copies(tmp_path: Path) -> None:
+    rows = random_rows(8)
+    for part in rows.values():
+        for copy, original in ((3, 2), (4, 2), (5, 0)):
+            part[copy] = unit(part[original] + 0.001 * part[copy])
+    sounds, tempos = list("01222067"), [120.0, 120.0, 120.0, 120.0, None, 120.0, 120.0, 120.0]
+    with library_of(tmp_path, rows, sounds=sounds, tempos=tempos, codecs={3: "alac", 4: "flac"}) as (library, paths):
+        files = {match.path: match.copies for match in build_playlist(library, paths[0], 10)}
+        assert files == {str(paths[n]): () for n in (1, 6, 7)} | {str(paths[3]): (str(paths[2]), str(paths[4]))}
+        journey = build_playlist(library, paths[0], 10, tempo_step=1)
+        assert {match.path: match.copies for match in journey}[str(paths[3])] == (str(paths[2]),), "4 has no tempo"
+        assert journey.copies == (str(paths[5]),)
+
+
 def test_why_a_playlist_ended(tmp_path: Path) -> None:
     rows = random_rows(6)
     artists, tempos = [None, "Ann", "Dee;ann", "Ann", "Ann", "Bob"], [120.0, 100.0, 101.0, 102.0, 130.0, 160.0]
@@ -386,7 +420,8 @@ def test_the_path_command_in_json(run, music: Path, made) -> None:
     found = json.loads(out)
     assert code == 0
     assert list(found) == [
-        "query", "models", "reference", "weights", "matches", "note", "corrupt", "missing", "absent_folders", "arrival",
+        "query", "models", "reference", "weights", "matches", "note", "copies", "corrupt", "missing", "absent_folders",
+        "arrival",
         "direct",
         "smallest",
     ]  # fmt: skip
@@ -417,6 +452,7 @@ def test_the_playlist_command(run, music: Path, tmp_path: Path) -> None:
         "weights",
         "matches",
         "note",
+        "copies",
         "corrupt",
         "missing",
         "absent_folders",

@@ -8,6 +8,7 @@ _SEARCH = "src/soundalike/search"
 _QUERY = ("tests/search/test_compiled_query.py", "tests/api/test_api.py")
 _COPIES = ("tests/library/test_folder.py::test_the_query_and_its_copies_are_left_out",)
 _VERSIONS = ("tests/search/test_versions.py",)
+_COPIES = ("tests/search/test_copies.py",)
 _JOURNEYS = ("tests/search/test_paths_and_playlists.py",)
 
 SEARCHING = (
@@ -81,8 +82,32 @@ SEARCHING = (
         "the path with the largest sum wins over the widest one", ("tests/search/test_widest_path.py",),
     ),
     Mutant(
-        f"{_SEARCH}/paths.py", "            met.append(sound)\n", "",
+        f"{_SEARCH}/paths.py", "others = {other for group in groups for other in group[1:]}", "others = set[int]()",
         "a recording comes twice on a path", _JOURNEYS,
+    ),
+    Mutant(
+        f"{_SEARCH}/playlists.py", "remaining[[best, *others]] = False", "remaining[best] = False",
+        "a recording comes twice in a playlist", _JOURNEYS,
+    ),
+    Mutant(
+        f"{_SEARCH}/playlists.py", "next(number for number in group if allowed[number])", "group[0]",
+        "the best file of a recording breaks the rules of a playlist", _JOURNEYS,
+    ),
+    Mutant(
+        f"{_SEARCH}/copies.py", "members = [other for other in others if is_copy(best, other)]", "members = others",
+        "a copy differs from the best file of its group", _COPIES,
+    ),
+    Mutant(
+        f"{_SEARCH}/copies.py", "not (one.silent or other.silent)", "True",
+        "silent tracks are copies of each other", _COPIES,
+    ),
+    Mutant(
+        f"{_SEARCH}/answer_list.py", "self._recordings += 1 - len(leaders)", "self._recordings += not leaders",
+        "a list is short of recordings that a third file joins", _COPIES,
+    ),
+    Mutant(
+        f"{_SEARCH}/alike.py", "np.maximum(audible, 1)", "len(audible)",
+        "likeness is measured against the number of tracks", _COPIES,
     ),
     Mutant(
         f"{_SEARCH}/playlists.py", "redundancy = np.maximum(redundancy, score_rows(own, rows))", "redundancy = score_rows(own, rows)",

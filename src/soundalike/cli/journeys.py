@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from soundalike.cli.cells import share, tempo_and_key, track_name, weights_text
-from soundalike.cli.output import print_table
+from soundalike.cli.cells import count, near, share, tempo_and_key, track_name, weights_text
+from soundalike.cli.output import print_styled, print_table
+from soundalike.cli.records import MatchRecord, SpaceRecord
 from soundalike.cli.references import reference_text
 from soundalike.core.errors import one_line
 
@@ -13,7 +16,28 @@ if TYPE_CHECKING:
     from soundalike.core.types import Match
     from soundalike.search import Journey
 
-__all__ = ["active_spaces", "match_row", "print_heading", "print_journey"]
+__all__ = [
+    "JourneyMatchRecord",
+    "active_spaces",
+    "journey_match_record",
+    "match_row",
+    "print_copies",
+    "print_heading",
+    "print_journey",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyMatchRecord(MatchRecord):
+    """A track of a path or playlist with its score; `copies` are other files of the same recording."""
+
+    copies: Sequence[str]
+
+
+def journey_match_record(match: Match, path: str | None = None) -> JourneyMatchRecord:
+    """Return the record of a match; `path` replaces the path of its track."""
+    span, spaces = match.span, SpaceRecord.all_of(match.spaces)
+    return JourneyMatchRecord(path or span.track, span.start, span.end, match.score, spaces, match.copies)
 
 
 def active_spaces(journey: Journey) -> list[str]:
@@ -26,6 +50,8 @@ def match_row(number: str, match: Match, journey: Journey, name: str | None = No
     track = journey.tracks.get(match.path)
     shares = [share(match.spaces[space]) for space in active_spaces(journey)]
     shown = one_line(name) if name is not None else track_name(match.path, track)
+    if match.copies:
+        shown += f"  +{count(len(match.copies), 'copy')}"
     return [number, f"{match.score:+.2f}", *shares, *tempo_and_key(track), shown]
 
 
@@ -41,3 +67,9 @@ def print_journey(journey: Journey, rows: list[list[str]]) -> None:
     if rows:
         header = ["#", "score", *active_spaces(journey), "bpm", "key", "track"]
         print_table(header, rows, left=[len(header) - 1])
+
+
+def print_copies(journey: Journey, of: str) -> None:
+    """Print which copies of the start, the end or the seed were left out."""
+    for copy in journey.copies:
+        print_styled((f"left out, a copy of {of}: {one_line(near(copy))}", "dim"))

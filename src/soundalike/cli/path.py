@@ -21,10 +21,17 @@ from soundalike.cli.arguments import (
 from soundalike.cli.cells import tempo_and_key
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library, one_standard_input, recording
-from soundalike.cli.journeys import active_spaces, match_row, print_heading, print_journey
+from soundalike.cli.journeys import (
+    JourneyMatchRecord,
+    active_spaces,
+    journey_match_record,
+    match_row,
+    print_copies,
+    print_heading,
+    print_journey,
+)
 from soundalike.cli.output import print_json, report_corrupt, report_missing
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
-from soundalike.cli.records import MatchRecord, match_record
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
@@ -46,18 +53,22 @@ class QueryRecord:
 
 @dataclass(frozen=True, slots=True)
 class PathRecord:
-    """A path: `matches` are the tracks in between, `arrival` is B, `direct` is the score of B as a match of A."""
+    """A path: `matches` are the tracks in between, `arrival` is B, `direct` is the score of B as a match of A.
+
+    `copies` are copies of A and B, which were left out.
+    """
 
     query: QueryRecord
     models: Sequence[str]
     reference: PercentileSource
     weights: Mapping[str, float]
-    matches: Sequence[MatchRecord]
+    matches: Sequence[JourneyMatchRecord]
     note: str | None
+    copies: Sequence[str]
     corrupt: Sequence[str]
     missing: Sequence[str]
     absent_folders: Sequence[str]
-    arrival: MatchRecord
+    arrival: JourneyMatchRecord
     direct: float | None
     smallest: float | None
 
@@ -102,7 +113,7 @@ def path(
       soundalike path a.mp3 b.mp3 --m3u way.m3u8       write a playlist
 
     The score of a track is that of the step from the track before it, as in a search. Weights must be 0 or more. A
-    playlist contains A and B if the library holds them.
+    playlist contains A and B if the library holds them. Each recording is listed once, by its best file.
     """
     one_standard_input([a, b])
     with chosen_library(library_path) as library:
@@ -117,12 +128,13 @@ def path(
                 models=[found.model],
                 reference=found.reference,
                 weights=found.weights,
-                matches=[match_record(match) for match in between],
+                matches=[journey_match_record(match) for match in between],
                 note=found.note,
+                copies=found.copies,
                 corrupt=found.corrupt,
                 missing=found.missing,
                 absent_folders=found.absent_folders,
-                arrival=match_record(last, b),
+                arrival=journey_match_record(last, b),
                 direct=found.direct.score if found.direct else None,
                 smallest=found.smallest,
             )
@@ -146,3 +158,4 @@ def _print_path(a: str, b: str, found: Journey) -> None:
         print(f"smallest step {found.smallest:+.2f}; directly from A to B {found.direct.score:+.2f}")
     if found.note:
         print(found.note)
+    print_copies(found, "A or B")

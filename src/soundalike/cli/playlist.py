@@ -22,10 +22,16 @@ from soundalike.cli.arguments import (
 )
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library, recording
-from soundalike.cli.journeys import match_row, print_heading, print_journey
+from soundalike.cli.journeys import (
+    JourneyMatchRecord,
+    journey_match_record,
+    match_row,
+    print_copies,
+    print_heading,
+    print_journey,
+)
 from soundalike.cli.output import print_json, report_corrupt, report_missing
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
-from soundalike.cli.records import MatchRecord, match_record
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
@@ -49,14 +55,15 @@ class QueryRecord:
 
 @dataclass(frozen=True, slots=True)
 class PlaylistRecord:
-    """A playlist; `note` says why it is shorter than requested, if it is."""
+    """A playlist; `note` says why it is shorter than requested, if it is; `copies` are those of the seed, left out."""
 
     query: QueryRecord
     models: Sequence[str]
     reference: PercentileSource
     weights: Mapping[str, float]
-    matches: Sequence[MatchRecord]
+    matches: Sequence[JourneyMatchRecord]
     note: str | None
+    copies: Sequence[str]
     corrupt: Sequence[str]
     missing: Sequence[str]
     absent_folders: Sequence[str]
@@ -97,7 +104,7 @@ def playlist(
     """Choose tracks that are like SEED but not all like one another.
 
     --spread sets how much variety counts: 0 takes the best matches, and 1 prefers whatever is unlike the tracks before.
-    No recording appears twice, and no artist appears twice in a row.
+    No recording appears twice, and no artist appears twice in a row. Each recording is listed by its best file.
 
     \b
       soundalike playlist song.mp3 --m3u evening.m3u8
@@ -122,8 +129,9 @@ def playlist(
                 models=[found.model],
                 reference=found.reference,
                 weights=found.weights,
-                matches=[match_record(match) for match in found.matches],
+                matches=[journey_match_record(match) for match in found.matches],
                 note=found.note,
+                copies=found.copies,
                 corrupt=found.corrupt,
                 missing=found.missing,
                 absent_folders=found.absent_folders,
@@ -134,6 +142,7 @@ def playlist(
         print_journey(found, [match_row(str(number), match, found) for number, match in enumerate(found, start=1)])
         if found.note:
             print(found.note)
+        print_copies(found, "the seed")
         print_playlist_path(m3u)
     report_missing(found)
     return report_corrupt(found.corrupt)

@@ -60,11 +60,14 @@ def bounds_of(query: Query, spaces: Sequence[Space]) -> Bounds:
     """
     names = {name: space.name for space in spaces for name in (space.name, space.full_name)}
     found: list[dict[str, float]] = []
-    for given in (query.at_least, query.at_most):
+    for option, given in (("--at-least", query.at_least), ("--at-most", query.at_most)):
         resolved = {}
         for name, value in (as_bounds(given) or {}).items():
             if name not in names:
-                raise UsageError(f"unknown space {name!r} in a bound; known: {', '.join(s.name for s in spaces)}")
+                raise UsageError(
+                    f"unknown space {name!r} in {option}; {spaces[0].model} has "
+                    f"{', '.join(space.name for space in spaces)}"
+                )
             resolved[names[name]] = value
         found.append(resolved)
     at_least, at_most = found

@@ -105,6 +105,8 @@ def compare_encodings(
     resolved = resolve_weights(weights, model.spaces)
     query = mean_rows(a.passages.rows)
     reference = reference or Reference(model.spaces, level)
+    for name, encoding, region in (("first", a, "--region"), ("second", b, "--region-b")):
+        _check_audible(name, encoding, resolved, region)
     terms = query_terms(reference.spaces, query, resolved, level)
     span, found = b.track.spans[0], {name: rows[0] for name, rows in b.track.rows.items()}
     count = 1
@@ -115,7 +117,11 @@ def compare_encodings(
         span, found = b.passages.spans[best], {name: rows[best] for name, rows in b.passages.rows.items()}
         count = int(np.count_nonzero(audible))
     if not any(found[term.space.name].any() for term in terms):
-        raise UsageError(f"the second recording has no audible content for {', '.join(t.space.name for t in terms)}")
+        names = ", ".join(term.space.name for term in terms)
+        raise UsageError(
+            f"the second recording has no audible content for {names}, which the first one has; "
+            "give weight to other spaces, such as -w rhythm"
+        )
     score, parts = explain(reference.spaces, query, found, resolved, level)
     percentile = float(100 * np.exp(count * reference.null([(1.0, terms)]).log_cdf(np.array(score))))
     pairs = {space.name: _best_pair(space.name, a, b) for space in model.spaces}
@@ -129,6 +135,22 @@ def compare_encodings(
     match = Match(span, score, parts, a.track.spans[0], alignment, percentile=percentile)
     used = reference.source, reference.recordings, level_reason
     return Comparison(match, level, model.name, resolved, pairs, warnings, *used)
+
+
+def _check_audible(name: str, encoding: Encoding, weights: Weights, region: str) -> None:
+    """Raise UsageError if a recording has no audible content in the weighted spaces."""
+    audible = {space for space, rows in encoding.passages.rows.items() if rows.any()}
+    if not audible:
+        raise UsageError(
+            f"the {name} recording has no audible content: it is silent, or one constant value; "
+            f"give a recording with sound, or a louder part of it with {region}"
+        )
+    weighted = [space for space, weight in weights.items() if weight]
+    if weighted and not audible.intersection(weighted):
+        raise UsageError(
+            f"the {name} recording has no audible content for {', '.join(weighted)}; give weight to what it has, "
+            f"{', '.join(space for space in encoding.passages.rows if space in audible)}, or another part with {region}"
+        )
 
 
 def _has_pitch(parts: Mapping[str, SpaceScore]) -> bool:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from soundalike.audio import Fingerprint, Relation, Words, relate
-from soundalike.core.types import FloatArray
 from soundalike.library import LibraryFolder, Subject
 from soundalike.library.catalog import Track
 from soundalike.models import Model
+from soundalike.search.alike import JoinedRows
+from soundalike.search.recordings import blocks
 
-__all__ = ["COPY_COSINE", "CopyFinder", "Sound", "group_copies", "quality", "relation_text", "why_best"]
+__all__ = ["CopyFinder", "Sound", "group_copies", "quality", "relation_text", "why_best"]
 
-COPY_COSINE = 0.7
-"""Fingerprints of two tracks are compared from this mean cosine over the spaces on. Of 80 copies of rendered clips (MP3
-at 64 to 128 kbit/s, cut, shifted, attenuated) the lowest was 0.78; none of 499,500 pairs of other clips reached 0.7."""
+_BLOCK = 1024
+"""Tracks that are compared with all others at a time."""
 
 _LOSSLESS = (
     "pcm_",
@@ -67,10 +67,6 @@ class Sound:
         if self.audio_hash == other.audio_hash:
             return "copy"
         return relate(self.fingerprint, other.fingerprint)
-
-    def is_copy_of(self, others: Iterable[Sound]) -> bool:
-        """Whether it is a copy of one of the others."""
-        return any(self.relation_of(other) == "copy" for other in others)
 
 
 def relation_text(relation: Relation | None, of: str = "the query") -> str | None:
@@ -154,47 +150,98 @@ def group_copies(
     return groups
 
 
-@dataclass(slots=True, eq=False)
 class CopyFinder:
     """Finds copies among tracks of a library. To be used inside its snapshot.
 
-    Two tracks are compared by their fingerprints only if they sound alike to the model, as all copies do.
+    Tracks are known by their numbers, in the order in which they were added. Two tracks are compared by their
+    fingerprints only if they sound alike to the model, as all copies do, and no pair is compared twice.
     """
 
-    library: LibraryFolder
-    model: Model
-    _sounds: dict[int, Sound] = field(default_factory=dict)
-    _rows: dict[int, Mapping[str, FloatArray]] = field(default_factory=dict)
+    def __init__(self, library: LibraryFolder, model: Model) -> None:
+        self._library, self._model = library, model
+        table = library.arrays.table(model.name, "track")
+        self._table = table[np.argsort(table[:, 2])]
+        self.tracks: list[Track] = []
+        self._rows: list[JoinedRows] = []
+        self._near: list[set[int]] = []
+        self._by_hash: dict[str, list[int]] = {}
+        self._sounds: dict[int, Sound] = {}
+        self._compared: dict[tuple[int, int], bool] = {}
 
-    def sound(self, track: Track) -> Sound:
-        """The audio of a track."""
-        if track.id not in self._sounds:
-            self._sounds[track.id] = Sound.of_track(track, self.library.catalog.fingerprints.get(track.id))
-        return self._sounds[track.id]
+    def add(self, tracks: Sequence[Track]) -> range:
+        """Add tracks that the model encoded; returns their numbers."""
+        first = len(self.tracks)
+        for part in blocks(len(tracks), _BLOCK):
+            self._add(tracks[part])
+        return range(first, len(self.tracks))
 
-    def are_copies(self, a: Track, b: Track) -> bool:
+    def _add(self, tracks: Sequence[Track]) -> None:
+        first = len(self.tracks)
+        self.tracks += tracks
+        self._near += [set() for _ in tracks]
+        for number, track in enumerate(tracks, start=first):
+            same = self._by_hash.setdefault(track.audio_hash, [])
+            self._pair([(number, other) for other in same])
+            same.append(number)
+        places = np.searchsorted(self._table[:, 2], [track.id for track in tracks])
+        rows = JoinedRows.of(self._library.rows(self._model.spaces, "track", self._table[places, 0]))
+        self._rows.append(rows)
+        before = 0
+        for others in self._rows:
+            self._pair((np.argwhere(rows.alike_pairs(others)) + np.array([first, before])).tolist())
+            before += len(others)
+
+    def _pair(self, pairs: Iterable[Sequence[int]]) -> None:
+        for a, b in pairs:
+            if a != b:
+                self._near[a].add(b)
+                self._near[b].add(a)
+
+    def are_copies(self, a: int, b: int) -> bool:
         """Whether two tracks are copies of each other."""
-        if a.audio_hash == b.audio_hash:
-            return not (a.silent or b.silent)
-        return self._are_alike(a, b) and self.sound(a).relation_of(self.sound(b)) == "copy"
+        pair = (min(a, b), max(a, b))
+        if pair not in self._compared:
+            one, other = self.tracks[a], self.tracks[b]
+            if one.audio_hash == other.audio_hash:
+                self._compared[pair] = not (one.silent or other.silent)
+            else:
+                self._compared[pair] = b in self._near[a] and self._sound(a).relation_of(self._sound(b)) == "copy"
+        return self._compared[pair]
 
-    def group(self, tracks: Sequence[Track]) -> list[list[int]]:
-        """The groups of copies among tracks, by their numbers; see `group_copies`."""
-        return group_copies(tracks, lambda a, b: self.are_copies(tracks[a], tracks[b]))
+    def _sound(self, number: int) -> Sound:
+        if number not in self._sounds:
+            track = self.tracks[number]
+            self._sounds[number] = Sound.of_track(track, self._library.catalog.fingerprints.get(track.id))
+        return self._sounds[number]
 
-    def _are_alike(self, a: Track, b: Track) -> bool:
-        total = audible = 0.0
-        ours, theirs = self._rows_of(a), self._rows_of(b)
-        with np.errstate(invalid="ignore", over="ignore"):  # corrupt rows may hold any value
-            for name, row in ours.items():
-                total += float(row @ theirs[name])
-                audible += bool(row.any() and theirs[name].any())
-        return total >= COPY_COSINE * max(audible, 1.0)
+    def copies_of(self, number: int, among: Container[int]) -> list[int]:
+        """Those of some other tracks that are copies of a track."""
+        return [other for other in sorted(self._near[number]) if other in among and self.are_copies(number, other)]
 
-    def _rows_of(self, track: Track) -> Mapping[str, FloatArray]:
-        """The rows (d,) of a whole track."""
-        if track.id not in self._rows:
-            first, _ = self.library.catalog.rows_of(track.id, "track")
-            rows = self.library.rows(self.model.spaces, "track", np.array([first]))
-            self._rows[track.id] = {name: row[0] for name, row in rows.items()}
-        return self._rows[track.id]
+    def copies_of_subject(self, subject: Subject) -> list[int]:
+        """The tracks that are copies of an encoded recording."""
+        sound = Sound.of_subject(subject)
+        row = JoinedRows.of({space.name: subject.track[space.name][None, :] for space in self._model.spaces})
+        alike = [part.alike_pairs(row)[:, 0] for part in self._rows]
+        near = np.flatnonzero(np.concatenate(alike)).tolist() if alike else []
+        numbers = sorted({*near, *self._by_hash.get(subject.audio_hash, ())})
+        return [number for number in numbers if sound.relation_of(self._sound(number)) == "copy"]
+
+    def group(self, numbers: Sequence[int]) -> list[list[int]]:
+        """The groups of copies among some tracks; see `group_copies`."""
+        place = {number: at for at, number in enumerate(numbers)}
+        groups = group_copies(
+            [self.tracks[number] for number in numbers],
+            lambda a, b: self.are_copies(numbers[a], numbers[b]),
+            lambda at: (place[other] for other in self._near[numbers[at]] if other in place),
+        )
+        return [[numbers[at] for at in group] for group in groups]
+
+    def group_of(self, number: int, among: Container[int]) -> list[int]:
+        """The group of a track among itself and some others."""
+        joined, waiting = {number}, [number]
+        while waiting:
+            new = set(self.copies_of(waiting.pop(), among)) - joined
+            joined |= new
+            waiting += sorted(new)
+        return next(group for group in self.group(sorted(joined)) if number in group)

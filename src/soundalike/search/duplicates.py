@@ -17,7 +17,8 @@ from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Track
 from soundalike.library.stores import Groups
 from soundalike.models import Model, presence, query_terms
-from soundalike.search.copies import COPY_COSINE, Sound, group_copies, quality, why_best
+from soundalike.search.alike import JoinedRows
+from soundalike.search.copies import Sound, group_copies, quality, why_best
 from soundalike.search.recordings import ROWS, Recordings, blocks, different_recordings, read_rows
 
 __all__ = [
@@ -186,11 +187,9 @@ def related_recordings(
     found = RelatedRecordings(library, best, {})
     pairs = np.unique(np.sort(np.stack([left, right], axis=1), axis=1), axis=0)
     for part in blocks(len(pairs), ROWS):
-        total, audible = np.zeros(part.stop - part.start), np.zeros(part.stop - part.start)
-        for space in model.spaces:
-            a, b = (read_rows(library, space, recordings.rows[side]) for side in pairs[part].T)
-            total += np.einsum("nd,nd->n", a, b)
-            audible += presence(a) & presence(b)
-        for a, b in pairs[part][total >= COPY_COSINE * np.maximum(audible, 1)].tolist():
+        one, other = (
+            JoinedRows.of(library.rows(model.spaces, "track", recordings.rows[side])) for side in pairs[part].T
+        )
+        for a, b in pairs[part][one.alike(other)].tolist():
             found.compare(a, b)
     return found

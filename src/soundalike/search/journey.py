@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.types import IntArray, Match, Span, Weights
@@ -13,7 +15,7 @@ from soundalike.models import Model, query_terms
 from soundalike.search.m3u import PlaylistEntry
 from soundalike.search.results import Results, playlist_entry
 
-__all__ = ["Journey", "encode_whole", "paths_of", "whole_track"]
+__all__ = ["Journey", "Recording", "encode_whole", "paths_of", "whole_track"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,11 +29,13 @@ class Journey(Results):
         end: The recording at which a path arrives; None for a playlist.
         direct: The step from the start of a path to its end without tracks in between; None for a playlist.
         note: Why there are fewer tracks than requested; None if there are not.
+        copies: Paths of copies of the start, the end or the seed, which were left out.
     """
 
     end: Span | None = None
     direct: Match | None = None
     note: str | None = None
+    copies: tuple[str, ...] = ()
 
     @property
     def start(self) -> Span:
@@ -50,6 +54,20 @@ class Journey(Results):
             paths.insert(0, self.query.track)
         tracks = [self.tracks[path] for path in paths if path in self.tracks]
         return [playlist_entry(str(track.path), track.duration, track.title, track.artist) for track in tracks]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The file that is listed for a recording, and the paths of its copies."""
+
+    best: Track
+    copies: tuple[str, ...]
+
+    @classmethod
+    def of(cls, tracks: Sequence[Track], numbers: Sequence[int]) -> Self:
+        """The recording whose files have these numbers among `tracks`, the one to list first."""
+        best, *others = numbers
+        return cls(tracks[best], tuple(str(tracks[other].path) for other in others))
 
 
 def encode_whole(library: LibraryFolder, path: Path, model: Model, weights: Weights) -> Subject:

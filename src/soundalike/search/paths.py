@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from soundalike.core.errors import UsageError
-from soundalike.core.types import FloatArray, IntArray, Match, Span, Weights
+from soundalike.core.types import FloatArray, Match, Span, Weights
 from soundalike.library import LibraryFolder
-from soundalike.library.catalog import Filter, Track
+from soundalike.library.catalog import Filter
 from soundalike.models import Reference, explain, mutual_scores, query_terms, resolve_weights
-from soundalike.search.copies import Sound
-from soundalike.search.journey import Journey, encode_whole, paths_of, whole_track
+from soundalike.search.copies import CopyFinder, Sound
+from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
 from soundalike.search.query import as_whole_number
 from soundalike.search.results import describe_match
 from soundalike.search.widest_path import slerp, widest_path
@@ -41,8 +41,8 @@ def find_path(
 
     Candidates are the tracks around points between A and B on the sphere of each space. Of all paths through them on
     which each track is nearer to B than the one before (`widest_path`), this is the one whose smallest score is
-    largest. No recording comes twice: later copies leave the pool, and the search is repeated. The score of a step is
-    the mean of both directions.
+    largest. No recording comes twice, and each is listed by its best file: its other files and the copies of A and B
+    leave the pool, and the search is repeated. The score of a step is the mean of both directions.
 
     Args:
         library: The library.
@@ -76,8 +76,7 @@ def find_path(
         if negative:
             raise UsageError(f"{negative[0]}; a path needs weights of 0 or more")
         first, last = (encode_whole(library, path, chosen, resolved) for path in (a, b))
-        ends = [Sound.of_subject(subject) for subject in (first, last)]
-        if ends[0].is_copy_of(ends[1:]):
+        if Sound.of_subject(first).relation_of(Sound.of_subject(last)) == "copy":
             raise UsageError(f"{a} and {b} are the same recording; give two that differ")
         ours = [subject.own.id for subject in (first, last) if subject.own]
         candidates = library.candidates(chosen, "track", where or Filter()).without(ours)
@@ -93,30 +92,37 @@ def find_path(
         corrupt, pool = paths_of(library, pool[bad, 2]), pool[~bad]
         absent = library.find_absent(pool[:, 2])
         missing, pool = paths_of(library, pool[absent, 2]), pool[~absent]
+        finder = CopyFinder(library, chosen)
+        finder.add(library.catalog.tracks_of(pool[:, 2].tolist()))
+        of_ends = sorted({number for subject in (first, last) for number in finder.copies_of_subject(subject)})
         # Row 0 is A, the last row is B, and the pool is in between.
         rows = {
             name: np.concatenate([first.track[name][None, :], held, last.track[name][None, :]])
             for name, held in library.rows(chosen.spaces, "track", pool[:, 0]).items()
         }
-        order, tracks = _without_copies(
-            library, ends, mutual_scores(reference.spaces, rows, resolved, "track"), pool, steps
-        )
-        spans = [first.span, *(whole_track(track) for track in tracks), last.span]
-        route = [0, *order, len(pool) + 1]
+        found = _without_copies(finder, of_ends, mutual_scores(reference.spaces, rows, resolved, "track"), steps)
+        recordings = [Recording.of(finder.tracks, numbers) for numbers in found]
+        spans = [first.span, *(whole_track(one.best) for one in recordings), last.span]
+        route = [0, *(numbers[0] + 1 for numbers in found), len(pool) + 1]
         step = _Steps(reference, resolved, rows)
         matches = tuple(step.match(*ab, *ends) for ab, ends in zip(pairwise(route), pairwise(spans), strict=True))
         direct = step.match(0, len(pool) + 1, first.span, last.span)
     note = None
-    if len(tracks) < steps:
+    if len(recordings) < steps:
         filtered = " that meet the conditions" if where is not None else ""
-        note = f"{len(tracks)} of {steps} tracks: the library holds no more between the two{filtered}"
-    known = [*tracks, *(subject.own for subject in (first, last) if subject.own)]
+        note = f"{len(recordings)} of {steps} tracks: the library holds no more between the two{filtered}"
+    known = [*(one.best for one in recordings), *(subject.own for subject in (first, last) if subject.own)]
     held = {str(track.path): track for track in known}
+    # The last match is B.
+    listed = [*(one.copies for one in recordings), ()]
     return Journey(
         first.span,
         chosen.name,
         resolved,
-        tuple(describe_match(match, rank, held.get(match.path)) for rank, match in enumerate(matches, start=1)),
+        tuple(
+            replace(describe_match(match, rank, held.get(match.path)), copies=copies)
+            for rank, (match, copies) in enumerate(zip(matches, listed, strict=True), start=1)
+        ),
         held,
         corrupt,
         missing,
@@ -126,26 +132,24 @@ def find_path(
         end=last.span,
         direct=direct,
         note=note,
+        copies=tuple(str(finder.tracks[number].path) for number in of_ends),
     )
 
 
-def _without_copies(
-    library: LibraryFolder, ends: Sequence[Sound], scores: FloatArray, pool: IntArray, steps: int
-) -> tuple[list[int], list[Track]]:
-    """The widest path on which no recording comes twice, and its tracks; `scores` starts and ends with the two ends."""
-    remaining = np.arange(len(scores))
+def _without_copies(finder: CopyFinder, left_out: Sequence[int], scores: FloatArray, steps: int) -> list[list[int]]:
+    """The widest path on which no recording comes twice: the files (numbers) of each recording, the best one first.
+
+    `scores` starts and ends with the two ends; in between, row n + 1 is track n of `finder`.
+    """
+    pool = set(range(len(finder.tracks))) - set(left_out)
+    remaining = np.setdiff1d(np.arange(len(scores)), np.array(left_out, np.int64) + 1)
     while True:
-        order = [int(remaining[node]) for node in widest_path(scores[np.ix_(remaining, remaining)], steps)]
-        tracks = library.catalog.tracks_of(pool[np.array(order, dtype=np.int64) - 1, 2].tolist())
-        met, copies = list(ends), []
-        for node, track in zip(order, tracks, strict=True):
-            sound = Sound.of_track(track, library.catalog.fingerprints.get(track.id))
-            if sound.is_copy_of(met):
-                copies.append(node)
-            met.append(sound)
-        if not copies:
-            return order, tracks
-        remaining = np.setdiff1d(remaining, copies)
+        order = [int(remaining[node]) - 1 for node in widest_path(scores[np.ix_(remaining, remaining)], steps)]
+        groups = [finder.group_of(number, pool) for number in order]
+        others = {other for group in groups for other in group[1:]}
+        if not others.intersection((remaining - 1).tolist()):
+            return groups
+        remaining = np.setdiff1d(remaining, np.array(sorted(others)) + 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

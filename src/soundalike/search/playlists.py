@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from soundalike.core.types import BoolArray, Match
 from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Filter, NumberCondition, Track, half_and_double
 from soundalike.models import explain, query_terms, resolve_weights, score_rows
-from soundalike.search.copies import Sound
-from soundalike.search.journey import Journey, encode_whole, paths_of, whole_track
+from soundalike.search.copies import CopyFinder
+from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
 from soundalike.search.query import as_number, as_whole_number
 from soundalike.search.results import describe_match
 
@@ -44,8 +45,9 @@ def build_playlist(
     From the best matches of the seed, the next track is always the one with the largest (1 - spread) x score(seed,
     track) - spread x max score(chosen, track) (maximal marginal relevance, Carbonell and Goldstein, SIGIR 1998, with
     spread = 1 - lambda). Between chosen tracks, the absolute values of the weights count. The seed and its copies are
-    left out, no recording comes twice, and no artist comes twice in a row (case ignored; unknown artists all differ). A
-    tempo is the tag, or what was measured; 62 BPM is not 124, unless `half_double` is set.
+    left out. No recording comes twice, and each is listed by its best file that fits, with its other files as `copies`.
+    No artist comes twice in a row (case ignored; unknown artists all differ). A tempo is the tag, or what was measured;
+    62 BPM is not 124, unless `half_double` is set.
 
     Args:
         library: The library.
@@ -102,18 +104,22 @@ def build_playlist(
         rows = library.rows(chosen.spaces, "track", places)
         pool = _Pool(library.catalog.tracks_of(found_ids[usable].tolist()), tempo_step, half_double=half_double)
         sizes = {name: abs(weight) for name, weight in resolved.items()}
-        used = [Sound.of_subject(subject)]
+        finder = CopyFinder(library, chosen)
+        finder.add(pool.tracks)
+        of_seed = finder.copies_of_subject(subject)
         remaining = pool.eligible()
+        remaining[of_seed] = False
         order: list[int] = []
+        recordings: list[Recording] = []
         redundancy = np.full(len(remaining), -np.inf)
         while len(order) < length and (allowed := remaining & pool.may_follow(order)).any():
             value = (1 - spread) * scores - (spread * redundancy if order else 0.0)
-            best = int(np.where(allowed, value, -np.inf).argmax())
-            remaining[best] = False
-            sound = Sound.of_track(pool.tracks[best], library.catalog.fingerprints.get(pool.tracks[best].id))
-            if sound.is_copy_of(used):
-                continue
-            used.append(sound)
+            unused = set(np.flatnonzero(remaining).tolist())
+            group = finder.group_of(int(np.where(allowed, value, -np.inf).argmax()), unused)
+            best = next(number for number in group if allowed[number])
+            others = sorted({*group, *finder.copies_of(best, unused)} - {best})
+            remaining[[best, *others]] = False
+            recordings.append(Recording.of(pool.tracks, [best, *others]))
             order.append(best)
             own = query_terms(reference.spaces, {name: part[best] for name, part in rows.items()}, sizes, "track")
             redundancy = np.maximum(redundancy, score_rows(own, rows))
@@ -133,7 +139,10 @@ def build_playlist(
         subject.span,
         chosen.name,
         resolved,
-        tuple(describe_match(match, rank, held[match.path]) for rank, match in enumerate(matches, start=1)),
+        tuple(
+            replace(describe_match(match, rank, held[match.path]), copies=one.copies)
+            for rank, (match, one) in enumerate(zip(matches, recordings, strict=True), start=1)
+        ),
         held,
         corrupt,
         missing,
@@ -141,6 +150,7 @@ def build_playlist(
         reference.source,
         reference.recordings,
         note=note,
+        copies=tuple(str(pool.tracks[number].path) for number in of_seed),
     )
 
 

@@ -28,6 +28,10 @@ from soundalike.search.results import SearchResults, describe_match
 __all__ = ["Search", "search_library"]
 
 
+_MORE = 20
+"""Matches that are looked at beyond twice as many as asked for, since a short list may hold many copies."""
+
+
 class Search:
     """One query to a library. To be used inside the library's snapshot."""
 
@@ -59,13 +63,13 @@ class Search:
         table = candidates.table
         order = PassageOrder(self._library, model, compiled, candidates, self._itself()) if level == "passage" else None
         own = set() if query.include_self else {subject.own.id for subject in self._subjects if subject.own}
-        answer = AnswerList(CopyFinder(self._library, model), query.k, fold=not query.all_copies)
+        answer = AnswerList(None if query.all_copies else CopyFinder(self._library, model), query.k)
         copies: list[str] = []
         corrupt: list[str] = []
         missing: list[str] = []
         families = FamilyCollapser.of(self._catalog) if query.collapse else None
-        # Matches beyond the k-th are needed too, because they may be copies of those before.
-        k = 2 * query.k + len(own)
+        # Matches beyond the k-th are needed too, because they may be copies of those before, and better files.
+        k = 2 * query.k + _MORE + len(own)
         rescored = self._rescore(candidates, max(RESCORED, 2 * k)) if compiled.background is not None else None
         checked = 0
         # Copies of the examples, and versions, drop out before the list is cut: ask for more until k matches are left.
@@ -79,7 +83,7 @@ class Search:
             # Only what meets the bounds is looked up. Bounds say nothing about corrupt rows.
             wanted = np.flatnonzero(self._bounds.met(compiled, held) | bad_rows)
             found = self._catalog.tracks_of(table[groups[wanted], 2].tolist())
-            for number, track in zip(wanted.tolist(), found, strict=True):
+            for number, offered, track in zip(wanted.tolist(), answer.offer(found), found, strict=True):
                 group, row = groups[number], positions[number]
                 if track.id in own:
                     continue
@@ -91,23 +95,20 @@ class Search:
                     if not answer.is_full:
                         corrupt.append(str(track.path))
                     continue
-                leader = answer.leader_of(track)
-                if leader is None and answer.is_full:
+                twins = answer.copies_of(offered)
+                if not twins and answer.is_full:
                     continue
-                relation = None
-                if leader is None:
-                    found_relation = self._relation(track)
-                    if found_relation == "copy" and not query.include_self:
-                        copies.append(str(track.path))
-                        continue
-                    if families is not None and not families.is_first(track):
-                        continue
-                    relation = relation_text(found_relation)
+                relation = self._relation(track)
+                if relation == "copy" and not query.include_self:
+                    copies.append(str(track.path))
+                    continue
+                if not twins and families is not None and not families.is_first(track):
+                    continue
                 whole = order is not None and order.is_itself(group)
                 span = span_of(track, "track" if whole else level, int(row - table[group, 0]))
                 rows = {name: part[number] for name, part in held.items()}
                 match = compiled.match(span, query_span, int(row), rows, order.count(group) if order else 1)
-                answer.add(Entry(track, match, relation), leader)
+                answer.add(offered, Entry(track, match, relation_text(relation)), twins)
             checked = len(hits.group)
             if answer.is_full or checked < k:
                 break
