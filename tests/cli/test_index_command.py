@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
+import shutil
 import subprocess
 import sys
 import time
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +19,8 @@ import pytest
 from conftest import TUNES, tune, write
 from soundalike.cli.main import main
 from soundalike.core.executors import processes
+from soundalike.library.catalog.catalog import Catalog
+from soundalike.library.catalog.track import Track
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -89,7 +94,7 @@ def test_nothing_to_index_makes_no_library(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty" / "cover.jpg").touch()
     code, out, err = run("index", "empty")
     assert (code, out) == (2, "")
-    assert err == "soundalike: no recordings found in empty; skipped: 1 .jpg files\n"
+    assert err == "soundalike: no recordings found in empty; skipped: 1 .jpg file\n"
     assert not (tmp_path / "library").exists()
     (tmp_path / "library").mkdir()
     (tmp_path / "empty" / "bad.wav").write_bytes(b"RIFF")
@@ -186,10 +191,73 @@ def test_remove_move_and_missing(run: Run, songs: Path, tmp_path: Path) -> None:
     code, out, err = run("library", "remove", "nowhere")
     assert code == 2 and "nowhere is not in the library at" in err and "index" not in err.replace(str(tmp_path), "")
     code, _, err = run("library", "remove")
-    assert code == 2 and "give either paths, or where, or missing" in err
+    assert code == 2 and "give either paths, or --where, or --missing, to say" in err
+    code, _, err = run("library", "remove", "moved", "--missing")
+    assert code == 2 and "give either paths, or --where, or --missing, to say" in err
     assert run("library", "remove", "--where", "path ~ live")[1].splitlines()[0] == "1 track removed"
     run("index", "moved")
     assert run("library", "remove", "moved")[1].splitlines()[0] == "1 track removed"
+
+
+def test_suggested_commands_quote_paths(run: Run, songs: Path, tmp_path: Path) -> None:
+    music = songs.rename(tmp_path / "My Music")
+    run("index", music)
+    code, _, err = run("library", "show", "My Music")
+    assert code == 2 and "My Music is a folder with 2 tracks; give the path of a track" in err
+    command = shlex.split(err.partition("soundalike library ls ")[2])
+    assert run("library", "ls", *command)[1].endswith("\n2 tracks\n")
+    code, _, err = run("library", "show", "My Music/c.wav")
+    assert shlex.split(err.rpartition("soundalike index ")[2]) == [str(music / "c.wav")]
+    shutil.rmtree(music)
+    err = run("index", music)[2]
+    assert shlex.split(err.rpartition("soundalike library remove ")[2]) == [str(music)]
+
+
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+def test_move_and_remove_find_other_spellings(run: Run, songs: Path, tmp_path: Path, typed: str) -> None:
+    held = {"NFC": "NFD", "NFD": "NFC"}[typed]
+
+    def spelled(form: str, *names: str) -> Path:
+        return tmp_path.joinpath(*(unicodedata.normalize(form, name) for name in names))
+
+    folder = songs.rename(spelled(held, "été"))
+    write(spelled(held, "été", "ö.wav"), tune(TUNES["leaps"], seconds=2))
+    run("index", folder)
+    spelled(held, "été", "ö.wav").rename(tmp_path / "o.wav")
+    code, out, err = run("library", "move", spelled(typed, "été", "ö.wav"), tmp_path / "o.wav")
+    assert (code, out, err) == (0, "1 track moved\n", "")
+    folder.rename(tmp_path / "summer")
+    code, out, err = run("library", "move", spelled(typed, "été"), tmp_path / "summer")
+    assert (code, out, err) == (0, "2 tracks moved\n", "")
+    (tmp_path / "summer").rename(folder)
+    run("library", "move", "summer", folder)
+    assert run("library", "remove", spelled(typed, "été"))[1].startswith("2 tracks removed\n")
+
+
+def test_remove_looks_through_the_library_once(
+    run: Run, songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (songs / "bad").mkdir()
+    (songs / "bad" / "x.wav").write_bytes(b"RIFF")
+    (songs / "empty").mkdir()
+    write(songs / "c.wav", tune(TUNES["leaps"], seconds=2))
+    run("index", "music")
+    calls, tracks = [], Catalog.tracks
+
+    def spy(catalog: Catalog, *condition: object) -> list[Track]:
+        calls.append(condition)
+        return tracks(catalog, *condition)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Catalog, "tracks", spy)
+    code, _, err = run("library", "remove", "music/sub", "music/empty", "music/bad")
+    assert code == 2 and "music/empty is not in the library" in err
+    calls.clear()
+    assert run("library", "remove", "music/sub", "music/bad", "music/c.wav", "music/sub/b.wav")[1].startswith(
+        "2 tracks removed\n"
+    )
+    assert sum(not condition for condition in calls) == 1
+    assert run("library", "failures")[1] == "0 failures\n"
+    assert run("library", "ls")[1].endswith("\n1 track\n")
 
 
 def test_the_sources_are_gone(run: Run, songs: Path, tmp_path: Path) -> None:

@@ -259,7 +259,7 @@ def test_rows_that_are_made_again_do_not_hide_corruption(folder: Path) -> None:
 def test_while_another_process_writes_a_missing_file_is_named(folder: Path) -> None:
     with LibraryFolder(folder, writable=True):
         next(folder.glob("track.*.melody.i8")).unlink()
-        with pytest.raises(LibraryError, match=r"track\.dsp@1\.melody\.i8 is missing; it can be made again") as caught:
+        with pytest.raises(LibraryError, match=r"track\.dsp@1\.melody\.i8 is missing; make it again with:") as caught:
             LibraryFolder(folder)
     assert "corrupt" not in str(caught.value)
     with LibraryFolder(folder) as library:

@@ -227,7 +227,7 @@ def test_prune_keeps_what_may_lie_on_a_disk_below_the_folder(
     assert (counted(report), report.away) == ({"unchanged": 1}, [(str(media / "usb"), 2)])
     assert len(held(tmp_path)) == 3
     with LibraryFolder.create(tmp_path / "library") as library:  # on purpose
-        assert remove_tracks(library, tracks_at(library, media / "usb")) == 2
+        assert remove_tracks(library, tracks_at(library, [media / "usb"])) == 2
     assert held(tmp_path) == {"media/internal/0.wav"}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soundalike.core.errors import UsageError
+from soundalike.core.text import quoted
 from soundalike.library import LibraryFolder, is_current, is_there
 from soundalike.library.catalog import Filter, Track
 
@@ -42,7 +43,15 @@ def known_id(library: LibraryFolder, path: Path) -> int:
     """The id of the track at an absolute path. Raises UsageError if the library does not hold it."""
     found = library.catalog.id_at(path)
     if found is None:
-        raise UsageError(f"{path} is not in the library at {library.path}; add it with index")
+        if below := sum(path in track.path.parents for track in library.catalog.tracks()):
+            mark = "'" if '"' in str(path) else '"'
+            raise UsageError(
+                f"{path} is a folder with {below:,} {'track' if below == 1 else 'tracks'}; give the path of a track, "
+                f"as listed by: soundalike library ls --where {quoted(f'path ~ {mark}{path}{mark}')}"
+            )
+        raise UsageError(
+            f"{path} is not in the library at {library.path}; add it with: soundalike index {quoted(path)}"
+        )
     return found
 
 

@@ -85,7 +85,7 @@ class Upkeep:
         """Remove tracks, not their files; returns how many.
 
         Args:
-            paths: Tracks, and folders for all tracks below them.
+            paths: Tracks, and folders for all tracks below them. Failures of files there are forgotten.
             where: Instead of paths: the tracks that meet conditions, such as "artist = bach".
             missing: Instead of paths: all tracks whose files are not there, also where their disk is not mounted.
 
@@ -97,18 +97,18 @@ class Upkeep:
             7
         """
         from soundalike.api.details import select_tracks
-        from soundalike.library import is_there, remove_tracks, tracks_at
+        from soundalike.library import is_there, remove_at, remove_tracks
         from soundalike.search import as_filter
 
         if (len(paths) > 0) + (where is not None) + missing != 1:
             raise UsageError("give either paths, or where, or missing=True, to say which tracks to remove")
         with self._writer() as writer:
+            if paths:
+                return remove_at(writer, [as_path(path, "path") for path in paths])
             if where is not None:
                 tracks = select_tracks(writer, as_filter(where))
-            elif missing:
-                tracks = [track for track in writer.catalog.tracks() if not is_there(track.path)]
             else:
-                tracks = [track for path in paths for track in tracks_at(writer, as_path(path, "path"))]
+                tracks = [track for track in writer.catalog.tracks() if not is_there(track.path)]
             return remove_tracks(writer, tracks)
 
     def move(self, old: StrPath, new: StrPath, *, progress: Progress = None) -> MoveReport:

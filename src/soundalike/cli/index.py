@@ -26,6 +26,7 @@ from soundalike.cli.output import Progress, print_interrupted, print_json, print
 from soundalike.cli.records import FailureRecord, WarningRecord, failure_records, warning_records
 from soundalike.core.errors import LibraryError, UsageError, one_line
 from soundalike.core.files import absolute
+from soundalike.core.text import quoted
 
 if TYPE_CHECKING:
     from soundalike.library import FeatureCost
@@ -204,7 +205,7 @@ def _print_messages(report: IndexReport) -> None:
     for name, number in report.away:
         print_message(
             f"{near(name)}: nothing is left of its {count(number, 'track')}; is the disk mounted? They stay in the "
-            f"library, but are no matches; to remove them: soundalike library remove {near(name)}",
+            f"library, but are no matches; to remove them: soundalike library remove {quoted(near(name))}",
             "away", "yellow",
         )  # fmt: skip
     if report.failed_before:
@@ -220,9 +221,16 @@ def _print_messages(report: IndexReport) -> None:
 def _skipped(report: IndexReport, before: str = "") -> str:
     """What was passed over, the most frequent first; empty if nothing was."""
     ordered = sorted(report.skipped.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{number:,} {reason}" for reason, number in ordered[:_SHOWN]]
+    shown = [f"{number:,} {reason if number > 1 else _singular(reason)}" for reason, number in ordered[:_SHOWN]]
     others = sum(number for _, number in ordered[_SHOWN:])
     return before + ", ".join([*shown, *([f"{others:,} others"] if others else [])]) if shown else ""
+
+
+def _singular(reason: str) -> str:
+    """A reason for skipping files, which is in the plural, for one file."""
+    words = reason.replace("pipes and devices", "pipe or device").split(" ")
+    nouns = {"files": "file", "folders": "folder", "are": "is"}
+    return " ".join(nouns.get(word, word) for word in words)
 
 
 def _print_report(folder: Path, report: IndexReport, tracks: int) -> None:

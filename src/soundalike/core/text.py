@@ -1,10 +1,22 @@
-"""Compare text as people do: without case, however accents are encoded."""
+"""Compare text as people do, without case and however accents are encoded, and quote it for a shell."""
 
 from __future__ import annotations
 
+import os
+import shlex
 import unicodedata
 
-__all__ = ["fold"]
+__all__ = ["fold", "quoted"]
+
+
+def quoted(path: str | os.PathLike[str]) -> str:
+    """Return a path as one word of a shell command, for commands that a message suggests.
+
+    Example:
+        >>> quoted("My Music")
+        "'My Music'"
+    """
+    return shlex.quote(os.fspath(path))
 
 
 def fold(text: str) -> str:

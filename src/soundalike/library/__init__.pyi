@@ -1,8 +1,8 @@
 from .editing import MoveReport as MoveReport
 from .editing import discard_if_empty as discard_if_empty
 from .editing import move_tracks as move_tracks
+from .editing import remove_at as remove_at
 from .editing import remove_tracks as remove_tracks
-from .editing import tracks_at as tracks_at
 from .folder import SHORT as SHORT
 from .folder import LibraryFolder as LibraryFolder
 from .folder import is_current as is_current

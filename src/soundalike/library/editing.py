@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.files import content_hash
+from soundalike.core.spelling import other_forms
+from soundalike.core.text import quoted
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.schema import CATALOG_FILES
 from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
+from soundalike.library.indexing.find_files import Places
 from soundalike.library.presence import is_there
 from soundalike.library.snapshot_arrays import DERIVED
 from soundalike.library.writer_lock import writer_lock
 
-__all__ = ["MoveReport", "discard_if_empty", "move_tracks", "remove_tracks", "tracks_at"]
+__all__ = ["MoveReport", "discard_if_empty", "move_tracks", "remove_at", "remove_tracks", "tracks_at"]
 
 _ROW_FILE = re.compile(r"(?:track|passage|feature)\..+\.(?:f32|i8|on|crc)")
 _BATCH = 64
@@ -39,29 +42,65 @@ class MoveReport:
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
-def tracks_at(library: LibraryFolder, path: Path) -> list[Track]:
-    """The track at an absolute path, or all tracks below it.
+def tracks_at(library: LibraryFolder, paths: Sequence[Path]) -> list[Track]:
+    """The tracks at absolute paths, and all tracks below them, each once.
+
+    As for `Catalog.id_at`, a path typed as NFC finds what macOS listed as NFD, and the reverse.
 
     Raises:
-        UsageError: The library holds neither.
+        UsageError: The library holds no track at one of the paths.
     """
-    track = library.catalog.track_at(path)
-    below = [track] if track else [one for one in library.catalog.tracks() if path in one.path.parents]
-    if not below:
-        raise UsageError(
-            f"{path} is not in the library at {library.path}, nor is any file below it; "
-            "see what it holds with: soundalike library ls"
-        )
-    return below
+    forms = _forms(paths)
+    tracks = _tracks_at(library, paths, forms)
+    _check_held(library, paths, forms, [track.path for track in tracks])
+    return tracks
 
 
-def remove_tracks(library: LibraryFolder, tracks: Sequence[Track]) -> int:
-    """Remove tracks, not their files, and the failures of files at the same paths; returns how many."""
+def remove_at(library: LibraryFolder, paths: Sequence[Path]) -> int:
+    """Remove the tracks and failures at absolute paths and below them, not their files; returns how many tracks.
+
+    Raises:
+        UsageError: The library holds nothing at one of the paths. Nothing is removed then.
+    """
+    forms = _forms(paths)
+    tracks = _tracks_at(library, paths, forms)
+    failures = [path for path in library.catalog.failures.all() if forms.holding(path)]
+    _check_held(library, paths, forms, [*(track.path for track in tracks), *failures])
+    return remove_tracks(library, tracks, failures)
+
+
+def remove_tracks(library: LibraryFolder, tracks: Sequence[Track], failures: Sequence[Path] = ()) -> int:
+    """Remove tracks, not their files, and failures, also those at the same paths; returns how many tracks."""
     ids = {track.id for track in tracks}
     with library.catalog.transaction():
         library.catalog.remove(ids)
-        library.catalog.failures.forget(track.path for track in tracks)
+        library.catalog.failures.forget([*(track.path for track in tracks), *failures])
     return len(ids)
+
+
+def _forms(paths: Iterable[Path]) -> Places:
+    """Paths in every form in which the library may hold them."""
+    return Places(form for path in paths for form in (path, *other_forms(path)))
+
+
+def _tracks_at(library: LibraryFolder, paths: Sequence[Path], forms: Places) -> list[Track]:
+    """The tracks at and below paths, in one pass over the library, or in none if each is the path of a track."""
+    exact = [library.catalog.track_at(path) for path in paths]
+    found = {track.id: track for track in exact if track}
+    if not all(exact):
+        found |= {track.id: track for track in library.catalog.tracks() if forms.holding(track.path)}
+    return list(found.values())
+
+
+def _check_held(library: LibraryFolder, paths: Sequence[Path], forms: Places, held: Iterable[Path]) -> None:
+    """Raise UsageError if nothing that the library holds is at or below one of the paths."""
+    holders = {place for path in held for place in forms.holding(path)}
+    for path in paths:
+        if holders.isdisjoint((path, *other_forms(path))):
+            raise UsageError(
+                f"{path} is not in the library at {library.path}, nor is any file below it; "
+                "see what it holds with: soundalike library ls"
+            )
 
 
 def move_tracks(
@@ -100,6 +139,7 @@ def move_tracks(
             if progress:
                 progress(number, len(targets))
         with library.catalog.transaction():
+            library.catalog.database.will_change(track.id for track, _ in verified)  # at once, not one by one
             for track, place in verified:
                 _follow(library, track, place, root)
         report.moved += len(verified)
@@ -145,20 +185,26 @@ def _is_deleted(file: Path) -> bool:
 
 def _targets(library: LibraryFolder, old: Path, new: Path) -> list[tuple[Track, Path]]:
     """The tracks to move, each with the path at which its file should be now."""
-    tracks = tracks_at(library, old)
+    tracks, forms = tracks_at(library, [old]), (old, *other_forms(old))
     if not new.exists():
         raise UsageError(f"{new}: not found; move the files there first, then tell the library")
-    if tracks[0].path == old:
-        return [(tracks[0], new / old.name if new.is_dir() else new)]
+    if tracks[0].path in forms:
+        return [(tracks[0], new / tracks[0].path.name if new.is_dir() else new)]
     if not new.is_dir():
         raise UsageError(f"{new} is a file, and {old} is a folder with {len(tracks)} tracks; give their new folder")
     # The deepest first: NEW may lie inside OLD, and then a file may have come to the place of another one.
     tracks = sorted(tracks, key=lambda track: -len(track.path.parts))
-    moved = [(track, new / track.path.relative_to(old)) for track in tracks]
+    below = [(track, _relative(track.path, forms)) for track in tracks]
+    moved = [(track, new / name) for track, name in below]
     if (new / old.name).is_dir() and not any(place.exists() for _, place in moved):
         # `mv OLD NEW` puts OLD inside NEW if NEW exists.
-        return [(track, new / old.name / track.path.relative_to(old)) for track in tracks]
+        return [(track, new / old.name / name) for track, name in below]
     return moved
+
+
+def _relative(path: Path, folders: Iterable[Path]) -> Path:
+    """A path relative to the one of the folders that it lies in."""
+    return next(path.relative_to(folder) for folder in folders if folder in path.parents)
 
 
 def _why_not(track: Track, place: Path) -> str | None:
@@ -166,12 +212,14 @@ def _why_not(track: Track, place: Path) -> str | None:
     if not is_there(place):
         return f"its file is not at {place}"
     if is_there(track.path) and not track.path.samefile(place) and _holds_content(track.path, track):
-        return f"its file is still there, so that {place} is a copy; add the copy with: soundalike index {place}"
+        return (
+            f"its file is still there, so that {place} is a copy; add the copy with: soundalike index {quoted(place)}"
+        )
     try:
         same = _holds_content(place, track)
     except (AudioError, OSError) as error:
         return f"{place}: {error}"
-    return None if same else f"{place} has other content; encode it with: soundalike index {place}"
+    return None if same else f"{place} has other content; encode it with: soundalike index {quoted(place)}"
 
 
 def _holds_content(path: Path, track: Track) -> bool:

@@ -11,7 +11,7 @@ from soundalike.cli.cells import count
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library
 from soundalike.cli.output import print_json
-from soundalike.core.errors import one_line
+from soundalike.core.errors import UsageError, one_line
 from soundalike.core.files import absolute
 
 __all__ = ["remove"]
@@ -37,14 +37,17 @@ class RemoveRecord:
 def remove(paths: Sequence[Path], where: str | None, missing: bool, library_path: Path | None, as_json: bool) -> int:
     """Remove tracks from the library, not their files.
 
-    If the library holds nothing at a path, nothing is removed. The next `soundalike index` of their folder adds the
-    tracks again, if the files are there. Their rows stay on disk until `soundalike library vacuum`.
+    Failures of files at these paths are forgotten too. If the library holds nothing at a path, nothing is removed. The
+    next `soundalike index` of their folder adds the tracks again, if the files are there. Their rows stay on disk until
+    `soundalike library vacuum`.
 
     \b
       soundalike library remove song.mp3 Music/demos
       soundalike library remove --where 'genre = podcast'
       soundalike library remove --missing
     """
+    if bool(paths) + (where is not None) + missing != 1:
+        raise UsageError("give either paths, or --where, or --missing, to say which tracks to remove")
     with chosen_library(library_path) as library:
         removed = library.remove(*(absolute(path) for path in paths), where=where, missing=missing)
         record = RemoveRecord(str(library.location), removed, len(library))

@@ -10,6 +10,7 @@ from pathlib import Path
 from soundalike.core.errors import AudioError
 from soundalike.core.files import content_hash
 from soundalike.core.spelling import is_listed
+from soundalike.core.text import quoted
 from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder, is_current
 from soundalike.library.indexing.find_files import File, FoundFiles, Places
@@ -43,7 +44,7 @@ def describe_absent(source: Path, reason: str, held: int) -> str:
         return reason
     return (
         f"not found, but the library holds {held:,} {'track' if held == 1 else 'tracks'} below it; index the folder to "
-        f"which they moved, or remove them with: soundalike library remove {source}"
+        f"which they moved, or remove them with: soundalike library remove {quoted(source)}"
     )
 
 

@@ -37,7 +37,7 @@ LEVELS_INT8 = 127
 """The int8 components are round(127 x)."""
 SUFFIXES = (".f32", ".i8", ".on", ".crc")
 _CAN_ASK = hasattr(os, "posix_fadvise")
-_REMEDY = "run: soundalike library check --repair"
+_REMEDY = "soundalike library check --repair"
 _CLOSED = "the library is closed; open it again"
 _DTYPES: dict[str, np.dtype[Any]] = {
     "f32": np.dtype("<f4"),
@@ -270,8 +270,8 @@ def _too_few(path: Path, suffix: str, held: int, needed: int) -> LibraryError:
     if held == 0 and not path.exists():
         found = f"{path.name} is missing"
     if suffix in _RESTORABLE:
-        return RestorableRowsError(f"{found}; it can be made again: {_REMEDY}")
-    return LibraryError(f"{found}; to encode its tracks again, {_REMEDY}, then soundalike index DIR")
+        return RestorableRowsError(f"{found}; make it again with: {_REMEDY}")
+    return LibraryError(f"{found}; to encode its tracks again, run: {_REMEDY}, then soundalike index DIR")
 
 
 def _not_read(name: str, error: OSError) -> LibraryError:
