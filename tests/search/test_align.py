@@ -24,7 +24,8 @@ def made(path: Path, semitones: int = 0, ratio: float = 1.0, lead: float = 0.0, 
 
 
 @pytest.mark.parametrize(
-    ("semitones", "ratio", "lead"), [(0, 1.0, 0.0), (5, 1.0, 0.0), (-4, 1.0, 2.0), (3, 1.06, 1.0), (-6, 0.9, 0.5)]
+    ("semitones", "ratio", "lead"),
+    [(0, 1.0, 0.0), (5, 1.0, 0.0), (-4, 1.0, 2.0), (3, 1.06, 1.0), (-6, 0.9, 0.5), (0, 1.1, 4.0), (2, 0.9, 3.0)],
 )
 def test_what_was_done_is_found(tmp_path: Path, semitones: int, ratio: float, lead: float) -> None:
     found = align(made(tmp_path / "a.wav"), made(tmp_path / "b.wav", semitones, ratio, lead))

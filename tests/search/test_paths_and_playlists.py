@@ -361,6 +361,12 @@ def test_wrong_playlists(library: LibraryFolder, music: Path) -> None:
         (lambda library, _, **options: find_versions(library, **options), {"rate": "x"}, "false_discovery_rate is 'x'"),
         (lambda *_, **options: as_region(**options), {"region": (-1, None)}, "runs from -1 s to the end; expected 0"),
         (lambda *_, **options: as_region(**options), {"region": (float("nan"), None)}, "runs from nan s to the end"),
+        (
+            lambda *_, **options: as_region(**options),
+            {"region": (2, 2)},
+            "runs from 2 s to 2 s; expected 0 <= start < end",
+        ),
+        (lambda *_, **options: as_region(**options), {"region": (2, float("nan"))}, "runs from 2 s to nan s"),
         (lambda *_, **options: as_region(**options), {"region": (10**400, None)}, "start of the region is too large"),
         (lambda *_, **options: Query(**options), {"path": 3}, "path is 3; expected a path"),
         (lambda *_, **options: Query(**options), {"path": "a", "start": "x"}, "start is 'x'; expected a number"),

@@ -219,6 +219,18 @@ def test_families_between_both_ends_of_the_tail_stay_two(
     assert set(first) in families and set(second) in families
 
 
+def test_scores_are_standardised_by_those_with_all_other_recordings(few: Path, model: Model) -> None:
+    left, right = np.triu_indices(6, 1)
+    with LibraryFolder(few) as library:
+        scorer = versions._Scorer(library, model.spaces, {s.name: 1.0 for s in model.spaces}, np.arange(6))
+        raw = np.full((6, 6), np.nan)  # no recording is compared with itself
+        raw[left, right] = raw[right, left] = scorer.raw(left, right)
+        found = scorer.standard(left, right)
+    mean, deviation = np.nanmean(raw, axis=1), np.nanstd(raw, axis=1)
+    sides = [(raw[left, right] - mean[side]) / deviation[side] for side in (left, right)]
+    assert found == pytest.approx((sides[0] + sides[1]) / 2, abs=1e-5)
+
+
 def test_a_chain_of_single_pairs_makes_no_family() -> None:
     # 0-1-2 and 3-4-5 are close; a stray pair 2-3 would chain them.
     close = {frozenset(pair) for pair in ((0, 1), (1, 2), (0, 2), (3, 4), (4, 5), (3, 5), (2, 3))}

@@ -6,6 +6,7 @@ __all__ = ["ANALYSIS"]
 
 _ANALYSIS = "src/soundalike/backbones/analysis"
 _DESCRIPTORS = f"{_ANALYSIS}/descriptors.py"
+_TIMBRE = ("tests/backbones/test_timbre.py",)
 _TESTS = (
     "tests/backbones/test_dsp_backbone.py",
     "tests/audio/test_dsp.py",
@@ -17,11 +18,11 @@ _TESTS = (
 ANALYSIS = (
     Mutant(
         _DESCRIPTORS, "loud = power[total >= 1e-4 * total.max(initial=0.0)]", "loud = power",
-        "quiet frames count for timbre", _TESTS,
+        "quiet frames count for timbre", _TIMBRE,
     ),
     Mutant(
         _DESCRIPTORS, "cepstra.mean(axis=0)[1:],", "cepstra.mean(axis=0)[:-1],",
-        "the mean of the first cepstrum counts, and that of the last does not", _TESTS,
+        "the mean of the first cepstrum counts, and that of the last does not", _TIMBRE,
     ),
     Mutant(
         _DESCRIPTORS, "centred = np.roll(pitch_classes.astype(np.float64), -3)  # from C",

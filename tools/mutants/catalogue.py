@@ -7,12 +7,14 @@ __all__ = ["CATALOGUE"]
 _CATALOG, _INDEXING = "src/soundalike/library/catalog", "src/soundalike/library/indexing"
 _FILTERS = ("tests/library/test_filters.py", "tests/library/test_filter_columns.py")
 _CHECKSUMS = ("tests/library/test_integrity.py", "tests/library/test_maintenance.py")
+_COLUMNS = (f"{_CHECKSUMS[0]}::test_a_change_of_any_value_in_any_table_is_found",)
 _INDEX = ("tests/library/test_indexing.py",)
 
 CATALOGUE = (
     Mutant(
         f"{_INDEXING}/writer.py", "        self._library.store.flush()\n", "",
-        "rows are not on disk before the catalogue refers to them", ("tests/library/test_library_errors.py", *_INDEX),
+        "rows are not on disk before the catalogue refers to them",
+        ("tests/library/test_library_errors.py::test_every_file_is_synced_before_the_catalogue_refers_to_it",),
     ),
     Mutant(
         f"{_INDEXING}/writer.py", "if track is None or not entry.task.same_sound:", "if track is None:",
@@ -35,16 +37,16 @@ CATALOGUE = (
     Mutant(
         f"{_CATALOG}/line_checksums.py",
         "    \"SELECT * FROM families WHERE track_id IN (SELECT value FROM json_each(?))\",\n", "",
-        "a flipped bit in a version family is not found", _CHECKSUMS,
+        "a flipped bit in a version family is not found", _COLUMNS,
     ),
     Mutant(
         f"{_CATALOG}/line_checksums.py", "NOT IN ('generation', 'seal')", "NOT IN ('generation', 'seal', 'epoch')",
-        "a flipped bit in the epoch is not found", _CHECKSUMS,
+        "a flipped bit in the epoch is not found", _COLUMNS,
     ),
     Mutant(
         f"{_CATALOG}/line_checksums.py",
         "    \"SELECT * FROM kept WHERE track_id IN (SELECT value FROM json_each(?)) ORDER BY track_id, backbone\",\n", "",
-        "a flipped bit in the list of stored features is not found", _CHECKSUMS,
+        "a flipped bit in the list of stored features is not found", _COLUMNS,
     ),
     Mutant(
         f"{_CATALOG}/line_checksums.py", "yield b\"T%d:\" % len(text)", "yield b\"T\"",

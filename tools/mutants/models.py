@@ -12,7 +12,7 @@ MODELS = (
     Mutant(
         f"{_MODELS}/model.py", "Span(full_span.track, full_span.start + low, full_span.start + high)",
         "Span(full_span.track, low, high)",
-        "passages of a region lose the start of the region", ("tests/models", "tests/cli/test_cli.py"),
+        "passages of a region lose the start of the region", ("tests/models/test_regions.py",),
     ),
     Mutant(
         f"{_MODELS}/model.py", "if self._backbones[name].version != version:", "if False:",

@@ -41,23 +41,26 @@ SEARCHING = (
     ),
     Mutant(
         f"{_SEARCH}/query.py", "not last > first", "last < first",
-        "an empty region is accepted", ("tests/api/test_api.py",),
+        "an empty region is accepted", (f"{_JOURNEYS[0]}::test_arguments_of_a_wrong_type",),
     ),
     Mutant(
         f"{_SEARCH}/versions.py", "family.update(dict.fromkeys(theirs, ours))", "family[theirs[0]] = ours",
-        "a recording is in two families", _VERSIONS,
+        "a recording is in two families", (f"{_VERSIONS[0]}::test_a_chain_of_single_pairs_makes_no_family",),
     ),
     Mutant(
         f"{_SEARCH}/versions.py", "scorer.mean_between(a, b) > tail.end", "scorer.mean_between(a, b) > tail.start",
-        "families are joined from the wrong end of the tail", _VERSIONS,
+        "families are joined from the wrong end of the tail",
+        (f"{_VERSIONS[0]}::test_families_between_both_ends_of_the_tail_stay_two",),
     ),
     Mutant(
         f"{_SEARCH}/versions.py", "scores[np.arange(part.start, part.stop)[:, None] == chosen] = np.nan\n", "\n",
-        "a recording counts among the others in its own statistics", _VERSIONS,
+        "a recording counts among the others in its own statistics",
+        (f"{_VERSIONS[0]}::test_scores_are_standardised_by_those_with_all_other_recordings",),
     ),
     Mutant(
         f"{_SEARCH}/versions.py", "order = order[q[order] <= rate]", "order = order[p[order] <= rate]",
-        "the rate of false discoveries is not controlled", _VERSIONS,
+        "the rate of false discoveries is not controlled",
+        (f"{_VERSIONS[0]}::test_planted_families_are_found",),
     ),
     Mutant(
         f"{_SEARCH}/significance.py", "np.minimum.accumulate(steps[::-1])[::-1]", "steps",
@@ -69,7 +72,8 @@ SEARCHING = (
     ),
     Mutant(
         f"{_SEARCH}/collapse.py", "self._met.setdefault(family, track) is track", "self._met.setdefault(family, track) is not track",
-        "the best match of a family is left out", (*_VERSIONS, *_QUERY),
+        "the best match of a family is left out",
+        (f"{_VERSIONS[0]}::test_a_search_lists_the_best_of_every_family", *_QUERY),
     ),
     Mutant(
         f"{_SEARCH}/widest_path.py", "value = np.take_along_axis(reached, origins[-1][:, None], axis=1)[:, 0]",
