@@ -20,7 +20,9 @@ from soundalike.library.indexing.index import index_files
 from soundalike.search import find_duplicates
 from soundalike.search.alike import COPY_COSINE, JoinedRows
 from soundalike.search.copies import CopyFinder, group_copies, quality, why_best
+from soundalike.search.duplicates import recordings_in_sections
 from soundalike.search.query import Query
+from soundalike.search.recordings import different_recordings
 from soundalike.search.search import search_library
 
 
@@ -189,6 +191,61 @@ def test_a_match_says_what_it_is_to_the_query(tmp_path: Path, capsys: pytest.Cap
     assert main([*arguments, "--include-self", "--all-copies"]) == 0
     out = capsys.readouterr().out
     assert out.count("copy of the query") == 2 and "contains the query" in out
+
+
+# Albums ---------------------------------------------------------------------------------------------------------------
+
+
+def album(songs: int, others: int) -> tuple[dict[str, np.ndarray], dict[int, dict[str, np.ndarray]]]:
+    """Rows of an album image (0), of its songs (1, 2, ...), and of others; and passages of the image, six per song."""
+    rows = random_rows(1 + songs + others)
+    for part in rows.values():
+        part[0] = unit(part[1 : 1 + songs].sum(axis=0))
+    held = {name: np.repeat(part[1 : 1 + songs], 6, axis=0) for name, part in rows.items()}
+    noise = random_rows(6 * songs, seed=5)
+    return rows, {0: {name: unit(part + 0.5 * noise[name]) for name, part in held.items()}}
+
+
+def test_an_album_image_contains_its_songs_though_as_a_whole_it_sounds_like_none(tmp_path: Path) -> None:
+    """Song n is from 30 n s to 30 n + 28 s of the image; another song only sounds like one of them."""
+    songs = 5
+    rows, passages = album(songs, 20)
+    for part in rows.values():
+        part[9] = unit(part[2] + 0.3 * part[9])
+    whole = recorded(150)
+    fingerprints = {0: whole, 9: recorded(60, seed=3)}
+    one = Fingerprint.of(whole)
+    for number in range(1, 1 + songs):
+        first = round(30 * (number - 1) * FRAME_RATE) // LEVEL_HOP
+        count = round(28 * FRAME_RATE) // LEVEL_HOP
+        signs = one.signs[LEVEL_HOP * first : LEVEL_HOP * (first + count)]
+        levels = one.levels[first : first + (len(signs) - LEVEL_WIDTH) // LEVEL_HOP + 1]
+        fingerprints[number] = Fingerprint(signs, levels).words()
+    with library_of(tmp_path, rows, fingerprints=fingerprints, passages=passages) as (library, _):
+        found = find_duplicates(library)
+        related = [(int(pair.a.path.stem), pair.relation, int(pair.b.path.stem)) for pair in found.related]
+        assert related == [(0, "part of", number) for number in range(1, 1 + songs)]
+        assert found.groups == ()
+        with library.snapshot():
+            recordings = different_recordings(library, library.model())
+            weights = dict.fromkeys(rows, 1.0)
+            pairs = recordings_in_sections(library, library.model(), weights, recordings)
+            assert pairs == [*((0, number) for number in range(1, 1 + songs)), (0, 9)]
+
+
+def test_the_longest_tracks_are_searched_by_section_within_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image has 30 passages, thus 14 sections. A second image of the first four songs is shorter."""
+    rows, passages = album(5, 5)
+    passages[6] = {name: part[:24] for name, part in passages[0].items()}
+    first, second = [(0, n) for n in range(1, 6)], [(n, 6) for n in range(1, 5)]
+    with library_of(tmp_path, rows, passages=passages) as (library, _), library.snapshot():
+        recordings = different_recordings(library, library.model())
+        for most, expected in ((15, first + second), (14, first)):
+            monkeypatch.setattr("soundalike.search.duplicates._SECTIONS", most)
+            found = recordings_in_sections(library, library.model(), dict.fromkeys(rows, 1.0), recordings)
+            assert found == expected
 
 
 # Silence, and fingerprints of another version -------------------------------------------------------------------------

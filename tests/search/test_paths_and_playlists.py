@@ -19,6 +19,7 @@ from conftest import write
 from soundalike.audio import Words
 from soundalike.cli.main import main
 from soundalike.core.errors import AudioError, LibraryError, UsageError
+from soundalike.core.types import LEVELS
 from soundalike.library.catalog.filter_parser import parse_filter
 from soundalike.library.catalog.held import HeldModel
 from soundalike.library.catalog.track import Track
@@ -53,6 +54,7 @@ def library_of(
     sounds: Sequence[str] | None = None,
     codecs: Mapping[int, str] | None = None,
     fingerprints: Mapping[int, Words] | None = None,
+    passages: Mapping[int, Mapping[str, np.ndarray]] | None = None,
 ) -> Iterator[tuple[LibraryFolder, list[Path]]]:
     """A library of `dsp` with these track rows, and the paths; empty files stand for the recordings."""
     model, count = Model.load("dsp"), len(rows["melody"])
@@ -60,14 +62,21 @@ def library_of(
     paths[0].parent.mkdir()
     with LibraryFolder.create(folder / "library") as library:
         with library.catalog.transaction():
-            dims = [(space.name, "track", space.dim) for space in model.spaces]
+            dims = [(space.name, level, space.dim) for space in model.spaces for level in LEVELS]
             library.catalog.put_model(model.name, HeldModel(model.recipe.digest, model.source), dims)
         library.refresh()
         for s in model.spaces:
             library.store.write("track", s.full_name, 0, rows[s.name])
+        first, places = 0, {}
+        for number, held in (passages or {}).items():
+            places[number] = (first, len(held["melody"]))
+            for s in model.spaces:
+                library.store.write("passage", s.full_name, first, held[s.name])
+            first += len(held["melody"])
         library.store.flush()
         with library.catalog.transaction():
             library.catalog.commit_rows(model.name, "track", 0, count)
+            library.catalog.commit_rows(model.name, "passage", 0, first)
             for number, path in enumerate(paths):
                 path.touch()
                 named = tuple((artists[number] or "").split(";")) if artists and artists[number] else ()
@@ -79,6 +88,8 @@ def library_of(
                 track_id = library.catalog.put_track(path.parent, track)
                 library.catalog.assign_rows(track_id, "track", number, 1)
                 library.catalog.mark_encoded(track_id, model.name)
+                if number in places:
+                    library.catalog.assign_rows(track_id, "passage", *places[number])
                 if fingerprints and number in fingerprints:
                     library.catalog.fingerprints.put(track_id, fingerprints[number])
     with LibraryFolder(folder / "library") as library:

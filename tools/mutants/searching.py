@@ -102,6 +102,14 @@ SEARCHING = (
         "a copy differs from the best file of its group", _COPIES,
     ),
     Mutant(
+        f"{_SEARCH}/duplicates.py", "np.cumsum(sections[longest]) - sections[longest]", "0 * sections[longest]",
+        "all tracks are searched by section, whatever the time", _COPIES,
+    ),
+    Mutant(
+        f"{_SEARCH}/duplicates.py", "np.minimum(np.arange(sections[number]) * _STEP, count - _SECTION)", "np.array([0])",
+        "only the first section of an album is searched", _COPIES,
+    ),
+    Mutant(
         f"{_SEARCH}/copies.py", "not (one.silent or other.silent)", "True",
         "silent tracks are copies of each other", _COPIES,
     ),

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from soundalike.core.errors import LibraryError
-from soundalike.core.types import FloatArray, IntArray, Space
+from soundalike.core.types import FloatArray, IntArray, Level, Space
 from soundalike.library import LibraryFolder
 from soundalike.models import Model, presence
 
-__all__ = ["ROWS", "Recordings", "audible_recordings", "blocks", "different_recordings", "read_rows"]
+__all__ = ["ROWS", "Recordings", "audible_recordings", "blocks", "check_rows", "different_recordings", "read_rows"]
 
 ROWS = 8192
 """Rows that are read at a time."""
@@ -54,12 +54,7 @@ def different_recordings(library: LibraryFolder, model: Model) -> Recordings:
     """Every recording that a model encoded and of which a file is there, by `audio_hash`; copies share one."""
     groups = library.arrays.table(model.name, "track")
     groups = groups[~library.find_absent(groups[:, 2])]
-    corrupt = groups[library.find_corrupt(model, "track", groups[:, 0], groups[:, 2]), 2]
-    if len(corrupt):
-        raise LibraryError(
-            f"{library.catalog.tracks_of(corrupt[:1].tolist())[0].path} is corrupt in the library at {library.path}"
-            f"{f' and {len(corrupt) - 1} more' if len(corrupt) > 1 else ''}; see: soundalike library check --repair"
-        )
+    check_rows(library, model, "track", groups[:, 0], groups[:, 2])
     first_of = dict(library.catalog.same_sound().tolist())
     sound = np.array([first_of[one] for one in groups[:, 2].tolist()], dtype=np.int64)
     _, first, number = np.unique(sound, return_index=True, return_inverse=True)
@@ -67,6 +62,16 @@ def different_recordings(library: LibraryFolder, model: Model) -> Recordings:
     for n, track_id in zip(number.tolist(), groups[:, 2].tolist(), strict=True):
         members[n].append(track_id)
     return Recordings(groups[first, 0], tuple(tuple(sorted(ids)) for ids in members), np.arange(len(first)))
+
+
+def check_rows(library: LibraryFolder, model: Model, level: Level, rows: IntArray, ids: IntArray) -> None:
+    """Raise LibraryError if rows at positions (m,), of the tracks with ids (m,), are corrupt."""
+    corrupt = np.unique(ids[library.find_corrupt(model, level, rows, ids)])
+    if len(corrupt):
+        raise LibraryError(
+            f"{library.catalog.tracks_of(corrupt[:1].tolist())[0].path} is corrupt in the library at {library.path}"
+            f"{f' and {len(corrupt) - 1} more' if len(corrupt) > 1 else ''}; see: soundalike library check --repair"
+        )
 
 
 def read_rows(library: LibraryFolder, space: Space, positions: IntArray) -> FloatArray:
