@@ -18,6 +18,8 @@ from soundalike.core.errors import LibraryError, UsageError
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing import index as indexing
 from soundalike.library.indexing.index import IndexReport, index_files
+from soundalike.library.maintenance import check_library
+from soundalike.models import DEFAULT_MODEL
 from soundalike.models.model import Model
 from soundalike.search.query import Query
 from soundalike.search.search import search_library
@@ -224,9 +226,9 @@ def test_a_track_that_turns_bad_is_no_match_but_not_forgotten(run: Run, folder: 
     assert paths(tmp_path) == ["0.wav", "1.wav", "2.wav"]
 
 
-def check_against_fresh_encoding(tmp_path: Path) -> None:
+def check_against_fresh_encoding(tmp_path: Path, model_name: str = DEFAULT_MODEL) -> None:
     """Every stored row is what its file sounds like now."""
-    model = Model.load()
+    model = Model.load(model_name)
     with LibraryFolder(tmp_path / "library") as library:
         vectors = library.vectors()
         by_path: dict[str, list[int]] = {}
@@ -250,6 +252,58 @@ def test_files_that_change_places(run: Run, folder: Path, tmp_path: Path) -> Non
     run()
     check_against_fresh_encoding(tmp_path)
     assert counted(run()) == {"unchanged": 3}
+
+
+def rename_all(folder: Path, names: dict[str, str]) -> None:
+    """Rename files all at once."""
+    for name in names:
+        (folder / name).rename(folder / f"{name}.old")
+    for old, new in names.items():
+        (folder / f"{old}.old").rename(folder / new)
+
+
+@pytest.mark.parametrize(
+    ("names", "new", "expected"),
+    [
+        ({"0.wav": "1.wav", "1.wav": "0.wav"}, None, {"moved": 2, "unchanged": 1}),
+        ({"0.wav": "1.wav", "1.wav": "2.wav", "2.wav": "0.wav"}, None, {"moved": 3}),
+        ({"0.wav": "1.wav", "1.wav": "2.wav", "2.wav": "3.wav"}, None, {"moved": 3}),
+        ({"0.wav": "1.wav", "1.wav": "2.wav", "2.wav": "3.wav"}, "0.wav", {"added": 1, "moved": 3}),
+        ({"0.wav": "1.wav", "1.wav": "sub/2.wav"}, None, {"moved": 2, "unchanged": 1}),
+        ({"1.wav": "0.wav", "2.wav": "1.wav"}, None, {"moved": 2}),
+    ],
+    ids=["two change places", "a circle", "one up", "one up and a new first", "a chain that leaves", "one down"],
+)
+def test_files_that_were_numbered_anew_are_not_encoded_again(
+    run: Run, folder: Path, tmp_path: Path, names: dict[str, str], new: str | None, expected: dict[str, int]
+) -> None:
+    """Their lengths differ, so that no file looks as the one before."""
+    for number in range(3):
+        write(folder / f"{number}.wav", tune(TUNES["up"], seconds=2 + number / 4, seed=number))
+    run(model="dsp")
+    with LibraryFolder(tmp_path / "library") as library:
+        before = {str(track.path.relative_to(folder)): track.id for track in library.catalog.tracks()}
+        with LibraryFolder(tmp_path / "library", writable=True) as writer, writer.catalog.transaction():
+            writer.catalog.families.put([list(before.values())[:2]])
+    (folder / "sub").mkdir()
+    rename_all(folder, names)
+    if new:
+        write(folder / new, tune(TUNES["leaps"], seconds=4))
+    calls: list[tuple[int, int]] = []
+    report = run(model="dsp", comparing=lambda done, total: calls.append((done, total)))
+    assert counted(report) == expected
+    assert calls[-1][0] == calls[-1][1] >= len(names)
+    with LibraryFolder(tmp_path / "library") as library:
+        after = {str(track.path.relative_to(folder)): track.id for track in library.catalog.tracks()}
+        roots = set(library.catalog.paths.roots().values())
+        assert check_library(library).ok
+        assert set(library.catalog.families.by_track() or {}) <= set(before.values())
+    expected_ids = {name: number for name, number in before.items() if name not in names}
+    expected_ids |= {names[name]: before[name] for name in names}
+    assert {name: number for name, number in after.items() if name != new} == expected_ids, "entries follow their files"
+    assert roots == {folder}
+    check_against_fresh_encoding(tmp_path, "dsp")
+    assert counted(run(model="dsp")) == {"unchanged": len(after)}
 
 
 def test_one_file_moved_over_another(run: Run, folder: Path, tmp_path: Path) -> None:

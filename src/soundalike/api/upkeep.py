@@ -42,6 +42,7 @@ class Upkeep:
         keep_features: bool = False,
         progress: Callable[[int, int, float], None] | None = None,
         waiting: Waiting | None = None,
+        comparing: Progress = None,
     ) -> IndexReport:
         """Bring the library up to date with folders or files; only what is new or changed is encoded.
 
@@ -60,6 +61,8 @@ class Upkeep:
             progress: Called with files done, files to encode, and seconds of audio encoded.
             waiting: Called about once per second while no file is done, with the path of the file that has been encoded
                 for the longest time, and this time in seconds.
+            comparing: Called before anything is encoded, with files whose contents were compared with those of known
+                tracks or whose tags were read again, and all such files.
 
         Example:
             >>> library.index("music", jobs=2).added
@@ -75,7 +78,7 @@ class Upkeep:
         with self._writer() as writer:
             report = index_files(
                 writer, paths, jobs=jobs, retry=retry, prune=prune, keep_features=keep_features, progress=progress,
-                model=None if model is None else as_model_name(model), waiting=waiting,
+                model=None if model is None else as_model_name(model), waiting=waiting, comparing=comparing,
             )  # fmt: skip
             if not report.interrupted:
                 build_prefilters(writer)

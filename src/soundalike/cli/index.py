@@ -130,11 +130,19 @@ def index(
     with (
         _without_empty_library(folder),
         chosen_library(library_path, create=True) as library,
+        Progress("known file", enabled=not as_json) as comparing,
         Progress("file", enabled=not as_json) as progress,
     ):
+
+        def compare(done: int, total: int) -> None:
+            comparing(done, total)
+            if done == total:
+                comparing.end()
+                progress.restart()
+
         report = library.index(
             *paths, model=model, jobs=jobs, retry=retry, prune=prune, keep_features=keep_features, progress=progress,
-            waiting=progress.wait,
+            waiting=progress.wait, comparing=compare,
         )  # fmt: skip
         progress.end()
         tracks, features = len(library), feature_costs(library.folder.catalog)

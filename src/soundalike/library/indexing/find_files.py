@@ -10,8 +10,9 @@ from pathlib import Path
 
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
+from soundalike.core.text import quoted
 
-__all__ = ["File", "FoundFiles", "Places", "find_files"]
+__all__ = ["File", "FoundFiles", "Places", "describe_absent", "find_files", "held_below"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +112,19 @@ class Places:
             above = self._holding_folder(folder)
             self._above[folder] = above if own is None else (own, *above)
         return self._above[folder]
+
+
+def held_below(places: Sequence[Path], paths: Iterable[Path]) -> Counter[Path]:
+    """The number of paths below each place."""
+    holders = Places(places)
+    return Counter(place for path in paths for place in holders.holding(path))
+
+
+def describe_absent(source: Path, reason: str, held: int) -> str:
+    """Why a source cannot be indexed, and what to do with the tracks that the library holds below it."""
+    if not held:
+        return reason
+    return (
+        f"not found, but the library holds {held:,} {'track' if held == 1 else 'tracks'} below it; index the folder to "
+        f"which they moved, or remove them with: soundalike library remove {quoted(source)}"
+    )

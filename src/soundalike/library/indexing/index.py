@@ -18,8 +18,8 @@ from soundalike.core.files import absolute, content_hash
 from soundalike.core.types import LEVELS
 from soundalike.library.catalog.held import HeldModel
 from soundalike.library.folder import LibraryFolder
-from soundalike.library.indexing.find_files import FoundFiles, find_files
-from soundalike.library.indexing.plan import Planner, backbones_of, describe_absent, held_below
+from soundalike.library.indexing.find_files import FoundFiles, describe_absent, find_files, held_below
+from soundalike.library.indexing.plan import Planner, backbones_of
 from soundalike.library.indexing.writer import EncodedFile, EncodeTask, IndexReport, NewFingerprint, Projected, Writer
 from soundalike.library.kept_features import KeptFeatures
 from soundalike.library.stale_rows import remove_stale_rows
@@ -58,6 +58,7 @@ def index_files(
     keep_features: bool = False,
     progress: Callable[[int, int, float], None] | None = None,
     waiting: Waiting | None = None,
+    comparing: Callable[[int, int], None] | None = None,
 ) -> IndexReport:
     """Bring a library up to date with the files under `sources`; only what is new or changed is encoded.
 
@@ -79,6 +80,8 @@ def index_files(
         progress: Called with files done, files to encode, and seconds of audio encoded.
         waiting: Called about once per second while no file is done, with the path of the file that has been encoded for
             the longest time, and this time in seconds.
+        comparing: Called before anything is encoded, with files whose contents were compared with those of known tracks
+            or whose tags were read again, and all such files.
 
     Raises:
         UsageError: No source exists.
@@ -101,7 +104,7 @@ def index_files(
     report.failed += [(str(folder), f"folder cannot be read: {why}") for folder, why in found.unreadable]
     try:
         planner = Planner(library, models, features, report, found)
-        tasks = planner.plan(retry=retry, keep=keep_features)
+        tasks = planner.plan(retry=retry, keep=keep_features, jobs=jobs, comparing=comparing)
         steps = _Indexer(library, models, features, report).work(tasks, jobs, waiting)
         try:
             for done, _ in enumerate(steps, start=1):

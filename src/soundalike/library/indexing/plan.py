@@ -3,49 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from soundalike.core.errors import AudioError
+from soundalike.core.executors.cores import usable_cores
 from soundalike.core.files import content_hash
 from soundalike.core.spelling import is_listed
-from soundalike.core.text import quoted
 from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder, is_current
-from soundalike.library.indexing.find_files import File, FoundFiles, Places
-from soundalike.library.indexing.refresh_tags import refresh_tags
+from soundalike.library.indexing.find_files import File, FoundFiles, Places, describe_absent, held_below
+from soundalike.library.indexing.refresh_tags import refresh_tags, with_outdated_tags
 from soundalike.library.indexing.writer import EncodeTask, IndexReport
 from soundalike.library.kept_features import KeptFeatures
 from soundalike.library.presence import is_gone, paths_by_absent_folder
 from soundalike.library.stale_rows import remove_stale_rows
 from soundalike.models import Model
 
-__all__ = ["Planner", "backbones_of", "describe_absent", "held_below"]
+__all__ = ["Planner", "backbones_of"]
 
 _BATCH = 64
 """Files whose contents are compared before the outcome is committed."""
+Advance: TypeAlias = Callable[[int], None]
+"""Called with the number of files that were compared or read since the last call."""
 
 
 def backbones_of(models: Mapping[str, Model], sources: Sequence[str]) -> tuple[str, ...]:
     """The backbones of some of the models, each once."""
     return tuple(dict.fromkeys(name for source in sources for name in models[source].backbones))
-
-
-def held_below(places: Sequence[Path], paths: Iterable[Path]) -> Counter[Path]:
-    """The number of paths below each place."""
-    holders = Places(places)
-    return Counter(place for path in paths for place in holders.holding(path))
-
-
-def describe_absent(source: Path, reason: str, held: int) -> str:
-    """Why a source cannot be indexed, and what to do with the tracks that the library holds below it."""
-    if not held:
-        return reason
-    return (
-        f"not found, but the library holds {held:,} {'track' if held == 1 else 'tracks'} below it; index the folder to "
-        f"which they moved, or remove them with: soundalike library remove {quoted(source)}"
-    )
 
 
 class Planner:
@@ -74,14 +62,25 @@ class Planner:
         self._vanished = [track.path for track in self._gone.values()]
         self._below_absent = self._count_below_absent()
         self._lost: list[Track] = []
+        self._replaced: set[int] = set()  # tracks at whose paths there are files with other content
 
-    def plan(self, *, retry: bool, keep: bool) -> list[EncodeTask]:
+    def plan(
+        self,
+        *,
+        retry: bool,
+        keep: bool,
+        jobs: int | None = None,
+        comparing: Callable[[int, int], None] | None = None,
+    ) -> list[EncodeTask]:
         """The tasks. Missing, returned, moved and copied files are recorded on the way.
 
         Args:
             retry: Try files again that failed before.
             keep: Store the features of backbones.
+            jobs: How many files are compared at once; None compares one per core.
+            comparing: Called with files whose contents were compared or whose tags were read again, and all of them.
         """
+        self._jobs = jobs or usable_cores()
         with self._catalog.transaction():
             self._features.prepare(keep=keep)
         remove_stale_rows(self._library)
@@ -101,10 +100,19 @@ class Planner:
             else:
                 changed.append(file)
         self._report_broken(retry=retry)
-        settled = self._settle(changed)
+        outdated = with_outdated_tags(track for _, track in known)
+        total, done = sum(file.size in self._sizes for file in changed) + len(outdated), 0
+
+        def advance(number: int) -> None:
+            nonlocal done
+            done += number
+            if comparing and number:
+                comparing(done, total)
+
+        settled = self._settle(changed, advance)
         fresh = [self._full_task(file, keep=keep) for file in changed if file.path not in settled]
         self._note_missing()
-        refresh_tags(self._catalog, [track for _, track in known])
+        refresh_tags(self._catalog, outdated, advance)
         with self._catalog.transaction():
             self._catalog.mark(returned)
             self._catalog.failures.forget(path for path in readable if path in self._failures)
@@ -165,16 +173,66 @@ class Planner:
         except OSError:
             return False
 
-    def _settle(self, files: Sequence[File]) -> dict[Path, tuple[File, Track]]:
-        """Let entries follow moved and touched files, and share the rows of copies; returns these files by path."""
-        settled = {}
-        for first in range(0, len(files), _BATCH):
-            digests = [(file, self._digest(file)) for file in files[first : first + _BATCH]]
-            with self._catalog.transaction():
-                for file, digest in digests:
-                    if digest is not None and self._is_known(file, digest):
-                        settled[file.path] = (file, self._tracks[file.path])
+    def _settle(self, files: Sequence[File], advance: Advance) -> dict[Path, tuple[File, Track]]:
+        """Let entries follow moved and touched files, and share the rows of copies; returns these files by path.
+
+        Files at the paths of tracks come first: a track whose file was replaced follows its content to another place,
+        as when all files of a folder get other numbers.
+        """
+        settled: dict[Path, tuple[File, Track]] = {}
+        replaced: list[tuple[File, str | None]] = []
+        at_tracks = [file for file in files if file.path in self._tracks]
+        for batch in self._with_digests(at_tracks, advance):
+            touched = [(file, digest) for file, digest in batch if digest == self._tracks[file.path].content_hash]
+            replaced += [pair for pair in batch if pair not in touched]
+            self._follow_all(touched, settled)
+        self._replaced = {self._tracks[file.path].id for file, _ in replaced}
+        for batch in self._with_digests([file for file in files if file.path not in self._tracks], advance):
+            self._follow_all(batch, settled)
+        self._exchange(replaced, settled)
         return settled
+
+    def _with_digests(self, files: Sequence[File], advance: Advance) -> Iterator[list[tuple[File, str | None]]]:
+        """Yield files with the hashes of their contents in batches; None for those that no track can be equal to."""
+        with ThreadPoolExecutor(self._jobs) as pool:  # hashing needs no interpreter
+            for first in range(0, len(files), _BATCH):
+                batch = files[first : first + _BATCH]
+                yield list(zip(batch, pool.map(self._digest, batch), strict=True))
+                advance(sum(file.size in self._sizes for file in batch))
+
+    def _follow_all(self, files: Iterable[tuple[File, str | None]], settled: dict[Path, tuple[File, Track]]) -> None:
+        """Settle files whose content a track holds, in one transaction."""
+        known = [(file, digest) for file, digest in files if digest is not None]
+        with self._catalog.transaction():
+            self._will_change(known)
+            for file, digest in known:
+                if self._is_known(file, digest):
+                    settled[file.path] = (file, self._tracks[file.path])
+
+    def _exchange(self, replaced: Sequence[tuple[File, str | None]], settled: dict[Path, tuple[File, Track]]) -> None:
+        """Settle files that took the places of others. Their tracks may form a circle, so they move all at once."""
+        known = [(file, digest) for file, digest in replaced if digest is not None]
+        with self._catalog.transaction():
+            self._will_change(known)
+            moves: list[tuple[File, Track]] = []
+            for file, digest in known:
+                if moved := self._find_moved(file, self._twins(file, digest)):
+                    # Until all tracks have left their paths, each waits at one that no file can have.
+                    self._catalog.put_track(file.root, replace(moved[0], path=file.root / f"\0{moved[0].id}"))
+                    self._forget(moved[0])
+                    moves.append((file, moved[0]))
+            for file, track in moves:
+                self._move(file, track)
+                settled[file.path] = (file, self._tracks[file.path])
+            for file, digest in known:
+                if file.path not in settled and self._is_known(file, digest):
+                    settled[file.path] = (file, self._tracks[file.path])
+
+    def _will_change(self, known: Iterable[tuple[File, str]]) -> None:
+        """Check the entries that files may change at once, not one by one. Inside a transaction."""
+        tracks = [track for file, digest in known for track in self._twins(file, digest)]
+        tracks += [track for file, _ in known if (track := self._tracks.get(file.path))]
+        self._catalog.database.will_change(track.id for track in tracks)
 
     def _digest(self, file: File) -> str | None:
         """The hash of a file's content, if a track has a file of this size."""
@@ -185,42 +243,60 @@ class Planner:
         except AudioError:
             return None  # the worker will report it
 
+    def _twins(self, file: File, digest: str) -> list[Track]:
+        """The tracks with the content of a file."""
+        return list(self._by_content.get((file.size, digest), {}).values())
+
+    def _find_moved(self, file: File, twins: Iterable[Track]) -> list[Track]:
+        """The tracks among `twins` whose files are gone or replaced. The first one has moved to the place of `file`."""
+        moved = [
+            twin
+            for twin in twins
+            if twin.id in self._replaced or self._has_vanished(twin) or self._was_renamed(twin, file)
+        ]
+        return sorted(
+            moved, key=lambda twin: (twin.path.name != file.path.name, twin.path.parent.name != file.path.parent.name)
+        )
+
     def _is_known(self, file: File, digest: str) -> bool:
         """Whether a track holds this content, with its consequences in the catalogue. Inside a transaction."""
-        here = self._tracks.get(file.path)
-        twins = list(self._by_content.get((file.size, digest), {}).values())
-        own = next((twin for twin in twins if here and twin.id == here.id), None)
-        # Of several vanished files with this content, the one of the same name has moved here.
-        vanished = sorted(
-            (twin for twin in twins if self._has_vanished(twin) or self._was_renamed(twin, file)),
-            key=lambda twin: (twin.path.name != file.path.name, twin.path.parent.name != file.path.parent.name),
-        )
-        source = own or next(iter([*vanished, *filter(self._is_current, twins)]), None)
-        if source is None:
-            return False
-        moved = source is not own and source in vanished
-        if not own and not moved and self._catalog.database.was_corrupt(source.id):
-            return False  # its rows may be those of another track
-        fresh = replace(source, path=file.path, size=file.size, mtime_ns=file.mtime_ns, missing=False, unreadable=False)
-        if own or moved:
-            if moved and here:  # the file was moved over another one
-                self._catalog.remove([here.id])
-                self._forget(here)
-            self._catalog.put_track(file.root, fresh)
-            self._forget(source)
-        else:
-            fresh = replace(fresh, id=here.id if here else 0)
-            fresh = replace(fresh, id=self._catalog.put_track(file.root, fresh))
-            self._catalog.share_rows(source.id, fresh.id)
-            if here:
-                self._forget(here)
-        self._tracks[file.path] = fresh
-        self._remember(fresh)
-        self._catalog.failures.forget([file.path])
-        self._report.unchanged += own is not None
-        self._report.moved += moved
-        self._report.copied += not own and not moved
+        here, twins = self._tracks.get(file.path), self._twins(file, digest)
+        if here and here in twins:
+            self._move(file, here)
+            self._report.moved -= 1
+            self._report.unchanged += 1
+            return True
+        if moved := self._find_moved(file, twins):
+            self._move(file, moved[0])
+            return True
+        source = next(filter(self._is_current, twins), None)
+        if source is None or self._catalog.database.was_corrupt(source.id):
+            return False  # the rows of a corrupt entry may be those of another track
+        fresh = _at(source, file, here.id if here else 0)
+        fresh = replace(fresh, id=self._catalog.put_track(file.root, fresh))
+        self._catalog.share_rows(source.id, fresh.id)
+        self._settled_at(file, fresh)
+        self._report.copied += 1
         return True
+
+    def _move(self, file: File, track: Track) -> None:
+        """Let an entry follow its file, which may have been moved over another one. Inside a transaction."""
+        here = self._tracks.get(file.path)
+        if here and here.id != track.id:
+            self._catalog.remove([here.id])
+        fresh = _at(track, file, track.id)
+        self._catalog.put_track(file.root, fresh)
+        self._forget(track)
+        self._settled_at(file, fresh)
+        self._report.moved += 1
+
+    def _settled_at(self, file: File, track: Track) -> None:
+        """Note that the entry at the path of a file is a track now. Inside a transaction."""
+        if here := self._tracks.get(file.path):
+            self._forget(here)
+        self._tracks[file.path] = track
+        self._remember(track)
+        self._catalog.failures.forget([file.path])
 
     def _is_current(self, track: Track) -> bool:
         """Whether the file of a track still is what its entry says."""
@@ -232,8 +308,10 @@ class Planner:
 
     def _forget(self, track: Track) -> None:
         """Drop an entry that has changed from what later files are compared with."""
-        self._tracks.pop(track.path, None)
+        if self._tracks.get(track.path) == track:
+            del self._tracks[track.path]
         self._gone.pop(track.id, None)
+        self._replaced.discard(track.id)
         self._by_content[track.size, track.content_hash].pop(track.id, None)
 
     def _note_missing(self) -> None:
@@ -295,6 +373,13 @@ class Planner:
 
     def _backbones(self, sources: Sequence[str]) -> tuple[str, ...]:
         return backbones_of(self._models, sources)
+
+
+def _at(track: Track, file: File, track_id: int) -> Track:
+    """The entry of a file with the content of a track."""
+    return replace(
+        track, path=file.path, size=file.size, mtime_ns=file.mtime_ns, missing=False, unreadable=False, id=track_id
+    )
 
 
 def _same(track: Track, file: File) -> bool:

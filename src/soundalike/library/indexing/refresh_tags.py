@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -11,22 +11,28 @@ from soundalike.audio import TAGS_VERSION, Tags, read_tags
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.track import Track
 
-__all__ = ["refresh_tags", "tag_fields"]
+__all__ = ["refresh_tags", "tag_fields", "with_outdated_tags"]
 
-_BATCH = 500
+_BATCH = 100
 
 
-def refresh_tags(catalog: Catalog, tracks: Sequence[Track]) -> None:
-    """Read the tags of tracks again that an older version of soundalike read; no audio is decoded.
+def with_outdated_tags(tracks: Iterable[Track]) -> list[Track]:
+    """The tracks whose tags an older version of soundalike read."""
+    return [track for track in tracks if track.tags_version < TAGS_VERSION]
+
+
+def refresh_tags(catalog: Catalog, tracks: Sequence[Track], advance: Callable[[int], None]) -> None:
+    """Read the tags of tracks again; no audio is decoded.
 
     Every batch is committed, so an interruption loses little. To be called outside a transaction.
 
     Args:
         catalog: The catalogue, open for writing.
-        tracks: Tracks whose files are unchanged.
+        tracks: Tracks whose files are unchanged, see `with_outdated_tags`.
+        advance: Called with the number of tracks that were read since the last call.
     """
-    outdated = iter([track for track in tracks if track.tags_version < TAGS_VERSION])
-    while batch := list(islice(outdated, _BATCH)):
+    remaining = iter(tracks)
+    while batch := list(islice(remaining, _BATCH)):
         corrupt = set(catalog.database.corrupt_tracks(track.id for track in batch))  # these are encoded again
         readable = [track for track in batch if track.id not in corrupt and _is_readable(track)]
         roots = catalog.paths.roots_of(track.id for track in readable)
@@ -35,6 +41,7 @@ def refresh_tags(catalog: Catalog, tracks: Sequence[Track]) -> None:
             catalog.database.will_change(track.id for _, track in fresh)  # at once, not one by one
             for root, track in fresh:
                 catalog.put_track(root, track)
+        advance(len(batch))
 
 
 def _is_readable(track: Track) -> bool:
