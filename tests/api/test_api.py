@@ -180,7 +180,7 @@ BAD = {
     "the recording is empty": {"query": ""},
     "k is '3'; expected a whole number": {"k": "3"},
     "k is True; expected a whole number": {"k": True},
-    "asked for 0 matches; ask for at least 1": {"k": 0},
+    "k is 0; expected a whole number of at least 1": {"k": 0},
     "weights is 3; expected a mapping": {"weights": 3},
     "the weight of melody is 'x'; expected a number": {"weights": {"melody": "x"}},
     "cannot read the weight 'melody=x'": {"weights": "melody=x"},
@@ -190,7 +190,7 @@ BAD = {
     "the region runs from 5 s to 2 s": {"region": (5, 2)},
     "the region is (1, 2, 3); expected (start, end)": {"region": (1, 2, 3)},
     "by is 'song'; expected 'track', 'passage' or None": {"by": "song"},
-    "unknown correction of hubness 'all'": {"hubness": "all"},
+    "hubness is 'all'; expected": {"hubness": "all"},
     "cannot read a recording from float": {"like": [0.5]},
 }
 

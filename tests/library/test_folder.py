@@ -248,7 +248,7 @@ def test_a_second_model_is_added_beside_the_first(music: Path, tmp_path: Path) -
 def test_errors_say_what_to_do(library: LibraryFolder, music: Path, tmp_path: Path) -> None:
     with pytest.raises(LibraryError, match="no library at .*; make one with: soundalike index DIR"):
         LibraryFolder(tmp_path / "none")
-    with pytest.raises(UsageError, match="ask for at least 1"):
+    with pytest.raises(UsageError, match="k is 0; expected a whole number of at least 1"):
         search_library(library, Query(music / "up" / "0.wav", k=0))
     with pytest.raises(AudioError, match="not found|does not exist|no such file"):
         search_library(library, Query(tmp_path / "gone.wav"))

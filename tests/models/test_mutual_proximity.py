@@ -292,7 +292,7 @@ def test_it_requires_the_track_level(library: LibraryFolder, music: Path) -> Non
         match="mutual-proximity compares whole tracks, and this query compares passages; ask with --by track",
     ):
         search_library(library, query)
-    with pytest.raises(UsageError, match="unknown correction of hubness 'all'; known: none, mutual-proximity"):
+    with pytest.raises(UsageError, match="hubness is 'all'; expected 'none' or 'mutual-proximity'"):
         search_library(library, Query(music / "up" / "0.wav", hubness="all"))  # type: ignore[arg-type]
 
 

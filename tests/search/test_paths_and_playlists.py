@@ -204,7 +204,7 @@ def test_wrong_paths(library: LibraryFolder, music: Path) -> None:
     ends = music / "up" / "0.wav", music / "leaps" / "2.wav"
     with pytest.raises(UsageError, match="timbre weighs -0.5; a path needs weights of 0 or more"):
         find_path(library, *ends, weights={"melody": 1, "timbre": -0.5})
-    with pytest.raises(UsageError, match="asked for 0 steps; ask for at least 1"):
+    with pytest.raises(UsageError, match="steps is 0; expected a whole number of at least 1"):
         find_path(library, *ends, 0)
     with pytest.raises(AudioError, match=r"nowhere\.wav: "):
         find_path(library, ends[0], music / "nowhere.wav")
@@ -341,7 +341,7 @@ def test_why_a_playlist_ended(tmp_path: Path) -> None:
 def test_wrong_playlists(library: LibraryFolder, music: Path) -> None:
     seed = music / "up" / "0.wav"
     for options, message in (
-        ({"length": 0}, "asked for 0 tracks; ask for at least 1"),
+        ({"length": 0}, "length is 0; expected a whole number of at least 1"),
         ({"spread": 1.5}, "the spread is 1.5; expected 0 (the best matches) to 1"),
         ({"spread": float("nan")}, "the spread is nan; expected 0 (the best matches) to 1"),
         (

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from soundalike.audio import AudioInput, is_one_input, label_of, recording_file
+from soundalike.core.arguments import as_model_name, shown
 from soundalike.core.errors import UsageError
-from soundalike.core.files import as_path
 from soundalike.library.catalog import Filter
 from soundalike.search import Example, Query, as_filter, as_region, as_weights
 
@@ -21,12 +21,11 @@ __all__ = [
     "Region",
     "StrPath",
     "WeightsLike",
-    "as_count",
     "as_examples",
-    "as_model_name",
     "open_query",
     "open_recordings",
     "optional_filter",
+    "optional_model",
     "recording_names",
 ]
 
@@ -38,19 +37,9 @@ Progress: TypeAlias = Callable[[int, int], None] | None
 ExampleLike: TypeAlias = AudioInput | tuple[AudioInput, WeightsLike] | Example
 
 
-def as_count(value: object, name: str) -> int:
-    """A whole number of at least 1. Raises UsageError, which names the argument."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"{name} is {value!r}; expected a whole number of at least 1")
-    return value
-
-
-def as_model_name(model: object) -> str:
-    """The name or folder of a model, as text. Raises UsageError."""
-    if not isinstance(model, str | os.PathLike) or not os.fspath(model):
-        raise UsageError(f"model is {model!r}; expected the name or folder of a model, such as 'compact'")
-    text = os.fsdecode(model)
-    return str(as_path(text, "model")) if text.startswith("~") else text
+def optional_model(model: StrPath | None) -> str | None:
+    """The name or folder of a model as text, or None for the default one."""
+    return None if model is None else as_model_name(model)
 
 
 def optional_filter(where: Filter | str | None) -> Filter | None:
@@ -66,9 +55,9 @@ def as_examples(
         return []
     if is_one_input(given) or isinstance(given, Example) or _is_pair(given):
         given = [given]  # type: ignore[list-item]
-    if not isinstance(given, Iterable):
+    if not isinstance(given, Iterable) or isinstance(given, bytes | Mapping):
         raise UsageError(
-            f"{option} is {given!r}; expected a recording, a pair (recording, weights), or a list of these"
+            f"{option} is {shown(given)}; expected a recording, a pair (recording, weights), or a list of these"
         )
     found: list[tuple[str, AudioInput, WeightsLike]] = []
     for one in given:
@@ -76,7 +65,7 @@ def as_examples(
             found.append(("like" if one.like else "unlike", one.path, one.weights))
         elif isinstance(one, tuple):
             if len(one) != 2:
-                raise UsageError(f"{option} has {one!r}; expected a recording or a pair (recording, weights)")
+                raise UsageError(f"{option} has {shown(one)}; expected a recording or a pair (recording, weights)")
             found.append((option, one[0], as_weights(one[1])))
         else:
             found.append((option, one, None))  # type: ignore[arg-type]

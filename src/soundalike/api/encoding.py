@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from soundalike.api.arguments import Region, WeightsLike, open_recordings
 from soundalike.audio import AudioInput, is_one_input, label_of
+from soundalike.core.arguments import as_choice, as_flag, shown
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.types import LEVELS, Level, Vectors
 from soundalike.library import LibraryFolder
@@ -31,8 +32,7 @@ def compare_with(
     align: bool,
 ) -> Comparison:
     """Encode two recordings with a model and score `b` as a match of `a`; see `soundalike.compare`."""
-    if by not in (None, "track", "passage"):
-        raise UsageError(f"by is {by!r}; expected 'track', 'passage' or None")
+    by, align = as_choice(by, "by", (*LEVELS, None)), as_flag(align, "align")
     chosen, first_part, second_part = as_weights(weights), as_region(region), as_region(region_b)
     with ExitStack() as stack:
         paths = open_recordings(stack, [a, b])
@@ -66,10 +66,10 @@ def encode_named(
 
 def embed_recordings(model: Model, recordings: AudioInput | Iterable[AudioInput], by: Level) -> Vectors:
     """The rows of one recording or several at one level; see `Library.embed`."""
-    if by not in LEVELS:
-        raise UsageError(f"by is {by!r}; expected 'track' or 'passage'")
-    if not is_one_input(recordings) and not isinstance(recordings, Iterable):
-        raise UsageError(f"recordings is {recordings!r}; expected a recording or a list of recordings")
+    as_choice(by, "by", LEVELS)
+    listed = isinstance(recordings, Iterable) and not isinstance(recordings, bytes | Mapping)
+    if not is_one_input(recordings) and not listed:
+        raise UsageError(f"recordings is {shown(recordings)}; expected a recording or a list of recordings")
     sources: list[AudioInput] = [recordings] if is_one_input(recordings) else list(recordings)  # type: ignore[arg-type, list-item]
     if not sources:
         raise UsageError("no recording was given")

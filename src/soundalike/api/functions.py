@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
-from soundalike.api.arguments import Region, StrPath, WeightsLike, as_count, as_model_name
+from soundalike.api.arguments import Region, StrPath, WeightsLike
 from soundalike.api.encoding import compare_with
 from soundalike.api.library import Library
 from soundalike.audio import AudioInput
+from soundalike.core.arguments import as_flag, as_model_name
 from soundalike.core.errors import LibraryBusyError, LibraryNotFoundError
 from soundalike.core.files import as_path
 from soundalike.core.types import Level
@@ -36,16 +37,16 @@ def open(path: StrPath, *, create: bool = False, threads: int = 1, incomplete: b
         ...     len(library)
         0
     """
-    folder, threads = as_path(path, "path"), as_count(threads, "threads")
+    create = as_flag(create, "create")
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            return Library(folder, threads=threads, incomplete=incomplete)
+            return Library(path, threads=threads, incomplete=incomplete)
         except LibraryNotFoundError:
             if not create:
                 raise
         try:
-            LibraryFolder.create(folder).close()
+            LibraryFolder.create(as_path(path, "path")).close()
         except LibraryBusyError:  # another thread or process is creating it
             if time.monotonic() > deadline:
                 raise
@@ -69,7 +70,7 @@ def load_model(name: StrPath = DEFAULT_MODEL) -> Model:
         >>> encoding.track.rows["melody"].shape
         (1, 128)
     """
-    return Model.load(as_model_name(name))
+    return Model.load(name)
 
 
 def compare(

@@ -17,6 +17,7 @@ from soundalike.api.arguments import (
     open_query,
     open_recordings,
     optional_filter,
+    optional_model,
     recording_names,
 )
 from soundalike.api.details import TrackDetails, select_tracks, track_details
@@ -24,6 +25,7 @@ from soundalike.api.encoding import compare_with, embed_recordings
 from soundalike.api.upkeep import Upkeep
 from soundalike.api.writing import WriterGate
 from soundalike.audio import AudioInput
+from soundalike.core.arguments import as_callback, as_count, as_flag
 from soundalike.core.errors import LibraryError
 from soundalike.core.files import as_path
 from soundalike.core.types import Level, Vectors
@@ -63,7 +65,9 @@ class Library(Upkeep):
         self._path = as_path(path, "path")
         self._closed = False
         self._gate = WriterGate()
-        self._folder = LibraryFolder(self._path, threads=threads, incomplete=incomplete)
+        self._folder = LibraryFolder(
+            self._path, threads=as_count(threads, "threads"), incomplete=as_flag(incomplete, "incomplete")
+        )
 
     @property
     def location(self) -> Path:
@@ -190,7 +194,7 @@ class Library(Upkeep):
         See `soundalike.compare` for the arguments.
         """
         library = self.folder
-        return compare_with(library.model(model), library, a, b, weights, region, region_b, by, align)
+        return compare_with(library.model(optional_model(model)), library, a, b, weights, region, region_b, by, align)
 
     def path(
         self,
@@ -219,7 +223,9 @@ class Library(Upkeep):
         """
         with ExitStack() as stack:
             start, end = paths = open_recordings(stack, [a, b])
-            found = find_path(self.folder, start, end, steps, as_weights(weights), model, optional_filter(where))
+            found = find_path(
+                self.folder, start, end, steps, as_weights(weights), optional_model(model), optional_filter(where)
+            )
             return found.renamed(recording_names([a, b], paths))
 
     def playlist(
@@ -250,8 +256,8 @@ class Library(Upkeep):
         with ExitStack() as stack:
             paths = open_recordings(stack, [seed])
             found = build_playlist(
-                self.folder, paths[0], length, as_weights(weights), model, optional_filter(where),
-                spread=spread, tempo=tempo, tempo_step=tempo_step, half_double=half_double,
+                self.folder, paths[0], length, as_weights(weights), optional_model(model), optional_filter(where),
+                spread=spread, tempo=tempo, tempo_step=tempo_step, half_double=as_flag(half_double, "half_double"),
             )  # fmt: skip
             return found.renamed(recording_names([seed], paths))
 
@@ -261,7 +267,7 @@ class Library(Upkeep):
         Example:
             >>> [[track.path.name for track in group.tracks] for group in library.duplicates().groups]
         """
-        return find_duplicates(self.folder, model, progress)
+        return find_duplicates(self.folder, optional_model(model), as_callback(progress, "progress"))
 
     def versions(
         self,
@@ -282,9 +288,10 @@ class Library(Upkeep):
             false_discovery_rate: The expected share of pairs that are similar by chance, 0 to 1.
             store: Store the families in the library, for `search(collapse=True)`.
         """
-        chosen = as_weights(weights)
+        chosen, name, progress = as_weights(weights), optional_model(model), as_callback(progress, "progress")
+        store = as_flag(store, "store")
         with self._writer() if store else nullcontext() as writer:  # a second writer fails before the long search
-            found = find_versions(self.folder, false_discovery_rate, chosen, model, progress)
+            found = find_versions(self.folder, false_discovery_rate, chosen, name, progress)
             if writer is not None:
                 store_versions(writer, found)
         return found
@@ -302,7 +309,7 @@ class Library(Upkeep):
             >>> library.embed(["a.wav", "b.wav"], by="track").rows["rhythm"].shape
             (2, 256)
         """
-        return embed_recordings(self.folder.model(model), recordings, by)
+        return embed_recordings(self.folder.model(optional_model(model)), recordings, by)
 
     def tracks(self, where: Filter | str | None = None) -> list[Track]:
         """The tracks that meet conditions, in the order in which they were added; all of them by default.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from soundalike.api.arguments import Progress, StrPath, as_count, as_model_name
+from soundalike.api.arguments import Progress, StrPath, optional_model
 from soundalike.api.writing import WriterGate
+from soundalike.core.arguments import as_callback, as_count, as_flag
 from soundalike.core.errors import UsageError
 from soundalike.core.files import as_path
 
@@ -74,12 +76,20 @@ class Upkeep:
         if not sources:
             raise UsageError("no source was given; give folders or audio files to index")
         paths = [as_path(source, "source") for source in sources]
-        jobs = None if jobs is None else as_count(jobs, "jobs")
+        job = functools.partial(
+            index_files,
+            sources=paths,
+            model=optional_model(model),
+            jobs=None if jobs is None else as_count(jobs, "jobs"),
+            retry=as_flag(retry, "retry"),
+            prune=as_flag(prune, "prune"),
+            keep_features=as_flag(keep_features, "keep_features"),
+            progress=as_callback(progress, "progress"),
+            waiting=as_callback(waiting, "waiting"),
+            comparing=as_callback(comparing, "comparing"),
+        )
         with self._writer() as writer:
-            report = index_files(
-                writer, paths, jobs=jobs, retry=retry, prune=prune, keep_features=keep_features, progress=progress,
-                model=None if model is None else as_model_name(model), waiting=waiting, comparing=comparing,
-            )  # fmt: skip
+            report = job(writer)
             if not report.interrupted:
                 build_prefilters(writer)
         return report
@@ -103,13 +113,15 @@ class Upkeep:
         from soundalike.library import is_there, remove_at, remove_tracks
         from soundalike.search import as_filter
 
-        if (len(paths) > 0) + (where is not None) + missing != 1:
+        if (len(paths) > 0) + (where is not None) + as_flag(missing, "missing") != 1:
             raise UsageError("give either paths, or where, or missing=True, to say which tracks to remove")
+        places = [as_path(path, "path") for path in paths]
+        conditions = None if where is None else as_filter(where)
         with self._writer() as writer:
-            if paths:
-                return remove_at(writer, [as_path(path, "path") for path in paths])
-            if where is not None:
-                tracks = select_tracks(writer, as_filter(where))
+            if places:
+                return remove_at(writer, places)
+            if conditions is not None:
+                tracks = select_tracks(writer, conditions)
             else:
                 tracks = [track for track in writer.catalog.tracks() if not is_there(track.path)]
             return remove_tracks(writer, tracks)
@@ -133,8 +145,9 @@ class Upkeep:
         """
         from soundalike.library import move_tracks
 
+        before, now, progress = as_path(old, "old"), as_path(new, "new"), as_callback(progress, "progress")
         with self._writer() as writer:
-            return move_tracks(writer, as_path(old, "old"), as_path(new, "new"), progress)
+            return move_tracks(writer, before, now, progress)
 
     def failures(self) -> tuple[Failure, ...]:
         """The files that could not be read, with the reason and the number of attempts, sorted by path.
@@ -160,7 +173,8 @@ class Upkeep:
         """
         from soundalike.library import check_library, repair_library
 
-        report = check_library(self.folder, progress)
+        repair = as_flag(repair, "repair")
+        report = check_library(self.folder, as_callback(progress, "progress"))
         if repair and not report.ok:
             with self._gate.open(self.folder.path, incomplete=True) as writer:
                 repair_library(writer, report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import numpy as np
 from soundalike.audio import AudioInfo, AudioInput, Words, is_one_input, label_of, recording_file
 from soundalike.backbones import Backbone, FeatureRows
 from soundalike.core import plugins
+from soundalike.core.arguments import as_model_name, as_number
 from soundalike.core.errors import ModelError
 from soundalike.core.files import absolute
 from soundalike.core.types import BoolArray, Descriptors, FloatArray, Level, Space, Span, Vectors
@@ -190,21 +192,23 @@ class Model:
                 )
 
     @classmethod
-    def load(cls, name: str = DEFAULT_MODEL) -> Self:
+    def load(cls, name: str | os.PathLike[str] = DEFAULT_MODEL) -> Self:
         """Load a bundled model by name, or a model folder by path.
 
         Args:
             name: Name of a bundled model, or path of a model folder.
 
         Raises:
+            UsageError: `name` is neither text nor a path.
             ModelError: The model is unknown, invalid, or made for other versions of its backbones.
 
         Example:
             >>> Model.load("compact").name
             'compact'
         """
-        recipe = load_recipe(name)
-        return cls(recipe, name if name in installed_models() else str(absolute(recipe.weights.parent)))
+        text = as_model_name(name)
+        recipe = load_recipe(text)
+        return cls(recipe, text if text in installed_models() else str(absolute(recipe.weights.parent)))
 
     @property
     def name(self) -> str:
@@ -245,7 +249,7 @@ class Model:
 
         Raises:
             AudioError: A recording cannot be read.
-            UsageError: `recording` is none of the accepted types.
+            UsageError: `recording` is none of the accepted types, or `start` or `end` is not a number.
 
         Example:
             >>> Model.load("dsp").encode("song.wav").track.rows["melody"].shape
@@ -253,7 +257,8 @@ class Model:
         """
         if isinstance(recording, Iterable) and not is_one_input(recording):
             return [self.encode(cast(AudioInput, each), start=start, end=end) for each in recording]
-        source = cast(AudioInput, recording)
+        source, start = cast(AudioInput, recording), as_number(start, "start")
+        end = None if end is None else as_number(end, "end")
         with recording_file(source) as path:
             return self.encode_features(extract(self._backbones, path, start=start, end=end, label=label_of(source)))
 

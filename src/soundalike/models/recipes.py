@@ -99,7 +99,6 @@ def load_recipe(model: str) -> Recipe:
         The recipe.
 
     Raises:
-        UsageError: `model` is neither text nor a path.
         ModelError: The model is unknown, its recipe is invalid or of another format, or its weights do not match the
             digest in the recipe.
 
@@ -107,8 +106,6 @@ def load_recipe(model: str) -> Recipe:
         >>> [space.name for space in load_recipe("dsp").spaces]
         ['melody', 'rhythm', 'timbre', 'harmony']
     """
-    if not isinstance(model, str | os.PathLike):
-        raise UsageError(f"model is {model!r}; expected the name or folder of a model, such as {DEFAULT_MODEL!r}")
     folder = _folder(model)
     if not os.path.isfile(folder / "recipe.json"):  # noqa: PTH113 - Path.is_file raises an error for a long name
         raise ModelError(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from soundalike.core.arguments import as_count
 from soundalike.core.errors import UsageError
 from soundalike.core.types import FloatArray, Match, Span, Weights
 from soundalike.library import LibraryFolder
@@ -16,7 +17,6 @@ from soundalike.library.catalog import Filter
 from soundalike.models import Reference, explain, mutual_scores, query_terms, resolve_weights
 from soundalike.search.copies import CopyFinder, Sound
 from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
-from soundalike.search.query import as_whole_number
 from soundalike.search.results import describe_match
 from soundalike.search.widest_path import slerp, widest_path
 
@@ -66,9 +66,7 @@ def find_path(
         >>> find_path(library, Path("calm.mp3"), Path("wild.mp3"), steps=4).smallest
         0.8
     """
-    steps = as_whole_number(steps, "steps")
-    if steps < 1:
-        raise UsageError(f"asked for {steps} steps; ask for at least 1")
+    steps = as_count(steps, "steps")
     with library.snapshot():
         chosen = library.model(model)
         resolved = resolve_weights(weights, chosen.spaces)

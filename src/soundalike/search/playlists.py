@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from soundalike.audio import is_artist
+from soundalike.core.arguments import as_count, as_number, shown
 from soundalike.core.errors import UsageError
 from soundalike.core.text import fold
 from soundalike.core.types import BoolArray, Match
@@ -18,7 +19,6 @@ from soundalike.library.catalog import Filter, NumberCondition, Track, half_and_
 from soundalike.models import explain, query_terms, resolve_weights, score_rows
 from soundalike.search.copies import CopyFinder
 from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
-from soundalike.search.query import as_number, as_whole_number
 from soundalike.search.results import describe_match
 
 __all__ = ["build_playlist"]
@@ -73,9 +73,7 @@ def build_playlist(
         >>> len(build_playlist(library, Path("song.mp3"), 20, spread=0.5))
         20
     """
-    length, spread = as_whole_number(length, "length"), as_number(spread, "spread")
-    if length < 1:
-        raise UsageError(f"asked for {length} tracks; ask for at least 1")
+    length, spread = as_count(length, "length"), as_number(spread, "spread")
     if not 0 <= spread <= 1:
         raise UsageError(f"the spread is {spread:g}; expected 0 (the best matches) to 1 (most variety)")
     if tempo_step is not None and not 0 <= as_number(tempo_step, "tempo_step") <= 100:
@@ -159,7 +157,7 @@ def _tempo_range(tempo: tuple[float, float]) -> tuple[float, float]:
     try:
         first, second = tempo
     except (TypeError, ValueError):
-        raise UsageError(f"tempo is {tempo!r}; expected two positive numbers, the smaller one first") from None
+        raise UsageError(f"tempo is {shown(tempo)}; expected two positive numbers, the smaller one first") from None
     low, high = as_number(first, "the lowest tempo"), as_number(second, "the highest tempo")
     if not 0 < low <= high < math.inf:
         raise UsageError(f"the tempo is {low:g} to {high:g} BPM; expected two positive numbers, the smaller one first")

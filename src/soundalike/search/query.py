@@ -7,23 +7,21 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from numbers import Integral, Real
 from pathlib import Path
 
-from soundalike.core.errors import UsageError, one_line
-from soundalike.core.types import Level
+from soundalike.core.arguments import as_choice, as_count, as_flag, as_model_name, as_number, shown
+from soundalike.core.errors import UsageError
+from soundalike.core.types import LEVELS, Level
 from soundalike.library.catalog import Filter, parse_filter
-from soundalike.models import Correction, parse_weights
+from soundalike.models import CORRECTIONS, Correction, parse_weights
 
 __all__ = [
     "Example",
     "Query",
     "as_bounds",
     "as_filter",
-    "as_number",
     "as_region",
     "as_weights",
-    "as_whole_number",
     "parse_region",
 ]
 
@@ -40,7 +38,8 @@ class Example:
     weights: Mapping[str, float] | str | None = None
 
     def __post_init__(self) -> None:
-        _check_path(self.path, "the path of an example")
+        object.__setattr__(self, "path", _as_path(self.path, "the path of an example"))
+        object.__setattr__(self, "like", as_flag(self.like, "like"))
         object.__setattr__(self, "weights", as_weights(self.weights))
 
 
@@ -90,54 +89,32 @@ class Query:
     all_copies: bool = False
 
     def __post_init__(self) -> None:
-        _check_path(self.path, "path")
-        for name, seconds in (("start", self.start), ("end", self.end)):
-            if seconds is not None:
-                as_number(seconds, name)
+        for name in ("start", "end"):
+            if (seconds := getattr(self, name)) is not None:
+                object.__setattr__(self, name, as_number(seconds, name))
         examples = tuple(self.examples) if isinstance(self.examples, Iterable) else None
         if examples is None or not all(isinstance(one, Example) for one in examples):
-            raise UsageError(f"examples is {one_line(repr(self.examples))}; expected a tuple of Example objects")
+            raise UsageError(f"examples is {shown(self.examples)}; expected a tuple of Example objects")
         object.__setattr__(self, "examples", examples)
-        object.__setattr__(self, "path", Path(os.fsdecode(self.path)))
+        object.__setattr__(self, "path", _as_path(self.path, "path"))
         object.__setattr__(self, "weights", as_weights(self.weights))
         object.__setattr__(self, "where", as_filter(self.where))
         object.__setattr__(self, "at_least", as_bounds(self.at_least, "at_least"))
         object.__setattr__(self, "at_most", as_bounds(self.at_most, "at_most"))
-        if self.by not in (None, "track", "passage"):
-            raise UsageError(f"by is {self.by!r}; expected 'track', 'passage' or None")
-        object.__setattr__(self, "k", as_whole_number(self.k, "k"))
+        as_choice(self.by, "by", (*LEVELS, None))
+        as_choice(self.hubness, "hubness", CORRECTIONS)
+        object.__setattr__(self, "k", as_count(self.k, "k"))
+        if self.model is not None:
+            object.__setattr__(self, "model", as_model_name(self.model))
+        for name in ("exclude_same_artist", "include_self", "collapse", "all_copies"):
+            object.__setattr__(self, name, as_flag(getattr(self, name), name))
 
 
-def _check_path(path: object, name: str) -> None:
+def _as_path(path: object, name: str) -> Path:
+    """A path as it was given: `Library.search` expands it and makes it absolute."""
     if not isinstance(path, str | os.PathLike):
-        raise UsageError(f"{name} is {one_line(repr(path))}; expected a path")
-
-
-def as_number(value: object, name: str) -> float:
-    """A number as a float. Raises UsageError, which names the argument.
-
-    Example:
-        >>> as_number(1, "spread")
-        1.0
-    """
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise UsageError(f"{name} is {one_line(repr(value))}; expected a number")
-    try:
-        return float(value)
-    except OverflowError:
-        raise UsageError(f"{name} is too large; expected a number of at most 1.8e308") from None
-
-
-def as_whole_number(value: object, name: str) -> int:
-    """A whole number, of any size and sign. Raises UsageError, which names the argument.
-
-    Example:
-        >>> as_whole_number(8, "steps")
-        8
-    """
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise UsageError(f"{name} is {one_line(repr(value))}; expected a whole number of at least 1")
-    return int(value)
+        raise UsageError(f"{name} is {shown(path)}; expected a path")
+    return Path(os.fsdecode(path))
 
 
 def as_weights(weights: Mapping[str, float] | str | None) -> Mapping[str, float] | None:
@@ -152,12 +129,10 @@ def as_weights(weights: Mapping[str, float] | str | None) -> Mapping[str, float]
         return parse_weights(weights)
     if not isinstance(weights, Mapping):
         raise UsageError(
-            f"weights is {weights!r}; expected a mapping of spaces to numbers, or text such as 'melody=2,timbre=-1'"
+            f"weights is {shown(weights)}; expected a mapping of spaces to numbers, or text such as "
+            "'melody=2,timbre=-1'"
         )
-    for name, value in weights.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UsageError(f"the weight of {name} is {value!r}; expected a number")
-    return weights
+    return _numbers(weights, "weight")
 
 
 def as_bounds(bounds: Mapping[str, float] | str | None, name: str = "bounds") -> Mapping[str, float] | None:
@@ -186,16 +161,23 @@ def as_bounds(bounds: Mapping[str, float] | str | None, name: str = "bounds") ->
                 raise UsageError(f"{space} has two bounds, {found[space]:g} and {number:g}; give one")
             found[space] = number
     elif isinstance(bounds, Mapping):
-        found = {space: as_number(value, f"the bound of {space}") for space, value in bounds.items()}
+        found = _numbers(bounds, "bound")
     else:
         raise UsageError(
-            f"{name} is {one_line(repr(bounds))}; expected a mapping of spaces to percentiles, or text such as "
-            "'rhythm=95'"
+            f"{name} is {shown(bounds)}; expected a mapping of spaces to percentiles, or text such as 'rhythm=95'"
         )
     for space, value in found.items():
         if not 0 <= value <= 100:
             raise UsageError(f"the bound of {space} is {value:g}; expected a percentile of 0 to 100")
     return found
+
+
+def _numbers(values: Mapping[str, float], what: str) -> dict[str, float]:
+    """Numbers by the names of spaces."""
+    for space in values:
+        if not isinstance(space, str):
+            raise UsageError(f"a {what} is for {shown(space)}; expected the name of a space, such as 'melody'")
+    return {space: as_number(value, f"the {what} of {space}") for space, value in values.items()}
 
 
 def as_filter(where: Filter | str | None) -> Filter:
@@ -209,7 +191,7 @@ def as_filter(where: Filter | str | None) -> Filter:
     if isinstance(where, str):
         return parse_filter(where)
     if not isinstance(where, Filter):
-        raise UsageError(f"where is {where!r}; expected text such as 'bpm 90..110 and genre = jazz'")
+        raise UsageError(f"where is {shown(where)}; expected text such as 'bpm 90..110 and genre = jazz'")
     return where
 
 
@@ -226,7 +208,7 @@ def as_region(region: tuple[float, float | None] | str | None) -> tuple[float | 
     try:
         start, end = region
     except (TypeError, ValueError):
-        raise UsageError(f"the region is {region!r}; expected (start, end) in seconds or '0:30-0:40'") from None
+        raise UsageError(f"the region is {shown(region)}; expected (start, end) in seconds or '0:30-0:40'") from None
     first = as_number(start, "the start of the region")
     last = None if end is None else as_number(end, "the end of the region")
     if not 0 <= first < math.inf or (last is not None and not last > first):

@@ -14,7 +14,7 @@ from soundalike.core.types import Level, LevelReason, Weights
 from soundalike.library import Candidates, LibraryFolder, Subject, is_there, span_of
 from soundalike.library.catalog import Track
 from soundalike.library.stores import Hits
-from soundalike.models import CORRECTIONS, RESCORED
+from soundalike.models import RESCORED
 from soundalike.search.answer_list import AnswerList, Entry
 from soundalike.search.bounds import bounds_of
 from soundalike.search.collapse import FamilyCollapser
@@ -40,10 +40,6 @@ class Search:
 
         Raises UsageError, AudioError, ModelError or LibraryError.
         """
-        if query.k < 1:
-            raise UsageError(f"asked for {query.k} matches; ask for at least 1")
-        if query.hubness not in CORRECTIONS:
-            raise UsageError(f"unknown correction of hubness {query.hubness!r}; known: {', '.join(CORRECTIONS)}")
         self._library, self._catalog, self._store = library, library.catalog, library.store
         self._query, self._where = query, as_filter(query.where)
         self._model = library.model(query.model)

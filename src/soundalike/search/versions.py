@@ -29,6 +29,7 @@ from functools import cached_property
 
 import numpy as np
 
+from soundalike.core.arguments import as_number
 from soundalike.core.counter_hash import random_bits, random_order
 from soundalike.core.errors import UsageError
 from soundalike.core.types import FloatArray, IntArray, Space, Weights
@@ -36,7 +37,6 @@ from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Track
 from soundalike.models import presence, resolve_weights
 from soundalike.search.duplicates import Progress, nearest_recordings, related_recordings
-from soundalike.search.query import as_number
 from soundalike.search.recordings import (
     ROWS,
     Recordings,
