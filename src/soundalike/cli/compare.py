@@ -126,8 +126,10 @@ def compare(
 
     \b
       soundalike compare a.wav b.wav
-      soundalike compare a.wav b.wav --align           also transposition, tempo ratio and offset
-      soundalike compare a.wav b.wav --library music   percentiles within a library
+      soundalike compare a.wav b.wav --align
+                                         also transposition, tempo ratio, offset
+      soundalike compare a.wav b.wav --library music
+                                         percentiles within a library
 
     The z of a space is 0 for what two random recordings reach on average, and 1 is one standard deviation more alike.
     The score is the weighted mean of z over the spaces; the shares sum to it. The percentile is the percentage of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,8 +72,17 @@ def protocol_command(name: str) -> click.Command:
     return run
 
 
+_LIST_WIDTH = 74
+"""So that lists, which are indented by two, fit 80 columns with room to spare."""
+
+
 def _wrapped(paragraph: str) -> str:
-    """Let a paragraph be wrapped to the width of the terminal, unless it has indented lines: examples and lists."""
+    """Let a paragraph be wrapped to the width of the terminal, but keep the lines of examples and lists."""
+    if paragraph.startswith("- "):
+        items = re.split(r"^- ", paragraph, flags=re.MULTILINE)[1:]
+        wrapped = [textwrap.fill(" ".join(item.split()), _LIST_WIDTH, initial_indent="- ", subsequent_indent="  ")
+                   for item in items]  # fmt: skip
+        paragraph = "\n".join(wrapped)
     return f"\b\n{paragraph}" if re.search(r"^(\s+|- )", paragraph, re.MULTILINE) else paragraph
 
 

@@ -122,7 +122,7 @@ def index(
 
     \b
       soundalike index ~/Music --keep-features
-      soundalike index ~/Music --model my/model      a second model on the same backbone
+      soundalike index ~/Music --model my/model    another on that backbone
     """
     from soundalike.library import feature_costs
 

@@ -28,12 +28,12 @@ Two recordings are scored separately by melody, rhythm, timbre and harmony. You 
 result shows what each of them contributed.
 
 \b
-  soundalike demo                           try it on 36 bundled clips
-  soundalike index ~/Music                  encode a folder; later runs encode only what is new
-  soundalike search song.mp3                find what sounds like a song
+  soundalike demo                   try it on 36 bundled clips
+  soundalike index ~/Music          encode a folder, then only what is new
+  soundalike search song.mp3        find what sounds like a song
   soundalike search song.mp3 -w rhythm=1,timbre=-1
-                                            the same groove with a different sound
-  soundalike compare a.wav b.wav            show why two recordings sound alike
+                                    the same groove with a different sound
+  soundalike compare a.wav b.wav    show why two recordings sound alike
 
 Every command has its own page: soundalike COMMAND --help. With --json, a command prints JSON with stable keys on
 standard output; messages and progress go to standard error. Exit codes: 0 done, 1 done but some inputs failed, 2

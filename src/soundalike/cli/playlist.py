@@ -109,7 +109,8 @@ def playlist(
     \b
       soundalike playlist song.mp3 --m3u evening.m3u8
       soundalike playlist song.mp3 -n 20 --spread 0.5 -w rhythm=2,timbre=1
-      soundalike playlist song.mp3 --tempo 118..126 --tempo-step 3    small tempo changes
+      soundalike playlist song.mp3 --tempo 118..126 --tempo-step 3
+                                         small tempo changes
 
     The scores are those of a search with SEED. The tempo is that of the tag, or else the measured one; half of a tempo
     is another tempo, unless --half-double is given. If no track is left that meets all conditions, the list ends early

@@ -127,16 +127,20 @@ def render(
     adversarial negative shares everything but the factor. The layout is that of MERIT:
 
     \b
-      DIR/<factor>/triplets_N/triplet/{anchor,positive_01..05,negative,negative_adversarial}.wav
-      DIR/<factor>/triplets_N/truth/*.jams, *.mid     notes, chords, beats, key, instruments
-      DIR/split.json                                  train, validation and test folders
+      DIR/<factor>/triplets_N/triplet/
+          anchor.wav, positive_01..05.wav, negative.wav, negative_adversarial.wav
+      DIR/<factor>/triplets_N/truth/*.jams, *.mid
+          notes, chords, beats, key, instruments
+      DIR/split.json
+          train, validation and test folders
 
     The files in truth/ are the ground truth of each clip. No tune, drummer, chord progression or test soundfont occurs
     in two parts of the split.
 
     \b
       soundalike render --folders 200 --seed 7 -o triplets
-      soundalike render --folders 200 --part test -o unseen     only material that training never uses
+      soundalike render --folders 200 --part test -o unseen
+                                         only what training never uses
 
     You can interrupt a run at any time: the next one continues. A run with more --folders adds to the existing ones.
     Rendering needs soundalike[render], FluidSynth and a soundfont.

@@ -196,15 +196,19 @@ def search(
 
     \b
       soundalike search song.mp3
-      soundalike search song.mp3 -w melody=2,timbre=-1     a similar tune with a different sound
-      soundalike search song.mp3 --region 0:30-0:40        what sounds like this passage?
+      soundalike search song.mp3 -w melody=2,timbre=-1
+                                         a similar tune with a different sound
+      soundalike search song.mp3 --region 0:30-0:40
+                                         what sounds like this passage?
       soundalike search song.mp3 --where 'bpm 90..110 and genre = jazz'
       soundalike search song.mp3 --like b.mp3 melody=2 --unlike c.mp3 timbre
-                                                           also the tune of b, and not the sound of c
+                                         also the tune of b, not the sound of c
       soundalike search song.mp3 --at-least rhythm=95 --at-most timbre=30
-                                                           the same groove in another sound
-      soundalike search song.mp3 --m3u alike.m3u8          write the matches to a playlist
-      soundalike search song.mp3 --collapse                one version of each piece
+                                         the same groove in another sound
+      soundalike search song.mp3 --m3u alike.m3u8
+                                         write the matches to a playlist
+      soundalike search song.mp3 --collapse
+                                         one version of each piece
 
     A score of 0 is what two random recordings score on average, and 1 is one standard deviation more alike. The score
     is the weighted mean over the spaces. The column of a space shows its share of the score (the shares sum to the

@@ -120,8 +120,8 @@ def versions(
 
     \b
       soundalike versions
-      soundalike versions --false-discovery-rate 0.01      fewer pairs, with more certainty
-      soundalike versions -w melody=1                      the same tune over any chords
+      soundalike versions --false-discovery-rate 0.01  fewer, more certain pairs
+      soundalike versions -w melody=1                  a tune over any chords
     """
     from soundalike.library import LibraryFolder
     from soundalike.search import find_versions, store_versions

@@ -80,8 +80,10 @@ def compact(
 
     \b
       soundalike train compact --out mine --work scratch
-      soundalike train compact --out mine --work scratch --renders triplets    use existing renders
-      SOUNDALIKE_COMPACT=mine soundalike index ~/Music --model mine            likewise for search
+      soundalike train compact --out mine --work scratch --renders triplets
+                                         use existing renders
+      SOUNDALIKE_COMPACT=mine soundalike index ~/Music --model mine
+                                         likewise for search
     """
     from soundalike.train.jobs import CompactJob, train_compact
     from soundalike.train.jobs import Progress as Callbacks

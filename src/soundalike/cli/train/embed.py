@@ -52,8 +52,8 @@ def embed(
     merge` merges the caches.
 
     \b
-      soundalike train embed --triplets triplets --cache first --shard 1/2       on one machine
-      soundalike train embed --triplets triplets --cache second --shard 2/2      on another
+      soundalike train embed --triplets triplets --cache first --shard 1/2
+      soundalike train embed --triplets triplets --cache second --shard 2/2
       soundalike train merge first second -o cache
     """
     from soundalike.core import plugins

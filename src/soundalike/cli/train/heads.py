@@ -141,7 +141,8 @@ def heads(
 
     \b
       soundalike train heads --triplets triplets --out mine
-      soundalike train heads --triplets triplets --out joint --joint --negatives both --patience 20
+      soundalike train heads --triplets triplets --out joint --joint \\
+          --negatives both --patience 20
       soundalike evaluate probes --data PROBES --model mine
     """
     from soundalike.train.jobs import HeadsJob, train_heads

@@ -1,6 +1,6 @@
 """Listening tests in the Inst-Sim-ABX format: does a space choose the same sample as the listeners?
 
-    soundalike evaluate abx --labels labels.csv --audio recordings --model compact
+    soundalike evaluate abx --labels labels.csv --audio recordings
 
 Give the labels (CSV files with one response per line) and the audio that they name. The labels belong to their authors
 and are not part of this package. The columns are reference, sample_a, sample_b, answer_timbre, answer_rhythm,

@@ -1,7 +1,7 @@
 """Retrieval from labelled recordings: does a query find the recordings with its own label?
 
     soundalike evaluate retrieval genres --model compact
-    soundalike evaluate retrieval recordings --labels labels.csv --model compact
+    soundalike evaluate retrieval recordings --labels labels.csv
 
 The labels are folders, `DIR/<label>/...`, or a CSV file with the columns path, label and optionally group (--labels).
 Every recording is a query against all others, except those of its own group (for example, the song that it was cut

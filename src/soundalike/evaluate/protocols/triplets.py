@@ -4,7 +4,8 @@
 
 The layout is
 
-    DIR/<factor>/triplets_<N>/triplet/{anchor,positive_01..05,negative[,negative_adversarial]}.wav
+    DIR/<factor>/triplets_<N>/triplet/
+        {anchor,positive_01..05,negative[,negative_adversarial]}.wav
 
 as `soundalike render` writes it. The level of the factors may be missing. As in the paper, every positive is combined
 with every negative of its folder, so a folder with five positives gives five triplets per negative. The adversarial
