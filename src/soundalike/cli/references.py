@@ -31,7 +31,7 @@ def reference_text(
         why = f" ({count(recordings, 'recording')} in the library; {_NEEDED} make it its own reference)"
         return f"reference: model {model}{why if recordings else ''}"
     kept = {name: None for spaces in scores for name, one in spaces.items() if one.percentile_source == "model"}
-    rest = f"; the model for {', '.join(kept)}, which few tracks have" if kept else ""
+    rest = f"; model for {', '.join(kept)}, audible in too few tracks" if kept else ""
     return f"reference: this library ({count(recordings, 'recording')}){rest}"
 
 

@@ -1,9 +1,9 @@
 """The null distribution of a score: how often a random pair scores lower, far into the tail too.
 
 A track with n audible passages answers a search with the best of them. If a random passage scores lower than t with
-probability F(t), the best of n random passages does with probability F(t)^n. Long tracks have high best scores by
-draws alone, so matches are compared by F(score)^n and not by the score. The comparison uses log F, since F is almost 1
-for every good match: n log F(t) tells scores apart where F(t)^n would round to 1.
+probability F(t), the best of n random passages scores lower with probability F(t)^n. Long tracks have high best scores
+by draws alone, so matches are compared by F(score)^n and not by the score. The comparison uses log F, since F is almost
+1 for every good match: n log F(t) tells scores apart where F(t)^n would round to 1.
 
 F is the empirical distribution of a seeded sample of random pairs up to a high threshold. Beyond it, exceedances are
 exponential (the generalised Pareto distribution of shape 0, Davison and Smith, "Models for Exceedances over High
