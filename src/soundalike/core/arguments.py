@@ -14,7 +14,7 @@ from soundalike.core.files import as_path
 
 __all__ = ["as_callback", "as_choice", "as_count", "as_flag", "as_model_name", "as_number", "shown"]
 
-_Choice = TypeVar("_Choice", bound=str)
+_Choice = TypeVar("_Choice", bound="str | None")
 _Call = TypeVar("_Call", bound=Callable[..., object])
 _SHOWN = 80
 
@@ -69,7 +69,7 @@ def as_flag(value: object, name: str) -> bool:
     return bool(value)
 
 
-def as_choice(value: _Choice, name: str, choices: Sequence[_Choice | None]) -> _Choice:
+def as_choice(value: _Choice, name: str, choices: Sequence[_Choice]) -> _Choice:
     """One of several texts, or None if it is one of the choices.
 
     Example:
