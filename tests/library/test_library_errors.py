@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -28,6 +29,8 @@ from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
 from soundalike.library.maintenance import check_library, vacuum_library
 from soundalike.library.stores.sidecars import SidecarFiles
+from soundalike.search.query import Query
+from soundalike.search.search import search_library
 
 
 @pytest.fixture(scope="module")
@@ -256,14 +259,36 @@ def test_rows_that_are_made_again_do_not_hide_corruption(folder: Path) -> None:
         assert list(check_library(library).tracks.values()) == [("passage rows of dsp/melody",)]
 
 
-def test_while_another_process_writes_a_missing_file_is_named(folder: Path) -> None:
-    with LibraryFolder(folder, writable=True):
-        next(folder.glob("track.*.melody.i8")).unlink()
-        with pytest.raises(LibraryError, match=r"track\.dsp@1\.melody\.i8 is missing; make it again with:") as caught:
-            LibraryFolder(folder)
-    assert "corrupt" not in str(caught.value)
+@pytest.mark.parametrize("incomplete", [False, True])
+def test_while_nothing_can_be_written_missing_files_are_computed_in_memory(
+    folder: Path, songs: Path, incomplete: bool
+) -> None:
+    """Another process is writing, or the library is read-only."""
     with LibraryFolder(folder) as library:
-        assert check_library(library).ok
+        before = search_library(library, Query(songs / "up.wav", include_self=True))
+    files = [next(folder.glob("track.*.melody.i8")), *folder.glob("passage.*.on"), *folder.glob("passage.*.i8")]
+    with LibraryFolder(folder, writable=True):
+        for file in files:
+            file.unlink()
+        with LibraryFolder(folder, incomplete=incomplete) as library:
+            assert check_library(library).ok
+            found = search_library(library, Query(songs / "up.wav", include_self=True))
+            passages = search_library(library, Query(songs / "up.wav", include_self=True, by="passage"))
+        assert not any(file.exists() for file in files)
+    assert [(match.path, match.score) for match in found] == [(match.path, match.score) for match in before]
+    assert len(passages) == 2
+    with LibraryFolder(folder) as library:
+        assert all(file.exists() for file in files)
+
+
+def test_a_writer_does_not_write_after_missing_rows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    next(folder.glob("track.*.melody.i8")).unlink()
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with pytest.raises(LibraryError, match=r"cannot write track\.dsp@1\.melody\.i8: No space left"):
+        LibraryFolder(folder, writable=True)
 
 
 @pytest.mark.parametrize("suffix", ["f32", "crc"])

@@ -117,11 +117,11 @@ class LibraryFolder:
         if self._active.view is not None:
             yield
             return
-        restored = False
+        restored, derive = False, self._incomplete
         while True:
             with self.catalog.snapshot():
                 try:
-                    view = self._views.enter(incomplete=self._incomplete)
+                    view = self._views.enter(incomplete=self._incomplete, derive=derive)
                 except LibraryError as error:
                     missing, place = error, Place.of(self.catalog)
                 else:
@@ -139,8 +139,12 @@ class LibraryFolder:
             if restored or not isinstance(missing, RestorableRowsError):
                 raise missing
             restored = True
-            with suppress(LibraryError):  # if they cannot be written, the error stays that they are missing
+            try:
                 self._restore()
+            except LibraryError:
+                if self._writable:  # writing after missing rows would leave a gap
+                    raise
+                derive = True  # a read-only library, or another process is writing
 
     def _restore(self) -> None:
         """Write files again that are missing and can be computed from others. Raises LibraryError."""

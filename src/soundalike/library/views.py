@@ -66,11 +66,12 @@ class SharedViews:
             raise closed_error(self._path)
         return self._newest
 
-    def enter(self, *, incomplete: bool = False) -> View:
+    def enter(self, *, incomplete: bool = False, derive: bool = False) -> View:
         """The view of the catalogue's snapshot that this thread is in; its rows stay readable until `leave`.
 
         Args:
             incomplete: Whether committed rows may be missing.
+            derive: Whether to compute missing rows in memory that follow from others.
 
         Raises:
             LibraryError: The library is closed, or committed rows are missing.
@@ -89,7 +90,7 @@ class SharedViews:
             try:
                 for space in self._catalog.spaces():
                     with suppress(LibraryError) if incomplete else nullcontext():
-                        store.check(space.level, space.full_name, space.dim, space.committed)
+                        store.check(space.level, space.full_name, space.dim, space.committed, derive=derive)
                 return self._publish(self._view_of(generation, place, store))
             except BaseException:
                 if store is not view.store:

@@ -98,10 +98,11 @@ class Store(Protocol):
         """
         ...
 
-    def check(self, table: Table, space: str, dim: int, rows: int) -> None:
+    def check(self, table: Table, space: str, dim: int, rows: int, *, derive: bool = False) -> None:
         """Make sure, by the sizes of files, that at least `rows` rows of `dim` dims exist, and map them.
 
-        From then on they can be read even if their files are deleted.
+        From then on they can be read even if their files are deleted. With `derive`, what is missing and `restore`
+        could write is computed in memory instead.
 
         Raises:
             RestorableRowsError: There are fewer, and `restore` can write the rest.

@@ -113,10 +113,10 @@ class FlatStore:
             self._files.close()
             self._columns, self._prefilters = {}, {}
 
-    def check(self, table: Table, space: str, dim: int, rows: int) -> None:
+    def check(self, table: Table, space: str, dim: int, rows: int, *, derive: bool = False) -> None:
         """See `Store.check`: compare the sizes of the files, and map them."""
         self._dims.setdefault((table, space.rpartition("/")[0]), {})[space] = dim
-        self._files.check(table, space, dim, rows)
+        self._files.check(table, space, dim, rows, derive=derive)
 
     def read(self, table: Table, space: str, dim: int, positions: IntArray) -> FloatArray:
         """See `Store.read`."""

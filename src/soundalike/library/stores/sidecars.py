@@ -168,16 +168,22 @@ class SidecarFiles:
 
     # Reading ----------------------------------------------------------------------------------------------------
 
-    def check(self, table: Table, space: str, dim: int, rows: int) -> None:
+    def check(self, table: Table, space: str, dim: int, rows: int, *, derive: bool = False) -> None:
         """See `Store.check`: compare the sizes of the files, and map them."""
-        lost: LibraryError | None = None
+        lost: dict[str, LibraryError] = {}
         for suffix, width in _sidecars(table, dim) if rows else ():
             try:
                 self.rows(table, space, suffix, width, rows)
             except RestorableRowsError as error:
-                lost = lost or error
-        if lost is not None:  # all other files of the space are there
-            raise lost
+                lost[suffix] = error
+        # All other files of the space are there.
+        if lost and not derive:
+            raise next(iter(lost.values()))
+        for suffix in lost:
+            exact = self.rows(table, space, "f32", dim, rows)
+            parts = [_derived(exact[low : low + _CHUNK])[suffix] for low in range(0, rows, _CHUNK)]
+            with self.lock:
+                self._maps[self.name(table, space, suffix)] = np.concatenate(parts).reshape(rows, -1)
 
     def _count(self, table: Table, space: str, suffix: str, width: int) -> int:
         """The number of rows in a file, 0 if there is none. Raises LibraryError if that cannot be found out."""
