@@ -25,9 +25,9 @@ _HUNDREDTHS = 2000.0
 """A tempo from here on is in hundredths: some programs write 128 as 12800."""
 # Mixed In Key writes the key at the start of the comment.
 _COMMENTED_KEY = re.compile(r"\s*(\S{1,8}) - Energy \d")
-_MAX_LENGTH = 1000
+MAX_TEXT = 1000
 """Characters kept of a value."""
-_MAX_VALUES = 50
+MAX_VALUES = 50
 """Values kept of a list."""
 _BETWEEN_GENRES = re.compile(r"[;/\0]")
 # "AC/DC" is one artist, and so is "Simon & Garfunkel".
@@ -127,7 +127,7 @@ def split_genres(values: Iterable[str]) -> list[str]:
 def _split(separator: re.Pattern[str], values: Iterable[str]) -> list[str]:
     """The parts of the values, cleaned; those that differ in case only are one."""
     parts = [cleaned for value in values for part in separator.split(value) if (cleaned := _clean(part))]
-    return list({fold(part): part for part in reversed(parts)}.values())[::-1][:_MAX_VALUES]
+    return list({fold(part): part for part in reversed(parts)}.values())[::-1][:MAX_VALUES]
 
 
 def _without_credit(artists: list[str]) -> tuple[str, ...]:
@@ -144,9 +144,9 @@ def _first(values: Iterable[str]) -> str | None:
 
 def _clean(text: str) -> str | None:
     """Return the text on one line, without control characters and surrogates; None if nothing remains."""
-    text = text[: 4 * _MAX_LENGTH]
+    text = text[: 4 * MAX_TEXT]
     printable = "".join(" " if unicodedata.category(char) in ("Cc", "Cs") else char for char in text)
-    return " ".join(printable.split())[:_MAX_LENGTH].strip() or None
+    return " ".join(printable.split())[:MAX_TEXT].strip() or None
 
 
 def _year(text: str) -> int | None:

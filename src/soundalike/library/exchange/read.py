@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from soundalike.audio import FINGERPRINT_VERSION, MAX_SECONDS, Fingerprint, Words, windows
+from soundalike.audio import FINGERPRINT_VERSION, MAX_SECONDS, MAX_TEXT, MAX_VALUES, Fingerprint, Words, windows
 from soundalike.core.types import FloatArray, Level
 from soundalike.library.catalog.track import Track
 from soundalike.library.exchange.format import (
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Export", "Line", "Sound"]
 
+_LONGEST_PATH = 1 << 16  # bytes; no system has longer ones
 _READ = 256
 """Lines read at a time."""
 _BATCH_PASSAGES = 8192
@@ -114,7 +115,7 @@ class Export:
         while self._failures.left:
             with reading(self._failures.path):
                 for row in self._failures.take(min(_READ, self._failures.left)).to_pylist():
-                    yield _path(row["path"]), row["size"], row["mtime_ns"], row["message"]
+                    yield _path(row["path"]), row["size"], row["mtime_ns"], row["message"][:MAX_TEXT]
 
     def _sounds(self) -> Iterator[Sound]:
         copies: list[Line] = []
@@ -203,6 +204,7 @@ class Export:
             if None in values[name]:
                 raise ValueError(f"line {number}: {name} contains a null")
             values[name] = tuple(values[name])
+        _check_lengths(number, values)
         return Line(
             number,
             _path(row["root"], folder=True),
@@ -327,8 +329,21 @@ class _Table:
         return get
 
 
+def _check_lengths(number: int, values: Mapping[str, Any]) -> None:
+    """Raise ValueError if a text is longer, or a list has more values, than reading tags gives."""
+    for name, value in values.items():
+        texts = value if isinstance(value, tuple) else (value,)
+        if len(texts) > MAX_VALUES:
+            raise ValueError(f"line {number}: {name} has {len(texts):,} values, expected at most {MAX_VALUES}")
+        longest = max((len(text) for text in texts if isinstance(text, str)), default=0)
+        if longest > MAX_TEXT:
+            raise ValueError(f"line {number}: {name} has {longest:,} characters, expected at most {MAX_TEXT:,}")
+
+
 def _path(name: bytes, *, folder: bool = False) -> Path:
     """An absolute path of this system; a folder ends in a separator."""
+    if len(name) > _LONGEST_PATH:
+        raise ValueError(f"a path of {len(name):,} bytes, expected at most {_LONGEST_PATH:,}")
     separator = os.fsencode(os.sep)
     path = Path(os.fsdecode(name))
     plain = os.fsencode(path)
