@@ -24,6 +24,7 @@ from soundalike.core.types import LEVELS, Vectors
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
 from soundalike.library.maintenance import check_library, repair_library, vacuum_library
+from soundalike.library.views import SharedViews, View
 from soundalike.search.query import Query
 from soundalike.search.search import search_library
 
@@ -336,6 +337,25 @@ def test_a_vacuum_that_dies_at_any_step_leaves_the_old_or_the_new(thinned: Path,
     assert runs > 10
     epochs = [check_vacuumed(copies / str(number), expected) for number in range(runs)]
     assert epochs == sorted(epochs) and set(epochs) == {0, 1}, "the old, and from some step on the new"
+
+
+def test_a_vacuum_between_a_snapshot_and_its_rows_is_no_error(thinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    enter, vacuumed = SharedViews.enter, []
+
+    def late(views: SharedViews, *, incomplete: bool = False) -> View:
+        if not vacuumed:
+            vacuumed.append(True)
+            with LibraryFolder(thinned, writable=True) as writer:
+                assert vacuum_library(writer).dropped > 0
+        return enter(views, incomplete=incomplete)
+
+    with LibraryFolder(thinned) as library:
+        before = library.vectors()
+    monkeypatch.setattr(SharedViews, "enter", late)
+    with LibraryFolder(thinned) as library:
+        after = library.vectors()
+    assert vacuumed and after.spans == before.spans
+    assert all(np.array_equal(after.rows[space], rows) for space, rows in before.rows.items())
 
 
 def test_others_search_during_a_vacuum(thinned: Path, songs: Path) -> None:

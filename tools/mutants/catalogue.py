@@ -23,7 +23,8 @@ CATALOGUE = (
     ),
     Mutant(
         f"{_INDEXING}/writer.py", "self._catalog.mark([task.track.id], unreadable=True)", "pass",
-        "a file that can no longer be decoded counts as readable", _INDEX,
+        "a file that can no longer be decoded counts as readable",
+        (f"{_INDEX[0]}::test_a_track_that_turns_bad_is_no_match_but_not_forgotten",),
     ),
     Mutant(
         f"{_INDEXING}/find_files.py", "self._above[folder] = above if own is None else (own, *above)",
@@ -32,7 +33,8 @@ CATALOGUE = (
     ),
     Mutant(
         "src/soundalike/library/presence.py", "if len(paths) > 1 or", "if len(paths) > 2 or",
-        "a missing disk of two tracks counts as two deleted files", ("tests/library/test_moves.py",),
+        "a missing disk of two tracks counts as two deleted files",
+        ("tests/library/test_moves.py::test_prune_keeps_what_may_lie_on_a_disk_below_the_folder",),
     ),
     Mutant(
         f"{_CATALOG}/line_checksums.py",
@@ -58,11 +60,13 @@ CATALOGUE = (
     ),
     Mutant(
         f"{_CATALOG}/transactions.py", "database.execute(\"UPDATE meta SET value = value + 1 WHERE name = 'generation'\")",
-        "pass", "caches of an older generation are used", ("tests/library/test_folder.py", "tests/library/test_filter_columns.py"),
+        "pass", "caches of an older generation are used",
+        ("tests/library/test_filter_columns.py::test_columns_are_saved_and_computed_again_after_a_change",),
     ),
     Mutant(
         f"{_CATALOG}/failures.py", "before[0][0] + 1 if before else 1", "1",
-        "the attempts at a file are not counted", _INDEX,
+        "the attempts at a file are not counted",
+        (f"{_INDEX[0]}::test_failures_are_tried_again_only_on_request_or_change",),
     ),
     Mutant(
         f"{_CATALOG}/catalog.py", "forms = (path, *other_forms(path))", "forms = (path,)",
@@ -100,22 +104,25 @@ CATALOGUE = (
     Mutant(
         "src/soundalike/library/maintenance.py", "held = column.held[np.unique(column.held[:, 0], return_index=True)[1]]",
         "held = column.held[np.unique(column.held[:, 2], return_index=True)[1]]",
-        "vacuum copies rows that tracks share twice", ("tests/library/test_maintenance.py",),
+        "vacuum copies rows that tracks share twice",
+        ("tests/library/test_maintenance.py::test_a_vacuum_frees_space_and_changes_nothing_else",),
         equivalent="rows that tracks share go to the same place, so copying them twice writes the same bytes",
     ),
     Mutant(
         "src/soundalike/library/maintenance.py", "        if library.store.corrupt(column.table, column.space, column.dim, positions).any():\n            raise",
         "        if False:\n            raise",
-        "vacuum gives corrupt rows a new checksum", ("tests/library/test_maintenance.py",),
+        "vacuum gives corrupt rows a new checksum",
+        ("tests/library/test_maintenance.py::test_a_vacuum_does_not_copy_corrupt_rows",),
     ),
     Mutant(
         "src/soundalike/library/kept_features.py", "if backbone in stored and stored[backbone] != features:", "if False:",
-        "features of another version of a backbone are used", ("tests/library/test_kept_features.py",),
+        "features of another version of a backbone are used",
+        ("tests/library/test_kept_features.py::test_features_of_another_version_of_the_backbone_are_dropped",),
     ),
     Mutant(
         "src/soundalike/library/folder.py", "if Place.of(self.catalog) != place:", "if False:",
         "a reader fails if a vacuum moves rows while it opens the library",
-        ("tests/library/test_folder.py", "tests/library/test_folder_threads.py", "tests/library/test_maintenance.py"),
+        ("tests/library/test_maintenance.py::test_a_vacuum_between_a_snapshot_and_its_rows_is_no_error",),
     ),
     Mutant(
         "src/soundalike/library/exchange/format.py", "~(np.abs(lengths - 1) <= _TOLERANCE)", "(np.abs(lengths - 1) > _TOLERANCE)",
