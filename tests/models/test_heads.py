@@ -16,7 +16,7 @@ from soundalike.backbones.base import Features
 from soundalike.core import plugins
 from soundalike.core.errors import ModelError
 from soundalike.core.types import Descriptors
-from soundalike.models.heads import KINDS, MlpHead, load_head
+from soundalike.models.heads import KINDS, Head, MlpHead, PartsHead, load_head
 from soundalike.models.joint_head import JointShape, attention_mask, load_joint
 from soundalike.models.model import Model, join_features
 
@@ -232,6 +232,21 @@ def test_heads_of_other_sizes_are_rejected() -> None:
             load_joint("melody", joint | {"joint.attention_heads": np.array(wrong)}, blocks=SHAPE.blocks, out_dim=7)
     with pytest.raises(ModelError, match=f"unknown head 'gru'; known: {', '.join(KINDS)}"):
         load_head("gru", "x", {}, blocks=[("f", 18)], out_dim=7)
+
+
+def test_a_silent_part_has_a_row_of_zeros_and_the_other_part_all_the_weight() -> None:
+    random = np.random.default_rng(0)
+    means, weights = (random.standard_normal(shape).astype(np.float32) for shape in ((2, 3), (2, 4, 3)))
+    head = PartsHead((3, 3), tuple(Head(mean, weight) for mean, weight in zip(means, weights, strict=True)))
+    features = random.standard_normal((3, 6)).astype(np.float32)
+    features[1, :3] = features[2, 3:] = 0
+    expected = []
+    for row in features:
+        parts = [weight @ (part - mean) if part.any() else np.zeros(4)
+                 for part, mean, weight in zip((row[:3], row[3:]), means, weights, strict=True)]  # fmt: skip
+        joined = np.concatenate([part / max(np.linalg.norm(part), 1e-9) for part in parts])
+        expected.append(joined / np.linalg.norm(joined))
+    assert head(features, np.ones(3, np.bool_)) == pytest.approx(np.array(expected), abs=1e-5)
 
 
 def test_features_are_joined_side_by_side() -> None:
