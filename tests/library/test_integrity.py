@@ -18,6 +18,7 @@ from soundalike.core.types import LEVELS, FloatArray, IntArray, Level
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.feature_tables import StoredFeature
 from soundalike.library.catalog.held import HeldModel
+from soundalike.library.catalog.line_checksums import _checksum
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
 from soundalike.library.maintenance import check_library, repair_library, vacuum_library
@@ -94,6 +95,22 @@ def test_a_change_of_any_value_in_any_table_is_found(folder: Path) -> None:
             if not is_found("UPDATE meta SET value = value + 1 WHERE name = ?", (name,)):
                 missed.append(f"meta {name}")
     assert missed == ["meta generation"], "the generation only tells caches apart"
+
+
+@pytest.mark.parametrize(
+    ("values", "others"),
+    [
+        (("aT", "b"), ("a", "Tb")),
+        ((b"aB", b"b"), (b"a", b"Bb")),
+        (("aT1:b",), ("a", "b")),
+        (((1, 2), 3), ((1,), 2, 3)),
+        ((1, 2), ("1", 2)),
+        ((12, 3), (1, 23)),
+        ((None, "N"), ("N", None)),
+    ],
+)
+def test_what_moves_from_one_column_to_the_next_changes_the_checksum(values: tuple, others: tuple) -> None:
+    assert _checksum(*values) != _checksum(*others)
 
 
 def test_the_lines_of_meta_are_those_that_the_test_above_changes(folder: Path) -> None:

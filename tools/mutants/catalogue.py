@@ -6,8 +6,8 @@ __all__ = ["CATALOGUE"]
 
 _CATALOG, _INDEXING = "src/soundalike/library/catalog", "src/soundalike/library/indexing"
 _FILTERS = ("tests/library/test_filters.py", "tests/library/test_filter_columns.py")
-_CHECKSUMS = ("tests/library/test_integrity.py", "tests/library/test_maintenance.py")
-_COLUMNS = (f"{_CHECKSUMS[0]}::test_a_change_of_any_value_in_any_table_is_found",)
+_INTEGRITY = "tests/library/test_integrity.py"
+_COLUMNS = (f"{_INTEGRITY}::test_a_change_of_any_value_in_any_table_is_found",)
 _INDEX = ("tests/library/test_indexing.py",)
 
 CATALOGUE = (
@@ -52,11 +52,12 @@ CATALOGUE = (
     ),
     Mutant(
         f"{_CATALOG}/line_checksums.py", "yield b\"T%d:\" % len(text)", "yield b\"T\"",
-        "text moved from one column to the next is not found", _CHECKSUMS,
+        "text moved from one column to the next is not found",
+        (f"{_INTEGRITY}::test_what_moves_from_one_column_to_the_next_changes_the_checksum",),
     ),
     Mutant(
         f"{_CATALOG}/transactions.py", "renew_checksums(database, self._changed)", "pass",
-        "checksums are those of the entries before", _CHECKSUMS,
+        "checksums are those of the entries before", _COLUMNS,
     ),
     Mutant(
         f"{_CATALOG}/transactions.py", "database.execute(\"UPDATE meta SET value = value + 1 WHERE name = 'generation'\")",
