@@ -9,7 +9,7 @@ import numpy as np
 
 import soundalike.library.presence as presence
 from soundalike.audio.fingerprint import FRAME_RATE, Fingerprint, Words
-from soundalike.cli.output import print_table
+from soundalike.cli.table import print_table
 from soundalike.core.types import Report
 from soundalike.evaluate import reports
 from soundalike.library.catalog.held import HeldModel
@@ -66,7 +66,7 @@ def show_and_save(report: Report, folder: Path | None) -> None:
     """Print a report, and save it if a folder is given."""
     print(report.title)
     header, *lines = reports.table(report)
-    print_table(header, lines, left=[0])
+    print_table(header, lines, left=[0], stretch=0)
     for note in report.notes:
         print(f"- {note}")
     if folder:

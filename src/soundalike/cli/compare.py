@@ -17,13 +17,15 @@ from soundalike.cli.arguments import (
     option,
     weights_option,
 )
-from soundalike.cli.cells import clock, percent, weights_text
+from soundalike.cli.cells import clock, rarity, share_bar, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library, one_standard_input, recording
-from soundalike.cli.output import print_json, print_table, print_warnings
+from soundalike.cli.output import print_json, print_warnings
 from soundalike.cli.records import MatchRecord, WarningRecord, match_record, warning_records
 from soundalike.cli.references import level_text, reference_text
+from soundalike.cli.table import Cell, fitted_name, print_facts, print_table
 from soundalike.core.errors import one_line
+from soundalike.core.palette import space_colours
 
 if TYPE_CHECKING:
     from soundalike.core.types import Alignment, LevelReason, PercentileSource
@@ -184,31 +186,37 @@ def _record(a: str, b: str, found: Comparison) -> ComparisonRecord:
     )
 
 
+_BAR = 10
+
+
 def _print_comparison(a: str, b: str, found: Comparison, *, aligned: bool) -> None:
     match = found.match
     kind = "whole tracks" if found.level == "track" else f"best passage of B{level_text(found.level_reason, 'A')}"
-    print(
-        f"A {one_line(a)}\nB {one_line(b)}\nscore {match.score:+.2f} ({kind}; "
-        f"weights: {weights_text(found.weights)}; model {found.model})\n"
-        f"percentile {percent(match.percentile)}; "
-        f"{reference_text(found.reference, found.recordings, found.model, [match.spaces])}"
-    )
-    rows = []
+    for letter, name in (("A", a), ("B", b)):
+        print(f"{letter}  {fitted_name(one_line(name), 3)}")
+    print_facts(f"score {match.score:+.2f}", f"percentile {rarity(match.percentile)}", kind)
+    print_facts(f"weights: {weights_text(found.weights)}", f"model {found.model}")
+    print_facts(reference_text(found.reference, found.recordings, found.model, [match.spaces]))
+    rows: list[list[Cell]] = []
+    largest = max(abs(one.share) for one in match.spaces.values())
+    colours = space_colours(match.spaces)
     for name, one in match.spaces.items():
         pair = found.pairs[name]
         spans = [f"{clock(span.start)}-{clock(span.end)}" for span in (pair.a, pair.b)] if pair else ["n/a", "n/a"]
-        numbers = [f"{one.similarity:+.3f}", f"{one.z:+.2f}", f"{one.percentile:.1f}%"] if one.audible else ["n/a"] * 3
-        rows.append([name, *numbers, f"{one.weight:g}", f"{one.share:+.2f}", *spans])
-    print_table(["space", "similarity", "z", "percentile", "weight", "share", "best in A", "best in B"], rows, left=[0])
+        numbers = [f"{one.similarity:+.3f}", f"{one.z:+.2f}", rarity(one.percentile)] if one.audible else ["n/a"] * 3
+        bar = share_bar(one.share, largest, _BAR)
+        rows.append([name, [(bar, colours[name])], f"{one.share:+.2f}", f"{one.weight:g}", *numbers, *spans])
+    header = ["space", "", "share", "weight", "similarity", "z", "percentile", "best in A", "best in B"]
+    print_table(header, rows, left=[0, 1], stretch=0, ranks={1: 1, 3: 3, 4: 2})
     if match.alignment:
-        print(_describe_alignment(match.alignment))
+        print_facts(*_describe_alignment(match.alignment))
     elif aligned:
         print("aligned: n/a, as neither melody nor harmony is audible in both recordings")
 
 
-def _describe_alignment(one: Alignment) -> str:
+def _describe_alignment(one: Alignment) -> tuple[str, str]:
     guess = "" if one.agreement >= _RELIABLE else "no reliable alignment; the best guess is that "
     return (
-        f"aligned: {guess}B is A transposed by {one.semitones:+d} semitones, at {one.tempo_ratio:.3f} of its tempo; "
-        f"A's passage begins {one.offset:+.2f} s into B's (agreement {one.agreement:.2f})"
+        f"aligned: {guess}B is A transposed by {one.semitones:+d} semitones, at {one.tempo_ratio:.3f} of its tempo",
+        f"A's passage begins {one.offset:+.2f} s into B's (agreement {one.agreement:.2f})",
     )

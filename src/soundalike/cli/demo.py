@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundalike.cli.arguments import GIVEN_PATH, check_folder, jobs_option, json_option, option
-from soundalike.cli.cells import clock, closeness, weights_text
+from soundalike.cli.cells import clock, rarity, weights_text
 from soundalike.cli.commands import command
-from soundalike.cli.output import Progress, print_json, print_styled, print_table
+from soundalike.cli.output import Progress, print_json, print_styled
 from soundalike.cli.records import MatchRecord, match_record
+from soundalike.cli.table import print_facts, print_table
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
@@ -159,20 +160,27 @@ def _print_question(question: DemoQuery) -> None:
     query = question.query
     right = sum(answer.right for answer in question.answers)
     print_styled((question.title, "bold"))
-    print(
-        f"query {query.title} ({query.key}, {query.tempo:.0f} BPM; {query.groove}; {query.instruments}); "
-        f"weights: {weights_text(question.weights)}; {right} of {len(question.answers)} answers right"
+    print_facts(
+        f"query {query.title} ({query.key}, {query.tempo:.0f} BPM)",
+        f"weights: {weights_text(question.weights)}",
+        f"{right} of {len(question.answers)} answers right",
     )
     spaces = list(question.answers[0].match.spaces) if question.answers else []
     rows = [
         [
-            "✓" if answer.right else "·", str(rank), f"{answer.match.score:+.2f}",
-            *(closeness(answer.match.spaces[name]) for name in spaces), f"{answer.clip.tempo:.0f}", answer.clip.key,
-            one_line(f"{answer.clip.tune}; {answer.clip.groove}; {answer.clip.instruments}"),
+            "✓" if answer.right else "·",
+            str(rank),
+            one_line(answer.clip.title),
+            f"{answer.match.score:+.2f}",
+            *(rarity(answer.match.spaces[name].percentile) for name in spaces),
+            f"{answer.clip.tempo:.0f}",
+            answer.clip.key,
         ]
         for rank, answer in enumerate(question.answers, start=1)
-    ]  # fmt: skip
-    print_table(["", "#", "score", *spaces, "bpm", "key", "clip"], rows, left=[0, len(spaces) + 4, len(spaces) + 5])
+    ]
+    header = ["", "#", "clip", "score", *spaces, "bpm", "key"]
+    last = len(header) - 1
+    print_table(header, rows, left=[0, 2, last], stretch=2, ranks={last - 1: 2, last: 1})
     print()
 
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from soundalike.cli.cells import count, near, share, tempo_and_key, track_name, weights_text
-from soundalike.cli.output import print_styled, print_table
+from soundalike.cli.cells import near, weights_text
+from soundalike.cli.match_table import MatchRow, copy_notes, print_matches
+from soundalike.cli.output import print_styled
 from soundalike.cli.records import MatchRecord, SpaceRecord
 from soundalike.cli.references import reference_text
+from soundalike.cli.table import print_facts
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
@@ -45,28 +47,23 @@ def active_spaces(journey: Journey) -> list[str]:
     return [name for name, weight in journey.weights.items() if weight != 0]
 
 
-def match_row(number: str, match: Match, journey: Journey, name: str | None = None) -> list[str]:
+def match_row(number: str, match: Match, journey: Journey, name: str | None = None) -> MatchRow:
     """Return the line of a track; `name` replaces its path."""
-    track = journey.tracks.get(match.path)
-    shares = [share(match.spaces[space]) for space in active_spaces(journey)]
-    shown = one_line(name) if name is not None else track_name(match.path, track)
-    if match.copies:
-        shown += f"  +{count(len(match.copies), 'copy')}"
-    return [number, f"{match.score:+.2f}", *shares, *tempo_and_key(track), shown]
+    notes = copy_notes("copy", match.copies)
+    return MatchRow(match.path, journey.tracks.get(match.path), match, number, name, notes)
 
 
 def print_heading(title: str, journey: Journey) -> None:
     """Print what was asked for."""
-    print(f"{title}; weights: {weights_text(journey.weights)}; model {journey.model}")
     scores = [match.spaces for match in journey.matches]
-    print(reference_text(journey.reference, journey.recordings, journey.model, scores))
+    print_facts(title, f"weights: {weights_text(journey.weights)}", f"model {journey.model}")
+    print_facts(reference_text(journey.reference, journey.recordings, journey.model, scores))
 
 
-def print_journey(journey: Journey, rows: list[list[str]]) -> None:
+def print_journey(journey: Journey, rows: Sequence[MatchRow]) -> None:
     """Print the table of the tracks."""
     if rows:
-        header = ["#", "score", *active_spaces(journey), "bpm", "key", "track"]
-        print_table(header, rows, left=[len(header) - 1])
+        print_matches(rows, active_spaces(journey))
 
 
 def print_copies(journey: Journey, of: str) -> None:

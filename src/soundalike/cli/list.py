@@ -10,7 +10,8 @@ import click
 
 from soundalike.cli.arguments import argument, json_option
 from soundalike.cli.commands import command
-from soundalike.cli.output import print_json, print_table
+from soundalike.cli.output import print_json
+from soundalike.cli.table import print_table
 
 __all__ = ["list_members"]
 

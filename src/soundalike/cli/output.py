@@ -6,10 +6,9 @@ Only a terminal gets colours and cut lines. Anything else gets plain text of any
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -26,20 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Progress",
-    "cell_width",
-    "cut_start",
     "print_interrupted",
     "print_json",
-    "print_matrix",
     "print_message",
     "print_styled",
-    "print_table",
     "report_corrupt",
     "report_missing",
 ]
 
-_NARROWEST = 24
-"""The last column of a table is not cut below this width."""
 _EVERY_LIVE, _EVERY_LINE = 0.1, 10.0
 """Seconds between updates of progress on a terminal, and elsewhere."""
 
@@ -112,73 +105,6 @@ def _has_styles(stream: TextIO) -> bool:
 
 def _is_dumb() -> bool:
     return os.environ.get("TERM") == "dumb"
-
-
-# Tables -------------------------------------------------------------------------------------------------------------
-
-
-def cell_width(text: str) -> int:
-    """Return the number of terminal cells of a text: 2 for wide characters and emoji, 0 for combining marks."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
-def cut_start(text: str, width: int) -> str:
-    """Cut the beginning of a text that is wider than `width` cells, as the end of a path tells the most."""
-    if cell_width(text) <= width:
-        return text
-    kept = text
-    while kept and cell_width(kept) > width - 1:
-        kept = kept[1:]
-    while kept and cell_width(kept[0]) == 0:  # a combining mark without its letter
-        kept = kept[1:]
-    return f"…{kept}"
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> None:
-    """Print columns that are as wide as their widest cell.
-
-    On a terminal, the last column is cut to fit. If too little of it would remain, the columns that do not fit are
-    printed on a second line per row.
-
-    Args:
-        header: The titles of the columns.
-        rows: One sequence of cells per line.
-        left: The indices of the columns that are aligned left; the others are aligned right.
-    """
-    lines = [header, *rows]
-    widths = [max(cell_width(line[column]) for line in lines) for column in range(len(header))]
-    split, indent = len(widths), ""
-    if sys.stdout.isatty():
-        columns = shutil.get_terminal_size().columns
-        taken = sum(widths[:-1]) + 2 * (len(widths) - 1)
-        if taken + min(_NARROWEST, widths[-1]) > columns:
-            while split > 1 and sum(widths[:split]) + 2 * (split - 1) > columns:
-                split -= 1
-            indent = " " * (widths[0] + 2)
-            taken = len(indent) + sum(widths[split:-1]) + 2 * (len(widths) - split - 1)
-        rest = max(_NARROWEST, columns - taken)
-        lines = [[*line[:-1], cut_start(line[-1], rest)] for line in lines]
-        widths[-1] = min(widths[-1], rest)
-    for number, line in enumerate(lines):
-        cells = []
-        for column, (cell, width) in enumerate(zip(line, widths, strict=True)):
-            space = " " * (width - cell_width(cell))
-            cells.append(cell + space if column in left else space + cell)
-        style = "" if number else "bold"
-        print_styled(("  ".join(cells[:split]).rstrip(), style))
-        if split < len(cells):
-            print_styled((indent + "  ".join(cells[split:]).rstrip(), style))
-
-
-def print_matrix(matrix: Mapping[str, Mapping[str, float]]) -> None:
-    """Print a table of shares as percentages: {row: {column: 0 to 1}}."""
-    columns = list(next(iter(matrix.values())))
-    rows = [[name, *(f"{100 * row[column]:.1f}" for column in columns)] for name, row in matrix.items()]
-    print_table(["", *columns], rows, left=[0])
 
 
 # JSON ---------------------------------------------------------------------------------------------------------------

@@ -18,20 +18,20 @@ from soundalike.cli.arguments import (
     weights_option,
     where_option,
 )
-from soundalike.cli.cells import tempo_and_key
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library, one_standard_input, recording
 from soundalike.cli.journeys import (
     JourneyMatchRecord,
-    active_spaces,
     journey_match_record,
     match_row,
     print_copies,
     print_heading,
     print_journey,
 )
+from soundalike.cli.match_table import MatchRow
 from soundalike.cli.output import print_json, report_corrupt, report_missing
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
+from soundalike.cli.table import fitted_name
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
@@ -147,9 +147,9 @@ def path(
 
 
 def _print_path(a: str, b: str, found: Journey) -> None:
-    print_heading(f"{one_line(a)} to {one_line(b)}", found)
+    print_heading(f"{fitted_name(one_line(a), 50)} to {fitted_name(one_line(b), 50)}", found)
     start = found.tracks.get(found.start.track)
-    rows = [["A", *[""] * (1 + len(active_spaces(found))), *tempo_and_key(start), one_line(a)]]
+    rows = [MatchRow(found.start.track, start, None, "A", a)]
     *between, last = found.matches
     rows += [match_row(str(number), match, found) for number, match in enumerate(between, start=1)]
     rows.append(match_row("B", last, found, b))

@@ -32,6 +32,7 @@ from soundalike.cli.journeys import (
 )
 from soundalike.cli.output import print_json, report_corrupt, report_missing
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
+from soundalike.cli.table import fitted_name
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def playlist(
             )
         )
     else:
-        print_heading(one_line(seed), found)
+        print_heading(fitted_name(one_line(seed), 1), found)
         print_journey(found, [match_row(str(number), match, found) for number, match in enumerate(found, start=1)])
         if found.note:
             print(found.note)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from soundalike.cli.output import print_styled, print_table
+from soundalike.cli.output import print_styled
+from soundalike.cli.table import print_table
 
 if TYPE_CHECKING:
     from soundalike.core.types import Report
@@ -18,7 +19,7 @@ def print_report(report: Report) -> None:
 
     print_styled((f"{report.title} ({report.model})", "bold"))
     header, *lines = reports.table(report)
-    print_table(header, lines, left=[0])
+    print_table(header, lines, left=[0], stretch=0)
     for note in report.notes:
         print_styled((note, "dim"))
     print()

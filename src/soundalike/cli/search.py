@@ -24,14 +24,14 @@ from soundalike.cli.arguments import (
     weights_option,
     where_option,
 )
-from soundalike.cli.cells import clock, count, near, percent, share, tempo_and_key, track_name, weights_text
+from soundalike.cli.cells import clock, count, near, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library, one_standard_input, recording, typed_names
+from soundalike.cli.match_table import MatchRow, copy_notes, print_matches
 from soundalike.cli.output import (
     print_json,
     print_message,
     print_styled,
-    print_table,
     print_warnings,
     report_corrupt,
     report_missing,
@@ -39,6 +39,7 @@ from soundalike.cli.output import (
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
 from soundalike.cli.records import MatchRecord, SpaceRecord, WarningRecord, match_record, warning_records
 from soundalike.cli.references import level_text, reference_text
+from soundalike.cli.table import fitted_name, print_facts
 from soundalike.core.errors import UsageError, one_line
 
 if TYPE_CHECKING:
@@ -325,28 +326,27 @@ def _weights(example: Example) -> Mapping[str, float]:
 def _print_results(results: SearchResults, *, conditions: bool) -> None:
     query, tracks = results.query, count(results.searched, "track")
     against = tracks if results.level == "track" else f"the passages of {tracks}"
-    hubness = "" if results.hubness == "none" else f"; hubness: {results.hubness}"
-    print(
-        f"{one_line(query.track)}  {clock(query.start)} to {clock(query.end)}, against {against}"
-        f"{level_text(results.level_reason, 'an example' if results.examples else 'the query')}; "
-        f"weights: {weights_text(results.weights)}; model {results.model}{hubness}"
-        f"{'; ordered by percentile' if results.level == 'passage' else ''}"
+    reason = level_text(results.level_reason, "an example" if results.examples else "the query")
+    print_facts(
+        f"{fitted_name(one_line(query.track), 32)}  {clock(query.start)} to {clock(query.end)}",
+        f"against {against}{reason}",
+        f"weights: {weights_text(results.weights)}",
+        f"model {results.model}",
+        "" if results.hubness == "none" else f"hubness: {results.hubness}",
+        "ordered by percentile" if results.level == "passage" else "",
     )
     if results.examples:
         others = ", ".join(
             f"{'like' if one.like else 'unlike'} {one_line(one.path)} ({weights_text(_weights(one))})"
             for one in results.examples[1:]
         )
-        print(f"and {others}; scores are the mean over {len(results.examples)} examples")
-    print(
-        reference_text(
-            results.reference, results.recordings, results.model, [match.spaces for match in results.matches]
-        )
-    )
+        print_facts(f"and {others}", f"scores are the mean over {len(results.examples)} examples")
+    scores = [match.spaces for match in results.matches]
+    print_facts(reference_text(results.reference, results.recordings, results.model, scores))
     bounded = [f"{name} at least {value:g}%" for name, value in results.at_least.items()]
     bounded += [f"{name} at most {value:g}%" for name, value in results.at_most.items()]
     if bounded:
-        print(f"bounds: {', '.join(bounded)}")
+        print_facts(f"bounds: {', '.join(bounded)}")
     if results.matches:
         _print_matches(results)
     elif results.searched:
@@ -361,24 +361,15 @@ def _print_results(results: SearchResults, *, conditions: bool) -> None:
 def _print_matches(results: SearchResults) -> None:
     used = [_weights(one) for one in results.examples] or [results.weights]
     spaces = [name for name in results.weights if any(weights[name] != 0 for weights in used)]
-    passages = results.level == "passage"
-    rows = []
-    for match in results:
-        track = results.tracks[match.path]
-        versions = len((results.versions or {}).get(match.path, ()))
-        notes = [
-            *([f"+{count(len(match.copies), 'copy')}"] if match.copies else []),
-            *([f"+{count(versions, 'version')}"] if versions else []),
-            *([match.relation] if match.relation else []),
-        ]
-        rows.append([
-            str(match.rank),
-            f"{match.score:+.2f}",
-            *([percent(match.percentile)] if passages else []),
-            *(share(match.spaces[name]) for name in spaces),
-            *tempo_and_key(track),
-            f"{clock(match.span.start)}-{clock(match.span.end)}",
-            "  ".join([track_name(match.path, track), *notes]),
-        ])  # fmt: skip
-    header = ["#", "score", *(["percentile"] if passages else []), *spaces, "bpm", "key", "time", "track"]
-    print_table(header, rows, left=[len(header) - 1])
+    rows = [
+        MatchRow(match.path, results.tracks[match.path], match, str(match.rank), notes=_notes(results, match))
+        for match in results
+    ]
+    print_matches(rows, spaces, parts=results.level == "passage")
+
+
+def _notes(results: SearchResults, match: Match) -> list[str]:
+    """What is printed below a match."""
+    versions = (results.versions or {}).get(match.path, ())
+    relation = [match.relation] if match.relation else []
+    return [*relation, *copy_notes("copy", match.copies), *copy_notes("version", versions)]

@@ -19,8 +19,9 @@ from soundalike.cli.arguments import (
 from soundalike.cli.cells import count, track_name, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import library_folder
-from soundalike.cli.output import Progress, print_json, print_table
+from soundalike.cli.output import Progress, print_json
 from soundalike.cli.playlist_output import print_playlist_path, write_tracks
+from soundalike.cli.table import print_table
 
 if TYPE_CHECKING:
     from soundalike.search import Family, Versions

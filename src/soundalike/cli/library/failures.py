@@ -10,7 +10,8 @@ from soundalike.cli.arguments import json_option, library_option
 from soundalike.cli.cells import count, near
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library
-from soundalike.cli.output import print_json, print_table, report_corrupt
+from soundalike.cli.output import print_json, report_corrupt
+from soundalike.cli.table import print_table
 from soundalike.core.errors import one_line
 
 __all__ = ["failures"]

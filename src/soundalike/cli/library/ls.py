@@ -11,7 +11,8 @@ from soundalike.cli.cells import clock, count, tempo_and_key, track_name
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library
 from soundalike.cli.library.tracks import TrackRecord
-from soundalike.cli.output import print_json, print_table
+from soundalike.cli.output import print_json
+from soundalike.cli.table import print_table
 
 __all__ = ["list_tracks"]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from soundalike.cli.arguments import GIVEN_PATH, jobs_option, json_option, option, seed_option
 from soundalike.cli.commands import command
-from soundalike.cli.output import Progress, print_json, print_matrix
+from soundalike.cli.output import Progress, print_json
+from soundalike.cli.table import print_matrix
 from soundalike.core.errors import one_line
 
 __all__ = ["dsp"]

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from soundalike.cli.output import print_matrix, print_message
+from soundalike.cli.output import print_message
+from soundalike.cli.table import print_matrix
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
