@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from soundalike.cli.config import read_config
 from soundalike.core.errors import UsageError
 from soundalike.core.options import Argument, ManyOption, TextType
 
@@ -28,13 +29,13 @@ __all__ = [
     "check_folder",
     "jobs_option",
     "json_option",
-    "json_parameter",
     "library_option",
     "m3u_option",
     "many_option",
     "model_option",
     "option",
     "seed_option",
+    "shared_parameters",
     "weights_option",
     "where_option",
 ]
@@ -86,7 +87,8 @@ def _read_playlist_file(text: str) -> Path:
 def _read_weights(text: str) -> Mapping[str, float]:
     from soundalike.models import parse_weights
 
-    return parse_weights(text)
+    preset = read_config().presets.get(text)
+    return parse_weights(text if preset is None else preset.weights)
 
 
 def _read_bounds(text: str) -> Mapping[str, float]:
@@ -150,28 +152,43 @@ def many_option(*names: str, **attributes: Any) -> Decorator[Any]:
     return click.option(*names, cls=ManyOption, **attributes)
 
 
-def _remember_json(ctx: click.Context, _: click.Parameter, given: bool) -> bool:
-    """Also take the flag from the group: `soundalike library --json info`."""
-    if given:
-        ctx.meta["soundalike.json"] = True
-    return bool(ctx.meta.get("soundalike.json"))
+def _shared(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A callback that also takes an option from the groups above: `soundalike --library PATH search song.mp3`."""
+
+    def remember(ctx: click.Context, _: click.Parameter, given: Any) -> Any:
+        key = f"soundalike.{name}"
+        if given:
+            ctx.meta[key] = given
+        return ctx.meta.get(key, given)
+
+    return remember
 
 
 def json_option(help: str = "Print JSON with stable keys on standard output.") -> Decorator[Any]:
     """Declare `--json`; the function gets it as `as_json`."""
-    return option("--json", "as_json", is_flag=True, callback=_remember_json, help=help)
+    return option("--json", "as_json", is_flag=True, callback=_shared("json"), help=help)
 
 
-def json_parameter() -> click.Option:
-    """Return `--json` for a group, whose commands then take it as given."""
-    return click.Option(
-        ["--json"], is_flag=True, expose_value=False, callback=_remember_json, help="Print JSON on standard output."
-    )
+def shared_parameters(*names: str) -> list[click.Parameter]:
+    """Return options that a group passes on to its commands: "library", "model" and "json"."""
+    attributes: Mapping[str, dict[str, Any]] = {
+        "library": {"type": GIVEN_PATH, "metavar": "PATH", "help": "Folder of the library."},
+        "model": {"metavar": "NAME", "help": "Name or folder of a model."},
+        "json": {"is_flag": True, "help": "Print JSON on standard output."},
+    }
+    return [
+        click.Option([f"--{name}"], expose_value=False, callback=_shared(name), **attributes[name]) for name in names
+    ]
 
 
 def model_option(help: str = "Name or folder of a model (see: soundalike list models).") -> Decorator[Any]:
     """Declare `--model`."""
-    return option("--model", metavar="NAME", help=help)
+
+    def chosen(ctx: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
+        found: str | None = _shared("model")(ctx, parameter, given)
+        return found if found is not None else read_config().model
+
+    return option("--model", metavar="NAME", callback=chosen, help=help)
 
 
 def library_option() -> Decorator[Any]:
@@ -181,19 +198,30 @@ def library_option() -> Decorator[Any]:
         "library_path",
         type=GIVEN_PATH,
         metavar="PATH",
-        help="Folder of the library (default: $SOUNDALIKE_LIBRARY, or a folder in your application data).",
+        callback=_shared("library"),
+        help="Folder of the library (default: $SOUNDALIKE_LIBRARY, that of the settings, or a folder in your "
+        "application data).",
     )
 
 
-def weights_option(default: str = "1 each") -> Decorator[Any]:
+_EQUAL = "1 each"
+
+
+def weights_option(default: str = _EQUAL) -> Decorator[Any]:
     """Declare `--weights`."""
+
+    def chosen(_: click.Context, __: click.Parameter, given: Mapping[str, float] | None) -> Mapping[str, float] | None:
+        own = read_config().weights if given is None and default == _EQUAL else None
+        return given if own is None else _read_weights(own)
+
     return option(
         "-w",
         "--weights",
         type=WEIGHTS,
         metavar="SPACE=W,...",
-        help="How much each space counts, such as melody=2,timbre=-1. Weights may be negative; spaces that are not "
-        f"named weigh 0 (default: {default}).",
+        callback=chosen,
+        help="How much each space counts, such as melody=2,timbre=-1, or the name of a preset (see: soundalike "
+        f"presets). Weights may be negative; spaces that are not named weigh 0 (default: {default}).",
     )
 
 

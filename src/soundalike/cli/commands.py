@@ -80,7 +80,7 @@ class Group(_HelpPage, click.Group):
     def __init__(self, name: str, entries: Mapping[str, Entry], *, title: str = "commands", **attributes: Any) -> None:
         super().__init__(
             name,
-            callback=_require_command,
+            callback=_show_help,
             invoke_without_command=True,
             context_settings=_SETTINGS,
             subcommand_metavar=f"{title.removesuffix('s').upper()} [ARGS]...",
@@ -120,12 +120,11 @@ class Group(_HelpPage, click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _require_command(**_: Any) -> None:
-    """Raise click.UsageError if a group was called without a command."""
+def _show_help(**_: Any) -> None:
+    """Print the help page if a group was called without a command."""
     ctx = click.get_current_context()
-    if ctx.invoked_subcommand is None and isinstance(ctx.command, Group):
-        noun, known = ctx.command.title.removesuffix("s"), ", ".join(ctx.command.list_commands(ctx))
-        raise click.UsageError(f"no {noun} was given; known: {known}", ctx)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def describe_error(error: click.UsageError) -> str:

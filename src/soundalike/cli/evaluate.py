@@ -18,10 +18,10 @@ from soundalike.cli.arguments import (
     argument,
     jobs_option,
     json_option,
-    json_parameter,
     model_option,
     option,
     seed_option,
+    shared_parameters,
 )
 from soundalike.cli.cells import count
 from soundalike.cli.commands import Entry, Group, command
@@ -187,5 +187,5 @@ evaluate: click.Command = _Protocols(
     {"summary": Entry("evaluate:summary", "put saved reports together on one Markdown page")},
     title="protocols",
     help="Measure how good a model is, and write reports with confidence intervals.",
-    params=[json_parameter()],
+    params=shared_parameters("json"),
 )

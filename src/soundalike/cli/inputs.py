@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from soundalike.cli.config import read_config
 from soundalike.core.errors import UsageError
 from soundalike.core.files import absolute
 from soundalike.core.settings import default_library
@@ -57,7 +59,13 @@ def typed_names(names: Sequence[str]) -> Mapping[str, str]:
 
 
 def library_folder(given: Path | None) -> Path:
-    """Return the absolute folder of the library: the given one, or the default."""
+    """Return the absolute folder of the library: as given, else of the environment, the settings, or the default.
+
+    Raises:
+        UsageError: The file of settings is wrong.
+    """
+    if given is None and not os.environ.get("SOUNDALIKE_LIBRARY"):
+        given = read_config().library
     return absolute(given or default_library())
 
 

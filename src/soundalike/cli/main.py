@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from soundalike import __version__
+from soundalike.cli.arguments import shared_parameters
 from soundalike.cli.commands import Entry, Group, describe_error
 from soundalike.cli.exit_codes import FAILED, INTERRUPTED
 from soundalike.core.errors import SoundalikeError, SoundalikeWarning, one_line
@@ -50,11 +51,13 @@ _ENTRIES = {
     "versions": Entry("versions:versions", "list covers, live takes and remasters"),
     "embed": Entry("embed:embed", "write the vectors of recordings to a file"),
     "library": Entry("library.group:library", "inspect, maintain, export and import a library"),
+    "presets": Entry("presets:presets", "list the names that stand for weights"),
     "list": Entry("list:list_members", "list models, spaces and plug-ins with their licences"),
     "demo": Entry("demo:demo", "try it on 36 bundled clips"),
     "render": Entry("render:render", "make triplets of music in which one factor is controlled"),
     "evaluate": Entry("evaluate:evaluate", "measure how good a model is, and write reports"),
     "train": Entry("train.group:train", "fit a model from audio"),
+    "help": Entry("help:help_page", "show the help page of a command"),
 }
 
 
@@ -70,7 +73,8 @@ ROOT = Group(
             expose_value=False,
             callback=lambda ctx, _, given: _print_version(ctx) if given else None,
             help="Show the version and exit.",
-        )
+        ),
+        *shared_parameters("library", "model", "json"),
     ],
 )
 

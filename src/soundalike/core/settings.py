@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["cache_folder", "data_folder", "default_library"]
+__all__ = ["cache_folder", "config_file", "data_folder", "default_library"]
 
 _APP = "soundalike"
-_XDG_VARIABLES = {"data": "XDG_DATA_HOME", "cache": "XDG_CACHE_HOME"}
-_MACOS_FOLDERS = {"data": "Application Support", "cache": "Caches"}
+_XDG_VARIABLES = {"data": "XDG_DATA_HOME", "cache": "XDG_CACHE_HOME", "config": "XDG_CONFIG_HOME"}
+_MACOS_FOLDERS = {"data": "Application Support", "cache": "Caches", "config": "Application Support"}
 
 
 def data_folder() -> Path:
@@ -35,6 +35,17 @@ def cache_folder() -> Path:
     return _user_folder("cache")
 
 
+def config_file() -> Path:
+    """Return the file of the settings of the command line.
+
+    Returns:
+        The value of `$SOUNDALIKE_CONFIG` if it is set and not empty, else `$XDG_CONFIG_HOME/soundalike/config.toml` or
+        `~/.config/soundalike/config.toml` on Linux, `config.toml` below `data_folder()` elsewhere. It need not exist.
+    """
+    chosen = os.environ.get("SOUNDALIKE_CONFIG")
+    return Path(chosen) if chosen else _user_folder("config") / "config.toml"
+
+
 def default_library() -> Path:
     """Return the folder of the library to use when none is named.
 
@@ -50,7 +61,7 @@ def default_library() -> Path:
     return Path(chosen) if chosen else data_folder() / "library"
 
 
-def _user_folder(kind: Literal["data", "cache"]) -> Path:
+def _user_folder(kind: Literal["data", "cache", "config"]) -> Path:
     """Return the folder of this application for one kind of file."""
     if sys.platform == "darwin":
         # Recent versions of platformdirs apply the XDG variables on macOS too, which would hide existing libraries.
@@ -63,4 +74,6 @@ def _user_folder(kind: Literal["data", "cache"]) -> Path:
 
     if kind == "data":
         return platformdirs.user_data_path(_APP, appauthor=False)
+    if kind == "config":
+        return platformdirs.user_config_path(_APP, appauthor=False)
     return platformdirs.user_cache_path(_APP, appauthor=False, opinion=False)

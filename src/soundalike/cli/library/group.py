@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from soundalike.cli.arguments import json_parameter
+from soundalike.cli.arguments import shared_parameters
 from soundalike.cli.commands import Entry, Group
 
 __all__ = ["library"]
@@ -25,5 +25,5 @@ library: click.Command = Group(
     },
     title="actions",
     help="Inspect, maintain, export and import a library.",
-    params=[json_parameter()],
+    params=shared_parameters("library", "json"),
 )

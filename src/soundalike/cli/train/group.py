@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from soundalike.cli.arguments import json_parameter
+from soundalike.cli.arguments import shared_parameters
 from soundalike.cli.commands import Entry, Group
 
 __all__ = ["train"]
@@ -21,5 +21,5 @@ train: click.Command = Group(
         "attribution": Entry("train.attribution:attribution", "show which features the heads of a model use"),
     },
     help="Fit a model from audio, as the bundled models were made.",
-    params=[json_parameter()],
+    params=shared_parameters("json"),
 )

@@ -1,0 +1,128 @@
+"""The file of settings: what the options are where they are not given, and named weights."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from soundalike.core.errors import UsageError
+from soundalike.core.settings import config_file
+
+__all__ = ["BUILT_IN", "Config", "Preset", "read_config"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Named weights, and what they look for."""
+
+    weights: str
+    summary: str = ""
+
+
+BUILT_IN: Mapping[str, Preset] = {
+    "everything": Preset("melody=1,rhythm=1,timbre=1,harmony=1", "all four spaces alike"),
+    "tune": Preset("melody=2,harmony=1", "the same tune over similar chords, whoever plays it"),
+    "groove": Preset("rhythm=2,timbre=1", "the same groove in a similar sound"),
+    "sound": Preset("timbre=1", "the same instruments and production"),
+    "chords": Preset("harmony=1", "the same chords"),
+    "cover": Preset("melody=2,harmony=1,timbre=-1", "the same tune in another sound"),
+    "flip": Preset("rhythm=1,timbre=-1", "the same groove in another sound"),
+}
+"""Presets that always exist; those of the file replace them by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of the command line.
+
+    Attributes:
+        path: The file; it need not exist.
+        library: The folder of the library, or None.
+        model: The name of the model, or None.
+        weights: The weights, or the name of a preset, or None.
+        exclude: Patterns of files that are not indexed.
+        presets: The presets by name, with those that are built in.
+    """
+
+    path: Path
+    library: Path | None = None
+    model: str | None = None
+    weights: str | None = None
+    exclude: tuple[str, ...] = ()
+    presets: Mapping[str, Preset] = field(default_factory=lambda: dict(BUILT_IN))
+
+
+def read_config(path: Path | None = None) -> Config:
+    """Read the settings.
+
+    Args:
+        path: The file; None takes that of the user, see `soundalike.core.settings.config_file`.
+
+    Returns:
+        The settings; those that the file does not have are the defaults, as are all of them if there is no file.
+
+    Raises:
+        UsageError: The file cannot be read, is no TOML, or has an unknown key or a value of another type.
+
+    Example:
+        >>> read_config(Path("config.toml")).presets["groove"].weights
+        'rhythm=2,timbre=1'
+    """
+    return _read(path or config_file())
+
+
+@functools.cache
+def _read(path: Path) -> Config:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return Config(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        found = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not a TOML file: {error}") from error
+    known = ("library", "model", "weights", "exclude", "presets")
+    for key in found:
+        if key not in known:
+            raise UsageError(f"{path}: unknown key {key!r}; known: {', '.join(known)}")
+    library = _text(path, found, "library")
+    return Config(
+        path,
+        library=None if library is None else path.parent / Path(library).expanduser(),
+        model=_text(path, found, "model"),
+        weights=_text(path, found, "weights"),
+        exclude=_patterns(path, found.get("exclude", [])),
+        presets={**BUILT_IN, **_presets(path, found.get("presets", {}))},
+    )
+
+
+def _text(path: Path, found: Mapping[str, Any], key: str) -> str | None:
+    value = found.get(key)
+    if value is not None and not (isinstance(value, str) and value):
+        raise UsageError(f"{path}: {key} is {value!r}; expected text")
+    return value
+
+
+def _patterns(path: Path, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise UsageError(f'{path}: exclude is {value!r}; expected a list of patterns, such as ["*.wav"]')
+    return tuple(value)
+
+
+def _presets(path: Path, value: Any) -> dict[str, Preset]:
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: presets is {value!r}; expected a table of names and weights")
+    presets = {}
+    for name, weights in value.items():
+        if not isinstance(weights, str) or not weights:
+            raise UsageError(f'{path}: presets.{name} is {weights!r}; expected weights, such as "rhythm=2,timbre=1"')
+        if set(name) & set("=, "):
+            raise UsageError(f"{path}: the preset {name!r} has a name with =, a comma or a space; choose another one")
+        presets[name] = Preset(weights)
+    return presets

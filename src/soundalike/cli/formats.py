@@ -1,0 +1,240 @@
+"""The forms in which a command prints a list: a table, JSON, lines for other programs, a playlist."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from soundalike.cli.arguments import Decorator, json_option, option
+from soundalike.cli.output import print_json, print_message
+from soundalike.core.errors import UsageError, one_line
+
+if TYPE_CHECKING:
+    from soundalike.search import PlaylistEntry
+
+__all__ = ["FORMATS", "Answer", "Output", "output_options"]
+
+FORMATS = ("table", "json", "jsonl", "tsv", "csv", "paths", "m3u")
+"""The values of `--format`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command found.
+
+    Attributes:
+        record: All of it, for `json`.
+        rows: One record per line, for `jsonl`, `tsv` and `csv`.
+        entries: One entry per file, for `paths` and `m3u`.
+    """
+
+    record: Any
+    rows: Sequence[Any]
+    entries: Sequence[PlaylistEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How a command prints what it found.
+
+    Attributes:
+        format: One of `FORMATS`.
+        null: Whether paths end in a null byte instead of a line break.
+        relative: Whether paths are relative to the current folder.
+        wide: Whether a table shows all numbers, whatever the width of the terminal.
+        columns: The columns of a table, or the keys of `jsonl`, `tsv` and `csv`; None for all.
+    """
+
+    format: str = "table"
+    null: bool = False
+    relative: bool = False
+    wide: bool = False
+    columns: tuple[str, ...] | None = None
+
+    @property
+    def is_table(self) -> bool:
+        """Whether a person reads it."""
+        return self.format == "table"
+
+    def print(self, answer: Callable[[], Answer], table: Callable[[], None]) -> None:
+        """Print what was found: `table` prints it for a person, `answer` returns it for programs.
+
+        Raises:
+            UsageError: `--columns` names a key that no row has.
+        """
+        if self.is_table:
+            table()
+            return
+        found = answer()
+        if self.format == "json":
+            print_json(found.record)
+        elif self.format in ("paths", "m3u"):
+            self._print_entries(found.entries)
+        else:
+            self._print_rows(found.rows)
+
+    def _print_entries(self, entries: Sequence[PlaylistEntry]) -> None:
+        from soundalike.search import format_m3u
+
+        if self.relative:
+            entries = [replace(entry, path=os.path.relpath(entry.path)) for entry in entries]
+        if self.format == "m3u":
+            content = format_m3u(entries)
+        else:
+            end = b"\0" if self.null else b"\n"
+            content = b"".join(os.fsencode(entry.path) + end for entry in entries if self.null or entry.fits)
+        if not self.null:
+            report_misfits(entries)
+        _write_bytes(content)
+
+    def _print_rows(self, rows: Sequence[Any]) -> None:
+        from soundalike.core.serialise import to_plain
+
+        plain = [cast("dict[str, Any]", to_plain(row)) for row in rows]
+        if self.format == "jsonl":
+            for row in plain:
+                print(json.dumps(_chosen(row, self.columns, list(row)), ensure_ascii=True, allow_nan=False))
+            return
+        flat = [dict(_flatten(row)) for row in plain]
+        keys = list(dict.fromkeys(key for row in flat for key in row))
+        chosen = _known_columns(self.columns, keys) if flat else list(self.columns or ())
+        text = io.StringIO()
+        if self.format == "csv":
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(chosen)
+            writer.writerows([[_cell(row.get(key)) for key in chosen] for row in flat])
+        else:
+            for line in [chosen, *([one_line(_cell(row.get(key))) for key in chosen] for row in flat)]:
+                text.write("\t".join(line) + "\n")
+        sys.stdout.write(text.getvalue())
+
+
+def report_misfits(entries: Iterable[PlaylistEntry]) -> None:
+    """Name the files whose paths cannot stand on a line of their own."""
+    for entry in entries:
+        if not entry.fits:
+            print_message(f"left out of the playlist: {entry.path}: its name contains a line break")
+
+
+def _known_columns(columns: Sequence[str] | None, keys: Sequence[str]) -> list[str]:
+    for name in columns or ():
+        if name not in keys:
+            raise UsageError(f"--columns: unknown column {name!r}; known: {', '.join(keys)}")
+    return list(columns or keys)
+
+
+def _chosen(row: Mapping[str, Any], columns: Sequence[str] | None, keys: Sequence[str]) -> dict[str, Any]:
+    return {name: row[name] for name in _known_columns(columns, keys)}
+
+
+def _flatten(row: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
+    """The values of nested mappings, under keys joined by points; the spaces of a match come without `spaces.`."""
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, before if key == "spaces" else f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "; ".join(_cell(one) if not isinstance(one, Mapping) else json.dumps(one) for one in value)
+    return str(value)
+
+
+def _write_bytes(content: bytes) -> None:
+    """Write bytes to standard output: paths need not be text."""
+    sys.stdout.flush()
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:
+        sys.stdout.write(content.decode("utf-8", "surrogateescape"))
+        return
+    buffer.write(content)
+    buffer.flush()
+
+
+# Options --------------------------------------------------------------------------------------------------------------
+
+
+def _read_columns(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise click.BadParameter(f"expected names joined by commas, found {text!r}")
+    return names
+
+
+def output_options(*, columns: bool = True) -> Decorator[Any]:
+    """Declare `--format`, `--json` and their kind; the function gets them as `output`, an `Output`.
+
+    Args:
+        columns: Whether the table of the command can be chosen with `--columns` and `--wide`.
+    """
+
+    def declare(function: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(function)
+        def call(
+            form: str | None, as_json: bool, null: bool, relative: bool, wide: bool = False,
+            columns: tuple[str, ...] | None = None, **given: Any,
+        ) -> int:  # fmt: skip
+            if as_json and form not in (None, "json"):
+                raise UsageError(f"--json and --format {form} exclude each other")
+            if null and (as_json or form not in (None, "paths")):
+                raise UsageError("-0 is for --format paths")
+            chosen = "json" if as_json else form or ("paths" if null else "table")
+            if relative and chosen not in ("paths", "m3u") and not given.get("m3u"):
+                raise UsageError("--relative is for --format paths and for playlists")
+            m3u = given.get("m3u")
+            if m3u is not None and str(m3u) == "-":
+                if chosen != "table":
+                    raise UsageError(f"--m3u - and --format {chosen} both write to standard output; give one")
+                given["m3u"], chosen = None, "m3u"
+            return function(output=Output(chosen, null, relative, wide, columns), **given)
+
+        shown: list[Decorator[Any]] = [
+            option(
+                "--format", "form", type=click.Choice(FORMATS), metavar="FORMAT",
+                help=f"What to print: {', '.join(FORMATS[:-1])} or {FORMATS[-1]} (default: table).",
+            ),
+            json_option(help="Short for --format json: stable keys on standard output."),
+            option("-0", "null", is_flag=True, help="Print paths that end in a null byte, for xargs -0."),
+            option("--relative", is_flag=True, help="Print paths relative to the current folder."),
+        ]  # fmt: skip
+        if columns:
+            shown += [
+                option("--wide", is_flag=True, help="Show all numbers, even if lines are longer than the terminal."),
+                option(
+                    "--columns",
+                    metavar="A,B,...",
+                    callback=_read_columns,
+                    help="The columns to show, such as track,score,bpm.",
+                ),
+            ]
+        for one in reversed(shown):
+            call = one(call)
+        return call
+
+    return declare
+
+
+def written_entries(entries: Sequence[PlaylistEntry], path: Path, *, relative: bool) -> list[PlaylistEntry]:
+    """Return the entries as they stand in the playlist `path`: relative to its folder where asked for."""
+    if not relative:
+        return list(entries)
+    folder = path.absolute().parent
+    return [replace(entry, path=os.path.relpath(entry.path, folder)) for entry in entries]
