@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soundalike.core.errors import UsageError
-from soundalike.core.text import quoted
+from soundalike.core.text import fold, quoted
 from soundalike.library import LibraryFolder, is_current, is_there
-from soundalike.library.catalog import Filter, Track
+from soundalike.library.catalog import AnyOf, Filter, TextCondition, Track
 
-__all__ = ["TrackDetails", "known_id", "select_tracks", "track_details"]
+__all__ = ["TrackDetails", "find_tracks", "known_id", "select_tracks", "track_details"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +87,22 @@ def select_tracks(library: LibraryFolder, where: Filter) -> list[Track]:
             return library.catalog.tracks()
         columns = library.arrays.columns()
         return library.catalog.tracks_of(columns.ids[columns.matches(where)].tolist())
+
+
+def find_tracks(library: LibraryFolder, text: str) -> list[Track]:
+    """The tracks whose artist, title, album or path contain every word; those with all words in their name first."""
+    words = text.split()
+    if not words:
+        return []
+    any_of = tuple(
+        AnyOf(tuple(TextCondition(field, "~", word) for field in ("artist", "title", "album", "path")))
+        for word in words
+    )
+    found = select_tracks(library, Filter(any_of))
+    named = [track for track in found if all(fold(word) in _name(track) for word in words)]
+    return named or found
+
+
+def _name(track: Track) -> str:
+    """What a person calls a track: its artist, its title and the name of its file."""
+    return fold(" ".join([*track.artists, track.title or "", track.path.stem]))

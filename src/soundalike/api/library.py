@@ -20,13 +20,13 @@ from soundalike.api.arguments import (
     optional_model,
     recording_names,
 )
-from soundalike.api.details import TrackDetails, select_tracks, track_details
+from soundalike.api.details import TrackDetails, find_tracks, select_tracks, track_details
 from soundalike.api.encoding import compare_with, embed_recordings
 from soundalike.api.upkeep import Upkeep
 from soundalike.api.writing import WriterGate
 from soundalike.audio import AudioInput
 from soundalike.core.arguments import as_callback, as_count, as_flag
-from soundalike.core.errors import LibraryError
+from soundalike.core.errors import LibraryError, UsageError
 from soundalike.core.files import as_path
 from soundalike.core.types import Level, Vectors
 from soundalike.library import LibraryFolder
@@ -318,6 +318,27 @@ class Library(Upkeep):
             >>> [track.title for track in library.tracks(where="bpm 118..126 and genre = house")]
         """
         return select_tracks(self.folder, as_filter(where))
+
+    def find(self, text: str) -> list[Track]:
+        """The tracks that a person may mean by a name: those with every word in artist, title, album or path.
+
+        Args:
+            text: Words, compared without case and however accents are encoded.
+
+        Returns:
+            If tracks have all words in artist, title and file name together, only those; in the order in which they
+            were added.
+
+        Raises:
+            UsageError: The text holds no word.
+
+        Example:
+            >>> [track.title for track in library.find("punk song")]
+            ['Punk Song']
+        """
+        if not isinstance(text, str) or not text.split():
+            raise UsageError(f"text is {text!r}; expected words of an artist, a title or a path")
+        return find_tracks(self.folder, text)
 
     def show(self, path: StrPath) -> TrackDetails:
         """What the library knows about one track. Raises UsageError if it does not hold it."""

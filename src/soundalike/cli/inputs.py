@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+import click
+
+from soundalike.cli.cells import count, track_names
 from soundalike.cli.config import read_config
 from soundalike.core.errors import UsageError
 from soundalike.core.files import absolute
@@ -17,6 +20,7 @@ from soundalike.core.settings import default_library
 if TYPE_CHECKING:
     from soundalike.api import Library
     from soundalike.audio import AudioInput
+    from soundalike.library.catalog import Track
     from soundalike.models import Model
 
 __all__ = [
@@ -24,6 +28,7 @@ __all__ = [
     "chosen_library",
     "chosen_model",
     "library_folder",
+    "named_recording",
     "one_standard_input",
     "recording",
     "typed_names",
@@ -45,6 +50,52 @@ class StandardInput:
 def recording(name: str) -> AudioInput:
     """Return the recording that an argument names; `-` is standard input."""
     return cast("BinaryIO", StandardInput()) if name == "-" else name
+
+
+_OFFERED = 8
+
+
+def named_recording(library: Library, name: str) -> AudioInput:
+    """Return the recording that an argument names: a path, `-`, or else words that name one track of the library.
+
+    A person at a terminal chooses where several tracks fit.
+
+    Raises:
+        UsageError: The words fit no track, or several.
+    """
+    if name == "-" or _is_path(name) or not name.split():
+        return recording(name)
+    found = library.find(name)
+    if not found:
+        raise UsageError(f"{name}: neither a file nor words that name a track of the library; see: library ls")
+    if len(found) > 1:
+        found = [_chosen_by_user(name, found)]
+    return str(found[0].path)
+
+
+def _is_path(name: str) -> bool:
+    from soundalike.audio import AUDIO_SUFFIXES
+
+    try:
+        exists = os.path.lexists(name)
+    except ValueError:  # a null byte
+        exists = False
+    separators = [one for one in (os.sep, os.altsep) if one]
+    return exists or any(one in name for one in separators) or Path(name).suffix.lower() in AUDIO_SUFFIXES
+
+
+def _chosen_by_user(name: str, found: Sequence[Track]) -> Track:
+    names, _ = track_names([(str(track.path), track) for track in found[:_OFFERED]])
+    more = f" and {len(found) - _OFFERED:,} more" if len(found) > _OFFERED else ""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"{name!r} fits {count(len(found), 'track')}: {'; '.join(names)}{more}; give more words")
+    print(f"{name!r} fits {count(len(found), 'track')}:", file=sys.stderr)
+    for number, one in enumerate(names, start=1):
+        print(f"{number:3}  {one}", file=sys.stderr)
+    if more:
+        print(f"    {more}: give more words", file=sys.stderr)
+    number = click.prompt("which one", type=click.IntRange(1, len(names)), err=True)
+    return found[number - 1]
 
 
 def one_standard_input(names: Sequence[str]) -> None:
