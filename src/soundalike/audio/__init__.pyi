@@ -13,6 +13,7 @@ from .inputs import AudioInput as AudioInput
 from .inputs import is_one_input as is_one_input
 from .inputs import label_of as label_of
 from .inputs import recording_file as recording_file
+from .keys import camelot_code as camelot_code
 from .keys import compatible_keys as compatible_keys
 from .keys import parse_key as parse_key
 from .loudness import LoudnessMeter as LoudnessMeter

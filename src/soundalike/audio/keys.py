@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["compatible_keys", "parse_key"]
+__all__ = ["camelot_code", "compatible_keys", "parse_key"]
 
 _NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 # H is the German name of B.
@@ -86,6 +86,23 @@ def compatible_keys(key: str) -> frozenset[str]:
     neighbours = [_Key(pitch + step, minor, "") for step in (0, 7, -7)]
     relative = _Key(pitch + (3 if minor else -3), not minor, "")
     return frozenset(map(_name, [*neighbours, relative]))
+
+
+def camelot_code(key: str) -> str:
+    """Return the code of a key on the Camelot wheel.
+
+    Args:
+        key: A key as `parse_key` returns it.
+
+    Example:
+        >>> camelot_code("A minor"), camelot_code("C major")
+        ('8A', '8B')
+    """
+    note, mode = key.split(" ")
+    minor = mode == "minor"
+    # One hour is a fifth (7 semitones), and 7 is its own inverse modulo 12. A minor and C major are at 8.
+    hour = (7 * (_NOTES.index(note) - (9 if minor else 0)) + 8 - 1) % 12 + 1
+    return f"{hour}{'A' if minor else 'B'}"
 
 
 def _parse_one(text: str) -> _Key | None:

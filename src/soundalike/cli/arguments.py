@@ -78,6 +78,8 @@ def _read_path(text: str) -> Path:
 
 def _read_playlist_file(text: str) -> Path:
     path = _read_path(text)
+    if text == "-":
+        return path
     if path.suffix.lower() not in (".m3u", ".m3u8"):
         raise ValueError(f"{path} is not a playlist name; give one that ends in .m3u8 or .m3u")
     check_folder(path)
@@ -245,7 +247,12 @@ def where_option(what: str = "Only tracks") -> Decorator[Any]:
 
 def m3u_option(what: str) -> Decorator[Any]:
     """Declare `--m3u`."""
-    return option("--m3u", type=PLAYLIST_FILE, metavar="FILE", help=f"Also write {what} to a playlist (.m3u8, UTF-8).")
+    return option(
+        "--m3u",
+        type=PLAYLIST_FILE,
+        metavar="FILE",
+        help=f"Also write {what} to a playlist (.m3u8, UTF-8); - prints it.",
+    )
 
 
 def jobs_option(help: str = "Number of worker processes (default: one per core).") -> Decorator[Any]:

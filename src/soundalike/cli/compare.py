@@ -19,9 +19,9 @@ from soundalike.cli.arguments import (
 )
 from soundalike.cli.cells import clock, rarity, share_bar, weights_text
 from soundalike.cli.commands import command
-from soundalike.cli.inputs import chosen_library, one_standard_input, recording
+from soundalike.cli.inputs import absolute_name, chosen_library, one_standard_input, recording
 from soundalike.cli.output import print_json, print_warnings
-from soundalike.cli.records import MatchRecord, WarningRecord, match_record, warning_records
+from soundalike.cli.records import MatchRecord, WarningRecord, warning_records
 from soundalike.cli.references import level_text, reference_text
 from soundalike.cli.table import Cell, fitted_name, print_facts, print_table
 from soundalike.core.errors import one_line
@@ -63,7 +63,6 @@ class AlignmentRecord:
 class ComparedRecord(MatchRecord):
     """The second recording as a match of the first; `alignment` is null without --align."""
 
-    percentile: float | None
     alignment: AlignmentRecord | None
 
 
@@ -153,14 +152,14 @@ def compare(
             found = library.compare(first, second, model=model, **options)
     print_warnings(found.warnings)
     if as_json:
-        print_json(_record(a, b, found))
+        print_json(_record(absolute_name(a), absolute_name(b), found))
     else:
         _print_comparison(a, b, found, aligned=align)
     return 0
 
 
 def _record(a: str, b: str, found: Comparison) -> ComparisonRecord:
-    match, span = match_record(found.match, b), found.match.query_span
+    span = found.match.query_span
     one = found.match.alignment
     alignment = AlignmentRecord(one.semitones, one.tempo_ratio, one.offset, one.agreement) if one else None
     pairs = {
@@ -176,11 +175,7 @@ def _record(a: str, b: str, found: Comparison) -> ComparisonRecord:
         models=[found.model],
         reference=found.reference,
         weights=found.weights,
-        matches=[
-            ComparedRecord(
-                match.path, match.start, match.end, match.score, match.spaces, found.match.percentile, alignment
-            )
-        ],
+        matches=[ComparedRecord.of(found.match, path=b, alignment=alignment)],
         passages=pairs,
         warnings=warning_records(found.warnings),
     )

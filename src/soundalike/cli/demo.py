@@ -12,7 +12,7 @@ from soundalike.cli.arguments import GIVEN_PATH, check_folder, jobs_option, json
 from soundalike.cli.cells import clock, rarity, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.output import Progress, print_json, print_styled
-from soundalike.cli.records import MatchRecord, match_record
+from soundalike.cli.records import MatchRecord
 from soundalike.cli.table import print_facts, print_table
 from soundalike.core.errors import one_line
 
@@ -47,7 +47,7 @@ _QUESTIONS = (
 class AnswerRecord(MatchRecord):
     """A match of a question, and whether it is right."""
 
-    title: str
+    clip: str
     right: bool
 
 
@@ -185,10 +185,5 @@ def _print_question(question: DemoQuery) -> None:
 
 
 def _question_record(question: DemoQuery) -> QuestionRecord:
-    answers = []
-    for answer in question.answers:
-        one = match_record(answer.match)
-        answers.append(
-            AnswerRecord(one.path, one.start, one.end, one.score, one.spaces, answer.clip.title, answer.right)
-        )
+    answers = [AnswerRecord.of(answer.match, clip=answer.clip.title, right=answer.right) for answer in question.answers]
     return QuestionRecord(question.title, question.query.title, question.weights, answers)

@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -22,7 +21,7 @@ from soundalike.core.errors import UsageError, one_line
 if TYPE_CHECKING:
     from soundalike.search import PlaylistEntry
 
-__all__ = ["FORMATS", "Answer", "Output", "output_options"]
+__all__ = ["FORMATS", "Answer", "Output", "output_options", "report_misfits"]
 
 FORMATS = ("table", "json", "jsonl", "tsv", "csv", "paths", "m3u")
 """The values of `--format`."""
@@ -230,11 +229,3 @@ def output_options(*, columns: bool = True) -> Decorator[Any]:
         return call
 
     return declare
-
-
-def written_entries(entries: Sequence[PlaylistEntry], path: Path, *, relative: bool) -> list[PlaylistEntry]:
-    """Return the entries as they stand in the playlist `path`: relative to its folder where asked for."""
-    if not relative:
-        return list(entries)
-    folder = path.absolute().parent
-    return [replace(entry, path=os.path.relpath(entry.path, folder)) for entry in entries]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "StandardInput",
+    "absolute_name",
     "chosen_library",
     "chosen_model",
     "library_folder",
@@ -96,6 +97,11 @@ def _chosen_by_user(name: str, found: Sequence[Track]) -> Track:
         print(f"    {more}: give more words", file=sys.stderr)
     number = click.prompt("which one", type=click.IntRange(1, len(names)), err=True)
     return found[number - 1]
+
+
+def absolute_name(name: str) -> str:
+    """Return the absolute path of a recording that an argument names; `-` stays."""
+    return name if name == "-" else str(absolute(Path(name)))
 
 
 def one_standard_input(names: Sequence[str]) -> None:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from soundalike.cli.cells import near, weights_text
 from soundalike.cli.match_table import MatchRow, copy_notes, print_matches
 from soundalike.cli.output import print_styled
-from soundalike.cli.records import MatchRecord, SpaceRecord
+from soundalike.cli.records import MatchRecord
 from soundalike.cli.references import reference_text
 from soundalike.cli.table import print_facts
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
+    from soundalike.cli.formats import Output
     from soundalike.core.types import Match
     from soundalike.search import Journey
 
 __all__ = [
-    "JourneyMatchRecord",
     "active_spaces",
-    "journey_match_record",
+    "journey_records",
     "match_row",
     "print_copies",
     "print_heading",
@@ -29,17 +28,9 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class JourneyMatchRecord(MatchRecord):
-    """A track of a path or playlist with its score; `copies` are other files of the same recording."""
-
-    copies: Sequence[str]
-
-
-def journey_match_record(match: Match, path: str | None = None) -> JourneyMatchRecord:
-    """Return the record of a match; `path` replaces the path of its track."""
-    span, spaces = match.span, SpaceRecord.all_of(match.spaces)
-    return JourneyMatchRecord(path or span.track, span.start, span.end, match.score, spaces, match.copies)
+def journey_records(journey: Journey, matches: Sequence[Match]) -> list[MatchRecord]:
+    """Return the records of tracks of a journey."""
+    return [MatchRecord.of(match, journey.tracks.get(match.path)) for match in matches]
 
 
 def active_spaces(journey: Journey) -> list[str]:
@@ -60,10 +51,10 @@ def print_heading(title: str, journey: Journey) -> None:
     print_facts(reference_text(journey.reference, journey.recordings, journey.model, scores))
 
 
-def print_journey(journey: Journey, rows: Sequence[MatchRow]) -> None:
+def print_journey(journey: Journey, rows: Sequence[MatchRow], output: Output) -> None:
     """Print the table of the tracks."""
     if rows:
-        print_matches(rows, active_spaces(journey))
+        print_matches(rows, active_spaces(journey), wide=output.wide, columns=output.columns)
 
 
 def print_copies(journey: Journey, of: str) -> None:

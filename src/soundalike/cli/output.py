@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO, cast
+
+import click
 
 from soundalike.cli.cells import clock, count, near
 from soundalike.core.errors import one_line
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from soundalike.search import Results
 
 __all__ = [
+    "SCHEMA_VERSION",
     "Progress",
     "print_interrupted",
     "print_json",
@@ -31,6 +34,7 @@ __all__ = [
     "print_styled",
     "report_corrupt",
     "report_missing",
+    "schema_name",
 ]
 
 _EVERY_LIVE, _EVERY_LINE = 0.1, 10.0
@@ -110,13 +114,28 @@ def _is_dumb() -> bool:
 # JSON ---------------------------------------------------------------------------------------------------------------
 
 
+SCHEMA_VERSION = 1
+"""Raised when keys of any command are renamed, removed, or change their meaning; new keys do not raise it."""
+
+
+def schema_name() -> str:
+    """Return what JSON of the running command has under "schema", such as "library-info/1"."""
+    context = click.get_current_context(silent=True)
+    names = context.command_path.split()[1:] if context else []
+    return f"{'-'.join(names) or 'error'}/{SCHEMA_VERSION}"
+
+
 def print_json(record: Any, indent: int | None = 2) -> None:
-    """Print a dataclass as JSON on standard output. Raises ValueError for numbers that JSON cannot express."""
+    """Print a record as JSON on standard output, with its schema.
+
+    Raises:
+        ValueError: A number has no form in JSON.
+    """
     import json
 
     from soundalike.core.serialise import to_plain
 
-    plain = to_plain(record)
+    plain = {"schema": schema_name(), **cast("dict[str, Any]", to_plain(record))}
     text = json.dumps(plain, ensure_ascii=False, allow_nan=False, indent=indent)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from soundalike.cli.arguments import (
     WholeNumber,
     argument,
-    json_option,
     library_option,
     m3u_option,
     model_option,
@@ -19,18 +18,19 @@ from soundalike.cli.arguments import (
     where_option,
 )
 from soundalike.cli.commands import command
-from soundalike.cli.inputs import chosen_library, one_standard_input, recording
+from soundalike.cli.formats import Answer, Output, output_options
+from soundalike.cli.inputs import chosen_library, named_recording, one_standard_input
 from soundalike.cli.journeys import (
-    JourneyMatchRecord,
-    journey_match_record,
+    journey_records,
     match_row,
     print_copies,
     print_heading,
     print_journey,
 )
 from soundalike.cli.match_table import MatchRow
-from soundalike.cli.output import print_json, report_corrupt, report_missing
+from soundalike.cli.output import report_corrupt, report_missing
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
+from soundalike.cli.records import MatchRecord
 from soundalike.cli.table import fitted_name
 from soundalike.core.errors import one_line
 
@@ -62,13 +62,13 @@ class PathRecord:
     models: Sequence[str]
     reference: PercentileSource
     weights: Mapping[str, float]
-    matches: Sequence[JourneyMatchRecord]
+    matches: Sequence[MatchRecord]
     note: str | None
     copies: Sequence[str]
     corrupt: Sequence[str]
     missing: Sequence[str]
     absent_folders: Sequence[str]
-    arrival: JourneyMatchRecord
+    arrival: MatchRecord
     direct: float | None
     smallest: float | None
 
@@ -90,7 +90,7 @@ class PathRecord:
 @m3u_option("the path")
 @model_option()
 @library_option()
-@json_option()
+@output_options()
 def path(
     a: str,
     b: str,
@@ -100,7 +100,7 @@ def path(
     m3u: Path | None,
     model: str | None,
     library_path: Path | None,
-    as_json: bool,
+    output: Output,
 ) -> int:
     """Find a path of small steps from A to B over tracks of the library.
 
@@ -117,43 +117,51 @@ def path(
     """
     one_standard_input([a, b])
     with chosen_library(library_path) as library:
-        found = library.path(recording(a), recording(b), steps, weights=weights, where=where, model=model)
-    if m3u:
-        write_playlist(found, m3u)
-    if as_json:
-        *between, last = found.matches
-        print_json(
-            PathRecord(
-                query=QueryRecord(a, b, steps, where),
-                models=[found.model],
-                reference=found.reference,
-                weights=found.weights,
-                matches=[journey_match_record(match) for match in between],
-                note=found.note,
-                copies=found.copies,
-                corrupt=found.corrupt,
-                missing=found.missing,
-                absent_folders=found.absent_folders,
-                arrival=journey_match_record(last, b),
-                direct=found.direct.score if found.direct else None,
-                smallest=found.smallest,
-            )
+        found = library.path(
+            named_recording(library, a), named_recording(library, b), steps, weights=weights, where=where, model=model
         )
-    else:
-        _print_path(a, b, found)
+    if m3u:
+        write_playlist(found, m3u, relative=output.relative)
+
+    def show() -> None:
+        _print_path(a, b, found, output)
         print_playlist_path(m3u)
+
+    output.print(lambda: _answer(found, steps, where), show)
     report_missing(found)
     return report_corrupt(found.corrupt)
 
 
-def _print_path(a: str, b: str, found: Journey) -> None:
+def _answer(found: Journey, steps: int, where: str | None) -> Answer:
+    *between, last = found.matches
+    records = journey_records(found, between)
+    (arrival,) = journey_records(found, [last])
+    record = PathRecord(
+        query=QueryRecord(found.start.track, last.path, steps, where),
+        models=[found.model],
+        reference=found.reference,
+        weights=found.weights,
+        matches=records,
+        note=found.note,
+        copies=found.copies,
+        corrupt=found.corrupt,
+        missing=found.missing,
+        absent_folders=found.absent_folders,
+        arrival=arrival,
+        direct=found.direct.score if found.direct else None,
+        smallest=found.smallest,
+    )
+    return Answer(record, [*records, arrival], found.playlist_entries())
+
+
+def _print_path(a: str, b: str, found: Journey, output: Output) -> None:
     print_heading(f"{fitted_name(one_line(a), 50)} to {fitted_name(one_line(b), 50)}", found)
     start = found.tracks.get(found.start.track)
     rows = [MatchRow(found.start.track, start, None, "A", a)]
     *between, last = found.matches
     rows += [match_row(str(number), match, found) for number, match in enumerate(between, start=1)]
     rows.append(match_row("B", last, found, b))
-    print_journey(found, rows)
+    print_journey(found, rows, output)
     if found.direct:
         print(f"smallest step {found.smallest:+.2f}; directly from A to B {found.direct.score:+.2f}")
     if found.note:

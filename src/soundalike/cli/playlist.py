@@ -12,7 +12,6 @@ from soundalike.cli.arguments import (
     NUMBER_RANGE,
     WholeNumber,
     argument,
-    json_option,
     library_option,
     m3u_option,
     model_option,
@@ -21,18 +20,19 @@ from soundalike.cli.arguments import (
     where_option,
 )
 from soundalike.cli.commands import command
-from soundalike.cli.inputs import chosen_library, recording
+from soundalike.cli.formats import Answer, Output, output_options
+from soundalike.cli.inputs import chosen_library, named_recording
 from soundalike.cli.journeys import (
-    JourneyMatchRecord,
-    journey_match_record,
+    journey_records,
     match_row,
     print_copies,
     print_heading,
     print_journey,
 )
-from soundalike.cli.output import print_json, report_corrupt, report_missing
+from soundalike.cli.output import report_corrupt, report_missing
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
-from soundalike.cli.table import fitted_name
+from soundalike.cli.records import MatchRecord
+from soundalike.cli.table import fitted_name, print_facts
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class PlaylistRecord:
     models: Sequence[str]
     reference: PercentileSource
     weights: Mapping[str, float]
-    matches: Sequence[JourneyMatchRecord]
+    matches: Sequence[MatchRecord]
     note: str | None
     copies: Sequence[str]
     corrupt: Sequence[str]
@@ -87,7 +87,7 @@ class PlaylistRecord:
 @m3u_option("the tracks")
 @model_option()
 @library_option()
-@json_option()
+@output_options()
 def playlist(
     seed: str,
     length: int,
@@ -100,7 +100,7 @@ def playlist(
     m3u: Path | None,
     model: str | None,
     library_path: Path | None,
-    as_json: bool,
+    output: Output,
 ) -> int:
     """Choose tracks that are like SEED but not all like one another.
 
@@ -119,32 +119,37 @@ def playlist(
     """
     with chosen_library(library_path) as library:
         found = library.playlist(
-            recording(seed), length, weights=weights, where=where, spread=spread, tempo=tempo, tempo_step=tempo_step,
-            half_double=half_double, model=model,
+            named_recording(library, seed), length, weights=weights, where=where, spread=spread, tempo=tempo,
+            tempo_step=tempo_step, half_double=half_double, model=model,
         )  # fmt: skip
     if m3u:
-        write_playlist(found, m3u)
-    if as_json:
-        print_json(
-            PlaylistRecord(
-                query=QueryRecord(seed, length, where, spread, tempo, tempo_step, half_double),
-                models=[found.model],
-                reference=found.reference,
-                weights=found.weights,
-                matches=[journey_match_record(match) for match in found.matches],
-                note=found.note,
-                copies=found.copies,
-                corrupt=found.corrupt,
-                missing=found.missing,
-                absent_folders=found.absent_folders,
-            )
+        write_playlist(found, m3u, relative=output.relative)
+
+    def answer() -> Answer:
+        records = journey_records(found, found.matches)
+        record = PlaylistRecord(
+            query=QueryRecord(found.query.track, length, where, spread, tempo, tempo_step, half_double),
+            models=[found.model],
+            reference=found.reference,
+            weights=found.weights,
+            matches=records,
+            note=found.note,
+            copies=found.copies,
+            corrupt=found.corrupt,
+            missing=found.missing,
+            absent_folders=found.absent_folders,
         )
-    else:
+        return Answer(record, records, found.playlist_entries())
+
+    def show() -> None:
         print_heading(fitted_name(one_line(seed), 1), found)
-        print_journey(found, [match_row(str(number), match, found) for number, match in enumerate(found, start=1)])
+        rows = [match_row(str(number), match, found) for number, match in enumerate(found, start=1)]
+        print_journey(found, rows, output)
         if found.note:
-            print(found.note)
+            print_facts(found.note)
         print_copies(found, "the seed")
         print_playlist_path(m3u)
+
+    output.print(answer, show)
     report_missing(found)
     return report_corrupt(found.corrupt)

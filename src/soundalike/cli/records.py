@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from soundalike.core.types import Match, PercentileSource, SpaceScore
+    from soundalike.library.catalog import Track
 
 __all__ = [
     "ErrorRecord",
@@ -16,7 +17,6 @@ __all__ = [
     "SpaceRecord",
     "WarningRecord",
     "failure_records",
-    "match_record",
     "warning_records",
 ]
 
@@ -77,16 +77,61 @@ class SpaceRecord:
 
 @dataclass(frozen=True, slots=True)
 class MatchRecord:
-    """A track, or a passage of one, with its score."""
+    """A track, or a passage of one, with its score.
 
+    `rank` counts from 1. `id` is that of the track in the library. What the library does not know is null. `start` and
+    `end` are those of the match, in seconds. `percentile` is the percentage of random matches with a lower score.
+    `copies` are other files of the same recording.
+    """
+
+    rank: int
+    id: int | None
     path: str
+    title: str | None
+    artist: str | None
+    artists: Sequence[str]
+    album: str | None
+    bpm: float | None
+    key: str | None
+    camelot: str | None
+    duration: float | None
     start: float
     end: float
     score: float
+    percentile: float | None
     spaces: Mapping[str, SpaceRecord]
+    copies: Sequence[str]
 
+    @classmethod
+    def of(cls, match: Match, track: Track | None = None, *, path: str | None = None, **more: Any) -> Self:
+        """Return the record of a match.
 
-def match_record(match: Match, path: str | None = None) -> MatchRecord:
-    """Return the record of a match; `path` replaces the path of its track."""
-    span = match.span
-    return MatchRecord(path or span.track, span.start, span.end, match.score, SpaceRecord.all_of(match.spaces))
+        Args:
+            match: The match.
+            track: What the library knows of its track.
+            path: Replaces the path of the track.
+            more: The fields that the class adds to this one.
+        """
+        from soundalike.audio import camelot_code, parse_key
+
+        span, key = match.span, parse_key(match.key) if match.key else None
+        return cls(
+            rank=match.rank,
+            id=track.id if track else None,
+            path=path or span.track,
+            title=match.title,
+            artist=match.artist,
+            artists=match.artists,
+            album=match.album,
+            bpm=match.bpm,
+            key=match.key,
+            camelot=camelot_code(key) if key else None,
+            duration=match.duration,
+            start=span.start,
+            end=span.end,
+            score=match.score,
+            percentile=match.percentile,
+            spaces=SpaceRecord.all_of(match.spaces),
+            copies=match.copies,
+            **more,
+        )

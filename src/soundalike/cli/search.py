@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from soundalike.cli.arguments import (
+    GIVEN_PATH,
     LEVEL,
     REGION,
     WholeNumber,
     argument,
     bounds_option,
-    json_option,
     library_option,
     m3u_option,
     many_option,
@@ -26,10 +25,10 @@ from soundalike.cli.arguments import (
 )
 from soundalike.cli.cells import clock, count, near, weights_text
 from soundalike.cli.commands import command
-from soundalike.cli.inputs import chosen_library, one_standard_input, recording, typed_names
+from soundalike.cli.formats import Answer, Output, output_options
+from soundalike.cli.inputs import chosen_library, named_recording, one_standard_input, typed_names
 from soundalike.cli.match_table import MatchRow, copy_notes, print_matches
 from soundalike.cli.output import (
-    print_json,
     print_message,
     print_styled,
     print_warnings,
@@ -37,82 +36,17 @@ from soundalike.cli.output import (
     report_missing,
 )
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
-from soundalike.cli.records import MatchRecord, SpaceRecord, WarningRecord, match_record, warning_records
 from soundalike.cli.references import level_text, reference_text
+from soundalike.cli.search_records import example_weights, search_record
 from soundalike.cli.table import fitted_name, print_facts
+from soundalike.cli.take_files import take_files
 from soundalike.core.errors import UsageError, one_line
 
 if TYPE_CHECKING:
-    from soundalike.core.types import LevelReason, Match, PercentileSource
-    from soundalike.search import Example, SearchResults
+    from soundalike.core.types import Match
+    from soundalike.search import SearchResults
 
 __all__ = ["search"]
-
-
-@dataclass(frozen=True, slots=True)
-class QueryRecord:
-    """The recording, or region of one, that was searched with."""
-
-    path: str
-    start: float
-    end: float
-    level: str
-    where: str | None
-    searched: int
-    hubness: str
-    level_reason: LevelReason
-    at_least: Mapping[str, float]
-    at_most: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class ExampleRecord:
-    """One of several examples, with its weights."""
-
-    path: str
-    like: bool
-    weights: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class ExampleScoreRecord:
-    """What one of several examples contributes to a match."""
-
-    path: str
-    like: bool
-    score: float
-    spaces: Mapping[str, SpaceRecord]
-
-
-@dataclass(frozen=True, slots=True)
-class SearchMatchRecord(MatchRecord):
-    """A match; `examples` is empty without --like and --unlike, `versions` is null without --collapse.
-
-    `copies` are other files of the same recording. `relation` is null, or what the match is to the query.
-    """
-
-    percentile: float | None
-    copies: Sequence[str]
-    relation: str | None
-    examples: Sequence[ExampleScoreRecord]
-    versions: Sequence[str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class SearchRecord:
-    """The answer to a search. `reference` says whose random pairs scores and percentiles are measured against."""
-
-    query: QueryRecord
-    models: Sequence[str]
-    reference: PercentileSource
-    weights: Mapping[str, float]
-    matches: Sequence[SearchMatchRecord]
-    copies: Sequence[str]
-    corrupt: Sequence[str]
-    missing: Sequence[str]
-    absent_folders: Sequence[str]
-    examples: Sequence[ExampleRecord]
-    warnings: Sequence[WarningRecord]
 
 
 def _read_examples(
@@ -166,9 +100,12 @@ def _read_examples(
 @option("--collapse", is_flag=True, help="Show only the best version of each piece (after: soundalike versions).")
 @option("--all-copies", is_flag=True, help="List every copy of a recording, not only the best file.")
 @m3u_option("the matches")
+@option("--play", is_flag=True, help="Open the matches with the player of your system.")
+@option("--copy-to", type=GIVEN_PATH, metavar="DIR", help="Copy the files of the matches to a folder.")
+@option("--link-to", type=GIVEN_PATH, metavar="DIR", help="Link the files of the matches into a folder.")
 @model_option()
 @library_option()
-@json_option()
+@output_options()
 def search(
     audio: str,
     weights: Mapping[str, float] | None,
@@ -188,7 +125,10 @@ def search(
     m3u: Path | None,
     model: str | None,
     library_path: Path | None,
-    as_json: bool,
+    play: bool,
+    copy_to: Path | None,
+    link_to: Path | None,
+    output: Output,
 ) -> int:
     """Find what sounds like a recording.
 
@@ -208,6 +148,7 @@ def search(
                                          the same groove in another sound
       soundalike search song.mp3 --m3u alike.m3u8
                                          write the matches to a playlist
+      soundalike search 'punk song'      a track of the library, by its name
       soundalike search song.mp3 --collapse
                                          one version of each piece
 
@@ -227,14 +168,14 @@ def search(
     one_standard_input(names)
     with chosen_library(library_path) as library:
         results = library.search(
-            recording(audio),
+            named_recording(library, audio),
             weights=weights,
             k=k,
             where=where,
             by=by,
             region=region,
-            like=[(recording(name), own) for name, own in like],
-            unlike=[(recording(name), own) for name, own in unlike],
+            like=[(named_recording(library, name), own) for name, own in like],
+            unlike=[(named_recording(library, name), own) for name, own in unlike],
             exclude_same_artist=exclude_same_artist,
             include_self=include_self,
             collapse=collapse,
@@ -243,21 +184,30 @@ def search(
             at_least=_joined("--at-least", at_least),
             at_most=_joined("--at-most", at_most),
             model=model,
-        ).renamed(typed_names(names))
+        )
     print_warnings(results.warnings)
     if exclude_same_artist and not results.artists:
         print_message("the query has no artist tag, so --exclude-same-artist has no effect")
     if collapse and results.versions is None:
         print_message("the library holds no version families, so only copies are collapsed; run: soundalike versions")
     if m3u:
-        write_playlist(results, m3u)
-    if as_json:
-        print_json(_record(results, where))
-    else:
-        _print_results(results, conditions=bool(where or exclude_same_artist))
+        write_playlist(results, m3u, relative=output.relative)
+
+    def show() -> None:
+        typed = results.renamed(typed_names(names))
+        _print_results(typed, output, conditions=bool(where or exclude_same_artist))
         print_playlist_path(m3u)
+
+    def answer() -> Answer:
+        record = search_record(results, where)
+        return Answer(record, record.matches, results.playlist_entries())
+
+    output.print(answer, show)
     report_missing(results)
-    return report_corrupt(results.corrupt)
+    failed = report_corrupt(results.corrupt)
+    if copy_to or link_to or play:
+        failed |= take_files([match.path for match in results], copy_to=copy_to, link_to=link_to, play=play)
+    return failed
 
 
 def _joined(option: str, given: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
@@ -271,59 +221,7 @@ def _joined(option: str, given: Sequence[Mapping[str, float]]) -> Mapping[str, f
     return found
 
 
-def _record(results: SearchResults, where: str | None) -> SearchRecord:
-    span = results.query
-    return SearchRecord(
-        query=QueryRecord(
-            span.track,
-            span.start,
-            span.end,
-            results.level,
-            where,
-            results.searched,
-            results.hubness,
-            results.level_reason,
-            results.at_least,
-            results.at_most,
-        ),
-        models=[results.model],
-        reference=results.reference,
-        weights=results.weights,
-        matches=[_match_record(results, match) for match in results],
-        copies=results.copies,
-        corrupt=results.corrupt,
-        missing=results.missing,
-        absent_folders=results.absent_folders,
-        examples=[ExampleRecord(str(one.path), one.like, _weights(one)) for one in results.examples],
-        warnings=warning_records(results.warnings),
-    )
-
-
-def _match_record(results: SearchResults, match: Match) -> SearchMatchRecord:
-    found = match_record(match)
-    examples = [
-        ExampleScoreRecord(one.path, one.like, one.score, SpaceRecord.all_of(one.spaces)) for one in match.examples
-    ]
-    versions = None if results.versions is None else results.versions.get(match.path, ())
-    return SearchMatchRecord(
-        found.path,
-        found.start,
-        found.end,
-        found.score,
-        found.spaces,
-        match.percentile,
-        match.copies,
-        match.relation,
-        examples,
-        versions,
-    )
-
-
-def _weights(example: Example) -> Mapping[str, float]:
-    return example.weights if isinstance(example.weights, Mapping) else {}
-
-
-def _print_results(results: SearchResults, *, conditions: bool) -> None:
+def _print_results(results: SearchResults, output: Output, *, conditions: bool) -> None:
     query, tracks = results.query, count(results.searched, "track")
     against = tracks if results.level == "track" else f"the passages of {tracks}"
     reason = level_text(results.level_reason, "an example" if results.examples else "the query")
@@ -337,7 +235,7 @@ def _print_results(results: SearchResults, *, conditions: bool) -> None:
     )
     if results.examples:
         others = ", ".join(
-            f"{'like' if one.like else 'unlike'} {one_line(one.path)} ({weights_text(_weights(one))})"
+            f"{'like' if one.like else 'unlike'} {one_line(one.path)} ({weights_text(example_weights(one))})"
             for one in results.examples[1:]
         )
         print_facts(f"and {others}", f"scores are the mean over {len(results.examples)} examples")
@@ -348,7 +246,7 @@ def _print_results(results: SearchResults, *, conditions: bool) -> None:
     if bounded:
         print_facts(f"bounds: {', '.join(bounded)}")
     if results.matches:
-        _print_matches(results)
+        _print_matches(results, output)
     elif results.searched:
         print("no match: no track meets the bounds" if bounded else "no match")
     else:
@@ -358,14 +256,14 @@ def _print_results(results: SearchResults, *, conditions: bool) -> None:
         print_styled((f"left out, a copy of {original}: {one_line(near(copy))} (--include-self keeps it)", "dim"))
 
 
-def _print_matches(results: SearchResults) -> None:
-    used = [_weights(one) for one in results.examples] or [results.weights]
+def _print_matches(results: SearchResults, output: Output) -> None:
+    used = [example_weights(one) for one in results.examples] or [results.weights]
     spaces = [name for name in results.weights if any(weights[name] != 0 for weights in used)]
     rows = [
         MatchRow(match.path, results.tracks[match.path], match, str(match.rank), notes=_notes(results, match))
         for match in results
     ]
-    print_matches(rows, spaces, parts=results.level == "passage")
+    print_matches(rows, spaces, parts=results.level == "passage", wide=output.wide, columns=output.columns)
 
 
 def _notes(results: SearchResults, match: Match) -> list[str]:
