@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soundalike.cli.arguments import json_option, library_option, m3u_option, model_option
+from soundalike.cli.arguments import library_option, m3u_option, model_option
 from soundalike.cli.cells import count, track_name
 from soundalike.cli.commands import command
+from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import chosen_library
-from soundalike.cli.output import Progress, print_json
-from soundalike.cli.playlist_output import print_playlist_path, write_tracks
+from soundalike.cli.output import Progress
+from soundalike.cli.playlist_output import print_playlist_path, track_entries, write_tracks
+from soundalike.cli.table import print_facts
 
 if TYPE_CHECKING:
     from soundalike.library.catalog import Track
@@ -26,6 +28,16 @@ class CopyRecord:
     """A copy, and why the best file of its group is better."""
 
     path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A line of a list of duplicates: files with the same `group` are copies, and one of them is the best."""
+
+    group: int
+    path: str
+    best: bool
     reason: str
 
 
@@ -58,8 +70,8 @@ class DuplicatesRecord:
 @m3u_option("the duplicates")
 @model_option()
 @library_option()
-@json_option()
-def duplicates(m3u: Path | None, model: str | None, library_path: Path | None, as_json: bool) -> int:
+@output_options(columns=False)
+def duplicates(m3u: Path | None, model: str | None, library_path: Path | None, output: Output) -> int:
     """List the tracks of the library that are copies of one recording.
 
     Copies have the same audio over the same duration; format, level, leading silence and a speed within 1 % make no
@@ -71,26 +83,45 @@ def duplicates(m3u: Path | None, model: str | None, library_path: Path | None, a
       soundalike duplicates
       soundalike duplicates --json
     """
-    with chosen_library(library_path) as library, Progress("track", enabled=not as_json) as progress:
+    with chosen_library(library_path) as library, Progress("track", enabled=output.is_table) as progress:
         found = library.duplicates(model=model, progress=progress)
     if m3u:
-        write_tracks([track for group in found.groups for track in group.tracks], m3u)
-    if as_json:
-        print_json(_record(found))
-        return 0
-    for number, group in enumerate(found.groups, start=1):
-        print(f"{number}  {count(len(group.tracks), 'file')} of one recording")
-        print(f"   {_name(group.best)}  (best)")
-        for track, reason in zip(group.copies, group.reasons, strict=True):
-            print(f"   {_name(track)}  (the best is {reason})" if reason != "added first" else f"   {_name(track)}")
+        write_tracks(_files(found), m3u, relative=output.relative)
+
+    def show() -> None:
+        _print_groups(found)
+        print_playlist_path(m3u)
+
+    output.print(lambda: _answer(found), show)
+    return 0
+
+
+def _files(found: Duplicates) -> list[Track]:
+    return [track for group in found.groups for track in group.tracks]
+
+
+def _answer(found: Duplicates) -> Answer:
+    rows = [
+        FileRecord(number, str(track.path), best=track is group.best, reason=reason)
+        for number, group in enumerate(found.groups, start=1)
+        for track, reason in zip(group.tracks, ("", *group.reasons), strict=True)
+    ]
+    return Answer(_record(found), rows, track_entries(_files(found)))
+
+
+def _print_groups(found: Duplicates) -> None:
     from soundalike.search import relation_text
 
+    for number, group in enumerate(found.groups, start=1):
+        print(f"{number}  {count(len(group.tracks), 'file')} of one recording")
+        print_facts(f"{_name(group.best)}  (best)", indent=3)
+        for track, reason in zip(group.copies, group.reasons, strict=True):
+            note = f"  (the best is {reason})" if reason != "added first" else ""
+            print_facts(f"{_name(track)}{note}", indent=3)
     for pair in found.related:
-        print(f"not a copy: {_name(pair.b)}: {relation_text(pair.relation, _name(pair.a))}")
+        print_facts(f"not a copy: {_name(pair.b)}: {relation_text(pair.relation, _name(pair.a))}")
     spare = sum(len(group.copies) for group in found.groups)
     print(f"{count(len(found.groups), 'recording')} with duplicates, {count(spare, 'redundant file')}")
-    print_playlist_path(m3u)
-    return 0
 
 
 def _name(track: Track) -> str:

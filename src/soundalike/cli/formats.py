@@ -34,12 +34,12 @@ class Answer:
     Attributes:
         record: All of it, for `json`.
         rows: One record per line, for `jsonl`, `tsv` and `csv`.
-        entries: One entry per file, for `paths` and `m3u`.
+        entries: One entry per file, for `paths` and `m3u`; None if the list is not one of files.
     """
 
     record: Any
     rows: Sequence[Any]
-    entries: Sequence[PlaylistEntry]
+    entries: Sequence[PlaylistEntry] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Output:
         """Print what was found: `table` prints it for a person, `answer` returns it for programs.
 
         Raises:
-            UsageError: `--columns` names a key that no row has.
+            UsageError: `--columns` names a key that no row has, or the format is for lists of files.
         """
         if self.is_table:
             table()
@@ -78,6 +78,8 @@ class Output:
         if self.format == "json":
             print_json(found.record)
         elif self.format in ("paths", "m3u"):
+            if found.entries is None:
+                raise UsageError(f"--format {self.format} is for lists of files; expected {', '.join(FORMATS[:5])}")
             self._print_entries(found.entries)
         else:
             self._print_rows(found.rows)

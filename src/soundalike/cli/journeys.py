@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from soundalike.cli.cells import near, weights_text
-from soundalike.cli.match_table import MatchRow, copy_notes, print_matches
+from soundalike.cli.match_table import MatchRow, check_columns, copy_notes, print_matches
 from soundalike.cli.output import print_styled
 from soundalike.cli.records import MatchRecord
 from soundalike.cli.references import reference_text
@@ -44,8 +44,9 @@ def match_row(number: str, match: Match, journey: Journey, name: str | None = No
     return MatchRow(match.path, journey.tracks.get(match.path), match, number, name, notes)
 
 
-def print_heading(title: str, journey: Journey) -> None:
-    """Print what was asked for."""
+def print_heading(title: str, journey: Journey, output: Output) -> None:
+    """Print what was asked for. Raises UsageError if a chosen column is unknown."""
+    check_columns(output.columns, list(journey.weights))
     scores = [match.spaces for match in journey.matches]
     print_facts(title, f"weights: {weights_text(journey.weights)}", f"model {journey.model}")
     print_facts(reference_text(journey.reference, journey.recordings, journey.model, scores))

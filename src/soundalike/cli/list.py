@@ -8,13 +8,15 @@ from typing import TypeAlias
 
 import click
 
-from soundalike.cli.arguments import argument, json_option
+from soundalike.cli.arguments import argument
 from soundalike.cli.commands import command
-from soundalike.cli.output import print_json
+from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.table import print_table
 
 __all__ = ["list_members"]
 
+_RANKS = {"models": {3: 3, 4: 2, 5: 1}}
+"""The columns that leave a narrow table, by their numbers."""
 _PLUGINS = ("backbones", "datasets", "protocols", "stores")
 
 
@@ -61,8 +63,8 @@ Row: TypeAlias = ModelRecord | SpaceRecord | PluginRecord
     metavar="WHAT",
     help=f"What to list: models, spaces, {', '.join(_PLUGINS[:-1])} or {_PLUGINS[-1]}.",
 )
-@json_option()
-def list_members(what: str, as_json: bool) -> int:
+@output_options(columns=False)
+def list_members(what: str, output: Output) -> int:
     """List models, spaces and plug-ins with their licences.
 
     \b
@@ -71,12 +73,15 @@ def list_members(what: str, as_json: bool) -> int:
       soundalike list protocols          what `soundalike evaluate` can measure
     """
     rows = _models() if what == "models" else _spaces() if what == "spaces" else _plugins(what)
-    if as_json:
-        listed: Mapping[str, Sequence[Row]] = {what: rows}
-        print_json(listed)
-    elif rows:
-        header = [field.name for field in fields(rows[0])]
-        print_table(header, [[_cell(getattr(row, name)) for name in header] for row in rows], left=range(len(header)))
+
+    def show() -> None:
+        if rows:
+            header = [field.name for field in fields(rows[0])]
+            cells = [[_cell(getattr(row, name)) for name in header] for row in rows]
+            print_table(header, cells, left=range(len(header)), ranks=_RANKS.get(what))
+
+    listed: Mapping[str, Sequence[Row]] = {what: rows}
+    output.print(lambda: Answer(listed, rows, None), show)
     return 0
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from soundalike.core.types import Match
     from soundalike.library.catalog import Track
 
-__all__ = ["MATCH_COLUMNS", "MatchRow", "copy_notes", "print_matches"]
+__all__ = ["MATCH_COLUMNS", "MatchRow", "check_columns", "copy_notes", "print_matches"]
 
 _LISTED = 3
 """Copies, and versions, that are listed below a match."""
@@ -66,6 +66,7 @@ _COLUMNS: Mapping[str, _Column] = {
     "percentile": _Column(_of_match(lambda match: rarity(match.percentile)), rank=5),
     "bpm": _Column(lambda row: tempo_and_key(row.track)[0], rank=2),
     "key": _Column(lambda row: tempo_and_key(row.track)[1], left=True, rank=1),
+    "camelot": _Column(_of_track(lambda track: _camelot(track.key_tag or track.key)), left=True),
     "time": _Column(lambda row: _times(row), rank=4),
     "length": _Column(lambda row: clock(row.track.duration) if row.track else "", rank=3),
     "artist": _Column(_of_track(lambda track: track.artist), left=True),
@@ -92,6 +93,14 @@ def copy_notes(kind: str, paths: Sequence[str]) -> list[str]:
     return [*notes, *([f"and {count(more, kind)} more (--json lists all)"] if more > 0 else [])]
 
 
+def check_columns(columns: Sequence[str] | None, spaces: Sequence[str]) -> None:
+    """Raise UsageError if a column of `--columns` is neither in `MATCH_COLUMNS` nor a space."""
+    known = list(dict.fromkeys([*MATCH_COLUMNS, *spaces]))
+    for name in columns or ():
+        if name not in known:
+            raise UsageError(f"--columns: unknown column {name!r}; known: {', '.join(known)}")
+
+
 def print_matches(
     rows: Sequence[MatchRow],
     spaces: Sequence[str],
@@ -108,14 +117,7 @@ def print_matches(
         parts: Whether passages were compared, whose percentiles decide the order.
         wide: Show shares and percentages of the spaces in a terminal of any width.
         columns: The columns, instead of those that fit; see `MATCH_COLUMNS`.
-
-    Raises:
-        UsageError: A column is unknown.
     """
-    known = [*MATCH_COLUMNS, *(name for row in rows if row.match for name in row.match.spaces)]
-    for name in columns or ():
-        if name not in known:
-            raise UsageError(f"--columns: unknown column {name!r}; known: {', '.join(dict.fromkeys(known))}")
     names, folder = track_names([(row.path, row.track) for row in rows if row.name is None])
     shown = iter(names)
     names = [one_line(row.name) if row.name is not None else next(shown) for row in rows]
@@ -153,6 +155,13 @@ def print_matches(
         header, cells, left=left, stretch=stretch, ranks=ranks, notes={n: row.notes for n, row in enumerate(rows)}
     )
     print_facts(f"paths below {one_line(folder)}" if folder else "", legend, style="dim")
+
+
+def _camelot(key: str | None) -> str:
+    from soundalike.audio import camelot_code, parse_key
+
+    parsed = parse_key(key) if key else None
+    return camelot_code(parsed) if parsed else ""
 
 
 def _is_excerpt(row: MatchRow) -> bool:

@@ -155,7 +155,7 @@ def _answer(found: Journey, steps: int, where: str | None) -> Answer:
 
 
 def _print_path(a: str, b: str, found: Journey, output: Output) -> None:
-    print_heading(f"{fitted_name(one_line(a), 50)} to {fitted_name(one_line(b), 50)}", found)
+    print_heading(f"{fitted_name(one_line(a), 50)} to {fitted_name(one_line(b), 50)}", found, output)
     start = found.tracks.get(found.start.track)
     rows = [MatchRow(found.start.track, start, None, "A", a)]
     *between, last = found.matches

@@ -142,7 +142,7 @@ def playlist(
         return Answer(record, records, found.playlist_entries())
 
     def show() -> None:
-        print_heading(fitted_name(one_line(seed), 1), found)
+        print_heading(fitted_name(one_line(seed), 1), found, output)
         rows = [match_row(str(number), match, found) for number, match in enumerate(found, start=1)]
         print_journey(found, rows, output)
         if found.note:

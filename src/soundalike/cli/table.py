@@ -148,31 +148,32 @@ def fitted_name(name: str, others: int = 0) -> str:
     return name if room is None else cut_middle(name, max(_NARROW, room - others))
 
 
-def print_facts(*facts: str, style: str = "") -> None:
+def print_facts(*facts: str, style: str = "", indent: int = 0) -> None:
     """Print facts, joined by semicolons; on a terminal, lines break between facts, and not inside them where possible.
 
     Args:
         facts: The texts; empty ones are left out.
         style: A rich style.
+        indent: The number of spaces before every line.
     """
     import textwrap
 
-    room, given = terminal_width(), [fact for fact in facts if fact]
-    if room is None:
-        print_styled(("; ".join(given), style))
+    room, given, before = terminal_width(), [fact for fact in facts if fact], " " * indent
+    if not given:
         return
-    line = ""
+    if room is None:
+        print_styled((before + "; ".join(given), style))
+        return
+    room = max(_NARROW, room - indent)
+    lines = [""]
     for number, fact in enumerate(given):
         text = fact + (";" if number + 1 < len(given) else "")
-        if line and cell_width(line) + 1 + cell_width(text) > room:
-            print_styled((line, style))
-            line = ""
-        line = f"{line} {text}" if line else text
-        if cell_width(line) > room:
-            *whole, line = textwrap.wrap(line, room, break_on_hyphens=False) or [line]
-            for one in whole:
-                print_styled((one, style))
-    print_styled((line, style))
+        joined = f"{lines[-1]} {text}".lstrip()
+        lines[-1:] = [joined] if cell_width(joined) <= room or not lines[-1] else [lines[-1], text]
+        if cell_width(lines[-1]) > room:
+            lines[-1:] = textwrap.wrap(lines[-1], room, break_on_hyphens=False)
+    for line in lines:
+        print_styled((before + line, style))
 
 
 def print_matrix(matrix: Mapping[str, Mapping[str, float]]) -> None:

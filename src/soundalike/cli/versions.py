@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from soundalike.cli.arguments import (
     NUMBER,
-    json_option,
     library_option,
     m3u_option,
     model_option,
@@ -18,12 +17,14 @@ from soundalike.cli.arguments import (
 )
 from soundalike.cli.cells import count, track_name, weights_text
 from soundalike.cli.commands import command
+from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import library_folder
-from soundalike.cli.output import Progress, print_json
-from soundalike.cli.playlist_output import print_playlist_path, write_tracks
-from soundalike.cli.table import print_table
+from soundalike.cli.output import Progress
+from soundalike.cli.playlist_output import print_playlist_path, track_entries, write_tracks
+from soundalike.cli.table import print_facts, print_table
 
 if TYPE_CHECKING:
+    from soundalike.library.catalog import Track
     from soundalike.search import Family, Versions
 
 __all__ = ["versions"]
@@ -99,14 +100,14 @@ class VersionsRecord:
 @m3u_option("the versions")
 @model_option()
 @library_option()
-@json_option()
+@output_options(columns=False)
 def versions(
     weights: Mapping[str, float] | None,
     false_discovery_rate: float,
     m3u: Path | None,
     model: str | None,
     library_path: Path | None,
-    as_json: bool,
+    output: Output,
 ) -> int:
     """List pieces with several versions in the library: covers, live takes, remasters.
 
@@ -130,25 +131,41 @@ def versions(
     folder = library_folder(library_path)
     LibraryFolder(folder).close()  # an error if there is none: opening one for writing would make it
     # Opened for writing from the start, so that a second writer fails at once and not after the search.
-    with LibraryFolder(folder, writable=True) as library, Progress("track", enabled=not as_json) as progress:
+    with LibraryFolder(folder, writable=True) as library, Progress("track", enabled=output.is_table) as progress:
         found = find_versions(library, false_discovery_rate, weights, model, progress)
         store_versions(library, found)
     if m3u:
-        members = [track for family in found.families for member in family.members for track in member]
-        candidates = {track.id: track for pair in found.candidates for track in (pair.a, pair.b)}
-        write_tracks([*members, *candidates.values()], m3u)
-    if as_json:
-        print_json(_record(found))
-        return 0
-    if found.rate is None:
-        _print_candidates(found)
-    else:
-        rows = [row for number, family in enumerate(found.families, start=1) for row in _rows(str(number), family)]
-        if rows:
-            print_table(["family", "score", "q", "track"], rows, left=[3])
-        print(_summary(found))
-    print_playlist_path(m3u)
+        write_tracks(_files(found), m3u, relative=output.relative)
+
+    def show() -> None:
+        if found.rate is None:
+            _print_candidates(found)
+        else:
+            _print_families(found)
+        print_playlist_path(m3u)
+
+    output.print(lambda: _answer(found), show)
     return 0
+
+
+def _files(found: Versions) -> list[Track]:
+    """The tracks of all families, or of all candidates, once each."""
+    members = [track for family in found.families for member in family.members for track in member]
+    candidates = {track.id: track for pair in found.candidates for track in (pair.a, pair.b)}
+    return [*members, *candidates.values()]
+
+
+def _answer(found: Versions) -> Answer:
+    record = _record(found)
+    pairs: Sequence[PairRecord | CandidateRecord] = [pair for family in record.families for pair in family.pairs]
+    return Answer(record, [*pairs, *record.candidates], track_entries(_files(found)))
+
+
+def _print_families(found: Versions) -> None:
+    rows = [row for number, family in enumerate(found.families, start=1) for row in _rows(str(number), family)]
+    if rows:
+        print_table(["family", "score", "q", "track"], rows, left=[3])
+    print_facts(_summary(found))
 
 
 def _rows(number: str, family: Family) -> list[list[str]]:
@@ -172,7 +189,7 @@ def _print_candidates(found: Versions) -> None:
     if rows:
         print_table(["candidate", "score", "track"], rows, left=[2])
     more = len(found.candidates) - len(listed)
-    print(
+    print_facts(
         f"{count(len(listed), 'candidate')}{f', and {more:,} more with --json' if more else ''}: with fewer than 200 "
         f"recordings the false-discovery rate is unknown, so pairs are only ranked by score, against random pairs of "
         f"the model, and no families are stored ({_compared(found)})"

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundalike.cli.arguments import json_option, library_option
+from soundalike.cli.arguments import library_option
 from soundalike.cli.cells import count, near
 from soundalike.cli.commands import command
+from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import chosen_library
-from soundalike.cli.output import print_json, report_corrupt
-from soundalike.cli.table import print_table
+from soundalike.cli.output import report_corrupt
+from soundalike.cli.table import fitted_name, print_facts
 from soundalike.core.errors import one_line
 
 __all__ = ["failures"]
@@ -36,8 +37,8 @@ class FailuresRecord:
 
 @command("failures")
 @library_option()
-@json_option()
-def failures(library_path: Path | None, as_json: bool) -> int:
+@output_options(columns=False)
+def failures(library_path: Path | None, output: Output) -> int:
     """List the files that could not be read when they were indexed, each with the reason and what to do.
 
     `soundalike index` leaves them out until they change, or until it is called with --retry. A file that is readable
@@ -48,6 +49,7 @@ def failures(library_path: Path | None, as_json: bool) -> int:
       soundalike index ~/Music --retry
     """
     from soundalike.library import is_there
+    from soundalike.search import playlist_entry
 
     with chosen_library(library_path) as library:
         found = [
@@ -55,14 +57,14 @@ def failures(library_path: Path | None, as_json: bool) -> int:
             for one in library.failures()
         ]
         code = report_corrupt(library.folder.catalog.failures.corrupt())
-    if as_json:
-        print_json(FailuresRecord(found))
-        return code
-    if found:
-        rows = [
-            [str(one.attempts), one_line(near(one.path)), one_line(one.error) + ("" if one.exists else " (now gone)")]
-            for one in found
-        ]
-        print_table(["tried", "file", "reason"], rows, left=[1, 2])
-    print(count(len(found), "failure") + ("; to try them again: soundalike index FOLDER --retry" if found else ""))
+
+    def show() -> None:
+        for one in found:
+            gone = "; now gone" if not one.exists else ""
+            print(f"{fitted_name(one_line(near(one.path)), 24)}  ({count(one.attempts, 'attempt')}{gone})")
+            print_facts(one_line(one.error), style="dim", indent=4)
+        print(count(len(found), "failure") + ("; to try them again: soundalike index FOLDER --retry" if found else ""))
+
+    entries = [playlist_entry(one.path, None, None, None) for one in found]
+    output.print(lambda: Answer(FailuresRecord(found), found, entries), show)
     return code

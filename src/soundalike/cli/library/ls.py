@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from soundalike.cli.arguments import json_option, library_option, option, where_option
-from soundalike.cli.cells import clock, count, tempo_and_key, track_name
+from soundalike.cli.arguments import library_option, option, where_option
+from soundalike.cli.cells import clock, count, tempo_and_key, track_names
 from soundalike.cli.commands import command
+from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import chosen_library
 from soundalike.cli.library.tracks import TrackRecord
-from soundalike.cli.output import print_json
-from soundalike.cli.table import print_table
+from soundalike.cli.playlist_output import track_entries
+from soundalike.cli.table import print_facts, print_table
+from soundalike.core.errors import one_line
+
+if TYPE_CHECKING:
+    from soundalike.library.catalog import Track
 
 __all__ = ["list_tracks"]
 
@@ -33,8 +39,8 @@ class TracksRecord:
 @where_option()
 @option("--missing", is_flag=True, help="List the tracks whose files are not there, instead of all others.")
 @library_option()
-@json_option()
-def list_tracks(where: str | None, missing: bool, library_path: Path | None, as_json: bool) -> int:
+@output_options(columns=False)
+def list_tracks(where: str | None, missing: bool, library_path: Path | None, output: Output) -> int:
     """List the tracks of the library, in the order in which they were added.
 
     Tracks whose files are not there at this moment, because they were deleted or moved, or because their disk is not
@@ -52,18 +58,27 @@ def list_tracks(where: str | None, missing: bool, library_path: Path | None, as_
         found = [(track, is_there(track.path)) for track in library.tracks(where)]
     tracks = [track for track, there in found if there is not missing]
     absent = sum(not there for _, there in found)
-    if as_json:
-        print_json(TracksRecord([TrackRecord.of(track, missing=missing) for track in tracks], absent))
-        return 0
-    rows = []
-    for track in tracks:
-        flags = [name for name in ("unreadable", "silent") if getattr(track, name)]
-        name = track_name(str(track.path), track) + (f"  ({', '.join(flags)})" if flags else "")
-        rows.append([*tempo_and_key(track), clock(track.duration), name])
-    if rows:
-        print_table(["bpm", "key", "time", "track"], rows, left=[1, 3])
-    if missing:
-        print(f"{count(absent, 'track')} whose files are not there")
-    else:
-        print(count(len(tracks), "track") + (f", and {absent:,} missing (--missing lists them)" if absent else ""))
+    records = [TrackRecord.of(track, missing=missing) for track in tracks]
+
+    def show() -> None:
+        _print_tracks(tracks)
+        if missing:
+            print(f"{count(absent, 'track')} whose files are not there")
+        else:
+            print(count(len(tracks), "track") + (f", and {absent:,} missing (--missing lists them)" if absent else ""))
+
+    output.print(lambda: Answer(TracksRecord(records, absent), records, track_entries(tracks)), show)
     return 0
+
+
+def _print_tracks(tracks: Sequence[Track]) -> None:
+    if not tracks:
+        return
+    names, folder = track_names([(str(track.path), track) for track in tracks])
+    rows = []
+    for track, name in zip(tracks, names, strict=True):
+        flags = [flag for flag in ("unreadable", "silent") if getattr(track, flag)]
+        name += f"  ({', '.join(flags)})" if flags else ""
+        rows.append([name, *tempo_and_key(track), clock(track.duration)])
+    print_table(["track", "bpm", "key", "length"], rows, left=[0, 2], stretch=0, ranks={3: 1})
+    print_facts(f"paths below {one_line(folder)}" if folder else "", style="dim")
