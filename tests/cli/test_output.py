@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundalike.cli import output
-from soundalike.cli.cells import clock, closeness, count, percent, share
-from soundalike.cli.output import Progress, cell_width, cut_start, print_json, print_message, print_styled, print_table
+from soundalike.cli import output, table
+from soundalike.cli.cells import clock, count, rarity, share, share_bar, track_names
+from soundalike.cli.output import Progress, print_json, print_message, print_styled
+from soundalike.cli.table import cell_width, cut_middle, print_facts, print_table
 from soundalike.core.types import SpaceScore
 
 
@@ -39,7 +40,9 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "40")
     # Of the module alone: pytest replaces the streams of `sys` between this fixture and the test.
-    monkeypatch.setattr(output, "sys", SimpleNamespace(stdout=stream, stderr=stream))
+    streams = SimpleNamespace(stdout=stream, stderr=stream)
+    monkeypatch.setattr(output, "sys", streams)
+    monkeypatch.setattr(table, "sys", streams)
     return stream
 
 
@@ -101,13 +104,15 @@ def test_columns_are_aligned(rows: list[tuple[str, str]]) -> None:
 
 
 @given(st.text(letters, max_size=60), st.integers(2, 40))
-def test_the_end_of_a_text_is_kept(text: str, width: int) -> None:
-    cut = cut_start(text, width)
+def test_both_ends_of_a_text_are_kept(text: str, width: int) -> None:
+    cut = cut_middle(text, width)
     assert expected_width(cut) <= width
     if cut != text:
-        assert cut.startswith("…") and text.endswith(cut[1:])
-        assert not cut[1:] or cell_width(cut[1]) > 0, "a mark has lost its letter"
-        assert expected_width(cut) >= width - 1, "more was cut than had to be"
+        head, _, tail = cut.partition("…")
+        assert text.startswith(head) and text.endswith(tail)
+        assert not tail or cell_width(tail[0]) > 0, "a mark has lost its letter"
+        assert expected_width(cut) >= width - 2, "more was cut than had to be"
+        assert abs(expected_width(head) - expected_width(tail)) <= 3
 
 
 # Terminals and others -----------------------------------------------------------------------------------------------
@@ -118,8 +123,8 @@ LONG = "[bold]" + "/very/long" * 30 + "/音楽.flac"
 def test_a_terminal_gets_bold_headers_and_cut_lines(terminal: Terminal) -> None:
     print_table(["#", "track"], [["1", LONG], ["2", "[red]short[/red]"]], left=[1])
     lines = terminal.getvalue().splitlines()
-    assert lines[0] == "\x1b[1m#  track\x1b[0m"
-    assert cell_width(lines[1]) == 40 and lines[1].startswith("1  …") and lines[1].endswith("/音楽.flac")
+    assert lines[0].replace("\x1b[1m", "").replace("\x1b[0m", "") == "#  track"
+    assert cell_width(lines[1]) == 40 and lines[1].startswith("1  [bold]/very") and lines[1].endswith("/音楽.flac")
     assert lines[2] == "2  [red]short[/red]", "markup in texts is text"
 
 
@@ -136,7 +141,7 @@ def test_terminals_without_colours(terminal: Terminal, monkeypatch: pytest.Monke
 def test_a_pipe_gets_whole_lines_of_plain_text(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("FORCE_COLOR", "1")
-    print_table(["#", "track"], [["1", LONG]], left=[1])
+    print_table(["#", "track"], [["1", LONG]], left=[1], ranks={0: 1})
     print_styled("a ", ("b", "red"), ("[link=x]c[/link]", "bold"))
     assert capsys.readouterr().out == f"#  track\n1  {LONG}\na b[link=x]c[/link]\n"
 
@@ -162,10 +167,10 @@ class Record:
 
 def test_json_escapes_only_what_is_no_unicode(capsys: pytest.CaptureFixture[str]) -> None:
     print_json(Record(Path("音楽.wav"), None))
-    assert capsys.readouterr().out == '{\n  "path": "音楽.wav",\n  "value": null\n}\n'
+    assert capsys.readouterr().out == '{\n  "schema": "error/1",\n  "path": "音楽.wav",\n  "value": null\n}\n'
     print_json(Record(Path("音\udcff.wav"), 1.5))
     printed = capsys.readouterr().out
-    assert printed.isascii() and json.loads(printed) == {"path": "音\udcff.wav", "value": 1.5}
+    assert printed.isascii() and json.loads(printed) == {"schema": "error/1", "path": "音\udcff.wav", "value": 1.5}
     with pytest.raises(ValueError, match="nan has no form in JSON"):
         print_json(Record(Path("a"), float("nan")))
 
@@ -246,13 +251,72 @@ def test_odd_names_in_tables(music: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("percentile", "expected"),
     [
-        (100.0, ("100.00%", "+0.50 100.0%", "100%")),
-        (99.999, ("99.99%", "+0.50  99.9%", "99%")),
-        (99.96, ("99.96%", "+0.50  99.9%", "99%")),
-        (99.5, ("99.50%", "+0.50  99.5%", "99%")),
-        (72.346, ("72.35%", "+0.50  72.3%", "72%")),
+        (None, "n/a"),
+        (0.0, "0%"),
+        (72.3, "72%"),
+        (90.0, "90.0%"),
+        (98.96, "99.0%"),
+        (99.0, "1 in 100"),
+        (99.3, "1 in 140"),
+        (99.95, "1 in 2,000"),
+        (99.99, "1 in 10k"),
+        (99.997, "1 in 33k"),
+        (99.99999, "1 in 1M+"),
+        (100.0, "100%"),
     ],
 )
-def test_only_100_percent_reads_as_100(percentile: float, expected: tuple[str, str, str]) -> None:
-    score = SpaceScore(0.9, 2.0, 1.0, 0.5, percentile, "model", True)
-    assert (percent(percentile), share(score), closeness(score)) == expected
+def test_the_top_is_told_by_rank(percentile: float | None, expected: str) -> None:
+    assert rarity(percentile) == expected
+    if percentile is not None:
+        score = SpaceScore(0.9, 2.0, 1.0, 0.5, percentile, "model", True)
+        assert share(score) == f"+0.50 {expected:>10}"
+
+
+@given(st.floats(0, 100))
+def test_rarer_never_reads_as_more_common(percentile: float) -> None:
+    text = rarity(percentile)
+    assert len(text) <= 10
+    assert (text == "100%") == (percentile == 100)
+    if text.startswith("1 in ") and "+" not in text:
+        number = float(text[5:].replace(",", "").replace("k", "000").replace("M", "000000")) if "." not in text else 0
+        assert number == 0 or number == pytest.approx(100 / (100 - percentile), rel=0.06)
+
+
+def test_bars_are_as_long_as_their_share() -> None:
+    assert [share_bar(value, 2.0, 4) for value in (2.0, 1.0, 0.25, 0.0, -1.0, -0.01)] == [
+        "████", "██  ", "▌   ", "    ", "░░  ", "░   "
+    ]  # fmt: skip
+    assert [share_bar(value, 2.0, 1) for value in (2.0, 0.0, -1.0)] == ["█", "▁", "-"]
+    assert [share_bar(value, 2.0, 4, ascii_only=True) for value in (2.0, -1.0)] == ["####", "--  "]
+    assert share_bar(0.0, 0.0, 4) == "    "
+
+
+def test_names_drop_the_folder_that_all_share() -> None:
+    paths = ["/music/a/x.wav", "/music/a/y.wav", "/music/b/x.wav"]
+    assert track_names([(path, None) for path in paths]) == (["a/x.wav", "a/y.wav", "b/x.wav"], "/music/")
+    known = SimpleNamespace(artist="A", title="B", artists=("A",))
+    twice = [("/m/1.wav", known), ("/m/2.wav", known), ("/n/3.wav", SimpleNamespace(artist="A", title="C"))]
+    assert track_names(twice) == (["1.wav", "2.wav", "A - C"], "/m/"), "equal titles do not tell tracks apart"
+    assert track_names([]) == ([], "")
+
+
+def test_columns_leave_by_rank_before_names_are_cut(terminal: Terminal) -> None:
+    row = ["1", "a name of 24 characters ", "120", "Am", "0:10-0:20"]
+    print_table(["#", "track", "bpm", "key", "time"], [row], left=[1, 3], stretch=1, ranks={2: 2, 3: 1, 4: 3},
+                notes={0: ["a copy"]})  # fmt: skip
+    text = terminal.getvalue().replace("\x1b[1m", "").replace("\x1b[0m", "").replace("\x1b[2m", "")
+    assert text.splitlines() == [
+        "#  track                     bpm  key",
+        "1  a name of 24 characters   120  Am",
+        "   a copy",
+    ]
+
+
+def test_lines_break_between_facts(terminal: Terminal) -> None:
+    print_facts("a fact of 20 letters", "another of 19 chars", "", "x" * 50)
+    assert terminal.getvalue().splitlines() == ["a fact of 20 letters;", "another of 19 chars;", "x" * 40, "x" * 10]
+
+
+def test_a_pipe_gets_facts_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_facts("a" * 100, "b")
+    assert capsys.readouterr().out == "a" * 100 + "; b\n"

@@ -88,19 +88,22 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LEVELS = "▁▂▃▄▅▆▇█"
 
 
-def share_bar(share: float, largest: float, width: int) -> str:
+def share_bar(share: float, largest: float, width: int, *, ascii_only: bool = False) -> str:
     """Return a bar for a share of the score, `width` cells wide.
 
     Args:
         share: The share. Bars of negative shares are shaded, so that they differ without colours.
         largest: The share that fills the bar.
         width: With 1, the height of the bar shows the share, else its length.
+        ascii_only: Draw with # and -, for terminals that show nothing else.
 
     Example:
         >>> share_bar(1.0, 2.0, 6)
         '███   '
     """
     part = min(1.0, abs(share) / largest) if largest > 0 else 0.0
+    if ascii_only:
+        return (("-" if share < 0 else "#") * round(part * width)).ljust(width)
     if width == 1:
         return "-" if share < 0 else _LEVELS[round(part * (len(_LEVELS) - 1))]
     if share < 0:

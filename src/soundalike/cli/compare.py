@@ -23,7 +23,7 @@ from soundalike.cli.inputs import absolute_name, chosen_library, one_standard_in
 from soundalike.cli.output import print_json, print_warnings
 from soundalike.cli.records import MatchRecord, WarningRecord, warning_records
 from soundalike.cli.references import level_text, reference_text
-from soundalike.cli.table import Cell, fitted_name, print_facts, print_table
+from soundalike.cli.table import Cell, fitted_name, has_blocks, print_facts, print_table
 from soundalike.core.errors import one_line
 from soundalike.core.palette import space_colours
 
@@ -199,7 +199,7 @@ def _print_comparison(a: str, b: str, found: Comparison, *, aligned: bool) -> No
         pair = found.pairs[name]
         spans = [f"{clock(span.start)}-{clock(span.end)}" for span in (pair.a, pair.b)] if pair else ["n/a", "n/a"]
         numbers = [f"{one.similarity:+.3f}", f"{one.z:+.2f}", rarity(one.percentile)] if one.audible else ["n/a"] * 3
-        bar = share_bar(one.share, largest, _BAR)
+        bar = share_bar(one.share, largest, _BAR, ascii_only=not has_blocks())
         rows.append([name, [(bar, colours[name])], f"{one.share:+.2f}", f"{one.weight:g}", *numbers, *spans])
     header = ["space", "", "share", "weight", "similarity", "z", "percentile", "best in A", "best in B"]
     print_table(header, rows, left=[0, 1], stretch=0, ranks={1: 1, 3: 3, 4: 2})

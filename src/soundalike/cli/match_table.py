@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from soundalike.cli.cells import clock, count, near, rarity, share, share_bar, tempo_and_key, track_names
-from soundalike.cli.table import Cell, cell_width, print_facts, print_table, terminal_width
+from soundalike.cli.table import Cell, cell_width, has_blocks, print_facts, print_table, terminal_width
 from soundalike.core.errors import UsageError, one_line
 from soundalike.core.palette import space_colours
 
@@ -222,4 +222,4 @@ def _bar(row: MatchRow, space: str, largest: float, width: int) -> str:
     if row.match is None:
         return " " * width
     one = row.match.spaces[space]
-    return share_bar(one.share, largest, width) if one.audible else "·".ljust(width)
+    return share_bar(one.share, largest, width, ascii_only=not has_blocks()) if one.audible else ".".ljust(width)

@@ -14,6 +14,7 @@ __all__ = [
     "cell_width",
     "cut_middle",
     "fitted_name",
+    "has_blocks",
     "print_facts",
     "print_matrix",
     "print_table",
@@ -31,6 +32,15 @@ _GAP = "  "
 def terminal_width() -> int | None:
     """Return the width of the terminal in cells; None if standard output is no terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def has_blocks() -> bool:
+    """Return whether standard output can show the characters of bars."""
+    try:
+        "█░".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def cell_width(text: str) -> int:
