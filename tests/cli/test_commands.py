@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -130,7 +131,7 @@ def test_an_unknown_option_is_one_line(name: tuple[str, ...], capsys: pytest.Cap
     assert refusal(capsys, *name, "--qqqqq") == expected
     assert main([*name, "--qqqqq", "--json"]) == 2
     out, err = capsys.readouterr()
-    assert json.loads(out) == {"error": expected}
+    assert json.loads(out) == {"schema": "error/1", "error": expected}
     assert err.count("\n") == 1
 
 
@@ -139,7 +140,8 @@ def test_what_is_missing_is_one_line(name: tuple[str, ...], capsys: pytest.Captu
     command = COMMANDS[name]
     page = " ".join(("soundalike", *name))
     if isinstance(command, click.Group):
-        assert refusal(capsys, *name).startswith(("no command was", "no action was", "no protocol was"))
+        assert main(list(name)) == 0, "a group alone shows its help page"
+        assert capsys.readouterr().out.startswith(f"Usage: {page} ")
         assert refusal(capsys, *name, "frobnicate").endswith(f"; see: {page} --help")
     elif any(parameter.required for parameter in command.params):
         found = refusal(capsys, *name)
@@ -155,7 +157,7 @@ def test_an_option_without_its_value_is_one_line(name: tuple[str, ...], capsys: 
             assert parameter.opts[-1] in found and "requires a" in found
 
 
-@pytest.mark.parametrize("name", LEAVES, ids=" ".join)
+@pytest.mark.parametrize("name", [name for name in LEAVES if name != ("help",)], ids=" ".join)
 def test_options_cannot_be_abbreviated(name: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     found = refusal(capsys, *name, "--jso")
     assert found.startswith("unknown option --jso; did you mean ") and "--json" in found
@@ -229,3 +231,32 @@ def test_a_mistyped_command_line_names_what_helps(
 def test_the_number_of_tracks_is_k_or_n_everywhere(name: str) -> None:
     options = [one.opts for one in COMMANDS[(name,)].params if isinstance(one, click.Option)]
     assert any({"-k", "-n"} <= set(opts) for opts in options)
+
+
+# Habits -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", COMMANDS, ids=lambda name: " ".join(name) or "soundalike")
+def test_help_shows_the_page_of_every_command(name: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*name, "--help"]) == 0
+    page = capsys.readouterr().out
+    assert main(["help", *name]) == 0
+    assert capsys.readouterr().out == page
+
+
+def test_help_for_what_is_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal(capsys, "help", "serach").startswith("unknown command 'serach'; did you mean search?")
+    assert refusal(capsys, "help", "list", "x").startswith("soundalike list has no commands, found 'x'")
+
+
+def test_options_may_stand_before_the_command(stocked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    after = ["library", "info", "--library", str(stocked), "--json"]
+    assert main(after) == 0
+    expected = capsys.readouterr().out
+    for before in (
+        ["--library", str(stocked), "--json", "library", "info"],
+        ["--json", "library", "--library", str(stocked), "info"],
+    ):
+        assert main(before) == 0
+        assert capsys.readouterr().out == expected
+    assert main(["--library", "/nowhere", *after]) == 0, "the option nearest to the command counts"

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from soundalike.cli.main import ROOT
-from soundalike.cli.output import cell_width
+from soundalike.cli.table import cell_width
 
 
 def _pages(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -28,8 +28,8 @@ def test_ls_lists_tracks(run, music: Path) -> None:
     code, out, err = run("ls")
     lines = out.splitlines()
     assert (code, err) == (0, "")
-    assert lines[0].split() == ["bpm", "key", "time", "track"]
-    assert len(lines) == 14 and lines[-1] == "12 tracks"
+    assert lines[0].split() == ["track", "bpm", "key", "length"]
+    assert len(lines) == 15 and lines[-2:] == [f"paths below {music}/", "12 tracks"]
     assert all(any(str(path) in line for line in lines) for path in music.rglob("*.wav"))
     code, out, _ = run("ls", "--where", "path ~ leaps")
     assert out.endswith("\n3 tracks\n") and out.count("leaps") == 3
@@ -63,6 +63,7 @@ def test_show_tells_everything_about_a_track(run, music: Path, monkeypatch: pyte
     assert "changed" not in facts and "artist" not in facts
     found = json.loads(run("show", "--json", path)[1])
     assert list(found) == [
+        "schema",
         "track", "models", "described_by", "passages", "features", "copies", "versions", "current",
     ]  # fmt: skip
     assert found["described_by"] == "compact"
