@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo mutate test test-all check house build clean
+.PHONY: demo docs mutate test test-all check house build clean
 
 demo: $(VENV)/.base
 	$(BIN)/soundalike demo
@@ -28,11 +28,14 @@ house: $(VENV)/bin/python  # count imports between packages and list broken rule
 mutate: $(VENV)/.dev  # put faults into the core, one at a time, and print those that no test notices (an hour)
 	$(BIN)/python tools/mutate.py
 
+docs: $(VENV)/.dev  # the site, in docs/_build/html
+	$(BIN)/python -m sphinx -b html -n -W --keep-going -q docs docs/_build/html
+
 build: $(VENV)/.dev
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
