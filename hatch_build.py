@@ -1,4 +1,4 @@
-"""Build the scan kernel (src/soundalike/library/stores/scan.c) if there is a C compiler; otherwise numkong is used."""
+"""Build the scan kernel (src/soundalike/library/stores/scan.c) if there is a C compiler; otherwise numpy scans."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
         try:
             subprocess.run([*compiler, *FLAGS, str(source), "-o", str(target)], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            print(f"no compiled kernel ({error}): using numkong instead", file=sys.stderr)
+            print(f"no compiled kernel ({error}): scanning with numpy instead", file=sys.stderr)
             return
         build_data["artifacts"].append("/src/soundalike/library/stores/_scan.so")
         build_data["pure_python"] = False

@@ -49,7 +49,6 @@ from soundalike.library.catalog.filter_parser import parse_filter
 from soundalike.library import LibraryFolder, Subject
 from soundalike.search import Query, search_library
 from soundalike.core.types import Span
-import numkong
 from common import assume_files_exist
 assume_files_exist()
 random, took = np.random.default_rng(1), {}

@@ -27,7 +27,7 @@ from common import report_of, show_and_save
 from soundalike.core.types import Calibration, FloatArray, Space
 from soundalike.library.stores.flat import FlatStore
 from soundalike.library.stores.row_groups import Groups
-from soundalike.library.stores.scan_kernel import BATCH, compiled
+from soundalike.library.stores.scan_kernel import BATCH, compiled, ways
 from soundalike.models.heads import unit_rows
 from soundalike.models.score import Term, presence, query_terms
 
@@ -133,7 +133,7 @@ def main() -> None:
         store.flush()
         store.close()
         methods: dict[str, Callable[[Sequence[Term]], np.ndarray]] = {}
-        for label, kernel in [("compiled kernel", True)] * compiled() + [("numkong", False)]:
+        for label, kernel in [("compiled kernel", True)] * compiled() + [("numpy", False)]:
             for threads in (1, 2) if kernel or not compiled() else (1,):
                 store = FlatStore(folder, writable=False, threads=threads, kernel=kernel)
                 name = f"{label}, {threads} threads" if threads > 1 else label
@@ -170,13 +170,15 @@ def main() -> None:
         one_pass = timed(lambda: [part.sum() for part in bytes_of], 30)
         tallies += measure_equal_weights(folder, spaces, drawn, groups, [one_pass])
     size = args.rows * DIM * args.spaces / 1e6
-    kernel = "" if compiled() else "SOUNDALIKE_KERNEL=numkong "
+    way = ways()[-1] if compiled() else "numpy"  # the results with AVX-512 VNNI have no suffix
+    kernel = "SOUNDALIKE_KERNEL=numpy " if way == "numpy" else ""
     command = f"{kernel}OMP_NUM_THREADS=1 python benchmarks/search.py --rows {args.rows} --spaces {args.spaces}"
     show_and_save(
         report_of(
-            f"bench-search-{args.spaces}{'-peers' if args.peers else '' if compiled() else '-numkong'}",
+            f"bench-search-{args.spaces}{'-peers' if args.peers else ''}{'' if way == 'vnni' else f'-{way}'}",
             f"Searching {args.rows:,} rows of {args.spaces} spaces x {DIM} dimensions"
-            + (", beside peers" if args.peers else "" if compiled() else ", without the compiled kernel"),
+            + (", beside peers" if args.peers else "")
+            + ("" if way == "vnni" else f", without AVX-512 VNNI ({way})"),
             f"{command} --queries {args.queries}{' --peers' if args.peers else ''}",
             rows=[f"{tally.weights}: {tally.method}" for tally in tallies],
             columns=[f"recall@{K}", "p50 ms", "p95 ms", "p50 in passes"],

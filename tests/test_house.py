@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "soundalike"
 FILES = sorted(SOURCE.rglob("*.py"))
 HEAVY = (
-    "torch", "transformers", "av", "soundfile", "soxr", "scipy", "fastapi", "uvicorn", "numkong", "tinytag", "pyarrow",
+    "torch", "transformers", "av", "soundfile", "soxr", "scipy", "fastapi", "uvicorn", "tinytag", "pyarrow",
 )  # fmt: skip
 
 

@@ -72,7 +72,7 @@ class _Tree:
             self.kernel = self.compile()
 
     def compile(self) -> bool:
-        """Compile the scan kernel. Returns whether there is one and this processor runs it."""
+        """Compile the scan kernel. Returns whether there is one and this processor can run all of it."""
         source = self.folder / _KERNEL
         command = [
             *shlex.split(os.environ.get("CC") or "cc"),
@@ -86,7 +86,7 @@ class _Tree:
             subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
             return False
-        code = "from soundalike.library.stores import scan_kernel; print(scan_kernel._load() is not None)"
+        code = "from soundalike.library.stores import scan_kernel; print('vnni' in scan_kernel.ways())"
         done = subprocess.run([sys.executable, "-c", code], env=self.environment, capture_output=True, text=True)
         return done.stdout.strip() == "True"
 

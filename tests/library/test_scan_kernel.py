@@ -1,4 +1,4 @@
-"""The two ways to scan give the same bits, and those of the formula."""
+"""All ways to scan give the same bits, and those of the formula."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from hypothesis import strategies as st
 from soundalike.library.stores import scan_kernel
 from soundalike.library.stores.scan_kernel import (
     BATCH,
+    WAYS,
     Column,
     Scanner,
     ScanTerm,
-    compiled,
     default_scanner,
     scan_on_threads,
+    ways,
 )
 
-WAYS = [pytest.param(False, id="numkong"), pytest.param(True, id="compiled")]
+ALL = ("numpy", *WAYS)
 
 
-def scanner(kernel: bool) -> Scanner:
-    if kernel and not compiled():
-        pytest.skip("no compiled kernel: there was no C compiler, or this processor has no AVX-512 VNNI")
-    return default_scanner(kernel)
+def scanner(way: str) -> Scanner:
+    if way == "numpy":
+        return default_scanner(kernel=False)
+    if way not in ways():
+        pytest.skip("no compiled kernel: there was no C compiler, or this processor lacks AVX2 or AVX-512 VNNI")
+    return default_scanner(way=way)
 
 
 def columns(n: int, dims: list[int], random: np.random.Generator) -> list[Column]:
@@ -70,56 +73,56 @@ def by_formula(terms: list[ScanTerm], first: int, count: int) -> np.ndarray:
     return scores
 
 
-@pytest.mark.parametrize("kernel", WAYS)
+@pytest.mark.parametrize("way", ALL)
 @settings(max_examples=40, deadline=None)
 @given(
     n=st.integers(1, 700),
-    dims=st.lists(st.sampled_from([1, 3, 16, 64, 65, 128, 256]), min_size=1, max_size=4),
+    dims=st.lists(st.sampled_from([1, 3, 16, 64, 65, 128, 256, 1100]), min_size=1, max_size=4),
     seed=st.integers(0, 999),
     chunk=st.sampled_from([1, 7, 64, 1 << 14]),
 )
-def test_scores_are_those_of_the_formula(kernel: bool, n: int, dims: list[int], seed: int, chunk: int) -> None:
-    with patch.object(scan_kernel, "_CHUNK", chunk):  # numkong gets this many rows at a time
-        _compare_with_the_formula(kernel, n, dims, seed)
+def test_scores_are_those_of_the_formula(way: str, n: int, dims: list[int], seed: int, chunk: int) -> None:
+    with patch.object(scan_kernel, "_CHUNK", chunk):  # numpy gets this many rows at a time
+        _compare_with_the_formula(way, n, dims, seed)
 
 
-def _compare_with_the_formula(kernel: bool, n: int, dims: list[int], seed: int) -> None:
+def _compare_with_the_formula(way: str, n: int, dims: list[int], seed: int) -> None:
     random = np.random.default_rng(seed)
-    way, (terms,) = scanner(kernel), queries(columns(n, dims, random), 1, random)
+    scan, (terms,) = scanner(way).scan, queries(columns(n, dims, random), 1, random)
     first = int(random.integers(n))
     out = np.empty(n - first, np.float32)
-    way.scan(terms, first, out)
+    scan(terms, first, out)
     expected = by_formula(terms, first, n - first)
     assert np.array_equal(out, expected)
     positions = np.sort(random.choice(n, random.integers(1, n + 1), replace=False))
     some = np.empty(len(positions), np.float32)
-    way.scan(terms, 0, some, positions)
+    scan(terms, 0, some, positions)
     assert np.array_equal(some, by_formula(terms, 0, n)[positions])
 
 
-@pytest.mark.parametrize("kernel", WAYS)
-def test_every_block_of_positions_is_scanned(kernel: bool) -> None:
-    """1,500 positions are three blocks for the compiled kernel, and six chunks of this size for numkong."""
+@pytest.mark.parametrize("way", ALL)
+def test_every_block_of_positions_is_scanned(way: str) -> None:
+    """1,500 positions are three blocks for the compiled kernel, and six chunks of this size for numpy."""
     random = np.random.default_rng(0)
     (terms,) = queries(columns(3000, [64, 3], random), 1, random)
     positions, found = np.arange(1, 3000, 2), np.empty(1500, np.float32)
     with patch.object(scan_kernel, "_CHUNK", 256):
-        scanner(kernel).scan(terms, 0, found, positions)
+        scanner(way).scan(terms, 0, found, positions)
     assert np.array_equal(found, by_formula(terms, 0, 3000)[positions])
 
 
-@pytest.mark.parametrize("kernel", WAYS)
+@pytest.mark.parametrize("way", ALL)
 @pytest.mark.parametrize("dims", [[128, 64, 256], [16, 64], [128]])
 @pytest.mark.parametrize("count", [1, 2, BATCH - 1, BATCH])
-def test_a_batch_scores_as_one_by_one(kernel: bool, dims: list[int], count: int) -> None:
+def test_a_batch_scores_as_one_by_one(way: str, dims: list[int], count: int) -> None:
     random = np.random.default_rng(count)
     held = columns(3001, dims, random)
     asked = queries(held, count, random)
-    way, first = scanner(kernel), 7
+    first = 7
     together, alone = np.empty((count, 2994), np.float32), np.empty((count, 2994), np.float32)
-    way.scan_batch(asked, first, together)
+    scanner(way).scan_batch(asked, first, together)
     for terms, scores in zip(asked, alone, strict=True):
-        default_scanner(False).scan(terms, first, scores)
+        default_scanner(kernel=False).scan(terms, first, scores)
     assert np.array_equal(together, alone)
 
 
@@ -138,3 +141,16 @@ def test_threads_share_the_rows() -> None:
     scan_on_threads(part, 100_000, 3)
     assert len(parts) == 3
     assert np.array_equal(alone, shared)
+
+
+@pytest.mark.parametrize("way", ALL)
+@pytest.mark.parametrize("rest", range(4))
+def test_dots_beyond_the_whole_numbers_of_float32_are_rounded_once(way: str, rest: int) -> None:
+    """1,100 products of 127 and 127 sum to 17.7 million, where float32 has only even numbers."""
+    rows = np.full((1, 1100), 127, np.int8)
+    rows[0, :rest] = 1
+    column = Column("0", rows, np.array([True]))
+    terms = [ScanTerm(column, np.full(1100, 127, np.int8), 1.0, 0.0)]
+    out = np.empty(1, np.float32)
+    scanner(way).scan(terms, 0, out)
+    assert out[0] == np.float32(127 * (127 * (1100 - rest) + rest))

@@ -1,4 +1,4 @@
-/* The intrinsics that scan.c uses, in plain C, so that its faults can be judged on processors without AVX-512 VNNI.
+/* The intrinsics that scan.c uses, in plain C, so that its faults can be judged on every processor.
  *
  * `tools/mutate.py` compiles the kernel with this folder in front of the compiler's own headers.
  */
@@ -29,6 +29,25 @@ EMULATED void _mm_storeu_si128(__m128i *to, __m128i a) { memcpy(to, &a, sizeof a
 EMULATED __m256i _mm256_add_epi32(__m256i a, __m256i b) { EACH(8, __m256i, a.v[i] + b.v[i]); }
 EMULATED __m128i _mm256_castsi256_si128(__m256i a) { EACH(4, __m128i, a.v[i]); }
 EMULATED __m128i _mm256_extracti128_si256(__m256i a, int half) { EACH(4, __m128i, a.v[4 * half + i]); }
+
+EMULATED __m128i _mm_loadu_si128(const __m128i *from) { __m128i r; memcpy(&r, from, sizeof r); return r; }
+EMULATED __m256i _mm256_setzero_si256(void) { EACH(8, __m256i, 0); }
+EMULATED void _mm256_storeu_si256(__m256i *to, __m256i a) { memcpy(to, &a, sizeof a); }
+EMULATED __m256i _mm256_cvtepi8_epi16(__m128i bytes) {
+    int8_t b[16];
+    int16_t words[16];
+    __m256i r;
+    memcpy(b, &bytes, sizeof b);
+    for (int i = 0; i < 16; i++) words[i] = b[i];
+    memcpy(&r, words, sizeof r);
+    return r;
+}
+EMULATED __m256i _mm256_madd_epi16(__m256i a, __m256i b) {
+    int16_t x[16], y[16];
+    memcpy(x, &a, sizeof x);
+    memcpy(y, &b, sizeof y);
+    EACH(8, __m256i, x[2 * i] * y[2 * i] + x[2 * i + 1] * y[2 * i + 1]);
+}
 
 EMULATED __m512i _mm512_setzero_si512(void) { EACH(16, __m512i, 0); }
 EMULATED __m512i _mm512_set1_epi8(char x) { __m512i r; memset(&r, x, sizeof r); return r; }

@@ -59,11 +59,11 @@ STORES = (
     ),
     Mutant(
         f"{_STORES}/scan_kernel.py", "places: Any = slice(first + low, first + low + size)", "places: Any = slice(first, first + size)",
-        "numkong scans the first chunk of rows for every chunk", _KERNEL,
+        "numpy scans the first chunk of rows for every chunk", _KERNEL,
     ),
     Mutant(
         f"{_STORES}/scan_kernel.py", "places = positions[low : low + size]", "places = positions[:size]",
-        "numkong scans the first chunk of positions for every chunk", _BLOCKS,
+        "numpy scans the first chunk of positions for every chunk", _BLOCKS,
     ),
     Mutant(
         f"{_STORES}/scan_kernel.py", "np.copyto(totals, -np.inf, where=np.logical_not(audible, out=audible))", "pass",
@@ -76,6 +76,14 @@ STORES = (
     Mutant(
         f"{_STORES}/scan.c", "flipped += 128 * term->query[j]", "flipped += 127 * term->query[j]",
         "the kernel's dots are off by the sum of the query", _KERNEL,
+    ),
+    Mutant(
+        f"{_STORES}/scan.c", "out[i] = dot(row, term->query, full, dim);", "out[i] = 0;",
+        "components beyond a multiple of 16 are left out with AVX2", _KERNEL,
+    ),
+    Mutant(
+        f"{_STORES}/scan_kernel.py", "if dim <= _EXACT:", "if True:",
+        "sums that float32 cannot hold are rounded at every step", _KERNEL,
     ),
     Mutant(
         f"{_STORES}/scan.c", "if (whole < dim)\n", "if (0)\n",

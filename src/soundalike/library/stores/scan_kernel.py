@@ -1,8 +1,7 @@
 """The scan: approximate scores of every row from its int8 components, several spaces in one pass.
 
 There are two implementations with bit-identical results: `scan.c`, compiled when the package is built with a C
-compiler, for x86 processors with AVX-512 VNNI; and numkong, for all others. `$SOUNDALIKE_KERNEL=numkong` selects the
-second.
+compiler, and numpy. `$SOUNDALIKE_KERNEL=numpy` selects the second.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from soundalike.core.types import AnyArray, BoolArray, FloatArray, IntArray
 __all__ = [
     "BATCH",
     "LIBRARY",
+    "WAYS",
     "Column",
     "ScanTerm",
     "Scanner",
@@ -30,14 +30,21 @@ __all__ = [
     "default_scanner",
     "on_threads",
     "scan_on_threads",
+    "ways",
 ]
 
 BATCH = 16
 """Queries per pass."""
 LIBRARY = Path(__file__).with_name("_scan.so")
 """Where the build puts the compiled kernel."""
-_CHUNK = 1 << 14
-"""Rows that numkong gets at a time, so that their scores stay in the cache while the spaces are summed."""
+WAYS = ("plain", "avx2", "vnni")
+"""The ways of the compiled kernel to multiply, from slow to fast."""
+_CHUNK = 1 << 12
+"""Rows that numpy gets at a time, so that they and their scores stay in the cache while the spaces are summed."""
+_PRODUCT = 5
+"""From so many queries on, one matrix product of numpy is faster than one scan per query with AVX2."""
+_EXACT = 1 << 10
+"""Dimensions of which float32 sums the products of int8 exactly: 1,024 times 128 squared is 2 to the 24."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,14 +85,25 @@ class Scanner(Protocol):
 
 
 def compiled() -> bool:
-    """Whether the compiled kernel exists, this processor can run it, and numkong was not requested."""
-    return os.environ.get("SOUNDALIKE_KERNEL") != "numkong" and _load() is not None
+    """Whether the compiled kernel exists, and numpy was not requested."""
+    return os.environ.get("SOUNDALIKE_KERNEL") != "numpy" and _load() is not None
 
 
-def default_scanner(kernel: bool = True) -> Scanner:
-    """The compiled kernel if there is one and `kernel` is true, else numkong."""
+def ways() -> tuple[str, ...]:
+    """The ways of the compiled kernel that this processor can run, from slow to fast; none without the kernel."""
+    library = _load()
+    return WAYS[: library.scan_best() + 1] if library else ()
+
+
+def default_scanner(kernel: bool = True, way: str | None = None) -> Scanner:
+    """The compiled kernel if there is one and `kernel` is true, else numpy.
+
+    Args:
+        kernel: Whether to use the compiled kernel.
+        way: One of `ways`; None is the fastest.
+    """
     library = _load() if kernel and compiled() else None
-    return _Numkong() if library is None else _Kernel(library)
+    return _Numpy() if library is None else _Kernel(library, WAYS.index(way) if way else library.scan_best())
 
 
 def scan_on_threads(scan: Callable[[int, int], None], count: int, threads: int) -> None:
@@ -129,16 +147,17 @@ class _BatchTerm(ctypes.Structure):
 
 @cache
 def _load() -> ctypes.CDLL | None:
-    """The compiled kernel; None if there is none, or this processor cannot run it."""
+    """The compiled kernel; None if there is none, or one of an older checkout, which has no `scan_best`."""
     try:
         library = ctypes.CDLL(str(LIBRARY))
-    except OSError:
+        library.scan_best.restype = ctypes.c_int
+    except (OSError, AttributeError):
         return None
-    library.scan_supported.restype = ctypes.c_int
     number, pointer = ctypes.c_int64, ctypes.c_void_p
-    library.scan.argtypes = [pointer, number, pointer, number, number, pointer]
-    library.scan_batch.argtypes = [pointer, number, number, number, number, pointer]
-    return library if library.scan_supported() else None
+    library.scan.argtypes = [ctypes.c_int, pointer, number, pointer, number, number, pointer]
+    if library.scan_best() == WAYS.index("vnni"):
+        library.scan_batch.argtypes = [pointer, number, number, number, number, pointer]
+    return library
 
 
 class _Kernel:
@@ -146,8 +165,8 @@ class _Kernel:
 
     gather_below = 0.25
 
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self._library = library
+    def __init__(self, library: ctypes.CDLL, way: int) -> None:
+        self._library, self._way = library, way
 
     def scan(self, terms: Sequence[ScanTerm], first: int, out: FloatArray, positions: IntArray | None = None) -> None:
         table = (_Term * len(terms))()
@@ -156,11 +175,18 @@ class _Kernel:
             table[place] = _Term(rows.ctypes.data, on.ctypes.data, term.query.ctypes.data, rows.shape[1],
                                  term.factor, term.offset)  # fmt: skip
         where = None if positions is None else positions.ctypes.data
-        self._library.scan(table, len(terms), where, first, len(out), out.ctypes.data)
+        self._library.scan(self._way, table, len(terms), where, first, len(out), out.ctypes.data)
 
     def scan_batch(self, queries: Sequence[Sequence[ScanTerm]], first: int, out: FloatArray) -> None:
         columns = _columns(queries)
-        if any(column.rows.shape[1] % 64 for column in columns) or len(queries) == 1:
+        if len(queries) == 1:
+            self.scan(queries[0], first, out[0])
+            return
+        # The batch kernel takes 64 components at a time.
+        if WAYS[self._way] != "vnni" or any(column.rows.shape[1] % 64 for column in columns):
+            if len(queries) >= _PRODUCT:
+                _Numpy().scan_batch(queries, first, out)
+                return
             for terms, scores in zip(queries, out, strict=True):
                 self.scan(terms, first, scores)
             return
@@ -184,8 +210,8 @@ class _Kernel:
             out[:] = whole[: len(out)]
 
 
-class _Numkong:
-    """numkong's packed dot products, chunk by chunk; numpy sums over the spaces."""
+class _Numpy:
+    """Dot products of float32 copies of the rows, chunk by chunk; numpy sums over the spaces."""
 
     gather_below = 0.1
 
@@ -198,17 +224,14 @@ class _Numkong:
     def _scan(
         self, queries: Sequence[Sequence[ScanTerm]], first: int, out: FloatArray, positions: IntArray | None
     ) -> None:
-        import numkong
-
-        plan: list[tuple[Column, Any, IntArray, FloatArray, FloatArray]] = []
+        plan: list[tuple[Column, FloatArray, IntArray, FloatArray, FloatArray]] = []
         for column in _columns(queries):
             active = [(n, term) for n, terms in enumerate(queries) for term in terms if term.column is column]
-            packed = numkong.dots_pack(np.stack([term.query for _, term in active]))
+            stacked = np.stack([term.query for _, term in active], axis=1).astype(np.float32)
             factors = np.array([[term.factor] for _, term in active], np.float32)
             offsets = np.array([[term.offset] for _, term in active], np.float32)
-            plan.append((column, packed, np.array([n for n, _ in active]), factors, offsets))
+            plan.append((column, stacked, np.array([n for n, _ in active]), factors, offsets))
         count = out.shape[1]
-        buffers: dict[tuple[int, int], Any] = {}  # allocating for every chunk would cost a third of the time
         products = np.empty((len(queries), min(count, _CHUNK)), np.float32)
         for low in range(0, count, _CHUNK):
             size = min(_CHUNK, count - low)
@@ -218,20 +241,25 @@ class _Numkong:
             audible = np.zeros((len(queries), size), np.bool_)
             totals = out[:, low : low + size]
             totals[:] = 0
-            for column, packed, numbers, factors, offsets in plan:
+            for column, stacked, numbers, factors, offsets in plan:
                 on = column.on[places]
-                key = (size, len(numbers))
-                if key not in buffers:
-                    buffers[key] = numkong.zeros(key, dtype="int32")
-                numkong.dots_packed(column.rows[places], packed, out=buffers[key])
                 all_queries = len(numbers) == len(queries)
                 term, chosen = products[: len(numbers), :size], slice(None) if all_queries else numbers
-                # Into an existing float32 array: int32 times float32 would allocate a float64 array.
-                np.multiply(np.asarray(buffers[key]).T, factors, out=term, dtype=np.float32, casting="unsafe")
+                np.multiply(_dots(column.rows[places], stacked).T, factors, out=term)
                 totals[chosen] += term
                 totals[chosen] += np.multiply(on, offsets, out=term)
                 audible[chosen] |= on
             np.copyto(totals, -np.inf, where=np.logical_not(audible, out=audible))
+
+
+def _dots(rows: AnyArray, queries: FloatArray) -> FloatArray:
+    """The products of rows (n, d) int8 with queries (d, q) of whole numbers: (n, q) float32, rounded once."""
+    dim = rows.shape[1]
+    if dim <= _EXACT:
+        return rows.astype(np.float32) @ queries
+    parts = [slice(low, low + _EXACT) for low in range(0, dim, _EXACT)]
+    total = sum((rows[:, part].astype(np.float32) @ queries[part]).astype(np.float64) for part in parts)
+    return np.asarray(total, np.float32)
 
 
 def _columns(queries: Sequence[Sequence[ScanTerm]]) -> list[Column]:
