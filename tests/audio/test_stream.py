@@ -646,13 +646,6 @@ def test_invalid_bytes_in_the_middle(tmp_path: Path) -> None:
         (tmp_path / f"bad.{name}").write_bytes(data)
         return tmp_path / f"bad.{name}"
 
-    samples = np.round(noise(20.0) * 32768) / 32768
-    write(tmp_path / "a.flac", samples)
-    bad = overwrite("a.flac", 300)
-    warns(bad, r"only \d+\.\d s of the stated 20\.0 s could be decoded \(.*\)")
-    decoded = load(bad).samples[0]
-    assert len(decoded) / RATE == pytest.approx(10.0, abs=0.2)
-    assert np.array_equal(decoded, samples[: len(decoded), 0])
     write(tmp_path / "a.mp3", noise(20.0))
     warns(overwrite("a.mp3", 40_000), r"[\d,]+ bytes at \d+\.\d s or later could not be decoded \(.*\)")
     write_av(tmp_path / "a.m4a", "ipod", "aac", noise(20.0, channels=2))
@@ -660,6 +653,46 @@ def test_invalid_bytes_in_the_middle(tmp_path: Path) -> None:
     assert info(tmp_path / "bad.a.m4a").duration == pytest.approx(20.0, abs=0.5)
     write(tmp_path / "a.ogg", noise(20.0))
     warns(overwrite("a.ogg", 3000), r"only 1\d\.\d s of the stated 20\.0 s could be decoded")
+
+
+@pytest.mark.parametrize("damage", ["one byte", "300 bytes", "a gap", "zeros"])
+def test_a_flac_goes_on_after_a_damaged_frame(tmp_path: Path, damage: str) -> None:
+    samples = np.round(noise(20.0, channels=2) * 32768).astype(np.float32) / 32768
+    data = bytearray(write(tmp_path / "a.flac", samples).read_bytes())
+    start = len(data) // 10
+    if damage == "one byte":  # the checksum of the frame is wrong, and its samples would be noise
+        data[start] ^= 0xFF
+    elif damage == "300 bytes":
+        data[start : start + 300] = np.random.default_rng(1).bytes(300)
+    elif damage == "a gap":
+        del data[start : start + 3000]
+    else:
+        data[start:start] = bytes(20_000)
+    bad = tmp_path / "bad.flac"
+    bad.write_bytes(data)
+
+    decoded = load(bad).samples.T
+    assert 0.95 * len(samples) <= len(decoded) < len(samples)
+    before, after = int(1.7 * RATE), int(17.5 * RATE)
+    assert np.array_equal(decoded[:before], samples[:before])
+    assert np.array_equal(decoded[-after:], samples[-after:])
+    loss = r"a part at [12]\.\d s or later could not be decoded \(.*flac decoder.*\)"
+    warns(bad, loss)
+    warns(bad, loss, start=1.0, end=5.0)
+    assert warning(bad, end=1.0) is None
+    assert warning(bad, start=5.0) is None
+
+
+def test_a_flac_with_damage_in_half_a_file(tmp_path: Path) -> None:
+    samples = noise(20.0)
+    data = bytearray(write(tmp_path / "a.flac", samples).read_bytes())
+    del data[len(data) // 2 :]
+    data[len(data) // 5] ^= 0xFF
+    (tmp_path / "bad.flac").write_bytes(data)
+    warns(
+        tmp_path / "bad.flac",
+        r"only (9|10)\.\d s of the stated 20\.0 s could be decoded; a part at [12]\.\d s or later .*",
+    )
 
 
 def test_stray_bytes_between_and_after_mp3_frames_are_skipped(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 The content of a file selects the decoder, not its name.
 
-- libsndfile reads PCM and FLAC. It seeks to the exact sample and knows the length that the header states.
+- libsndfile reads PCM and FLAC. It seeks to the exact sample and knows the length that the header states. It stops at a
+  damaged frame, from which FFmpeg then goes on.
 - FFmpeg (PyAV) reads everything else. For Vorbis and Opus it takes 40 % of libsndfile's time, and it is faster for MP3
   too. It skips stray bytes at which libsndfile stops without an error.
 
@@ -78,20 +79,44 @@ class SndfileDecoder:
     def blocks(self) -> Iterator[Float32]:
         """Yield (c, t) blocks to the end of the file, or to a fault."""
         size = count = int(self.rate * BLOCK_SECONDS)
-        while count == size and self.fault is None:
+        fault: str | None = None
+        while count == size and fault is None:
             buffer = np.full((size, self.channels), np.nan, np.float32)
             try:
                 count = len(self._sound.read(out=buffer))
             except soundfile.LibsndfileError as error:
                 # What libsndfile decoded before the fault is in the buffer, and the rest of it is as it was.
-                self.fault, empty = reason(error), np.isnan(buffer[:, 0])
+                fault, empty = reason(error), np.isnan(buffer[:, 0])
                 count = int(empty.argmax()) if empty.any() else size
             self._position += count
             if count:
                 yield buffer[:count].T
         complete = self.frames is not None and self._position >= self.frames
         if complete or (self.frames is not None and self._source.tell() >= self._source.size):
-            self.fault = None  # bytes behind the last frame are no part of it, and a file that ends early is no fault
+            return  # bytes behind the last frame are no part of it, and a file that ends early is no fault
+        self.fault = fault
+        if fault is not None and self._source.failure is None:
+            yield from self._rest(fault)
+
+    def _rest(self, fault: str) -> Iterator[Float32]:
+        """Yield what FFmpeg decodes after a fault. If there is any, the fault becomes a note."""
+        self._source.seek(0)
+        try:
+            other = FFmpegDecoder(self._source)
+        except AudioError:
+            return
+        note = f"a part at {self._position / self.rate:.1f} s or later could not be decoded ({fault})"
+        skip = self._position
+        try:
+            for block in other.blocks():
+                part, skip = block[:, skip:], max(skip - block.shape[1], 0)
+                if part.shape[1]:
+                    self.fault, self.notes = None, [note]  # before yielding, because the caller may stop at any block
+                    self._position += part.shape[1]
+                    yield part
+        finally:
+            other.close()
+        self.fault = self.fault or other.fault
 
     def close(self) -> None:
         """Close the decoder, not its source."""

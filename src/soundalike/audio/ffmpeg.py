@@ -90,6 +90,8 @@ class FFmpegDecoder:
             if other.index != stream.index and hasattr(other, "discard"):  # older versions of PyAV read all streams
                 other.discard = av.stream.Discard.all
         self._stream, context = stream, stream.codec_context
+        if context.name == "flac":  # a frame with a wrong checksum is skipped; it would sound as noise
+            context.options = {"err_detect": "crccheck+explode"}
         self.rate, self.channels = context.sample_rate, context.layout.nb_channels
         self.codec = context.codec.canonical_name
         names = [channel.name for channel in context.layout.channels]
