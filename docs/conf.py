@@ -22,6 +22,8 @@ exclude_patterns = ["_build", "_ext"]
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_block", "attrs_inline", "dollarmath"]
 myst_heading_anchors = 4
 
+smartquotes = False  # options begin with two hyphens
+
 # Docstrings are in the style of Google, with single backticks around code.
 default_role = "literal"
 napoleon_numpy_docstring = False

@@ -138,6 +138,16 @@ def test_the_page_of_results(run, tmp_path: Path) -> None:
     assert len(json.loads(out)["reports"]) == 3
 
 
+def test_pages_of_results(run, tmp_path: Path) -> None:
+    saved(tmp_path / "reports", "dsp", 0.6)
+    saved(tmp_path / "reports", "dsp", 0.7, "triplets")
+    code, out = run("summary", tmp_path / "reports", "-o", tmp_path / "results.md", "--pages")
+    assert (code, out) == (0, f"2 reports written: {tmp_path / 'results.md'} and 2 pages\n")
+    assert "(results/probes.md)" in (tmp_path / "results.md").read_text()
+    assert "60.0" in (tmp_path / "results" / "probes.md").read_text()
+    assert "--pages needs the name of the index" in error(run("summary", tmp_path / "reports", "--pages"))
+
+
 def test_no_page_without_reports(run, tmp_path: Path) -> None:
     assert "holds no reports; make some with: soundalike evaluate PROTOCOL" in error(run("summary", tmp_path))
     (tmp_path / "a.json").write_text("{}")

@@ -121,24 +121,37 @@ def _run(protocol: Protocol, args: SimpleNamespace) -> int:
 @command("summary")
 @argument("folder", type=GIVEN_PATH, metavar="DIR", help="Folder with the files of --save.")
 @option("-o", "--output", type=GIVEN_PATH, metavar="FILE", help="The page (default: standard output).")
+@option("--pages", is_flag=True, help="Write one page per benchmark beside FILE, and FILE as an index of them.")
 @json_option("Print the reports as JSON on standard output.")
-def summary(folder: Path, output: Path | None, as_json: bool) -> int:
+def summary(folder: Path, output: Path | None, pages: bool, as_json: bool) -> int:
     """Put saved reports together on one Markdown page. Models that were measured on the same data share a table.
 
     \b
       soundalike evaluate probes --data PROBES --model compact --save reports
       soundalike evaluate probes --data PROBES --model dsp --save reports
       soundalike evaluate summary reports -o results.md
+
+    With --pages, the tables are on one page per benchmark, in the folder beside FILE that has its name, and FILE is
+    their index. DIR/index.toml may say what belongs together, and which numbers the index shows. Pages in that folder
+    that are written by hand stay as they are, and the index lists them too.
     """
     from soundalike.core.files import write_atomic
     from soundalike.evaluate import reports
+    from soundalike.evaluate.pages import write_pages
 
     files = sorted(folder.glob("*.json"))
     if not files:
         raise UsageError(f"{folder} holds no reports; make some with: soundalike evaluate PROTOCOL ... --save DIR")
+    if pages and output is None:
+        raise UsageError("--pages needs the name of the index; give it with -o FILE")
     found = [report for file in files for report in reports.load_reports(file)]
     if as_json:
         print_json(ReportsRecord([reports.to_json(report) for report in found]))
+    if pages and output:
+        written = write_pages(folder, output)
+        if not as_json:
+            print(f"{count(len(found), 'report')} written: {one_line(output)} and {count(written, 'page')}")
+        return 0
     line = "soundalike evaluate summary DIR" + (" -o FILE" if output else "")
     page = "\n".join([_INTRODUCTION.format(command=line), *map(reports.markdown, reports.merge(found))])
     if output:
