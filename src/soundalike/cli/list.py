@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 import click
 
@@ -54,6 +54,17 @@ class PluginRecord:
 
 
 Row: TypeAlias = ModelRecord | SpaceRecord | PluginRecord
+
+
+class ListRecord(TypedDict, total=False):
+    """What was listed, under its name."""
+
+    models: Sequence[ModelRecord]
+    spaces: Sequence[SpaceRecord]
+    backbones: Sequence[PluginRecord]
+    datasets: Sequence[PluginRecord]
+    protocols: Sequence[PluginRecord]
+    stores: Sequence[PluginRecord]
 
 
 @command("list")

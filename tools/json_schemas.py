@@ -1,0 +1,142 @@
+"""Write a JSON Schema for what every command prints with --json: python tools/json_schemas.py [docs/schemas].
+
+The schemas follow from the records of the commands, so they cannot differ from what is printed.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import inspect
+import json
+import sys
+import types
+import typing
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+RECORDS = {
+    "index": "index:IndexRecord",
+    "search": "search_records:SearchRecord",
+    "compare": "compare:ComparisonRecord",
+    "path": "path:PathRecord",
+    "playlist": "playlist:PlaylistRecord",
+    "duplicates": "duplicates:DuplicatesRecord",
+    "versions": "versions:VersionsRecord",
+    "embed": "embed:EmbedRecord",
+    "presets": "presets:PresetsRecord",
+    "demo": "demo:DemoRecord",
+    "render": "render:RenderRecord",
+    "library-info": "library.info:InfoRecord",
+    "library-ls": "library.ls:TracksRecord",
+    "library-show": "library.show:ShowRecord",
+    "library-remove": "library.remove:RemoveRecord",
+    "library-move": "library.move:MoveRecord",
+    "library-failures": "library.failures:FailuresRecord",
+    "library-check": "library.check:CheckRecord",
+    "library-vacuum": "library.vacuum:VacuumRecord",
+    "library-export": "library.export:VectorsRecord library.export:FolderRecord",
+    "library-import": "library.import_:ImportRecord",
+    "list": "list:ListRecord",
+    "train-compact": "train.compact:CompactRecord",
+    "train-dsp": "train.dsp:DspRecord",
+    "train-descriptors": "train.descriptors:DescriptorsRecord",
+    "train-heads": "train.heads:HeadsRecord",
+    "train-embed": "train.embed:EmbedRecord",
+    "train-merge": "train.merge:MergeRecord",
+    "error": "records:ErrorRecord",
+}
+"""The record of each command, or the records one of which it prints, by the name of its schema."""
+
+_NAMES = ("soundalike.core.types", "soundalike.library", "soundalike.cli.records", "soundalike.cli.library.tracks")
+"""Modules whose names annotations use without importing them at run time."""
+_PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of what a command prints.
+
+    Args:
+        name: A key of `RECORDS`.
+    """
+    from soundalike.cli.output import SCHEMA_VERSION
+
+    definitions: dict[str, Any] = {}
+    version = {"const": f"{name}/{SCHEMA_VERSION}", "description": "The schema of this document."}
+    bodies = []
+    for place in RECORDS[name].split():
+        module, _, record = place.partition(":")
+        body = _object(getattr(import_module(f"soundalike.cli.{module}"), record), definitions)
+        body["properties"] = {"schema": version, **body["properties"]}
+        body["required"] = ["schema", *body["required"]]
+        bodies.append(body)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": name,
+        **(bodies[0] if len(bodies) == 1 else {"oneOf": bodies}),
+        **({"$defs": dict(sorted(definitions.items()))} if definitions else {}),
+    }
+
+
+def _object(record: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    hints = typing.get_type_hints(record, localns=_namespace())
+    is_record = dataclasses.is_dataclass(record)
+    names = [field.name for field in dataclasses.fields(record)] if is_record else list(hints)
+    return {
+        "type": "object",
+        "description": inspect.cleandoc(record.__doc__ or ""),
+        "properties": {name: _type(hints[name], definitions) for name in names},
+        "required": names if is_record else sorted(record.__required_keys__),
+        "additionalProperties": False,
+    }
+
+
+def _type(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return {}
+    if hint in _PLAIN:
+        return {"type": _PLAIN[hint]}
+    if hint is Path:
+        return {"type": "string"}
+    if origin is typing.Literal:
+        return {"enum": list(arguments)}
+    if origin in (typing.Union, types.UnionType):
+        return {"anyOf": [_type(one, definitions) for one in arguments]}
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        items = [_type(one, definitions) for one in arguments]
+        return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
+    if origin in (collections.abc.Sequence, list, tuple):
+        return {"type": "array", "items": _type(arguments[0], definitions)}
+    if origin in (collections.abc.Mapping, dict):
+        return {"type": "object", "additionalProperties": _type(arguments[1], definitions)}
+    if dataclasses.is_dataclass(hint):
+        name = hint.__name__
+        if name not in definitions:
+            definitions[name] = {}  # a record may contain itself
+            definitions[name] = _object(hint, definitions)
+        return {"$ref": f"#/$defs/{name}"}
+    raise TypeError(f"no JSON Schema for {hint!r}; add it to tools/json_schemas.py")
+
+
+def _namespace() -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    for module in _NAMES:
+        face = import_module(module)
+        names |= {name: getattr(face, name) for name in getattr(face, "__all__", ())}
+    return names
+
+
+def main() -> int:
+    """Write the schemas, one file per command."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/schemas")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in RECORDS:
+        (folder / f"{name}.json").write_text(json.dumps(schema_of(name), indent=2) + "\n", encoding="utf-8")
+    print(f"{len(RECORDS)} schemas: {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
