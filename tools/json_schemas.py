@@ -80,7 +80,7 @@ def schema_of(name: str) -> dict[str, Any]:
 
 
 def _object(record: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    hints = typing.get_type_hints(record, localns=_namespace())
+    hints = typing.get_type_hints(record, globalns={**_namespace(), **_names_of_classes(record)})
     is_record = dataclasses.is_dataclass(record)
     names = [field.name for field in dataclasses.fields(record)] if is_record else list(hints)
     return {
@@ -118,6 +118,14 @@ def _type(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
             definitions[name] = _object(hint, definitions)
         return {"$ref": f"#/$defs/{name}"}
     raise TypeError(f"no JSON Schema for {hint!r}; add it to tools/json_schemas.py")
+
+
+def _names_of_classes(record: Any) -> dict[str, Any]:
+    """The names of the modules that define a class and those above it, which take precedence."""
+    names: dict[str, Any] = {}
+    for one in reversed(getattr(record, "__mro__", [record])):
+        names |= vars(sys.modules[one.__module__])
+    return names
 
 
 def _namespace() -> dict[str, Any]:
