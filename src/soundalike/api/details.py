@@ -90,19 +90,22 @@ def select_tracks(library: LibraryFolder, where: Filter) -> list[Track]:
 
 
 def find_tracks(library: LibraryFolder, text: str) -> list[Track]:
-    """The tracks whose artist, title, album or path contain every word; those with all words in their name first."""
-    words = text.split()
-    if not words:
-        return []
-    any_of = tuple(
-        AnyOf(tuple(TextCondition(field, "~", word) for field in ("artist", "title", "album", "path")))
-        for word in words
-    )
-    found = select_tracks(library, Filter(any_of))
-    named = [track for track in found if all(fold(word) in _name(track) for word in words)]
-    return named or found
+    """The tracks whose artist, title, album or path contain every word; only the best of them, see `Library.find`."""
+    words = [fold(word) for word in text.split()]
+    fields = ("artist", "title", "album", "path")
+    conditions = tuple(AnyOf(tuple(TextCondition(field, "~", word) for field in fields)) for word in words)
+    found = select_tracks(library, Filter(conditions))
+    for name in (_own_name, _name_with_album):
+        if named := [track for track in found if all(word in name(track) for word in words)]:
+            return named
+    return found
 
 
-def _name(track: Track) -> str:
+def _own_name(track: Track) -> str:
     """What a person calls a track: its artist, its title and the name of its file."""
     return fold(" ".join([*track.artists, track.title or "", track.path.stem]))
+
+
+def _name_with_album(track: Track) -> str:
+    """The name of a track with those of its album and its folder."""
+    return " ".join([_own_name(track), fold(track.album or ""), fold(track.path.parent.name)])

@@ -326,8 +326,8 @@ class Library(Upkeep):
             text: Words, compared without case and however accents are encoded.
 
         Returns:
-            If tracks have all words in artist, title and file name together, only those; in the order in which they
-            were added.
+            If tracks have all words in artist, title and file name together, only those; else if tracks have them
+            there and in the names of album and folder, those; in the order in which they were added.
 
         Raises:
             UsageError: The text holds no word.

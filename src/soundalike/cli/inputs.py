@@ -78,7 +78,7 @@ def _is_path(name: str) -> bool:
     from soundalike.audio import AUDIO_SUFFIXES
 
     try:
-        exists = os.path.lexists(name)
+        exists = os.path.lexists(name) and not Path(name).is_dir()
     except ValueError:  # a null byte
         exists = False
     separators = [one for one in (os.sep, os.altsep) if one]

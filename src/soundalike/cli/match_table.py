@@ -200,7 +200,7 @@ def _space_cells(
         return list(spaces), blocks, ""
     room = terminal_width() or _WIDE
     width = max(1, min(_BAR, room * 34 // 100 // max(1, len(spaces)) - 1))
-    titles = [name[: width + 1] for name in spaces]
+    titles = [name[: width + 2] for name in spaces]
     legend = ""
     if len(set(titles)) < len(titles) or width < 3:
         titles = [str(number) for number in range(1, len(spaces) + 1)]

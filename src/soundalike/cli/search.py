@@ -235,11 +235,12 @@ def _print_results(results: SearchResults, output: Output, *, conditions: bool) 
         "ordered by percentile" if results.level == "passage" else "",
     )
     if results.examples:
-        others = ", ".join(
-            f"{'like' if one.like else 'unlike'} {one_line(one.path)} ({weights_text(example_weights(one))})"
+        others = [
+            f"{'like' if one.like else 'unlike'} {fitted_name(one_line(one.path), 50)} "
+            f"({weights_text(example_weights(one))})"
             for one in results.examples[1:]
-        )
-        print_facts(f"and {others}", f"scores are the mean over {len(results.examples)} examples")
+        ]
+        print_facts(f"and {', '.join(others)}", f"scores are the mean over {len(results.examples)} examples")
     scores = [match.spaces for match in results.matches]
     print_facts(reference_text(results.reference, results.recordings, results.model, scores))
     bounded = [f"{name} at least {value:g}%" for name, value in results.at_least.items()]

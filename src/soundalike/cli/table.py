@@ -126,6 +126,7 @@ def print_table(
             parts.append((_GAP, ""))
         while parts and not parts[-1][0].strip():
             parts.pop()
+        parts[-1:] = [(text.rstrip(), style) for text, style in parts[-1:]]
         print_styled(*parts)
         indent = " " * (widths[shown[0]] + len(_GAP) if shown[0] != stretch else len(_GAP))
         for note in (notes or {}).get(number - 1, ()):
@@ -166,8 +167,6 @@ def print_facts(*facts: str, style: str = "", indent: int = 0) -> None:
         style: A rich style.
         indent: The number of spaces before every line.
     """
-    import textwrap
-
     room, given, before = terminal_width(), [fact for fact in facts if fact], " " * indent
     if not given:
         return
@@ -181,9 +180,20 @@ def print_facts(*facts: str, style: str = "", indent: int = 0) -> None:
         joined = f"{lines[-1]} {text}".lstrip()
         lines[-1:] = [joined] if cell_width(joined) <= room or not lines[-1] else [lines[-1], text]
         if cell_width(lines[-1]) > room:
-            lines[-1:] = textwrap.wrap(lines[-1], room, break_on_hyphens=False)
+            lines[-1:] = _wrapped(lines[-1], room)
     for line in lines:
         print_styled((before + line, style))
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    """Break a text between words, and inside words that are wider than a line of `room` cells."""
+    from rich.cells import chop_cells
+
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        lines[-1:] = [joined] if cell_width(joined) <= room else [*filter(None, lines[-1:]), *chop_cells(word, room)]
+    return lines
 
 
 def print_matrix(matrix: Mapping[str, Mapping[str, float]]) -> None:
