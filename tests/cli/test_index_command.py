@@ -309,3 +309,24 @@ def test_one_long_file_shows_progress(tmp_path: Path) -> None:
     command = [sys.executable, "-c", LONG, "index", tmp_path / "in", "--library", tmp_path / "library"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "long.wav for 0:" in done.stderr
+
+
+def test_patterns_of_the_settings_and_of_the_command(
+    run: Run, songs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SOUNDALIKE_CONFIG", str(tmp_path / "config.toml"))
+    (tmp_path / "config.toml").write_text('exclude = ["/sub/"]\n')
+    code, out, _ = run("index", "music")
+    assert (code, out.splitlines()[-2]) == (0, "skipped: 1 excluded folder")
+    assert json.loads(run("index", "music", "--exclude", "!sub", "--json")[1])["added"] == 1
+    code, out, _ = run("index", "music", "--exclude", "M*.wav")
+    assert out.splitlines()[1:3] == [
+        "2 now excluded (--prune removes them)",
+        "skipped: 1 excluded file, 1 excluded folder",
+    ]
+    assert run("index", "music", "--exclude", "")[2].startswith(
+        "soundalike: exclude is ['/sub/', '']; expected patterns"
+    )
+    code, out, _ = run("index", "music", "--exclude", "!sub", "--exclude", "M*.wav", "--prune", "--json")
+    report = json.loads(out)
+    assert (code, report["excluded"], report["pruned"], report["tracks"]) == (0, 1, 1, 1)

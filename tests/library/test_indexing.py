@@ -336,6 +336,29 @@ def test_pipes_and_devices_are_not_read(run: Run, folder: Path, tmp_path: Path) 
         run(folder / "pipe.wav")
 
 
+def test_tracks_that_are_excluded_later_stay_until_they_are_pruned(run: Run, folder: Path, tmp_path: Path) -> None:
+    run()
+    report = run(exclude=["1.wav"])
+    assert (counted(report), report.excluded) == ({"unchanged": 2}, 1)
+    assert report.skipped == {"excluded files": 1}
+    assert paths(tmp_path) == ["0.wav", "1.wav", "2.wav"]
+    (folder / ".soundalikeignore").write_text("[12].wav\n")
+    (folder / "2.wav").unlink()  # gone and excluded
+    report = run()
+    assert (counted(report), report.excluded) == ({"unchanged": 1, "missing": 1}, 1)
+    report = run(prune=True)
+    assert (counted(report), report.excluded) == ({"unchanged": 1, "missing": 1, "pruned": 2}, 1)
+    assert paths(tmp_path) == ["0.wav"]
+    (folder / ".soundalikeignore").unlink()
+    assert counted(run()) == {"unchanged": 1, "added": 1}
+
+
+def test_what_another_source_includes_is_not_excluded(run: Run, folder: Path) -> None:
+    (folder / ".soundalikeignore").write_text("1.wav\n")
+    report = run(folder, folder / "1.wav")
+    assert (counted(report), report.excluded) == ({"added": 3}, 0)
+
+
 def test_a_disk_that_is_not_there_keeps_its_tracks(run: Run, folder: Path, tmp_path: Path) -> None:
     other = write(tmp_path / "other" / "x.wav", tune(TUNES["pedal"], seconds=3)).parent
     run(folder, other)

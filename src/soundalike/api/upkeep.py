@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ class Upkeep:
         retry: bool = False,
         prune: bool = False,
         keep_features: bool = False,
+        exclude: Sequence[str] | str = (),
         progress: Callable[[int, int, float], None] | None = None,
         waiting: Waiting | None = None,
         comparing: Progress = None,
@@ -57,9 +58,12 @@ class Upkeep:
             model: The model to encode with; None takes the models that the library holds, or the default one.
             jobs: The number of worker processes; None starts one per core.
             retry: Try files again that failed before.
-            prune: Remove tracks whose files are missing, except below folders of which nothing is left (`away` in the
-                report): their disk may not be mounted.
+            prune: Remove tracks whose files are missing or excluded, except below folders of which nothing is left
+                (`away` in the report): their disk may not be mounted.
             keep_features: Store backbone features too, so that other heads on the same backbone need no encoding.
+            exclude: Patterns of files and folders to leave out, in the syntax of gitignore, relative to each source:
+                "*.wav", "/demos/", "!keep.wav". Files `.soundalikeignore` in any folder hold further patterns. Tracks
+                that are excluded from now on stay in the library until a run with `prune`.
             progress: Called with files done, files to encode, and seconds of audio encoded.
             waiting: Called about once per second while no file is done, with the path of the file that has been encoded
                 for the longest time, and this time in seconds.
@@ -67,9 +71,10 @@ class Upkeep:
                 tracks or whose tags were read again, and all such files.
 
         Example:
-            >>> library.index("music", jobs=2).added
+            >>> library.index("music", jobs=2, exclude=["*.wav", "/demos/"]).added
             12
         """
+        from soundalike.audio.datasets.ignore import check_patterns
         from soundalike.library import build_prefilters
         from soundalike.library.indexing import index_files
 
@@ -84,6 +89,7 @@ class Upkeep:
             retry=as_flag(retry, "retry"),
             prune=as_flag(prune, "prune"),
             keep_features=as_flag(keep_features, "keep_features"),
+            exclude=check_patterns(exclude),
             progress=as_callback(progress, "progress"),
             waiting=as_callback(waiting, "waiting"),
             comparing=as_callback(comparing, "comparing"),

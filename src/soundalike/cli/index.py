@@ -19,6 +19,7 @@ from soundalike.cli.arguments import (
 )
 from soundalike.cli.cells import clock, count, feature_cost, near
 from soundalike.cli.commands import command
+from soundalike.cli.config import read_config
 from soundalike.cli.exit_codes import DONE, INTERRUPTED, PARTLY
 from soundalike.cli.file_lists import is_playlist, read_playlist, read_standard_input
 from soundalike.cli.inputs import chosen_library, library_folder
@@ -58,6 +59,7 @@ class IndexRecord:
     copied: int
     unchanged: int
     missing: int
+    excluded: int
     pruned: int
     failed: Sequence[FailureRecord]
     failed_before: int
@@ -82,7 +84,14 @@ class IndexRecord:
     help="Folders, files or M3U playlists; - reads a playlist or a list of paths, separated by line breaks or NUL, "
     "from standard input.",
 )
-@option("--prune", is_flag=True, help="Remove tracks whose files are missing from the library.")
+@option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Leave out files and folders that match a pattern, in the syntax of gitignore, relative to DIR: '*.wav', "
+    "/demos/, '!keep.wav'; may be repeated.",
+)
+@option("--prune", is_flag=True, help="Remove tracks from the library whose files are missing or excluded.")
 @option("--retry", is_flag=True, help="Also try files that failed in an earlier run and have not changed since.")
 @option("--keep-features", is_flag=True, help="Also store backbone features, for other models on the same backbone.")
 @jobs_option()
@@ -91,6 +100,7 @@ class IndexRecord:
 @json_option()
 def index(
     sources: Sequence[Path],
+    exclude: Sequence[str],
     prune: bool,
     retry: bool,
     keep_features: bool,
@@ -109,9 +119,14 @@ def index(
     several tracks, or of the mount point of a disk, its tracks stay, because the disk may not be mounted. `soundalike
     library remove FOLDER` removes them.
 
+    Files named .soundalikeignore, in any folder, hold patterns like those of --exclude, one per line, for what lies
+    below their folder; `exclude` in the file of settings holds patterns for every run. Tracks that are excluded from
+    now on stay until --prune.
+
     \b
       soundalike index ~/Music
       soundalike index ~/Music --prune --retry
+      soundalike index ~/Music --exclude '*.wav' --exclude /Demos/
       find ~/Music -name '*.flac' -print0 | soundalike index -
 
     With --keep-features the library also stores cached backbone features, one row per passage: 0.6 MB for 4 minutes of
@@ -141,8 +156,8 @@ def index(
                 progress.restart()
 
         report = library.index(
-            *paths, model=model, jobs=jobs, retry=retry, prune=prune, keep_features=keep_features, progress=progress,
-            waiting=progress.wait, comparing=compare,
+            *paths, model=model, jobs=jobs, retry=retry, prune=prune, keep_features=keep_features,
+            exclude=[*read_config().exclude, *exclude], progress=progress, waiting=progress.wait, comparing=compare,
         )  # fmt: skip
         progress.end()
         tracks, features = len(library), feature_costs(library.folder.catalog)
@@ -193,7 +208,10 @@ def _without_empty_library(folder: Path) -> Iterator[None]:
 def _check_outcome(report: IndexReport, paths: Sequence[Path], tracks: int) -> None:
     """Raise UsageError if nothing could be done."""
     found = report.unchanged + report.added + report.changed + report.reprojected + report.moved + report.copied
-    if found + report.missing + report.pruned + report.failed_before + len(report.away) == 0 and not report.failed:
+    if (
+        found + report.missing + report.excluded + report.pruned + report.failed_before + len(report.away) == 0
+        and not report.failed
+    ):
         places = ", ".join(map(near, map(str, paths[:3]))) + (", ..." if len(paths) > 3 else "")
         raise UsageError(f"no recordings found in {places}{_skipped(report, '; skipped: ')}")
     if tracks == 0 and not found and report.failed:
@@ -256,6 +274,7 @@ def _print_report(folder: Path, report: IndexReport, tracks: int) -> None:
         (len(report.warnings), "decoded in part"),
         (report.pruned, "removed"),
         (0 if report.pruned else report.missing, "missing (--prune removes them)"),
+        (0 if report.pruned else report.excluded, "now excluded (--prune removes them)"),
         (sum(number for _, number in report.away), "on disks that may not be mounted"),
     ]
     listed = ", ".join(f"{number:,} {what}" for number, what in notes if number)
@@ -278,6 +297,7 @@ def _record(folder: Path, report: IndexReport, tracks: int, features: Sequence[F
         copied=report.copied,
         unchanged=report.unchanged,
         missing=report.missing,
+        excluded=report.excluded,
         pruned=report.pruned,
         failed=failure_records(report.failed),
         failed_before=report.failed_before,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from soundalike.audio.datasets.ignore import IGNORE_FILE, IgnoreRules
 from soundalike.audio.suffixes import AUDIO_SUFFIXES, is_system_file, is_system_folder
 from soundalike.core.errors import UsageError
 from soundalike.core.types import Item
@@ -15,8 +16,12 @@ from soundalike.core.types import Item
 __all__ = ["FolderDataset", "create"]
 
 
-def create(root: Path) -> FolderDataset:
+def create(root: Path, exclude: Sequence[str] = ()) -> FolderDataset:
     """Return the dataset of the recordings below `root`, or of `root` itself if it is a file.
+
+    Args:
+        root: A folder or a recording.
+        exclude: Patterns of files and folders to leave out, in the syntax of gitignore, relative to the folder.
 
     Raises:
         UsageError: `root` does not exist, or is neither a folder nor a regular file.
@@ -25,22 +30,24 @@ def create(root: Path) -> FolderDataset:
         >>> [item.path.name for item in create(Path("music")).items()]
         ['a.ogg', 'b.flac']
     """
-    return FolderDataset(root)
+    return FolderDataset(root, exclude)
 
 
 class FolderDataset:
     """The recordings below a folder.
 
-    Links to folders are followed, but each folder is visited once.
+    Links to folders are followed, but each folder is visited once. A file `.soundalikeignore` in any folder holds
+    patterns of what to leave out below this folder, see `soundalike.audio.datasets.ignore`.
 
     Attributes:
         root: The folder, or a single recording.
         unreadable: After an iteration, the folders that could not be read, each with the reason.
         skipped: After an iteration, the number of files and folders that were passed over, by reason.
+        excluded: After an iteration, the recordings and folders that patterns excluded.
         mounts: After an iteration, the folders below `root` that lie on another device than the folder above them.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, exclude: Sequence[str] = ()) -> None:
         try:
             mode = root.stat().st_mode
         except FileNotFoundError as error:
@@ -52,17 +59,20 @@ class FolderDataset:
         self.root = root
         self.unreadable: list[tuple[Path, str]] = []
         self.skipped: Counter[str] = Counter()
+        self.excluded: list[Path] = []
         self.mounts: list[Path] = []
+        self._rules = IgnoreRules(root if stat.S_ISDIR(mode) else root.parent, exclude)
 
     def items(self) -> Iterator[Item]:
         """Yield every recording, sorted by name within each folder."""
         if self.root.is_file():
-            yield Item(self.root)
+            if not self._is_excluded(self._rules, str(self.root)):
+                yield Item(self.root)
             return
         visited: set[tuple[int, int | str]] = set()
-        stack: list[tuple[Path, int | None]] = [(self.root, None)]
+        stack: list[tuple[Path, int | None, IgnoreRules]] = [(self.root, None, self._rules)]
         while stack:
-            folder, device_above = stack.pop()
+            folder, device_above, rules = stack.pop()
             try:
                 status = folder.stat()
                 # Some network file systems number nothing: every folder is number 0 there.
@@ -77,6 +87,12 @@ class FolderDataset:
                 continue
             if device_above not in (None, status.st_dev):
                 self.mounts.append(folder)
+            if any(entry.name == IGNORE_FILE for entry in entries):
+                try:
+                    rules = rules.with_file(folder / IGNORE_FILE)
+                except (OSError, ValueError) as error:  # what it would exclude is not known
+                    self.unreadable.append((folder, f"{IGNORE_FILE}: {getattr(error, 'strerror', None) or error}"))
+                    continue
             folders = []
             for entry in entries:
                 try:
@@ -86,12 +102,21 @@ class FolderDataset:
                 if is_folder and is_system_folder(entry.name):
                     self.skipped["folders of trash, version control or the system"] += 1
                 elif is_folder:
-                    folders.append((Path(entry.path), status.st_dev))
+                    if not self._is_excluded(rules, entry.path, is_folder=True):
+                        folders.append((Path(entry.path), status.st_dev, rules))
                 elif reason := _why_not(entry):
-                    self.skipped[reason] += 1
-                else:
+                    self.skipped[reason] += entry.name != IGNORE_FILE
+                elif not self._is_excluded(rules, entry.path):
                     yield Item(Path(entry.path))
             stack += reversed(folders)
+
+    def _is_excluded(self, rules: IgnoreRules, path: str, *, is_folder: bool = False) -> bool:
+        """Whether patterns exclude a recording or folder, which then is counted."""
+        excluded = rules.exclude(path, is_folder=is_folder)
+        if excluded:
+            self.excluded.append(Path(path))
+            self.skipped["excluded folders" if is_folder else "excluded files"] += 1
+        return excluded
 
 
 def _why_not(entry: os.DirEntry[str]) -> str | None:

@@ -38,6 +38,7 @@ class FoundFiles:
         absent: The sources that do not exist or cannot be used, each with the reason.
         unreadable: Folders that could not be read, each with the reason.
         broken: Files whose size and time cannot be read, such as links to nowhere, each with the reason.
+        excluded: Files and folders that patterns exclude.
         skipped: The number of files and folders that were passed over, by reason.
     """
 
@@ -46,11 +47,17 @@ class FoundFiles:
     absent: list[tuple[Path, str]] = field(default_factory=list)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     broken: dict[Path, tuple[File, str]] = field(default_factory=dict)
+    excluded: list[Path] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-def find_files(sources: Sequence[Path]) -> FoundFiles:
-    """Find every file below the sources (absolute paths).
+def find_files(sources: Sequence[Path], exclude: Sequence[str] = ()) -> FoundFiles:
+    """Find every file below the sources.
+
+    Args:
+        sources: Folders and recordings, as absolute paths.
+        exclude: Patterns of what to leave out, in the syntax of gitignore, relative to each source. Files
+            `.soundalikeignore` below the sources hold further patterns.
 
     Example:
         >>> [path.name for path in find_files([Path("/music")]).files]
@@ -59,7 +66,7 @@ def find_files(sources: Sequence[Path]) -> FoundFiles:
     found = FoundFiles()
     for source in sources:
         try:
-            dataset = plugins.load("datasets", "folder", root=source)
+            dataset = plugins.load("datasets", "folder", root=source, exclude=exclude)
         except UsageError as error:
             found.absent.append((source, str(error)))
             continue
@@ -76,6 +83,7 @@ def find_files(sources: Sequence[Path]) -> FoundFiles:
                 continue
             found.files.setdefault(path, File(path, own_root, status.st_size, status.st_mtime_ns))
         found.unreadable += dataset.unreadable
+        found.excluded += dataset.excluded
         found.skipped += dataset.skipped
     return found
 

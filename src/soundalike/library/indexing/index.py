@@ -56,6 +56,7 @@ def index_files(
     retry: bool = False,
     prune: bool = False,
     keep_features: bool = False,
+    exclude: Sequence[str] = (),
     progress: Callable[[int, int, float], None] | None = None,
     waiting: Waiting | None = None,
     comparing: Callable[[int, int], None] | None = None,
@@ -66,7 +67,8 @@ def index_files(
     whose file no longer exists, anywhere in the library, takes over its entry; a copy shares the rows of the original.
     Unreadable files are skipped and listed in the report, and remembered, so that the next run leaves them out. Missing
     files are flagged, except in folders of which nothing is left: their disk may not be mounted, and their tracks
-    stay as they are (`away`). An interruption (KeyboardInterrupt) keeps what was done and sets `interrupted`.
+    stay as they are (`away`). Tracks whose files are excluded stay until `prune`. An interruption (KeyboardInterrupt)
+    keeps what was done and sets `interrupted`.
 
     Args:
         library: The library, open for writing.
@@ -74,9 +76,11 @@ def index_files(
         model: The model to encode with; None takes the models that the library holds, or the default one.
         jobs: The number of worker processes; None starts one per core.
         retry: Try files again that could not be read before.
-        prune: Remove tracks whose files are missing, but not those that are `away`.
+        prune: Remove tracks whose files are missing or excluded, but not those that are `away`.
         keep_features: Store backbone features, and encode tracks again that lack them. Stored features are used in any
             case.
+        exclude: Patterns of files and folders to leave out, in the syntax of gitignore, relative to each source. Files
+            `.soundalikeignore` in any folder hold further patterns, for what lies below this folder.
         progress: Called with files done, files to encode, and seconds of audio encoded.
         waiting: Called about once per second while no file is done, with the path of the file that has been encoded for
             the longest time, and this time in seconds.
@@ -94,7 +98,7 @@ def index_files(
         12
     """
     began = time.monotonic()
-    found = find_files([absolute(source) for source in sources])
+    found = find_files([absolute(source) for source in sources], exclude)
     if not found.sources:
         raise _nothing_found(library, found)
     report = IndexReport(skipped=dict(found.skipped.most_common()))

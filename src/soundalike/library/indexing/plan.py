@@ -62,6 +62,7 @@ class Planner:
         self._vanished = [track.path for track in self._gone.values()]
         self._below_absent = self._count_below_absent()
         self._lost: list[Track] = []
+        self._excluded: list[Track] = []
         self._replaced: set[int] = set()  # tracks at whose paths there are files with other content
 
     def plan(
@@ -121,11 +122,11 @@ class Planner:
         return [*incomplete, *self._tasks_for_known(settled.values(), keep=keep), *fresh]
 
     def prune(self) -> int:
-        """Remove the tracks whose files were found to be missing; returns their number."""
+        """Remove the tracks whose files were found to be missing or excluded; returns their number."""
         with self._catalog.transaction():
             still_gone = [track.id for track in self._lost if is_gone(track.path)]  # encoding may have taken hours
-            self._catalog.remove(still_gone)
-        return len(still_gone)
+            self._catalog.remove(unwanted := [*still_gone, *(track.id for track in self._excluded)])
+        return len(unwanted)
 
     # Failures ---------------------------------------------------------------------------------------------------
 
@@ -315,7 +316,7 @@ class Planner:
         self._by_content[track.size, track.content_hash].pop(track.id, None)
 
     def _note_missing(self) -> None:
-        """Flag the tracks whose files are gone, forget such failures, and report disks that may not be mounted."""
+        """Flag the tracks whose files are gone, forget such failures, and report absent disks and excluded tracks."""
         found, listed = self._found, self._found.files.keys() | self._found.broken.keys()
         ended = [path for path in self._failures.keys() - listed if self._given.holding(path)]
         ended = [path for path in ended if not self._unreadable.holding(path)]
@@ -333,6 +334,13 @@ class Planner:
         kept = {path for paths in away.values() for path in paths}
         self._lost = [track for track in self._gone.values() if track.path not in kept]
         self._report.missing = len(self._lost)
+        excluded = Places(found.excluded)
+        self._excluded = [
+            track
+            for path, track in self._tracks.items()
+            if path not in listed and track.id not in self._gone and excluded.holding(path)
+        ]
+        self._report.excluded = len(self._excluded)
         now = self._count_below_absent()
         for source, reason in found.absent:
             if now[source] or not self._below_absent[source]:  # else all of its tracks were found elsewhere

@@ -37,7 +37,8 @@ class IndexReport:
         reprojected: Tracks whose rows were computed from stored features.
         moved, copied, unchanged: Files that were recognised.
         missing: Tracks whose files no longer exist.
-        pruned: Missing tracks that were removed.
+        excluded: Tracks whose files are there, but that patterns exclude.
+        pruned: Missing and excluded tracks that were removed.
         audio_seconds: Seconds of audio encoded.
         seconds: Seconds that the run took.
         interrupted: Whether Ctrl-C ended the run.
@@ -56,6 +57,7 @@ class IndexReport:
     copied: int = 0
     unchanged: int = 0
     missing: int = 0
+    excluded: int = 0
     pruned: int = 0
     audio_seconds: float = 0.0
     seconds: float = 0.0
