@@ -402,3 +402,17 @@ def test_the_region_and_lengths_choose_the_level(opened: Library, music: Path, t
     assert opened.search(long, region=(3, None)).query.start == 3
     assert opened.search(music / "up" / "0.wav").level == "passage"
     assert math.isclose(opened.search(long, region=(3, None)).query.end, 36, abs_tol=0.01)
+
+
+def test_opening_and_listing_load_neither_search_nor_decoders(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "import soundalike\n"
+        f"with soundalike.open({str(tmp_path / 'library')!r}, create=True) as library:\n"
+        "    assert library.tracks() == []\n"
+        "slow = ('soundfile', 'av', 'soundalike.search.', 'soundalike.library.indexing.', 'soundalike.library.exchange.')\n"
+        "quick = 'soundalike.search.query'\n"
+        "print([name for name in sys.modules if name.startswith(slow) and name != quick])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from soundalike.api.arguments import Region, StrPath, WeightsLike
-from soundalike.api.encoding import compare_with
 from soundalike.api.library import Library
 from soundalike.audio import AudioInput
 from soundalike.core.arguments import as_flag, as_model_name
@@ -14,7 +14,9 @@ from soundalike.core.files import as_path
 from soundalike.core.types import Level
 from soundalike.library import LibraryFolder
 from soundalike.models import DEFAULT_MODEL, Model, load_once
-from soundalike.search import Comparison
+
+if TYPE_CHECKING:
+    from soundalike.search import Comparison
 
 __all__ = ["compare", "load_model", "open"]
 
@@ -107,4 +109,6 @@ def compare(
         >>> soundalike.compare("a.wav", "b.wav").match.score
         1.73
     """
+    from soundalike.api.encoding import compare_with
+
     return compare_with(load_once(as_model_name(model)), None, a, b, weights, region, region_b, by, align)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from soundalike.api.arguments import (
     ExampleLike,
@@ -21,7 +21,6 @@ from soundalike.api.arguments import (
     recording_names,
 )
 from soundalike.api.details import TrackDetails, find_tracks, select_tracks, track_details
-from soundalike.api.encoding import compare_with, embed_recordings
 from soundalike.api.upkeep import Upkeep
 from soundalike.api.writing import WriterGate
 from soundalike.audio import AudioInput
@@ -30,28 +29,17 @@ from soundalike.core.errors import LibraryError, UsageError
 from soundalike.core.files import as_path
 from soundalike.core.types import Level, Vectors
 from soundalike.library import LibraryFolder
-from soundalike.library.catalog import Filter, Track
-from soundalike.models import Correction
-from soundalike.search import (
-    Comparison,
-    Duplicates,
-    Journey,
-    Query,
-    SearchResults,
-    Versions,
-    as_filter,
-    as_weights,
-    build_playlist,
-    find_duplicates,
-    find_path,
-    find_versions,
-    search_library,
-    store_versions,
-)
+from soundalike.search import Query, as_filter, as_weights
+
+if TYPE_CHECKING:
+    from soundalike.library.catalog import Filter, Track
+    from soundalike.models import Correction
+    from soundalike.search import Comparison, Duplicates, Journey, SearchResults, Versions
 
 __all__ = ["Library"]
 
 
+# The methods import what opening and listing do not need, so that `from soundalike import Library` is quick.
 class Library(Upkeep):
     """A library of tracks that can be searched by how they sound. Made by `soundalike.open`.
 
@@ -168,6 +156,8 @@ class Library(Upkeep):
             >>> [match.rank for match in library.search("song.wav", weights="rhythm=1,timbre=-1", k=3)]
             [1, 2, 3]
         """
+        from soundalike.search import search_library
+
         with ExitStack() as stack:
             asked, names = open_query(
                 stack, query, like, unlike, weights=weights, k=k, where=where, by=by, region=region, model=model,
@@ -193,6 +183,8 @@ class Library(Upkeep):
 
         See `soundalike.compare` for the arguments.
         """
+        from soundalike.api.encoding import compare_with
+
         library = self.folder
         return compare_with(library.model(optional_model(model)), library, a, b, weights, region, region_b, by, align)
 
@@ -221,6 +213,8 @@ class Library(Upkeep):
             >>> len(library.path("calm.mp3", "wild.mp3", steps=4))
             5
         """
+        from soundalike.search import find_path
+
         with ExitStack() as stack:
             start, end = paths = open_recordings(stack, [a, b])
             found = find_path(
@@ -253,6 +247,8 @@ class Library(Upkeep):
         Example:
             >>> library.playlist("song.mp3", length=5, tempo=(118, 126)).to_m3u("evening.m3u8")
         """
+        from soundalike.search import build_playlist
+
         with ExitStack() as stack:
             paths = open_recordings(stack, [seed])
             found = build_playlist(
@@ -267,6 +263,8 @@ class Library(Upkeep):
         Example:
             >>> [[track.path.name for track in group.tracks] for group in library.duplicates().groups]
         """
+        from soundalike.search import find_duplicates
+
         return find_duplicates(self.folder, optional_model(model), as_callback(progress, "progress"))
 
     def versions(
@@ -288,6 +286,8 @@ class Library(Upkeep):
             false_discovery_rate: The expected share of pairs that are similar by chance, 0 to 1.
             store: Store the families in the library, for `search(collapse=True)`.
         """
+        from soundalike.search import find_versions, store_versions
+
         chosen, name, progress = as_weights(weights), optional_model(model), as_callback(progress, "progress")
         store = as_flag(store, "store")
         with self._writer() if store else nullcontext() as writer:  # a second writer fails before the long search
@@ -309,6 +309,8 @@ class Library(Upkeep):
             >>> library.embed(["a.wav", "b.wav"], by="track").rows["rhythm"].shape
             (2, 256)
         """
+        from soundalike.api.encoding import embed_recordings
+
         return embed_recordings(self.folder.model(optional_model(model)), recordings, by)
 
     def tracks(self, where: Filter | str | None = None) -> list[Track]:

@@ -12,7 +12,6 @@ from typing import Self
 
 import numpy as np
 
-from soundalike.audio.decoders import open_decoder
 from soundalike.audio.source import REMEDY, Float32, Source, StrPath, decoding_error, reason
 from soundalike.core.errors import AudioError
 from soundalike.core.types import Audio, FloatArray
@@ -91,6 +90,8 @@ class AudioStream:
     """
 
     def __init__(self, path: StrPath, *, start: float = 0.0, end: float | None = None) -> None:
+        from soundalike.audio.decoders import open_decoder  # here, because importing soundfile and soxr is slow
+
         # Written so that NaN fails too.
         if not 0 <= start < math.inf or (end is not None and not start < end):
             found = "the end" if end is None else f"{end:g} s"
