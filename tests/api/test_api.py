@@ -410,7 +410,7 @@ def test_opening_and_listing_load_neither_search_nor_decoders(tmp_path: Path) ->
         "import soundalike\n"
         f"with soundalike.open({str(tmp_path / 'library')!r}, create=True) as library:\n"
         "    assert library.tracks() == []\n"
-        "slow = ('soundfile', 'av', 'soundalike.search.', 'soundalike.library.indexing.', 'soundalike.library.exchange.')\n"
+        "slow = ('soundfile', 'av', 'soundalike.search.', 'soundalike.library.indexing.', 'soundalike.library.maint')\n"
         "quick = 'soundalike.search.query'\n"
         "print([name for name in sys.modules if name.startswith(slow) and name != quick])\n"
     )

@@ -69,6 +69,7 @@ ARGUMENTS: dict[str, tuple[set[str], str | None]] = {
     "tempo_step": ({"none", "int", "decimal"}, None),
     "sources": ({"text"}, "source"),
     "paths": ({"text"}, "path"),
+    "text": ({"text"}, None),
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "open": soundalike.open,
