@@ -161,7 +161,8 @@ def test_search_json_has_stable_keys(run, music: Path) -> None:
     for match in found["matches"]:
         assert list(match) == [
             "rank", "id", "path", "title", "artist", "artists", "album", "bpm", "key", "camelot", "duration", "start",
-            "end", "score", "percentile", "spaces", "copies", "relation", "examples", "versions",
+            "end", "score", "percentile", "stretch", "semitones", "spaces", "copies", "relation", "examples",
+            "versions",
         ]  # fmt: skip
         assert (match["duration"], match["title"], Path(match["path"]).is_absolute()) == (12.0, None, True)
         assert match["examples"] == [] and match["versions"] is None

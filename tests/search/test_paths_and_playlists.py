@@ -51,6 +51,7 @@ def library_of(
     *,
     artists: Sequence[str | None] | None = None,
     tempos: Sequence[float | None] | None = None,
+    keys: Sequence[str | None] | None = None,
     sounds: Sequence[str] | None = None,
     codecs: Mapping[int, str] | None = None,
     fingerprints: Mapping[int, Words] | None = None,
@@ -83,7 +84,7 @@ def library_of(
                 track = Track(
                     path, 0, path.stat().st_mtime_ns, str(number), sounds[number] if sounds else str(number), 200.0,
                     44100, 2, (codecs or {}).get(number, "mp3"), f"title {number}", named, None, (), None, None, None,
-                    tempos[number] if tempos else None, "A minor", -10.0, False,
+                    tempos[number] if tempos else None, keys[number] if keys else "A minor", -10.0, False,
                 )  # fmt: skip
                 track_id = library.catalog.put_track(path.parent, track)
                 library.catalog.assign_rows(track_id, "track", number, 1)
@@ -246,12 +247,21 @@ def test_maximal_marginal_relevance_against_a_naive_loop(tmp_path: Path, spread:
         assert numbers(build_playlist(library, paths[0], 15, weights, spread=spread)) == chosen
 
 
+MIXES = {
+    "A minor": {"A minor", "E minor", "D minor", "C major"},
+    "E minor": {"E minor", "B minor", "A minor", "G major"},
+    "C major": {"C major", "G major", "F major", "A minor"},
+    "F# major": {"F# major", "C# major", "B major", "D# minor"},
+}
+
+
 @given(
     about=st.lists(
         st.tuples(
             st.sampled_from([None, "Ann", "ann", "ANN;Bob", "Bob", "Various Artists", "bob;Cee"]),
             st.sampled_from([None, 60.0, 118.0, 120.0, 123.0, 126.5]),
             st.sampled_from("abcdefghijk"),
+            st.sampled_from([None, *MIXES]),
         ),
         min_size=2,
         max_size=16,
@@ -261,20 +271,24 @@ def test_maximal_marginal_relevance_against_a_naive_loop(tmp_path: Path, spread:
     tempo=st.sampled_from([None, (118.0, 126.0)]),
     step=st.sampled_from([None, 0.0, 2.0, 5.0]),
     half_double=st.booleans(),
+    harmonic=st.booleans(),
 )
 @settings(max_examples=40, deadline=None)
-def test_a_playlist_keeps_to_its_rules(about, length: int, spread: float, tempo, step, half_double: bool) -> None:
-    artists, tempos, sounds = zip(*about, strict=True)
+def test_a_playlist_keeps_to_its_rules(
+    about, length: int, spread: float, tempo, step, half_double: bool, harmonic: bool
+) -> None:
+    artists, tempos, sounds, keys = zip(*about, strict=True)
     with (
         tempfile.TemporaryDirectory() as folder,
-        library_of(Path(folder), random_rows(len(about)), artists=artists, tempos=tempos, sounds=sounds) as (
+        library_of(Path(folder), random_rows(len(about)), artists=artists, tempos=tempos, sounds=sounds, keys=keys) as (
             library,
             paths,
         ),
     ):
         journey = build_playlist(
-            library, paths[0], length, spread=spread, tempo=tempo, tempo_step=step, half_double=half_double
-        )
+            library, paths[0], length, spread=spread, tempo=tempo, tempo_step=step, half_double=half_double,
+            harmonic=harmonic,
+        )  # fmt: skip
     factors = (0.5, 1, 2) if half_double else (1,)
     found = numbers(journey)
 
@@ -283,8 +297,12 @@ def test_a_playlist_keeps_to_its_rules(about, length: int, spread: float, tempo,
             return False
         if tempo and not any(tempo[0] <= factor * tempos[b] <= tempo[1] for factor in factors):
             return False
+        if harmonic and keys[b] is None:
+            return False
         if a is None:
             return True
+        if harmonic and keys[b] not in MIXES[keys[a]]:
+            return False
         named_a, named_b = ({*(artists[n] or "").casefold().split(";")} - {""} for n in (a, b))
         if (named_a & named_b) - {"various artists"}:
             return False
@@ -313,6 +331,59 @@ def test_a_playlist_lists_the_best_file_that_fits_with_its_copies(tmp_path: Path
         journey = build_playlist(library, paths[0], 10, tempo_step=1)
         assert {match.path: match.copies for match in journey}[str(paths[3])] == (str(paths[2]),), "4 has no tempo"
         assert journey.copies == (str(paths[5]),)
+
+
+def test_tracks_without_a_key_are_left_out_of_a_harmonic_playlist(tmp_path: Path) -> None:
+    keys = ["C major", "A minor", None, "E minor", "F# major", "D minor"]
+    with library_of(tmp_path, random_rows(6), keys=keys) as (library, paths):
+        journey = build_playlist(library, paths[0], 5, harmonic=True)
+    last = keys[numbers(journey)[-1]]
+    if last == "F# major":
+        assert journey.note == "1 of 5 tracks: none is left in a key that mixes with F# major (2B)"
+    else:
+        assert (
+            journey.note
+            == f"{len(journey)} of 5 tracks: none is left in a key that mixes with {last} ("
+            + ({"A minor": "8A)", "E minor": "9A)", "D minor": "7A)"}[last])
+        )
+    assert set(numbers(journey)) <= {1, 3, 5} or numbers(journey) == [4]
+
+
+def test_a_harmonic_playlist_of_unknown_keys_is_empty(tmp_path: Path) -> None:
+    with library_of(tmp_path, random_rows(3), keys=["C major", None, None], tempos=[120.0] * 3) as (library, paths):
+        journey = build_playlist(library, paths[0], 2, harmonic=True, tempo_step=4)
+    assert (len(journey), journey.note) == (0, "0 of 2 tracks: no other recording of a known tempo and key is left")
+
+
+def test_a_playlist_relative_to_its_seed(tmp_path: Path) -> None:
+    tempos, keys = [140.0, 71.0, 136.0, 120.0, None], ["A minor", "D major", "C major", None, "G# minor"]
+    with library_of(tmp_path, random_rows(5), tempos=tempos, keys=keys) as (library, paths):
+
+        def found(where: str) -> set[int]:
+            return set(numbers(build_playlist(library, paths[0], 5, where=parse_filter(where))))
+
+        assert found("bpm ~ query") == {1, 2}
+        assert found("bpm < query") == {1, 2, 3}
+        assert found("key ~ query") == {2}
+        assert found("not (bpm ~ query or key != query)") == {3}
+        fit = {number: (match.stretch, match.semitones) for match in build_playlist(library, paths[0], 5)
+               for number in [int(Path(match.path).stem)]}  # fmt: skip
+        assert fit == {1: (pytest.approx(70 / 71), -2), 2: (pytest.approx(140 / 136), 0), 4: (None, 1),
+                       3: (pytest.approx(7 / 6), None)}  # fmt: skip
+        with pytest.raises(UsageError, match=r"3.mp3 has no key, so 'key ~ query' says nothing; write a value"):
+            build_playlist(library, paths[3], 5, where=parse_filter("key ~ query"))
+
+
+def test_a_path_has_no_query(tmp_path: Path) -> None:
+    tempos = [140.0, 70.0, 100.0]
+    with library_of(tmp_path, random_rows(3), tempos=tempos, keys=["A minor", "B minor", None]) as (library, paths):
+        with pytest.raises(UsageError, match="'bpm ~ query' needs one query, and a path has two ends"):
+            find_path(library, paths[0], paths[1], 1, where=parse_filter("year = 1999 or not bpm ~ query"))
+        over, arrival = find_path(library, paths[0], paths[1], 1)
+        assert [(one.stretch, one.semitones) for one in (over, arrival)] == [
+            (pytest.approx(1.4), None),  # 140 / 100; from the half, 70, it is further
+            (pytest.approx(100 / 140), None),  # to the double, 140
+        ]
 
 
 def test_why_a_playlist_ended(tmp_path: Path) -> None:
@@ -423,12 +494,12 @@ def test_the_path_command(run, music: Path, tmp_path: Path) -> None:
     assert code == 0
     assert lines[0] == f"{a} to {b}; weights: melody 1, timbre 1; model compact"
     assert lines[1].startswith("reference: model compact (12 recordings in the library")
-    assert lines[2].split() == ["#", "score", "melody", "timbre", "bpm", "key", "track"]
+    assert lines[2].split() == ["#", "track", "score", "melody", "timbre", "bpm", "key"]
     assert [line.split()[0] for line in lines[3:8]] == ["A", "1", "2", "3", "B"]
-    assert re.fullmatch(r"smallest step [+-]\d\.\d\d; directly from A to B [+-]\d\.\d\d", lines[8])
+    assert re.fullmatch(r"smallest step [+-]\d\.\d\d; directly from A to B [+-]\d\.\d\d", lines[9])
     names = (tmp_path / "way.m3u8").read_text().splitlines()[2::2]
     assert [names[0], names[-1], len(names)] == [str(a), str(b), 5]
-    assert lines[9] == f"playlist written: {tmp_path / 'way.m3u8'}"
+    assert lines[10] == f"playlist written: {tmp_path / 'way.m3u8'}"
 
 
 def test_the_path_command_in_json(run, music: Path, made) -> None:
@@ -437,10 +508,8 @@ def test_the_path_command_in_json(run, music: Path, made) -> None:
     found = json.loads(out)
     assert code == 0
     assert list(found) == [
-        "query", "models", "reference", "weights", "matches", "note", "copies", "corrupt", "missing", "absent_folders",
-        "arrival",
-        "direct",
-        "smallest",
+        "schema", "query", "models", "reference", "weights", "matches", "note", "copies", "corrupt",
+        "missing", "absent_folders", "arrival", "direct", "smallest",
     ]  # fmt: skip
     assert found["query"] == {"a": str(outside), "b": str(music / "leaps" / "1.wav"), "steps": 2, "where": None}
     assert len(found["matches"]) == 2
@@ -456,27 +525,39 @@ def test_the_playlist_command(run, music: Path, tmp_path: Path) -> None:
     code, out, _ = run("playlist", seed, "-n", 4, "--m3u", tmp_path / "list.m3u", "--where", "path ~ up")
     lines = out.splitlines()
     assert code == 0
-    assert len(lines) == 7
-    assert lines[5] == "2 of 4 tracks: no other recording that meets the conditions is left"
+    assert len(lines) == 8
+    assert lines[6] == "2 of 4 tracks: no other recording that meets the conditions is left"
     names = (tmp_path / "list.m3u").read_text().splitlines()[2::2]
     assert sorted(names) == [str(music / "up" / "1.wav"), str(music / "up" / "2.wav")]
     code, out, _ = run("playlist", seed, "-n", 4, "--tempo", "110..130", "--tempo-step", 2, "--spread", 0.5, "--json")
     found = json.loads(out)
     assert list(found) == [
-        "query",
-        "models",
-        "reference",
-        "weights",
-        "matches",
-        "note",
-        "copies",
-        "corrupt",
-        "missing",
+        "schema", "query", "models", "reference", "weights", "matches", "note", "copies", "corrupt", "missing",
         "absent_folders",
-    ]
+    ]  # fmt: skip
     assert found["query"] == {"path": str(seed), "length": 4, "where": None, "spread": 0.5, "tempo": [110.0, 130.0],
-                              "tempo_step": 2.0, "half_double": False}  # fmt: skip
+                              "tempo_step": 2.0, "half_double": False, "harmonic": False}  # fmt: skip
     assert len(found["matches"]) == 4
+
+
+def test_a_harmonic_playlist_that_fits_its_seed(run, music: Path) -> None:
+    seed = music / "up" / "0.wav"
+    options = [
+        "--harmonic",
+        "--where",
+        "duration = query",
+        "--columns",
+        "track,camelot,stretch,semitones",
+    ]
+    code, out, _ = run("playlist", seed, "-n", 3, *options)
+    assert code == 0 and out.splitlines()[2].split() == ["track", "camelot", "stretch", "semitones"]
+    found = json.loads(run("playlist", seed, "-n", 3, *options[:3], "--json")[1])
+    assert found["query"]["harmonic"] is True
+    hours = [(int(match["camelot"][:-1]), match["camelot"][-1]) for match in found["matches"]]
+    for (a, ring), (b, other) in pairwise(hours):
+        assert (ring == other and (a - b) % 12 in (0, 1, 11)) or (ring != other and a == b)
+    shown = [line.split()[-1] for line in out.splitlines()[3 : 3 + len(hours)]]
+    assert shown == [f"{match['semitones']:+d}" for match in found["matches"]]
 
 
 @pytest.mark.parametrize(
@@ -486,6 +567,9 @@ def test_the_playlist_command(run, music: Path, tmp_path: Path) -> None:
         (["path", "UP", "LEAPS", "-w", "melody=1,timbre=-1"], "timbre weighs -1; a path needs weights of 0 or more"),
         (["path", "UP", "LEAPS", "-n", "0"], "expected a whole number from 1"),
         (["path", "UP", "LEAPS", "--m3u", "way.txt"], "is not a playlist name"),
+        (["path", "UP", "LEAPS", "--where", "key ~ query"], "a path has two ends; write a value instead of query"),
+        (["playlist", "UP", "--where", "genre = query"], "0.wav has no genre, so 'genre = query' says nothing"),
+        (["library", "ls", "--where", "bpm ~ query"], "'bpm ~ query' needs a query, as search and playlist have"),
         (["path", "UP", "UP"], "are the same recording"),
         (["path", "-", "-"], "only one of the recordings can come from standard input"),
         (["path", "UP", "LEAPS", "--library", "/nonexistent/library"], "no library at /nonexistent/library"),

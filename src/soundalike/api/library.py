@@ -136,7 +136,7 @@ class Library(Upkeep):
             query: A recording, in the library or not; or a `Query`, which then is the only argument.
             weights: Weights of the spaces, any sign; None weighs each 1.
             k: The number of matches.
-            where: Conditions on tracks, such as "bpm 90..110 and genre = jazz".
+            where: Conditions on tracks, such as "bpm 90..110 and genre = jazz", or "bpm ~ query and key ~ query".
             by: Compare whole tracks or passages. None compares passages if the query is a region or shorter than 30 s.
             region: Use only this part of the query: (start, end) in seconds, or text such as "0:30-0:40".
             like, unlike: Further recordings to be like or unlike, each alone or as a pair (recording, weights).
@@ -233,6 +233,7 @@ class Library(Upkeep):
         tempo: tuple[float, float] | None = None,
         tempo_step: float | None = None,
         half_double: bool = False,
+        harmonic: bool = False,
         model: str | None = None,
     ) -> Journey:
         """Choose tracks that are like a seed but not all like one another.
@@ -243,6 +244,7 @@ class Library(Upkeep):
             spread: Variety, 0 to 1: 0 takes the best matches.
             tempo, tempo_step: The lowest and highest tempo in BPM; the largest change between neighbours in percent.
             half_double: Let half and double of a tempo count as this tempo.
+            harmonic: Let the keys of neighbours mix well; tracks of an unknown key are left out.
 
         Example:
             >>> library.playlist("song.mp3", length=5, tempo=(118, 126)).to_m3u("evening.m3u8")
@@ -254,6 +256,7 @@ class Library(Upkeep):
             found = build_playlist(
                 self.folder, paths[0], length, as_weights(weights), optional_model(model), optional_filter(where),
                 spread=spread, tempo=tempo, tempo_step=tempo_step, half_double=as_flag(half_double, "half_double"),
+                harmonic=as_flag(harmonic, "harmonic"),
             )  # fmt: skip
             return found.renamed(recording_names([seed], paths))
 

@@ -16,6 +16,7 @@ from .inputs import recording_file as recording_file
 from .keys import camelot_code as camelot_code
 from .keys import compatible_keys as compatible_keys
 from .keys import parse_key as parse_key
+from .keys import semitones_between as semitones_between
 from .loudness import LoudnessMeter as LoudnessMeter
 from .mono import AudioInfo as AudioInfo
 from .mono import MonoStream as MonoStream

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["camelot_code", "compatible_keys", "parse_key"]
+__all__ = ["camelot_code", "compatible_keys", "parse_key", "semitones_between"]
 
 _NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 # H is the German name of B.
@@ -103,6 +103,30 @@ def camelot_code(key: str) -> str:
     # One hour is a fifth (7 semitones), and 7 is its own inverse modulo 12. A minor and C major are at 8.
     hour = (7 * (_NOTES.index(note) - (9 if minor else 0)) + 8 - 1) % 12 + 1
     return f"{hour}{'A' if minor else 'B'}"
+
+
+def semitones_between(key: str, other: str) -> int:
+    """Return the smallest transposition that brings a key to another one or to its relative key.
+
+    Args:
+        key: The key to transpose, as `parse_key` returns it.
+        other: The key to arrive at.
+
+    Returns:
+        -5 to 6 semitones. Relative keys have the same notes, so A minor needs no transposition for C major.
+
+    Example:
+        >>> semitones_between("A minor", "D major")
+        2
+    """
+    up = (_major_pitch(other) - _major_pitch(key)) % 12
+    return up - 12 if up > 6 else up
+
+
+def _major_pitch(key: str) -> int:
+    """The pitch of a major key, or of the relative major of a minor one."""
+    note, mode = key.split(" ")
+    return _NOTES.index(note) + (3 if mode == "minor" else 0)
 
 
 def _parse_one(text: str) -> _Key | None:

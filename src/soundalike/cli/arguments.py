@@ -241,7 +241,8 @@ def where_option(what: str = "Only tracks") -> Decorator[Any]:
         help=f"{what} that meet conditions: FIELD OP VALUE or FIELD LOW..HIGH, joined by and, or, not and parentheses. "
         "Fields: bpm, key, meter, their confidences (tempo_confidence, ...), duration, loudness, year, genre, artist, "
         "album_artist, album, title, path. Operators: = != < <= > >= ~ (contains; bpm: half and double tempo too; key: "
-        "compatible keys); * in text matches anything. Tracks without a value never match. See docs/filters.md.",
+        "compatible keys); * in text matches anything. The value query stands for that of the recording that is "
+        "searched with, such as bpm ~ query. Tracks without a value never match. See docs/filters.md.",
     )
 
 

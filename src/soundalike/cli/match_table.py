@@ -67,6 +67,8 @@ _COLUMNS: Mapping[str, _Column] = {
     "bpm": _Column(lambda row: tempo_and_key(row.track)[0], rank=2),
     "key": _Column(lambda row: tempo_and_key(row.track)[1], left=True, rank=1),
     "camelot": _Column(_of_track(lambda track: _camelot(track.key_tag or track.key)), left=True),
+    "stretch": _Column(_of_match(lambda match: "" if match.stretch is None else f"{match.stretch:.3f}")),
+    "semitones": _Column(_of_match(lambda match: "" if match.semitones is None else f"{match.semitones:+d}")),
     "time": _Column(lambda row: _times(row), rank=4),
     "length": _Column(lambda row: clock(row.track.duration) if row.track else "", rank=3),
     "artist": _Column(_of_track(lambda track: track.artist), left=True),

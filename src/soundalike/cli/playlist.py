@@ -52,6 +52,7 @@ class QueryRecord:
     tempo: tuple[float, float] | None
     tempo_step: float | None
     half_double: bool
+    harmonic: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class PlaylistRecord:
     help="Largest change of tempo from one track to the next, in percent.",
 )
 @option("--half-double", is_flag=True, help="Let half and double of a tempo count as this tempo.")
+@option("--harmonic", is_flag=True, help="Only keys that mix well with the key of the track before.")
 @weights_option()
 @where_option()
 @m3u_option("the tracks")
@@ -95,6 +97,7 @@ def playlist(
     tempo: tuple[float, float] | None,
     tempo_step: float | None,
     half_double: bool,
+    harmonic: bool,
     weights: Mapping[str, float] | None,
     where: str | None,
     m3u: Path | None,
@@ -112,15 +115,18 @@ def playlist(
       soundalike playlist song.mp3 -n 20 --spread 0.5 -w rhythm=2,timbre=1
       soundalike playlist song.mp3 --tempo 118..126 --tempo-step 3
                                          small tempo changes
+      soundalike playlist song.mp3 --harmonic --tempo-step 4
+                                         also keys that mix well
 
     The scores are those of a search with SEED. The tempo is that of the tag, or else the measured one; half of a tempo
-    is another tempo, unless --half-double is given. If no track is left that meets all conditions, the list ends early
+    is another tempo, unless --half-double is given. Keys mix well if they are the same, a fifth apart, or relative;
+    --harmonic leaves out tracks of an unknown key. If no track is left that meets all conditions, the list ends early
     and says why.
     """
     with chosen_library(library_path) as library:
         found = library.playlist(
             named_recording(library, seed), length, weights=weights, where=where, spread=spread, tempo=tempo,
-            tempo_step=tempo_step, half_double=half_double, model=model,
+            tempo_step=tempo_step, half_double=half_double, harmonic=harmonic, model=model,
         )  # fmt: skip
     if m3u:
         write_playlist(found, m3u, relative=output.relative)
@@ -128,7 +134,7 @@ def playlist(
     def answer() -> Answer:
         records = journey_records(found, found.matches)
         record = PlaylistRecord(
-            query=QueryRecord(found.query.track, length, where, spread, tempo, tempo_step, half_double),
+            query=QueryRecord(found.query.track, length, where, spread, tempo, tempo_step, half_double, harmonic),
             models=[found.model],
             reference=found.reference,
             weights=found.weights,

@@ -81,7 +81,9 @@ class MatchRecord:
 
     `rank` counts from 1. `id` is that of the track in the library. What the library does not know is null. `start` and
     `end` are those of the match, in seconds. `percentile` is the percentage of random matches with a lower score.
-    `copies` are other files of the same recording.
+    `stretch` is the tempo of the query, its half or its double, divided by that of the match: the quotient that is
+    nearest to 1. `semitones` is the smallest transposition of the match that brings its key to that of the query or to
+    its relative key. In a path, the query is the track before. `copies` are other files of the same recording.
     """
 
     rank: int
@@ -99,6 +101,8 @@ class MatchRecord:
     end: float
     score: float
     percentile: float | None
+    stretch: float | None
+    semitones: int | None
     spaces: Mapping[str, SpaceRecord]
     copies: Sequence[str]
 
@@ -131,6 +135,8 @@ class MatchRecord:
             end=span.end,
             score=match.score,
             percentile=match.percentile,
+            stretch=match.stretch,
+            semitones=match.semitones,
             spaces=SpaceRecord.all_of(match.spaces),
             copies=match.copies,
             **more,

@@ -352,7 +352,9 @@ class Match:
     (`title` to `duration`, in seconds) are those of the library; None where it has none. `artist` joins all `artists`.
     `copies` are the paths of other files of the same recording. `relation` tells what the match is to the query if they
     share audio: "other mix of the query", "contains the query", "part of the query", or with `include_self` "copy of
-    the query".
+    the query". `stretch` and `semitones` are what the match needs to fit the query, or in a path the track before it:
+    the factor of its speed, half and double tempo being equal, and its smallest transposition, relative keys being
+    equal; None if a tempo or a key is unknown.
     """
 
     span: Span
@@ -372,6 +374,8 @@ class Match:
     percentile: float | None = None
     copies: tuple[str, ...] = ()
     relation: str | None = None
+    stretch: float | None = None
+    semitones: int | None = None
 
     @property
     def path(self) -> str:

@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from soundalike.audio import HOP, WINDOW, is_artist, read_tags
+from soundalike.audio import HOP, WINDOW, is_artist
 from soundalike.core import plugins
 from soundalike.core.errors import LibraryError, ModelError
 from soundalike.core.files import absolute, foreign_files, size_of
@@ -26,7 +26,7 @@ from soundalike.library.presence import folder_is_there, is_there
 from soundalike.library.snapshot_arrays import SnapshotArrays
 from soundalike.library.stores.base import RestorableRowsError, Store, read_verified
 from soundalike.library.stores.row_groups import positions_of, runs
-from soundalike.library.subject import Candidates, Subject
+from soundalike.library.subject import Candidates, Subject, describe_file
 from soundalike.library.views import Place, SharedViews, View
 from soundalike.library.writer_lock import writer_lock
 from soundalike.models import DEFAULT_MODEL, Model, Reference, load_once
@@ -254,18 +254,20 @@ class LibraryFolder:
                     artists=tuple(filter(is_artist, known.artists)),
                     own=own,
                     warning=known.warning,
+                    description=known,
                 )
             encoding = model.encode(path, start=start or 0.0, end=end)
-            artists = known.artists if known else read_tags(path).artists
+            description = known or describe_file(path, encoding, model.name)
             return Subject(
                 span=encoding.track.spans[0],
                 passages=encoding.passages.rows,
                 track={name: rows[0] for name, rows in encoding.track.rows.items()},
                 audio_hash=known.audio_hash if known else encoding.info.audio_hash,
                 fingerprint=self.catalog.fingerprints.get(known.id) if known else encoding.fingerprint,
-                artists=tuple(filter(is_artist, artists)),
+                artists=tuple(filter(is_artist, description.artists)),
                 own=own,
                 warning=encoding.warning,
+                description=description,
             )
 
     def _rows_of(self, track: Track, model: Model, level: Level) -> dict[str, FloatArray]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from soundalike.audio import Words
+from soundalike.audio import Words, read_tags
 from soundalike.core.types import BoolArray, FloatArray, IntArray, Span
-from soundalike.library.catalog.track import Track
+from soundalike.library.catalog.track import Track, measured_fields, tag_fields
 from soundalike.library.stores.row_groups import Groups
+from soundalike.models import Encoding
 
-__all__ = ["Candidates", "Subject"]
+__all__ = ["Candidates", "Subject", "describe_file"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +30,7 @@ class Subject:
         artists: The artists as tagged, without collective ones such as "Various Artists".
         own: The track of the library with the same path, if any.
         warning: What could not be decoded; None if everything could.
+        description: Its tags and measurements; None if they are unknown.
     """
 
     span: Span
@@ -38,6 +41,7 @@ class Subject:
     artists: tuple[str, ...]
     own: Track | None
     warning: str | None = None
+    description: Track | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,3 +69,29 @@ class Candidates:
         """The same candidates without some tracks."""
         rest = ~np.isin(self.table[:, 2], ids)
         return Candidates(self.table, self.groups, rest if self.wanted is None else self.wanted & rest)
+
+
+def describe_file(path: Path, encoding: Encoding, model: str) -> Track:
+    """The tags and measurements of a file that the library does not hold. Measurements are those of what was encoded.
+
+    Args:
+        path: The file.
+        encoding: The file, or a region of it, as `model` encoded it.
+        model: The name of the model.
+    """
+    info = encoding.info
+    return Track(
+        path=path,
+        size=0,
+        mtime_ns=0,
+        content_hash="",
+        audio_hash=info.audio_hash,
+        duration=info.duration,
+        rate=info.rate,
+        channels=info.channels,
+        codec=info.codec,
+        silent=encoding.silent,
+        warning=encoding.warning,
+        **tag_fields(read_tags(path)),
+        **measured_fields(encoding.descriptors, model),
+    )

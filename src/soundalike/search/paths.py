@@ -67,6 +67,9 @@ def find_path(
         0.8
     """
     steps = as_count(steps, "steps")
+    for condition in (where or Filter()).query_conditions():
+        told = f"{condition.field} {condition.operator} query"
+        raise UsageError(f"'{told}' needs one query, and a path has two ends; write a value instead of query")
     with library.snapshot():
         chosen = library.model(model)
         resolved = resolve_weights(weights, chosen.spaces)
@@ -113,13 +116,14 @@ def find_path(
     held = {str(track.path): track for track in known}
     # The last match is B.
     listed = [*(one.copies for one in recordings), ()]
+    played = [first.description, *(one.best for one in recordings)]
     return Journey(
         first.span,
         chosen.name,
         resolved,
         tuple(
-            replace(describe_match(match, rank, held.get(match.path)), copies=copies)
-            for rank, (match, copies) in enumerate(zip(matches, listed, strict=True), start=1)
+            replace(describe_match(match, rank, held.get(match.path), before), copies=copies)
+            for rank, (match, before, copies) in enumerate(zip(matches, played, listed, strict=True), start=1)
         ),
         held,
         corrupt,

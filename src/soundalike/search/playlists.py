@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from soundalike.audio import is_artist
+from soundalike.audio import camelot_code, compatible_keys, is_artist, parse_key
 from soundalike.core.arguments import as_count, as_number, shown
 from soundalike.core.errors import UsageError
 from soundalike.core.text import fold
@@ -19,6 +19,7 @@ from soundalike.library.catalog import Filter, NumberCondition, Track, half_and_
 from soundalike.models import explain, query_terms, resolve_weights, score_rows
 from soundalike.search.copies import CopyFinder
 from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
+from soundalike.search.query import relative_to
 from soundalike.search.results import describe_match
 
 __all__ = ["build_playlist"]
@@ -39,6 +40,7 @@ def build_playlist(
     tempo: tuple[float, float] | None = None,
     tempo_step: float | None = None,
     half_double: bool = False,
+    harmonic: bool = False,
 ) -> Journey:
     """Choose tracks that are like a seed but not all like one another.
 
@@ -55,11 +57,13 @@ def build_playlist(
         length: The number of tracks.
         weights: Weights of the spaces, any sign; None weighs each 1.
         model: The name of the model.
-        where: Conditions on the tracks.
+        where: Conditions on the tracks; `query` in them is the seed.
         spread: Variety, 0 to 1: 0 takes the best matches.
         tempo: The lowest and highest tempo in BPM; a track without a tempo never matches.
         tempo_step: The largest change of tempo from one track to the next, in percent, 0 to 100.
         half_double: Let half and double of a tempo count as this tempo, in `tempo` and `tempo_step`.
+        harmonic: Let the keys of consecutive tracks mix well (`soundalike.audio.compatible_keys`). Tracks of an unknown
+            key are left out.
 
     Returns:
         The tracks in order, with the scores of a search; fewer, and a `note` saying why, if no other track fits.
@@ -87,8 +91,9 @@ def build_playlist(
         chosen = library.model(model)
         resolved = resolve_weights(weights, chosen.spaces)
         subject = encode_whole(library, seed, chosen, resolved)
+        conditions = relative_to(where or Filter(), subject)
         ours = [subject.own.id] if subject.own is not None else []
-        candidates = library.candidates(chosen, "track", where or Filter()).without(ours)
+        candidates = library.candidates(chosen, "track", conditions).without(ours)
         wanted = max(_POOL, 5 * length)
         reference = library.reference(chosen, "track")
         terms = query_terms(reference.spaces, subject.track, resolved, "track")
@@ -100,7 +105,8 @@ def build_playlist(
         usable = ~bad & ~absent
         scores, places = hits.score[usable], hits.row[usable]
         rows = library.rows(chosen.spaces, "track", places)
-        pool = _Pool(library.catalog.tracks_of(found_ids[usable].tolist()), tempo_step, half_double=half_double)
+        listed = library.catalog.tracks_of(found_ids[usable].tolist())
+        pool = _Pool(listed, tempo_step, half_double=half_double, harmonic=harmonic)
         sizes = {name: abs(weight) for name, weight in resolved.items()}
         finder = CopyFinder(library, chosen)
         finder.add(pool.tracks)
@@ -138,7 +144,7 @@ def build_playlist(
         chosen.name,
         resolved,
         tuple(
-            replace(describe_match(match, rank, held[match.path]), copies=one.copies)
+            replace(describe_match(match, rank, held[match.path], subject.description), copies=one.copies)
             for rank, (match, one) in enumerate(zip(matches, recordings, strict=True), start=1)
         ),
         held,
@@ -167,10 +173,11 @@ def _tempo_range(tempo: tuple[float, float]) -> tuple[float, float]:
 class _Pool:
     """The tracks (n,) that a playlist is chosen from, and which may follow which."""
 
-    def __init__(self, tracks: Sequence[Track], tempo_step: float | None, *, half_double: bool) -> None:
-        self.tracks, self._step = tracks, tempo_step
+    def __init__(self, tracks: Sequence[Track], tempo_step: float | None, *, half_double: bool, harmonic: bool) -> None:
+        self.tracks, self._step, self._harmonic = tracks, tempo_step, harmonic
         self._factors = (0.5, 1.0, 2.0) if half_double else (1.0,)
         self._bpm = np.array([math.nan if track.bpm is None else track.bpm for track in tracks])
+        self._keys = [parse_key(track.key_tag or track.key or "") for track in tracks]
         self._artists = [tuple(map(fold, filter(is_artist, track.artists))) for track in tracks]
         self._places: dict[str, list[int]] = {}
         for place, artists in enumerate(self._artists):
@@ -178,12 +185,17 @@ class _Pool:
                 self._places.setdefault(artist, []).append(place)
 
     def eligible(self) -> BoolArray:
-        """Which tracks (n,) can be in the list at all: with a tempo step, those with a tempo."""
-        return np.ones(len(self.tracks), dtype=bool) if self._step is None else ~np.isnan(self._bpm)
+        """Which tracks (n,) can be in the list at all: with a tempo step those with a tempo, likewise with keys."""
+        eligible = np.ones(len(self.tracks), dtype=bool)
+        if self._step is not None:
+            eligible &= ~np.isnan(self._bpm)
+        if self._harmonic:
+            eligible &= np.array([key is not None for key in self._keys], dtype=bool)
+        return eligible
 
     def may_follow(self, order: Sequence[int]) -> BoolArray:
         """Which tracks (n,) may follow those in `order`."""
-        return self._other_artist(order) & self._near_tempo(order)
+        return self._other_artist(order) & self._near_tempo(order) & self._mixes(order)
 
     def _other_artist(self, order: Sequence[int]) -> BoolArray:
         others = np.ones(len(self.tracks), dtype=bool)
@@ -198,15 +210,26 @@ class _Pool:
         changes = [np.abs(factor * self._bpm - last) for factor in self._factors]
         return np.min(changes, axis=0) <= self._step / 100 * last
 
+    def _mixes(self, order: Sequence[int]) -> BoolArray:
+        last = self._keys[order[-1]] if order and self._harmonic else None
+        if last is None:
+            return np.ones(len(self.tracks), dtype=bool)
+        mixing = compatible_keys(last)
+        return np.array([key in mixing for key in self._keys], dtype=bool)
+
     def reason(self, order: Sequence[int], remaining: BoolArray, *, conditions: bool) -> str:
         """Which rules exclude all remaining tracks."""
         if not remaining.any():
             met = " that meets the conditions" if conditions else ""
-            tempo = " of a known tempo" if self._step is not None else ""
-            return f"no other recording{tempo}{met} is left"
+            needed = [*(["tempo"] if self._step is not None else []), *(["key"] if self._harmonic else [])]
+            known = f" of a known {' and '.join(needed)}" if needed else ""
+            return f"no other recording{known}{met} is left"
         rules = []
         if not self._other_artist(order)[remaining].all():
             rules.append(f"by another artist than {self.tracks[order[-1]].artist}")
         if not self._near_tempo(order)[remaining].all():
             rules.append(f"within {self._step:g} % of {self._bpm[order[-1]]:.1f} BPM")
+        if not self._mixes(order)[remaining].all():
+            key = self._keys[order[-1]] or ""
+            rules.append(f"in a key that mixes with {key} ({camelot_code(key)})")
         return f"none is left {' and '.join(rules)}"

@@ -12,7 +12,8 @@ from pathlib import Path
 from soundalike.core.arguments import as_choice, as_count, as_flag, as_model_name, as_number, shown
 from soundalike.core.errors import UsageError
 from soundalike.core.types import LEVELS, Level
-from soundalike.library.catalog import Filter, parse_filter
+from soundalike.library import Subject
+from soundalike.library.catalog import Filter, parse_filter, resolve_filter
 from soundalike.models import CORRECTIONS, Correction, parse_weights
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "as_region",
     "as_weights",
     "parse_region",
+    "relative_to",
 ]
 
 
@@ -54,7 +56,7 @@ class Query:
         weights: Weights of the spaces, any sign, as a mapping or as text ("melody=2,timbre=-1"); None weighs each 1.
         by: Compare whole tracks or passages. None compares passages if the query is a region or shorter than 30 s.
         k: The number of matches.
-        where: Conditions on tracks, such as "bpm 90..110 and genre = jazz".
+        where: Conditions on tracks, such as "bpm 90..110 and genre = jazz", or "bpm ~ query".
         exclude_same_artist: Leave out tracks by any artist of the query.
         include_self: Keep the query and its copies among the matches.
         model: The name of the model; None takes the default model of the library.
@@ -193,6 +195,15 @@ def as_filter(where: Filter | str | None) -> Filter:
     if not isinstance(where, Filter):
         raise UsageError(f"where is {shown(where)}; expected text such as 'bpm 90..110 and genre = jazz'")
     return where
+
+
+def relative_to(where: Filter, subject: Subject) -> Filter:
+    """The filter with the values of a query, such as its tempo in place of `bpm ~ query`.
+
+    Raises:
+        UsageError: The query has no such value.
+    """
+    return where if subject.description is None else resolve_filter(where, subject.description)
 
 
 def as_region(region: tuple[float, float | None] | str | None) -> tuple[float | None, float | None]:

@@ -12,6 +12,7 @@ from soundalike.core.files import as_path, write_atomic
 from soundalike.core.types import Level, LevelReason, Match, PercentileSource, SpaceScore, Span, Weights
 from soundalike.library.catalog import Track
 from soundalike.models import Correction
+from soundalike.search.fit import semitones_to, stretch_to
 from soundalike.search.m3u import PlaylistEntry, format_m3u
 from soundalike.search.notebook import results_html
 from soundalike.search.query import Example
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["Results", "SearchResults", "describe_match", "playlist_entry"]
 
 
-def describe_match(match: Match, rank: int, track: Track | None) -> Match:
-    """The match with its rank and what the library knows of its track."""
+def describe_match(match: Match, rank: int, track: Track | None, query: Track | None = None) -> Match:
+    """The match with its rank, what is known of its track, and what it needs to fit the query."""
     if track is None:
         return replace(match, rank=rank)
+    key = track.key_tag or track.key
     return replace(
         match,
         rank=rank,
@@ -36,8 +38,10 @@ def describe_match(match: Match, rank: int, track: Track | None) -> Match:
         artists=track.artists,
         album=track.album,
         bpm=track.bpm,
-        key=track.key_tag or track.key,
+        key=key,
         duration=track.duration,
+        stretch=stretch_to(track.bpm, query.bpm) if query else None,
+        semitones=semitones_to(key, query.key_tag or query.key) if query else None,
     )
 
 
@@ -49,7 +53,7 @@ def playlist_entry(path: str, duration: float | None, title: str | None, artist:
 
 _COLUMNS = (
     *("rank", "path", "title", "artist", "artists", "album", "bpm", "key", "duration"),
-    *("start", "end", "score", "percentile", "copies", "relation"),
+    *("start", "end", "score", "percentile", "stretch", "semitones", "copies", "relation"),
 )
 """The columns of a match in a table, before those of its spaces."""
 
@@ -110,8 +114,8 @@ class Results(Sequence[Match]):
 
         Returns:
             Keys: rank, path, title, artist, artists (a list), album, bpm, key, duration, start, end, score, percentile,
-            and spaces, which maps a space to its similarity, z, weight, share, percentile, percentile_source and
-            audible.
+            stretch, semitones, copies (a list), relation, and spaces, which maps a space to its similarity, z, weight,
+            share, percentile, percentile_source and audible.
 
         Example:
             >>> library.search("song.wav", k=1).to_dicts()[0]["rank"]
@@ -132,6 +136,8 @@ class Results(Sequence[Match]):
                 "end": match.span.end,
                 "score": match.score,
                 "percentile": match.percentile,
+                "stretch": match.stretch,
+                "semitones": match.semitones,
                 "copies": list(match.copies),
                 "relation": match.relation,
                 "spaces": {

@@ -22,7 +22,7 @@ from soundalike.search.compiled_query import CompiledQuery, resolve_examples
 from soundalike.search.copies import CopyFinder, Sound, relation_text
 from soundalike.search.levels import choose_level
 from soundalike.search.passage_order import PassageOrder
-from soundalike.search.query import Query, as_filter, as_weights
+from soundalike.search.query import Query, as_filter, as_weights, relative_to
 from soundalike.search.results import SearchResults, describe_match
 
 __all__ = ["Search", "search_library"]
@@ -41,11 +41,12 @@ class Search:
         Raises UsageError, AudioError, ModelError or LibraryError.
         """
         self._library, self._catalog, self._store = library, library.catalog, library.store
-        self._query, self._where = query, as_filter(query.where)
+        self._query = query
         self._model = library.model(query.model)
         self._examples = resolve_examples(query, self._model.spaces)
         self._bounds = bounds_of(query, self._model.spaces)
         self._subjects = subjects or self._encode()
+        self._where = relative_to(as_filter(query.where), self._subjects[0])
         self._sounds = [Sound.of_subject(subject) for subject in self._subjects]
         self._compiled = self._compile()
 
@@ -110,8 +111,9 @@ class Search:
                 break
             # With bounds, any number may drop out: the next scan asks for four times as many.
             k = max(k + query.k + checked, 4 * k if self._bounds else 0)
+        asked = self._subjects[0].description
         matches = [
-            replace(describe_match(one.match, rank, one.track), copies=one.copies, relation=one.relation)
+            replace(describe_match(one.match, rank, one.track, asked), copies=one.copies, relation=one.relation)
             for rank, one in enumerate(answer.listed(), start=1)
         ]
         tracks = {str(track.path): track for track in answer.tracks()}

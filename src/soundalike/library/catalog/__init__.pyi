@@ -4,6 +4,10 @@ from .filter_parser import parse_filter as parse_filter
 from .filters import AnyOf as AnyOf
 from .filters import Filter as Filter
 from .filters import NumberCondition as NumberCondition
+from .filters import QueryCondition as QueryCondition
 from .filters import TextCondition as TextCondition
 from .filters import half_and_double as half_and_double
+from .query_values import resolve_filter as resolve_filter
 from .track import Track as Track
+from .track import measured_fields as measured_fields
+from .track import tag_fields as tag_fields

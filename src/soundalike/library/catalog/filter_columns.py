@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from soundalike.core import mapped_arrays
+from soundalike.core.errors import UsageError
 from soundalike.core.text import fold
 from soundalike.core.types import AnyArray, BoolArray, FloatArray, IntArray
 from soundalike.library.catalog.catalog import Catalog
@@ -28,6 +29,7 @@ from soundalike.library.catalog.filters import (
     Filter,
     Not,
     NumberCondition,
+    QueryCondition,
     TextCondition,
 )
 from soundalike.library.catalog.text_columns import Texts
@@ -120,6 +122,11 @@ class Columns:
                 return chosen
             case Not(part):
                 return ~self._one(part)
+            case QueryCondition(field, symbol):
+                raise UsageError(
+                    f"'{field} {symbol} query' needs a query, as search and playlist have; write a value instead of "
+                    "query, or put it in quotes if it is the value"
+                )
 
 
 def _read(catalog: Catalog) -> dict[str, AnyArray]:

@@ -3,7 +3,7 @@
 filter    = and { "or" and }
 and       = not { "and" not }
 not       = "not" not | "(" filter ")" | condition
-condition = FIELD OPERATOR VALUE | FIELD LOW..HIGH | FIELD ~ LOW..HIGH
+condition = FIELD OPERATOR VALUE | FIELD OPERATOR query | FIELD LOW..HIGH | FIELD ~ LOW..HIGH
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, NoReturn
 
-from soundalike.audio import MAX_SECONDS, compatible_keys, parse_key, split_genres
+from soundalike.audio import MAX_SECONDS, parse_key, split_genres
 from soundalike.core.errors import UsageError
 from soundalike.core.text import fold
 from soundalike.library.catalog.filters import (
@@ -23,14 +23,15 @@ from soundalike.library.catalog.filters import (
     Filter,
     Not,
     NumberCondition,
+    QueryCondition,
     TextCondition,
     half_and_double,
+    mixes_with,
+    near_tempo,
 )
 
-__all__ = ["TEMPO_TOLERANCE", "parse_filter"]
+__all__ = ["parse_filter"]
 
-TEMPO_TOLERANCE = 0.04
-"""`bpm ~ 140` accepts this relative difference, the usual tolerance when tempo estimates are evaluated."""
 _ALIASES = {
     "tempo": "bpm",
     "length": "duration",
@@ -49,6 +50,8 @@ _LIMITS = {
 }
 """The values that can exist."""
 _MAX_DEPTH = 50
+_QUERY = "query"
+"""The value that stands for that of the recording that is searched with."""
 _TOKEN = re.compile(
     r"""\s*(?:(?P<op><=|>=|!=|=|<|>|~)|(?P<quoted>"[^"]*"|'[^']*')|(?P<bracket>[()])|(?P<word>[^\s<>=!~"'()]+))"""
 )
@@ -64,7 +67,8 @@ def parse_filter(text: str) -> Filter:
 
     `not` binds more tightly than `and`, and `and` more tightly than `or`. Operators are = != < <= > >= and ~, which
     means "contains" for text, half and double tempo included for bpm, and compatible keys for key. Text is compared
-    without case; `*` in a value matches anything. A track without a value never matches a condition.
+    without case; `*` in a value matches anything. The value `query` without quotes stands for that of the recording
+    that is searched with. A track without a value never matches a condition.
 
     Raises:
         UsageError: The text cannot be parsed, or a value cannot exist; the message names the place, what was found and
@@ -153,10 +157,11 @@ class _Parser:
         if value.kind not in ("word", "quoted"):
             what = "no value" if value.kind == "end" else f"found {value.text!r}, no value,"
             self._fail(value, f"{what} after '{field} {operator.text}'; quote values with special characters")
+        if value.kind == "word" and value.text.lower() == _QUERY:
+            return self._query_condition(field, operator)
         if field in NUMBERS:
             return self._number_condition(field, operator, value)
-        if operator.text not in ("=", "!=", "~"):
-            self._fail(operator, f"{field} is text; compare it with =, != or ~")
+        self._check_operator(field, operator)
         if field == "key":
             return self._key_condition(operator.text, value)
         if field == "meter":
@@ -169,14 +174,26 @@ class _Parser:
 
     # Values -----------------------------------------------------------------------------------------------------
 
+    def _check_operator(self, field: str, operator: _Token) -> None:
+        """Fail if the values of a field cannot be compared in this way."""
+        if field in NUMBERS:
+            if operator.text == "~" and field != "bpm":
+                self._fail(operator, f"{field} is a number; compare it with = != < <= > >= or a range a..b")
+        elif operator.text not in ("=", "!=", "~"):
+            self._fail(operator, f"{field} is text; compare it with =, != or ~")
+        elif field == "meter" and operator.text == "~":
+            self._fail(operator, "compare meter with = or !=, such as 'meter = 3/4' or 'meter = 3'")
+
+    def _query_condition(self, field: str, operator: _Token) -> Expression:
+        self._check_operator(field, operator)
+        return QueryCondition(field, operator.text)
+
     def _number_condition(self, field: str, operator: _Token, value: _Token) -> Expression:
+        self._check_operator(field, operator)
         if field == "bpm" and operator.text == "~":
             if _RANGE.fullmatch(value.text):
                 return half_and_double(*self._bounds(field, value))
-            tempo = self._number(field, value.text, value)
-            return half_and_double(tempo * (1 - TEMPO_TOLERANCE), tempo * (1 + TEMPO_TOLERANCE))
-        if operator.text == "~":
-            self._fail(operator, f"{field} is a number; compare it with = != < <= > >= or a range a..b")
+            return near_tempo(self._number(field, value.text, value))
         decade = _DECADE.fullmatch(value.text)
         if field == "year" and decade and operator.text in ("=", "!="):
             first = float(decade[1])
@@ -218,12 +235,10 @@ class _Parser:
             hint = "; for all minor keys write key = *minor" if value.text.lower() in ("minor", "major") else ""
             self._fail(value, f"{value.text!r} is not one key; write one such as Am, 'F# minor', Bb or 8A{hint}")
         if operator == "~":
-            return AnyOf(tuple(TextCondition("key", "=", fold(one)) for one in sorted(compatible_keys(key))))
+            return mixes_with(key)
         return TextCondition("key", operator, fold(key))
 
     def _meter_condition(self, operator: _Token, value: _Token) -> Expression:
-        if operator.text == "~":
-            self._fail(operator, "compare meter with = or !=, such as 'meter = 3/4' or 'meter = 3'")
         meter = _METER.fullmatch(value.text)
         if value.text != "*" and not meter:
             self._fail(value, f"meter cannot be {value.text!r}; expected one such as 3/4, or 3 for 3/4 and 3/8")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Track", "parse_list"]
+from soundalike.audio import TAGS_VERSION, Tags
+from soundalike.core.types import Descriptors
+
+__all__ = ["Track", "measured_fields", "parse_list", "tag_fields"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,26 @@ class Track:
     def bpm(self) -> float | None:
         """Beats per minute: the tag, or else the measured tempo, as in filters."""
         return self.bpm_tag if self.bpm_tag is not None else self.tempo
+
+
+def tag_fields(tags: Tags) -> dict[str, Any]:
+    """The fields of a track that come from its tags."""
+    return {
+        "title": tags.title,
+        "artists": tags.artists,
+        "album": tags.album,
+        "album_artist": tags.album_artist,
+        "genres": tags.genres,
+        "year": tags.year,
+        "bpm_tag": tags.bpm,
+        "key_tag": tags.key,
+        "tags_version": TAGS_VERSION,
+    }
+
+
+def measured_fields(descriptors: Descriptors, model: str) -> dict[str, Any]:
+    """The fields of a track that a model measured."""
+    return {one.name: getattr(descriptors, one.name) for one in fields(descriptors)} | {"described_by": model}
 
 
 def parse_list(text: object) -> tuple[str, ...]:

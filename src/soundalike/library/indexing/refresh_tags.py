@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
-from soundalike.audio import TAGS_VERSION, Tags, read_tags
+from soundalike.audio import TAGS_VERSION, read_tags
 from soundalike.library.catalog.catalog import Catalog
-from soundalike.library.catalog.track import Track
+from soundalike.library.catalog.track import Track, tag_fields
 
-__all__ = ["refresh_tags", "tag_fields", "with_outdated_tags"]
+__all__ = ["refresh_tags", "with_outdated_tags"]
 
 _BATCH = 100
 
@@ -56,18 +55,3 @@ def _is_readable(track: Track) -> bool:
 
 def _read(track: Track) -> Track:
     return replace(track, missing=False, unreadable=False, **tag_fields(read_tags(track.path)))
-
-
-def tag_fields(tags: Tags) -> dict[str, Any]:
-    """The fields of a track that come from its tags."""
-    return {
-        "title": tags.title,
-        "artists": tags.artists,
-        "album": tags.album,
-        "album_artist": tags.album_artist,
-        "genres": tags.genres,
-        "year": tags.year,
-        "bpm_tag": tags.bpm,
-        "key_tag": tags.key,
-        "tags_version": TAGS_VERSION,
-    }

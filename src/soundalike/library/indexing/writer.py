@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from soundalike.audio import Tags, Words
 from soundalike.backbones import FeatureRows
 from soundalike.core.errors import AudioError, SoundalikeError
 from soundalike.core.types import LEVELS, Level
-from soundalike.library.catalog.track import Track
+from soundalike.library.catalog.track import Track, measured_fields, tag_fields
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.find_files import File
-from soundalike.library.indexing.refresh_tags import tag_fields
 from soundalike.library.kept_features import KeptFeatures
 from soundalike.models import DEFAULT_MODEL, Encoding, LevelRows, Model
 
@@ -286,7 +285,7 @@ class Writer:
             warning=encoding.warning,
             id=task.track.id if task.track else 0,
             **tag_fields(encoded.tags),
-            **_measured(model, encoding),
+            **measured_fields(encoding.descriptors, model),
         )
         track_id = self._catalog.put_track(file.root, track)
         if task.track is not None and task.track.audio_hash != track.audio_hash:
@@ -312,13 +311,5 @@ class Writer:
         if model != DEFAULT_MODEL and self._catalog.is_encoded(track_id, DEFAULT_MODEL):
             return
         (track,) = self._catalog.tracks_of([track_id])
-        self._catalog.put_track(
-            entry.task.file.root, replace(track, silent=encoding.silent, **_measured(model, encoding))
-        )
-
-
-def _measured(model: str, encoding: Encoding) -> dict[str, Any]:
-    """The fields of a track that a model measured."""
-    return {one.name: getattr(encoding.descriptors, one.name) for one in fields(encoding.descriptors)} | {
-        "described_by": model
-    }
+        measured = measured_fields(encoding.descriptors, model)
+        self._catalog.put_track(entry.task.file.root, replace(track, silent=encoding.silent, **measured))
