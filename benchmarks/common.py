@@ -58,7 +58,7 @@ def report_of(
 def random_fingerprint(random: np.random.Generator, seconds: float) -> Words:
     """Build a fingerprint of random bits."""
     signs = random.integers(1, 2**32, size=round(seconds * FRAME_RATE), dtype=np.uint32)
-    levels = random.integers(60, 200, size=((len(signs) - 12) // 4, 16)).astype(np.float32) / 2
+    levels = random.integers(60, 200, size=((len(signs) - 12) // 4, 24)).astype(np.float32) / 2
     return Fingerprint(signs, levels).words()
 
 

@@ -321,7 +321,7 @@ def make_library(path: Path, kinds: list[Kind], dims: dict[str, dict[str, int]] 
                     catalog.share_rows(ids[kind.copy_of], ids[-1])
                     continue
                 signs = random.integers(0, 2**32, number % 50, dtype=np.uint32)
-                levels = random.integers(0, 256, (max(0, (len(signs) - 12) // 4), 16)).astype(np.float32) / 2
+                levels = random.integers(0, 256, (max(0, (len(signs) - 12) // 4), 24)).astype(np.float32) / 2
                 catalog.fingerprints.put(ids[-1], Fingerprint(signs, levels).words())
                 if kind.encoded_by:
                     encode(ids[-1], kind)

@@ -52,6 +52,10 @@ CORE = (
         "half of the required agreement makes a copy", ("tests/audio/test_agreement.py",),
     ),
     Mutant(
+        f"{_AUDIO}/same_mix.py", "<= _STEEP", "<= 9 * _STEEP",
+        "a steady part that is left out counts as an equaliser", ("tests/audio/test_same_mix.py",),
+    ),
+    Mutant(
         f"{_AUDIO}/fingerprint.py", "loud = energy[1:].sum(axis=1)", "loud = energy[:-1].sum(axis=1)",
         "whether a frame is silent is judged by the frame before", ("tests/audio/test_silent_frames.py",),
     ),

@@ -3,9 +3,7 @@
 1. *Where.* Probes of 10 s from the shorter fingerprint are searched in the longer one by their signs. Around each
    likely place, the signs are followed along a line (offset and speed, to 1.5 %) in blocks of 5 s.
 2. *Whether.* The recordings are related if the blocks agree along one line.
-3. *How.* Along the line, levels are compared, without the mean difference of each band, because volume and equaliser
-   do not make another mix. Where a part is missing, added, or louder, levels differ in some of the blocks. A part may
-   fill few bands, so each band of a copy must agree.
+3. *How.* Along the line, levels are compared (`same_mix.py`). They tell copies and excerpts from other mixes.
 """
 
 from __future__ import annotations
@@ -16,8 +14,9 @@ from typing import Literal
 
 import numpy as np
 
-from soundalike.audio.fingerprint import FRAME_RATE, LEVEL_HOP, LEVEL_SPACING, LEVEL_WIDTH, Fingerprint, Words
-from soundalike.core.types import BoolArray, FloatArray, IntArray
+from soundalike.audio.fingerprint import FRAME_RATE, LEVEL_HOP, LEVEL_WIDTH, Fingerprint, Words
+from soundalike.audio.same_mix import is_same_mix, loudest_levels
+from soundalike.core.types import FloatArray, IntArray
 
 __all__ = ["OPPOSITE", "Relation", "relate"]
 
@@ -42,19 +41,12 @@ _PROBE_ERROR = 0.36
 """Bit error rate up to which a place is followed. The best place in other music has 0.40 and more."""
 _BLOCK = round(5 * FRAME_RATE)
 _SPEEDS = np.linspace(0.985, 1.015, 7)
-_SHIFTS = np.linspace(-0.2, 0.2, 5)
 _DRIFT = 6
 """Frames by which a block may lie off the line."""
 _MEAN_ERROR, _MEDIAN_ERROR, _BEST_ERROR = 0.32, 0.35, 0.25
 """Related recordings: the mean bit error rate of the blocks, their median, and the rate that a fifth of them reach."""
-_LEVEL_ERROR, _BAND_ERROR = 0.75, 1.1
-"""Differences of levels in dB from which a block is of another mix: the mean over all bands, and the mean in the worst
-band. Copies must meet both. Excerpts need only meet the first, because their level frames begin at other times."""
-_OTHER_BLOCKS = 0.05
-"""Share of such blocks up to which recordings are the same."""
-_FLOOR, _RANGE, _TRIM = 45.0, 30.0, 60.0
-"""Levels count if they are within 30 dB of the loudest band of their frame, and that within 45 dB of the loudest
-frames. Ends more than 60 dB below those are silence."""
+_TRIM = 60.0
+"""Ends that are more than 60 dB below the loudest frames are silence."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +69,11 @@ class _Line:
 def relate(a: Fingerprint, b: Fingerprint) -> Relation | None:
     """Return what recording `b` is to recording `a`.
 
+    A copy is the same audio over the same duration, after silence at both ends: also in another codec, at another
+    level, equalised, with white noise, or up to 1.5 % faster or slower. Where that is in doubt, it is another mix: see
+    `docs/results.md` for how often. No relation is transitive: copies of one recording need not be copies of each
+    other.
+
     Args:
         a: A fingerprint.
         b: A fingerprint.
@@ -89,7 +86,8 @@ def relate(a: Fingerprint, b: Fingerprint) -> Relation | None:
         'contains'
     """
     first, second = _audible_part(a), _audible_part(b)
-    swapped = len(first.signs) > len(second.signs)
+    # The order of recordings that are as long is arbitrary, but must not depend on that of the arguments.
+    swapped = _order(first) > _order(second)
     short, long = (second, first) if swapped else (first, second)
     if any(np.count_nonzero(one.signs) < _MIN_FRAMES for one in (short, long)):
         return None
@@ -100,13 +98,17 @@ def relate(a: Fingerprint, b: Fingerprint) -> Relation | None:
     # The end of silence is known to a level frame, at either end.
     trimmed = len(first.signs) < len(a.signs) or len(second.signs) < len(b.signs)
     margin = _tolerance(len(long.signs)) + 2 * LEVEL_HOP * trimmed
-    same_length = [abs(len(long.signs) - one.speed * len(short.signs)) <= margin for one in lines]
-    differences = [level_differences(short, long, one) for one in lines]
-    if any(fits and not _is_other_mix(*each, _BAND_ERROR) for fits, each in zip(same_length, differences, strict=True)):
+    copies = [one for one in lines if abs(len(long.signs) - one.speed * len(short.signs)) <= margin]
+    if any(is_same_mix(short, long, one.offset, one.speed) for one in copies):
         return "copy"
-    if any(not fits and not _is_other_mix(*each) for fits, each in zip(same_length, differences, strict=True)):
+    if any(is_same_mix(short, long, one.offset, one.speed) for one in lines if one not in copies):
         return "part of" if swapped else "contains"
     return "other mix"
+
+
+def _order(one: Fingerprint) -> tuple[int, bytes, bytes]:
+    """A key that is larger for longer recordings."""
+    return len(one.signs), one.signs.tobytes(), one.levels.tobytes()
 
 
 def _tolerance(frames: int) -> float:
@@ -118,7 +120,7 @@ def _audible_part(one: Fingerprint) -> Fingerprint:
     """The fingerprint without silence at both ends."""
     if not len(one.levels):
         return one
-    loudest = _loudest(one.levels)
+    loudest = loudest_levels(one.levels)
     audible = np.flatnonzero(loudest > np.quantile(loudest, 0.95) - _TRIM)
     # The window of a level frame is 16 frames wide, and reaches into the silence by about half of that.
     low = audible[0] + (LEVEL_WIDTH // LEVEL_HOP - 1 if audible[0] else 0)
@@ -142,14 +144,19 @@ def _places(short: Words, long: Words) -> Iterator[tuple[int, int]]:
     """Likely places: the start of a probe in the shorter fingerprint, and its offset in the longer one."""
     size = max(_MIN_FRAMES, min(_PROBE, len(short) * 6 // 10))
     found: list[int] = []
+    longer = len(long) - len(short)
     for start in np.unique(np.linspace(0, len(short) - size, _PROBES + 2).astype(int)[1:-1]).tolist():
         errors = _error_rates(short[start : start + size], long)
         if errors.min() > _PROBE_ERROR:
             continue
-        offset = int(errors.argmin()) - start
-        if all(abs(offset - other) > _DRIFT for other in found):
-            found.append(offset)
-            yield start, offset
+        offsets = [int(errors.argmin()) - start]
+        if longer <= _tolerance(len(long)):
+            # A loop agrees at many places. If both may be the same audio, it is compared from its start too.
+            offsets.append(int(errors[start : start + longer + 1].argmin()))
+        for offset in offsets:
+            if all(abs(offset - other) > _DRIFT for other in found) and errors[start + offset] <= _PROBE_ERROR:
+                found.append(offset)
+                yield start, offset
 
 
 def _error_rates(block: Words, words: Words) -> FloatArray:
@@ -195,84 +202,9 @@ def _follow(short: Words, long: Words, start: int, offset: int) -> _Line:
     good = rates <= _MEDIAN_ERROR
     if np.count_nonzero(good) >= 4:
         speed, offset_now = (float(value) for value in np.polyfit(starts[good], places[good], 1))
+        # A slope of less than one frame in all comes from the rounding of places.
+        if abs(speed - 1) * len(short) < 1:
+            speed, offset_now = 1.0, float(np.median(places[good] - starts[good]))
     else:
         offset_now = float(np.median((places - speed * starts)[good])) if good.any() else float(offset)
     return _Line(offset_now, speed, rates[compared])
-
-
-# How ------------------------------------------------------------------------------------------------------------------
-
-
-def _is_other_mix(means: FloatArray, worst: FloatArray, band_error: float = np.inf) -> bool:
-    """Whether levels differ in more than a few blocks, by `level_differences`."""
-    differ = (means > _LEVEL_ERROR) | (worst > band_error)
-    return bool(np.count_nonzero(differ) > _OTHER_BLOCKS * len(differ))
-
-
-def level_differences(short: Fingerprint, long: Fingerprint, line: _Line) -> tuple[FloatArray, FloatArray]:
-    """Differences of levels (n,) in dB along a line, per block of 5 s: the mean over all bands, and the worst band."""
-    middles = np.arange(len(short.levels)) * LEVEL_HOP + LEVEL_WIDTH / 2
-    places = (middles * line.speed + line.offset - LEVEL_WIDTH / 2) / LEVEL_HOP
-    # A record that plays faster is higher too, unless its pitch was kept.
-    transposed = _between(short.levels, np.log(line.speed) / LEVEL_SPACING) if abs(line.speed - 1) > 0.002 else None
-    candidates: list[tuple[float, FloatArray, FloatArray]] = []
-    for levels in [short.levels] if transposed is None else [short.levels, transposed]:
-        for shift in _SHIFTS:
-            inside = (places + shift >= 0) & (places + shift <= len(long.levels) - 1)
-            if inside.any():
-                ours, theirs = levels[inside], _interpolate(long.levels, places[inside] + shift)
-                difference = ours - theirs
-                candidates.append((float(abs(difference - difference.mean(axis=0)).mean()), ours, theirs))
-    if not candidates:
-        return np.zeros(0), np.zeros(0)
-    _, ours, theirs = min(candidates, key=lambda one: one[0])
-    return _per_block(*_errors(ours, theirs))
-
-
-def _errors(ours: FloatArray, theirs: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """Absolute differences (n, b) beyond the median of their band, and which of them count; the others are 0."""
-    counted = _loud(ours) | _loud(theirs)
-    difference = np.clip(ours - theirs, -20, 20)
-    for band, keep in zip(difference.T, counted.T, strict=True):
-        band -= np.median(band[keep]) if keep.any() else 0
-    return np.where(counted, abs(difference), 0), counted
-
-
-def _per_block(errors: FloatArray, counted: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """The mean error of the levels that count, per block of 5 s, over all bands and in the worst band.
-
-    The last block takes the rest. A band in which fewer than half of the levels of a full block count is not judged
-    alone.
-    """
-    size = _BLOCK // LEVEL_HOP
-    edges = np.arange(0, max(1, len(errors) - size + 1), size)
-    sums, counts = (np.add.reduceat(part, edges, axis=0, dtype=float) for part in (errors, counted))
-    bands = np.where(counts >= min(size, len(errors)) // 2, sums / np.maximum(counts, 1), 0)
-    means: FloatArray = sums.sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
-    return means, bands.max(axis=1)
-
-
-def _between(levels: FloatArray, bands: float) -> FloatArray:
-    """The levels (n, b) of bands that lie a fraction of a band lower."""
-    other = np.roll(levels, 1 if bands > 0 else -1, axis=1)
-    other[:, 0 if bands > 0 else -1] = levels[:, 0 if bands > 0 else -1]
-    return (1 - abs(bands)) * levels + abs(bands) * other
-
-
-def _loud(levels: FloatArray) -> BoolArray:
-    """Which levels (n, b) count."""
-    loudest = _loudest(levels)
-    return levels > np.maximum(loudest - _RANGE, np.quantile(loudest, 0.95) - _FLOOR)[:, None]
-
-
-def _loudest(levels: FloatArray) -> FloatArray:
-    """The level (n,) of the loudest band of every frame."""
-    loudest: FloatArray = np.ascontiguousarray(levels.T).max(axis=0)  # ten times as fast as along rows of 16
-    return loudest
-
-
-def _interpolate(levels: FloatArray, places: FloatArray) -> FloatArray:
-    before = np.clip(np.floor(places).astype(int), 0, max(0, len(levels) - 2))
-    part = (places - before)[:, None]
-    after = np.minimum(before + 1, len(levels) - 1)
-    return (1 - part) * levels[before] + part * levels[after]
