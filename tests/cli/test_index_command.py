@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +20,8 @@ import pytest
 
 from conftest import TUNES, tune, write
 from soundalike.cli.main import main
+from soundalike.cli.watch import watch
+from soundalike.core.errors import LibraryError
 from soundalike.core.executors import processes
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.track import Track
@@ -297,6 +301,8 @@ LONG = """
 import sys
 import soundalike.cli.output as output
 from soundalike.cli.main import main
+from soundalike.cli.watch import watch
+from soundalike.core.errors import LibraryError
 output._EVERY_LINE = 0.5
 sys.exit(main(sys.argv[1:]))
 """
@@ -330,3 +336,52 @@ def test_patterns_of_the_settings_and_of_the_command(
     code, out, _ = run("index", "music", "--exclude", "!sub", "--exclude", "M*.wav", "--prune", "--json")
     report = json.loads(out)
     assert (code, report["excluded"], report["pruned"], report["tracks"]) == (0, 1, 1, 1)
+
+
+def test_a_change_counts_when_two_scans_agree(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scans = iter(["a", "a", "ab (part)", "ab", "ab", "ab", "a", "a", "a", KeyboardInterrupt])
+    ran: list[int] = []
+    busy = [False, False, True, False]
+
+    def scan() -> str:
+        found = next(scans)
+        if not isinstance(found, str):
+            raise found
+        ran.append(0)
+        return found
+
+    def run() -> int:
+        ran[-1] = 1
+        if busy.pop(0):
+            raise LibraryError("another process writes")
+        return 0
+
+    assert watch(scan, run, 0.001) == 0
+    assert ran == [1, 0, 0, 0, 1, 0, 0, 1, 1]
+    assert capsys.readouterr().err == "not indexed another process writes\n"
+    assert watch(lambda: 1, lambda: 130, 1) == 130
+
+
+@pytest.mark.slow
+def test_watching_a_folder(tmp_path: Path) -> None:
+    """A process that indexes what is added and removed, and ends with Ctrl-C."""
+    (tmp_path / "music").mkdir()
+    command = [sys.executable, "-m", "soundalike", "index", "music", "--watch", "0.3", "--json", "--model", "dsp"]
+    environment = {**os.environ, "SOUNDALIKE_LIBRARY": str(tmp_path / "library")}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        assert json.loads(process.stdout.readline())["tracks"] == 0
+        write(tmp_path / "music" / "a.wav", tune(TUNES["up"], seconds=2))
+        report = json.loads(process.stdout.readline())
+        assert (report["added"], report["tracks"]) == (1, 1)
+        (tmp_path / "music" / "a.wav").rename(tmp_path / "music" / "b.wav")
+        assert json.loads(process.stdout.readline())["moved"] == 1
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.stdout.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +30,7 @@ from soundalike.cli.output import Progress, print_interrupted, print_json, print
 from soundalike.cli.records import FailureRecord, WarningRecord, failure_records, warning_records
 from soundalike.core.errors import LibraryError, UsageError, one_line
 from soundalike.core.files import absolute
+from soundalike.core.options import TextType
 from soundalike.core.text import quoted
 
 if TYPE_CHECKING:
@@ -74,6 +78,16 @@ class IndexRecord:
     features: Sequence[FeatureCost]
 
 
+def _read_interval(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise ValueError(f"expected seconds, such as 60, found {text!r}")
+    return seconds
+
+
 @command("index")
 @argument(
     "sources",
@@ -91,6 +105,13 @@ class IndexRecord:
     help="Leave out files and folders that match a pattern, in the syntax of gitignore, relative to DIR: '*.wav', "
     "/demos/, '!keep.wav'; may be repeated.",
 )
+@option(
+    "--watch",
+    "interval",
+    type=TextType("SECONDS", _read_interval),
+    metavar="SECONDS",
+    help="Go on after the first run: look for changes this often, and index them once they are complete.",
+)
 @option("--prune", is_flag=True, help="Remove tracks from the library whose files are missing or excluded.")
 @option("--retry", is_flag=True, help="Also try files that failed in an earlier run and have not changed since.")
 @option("--keep-features", is_flag=True, help="Also store backbone features, for other models on the same backbone.")
@@ -101,6 +122,7 @@ class IndexRecord:
 def index(
     sources: Sequence[Path],
     exclude: Sequence[str],
+    interval: float | None,
     prune: bool,
     retry: bool,
     keep_features: bool,
@@ -129,6 +151,13 @@ def index(
       soundalike index ~/Music --exclude '*.wav' --exclude /Demos/
       find ~/Music -name '*.flac' -print0 | soundalike index -
 
+    With --watch the command does not end: it scans the folders again and again, on network drives too, and prints one
+    line per set of changes (with --json one object). A file counts once two scans find it the same. Ctrl-C ends the
+    command with exit code 0, or with 130 if it was encoding.
+
+    \b
+      soundalike index ~/Music --watch 60
+
     With --keep-features the library also stores cached backbone features, one row per passage: 0.6 MB for 4 minutes of
     audio with the default model. Another model on that backbone, or a new version of this one, then needs no encoding:
     `index` projects the stored features, at thousands of tracks per minute. Tracks that were encoded without their
@@ -142,37 +171,59 @@ def index(
     from soundalike.library import feature_costs
 
     paths, folder = _read_sources(sources), library_folder(library_path)
-    with (
-        _without_empty_library(folder),
-        chosen_library(library_path, create=True) as library,
-        Progress("known file", enabled=not as_json) as comparing,
-        Progress("file", enabled=not as_json) as progress,
-    ):
+    patterns = [*read_config().exclude, *exclude]
 
-        def compare(done: int, total: int) -> None:
-            comparing(done, total)
-            if done == total:
-                comparing.end()
-                progress.restart()
+    def run(*, again: bool = False) -> int:
+        with (
+            _without_empty_library(folder),
+            chosen_library(library_path, create=True) as library,
+            Progress("known file", enabled=not as_json) as comparing,
+            Progress("file", enabled=not as_json) as progress,
+        ):
 
-        report = library.index(
-            *paths, model=model, jobs=jobs, retry=retry, prune=prune, keep_features=keep_features,
-            exclude=[*read_config().exclude, *exclude], progress=progress, waiting=progress.wait, comparing=compare,
-        )  # fmt: skip
-        progress.end()
-        tracks, features = len(library), feature_costs(library.folder.catalog)
-    _print_messages(report)
-    if not report.interrupted:
-        _check_outcome(report, paths, tracks)
-    if as_json:
-        print_json(_record(folder, report, tracks, features))
-    else:
-        _print_report(folder, report, tracks)
-        for cost in features if keep_features else ():
-            print(f"features of {feature_cost(cost)}")
-    if report.interrupted:
-        return INTERRUPTED
-    return PARTLY if report.failed else DONE
+            def compare(done: int, total: int) -> None:
+                comparing(done, total)
+                if done == total:
+                    comparing.end()
+                    progress.restart()
+
+            report = library.index(
+                *paths, model=model, jobs=jobs, retry=retry and not again, prune=prune, keep_features=keep_features,
+                exclude=patterns, progress=progress, waiting=progress.wait, comparing=compare,
+            )  # fmt: skip
+            progress.end()
+            tracks, features = len(library), feature_costs(library.folder.catalog)
+        _print_messages(report, again=again)
+        if not report.interrupted and interval is None:  # recordings may still come to a folder that is watched
+            _check_outcome(report, paths, tracks)
+        if as_json:
+            print_json(_record(folder, report, tracks, features), indent=2 if interval is None else None)
+        elif again:
+            listed = _listed([(report.added + report.changed, "encoded"), *_changes(report)]) or "nothing new"
+            print(f"{time.strftime('%H:%M:%S')}  {listed}; {count(tracks, 'track')}")
+        else:
+            _print_report(folder, report, tracks)
+            for cost in features if keep_features else ():
+                print(f"features of {feature_cost(cost)}")
+        sys.stdout.flush()  # with --watch the next line may be hours away
+        if report.interrupted:
+            return INTERRUPTED
+        return PARTLY if report.failed else DONE
+
+    if interval is None:
+        return run()
+    from soundalike.cli.watch import watch
+
+    runs = itertools.count()
+    return watch(lambda: _state(paths, patterns), lambda: run(again=next(runs) > 0), interval)
+
+
+def _state(paths: Sequence[Path], patterns: Sequence[str]) -> object:
+    """What changes when there is something to index, or a folder appears or disappears."""
+    from soundalike.library.indexing import find_files
+
+    found = find_files(paths, patterns)
+    return found.files, found.broken, found.sources, found.unreadable
 
 
 def _read_sources(given: Sequence[Path]) -> list[Path]:
@@ -221,8 +272,8 @@ def _check_outcome(report: IndexReport, paths: Sequence[Path], tracks: int) -> N
         )
 
 
-def _print_messages(report: IndexReport) -> None:
-    """Print on standard error what needs attention."""
+def _print_messages(report: IndexReport, *, again: bool) -> None:
+    """Print on standard error what needs attention; not what the first run has said, if this is a later one."""
     for name, error in report.failed:
         print_message(f"{near(name)}: {error}", "failed")
     for name in report.silent:
@@ -234,7 +285,7 @@ def _print_messages(report: IndexReport) -> None:
             f"library, but are no matches; to remove them: soundalike library remove {quoted(near(name))}",
             "away", "yellow",
         )  # fmt: skip
-    if report.failed_before:
+    if report.failed_before and not again:
         others = report.unchanged + report.added + report.changed + report.reprojected + report.moved + report.copied
         every = "" if others or report.failed else "everything that was found: "
         print_message(
@@ -264,9 +315,19 @@ def _print_report(folder: Path, report: IndexReport, tracks: int) -> None:
     rate = f", {encoded / report.seconds * 60:,.0f} per minute" if encoded and report.seconds > 0.5 else ""
     audio, seconds = clock(report.audio_seconds), clock(report.seconds)
     print(f"{count(encoded, 'file')} encoded ({audio} of audio) in {seconds}{rate}")
-    notes = [
+    if listed := _listed([(report.unchanged, "unchanged"), *_changes(report)]):
+        print(listed)
+    if skipped := _skipped(report):
+        print(f"skipped: {skipped}")
+    print(f"{count(tracks, 'track')} in the library at {one_line(folder)}")
+    if report.interrupted:
+        print_interrupted()
+
+
+def _changes(report: IndexReport) -> list[tuple[int, str]]:
+    """The numbers of files besides those that were encoded or are unchanged."""
+    return [
         (report.reprojected, "projected from stored features"),
-        (report.unchanged, "unchanged"),
         (report.moved, "moved"),
         (report.copied, "copied from others" if report.copied != 1 else "copied from another"),
         (len(report.failed), "failed"),
@@ -277,14 +338,10 @@ def _print_report(folder: Path, report: IndexReport, tracks: int) -> None:
         (0 if report.pruned else report.excluded, "now excluded (--prune removes them)"),
         (sum(number for _, number in report.away), "on disks that may not be mounted"),
     ]
-    listed = ", ".join(f"{number:,} {what}" for number, what in notes if number)
-    if listed:
-        print(listed)
-    if skipped := _skipped(report):
-        print(f"skipped: {skipped}")
-    print(f"{count(tracks, 'track')} in the library at {one_line(folder)}")
-    if report.interrupted:
-        print_interrupted()
+
+
+def _listed(notes: Sequence[tuple[int, str]]) -> str:
+    return ", ".join(f"{number:,} {what}" for number, what in notes if number)
 
 
 def _record(folder: Path, report: IndexReport, tracks: int, features: Sequence[FeatureCost]) -> IndexRecord:
