@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from soundalike.cli.config import read_config
+from soundalike.cli.suggest import suggest_models, suggest_spaces, suggest_weights
 from soundalike.core.errors import UsageError
 from soundalike.core.options import Argument, ManyOption, TextType
 
@@ -127,11 +128,11 @@ def check_folder(path: Path) -> None:
 
 BOUNDS = TextType("SPACE=P,...", _read_bounds)
 CONDITION = TextType("CONDITION", _read_condition)
-GIVEN_PATH = TextType("PATH", _read_path)
+GIVEN_PATH = TextType("PATH", _read_path, complete="file")
 LEVEL = click.Choice(["track", "passage"])
 NUMBER = TextType("X", _read_number)
 NUMBER_RANGE = TextType("LOW..HIGH", _read_number_range)
-PLAYLIST_FILE = TextType("FILE", _read_playlist_file)
+PLAYLIST_FILE = TextType("FILE", _read_playlist_file, complete="file")
 REGION = TextType("FROM-TO", _read_region)
 WEIGHTS = TextType("SPACE=W,...", _read_weights)
 
@@ -175,7 +176,7 @@ def shared_parameters(*names: str) -> list[click.Parameter]:
     """Return options that a group passes on to its commands: "library", "model" and "json"."""
     attributes: Mapping[str, dict[str, Any]] = {
         "library": {"type": GIVEN_PATH, "metavar": "PATH", "help": "Folder of the library."},
-        "model": {"metavar": "NAME", "help": "Name or folder of a model."},
+        "model": {"metavar": "NAME", "help": "Name or folder of a model.", "shell_complete": suggest_models},
         "json": {"is_flag": True, "help": "Print JSON on standard output."},
     }
     return [
@@ -190,7 +191,7 @@ def model_option(help: str = "Name or folder of a model (see: soundalike list mo
         found: str | None = _shared("model")(ctx, parameter, given)
         return found if found is not None else read_config().model
 
-    return option("--model", metavar="NAME", callback=chosen, help=help)
+    return option("--model", metavar="NAME", callback=chosen, shell_complete=suggest_models, help=help)
 
 
 def library_option() -> Decorator[Any]:
@@ -222,6 +223,7 @@ def weights_option(default: str = _EQUAL) -> Decorator[Any]:
         type=WEIGHTS,
         metavar="SPACE=W,...",
         callback=chosen,
+        shell_complete=suggest_weights,
         help="How much each space counts, such as melody=2,timbre=-1, or the name of a preset (see: soundalike "
         f"presets). Weights may be negative; spaces that are not named weigh 0 (default: {default}).",
     )
@@ -229,7 +231,7 @@ def weights_option(default: str = _EQUAL) -> Decorator[Any]:
 
 def bounds_option(name: str, help: str) -> Decorator[Any]:
     """Declare an option that bounds percentiles; it may be repeated."""
-    return option(name, type=BOUNDS, multiple=True, metavar="SPACE=P,...", help=help)
+    return option(name, type=BOUNDS, multiple=True, metavar="SPACE=P,...", shell_complete=suggest_spaces, help=help)
 
 
 def where_option(what: str = "Only tracks") -> Decorator[Any]:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from soundalike.core.options import join_values
 
@@ -57,7 +58,7 @@ class Command(_HelpPage):
         """Parse the arguments; see `soundalike.core.options.ManyOption`."""
         short = [part for argument in args for part in _split_short(argument)]
         try:
-            return super().parse_args(ctx, join_values(self.get_params(ctx), short))
+            return super().parse_args(ctx, join_values(self.get_params(ctx), short, strict=not ctx.resilient_parsing))
         except click.UsageError as error:  # some lack the command, whose help page the message names
             error.ctx = error.ctx or ctx
             raise
@@ -108,11 +109,18 @@ class Group(_HelpPage, click.Group):
             formatter.write_dl(list(self.summaries()))
         super().format_options(ctx, formatter)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that begin with a text, without importing them, and the options."""
+        names = [CompletionItem(name, help=text) for name, text in self.summaries() if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first argument names. Raises click.UsageError listing the known ones."""
         if args[0] not in self.list_commands(ctx):
+            if ctx.resilient_parsing:  # the shell asks what may come next
+                return None, None, args
             noun, known = self.title.removesuffix("s"), ", ".join(self.list_commands(ctx))
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
             meant = f"; did you mean {near[0]}?" if near else ""

@@ -23,6 +23,7 @@ from soundalike.cli.inputs import absolute_name, chosen_library, one_standard_in
 from soundalike.cli.output import print_json, print_warnings
 from soundalike.cli.records import MatchRecord, WarningRecord, warning_records
 from soundalike.cli.references import level_text, reference_text
+from soundalike.cli.suggest import suggest_files
 from soundalike.cli.table import Cell, fitted_name, has_blocks, print_facts, print_table
 from soundalike.core.errors import one_line
 from soundalike.core.palette import space_colours
@@ -97,8 +98,8 @@ class ComparisonRecord:
 
 
 @command("compare")
-@argument("a", metavar="A", help="The query; - for standard input.")
-@argument("b", metavar="B", help="The recording to score as a match of A.")
+@argument("a", shell_complete=suggest_files, metavar="A", help="The query; - for standard input.")
+@argument("b", shell_complete=suggest_files, metavar="B", help="The recording to score as a match of A.")
 @weights_option()
 @option("--region", type=REGION, metavar="FROM-TO", help="Use only this part of A, such as 0:30-0:40.")
 @option("--region-b", type=REGION, metavar="FROM-TO", help="Use only this part of B.")

@@ -22,6 +22,7 @@ from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_model, one_standard_input, recording
 from soundalike.cli.output import Progress, print_json, print_message, print_warnings
 from soundalike.cli.records import FailureRecord, WarningRecord, failure_records, warning_records
+from soundalike.cli.suggest import suggest_files
 from soundalike.core.errors import AudioError, UsageError, one_line
 
 __all__ = ["embed"]
@@ -41,7 +42,14 @@ class EmbedRecord:
 
 
 @command("embed")
-@argument("audio", nargs=-1, required=True, metavar="AUDIO...", help="Recordings; - for standard input.")
+@argument(
+    "audio",
+    shell_complete=suggest_files,
+    nargs=-1,
+    required=True,
+    metavar="AUDIO...",
+    help="Recordings; - for standard input.",
+)
 @option("-o", "--output", type=GIVEN_PATH, required=True, metavar="FILE", help="A .npz or .parquet file.")
 @option("--by", type=LEVEL, default="passage", help="One row per passage or per track (default: passage).")
 @model_option()

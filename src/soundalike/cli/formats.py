@@ -16,6 +16,7 @@ import click
 
 from soundalike.cli.arguments import Decorator, json_option, option
 from soundalike.cli.output import print_json, print_message
+from soundalike.cli.suggest import suggest_columns
 from soundalike.core.errors import UsageError, one_line
 
 if TYPE_CHECKING:
@@ -223,6 +224,7 @@ def output_options(*, columns: bool = True) -> Decorator[Any]:
                     "--columns",
                     metavar="A,B,...",
                     callback=_read_columns,
+                    shell_complete=suggest_columns,
                     help="The columns to show, such as track,score,bpm.",
                 ),
             ]

@@ -213,17 +213,10 @@ def index(
     if interval is None:
         return run()
     from soundalike.cli.watch import watch
+    from soundalike.library.indexing import state_of_files
 
     runs = itertools.count()
-    return watch(lambda: _state(paths, patterns), lambda: run(again=next(runs) > 0), interval)
-
-
-def _state(paths: Sequence[Path], patterns: Sequence[str]) -> object:
-    """What changes when there is something to index, or a folder appears or disappears."""
-    from soundalike.library.indexing import find_files
-
-    found = find_files(paths, patterns)
-    return found.files, found.broken, found.sources, found.unreadable
+    return watch(lambda: state_of_files(paths, patterns), lambda: run(again=next(runs) > 0), interval)
 
 
 def _read_sources(given: Sequence[Path]) -> list[Path]:

@@ -57,6 +57,7 @@ _ENTRIES = {
     "render": Entry("render:render", "make triplets of music in which one factor is controlled"),
     "evaluate": Entry("evaluate:evaluate", "measure how good a model is, and write reports"),
     "train": Entry("train.group:train", "fit a model from audio"),
+    "completion": Entry("completion:completion", "print the script that completes commands in a shell"),
     "help": Entry("help:help_page", "show the help page of a command"),
 }
 
@@ -71,7 +72,7 @@ ROOT = Group(
             is_flag=True,
             is_eager=True,
             expose_value=False,
-            callback=lambda ctx, _, given: _print_version(ctx) if given else None,
+            callback=lambda ctx, _, given: _print_version(ctx) if given and not ctx.resilient_parsing else None,
             help="Show the version and exit.",
         ),
         *shared_parameters("library", "model", "json"),
@@ -96,6 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_json = "--json" in given
     try:
         _prepare_streams()
+        if asked := os.environ.get("_SOUNDALIKE_COMPLETE"):
+            from soundalike.cli.completion import answer
+
+            return answer(ROOT, asked)
         with _short_warnings():
             code = _run(given)
         sys.stdout.flush()

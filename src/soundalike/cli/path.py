@@ -31,6 +31,7 @@ from soundalike.cli.match_table import MatchRow
 from soundalike.cli.output import report_corrupt, report_missing
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
 from soundalike.cli.records import MatchRecord
+from soundalike.cli.suggest import suggest_recordings
 from soundalike.cli.table import fitted_name
 from soundalike.core.errors import one_line
 
@@ -74,8 +75,13 @@ class PathRecord:
 
 
 @command("path")
-@argument("a", metavar="A", help="Where to start: a recording, in the library or not; - for standard input.")
-@argument("b", metavar="B", help="Where to arrive.")
+@argument(
+    "a",
+    shell_complete=suggest_recordings,
+    metavar="A",
+    help="Where to start: a recording, in the library or not; - for standard input.",
+)
+@argument("b", shell_complete=suggest_recordings, metavar="B", help="Where to arrive.")
 @option(
     "-n",
     "-k",

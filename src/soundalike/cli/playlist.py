@@ -32,6 +32,7 @@ from soundalike.cli.journeys import (
 from soundalike.cli.output import report_corrupt, report_missing
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
 from soundalike.cli.records import MatchRecord
+from soundalike.cli.suggest import suggest_recordings
 from soundalike.cli.table import fitted_name, print_facts
 from soundalike.core.errors import one_line
 
@@ -72,7 +73,12 @@ class PlaylistRecord:
 
 
 @command("playlist")
-@argument("seed", metavar="SEED", help="A recording, in the library or not; - for standard input.")
+@argument(
+    "seed",
+    shell_complete=suggest_recordings,
+    metavar="SEED",
+    help="A recording, in the library or not; - for standard input.",
+)
 @option("-n", "-k", "length", type=WholeNumber(), default=30, metavar="LENGTH", help="Number of tracks (default: 30).")
 @option("--spread", type=NUMBER, default=0.3, metavar="S", help="Variety, from 0 to 1 (default: 0.3).")
 @option("--tempo", type=NUMBER_RANGE, metavar="LOW..HIGH", help="Only tracks of this tempo in BPM, such as 118..126.")

@@ -38,6 +38,7 @@ from soundalike.cli.output import (
 from soundalike.cli.playlist_output import print_playlist_path, write_playlist
 from soundalike.cli.references import level_text, reference_text
 from soundalike.cli.search_records import example_weights, search_record
+from soundalike.cli.suggest import suggest_examples, suggest_recordings
 from soundalike.cli.table import fitted_name, print_facts
 from soundalike.cli.take_files import take_files
 from soundalike.core.errors import UsageError, one_line
@@ -53,6 +54,8 @@ def _read_examples(
     ctx: click.Context, param: click.Parameter, given: Sequence[Sequence[str]]
 ) -> list[tuple[str, Mapping[str, float] | None]]:
     """The recordings of --like or --unlike, each with its weights."""
+    if not given or ctx.resilient_parsing:  # the import takes a while, and a shell may be waiting for completions
+        return []
     from soundalike.models import parse_weights
 
     examples: list[tuple[str, Mapping[str, float] | None]] = []
@@ -69,17 +72,24 @@ def _read_examples(
 
 
 @command("search")
-@argument("audio", metavar="AUDIO", help="The recording to search with, in the library or not; - for standard input.")
+@argument(
+    "audio",
+    shell_complete=suggest_recordings,
+    metavar="AUDIO",
+    help="The recording to search with, in the library or not; - for standard input.",
+)
 @weights_option()
 @many_option(
     "--like",
     callback=_read_examples,
+    shell_complete=suggest_examples,
     metavar="FILE [SPACE=W,...]",
     help="Another recording to be like, with its own weights (default: those of -w). May be repeated.",
 )
 @many_option(
     "--unlike",
     callback=_read_examples,
+    shell_complete=suggest_examples,
     metavar="FILE [SPACE=W,...]",
     help="A recording to be unlike, with its own weights (default: those of -w). May be repeated.",
 )

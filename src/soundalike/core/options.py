@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from soundalike.core.errors import SoundalikeError
 
@@ -41,15 +42,23 @@ class TextType(click.ParamType):  # type: ignore[type-arg] # generic in recent v
     Args:
         name: What help pages call the value.
         read: Returns the value, or raises a SoundalikeError or ValueError, which become a usage error.
+        complete: What a shell completes the value to: "file", "dir", or "" for nothing.
     """
 
-    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+    def __init__(self, name: str, read: Callable[[str], Any], complete: str = "") -> None:
         self.name = name
-        self._read = read
+        self._read, self._complete = read, complete
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return what a shell completes a value to."""
+        return [CompletionItem(incomplete, type=self._complete)] if self._complete else []
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value of a text; a default that is no text stays as it is."""
-        if not isinstance(value, str):
+        """Return the value of a text; a default that is no text stays as it is.
+
+        While a shell asks for completions, texts stay as they are: reading some of them imports large packages.
+        """
+        if not isinstance(value, str) or (ctx is not None and ctx.resilient_parsing):
             return value
         try:
             return self._read(value)
@@ -57,12 +66,13 @@ class TextType(click.ParamType):  # type: ignore[type-arg] # generic in recent v
             raise click.BadParameter(str(error), ctx, param) from error
 
 
-def join_values(parameters: Iterable[click.Parameter], arguments: Sequence[str]) -> list[str]:
+def join_values(parameters: Iterable[click.Parameter], arguments: Sequence[str], *, strict: bool = True) -> list[str]:
     """Join the values of every `ManyOption` into one argument, for click to parse.
 
     Args:
         parameters: The parameters of the command.
         arguments: The arguments as typed. `--name=value` gives the option one value; a lone `-` is a value.
+        strict: Whether an option without a value is an error, instead of left out.
 
     Raises:
         click.BadOptionUsage: No value follows the option.
@@ -80,6 +90,8 @@ def join_values(parameters: Iterable[click.Parameter], arguments: Sequence[str])
         values = []
         while rest and (rest[0] == "-" or not rest[0].startswith("-")):
             values.append(rest.pop(0))
+        if not values and not strict:
+            continue
         if not values:
             raise click.BadOptionUsage(argument, f"option {argument} requires a value")
         joined += [argument, _BETWEEN.join(values)]

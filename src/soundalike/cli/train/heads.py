@@ -53,7 +53,7 @@ class HeadsRecord:
 def _read_features(ctx: click.Context, param: click.Parameter, text: str) -> dict[str, str]:
     """ "melody=line+melody,timbre=timbre" as a table."""
     table = {}
-    for part in filter(None, text.split(",")):
+    for part in filter(None, () if ctx.resilient_parsing else text.split(",")):
         factor, equals, feature = part.partition("=")
         if not (factor and equals and feature):
             raise click.BadParameter(f"found {part!r}, expected FACTOR=FEATURE, such as melody=line+melody", ctx, param)

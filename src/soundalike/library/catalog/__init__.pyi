@@ -8,6 +8,8 @@ from .filters import QueryCondition as QueryCondition
 from .filters import TextCondition as TextCondition
 from .filters import half_and_double as half_and_double
 from .query_values import resolve_filter as resolve_filter
+from .suggest import suggest_spaces as suggest_spaces
+from .suggest import suggest_tracks as suggest_tracks
 from .track import Track as Track
 from .track import measured_fields as measured_fields
 from .track import tag_fields as tag_fields

@@ -12,7 +12,7 @@ from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.core.text import quoted
 
-__all__ = ["File", "FoundFiles", "Places", "describe_absent", "find_files", "held_below"]
+__all__ = ["File", "FoundFiles", "Places", "describe_absent", "find_files", "held_below", "state_of_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,17 @@ def find_files(sources: Sequence[Path], exclude: Sequence[str] = ()) -> FoundFil
         found.excluded += dataset.excluded
         found.skipped += dataset.skipped
     return found
+
+
+def state_of_files(sources: Sequence[Path], exclude: Sequence[str] = ()) -> object:
+    """What changes when there is something to index below the sources, or a folder appears or disappears.
+
+    Example:
+        >>> state_of_files([Path("/music")]) == state_of_files([Path("/music")])
+        True
+    """
+    found = find_files(sources, exclude)
+    return found.files, found.broken, found.sources, found.unreadable
 
 
 class Places:
