@@ -70,9 +70,9 @@ def relate(a: Fingerprint, b: Fingerprint) -> Relation | None:
     """Return what recording `b` is to recording `a`.
 
     A copy is the same audio over the same duration, after silence at both ends: also in another codec, at another
-    level, equalised, with white noise, or up to 1.5 % faster or slower. Where that is in doubt, it is another mix: see
-    `docs/results.md` for how often. No relation is transitive: copies of one recording need not be copies of each
-    other.
+    level, equalised, with white noise, or up to 1.5 % faster or slower. In doubt it is another mix, and
+    `docs/results/fingerprints.md` says how often. No relation is transitive: copies of one recording need not be copies
+    of each other.
 
     Args:
         a: A fingerprint.
