@@ -46,3 +46,15 @@ def test_contributors_find_every_kind_of_plug_in() -> None:
     assert groups == {f"soundalike.{kind}": folder for kind, folder in plugins.FOLDERS.items()}
     for contract in (row[4].strip("`") for row in rows):
         assert (ROOT / "src" / "soundalike" / contract).is_file()
+
+
+def test_the_page_on_installing_covers_every_dependency_and_extra() -> None:
+    page = (ROOT / "docs" / "install.md").read_text()
+    needed = {re.match(r"[\w.-]+", line)[0] for line in PROJECT["dependencies"]}  # type: ignore[index]
+    rows = table_rows(page, "dependency")
+    assert {row[0].split()[0] for row in rows} == needed
+    extras = {name for name in PROJECT["optional-dependencies"] if name != "dev"}
+    assert {row[0] for row in table_rows(page, "extra")} == {f"`soundalike[{name}]`" for name in extras}
+    total = re.search(r"^\*\*(\d+) MB\*\*", page, re.MULTILINE)
+    assert total is not None
+    assert sum(float(row[1]) for row in rows) < int(total[1]) <= 465

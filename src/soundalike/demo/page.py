@@ -101,7 +101,7 @@ def _question(question: DemoQuery, numbers: Mapping[Path, str], colours: Mapping
         for rank, answer in enumerate(question.answers, start=1)
     )
     return f"""<section>
-<div class="ask"><h2>{escape(question.title)}</h2><span class="weights">{escape(weights)}</span></div>
+<div class="ask"><h2>{escape(question.title)}</h2><span class="weights">weights {escape(weights)}</span></div>
 <p class="soft">{escape(question.why)} {found} of the {len(question.answers)} answers below are right.</p>
 <div class="query">{_button(query, numbers)}
 <div><span class="tag">Query</span><span class="title">{escape(query.title)}</span>

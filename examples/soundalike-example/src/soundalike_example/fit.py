@@ -14,7 +14,7 @@ import numpy as np
 
 from soundalike.audio import AUDIO_SUFFIXES, MonoStream, windows
 from soundalike.core.errors import UsageError
-from soundalike.core.types import FloatArray
+from soundalike.core.types import Calibration, FloatArray, IntArray, Level
 from soundalike.models import calibrate, unit_rows
 from soundalike.train.common.recipe import space_entry, write_model
 from soundalike_example.backbone import create
@@ -40,7 +40,7 @@ def fit(music: Path, out: Path) -> None:
     unit = unit_rows(passages - mean)
     recording = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
     tracks = unit_rows(np.stack([unit[recording == n].sum(axis=0) for n in np.unique(recording)]))
-    calibration = {
+    calibration: dict[Level, Calibration] = {
         "passage": calibrate(_pairs(unit, recording)),
         "track": calibrate(_pairs(tracks, np.arange(len(tracks)))),
     }
@@ -57,10 +57,10 @@ def fit(music: Path, out: Path) -> None:
     )
 
 
-def _pairs(rows: FloatArray, recording: FloatArray) -> FloatArray:
+def _pairs(rows: FloatArray, recording: IntArray) -> FloatArray:
     """Return the cosines of all pairs of unit rows from different recordings."""
     first, second = np.nonzero(recording[:, None] < recording)
-    return np.einsum("nd,nd->n", rows[first], rows[second])
+    return np.asarray(np.einsum("nd,nd->n", rows[first], rows[second]))
 
 
 def main() -> None:

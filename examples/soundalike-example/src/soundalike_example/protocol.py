@@ -35,7 +35,7 @@ def own_comes_first(similarity: FloatArray) -> FloatArray:
         [1.0, 0.5]
     """
     largest = similarity == similarity.max(axis=1, keepdims=True)
-    return np.diagonal(largest) / largest.sum(axis=1)
+    return np.asarray(np.diagonal(largest) / largest.sum(axis=1))
 
 
 class Continuation:
