@@ -11,7 +11,7 @@ demo: $(VENV)/.base
 test: $(VENV)/.dev check
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: $(VENV)/.dev check  # also slow tests, more examples, a wheel in a fresh environment, a second Python
+test-all: $(VENV)/.dev check  # also slow tests, more examples, the wheels without a compiler, a second Python
 	$(BIN)/python -m pytest --hypothesis-profile=thorough
 	bash .ci/test-wheel $(BIN)/python
 	bash .ci/test-python 3.13 $(BIN)/python

@@ -65,6 +65,7 @@ PURPOSE = {
     "platformdirs": ("where the library and caches lie by default", "these paths per system, by hand"),
     "rich": ("progress and tables; brings pygments", "plain lines"),
     "click": ("the command line", "no commands"),
+    "pathspec": ("patterns of files to leave out", "no `--exclude` and no `.soundalikeignore`"),
     "lazy-loader": ("fast start: modules load on first use", "a slower start of every command"),
 }
 # What each extra is for.
