@@ -43,7 +43,7 @@ def test_ls_in_json(run, music: Path) -> None:
         assert list(track) == [
             "path", "title", "artist", "artists", "album_artist", "album", "genre", "genres", "year", "bpm",
             "tempo_confidence", "key", "key_confidence", "meter", "meter_confidence", "loudness",
-            "duration", "rate", "channels", "codec", "silent", "missing", "unreadable", "warning",
+            "duration", "rate", "channels", "codec", "bit_rate", "silent", "missing", "unreadable", "warning",
         ]  # fmt: skip
         assert track["duration"] == pytest.approx(12) and track["rate"] == 22050 and track["bpm"] > 0
         assert (track["silent"], track["missing"], track["title"]) == (False, False, None)

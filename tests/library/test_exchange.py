@@ -156,7 +156,7 @@ def test_any_tool_reads_it(rich: Rich, tmp_path: Path) -> None:
     tracks = pq.read_table(folder / "tracks.parquet").to_pylist()
     passages = pq.read_table(folder / "passages.parquet")
     told = json.loads((folder / "library.json").read_text())
-    assert (told["magic"], told["format"]) == ("soundalike-library", 2)
+    assert (told["magic"], told["format"]) == ("soundalike-library", 3)
     assert (told["tracks"], told["passages"], told["failures"]) == (len(tracks), passages.num_rows, 1)
     assert [(m["name"], len(m["spaces"])) for m in told["models"]] == [("compact", 4), ("other", 2)]
     dims = {space.full_name: space.dim for space in Model.load().spaces}
@@ -314,7 +314,7 @@ def make_library(path: Path, kinds: list[Kind], dims: dict[str, dict[str, int]] 
                 track = Track(
                     path, number, number, text, twin, kind.seconds, 44100, 2, "flac", f"Title {number}",
                     (f"Artist {number}", "Other")[: number % 3], None, (), 1999, 120.0, None, None, "A minor", -9.5,
-                    silent=False, missing=kind.absent, key_confidence=0.5,
+                    silent=False, missing=kind.absent, key_confidence=0.5, bit_rate=1000 * number or None,
                 )  # fmt: skip
                 ids.append(catalog.put_track(Path("/music"), track))
                 if kind.copy_of is not None:
@@ -478,7 +478,7 @@ DAMAGES: list[tuple[str, Damage, str]] = [
     ("no json", lambda f: (f / "library.json").write_text("{"), "library.json is not valid JSON"),
     ("a list", lambda f: (f / "library.json").write_text("[]"), "does not describe an exported library"),
     ("magic", edit_manifest(lambda t: t.update(magic="x")), "does not describe an exported library"),
-    ("newer", edit_manifest(lambda t: t.update(format=3)), "format 3, this version reads up to 2; upgrade soundalike"),
+    ("newer", edit_manifest(lambda t: t.update(format=4)), "format 4, this version reads up to 3; upgrade soundalike"),
     ("grid", edit_manifest(lambda t: t.update(hop_seconds=2.5)), "passages of 10.0 s every 2.5 s, expected 10 s every"),
     ("no counts", edit_manifest(lambda t: t.pop("tracks")), "library.json is invalid: tracks is missing"),
     ("odd counts", edit_manifest(lambda t: t.update(tracks=-1)), "found -1, expected a whole number of at least 0"),
@@ -588,6 +588,7 @@ def test_an_export_of_format_1_is_read(sound_export: Path, tmp_path: Path) -> No
         first = [values[0] if values else None for values in table.column(f"{name}s").to_pylist()]
         table = table.drop_columns([f"{name}s"]).append_column(name, pa.array(first, pa.string()))
     newer = ["album_artist", "tempo_confidence", "meter_confidence", "described_by", "warning", "tags_version"]
+    newer.append("bit_rate")
     pq.write_table(table.drop_columns(newer), folder / "tracks.parquet")
     edit_manifest(lambda told: told.update(format=1))(folder)
     assert take_in(folder, tmp_path / "library").added == 4
@@ -595,6 +596,17 @@ def test_an_export_of_format_1_is_read(sound_export: Path, tmp_path: Path) -> No
         artists = {track.path.name: track.artists for track in library.catalog.tracks()}
         assert library.catalog.database.corrupt_tracks() == []
     assert artists == {"0.flac": (), "1.flac": ("Artist 1",), "2.flac": ("Artist 2",), "3.flac": ()}
+
+
+def test_an_export_of_format_2_is_read(sound_export: Path, tmp_path: Path) -> None:
+    """It had no bit rates."""
+    folder = Path(shutil.copytree(sound_export, tmp_path / "export"))
+    table = pq.read_table(folder / "tracks.parquet")
+    pq.write_table(table.drop_columns(["bit_rate"]), folder / "tracks.parquet")
+    edit_manifest(lambda told: told.update(format=2))(folder)
+    assert take_in(folder, tmp_path / "library").added == 4
+    with LibraryFolder(tmp_path / "library") as library:
+        assert [track.bit_rate for track in library.catalog.tracks()] == [None] * 4
 
 
 def test_a_path_that_comes_twice_is_added_once(sound_export: Path, tmp_path: Path) -> None:

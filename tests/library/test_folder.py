@@ -298,9 +298,9 @@ def doomed(tmp_path: Path, music: Path) -> Path:
 
 
 def test_a_library_of_a_newer_version_is_refused(doomed: Path) -> None:
-    edit(doomed, "PRAGMA user_version = 5")
+    edit(doomed, "PRAGMA user_version = 6")
     with pytest.raises(
-        LibraryError, match=r"made by a newer soundalike \(format 5; this version reads up to 4\): upgrade"
+        LibraryError, match=r"made by a newer soundalike \(format 6; this version reads up to 5\): upgrade"
     ):
         LibraryFolder(doomed)
 

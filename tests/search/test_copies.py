@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from test_paths_and_playlists import library_of, random_rows, unit
@@ -46,6 +47,8 @@ def track(number: int = 1, **about: object) -> Track:
         ({"codec": "flac", "size": 30_000_000}, {"codec": "alac", "size": 20_000_000}, "1200 kbit/s, not 800"),
         ({"size": 8_000_000}, {"rate": 48_000}, "320 kbit/s, not 160"),
         ({"duration": 201.5, "size": 4_030_000}, {}, "1.5 s longer"),
+        ({"bit_rate": 192_000}, {"bit_rate": 128_000, "size": 9_000_000}, "192 kbit/s, not 128"),
+        ({"bit_rate": 192_000}, {}, "192 kbit/s, not 160"),
     ],
 )
 def test_the_best_file_and_why(better, worse, why: str) -> None:
@@ -62,6 +65,36 @@ def test_of_equal_files_the_first_added_is_the_best() -> None:
 
 def test_an_empty_duration_has_no_bit_rate() -> None:
     assert quality(track(duration=0.0)) == (False, 0.0, 44_100.0, 0.0)
+
+
+def write_mp3(path: Path, bit_rate: int, picture: int = 0) -> Path:
+    """An MP3 file of 12 s with a cover of so many bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", format="mp3") as out:
+        sound = out.add_stream("libmp3lame", rate=44_100, layout="mono")
+        sound.bit_rate = bit_rate
+        frame = av.AudioFrame.from_ndarray(tune(TUNES["up"], seconds=12, rate=44_100)[None], "fltp", "mono")
+        frame.sample_rate = 44_100
+        out.mux(sound.encode(frame))
+        out.mux(sound.encode(None))
+    if picture:
+        body = b"\0image/jpeg\0\3\0" + np.random.default_rng(0).bytes(picture)
+        head = b"APIC" + len(body).to_bytes(4, "big") + b"\0\0" + body
+        size = bytes(len(head) >> shift & 0x7F for shift in (21, 14, 7, 0))
+        path.write_bytes(b"ID3\3\0\0" + size + head + path.read_bytes())
+    return path
+
+
+def test_a_cover_does_not_make_a_file_better(tmp_path: Path) -> None:
+    small = write_mp3(tmp_path / "music" / "a.mp3", 128_000, picture=2_000_000)
+    large = write_mp3(tmp_path / "music" / "b.mp3", 192_000)
+    assert small.stat().st_size > large.stat().st_size
+    with LibraryFolder.create(tmp_path / "library") as library:
+        index_files(library, [tmp_path / "music"], model="dsp", jobs=1)
+        first, second = library.catalog.tracks()
+        (group,) = find_duplicates(library).groups
+    assert (first.bit_rate, second.bit_rate) == (pytest.approx(128_000, rel=0.02), pytest.approx(192_000, rel=0.02))
+    assert [one.path.name for one in group.tracks] == ["b.mp3", "a.mp3"]
 
 
 # Groups ---------------------------------------------------------------------------------------------------------------

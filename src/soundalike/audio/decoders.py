@@ -42,6 +42,7 @@ class SndfileDecoder:
     """
 
     slack: ClassVar[float] = 0.1
+    bit_rate: ClassVar[None] = None
 
     def __init__(self, source: Source | Section) -> None:
         self._source, self._sound = source, _open(source)

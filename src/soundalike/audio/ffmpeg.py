@@ -64,6 +64,7 @@ class FFmpegDecoder:
         slack: Seconds by which `stated` may exceed the real length, because encoders round up to whole frames.
         fault: After the last block: why decoding stopped early, if it did.
         notes: After the last block: what was skipped.
+        bit_rate: After the last block: bits per second of the audio, without tags and pictures; None is unknown.
     """
 
     def __init__(self, source: Source | Section) -> None:
@@ -112,6 +113,7 @@ class FFmpegDecoder:
             self.stated = seconds  # without a duration of its own, the audio of a video may be shorter than the file
         self.fault: str | None = None
         self.notes: list[str] = []
+        self.bit_rate: int | None = None
 
     def seek(self, frame: int) -> int:
         """Return 0: `blocks` always starts at the beginning."""
@@ -122,7 +124,7 @@ class FFmpegDecoder:
         import av
 
         fifo, layout = av.AudioFifo(), None
-        decoded, size = 0.0, int(self.rate * BLOCK_SECONDS)
+        decoded, size, read = 0.0, int(self.rate * BLOCK_SECONDS), 0
         converter = _Converter(self.rate, self.channels)
         skipped = _Skipped(self._format in _SELF_FRAMING)
         packets = self._container.demux(self._stream)
@@ -137,6 +139,7 @@ class FFmpegDecoder:
                 break
             if packet is None:
                 break
+            read += packet.size
             try:
                 frames = packet.decode()
             except av.error.FFmpegError as error:
@@ -155,6 +158,7 @@ class FFmpegDecoder:
         if fifo.samples and layout is not None:
             yield from converter.convert(_drain(fifo), layout[0])
         yield from converter.finish()
+        self.bit_rate = round(8 * read / decoded) if decoded else None
         # Between frames of a format without an index there are tags, which are no fault if all audio was found.
         complete = self.stated is not None and decoded >= self.stated - self.slack
         self.notes = [] if complete and self._format in _SELF_FRAMING else skipped.notes()
@@ -182,6 +186,7 @@ class OggDecoder:
         self.frames = first.frames if self.stated is None else round(self.stated * self.rate)
         self.fault: str | None = None
         self.notes: list[str] = []
+        self.bit_rate: int | None = None
 
     def _open(self, index: int) -> FFmpegDecoder:
         if len(self._links) == 1:
@@ -213,6 +218,7 @@ class OggDecoder:
                 yield from converter.convert(block, decoder.rate)
             yield from converter.finish()
             self.notes += decoder.notes
+            self.bit_rate = self.bit_rate or decoder.bit_rate
             if link.captured and link.granule is not None and not index:
                 missing = (link.granule - link.skip - decoded) / decoder.rate
                 self.notes.append(f"the first {missing:,.1f} s are missing, because it was recorded from a stream")

@@ -41,6 +41,7 @@ class AudioInfo:
             container do not affect it.
         warning: What could not be decoded, in one line; None if everything could.
         loudness: Integrated loudness of all channels in LUFS; None if it was not measured, and for less than 0.4 s.
+        bit_rate: Bits per second of the audio without tags and pictures; None for PCM, FLAC and regions.
     """
 
     rate: int
@@ -50,6 +51,7 @@ class AudioInfo:
     audio_hash: str
     warning: str | None = None
     loudness: float | None = None
+    bit_rate: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,7 @@ class MonoStream:
                 audio_hash=digest.hexdigest(),
                 warning=stream.warning,
                 loudness=meter.loudness() if meter else None,
+                bit_rate=stream.bit_rate,
             )
 
 

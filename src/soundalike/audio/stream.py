@@ -80,6 +80,8 @@ class AudioStream:
         lfe: Indices of the channels with low-frequency effects.
         surround: Indices of the channels at the sides.
         warning: After an iteration: what could not be decoded; None if everything could.
+        bit_rate: After an iteration over a whole file: bits per second of the audio without tags and pictures. PCM and
+            FLAC have None.
 
     Raises:
         AudioError: When opening or iterating: the recording or the region is invalid.
@@ -118,6 +120,7 @@ class AudioStream:
         self._first = round(start * self.rate)
         self._last = math.inf if end is None or end == math.inf else round(end * self.rate)
         self.warning: str | None = None
+        self.bit_rate: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -175,6 +178,7 @@ class AudioStream:
             found = "the region" if self._first or self._last < math.inf else "the recording"
             length = f"{found} lasts {decoded / self.rate:.3f} s"
             raise AudioError(f"{length}, expected at least {MIN_SECONDS} s; choose a longer one")
+        self.bit_rate = decoder.bit_rate
         self.warning = _warning(seconds, None if complete else stated, fault, decoder.notes)
 
 

@@ -13,7 +13,12 @@ import numpy as np
 from soundalike.core.errors import LibraryError
 from soundalike.core.sqlite import connect, primary_code
 from soundalike.core.types import AnyArray
-from soundalike.library.catalog.line_checksums import catalogue_checksum, failure_checksum, renew_checksums
+from soundalike.library.catalog.line_checksums import (
+    catalogue_checksum,
+    failure_checksum,
+    renew_checksums,
+    track_checksums,
+)
 from soundalike.library.catalog.repr_checksums import Corrupt, find_corrupt
 from soundalike.library.catalog.schema import FORMAT, as_library_error
 from soundalike.library.stores.row_checksums import row_checksums
@@ -53,6 +58,7 @@ _STATEMENTS = {
         "ALTER TABLE models ADD COLUMN edition INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE features ADD COLUMN edition INTEGER NOT NULL DEFAULT 0",
     ),
+    4: ("ALTER TABLE tracks ADD COLUMN bit_rate INTEGER",),
 }
 
 
@@ -60,8 +66,8 @@ def migrate(folder: Path) -> None:
     """Migrate a library to FORMAT. A second process waits, and finds the work done.
 
     From format 2 to 3 every row is read once, checked, and given its own checksum. From format 3 to 4 every entry of
-    the catalogue is checked and gets a checksum that does not depend on the version of Python. What is corrupt stays
-    so.
+    the catalogue is checked and gets a checksum that does not depend on the version of Python. Format 5 has the bit
+    rate of the audio. What is corrupt stays so.
 
     Raises:
         LibraryError: The library cannot be written, or its files cannot be read.
@@ -76,8 +82,8 @@ def migrate(folder: Path) -> None:
             for version in range(found, FORMAT):
                 if version == 2:
                     _make_checksums(connection, folder)
-                if version == 3 and found == 3:
-                    corrupt = find_corrupt(connection)
+                if version == found and version >= 3:
+                    corrupt = find_corrupt(connection) if version == 3 else _find_corrupt(connection)
                 for statement in _STATEMENTS[version]:
                     connection.execute(statement)
             if found < FORMAT:
@@ -97,6 +103,18 @@ def migrate(folder: Path) -> None:
         raise as_library_error(path, error) from error
     except sqlite3.Error as error:
         raise as_library_error(path, error) from error
+
+
+def _find_corrupt(connection: sqlite3.Connection) -> Corrupt:
+    """Check every entry of a catalogue of format 4 or later."""
+    ids = [row[0] for row in connection.execute("SELECT id FROM tracks")]
+    failures = connection.execute("SELECT path, size, mtime_ns, message, attempts, seal FROM failures")
+    stored = connection.execute("SELECT value FROM meta WHERE name = 'seal'").fetchone()[0]
+    return Corrupt(
+        tuple(track_id for track_id, old, new in track_checksums(connection, ids) if old != new),
+        tuple(entry[0] for *entry, seal in failures if failure_checksum(*entry) != seal),
+        stored != catalogue_checksum(connection),
+    )
 
 
 def _renew_all(connection: sqlite3.Connection, corrupt: Corrupt) -> None:

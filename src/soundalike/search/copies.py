@@ -109,7 +109,9 @@ def _is_lossless(track: Track) -> bool:
 
 
 def _bit_rate(track: Track) -> float:
-    """Bits per second of the file, with its tags and pictures."""
+    """Bits per second of the audio; if the library does not know it, those of the file, with its tags and pictures."""
+    if track.bit_rate is not None:
+        return float(track.bit_rate)
     return 8 * track.size / track.duration if track.duration else 0.0
 
 

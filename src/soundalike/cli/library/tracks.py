@@ -17,6 +17,7 @@ class TrackRecord:
 
     `bpm` and `key` are those of the tags, or else the measured ones. `tempo_confidence`, `key_confidence` and
     `meter_confidence` are the probabilities of the measured values. `artist` and `genre` join all values.
+    `bit_rate` is that of the audio in bits per second, without tags and pictures; null for PCM and FLAC.
     """
 
     path: str
@@ -39,6 +40,7 @@ class TrackRecord:
     rate: int
     channels: int
     codec: str
+    bit_rate: int | None
     silent: bool
     missing: bool
     unreadable: bool
@@ -68,6 +70,7 @@ class TrackRecord:
             rate=track.rate,
             channels=track.channels,
             codec=track.codec,
+            bit_rate=track.bit_rate,
             silent=track.silent,
             missing=track.missing if missing is None else missing,
             unreadable=track.unreadable,

@@ -13,7 +13,7 @@ from soundalike.library.catalog.line_checksums import catalogue_checksum
 
 __all__ = ["CATALOG_FILES", "FORMAT", "as_library_error", "check_format", "closed_error", "create_tables"]
 
-FORMAT = 4
+FORMAT = 5
 """The format of this version. A newer format is refused, an older one is migrated."""
 CATALOG_FILES = frozenset(
     f"{name}{suffix}" for name in ("catalog.sqlite", "writer.lock") for suffix in ("", "-wal", "-shm", "-journal")
@@ -31,7 +31,7 @@ CREATE TABLE tracks (
     tempo REAL, key TEXT, loudness REAL, silent INTEGER NOT NULL, missing INTEGER NOT NULL DEFAULT 0,
     unreadable INTEGER NOT NULL DEFAULT 0, key_confidence REAL, meter TEXT, tempo_confidence REAL,
     meter_confidence REAL, described_by TEXT, warning TEXT, tags_version INTEGER NOT NULL DEFAULT 0,
-    seal INTEGER NOT NULL DEFAULT 0,
+    bit_rate INTEGER, seal INTEGER NOT NULL DEFAULT 0,
     UNIQUE (root_id, path));
 CREATE TABLE fingerprints (
     track_id INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, words BLOB NOT NULL,

@@ -27,6 +27,8 @@ class Track:
         rate: Sample rate in Hz.
         channels: Number of channels.
         codec: Name of the codec.
+        bit_rate: Bits per second of the audio without tags and pictures; None for PCM and FLAC, and for
+            tracks that were indexed before format 5.
         title, album, album_artist, year, bpm_tag, key_tag: Tags; None if missing.
         artists, genres: Tags; empty if missing.
         tempo: Measured tempo in BPM.
@@ -74,6 +76,7 @@ class Track:
     described_by: str | None = None
     warning: str | None = None
     tags_version: int = 0
+    bit_rate: int | None = None
     id: int = 0
 
     @property

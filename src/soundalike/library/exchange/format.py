@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 MAGIC = "soundalike-library"
-FORMAT = 2
+FORMAT = 3
 _TOLERANCE = 1e-3
 """The largest accepted difference of the length of an audible row from 1."""
 
@@ -72,21 +72,22 @@ TRACK_COLUMNS: Mapping[str, tuple[str, bool]] = {
     "unreadable": ("bool", False),
     "warning": ("string", True),
     "tags_version": ("int64", False),
+    "bit_rate": ("int64", True),
 }
 """The fields of a `Track` other than its path: their type, and whether they may be null."""
 _SINCE_FORMAT_2 = frozenset({
     "artists", "genres", "album_artist", "tempo_confidence", "meter_confidence", "described_by", "warning",
     "tags_version",
 })  # fmt: skip
+_SINCE_FORMAT_3 = frozenset({"bit_rate"})
 _ONLY_FORMAT_1: Mapping[str, tuple[str, bool]] = {"artist": ("string", True), "genre": ("string", True)}
 
 
 def track_columns(version: int) -> Mapping[str, tuple[str, bool]]:
     """The columns of tracks in a format, as `TRACK_COLUMNS` lists those of the current one."""
-    if version == FORMAT:
-        return TRACK_COLUMNS
-    older = {name: kind for name, kind in TRACK_COLUMNS.items() if name not in _SINCE_FORMAT_2}
-    return {**older, **_ONLY_FORMAT_1}
+    newer = (_SINCE_FORMAT_2 if version < 2 else frozenset()) | (_SINCE_FORMAT_3 if version < 3 else frozenset())
+    columns = {name: kind for name, kind in TRACK_COLUMNS.items() if name not in newer}
+    return {**columns, **_ONLY_FORMAT_1} if version == 1 else columns
 
 
 def upgrade_track(row: Mapping[str, Any], version: int) -> dict[str, Any]:

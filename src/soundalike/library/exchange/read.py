@@ -192,6 +192,8 @@ class Export:
         for name, lowest in (("size", 0), ("rate", 1), ("channels", 1), ("duration", 1e-9), ("passages", 0)):
             if row[name] < lowest:
                 raise ValueError(f"line {number}: {name} is {row[name]}")
+        if values["bit_rate"] is not None and values["bit_rate"] < 0:
+            raise ValueError(f"line {number}: bit_rate is {values['bit_rate']}")
         if row["duration"] > 2 * MAX_SECONDS:  # no such recording can be indexed
             raise ValueError(f"line {number}: duration is {row['duration']}")
         known = {model.name for model in self.manifest.models}

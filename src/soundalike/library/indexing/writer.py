@@ -281,6 +281,7 @@ class Writer:
             rate=info.rate,
             channels=info.channels,
             codec=info.codec,
+            bit_rate=info.bit_rate,
             silent=encoding.silent,
             warning=encoding.warning,
             id=task.track.id if task.track else 0,
