@@ -23,10 +23,11 @@ from soundalike.models.recipes import installed_models, load_recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+TOUR = (ROOT / "docs" / "tour.md").read_text()
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 PAGES = [page for page in PAGES if "_build" not in page.parts]
 
-# Commands that run smaller than the README has them: what stands there, and what runs in its place.
+# Commands that run smaller than the tour has them: what stands there, and what runs in its place.
 SMALLER = {
     # 200 folders of four factors take an hour. Here are two of one factor, all in the part that `evaluate triplets`
     # reads, and shorter; from tunes and sounds that the test makes, so that no packages of sounds are needed.
@@ -35,7 +36,7 @@ SMALLER = {
 NAMED_FILES = re.compile(r"(?<![\w./*~-])[\w-]+\.(?:mp3|wav|flac|ogg)\b")
 
 
-def code_blocks(language: str, text: str = README) -> list[str]:
+def code_blocks(language: str, text: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
@@ -45,12 +46,12 @@ def commands(block: str) -> list[str]:
     return [line.removeprefix("soundalike ") for line in lines if line.startswith("soundalike ")]
 
 
-CONSOLE = [block for block in code_blocks("console") if commands(block)]
-EXAMPLES = code_blocks("python")
+CONSOLE = [block for text in (README, TOUR) for block in code_blocks("console", text) if commands(block)]
+EXAMPLES = [block for text in (README, TOUR) for block in code_blocks("python", text)]
 ELSEWHERE = [
     command
     for page in PAGES
-    if page.name != "README.md"
+    if page.name not in ("README.md", "tour.md")
     for block in code_blocks("console", page.read_text())
     for command in commands(block)
 ]
@@ -62,20 +63,24 @@ def test_the_readme_starts_with_the_two_commands() -> None:
     assert lines[2].startswith("make test")
 
 
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) < 120
+
+
 def test_there_is_something_to_run() -> None:
     assert len(CONSOLE) >= 3
     assert sum(len(commands(block)) for block in CONSOLE) >= 20
     assert EXAMPLES and ELSEWHERE
     for text in SMALLER:
-        assert f"$ soundalike {text}" in README, f"no longer in the README: {text}"
+        assert f"$ soundalike {text}" in TOUR, f"no longer in the tour: {text}"
 
 
-# Files that the README names ----------------------------------------------------------------------------------------
+# Files that these pages name ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`Music`, and every audio file that the README names.
+    """`Music`, and every audio file that the README and the tour name.
 
     `Music` has 200 different recordings, the fewest with families in `versions`, and one of them twice. Some have
     tags, and some last six seconds, so that a tempo is found.
@@ -95,7 +100,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(folder / "Music" / "001.wav", folder / "Music" / "copy.wav")
     for number, name in enumerate(sorted(set(NAMED_FILES.findall("\n".join([*CONSOLE, *EXAMPLES]))))):
         notes = [note + number for note in list(TUNES.values())[number % len(TUNES)]]
-        # A region that the README asks for is in the first minute of `song`.
+        # A region that the tour asks for is in the first minute of `song`.
         write(folder / name, tune(notes, seconds=45 if name.startswith("song.") else 5, seed=number))
     return folder
 
@@ -145,7 +150,7 @@ def written_by(command: str) -> list[str]:
 
 
 @pytest.mark.parametrize("block", CONSOLE, ids=[commands(block)[0].split()[0] for block in CONSOLE])
-def test_the_commands_of_the_readme_run(
+def test_the_commands_of_the_readme_and_the_tour_run(
     block: str, home: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
     """One after the other, as a reader would type them: later ones use what earlier ones have made."""
@@ -183,12 +188,12 @@ def test_an_unknown_option_would_be_found(capsys: pytest.CaptureFixture[str]) ->
 # What has to be in the documents ------------------------------------------------------------------------------------
 
 
-def test_every_command_is_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_is_on_a_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     _, _, listed = capsys.readouterr().out.partition("\nCommands:\n")
     names = re.findall(r"^  (\w[\w-]*)  ", listed.partition("\n\n")[0], flags=re.MULTILINE)
     assert len(names) >= 8 and {"index", "search", "evaluate"} <= set(names)
-    text = README + (ROOT / "CHANGELOG.md").read_text()
+    text = README + TOUR + (ROOT / "CHANGELOG.md").read_text()
     assert not [name for name in names if f"soundalike {name}" not in text and f"`{name}" not in text]
 
 
@@ -207,4 +212,4 @@ def test_every_member_and_model_is_documented() -> None:
 def test_settings_are_documented() -> None:
     source = "\n".join(file.read_text() for file in (ROOT / "src").rglob("*.py"))
     for setting in set(re.findall(r"SOUNDALIKE_[A-Z]+", source)):
-        assert setting in README, setting
+        assert setting in TOUR, setting

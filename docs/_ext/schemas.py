@@ -23,8 +23,6 @@ class Schemas(SphinxDirective):
             schema = json.loads(text)
             lines += [f"## {schema.get('title', path.stem)}", "", schema.get("description", ""), ""]
             lines += ["```json", text.rstrip(), "```", ""]
-        if not lines:
-            lines = ["This version has no schemas yet; the keys are those of the examples in the tutorials."]
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 

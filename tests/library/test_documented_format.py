@@ -164,11 +164,12 @@ def test_the_checksums_of_entries_are_those_of_the_page(indexed: Path) -> None:
     everything += rows("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")
     everything += rows("SELECT * FROM meta WHERE name NOT IN ('generation', 'seal') ORDER BY name")
     assert rows("SELECT value FROM meta WHERE name = 'seal'") == [(checksum(*everything),)]
-    for (words,) in rows("SELECT words FROM fingerprints"):
+    for words, version in rows("SELECT words, version FROM fingerprints"):
+        assert f"| `version` | INTEGER | {version};" in PAGE
         numbers = np.frombuffer(words, "<u4")
         frames = int(numbers[0]) if len(numbers) else 0
         levels = 0 if frames < 16 else (frames - 16) // 4 + 1
-        assert len(numbers) == (1 + frames + 4 * levels if frames else 0)
+        assert len(numbers) == (1 + frames + 6 * levels if frames else 0)
     catalog.close()
 
 

@@ -62,7 +62,7 @@ class Upkeep:
                 (`away` in the report): their disk may not be mounted.
             keep_features: Store backbone features too, so that other heads on the same backbone need no encoding.
             exclude: Patterns of files and folders to leave out, in the syntax of gitignore, relative to each source:
-                "*.wav", "/demos/", "!keep.wav". Files `.soundalikeignore` in any folder hold further patterns. Tracks
+                `*.wav`, `/demos/`, `!keep.wav`. Files `.soundalikeignore` in any folder hold further patterns. Tracks
                 that are excluded from now on stay in the library until a run with `prune`.
             progress: Called with files done, files to encode, and seconds of audio encoded.
             waiting: Called about once per second while no file is done, with the path of the file that has been encoded
