@@ -1,6 +1,7 @@
 """Accuracy of tempo, key and meter, compared with librosa, against known ground truth.
 
     python benchmarks/descriptors.py [--triplets DIR] [--grooves DIR] [--loops DIR ...] [--songs DIR] [--save DIR]
+    python benchmarks/descriptors.py --reliability [--part train] [--seconds 60] --songs DIR ...
 
 Each option names a set of recordings with ground truth:
 
@@ -8,8 +9,9 @@ Each option names a set of recordings with ground truth:
 - `--grooves`: the Groove MIDI Dataset. FluidSynth plays performances of at least eight seconds by the drummers of the
   test part, and the ground truth is the tempo of their metronome.
 - `--loops`: audio files whose names begin with their tempo, such as those of `python tests/backbones/loops.py`.
-- `--songs`: stems.csv (song, path, bpm, key) and the stems of songs. Excerpts of 20 s of the songs of the test part,
-  caesium, hydrogen and sodium, are mixed from all stems.
+- `--songs`: stems.csv (song, path, bpm, key) and the stems of songs. Excerpts of `--seconds` (20) of the songs of the
+  test part, caesium, hydrogen and sodium, are mixed from all stems; `--seconds 0` takes whole songs, and `--part train`
+  the other songs. Mixing takes minutes, so `--mixes` keeps the mixes in a folder.
 
 Answers that a method leaves blank count as wrong, except in the columns "if answered".
 
@@ -17,6 +19,10 @@ Answers that a method leaves blank count as wrong, except in the columns "if ans
 - Key: share that is right, overall and among confident answers, and the weighted score of mir_eval, which gives 0.5 for
   a fifth, 0.3 for the relative and 0.2 for the parallel key.
 - Meter: share that is right among the answers, and the share of clips with an answer.
+
+With `--reliability`, the tables are of confidences instead: by confidence, how many answers are right. Every answer
+counts, also one that the product leaves blank because its confidence is below the threshold. The meter counts where the
+tempo is given. librosa has no confidences.
 
 librosa estimates the tempo (`librosa.feature.tempo` of its onset strength) but not the key: its mean `chroma_cqt` is
 matched with the same key profiles as ours.
@@ -30,7 +36,7 @@ import json
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -40,8 +46,9 @@ import numpy as np
 from scipy.io import wavfile
 
 from common import report_of, show_and_save
+from reliability import Row, reliability
 from soundalike.audio import MonoStream, windows
-from soundalike.backbones.analysis import descriptors
+from soundalike.backbones.analysis import descriptors, key_and_meter, passage_descriptors, tempo
 from soundalike.core import plugins
 from soundalike.core.types import Report
 from soundalike.evaluate import reports
@@ -57,10 +64,11 @@ SECONDS = 8.0  # minimum duration of a performance
 KINDS = {"major": "major", "mixolydian": "major", "minor": "minor", "dorian": "minor"}  # by the third of the mode
 TEST_SONGS = ("caesium", "hydrogen", "sodium")
 EXCERPT_RATE = 22050
-EXCERPT = 20 * EXCERPT_RATE
 AUDIBLE = 1e-3  # RMS of an excerpt
 SHARPS = {"Bb": "A#", "Eb": "D#", "Ab": "G#", "Db": "C#", "Gb": "F#"}
 FACTORS = (1.0, 0.5, 2.0, 1 / 3, 3.0)
+TOLERANCE = 0.04
+MIN_TEMPO = tempo._MIN_PROBABILITY
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,8 @@ class Answer:
     key: str | None
     key_confidence: float | None = None
     meter: str | None = None
+    tempo_confidence: float | None = None
+    meter_confidence: float | None = None
 
 
 def rendered(triplets: Path, count: int) -> list[Labelled]:
@@ -127,35 +137,55 @@ def loops(folder: Path) -> list[Labelled]:
     return [Labelled(path, float(path.stem.split("_")[0]), None, None, path.stem) for path in sorted(folder.iterdir())]
 
 
-def songs(folder: Path, place: Path) -> list[Labelled]:
-    """Mix the stems of the test songs and cut them into excerpts, as WAV files in `place`."""
+def songs(folder: Path, place: Path, part: str, seconds: float, mixes: Path | None) -> list[Labelled]:
+    """Mix the stems of the songs of a part and cut them into WAV files in `place`, or one per song for 0 s."""
     with (folder / "stems.csv").open(newline="", encoding="utf-8") as file:
-        stems = [row for row in csv.DictReader(file) if row["song"] in TEST_SONGS and row["stem_class"] != "mix"]
+        stems = [row for row in csv.DictReader(file) if row["stem_class"] != "mix"]
     found = []
-    for song in TEST_SONGS:
+    for song in sorted({row["song"] for row in stems if (row["song"] in TEST_SONGS) == (part == "test")}):
         rows = [row for row in stems if row["song"] == song]
-        mix = np.zeros(0)
-        for row in rows:
-            samples = np.concatenate(list(MonoStream(folder / row["path"], EXCERPT_RATE)))
-            mix = np.pad(mix, (0, max(len(samples) - len(mix), 0)))
-            mix[: len(samples)] += samples
+        mix = mix_of(folder, rows, mixes and mixes / f"{song}.wav")
         tonic, mode = rows[0]["key"].split()
-        mix = 0.9 * mix / np.abs(mix).max()
-        for number, first in enumerate(range(0, len(mix) - EXCERPT, EXCERPT)):
-            excerpt = mix[first : first + EXCERPT]
+        length = round(seconds * EXCERPT_RATE) or len(mix)
+        for number, first in enumerate(range(0, len(mix) - length + 1, length)):
+            excerpt = mix[first : first + length]
             if np.sqrt(np.mean(np.square(excerpt))) > AUDIBLE:
                 path = place / f"{song}-{number}.wav"
-                wavfile.write(path, EXCERPT_RATE, excerpt.astype(np.float32))
+                wavfile.write(path, EXCERPT_RATE, excerpt)
                 key = f"{SHARPS.get(tonic, tonic)} {mode}"
                 found.append(Labelled(path, float(rows[0]["bpm"]), key, None, song))
     return found
+
+
+def mix_of(folder: Path, stems: Sequence[Mapping[str, str]], kept: Path | None) -> np.ndarray:
+    """Return the mix (t,) float32 of stems, from the file `kept` if there is one."""
+    if kept and kept.exists():
+        return np.asarray(wavfile.read(kept)[1])
+    mix = np.zeros(0)
+    for row in stems:
+        samples = np.concatenate(list(MonoStream(folder / row["path"], EXCERPT_RATE)))
+        mix = np.pad(mix, (0, max(len(samples) - len(mix), 0)))
+        mix[: len(samples)] += samples
+    mix = (0.9 * mix / np.abs(mix).max()).astype(np.float32)
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        wavfile.write(kept, EXCERPT_RATE, mix)
+    return mix
 
 
 def ours(backbone: str, path: Path) -> Answer:
     """Return the descriptors of a backbone."""
     extractor = plugins.load("backbones", backbone)
     found = extractor.features(MonoStream(path, extractor.rate), windows).descriptors
-    return Answer(found.tempo, found.key, found.key_confidence, found.meter)
+    return Answer(
+        found.tempo, found.key, found.key_confidence, found.meter, found.tempo_confidence, found.meter_confidence
+    )
+
+
+def drop_thresholds() -> None:
+    """Let this process give every descriptor, whatever its confidence."""
+    tempo._MIN_PROBABILITY = passage_descriptors._MIN_KEY = 0.0
+    key_and_meter._MIN_KEY = key_and_meter._MIN_METER = 0.0
 
 
 def librosas(path: Path) -> Answer:
@@ -173,14 +203,14 @@ def scores(labelled: Sequence[Labelled], answers: Sequence[Answer]) -> dict[str,
     """Score every clip, 0 to 1, by column; NaN if the column does not apply to the clip."""
     from mir_eval.key import weighted_score
 
-    tempo = np.array([answer.tempo or np.nan for answer in answers]) / np.array([clip.tempo for clip in labelled])
+    ratio = np.array([answer.tempo or np.nan for answer in answers]) / np.array([clip.tempo for clip in labelled])
     columns = {
-        "tempo": np.abs(tempo - 1) <= 0.04,
-        "tempo or a multiple": np.any([np.abs(tempo / factor - 1) <= 0.04 for factor in FACTORS], axis=0),
+        "tempo": np.abs(ratio - 1) <= TOLERANCE,
+        "tempo or a multiple": np.any([np.abs(ratio / factor - 1) <= TOLERANCE for factor in FACTORS], axis=0),
     }
     columns = {name: column.astype(float) for name, column in columns.items()}
-    columns["tempo, if answered"] = np.where(np.isnan(tempo), np.nan, columns["tempo"])
-    columns["tempo answered"] = (~np.isnan(tempo)).astype(float)
+    columns["tempo, if answered"] = np.where(np.isnan(ratio), np.nan, columns["tempo"])
+    columns["tempo answered"] = (~np.isnan(ratio)).astype(float)
     if any(clip.key for clip in labelled):
         pairs = list(zip(labelled, answers, strict=True))
         weighted = np.array(
@@ -247,6 +277,55 @@ def measure(title: str, labelled: Sequence[Labelled], args: argparse.Namespace, 
     return report
 
 
+def rows_of(labelled: Sequence[Labelled], answers: Sequence[Answer]) -> list[Row]:
+    """Return the reliability of the confidences of all descriptors."""
+    pairs = list(zip(labelled, answers, strict=True))
+    judged = {
+        "tempo": [
+            (answer.tempo_confidence, abs(answer.tempo / clip.tempo - 1) <= TOLERANCE)
+            for clip, answer in pairs
+            if answer.tempo
+        ],
+        "key": [(answer.key_confidence, answer.key == clip.key) for clip, answer in pairs if clip.key and answer.key],
+        "meter": [
+            (answer.meter_confidence, answer.meter == clip.meter)
+            for clip, answer in pairs
+            if clip.meter and answer.meter and (answer.tempo_confidence or 0.0) >= MIN_TEMPO
+        ],
+    }
+    return [
+        row
+        for name, found in judged.items()
+        for row in reliability(name, [pair[0] or 0.0 for pair in found], [pair[1] for pair in found])
+    ]
+
+
+def measure_reliability(title: str, labelled: Sequence[Labelled], args: argparse.Namespace, data: str) -> list[Report]:
+    """Run our backbones without thresholds on the clips and print a report for each."""
+    found = []
+    for name in args.backbones:
+        with ProcessPoolExecutor(args.jobs, initializer=drop_thresholds) as pool:
+            answers = list(pool.map(partial(ours, name), [clip.path for clip in labelled], chunksize=8))
+        rows = rows_of(labelled, answers)
+        missing = [np.nan] * len(rows)
+        report = report_of(
+            "bench-reliability",
+            f"Reliability of the confidences of {name}: {title[:1].lower()}{title[1:]}",
+            f"python benchmarks/descriptors.py --reliability {data} --backbones {' '.join(args.backbones)}",
+            rows=[row.name for row in rows],
+            columns=["n", "mean confidence (%)", "right (%)", "calibration error (%)"],
+            values=[row.values for row in rows],
+            low=np.transpose([missing, missing, [row.low for row in rows], missing]).tolist(),
+            high=np.transpose([missing, missing, [row.high for row in rows], missing]).tolist(),
+            n=[[row.n] * 4 for row in rows],
+            model=name,
+            notes=("Intervals: Wilson, 95 %, as if the clips were independent.",),
+        )
+        show_and_save(report, None)
+        found.append(report)
+    return found
+
+
 def main() -> None:
     """Measure on every set that is given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -254,30 +333,40 @@ def main() -> None:
     parser.add_argument("--grooves", type=Path)
     parser.add_argument("--loops", type=Path, nargs="+", default=[])
     parser.add_argument("--songs", type=Path)
+    parser.add_argument("--part", choices=("test", "train"), default="test", help="which songs (default: test)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of an excerpt of a song; 0: whole songs")
+    parser.add_argument("--mixes", type=Path, metavar="DIR", help="keep the mixes of songs here")
+    parser.add_argument("--reliability", action="store_true", help="show how often confidences are right")
     parser.add_argument("--backbones", nargs="+", default=["compact", "dsp"])
     parser.add_argument("--clips", type=int, default=600)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--save", type=Path)
     args = parser.parse_args()
     found = []
+
+    def add(title: str, labelled: Sequence[Labelled], data: str) -> None:
+        if args.reliability:
+            found.extend(measure_reliability(title, labelled, args, data))
+        else:
+            found.append(measure(title, labelled, args, data))
+
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         if args.triplets:
             labelled = rendered(args.triplets, args.clips)
-            title = f"Tempo, key and meter of {len(labelled)} rendered clips of 10 s"
-            found.append(measure(title, labelled, args, "--triplets TRIPLETS"))
+            add(f"Tempo, key and meter of {len(labelled)} rendered clips of 10 s", labelled, "--triplets TRIPLETS")
         if args.grooves:
             labelled = performances(args.grooves, args.clips // 4, place)
             title = f"Tempo of {len(labelled)} performances of drummers whose playing is not in the training data"
-            found.append(measure(title, labelled, args, "--grooves GROOVES"))
+            add(title, labelled, "--grooves GROOVES")
         for number, each in enumerate(args.loops, start=1):
             labelled = loops(each)
-            title = f"Tempo of {len(labelled)} loops of drums and bass, set {number}"
-            found.append(measure(title, labelled, args, "--loops LOOPS"))
+            add(f"Tempo of {len(labelled)} loops of drums and bass, set {number}", labelled, "--loops LOOPS")
         if args.songs:
-            labelled = songs(args.songs, place)
-            title = f"Tempo and key of {len(labelled)} excerpts of 20 s of the test songs"
-            found.append(measure(title, labelled, args, "--songs STEMS"))
+            labelled = songs(args.songs, place, args.part, args.seconds, args.mixes)
+            what = f"excerpts of {args.seconds:g} s of the {args.part}" if args.seconds else f"whole {args.part}"
+            options = f"--songs STEMS --part {args.part} --seconds {args.seconds:g}"
+            add(f"Tempo and key of {len(labelled)} {what} songs", labelled, options)
     if args.save:
         print(f"saved: {reports.save_reports(found, args.save)}")
 

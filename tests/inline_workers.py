@@ -28,7 +28,8 @@ def run_tasks(
     if jobs is not None and jobs > 1:
         yield from _run_in_processes(function, tasks, jobs, heartbeat)
         return
-    for name in (function.__module__, "soundalike.models.model"):
+    module = getattr(function, "func", function).__module__  # a partial is of functools
+    for name in (module, "soundalike.models.model"):
         for member in list(vars(sys.modules[name]).values()) if name in sys.modules else ():
             if hasattr(member, "cache_clear"):
                 member.cache_clear()

@@ -135,17 +135,28 @@ def test_missing_and_invalid_weights_are_errors(tmp_path: Path) -> None:
         TempoEstimator.load(path)
 
 
+def regular_onsets(bpm: float) -> np.ndarray:
+    """Correlations with peaks at multiples of the beat."""
+    lags = np.arange(PULSE_FRAMES) * PERIOD
+    peaks = np.exp(-0.5 * np.square((lags * bpm / 60 + 0.5) % 1 - 0.5) / 0.03**2)
+    return np.repeat(peaks[:, None], 10, axis=1)
+
+
+def test_fewer_examples_than_a_batch_are_fitted_too() -> None:
+    pytest.importorskip("torch", reason="the tempo network is fitted with torch")
+    from soundalike.train.descriptors.fit import Beat, fit_tempo
+
+    weights = [fit_tempo([Beat(regular_onsets(bpm), bpm)], PERIOD, seed=0)["weight_1"] for bpm in (90.0, 150.0)]
+    assert not np.array_equal(*weights)  # the initial weights of both are equal
+
+
 @pytest.mark.slow
 def test_fitting_learns_where_the_beat_is() -> None:
     pytest.importorskip("torch", reason="the tempo network is fitted with torch")
     from soundalike.train.descriptors.fit import Beat, fit_tempo
 
-    def beat(bpm: float) -> Beat:
-        lags = np.arange(PULSE_FRAMES) * PERIOD
-        peaks = np.exp(-0.5 * np.square((lags * bpm / 60 + 0.5) % 1 - 0.5) / 0.03**2)
-        return Beat(np.repeat(peaks[:, None], 10, axis=1), bpm)
-
-    examples = [beat(float(bpm)) for bpm in np.random.default_rng(0).uniform(80, 160, 96)]
+    tempi = np.random.default_rng(0).uniform(80, 160, 96).tolist()
+    examples = [Beat(regular_onsets(bpm), bpm) for bpm in tempi]
     estimator = TempoEstimator(fit_tempo(examples, PERIOD, seed=0))
     found = [estimator.most_probable(one.correlations, PERIOD) for one in examples]
     assert (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from soundalike.cli.arguments import GIVEN_PATH, WholeNumber, jobs_option, json_option, option, seed_option
 from soundalike.cli.commands import command
-from soundalike.cli.output import Progress, print_json
+from soundalike.cli.output import Progress, print_json, print_message
 from soundalike.core.errors import one_line
 
 __all__ = ["descriptors"]
@@ -41,9 +41,10 @@ def descriptors(
 ) -> int:
     """Fit the estimator of the tempo to music that is rendered for it.
 
-    The music has four kinds: human drumming, loops of drum patterns at usual tempi, the most common ones of these, and
-    whole scenes. Drummers and patterns of the validation pieces are not in the training pieces. The command writes
-    tempo.safetensors, for all models. An interrupted run continues. Needs soundalike[render,train] and FluidSynth.
+    The music has six kinds: human drumming, loops of drum patterns at usual tempi, the most common ones of these, whole
+    scenes, metronomes, and noise without a tempo. Drummers and patterns of the validation pieces are not in the
+    training pieces. The command writes tempo.safetensors, for all models. An interrupted run continues. Needs
+    soundalike[render,train] and FluidSynth.
 
     \b
       soundalike train descriptors --grooves groove --out fitted --work scratch
@@ -52,7 +53,13 @@ def descriptors(
 
     job = DescriptorsJob(out, work, grooves, pieces=pieces, tunes=tunes, seed=seed)
     with Progress("piece", enabled=not as_json) as progress:
-        report = train_descriptors(job, jobs=jobs, progress=progress)
+
+        def begin_step(name: str) -> None:
+            progress.restart()
+            if not as_json:
+                print_message(name, "step")
+
+        report = train_descriptors(job, jobs=jobs, step=begin_step, progress=progress)
     record = DescriptorsRecord(
         out=str(out),
         seed=seed,

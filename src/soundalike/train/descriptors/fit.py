@@ -52,12 +52,13 @@ def fit_tempo(examples: Sequence[Beat], period: float, seed: int) -> dict[str, F
     network = torch.nn.Sequential(
         layers[0], torch.nn.ReLU(), torch.nn.Dropout(_DROPOUT), layers[1], torch.nn.ReLU(), layers[2]
     )
-    batches = len(given) // _BATCH
+    size = min(_BATCH, len(given))
+    batches = len(given) // size
     optimizer = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=_EPOCHS * batches + 1)
     for _ in range(_EPOCHS):
         order = torch.randperm(len(given))
-        for batch in order[: batches * _BATCH].view(batches, _BATCH):
+        for batch in order[: batches * size].view(batches, size):
             scores = torch.log_softmax(network(given[batch]).squeeze(-1), dim=1)
             loss = -(wanted[batch] * scores).sum(dim=1).mean()
             optimizer.zero_grad()

@@ -42,7 +42,10 @@ from soundalike.render.sound import DRUMS, SYNTH_RATE, DraftError, draw_effects,
 from soundalike.render.sources.grooves import PADS
 from soundalike.render.sources.midi import DRUM_CHANNEL, read_midi
 
-__all__ = ["KINDS", "Labelled", "Piece", "sound_of"]
+__all__ = ["DATASET_FILES", "KINDS", "Labelled", "Piece", "sound_of"]
+
+DATASET_FILES = _INFO, _ARCHIVE = "info.csv", "groove-midi.tar.gz"
+"""The files of the Groove MIDI Dataset."""
 
 KINDS = ("drumming", "loop", "common", "scene", "metronome", "noise")
 """Kinds of music."""
@@ -201,7 +204,7 @@ def _strokes(piece: Piece) -> Labelled:
 @lru_cache(maxsize=3)
 def _performances(grooves: str, drummers: tuple[str, ...]) -> tuple[Mapping[str, str], ...]:
     """Return the lines of info.csv that can be used: beats of at least 8 s by some drummers."""
-    with (Path(grooves) / "info.csv").open(newline="", encoding="utf-8") as file:
+    with (Path(grooves) / _INFO).open(newline="", encoding="utf-8") as file:
         return tuple(
             row
             for row in csv.DictReader(file)
@@ -211,7 +214,7 @@ def _performances(grooves: str, drummers: tuple[str, ...]) -> tuple[Mapping[str,
 
 @lru_cache(maxsize=1)
 def _archive(grooves: str) -> tarfile.TarFile:
-    return tarfile.open(Path(grooves) / "groove-midi.tar.gz")
+    return tarfile.open(Path(grooves) / _ARCHIVE)
 
 
 def _drumming(piece: Piece) -> Labelled:

@@ -26,8 +26,9 @@ from soundalike.core.errors import SoundalikeError, UsageError
 from soundalike.core.executors.processes import run_tasks
 from soundalike.core.files import absolute, make_folder, write_atomic
 from soundalike.core.types import FloatArray
+from soundalike.render.folders import sources_of
 from soundalike.render.score import SplitPart
-from soundalike.train.descriptors.music import KINDS, Piece, sound_of
+from soundalike.train.descriptors.music import DATASET_FILES, KINDS, Piece, sound_of
 
 __all__ = ["DescriptorsJob", "DescriptorsReport", "train_descriptors"]
 
@@ -87,14 +88,19 @@ class _Seen:
 
 
 def train_descriptors(
-    job: DescriptorsJob, *, jobs: int | None = None, progress: Callable[[int, int, float], None] | None = None
+    job: DescriptorsJob,
+    *,
+    jobs: int | None = None,
+    step: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> DescriptorsReport:
     """Render the pieces that are not there yet, fit the tempo, and write its weights to `job.out`.
 
     Args:
         job: What to fit.
         jobs: The number of worker processes; None starts one per core.
-        progress: Called with pieces done, all pieces, and 0.
+        step: Called with a description when a step starts.
+        progress: Called with the pieces that are done and all pieces that this run renders.
 
     Raises:
         UsageError: torch is missing, there is no material, or a folder cannot be read or written.
@@ -105,6 +111,9 @@ def train_descriptors(
         raise UsageError("fitting needs torch; install it with: pip install 'soundalike[train]'") from error
     from safetensors.numpy import save
 
+    for name in DATASET_FILES:
+        if not (job.grooves / name).is_file():
+            raise UsageError(f"{job.grooves} has no {name}; give --grooves the folder of the Groove MIDI Dataset")
     make_folder(job.out, "--out")
     make_folder(job.work, "--work")
     paths = str(absolute(job.tunes)) if job.tunes else None, str(absolute(job.grooves))
@@ -116,13 +125,21 @@ def train_descriptors(
         for kind in KINDS
         if number < count // _FEWER.get(kind, 1) or number == 0
     ]
+    missing = [piece for piece in wanted if not _file(job.work, piece).exists()]
+    step = step or _ignore
+    if missing:
+        step("reading tunes, grooves and chorales")
+        # Before the workers start, or each of them would read all of it.
+        sources_of(*paths)
+    kept = f", {len(wanted) - len(missing):,} are there" if len(missing) < len(wanted) else ""
+    step(f"rendering {len(missing):,} of {len(wanted):,} pieces{kept}")
     failed = []
-    outcomes = run_tasks(partial(_store_evidence, job.work), wanted, jobs)
+    outcomes = run_tasks(partial(_store_evidence, job.work), missing, jobs)
     for done, (piece, outcome) in enumerate(outcomes, start=1):
         if isinstance(outcome, SoundalikeError):
             failed.append((_file(job.work, piece).stem, str(outcome)))
         if progress:
-            progress(done, len(wanted), 0.0)
+            progress(done, len(missing))
     # In the order of the pieces, not of completion, so that the result does not depend on it.
     train, test = (
         [
@@ -134,11 +151,16 @@ def train_descriptors(
     )
     if not train:
         raise UsageError(f"no piece could be rendered ({failed[0][1]})")
+    step(f"fitting the tempo to {len(train):,} pieces")
     tensors = fit_tempo([Beat(one.pulse, one.tempo) for one in train], _PERIOD, job.seed)
     content = save(tensors)
     write_atomic(job.out / TEMPO_FILE, lambda file: file.write(content))
     estimator = TempoEstimator(tensors)
     return _report(train, test, estimator, failed)
+
+
+def _ignore(_: str) -> None:
+    """Report nothing."""
 
 
 @cache
@@ -153,8 +175,6 @@ def _file(work: Path, piece: Piece) -> Path:
 def _store_evidence(work: Path, piece: Piece) -> None:
     """Render a piece and store its evidence. Run in a worker."""
     path = _file(work, piece)
-    if path.exists():
-        return
     found = sound_of(piece)
     seen = _backbone().evidence([found.samples], windows)
     write_atomic(
