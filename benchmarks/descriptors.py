@@ -107,7 +107,8 @@ def rendered(triplets: Path, count: int) -> list[Labelled]:
         for name in ("anchor", "negative"):
             (clip,) = folders[place].glob(f"{name}.*")
             truth = read_truth(clip.parents[1] / "truth" / f"{clip.stem}.jams")
-            key = f"{ROOTS[truth.key]} {KINDS[truth.mode]}" if set(truth.parts) - {"drums"} else None
+            root = ROOTS[truth.key]
+            key = f"{SHARPS.get(root, root)} {KINDS[truth.mode]}" if set(truth.parts) - {"drums"} else None
             found.append(Labelled(clip, truth.tempo / PULSE[truth.meter], key, truth.meter, str(place)))
     return found
 
@@ -259,7 +260,9 @@ def estimates(columns: Sequence[np.ndarray], groups: Sequence[str]) -> list[list
 def measure(title: str, labelled: Sequence[Labelled], args: argparse.Namespace, data: str) -> Report:
     """Run all methods on the clips and print a report."""
     command = f"python benchmarks/descriptors.py {data} --backbones {' '.join(args.backbones)}"
-    methods = {name: partial(ours, name) for name in args.backbones} | {"librosa": librosas}
+    methods = {name: partial(ours, name) for name in args.backbones}
+    if not args.no_librosa:
+        methods["librosa"] = librosas
     rows: dict[str, list[list[float]]] = {}
     names: list[str] = []
     with ProcessPoolExecutor(args.jobs) as pool:
@@ -338,6 +341,7 @@ def main() -> None:
     parser.add_argument("--mixes", type=Path, metavar="DIR", help="keep the mixes of songs here")
     parser.add_argument("--reliability", action="store_true", help="show how often confidences are right")
     parser.add_argument("--backbones", nargs="+", default=["compact", "dsp"])
+    parser.add_argument("--no-librosa", action="store_true", help="leave out librosa, which is slow")
     parser.add_argument("--clips", type=int, default=600)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--save", type=Path)
