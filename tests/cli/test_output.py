@@ -195,6 +195,30 @@ def test_progress_is_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == ""
 
 
+def test_phases_before_the_first_item(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(output.time, "monotonic", lambda: now)
+    with Progress("folder") as progress:
+        for text in ("reading soundfonts", "reading tunes: 10 %", "reading tunes: 20 %", "reading tunes: 90 %"):
+            progress.phase(text)
+            now += 60.0 if text.endswith("20 %") else 5.0
+        progress.phase("rendering 4 folders")
+        for done in (1, 2):
+            now += 30.0
+            progress(done, 4)
+    assert capsys.readouterr().err.splitlines() == [
+        "reading soundfonts (0:00.0 so far)",
+        "reading tunes: 10 % (0:05.0 so far)",
+        "reading tunes: 90 % (1:10 so far)",
+        "rendering 4 folders (1:15 so far)",
+        "1 of 4 folders, 2 per minute, 1:30 left, 1:45 so far",
+        "2 of 4 folders, 2 per minute, 1:00 left, 2:15 so far",
+    ]
+    with Progress("folder", enabled=False) as silent:
+        silent.phase("reading tunes")
+    assert capsys.readouterr().err == ""
+
+
 def test_progress_is_a_bar_that_goes_away(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     with Progress("folder") as progress:

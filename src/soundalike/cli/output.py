@@ -5,6 +5,7 @@ Only a terminal gets colours and cut lines. Anything else gets plain text of any
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -160,6 +161,7 @@ class Progress:
         self._began = self._shown = time.monotonic()
         self._bar: tuple[LiveProgress, TaskID] | None = None
         self._done = self._total = 0
+        self._created, self._phase = self._began, ""
 
     def __enter__(self) -> Self:
         return self
@@ -176,8 +178,23 @@ class Progress:
             return
         elapsed = max(time.monotonic() - self._began, 1e-3)
         left = clock((total - done) * elapsed / done) if done else "?"
+        so_far = f", {clock(time.monotonic() - self._created)} so far" if self._phase else ""
         speed = "" if audio_seconds is None else f"{audio_seconds / elapsed:,.0f} x real time, "
-        self._show(f"{done:,} of {count(total, self._noun)}, {done / elapsed * 60:,.0f} per minute, {speed}{left} left")
+        self._show(
+            f"{done:,} of {count(total, self._noun)}, {done / elapsed * 60:,.0f} per minute, {speed}{left} left{so_far}"
+        )
+
+    def phase(self, text: str) -> None:
+        """Show what is being done before items are counted; from the next item on, show also the time since the start.
+
+        Text after a colon may change often. Every other change is shown at once, and the rate is measured from it on.
+        """
+        name = text.partition(":")[0]
+        if name != self._phase:
+            self._phase, self._began = name, time.monotonic()
+            self._shown = -math.inf
+        if self._is_due():
+            self._show(f"{text} ({clock(time.monotonic() - self._created)} so far)")
 
     def wait(self, path: Path, seconds: float) -> None:
         """Show that a file has been in work for some seconds, while nothing is done."""

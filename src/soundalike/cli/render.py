@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from soundalike.render.folders import RenderReport
 
 __all__ = ["render"]
-
-_NAMED = 3
-"""Skipped sources that are named; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +136,8 @@ def render(
     in two parts of the split.
 
     \b
+      soundalike render --folders 6 -o trial
+                                         a first trial: minutes, and every part
       soundalike render --folders 200 --seed 7 -o triplets
       soundalike render --folders 200 --part test -o unseen
                                          only what training never uses
@@ -162,7 +162,9 @@ def render(
     )
     chosen = _read_factors(factors, FACTORS)
     with Progress("folder", enabled=not as_json) as progress:
-        report = render_folders(output, folders, settings, factors=chosen, jobs=jobs, progress=progress)
+        report = render_folders(
+            output, folders, settings, factors=chosen, jobs=jobs, progress=progress, preparing=progress.phase
+        )
     for name, error in report.failed:
         print_message(f"{name}: {error}", "failed")
     if as_json:
@@ -184,10 +186,13 @@ def _read_factors(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
 def _print_report(output: Path, report: RenderReport) -> None:
     for problem in report.problems:
         print_message(problem, "note", "yellow")
-    for name, reason in report.skipped[:_NAMED]:
-        print_message(f"{name}: {reason}", "skipped", "yellow")
-    if len(report.skipped) > _NAMED:
-        print_message(f"{len(report.skipped) - _NAMED:,} more sources (--json lists them)", "skipped", "yellow")
+    if report.skipped:
+        reason, _ = Counter(reason for _, reason in report.skipped).most_common(1)[0]
+        often = "" if len(report.skipped) == 1 else ", most often"
+        print_message(
+            f"{count(len(report.skipped), 'source')} of music{often} because: {reason} (--json lists them)",
+            "left out", "yellow",
+        )  # fmt: skip
     audio, seconds = clock(report.audio_seconds), clock(report.seconds)
     line = f"{count(report.made, 'folder')} rendered ({count(report.clips, 'clip')}, {audio} of audio) in {seconds}"
     if report.core_seconds:

@@ -120,6 +120,7 @@ def render(
     factors: Sequence[str] = FACTORS,
     jobs: int | None = None,
     progress: Callable[[int, int, float], None] | None = None,
+    preparing: Callable[[str], None] | None = None,
 ) -> RenderReport:
     """Render folders 1 to `folders` of every factor.
 
@@ -134,6 +135,7 @@ def render(
         jobs: Number of worker processes. None uses one per core.
         progress: Called after each folder with the number of folders done, their total, and the seconds of audio
             rendered so far.
+        preparing: Called before the first folder with a one-line message when a slow step starts or advances.
 
     Returns:
         The report. A folder that fails is listed in `failed` and does not stop the others.
@@ -151,8 +153,11 @@ def render(
     if settings.rate not in RATES:
         raise UsageError(f"--rate {settings.rate}: expected one of {', '.join(map(str, RATES))}")
     make_folder(out, "-o")
+    tell = preparing or (lambda _: None)
+    tell("reading soundfonts")
     orchestra = orchestra_of(settings.soundfonts)
-    sources = sources_of(settings.tunes, settings.grooves)
+    sources = sources_of(settings.tunes, settings.grooves, tell)
+    tell("sorting tunes, grooves and sounds")
     for part in [settings.part] if settings.part else sorted({folder_part(k) for k in range(1, folders + 1)}):
         # Fail early if there is too little material.
         _stock(settings.tunes, settings.grooves, settings.soundfonts, part)
@@ -168,6 +173,8 @@ def render(
         else:
             report.repaired += place.exists()
             tasks.append(_FolderTask(settings, out, factor, number))
+    if tasks:
+        tell(f"rendering {len(tasks):,} folders")
     try:
         outcomes = run_tasks(_render_folder, tasks, jobs)
         try:

@@ -20,7 +20,7 @@ __all__ = ["META", "folder_path", "is_complete", "open_render", "write_record", 
 
 META = "triplet_meta.json"
 
-_VERSION = 1
+_VERSION = 2  # increase it when the same settings give other folders
 _RECORD, _SPLIT_FILE = "render.json", "split.json"
 # The fields of the record that must match, and how error messages name them.
 _RECORD_LABELS = {
@@ -171,7 +171,7 @@ def write_split(out: Path, settings: Settings) -> None:
     Example:
         >>> write_split(Path("triplets"), settings)
         >>> read_json(Path("triplets/split.json"))["test"]
-        ['triplets_10', 'triplets_20']
+        ['triplets_6', 'triplets_16']
     """
     folders: dict[str, set[str]] = {part: set() for part in SPLIT}
     used: dict[str, dict[str, set[str]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -63,9 +64,15 @@ def orchestra_of(soundfonts: tuple[str, ...]) -> Orchestra:
     return Orchestra(find_soundfonts(soundfonts))
 
 
-@lru_cache(maxsize=1)
-def sources_of(tunes: str | None, grooves: str | None) -> Sources:
+_loaded: dict[tuple[str | None, str | None], Sources] = {}
+
+
+def sources_of(tunes: str | None, grooves: str | None, progress: Callable[[str], None] | None = None) -> Sources:
     """Return the music sources at some paths (None: the default locations). The last result is cached.
+
+    Args:
+        tunes, grooves: The paths.
+        progress: Called with a one-line message when a slow step starts or advances.
 
     Raises:
         UsageError: A path does not exist, or there is no usable material.
@@ -73,4 +80,9 @@ def sources_of(tunes: str | None, grooves: str | None) -> Sources:
     Example:
         >>> sources = sources_of("tunes.tar.xz", None)
     """
-    return load_sources(Path(tunes) if tunes else None, Path(grooves) if grooves else None)
+    if (tunes, grooves) not in _loaded:
+        paths = [Path(path) if path else None for path in (tunes, grooves)]
+        found = load_sources(*paths, progress=progress)
+        _loaded.clear()
+        _loaded[tunes, grooves] = found
+    return _loaded[tunes, grooves]
