@@ -77,12 +77,21 @@ def _read_path(text: str) -> Path:
     return Path(text)
 
 
-def _read_playlist_file(text: str) -> Path:
+def _read_m3u_file(text: str) -> Path:
     path = _read_path(text)
     if text == "-":
         return path
     if path.suffix.lower() not in (".m3u", ".m3u8"):
         raise ValueError(f"{path} is not a playlist name; give one that ends in .m3u8 or .m3u")
+    check_folder(path)
+    return path
+
+
+def _read_playlist_file(text: str) -> Path:
+    from soundalike.search import format_of
+
+    path = _read_path(text)
+    format_of(path)
     check_folder(path)
     return path
 
@@ -132,6 +141,7 @@ GIVEN_PATH = TextType("PATH", _read_path, complete="file")
 LEVEL = click.Choice(["track", "passage"])
 NUMBER = TextType("X", _read_number)
 NUMBER_RANGE = TextType("LOW..HIGH", _read_number_range)
+M3U_FILE = TextType("FILE", _read_m3u_file, complete="file")
 PLAYLIST_FILE = TextType("FILE", _read_playlist_file, complete="file")
 REGION = TextType("FROM-TO", _read_region)
 WEIGHTS = TextType("SPACE=W,...", _read_weights)
@@ -252,7 +262,7 @@ def m3u_option(what: str) -> Decorator[Any]:
     """Declare `--m3u`."""
     return option(
         "--m3u",
-        type=PLAYLIST_FILE,
+        type=M3U_FILE,
         metavar="FILE",
         help=f"Also write {what} to a playlist (.m3u8, UTF-8); - prints it.",
     )

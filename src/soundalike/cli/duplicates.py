@@ -13,7 +13,7 @@ from soundalike.cli.commands import command
 from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import chosen_library
 from soundalike.cli.output import Progress
-from soundalike.cli.playlist_output import print_playlist_path, track_entries, write_tracks
+from soundalike.cli.playlist_output import track_entries
 from soundalike.cli.table import print_facts
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class DuplicatesRecord:
 @model_option()
 @library_option()
 @output_options(columns=False)
-def duplicates(m3u: Path | None, model: str | None, library_path: Path | None, output: Output) -> int:
+def duplicates(model: str | None, library_path: Path | None, output: Output) -> int:
     """List the tracks of the library that are copies of one recording.
 
     Copies have the same audio over the same duration; format, level, leading silence and a speed within 1 % make no
@@ -85,14 +85,8 @@ def duplicates(m3u: Path | None, model: str | None, library_path: Path | None, o
     """
     with chosen_library(library_path) as library, Progress("track", enabled=output.is_table) as progress:
         found = library.duplicates(model=model, progress=progress)
-    if m3u:
-        write_tracks(_files(found), m3u, relative=output.relative)
 
-    def show() -> None:
-        _print_groups(found)
-        print_playlist_path(m3u)
-
-    output.print(lambda: _answer(found), show)
+    output.print(lambda: _answer(found), lambda: _print_groups(found))
     return 0
 
 

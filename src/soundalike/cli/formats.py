@@ -9,22 +9,26 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from soundalike.cli.arguments import Decorator, json_option, option
+from soundalike.cli.arguments import GIVEN_PATH, PLAYLIST_FILE, Decorator, json_option, option
 from soundalike.cli.output import print_json, print_message
+from soundalike.cli.playlist_output import playlist_content, print_playlist_paths, write_playlists
 from soundalike.cli.suggest import suggest_columns
 from soundalike.core.errors import UsageError, one_line
 
 if TYPE_CHECKING:
     from soundalike.search import PlaylistEntry
 
-__all__ = ["FORMATS", "Answer", "Output", "output_options", "report_misfits"]
+__all__ = ["FORMATS", "Answer", "Output", "output_options"]
 
-FORMATS = ("table", "json", "jsonl", "tsv", "csv", "paths", "m3u")
+_OF_ANYTHING = ("table", "json", "jsonl", "tsv", "csv")
+_PLAYLISTS = ("m3u", "mpd", "rekordbox", "traktor")
+FORMATS = (*_OF_ANYTHING, "paths", *_PLAYLISTS)
 """The values of `--format`."""
 
 
@@ -35,7 +39,7 @@ class Answer:
     Attributes:
         record: All of it, for `json`.
         rows: One record per line, for `jsonl`, `tsv` and `csv`.
-        entries: One entry per file, for `paths` and `m3u`; None if the list is not one of files.
+        entries: One entry per file, for `paths` and playlists; None if the list is not one of files.
     """
 
     record: Any
@@ -50,9 +54,11 @@ class Output:
     Attributes:
         format: One of `FORMATS`.
         null: Whether paths end in a null byte instead of a line break.
-        relative: Whether paths are relative to the current folder.
+        relative: Whether paths are relative to the current folder, or to that of a playlist.
         wide: Whether a table shows all numbers, whatever the width of the terminal.
         columns: The columns of a table, or the keys of `jsonl`, `tsv` and `csv`; None for all.
+        files: Playlists to write.
+        music_dir: The music directory of MPD.
     """
 
     format: str = "table"
@@ -60,6 +66,8 @@ class Output:
     relative: bool = False
     wide: bool = False
     columns: tuple[str, ...] | None = None
+    files: tuple[Path, ...] = ()
+    music_dir: Path | None = None
 
     @property
     def is_table(self) -> bool:
@@ -67,37 +75,45 @@ class Output:
         return self.format == "table"
 
     def print(self, answer: Callable[[], Answer], table: Callable[[], None]) -> None:
-        """Print what was found: `table` prints it for a person, `answer` returns it for programs.
+        """Write what was found to playlists, and print it: `table` for a person, `answer` returns it for programs.
 
         Raises:
-            UsageError: `--columns` names a key that no row has, or the format is for lists of files.
+            UsageError: `--columns` names a key that no row has, the format is for lists of files, or a playlist cannot
+                be written.
         """
+        if self.files:
+            self._write(answer())
         if self.is_table:
             table()
+            print_playlist_paths(self.files)
             return
         found = answer()
         if self.format == "json":
             print_json(found.record)
-        elif self.format in ("paths", "m3u"):
+        elif self.format not in _OF_ANYTHING:
             if found.entries is None:
-                raise UsageError(f"--format {self.format} is for lists of files; expected {', '.join(FORMATS[:5])}")
+                raise UsageError(f"--format {self.format} is for lists of files; expected {', '.join(_OF_ANYTHING)}")
             self._print_entries(found.entries)
         else:
             self._print_rows(found.rows)
 
-    def _print_entries(self, entries: Sequence[PlaylistEntry]) -> None:
-        from soundalike.search import format_m3u
+    def _write(self, found: Answer) -> None:
+        if found.entries is None:
+            raise UsageError("--export is for lists of files")
+        write_playlists(found.entries, self.files, relative=self.relative, music_dir=self.music_dir)
 
-        if self.relative:
-            entries = [replace(entry, path=os.path.relpath(entry.path)) for entry in entries]
-        if self.format == "m3u":
-            content = format_m3u(entries)
-        else:
-            end = b"\0" if self.null else b"\n"
-            content = b"".join(os.fsencode(entry.path) + end for entry in entries if self.null or entry.fits)
-        if not self.null:
-            report_misfits(entries)
-        _write_bytes(content)
+    def _print_entries(self, entries: Sequence[PlaylistEntry]) -> None:
+        if self.format in _PLAYLISTS:
+            folder = Path() if self.relative else self.music_dir
+            _write_bytes(playlist_content(entries, self.format, folder))
+            return
+        end = b"\0" if self.null else b"\n"
+        for entry in entries:
+            path = os.path.relpath(entry.path) if self.relative else entry.path
+            if not self.null and {"\n", "\r"} & set(path):
+                print_message(f"left out: {one_line(path)}: its name contains a line break")
+            else:
+                _write_bytes(os.fsencode(path) + end)
 
     def _print_rows(self, rows: Sequence[Any]) -> None:
         from soundalike.core.serialise import to_plain
@@ -119,13 +135,6 @@ class Output:
             for line in [chosen, *([one_line(_cell(row.get(key))) for key in chosen] for row in flat)]:
                 text.write("\t".join(line) + "\n")
         sys.stdout.write(text.getvalue())
-
-
-def report_misfits(entries: Iterable[PlaylistEntry]) -> None:
-    """Name the files whose paths cannot stand on a line of their own."""
-    for entry in entries:
-        if not entry.fits:
-            print_message(f"left out of the playlist: {entry.path}: its name contains a line break")
 
 
 def _known_columns(columns: Sequence[str] | None, keys: Sequence[str]) -> list[str]:
@@ -181,6 +190,22 @@ def _read_columns(_: click.Context, __: click.Parameter, text: str | None) -> tu
     return names
 
 
+def _check_folders(form: str, files: Sequence[Path], *, relative: bool, music_dir: Path | None) -> None:
+    """Raise UsageError if paths cannot be written as asked for."""
+    m3u = form in ("m3u", "mpd") or any(path.suffix.lower() in (".m3u", ".m3u8") for path in files)
+    others = [f"--format {form}"] if form in ("rekordbox", "traktor") else []
+    others += [str(path) for path in files if path.suffix.lower() not in (".m3u", ".m3u8")]
+    if form == "mpd" and music_dir is None:
+        raise UsageError("--format mpd needs the music directory of MPD, such as --music-dir ~/Music")
+    if relative and music_dir is not None:
+        raise UsageError("--relative and --music-dir exclude each other")
+    if relative and (others or not (m3u or form == "paths")):
+        found = f"; {others[0]} has absolute paths" if others else ""
+        raise UsageError(f"--relative is for --format paths and for M3U playlists{found}")
+    if music_dir is not None and not m3u:
+        raise UsageError("--music-dir is for M3U playlists; give --format mpd, or a file that ends in .m3u")
+
+
 def output_options(*, columns: bool = True) -> Decorator[Any]:
     """Declare `--format`, `--json` and their kind; the function gets them as `output`, an `Output`.
 
@@ -191,22 +216,23 @@ def output_options(*, columns: bool = True) -> Decorator[Any]:
     def declare(function: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(function)
         def call(
-            form: str | None, as_json: bool, null: bool, relative: bool, wide: bool = False,
-            columns: tuple[str, ...] | None = None, **given: Any,
+            form: str | None, as_json: bool, null: bool, relative: bool, export: Path | None, music_dir: Path | None,
+            wide: bool = False, columns: tuple[str, ...] | None = None, m3u: Path | None = None, **given: Any,
         ) -> int:  # fmt: skip
             if as_json and form not in (None, "json"):
                 raise UsageError(f"--json and --format {form} exclude each other")
             if null and (as_json or form not in (None, "paths")):
                 raise UsageError("-0 is for --format paths")
             chosen = "json" if as_json else form or ("paths" if null else "table")
-            if relative and chosen not in ("paths", "m3u") and not given.get("m3u"):
-                raise UsageError("--relative is for --format paths and for playlists")
-            m3u = given.get("m3u")
             if m3u is not None and str(m3u) == "-":
                 if chosen != "table":
                     raise UsageError(f"--m3u - and --format {chosen} both write to standard output; give one")
-                given["m3u"], chosen = None, "m3u"
-            return function(output=Output(chosen, null, relative, wide, columns), **given)
+                m3u, chosen = None, "m3u"
+            if chosen == "m3u" and music_dir is not None:
+                chosen = "mpd"
+            files = tuple(one for one in (m3u, export) if one is not None)
+            _check_folders(chosen, files, relative=relative, music_dir=music_dir)
+            return function(output=Output(chosen, null, relative, wide, columns, files, music_dir), **given)
 
         shown: list[Decorator[Any]] = [
             option(
@@ -216,6 +242,14 @@ def output_options(*, columns: bool = True) -> Decorator[Any]:
             json_option(help="Short for --format json: stable keys on standard output."),
             option("-0", "null", is_flag=True, help="Print paths that end in a null byte, for xargs -0."),
             option("--relative", is_flag=True, help="Print paths relative to the current folder."),
+            option(
+                "--export", type=PLAYLIST_FILE, metavar="FILE",
+                help="Also write a playlist for Rekordbox (.xml), Traktor (.nml) or other players (.m3u8).",
+            ),
+            option(
+                "--music-dir", type=GIVEN_PATH, metavar="DIR",
+                help="The music directory of MPD; M3U playlists then have the paths that MPD expects.",
+            ),
         ]  # fmt: skip
         if columns:
             shown += [

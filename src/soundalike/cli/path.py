@@ -29,7 +29,6 @@ from soundalike.cli.journeys import (
 )
 from soundalike.cli.match_table import MatchRow
 from soundalike.cli.output import report_corrupt, report_missing
-from soundalike.cli.playlist_output import print_playlist_path, write_playlist
 from soundalike.cli.records import MatchRecord
 from soundalike.cli.suggest import suggest_recordings
 from soundalike.cli.table import fitted_name
@@ -103,7 +102,6 @@ def path(
     steps: int,
     weights: Mapping[str, float] | None,
     where: str | None,
-    m3u: Path | None,
     model: str | None,
     library_path: Path | None,
     output: Output,
@@ -126,12 +124,9 @@ def path(
         found = library.path(
             named_recording(library, a), named_recording(library, b), steps, weights=weights, where=where, model=model
         )
-    if m3u:
-        write_playlist(found, m3u, relative=output.relative)
 
     def show() -> None:
         _print_path(a, b, found, output)
-        print_playlist_path(m3u)
 
     output.print(lambda: _answer(found, steps, where), show)
     report_missing(found)

@@ -30,7 +30,6 @@ from soundalike.cli.journeys import (
     print_journey,
 )
 from soundalike.cli.output import report_corrupt, report_missing
-from soundalike.cli.playlist_output import print_playlist_path, write_playlist
 from soundalike.cli.records import MatchRecord
 from soundalike.cli.suggest import suggest_recordings
 from soundalike.cli.table import fitted_name, print_facts
@@ -106,7 +105,6 @@ def playlist(
     harmonic: bool,
     weights: Mapping[str, float] | None,
     where: str | None,
-    m3u: Path | None,
     model: str | None,
     library_path: Path | None,
     output: Output,
@@ -134,8 +132,6 @@ def playlist(
             named_recording(library, seed), length, weights=weights, where=where, spread=spread, tempo=tempo,
             tempo_step=tempo_step, half_double=half_double, harmonic=harmonic, model=model,
         )  # fmt: skip
-    if m3u:
-        write_playlist(found, m3u, relative=output.relative)
 
     def answer() -> Answer:
         records = journey_records(found, found.matches)
@@ -160,7 +156,6 @@ def playlist(
         if found.note:
             print_facts(found.note)
         print_copies(found, "the seed")
-        print_playlist_path(m3u)
 
     output.print(answer, show)
     report_missing(found)

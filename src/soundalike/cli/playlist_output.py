@@ -1,53 +1,65 @@
-"""Results written to playlist files."""
+"""Results as playlists: files, or on standard output."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soundalike.cli.formats import report_misfits
+from soundalike.cli.output import print_message
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
     from soundalike.library.catalog import Track
-    from soundalike.search import PlaylistEntry, Results
+    from soundalike.search import PlaylistEntry
 
-__all__ = ["print_playlist_path", "track_entries", "write_playlist", "write_tracks"]
-
-
-def write_playlist(results: Results, path: Path, *, relative: bool = False) -> None:
-    """Write results to a playlist. Tracks that do not fit the format are left out, with a message."""
-    _write(results.playlist_entries(), path, relative=relative)
-
-
-def write_tracks(tracks: Sequence[Track], path: Path, *, relative: bool = False) -> None:
-    """Write tracks to a playlist. Tracks that do not fit the format are left out, with a message."""
-    _write(track_entries(tracks), path, relative=relative)
+__all__ = ["playlist_content", "print_playlist_paths", "track_entries", "write_playlists"]
 
 
 def track_entries(tracks: Sequence[Track]) -> list[PlaylistEntry]:
     """Return the lines of a playlist of tracks."""
-    from soundalike.search import playlist_entry
+    from soundalike.search import PlaylistEntry
 
-    return [playlist_entry(str(track.path), track.duration, track.title, track.artist) for track in tracks]
+    return [PlaylistEntry.of(track) for track in tracks]
 
 
-def _write(entries: Sequence[PlaylistEntry], path: Path, *, relative: bool) -> None:
+def playlist_content(
+    entries: Sequence[PlaylistEntry], form: str, relative_to: str | os.PathLike[str] | None, name: str = "soundalike"
+) -> bytes:
+    """Return a playlist; see `soundalike.search.make_playlist`. Tracks that do not fit are left out, with a message."""
+    from soundalike.search import make_playlist
+
+    made = make_playlist(entries, form, name=name, relative_to=relative_to)
+    for path, reason in made.left_out:
+        print_message(f"left out of the playlist: {one_line(path)}: {reason}")
+    return made.content
+
+
+def write_playlists(
+    entries: Sequence[PlaylistEntry], paths: Sequence[Path], *, relative: bool = False, music_dir: Path | None = None
+) -> None:
+    """Write playlists in the formats of their suffixes. Tracks that do not fit are left out, with a message.
+
+    Args:
+        entries: The tracks.
+        paths: The files to write.
+        relative: Whether paths are relative to the folder of the playlist.
+        music_dir: The music directory of MPD, for M3U files that MPD is to read.
+    """
     from soundalike.core.files import write_atomic
-    from soundalike.search import format_m3u
+    from soundalike.search import format_of
 
-    report_misfits(entries)
-    if relative:
-        folder = path.absolute().parent
-        entries = [replace(entry, path=os.path.relpath(entry.path, folder)) for entry in entries]
-    content = format_m3u(entries)
-    write_atomic(path, lambda file: file.write(content))
+    for path in paths:
+        form = format_of(path)
+        if form == "m3u" and music_dir is not None:
+            form = "mpd"
+        folder = path.absolute().parent if relative else music_dir if form == "mpd" else None
+        content = playlist_content(entries, form, folder, path.stem)
+        write_atomic(path, lambda file, content=content: file.write(content))  # type: ignore[misc]
 
 
-def print_playlist_path(path: Path | None) -> None:
-    """Print where a playlist was written, if one was."""
-    if path is not None:
+def print_playlist_paths(paths: Sequence[Path]) -> None:
+    """Print which playlists were written."""
+    for path in paths:
         print(f"playlist written: {one_line(path)}")

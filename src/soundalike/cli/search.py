@@ -35,7 +35,6 @@ from soundalike.cli.output import (
     report_corrupt,
     report_missing,
 )
-from soundalike.cli.playlist_output import print_playlist_path, write_playlist
 from soundalike.cli.references import level_text, reference_text
 from soundalike.cli.search_records import example_weights, search_record
 from soundalike.cli.suggest import suggest_examples, suggest_recordings
@@ -132,7 +131,6 @@ def search(
     include_self: bool,
     collapse: bool,
     all_copies: bool,
-    m3u: Path | None,
     model: str | None,
     library_path: Path | None,
     play: bool,
@@ -200,13 +198,10 @@ def search(
         print_message("the query has no artist tag, so --exclude-same-artist has no effect")
     if collapse and results.versions is None:
         print_message("the library holds no version families, so only copies are collapsed; run: soundalike versions")
-    if m3u:
-        write_playlist(results, m3u, relative=output.relative)
 
     def show() -> None:
         typed = results.renamed(typed_names(names))
         _print_results(typed, output, conditions=bool(where or exclude_same_artist))
-        print_playlist_path(m3u)
 
     def answer() -> Answer:
         record = search_record(results, where)

@@ -101,10 +101,10 @@ def _link(path: Path, place: Path) -> None:
 
 def _play(paths: Sequence[str]) -> None:
     """Open a playlist of the files with whatever the system opens playlists with."""
-    from soundalike.search import PlaylistEntry, format_m3u
+    from soundalike.search import PlaylistEntry, make_playlist
 
     with tempfile.NamedTemporaryFile(prefix="soundalike-", suffix=".m3u8", delete=False) as file:
-        file.write(format_m3u([PlaylistEntry(path, 0.0, Path(path).stem) for path in paths]))
+        file.write(make_playlist([PlaylistEntry(path) for path in paths]).content)
     if sys.platform == "win32":
         os.startfile(file.name)
         return

@@ -20,7 +20,7 @@ from soundalike.cli.commands import command
 from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import library_folder
 from soundalike.cli.output import Progress
-from soundalike.cli.playlist_output import print_playlist_path, track_entries, write_tracks
+from soundalike.cli.playlist_output import track_entries
 from soundalike.cli.table import print_facts, print_table
 
 if TYPE_CHECKING:
@@ -104,7 +104,6 @@ class VersionsRecord:
 def versions(
     weights: Mapping[str, float] | None,
     false_discovery_rate: float,
-    m3u: Path | None,
     model: str | None,
     library_path: Path | None,
     output: Output,
@@ -134,15 +133,12 @@ def versions(
     with LibraryFolder(folder, writable=True) as library, Progress("track", enabled=output.is_table) as progress:
         found = find_versions(library, false_discovery_rate, weights, model, progress)
         store_versions(library, found)
-    if m3u:
-        write_tracks(_files(found), m3u, relative=output.relative)
 
     def show() -> None:
         if found.rate is None:
             _print_candidates(found)
         else:
             _print_families(found)
-        print_playlist_path(m3u)
 
     output.print(lambda: _answer(found), show)
     return 0

@@ -7,9 +7,12 @@ from .duplicates import RelatedPair as RelatedPair
 from .duplicates import find_duplicates as find_duplicates
 from .journey import Journey as Journey
 from .levels import choose_level as choose_level
-from .m3u import PlaylistEntry as PlaylistEntry
-from .m3u import format_m3u as format_m3u
 from .paths import find_path as find_path
+from .playlist_files import PLAYLIST_FORMATS as PLAYLIST_FORMATS
+from .playlist_files import PLAYLIST_SUFFIXES as PLAYLIST_SUFFIXES
+from .playlist_files import PlaylistEntry as PlaylistEntry
+from .playlist_files import format_of as format_of
+from .playlist_files import make_playlist as make_playlist
 from .playlists import build_playlist as build_playlist
 from .query import Example as Example
 from .query import Query as Query
@@ -20,7 +23,6 @@ from .query import as_weights as as_weights
 from .query import parse_region as parse_region
 from .results import Results as Results
 from .results import SearchResults as SearchResults
-from .results import playlist_entry as playlist_entry
 from .search import search_library as search_library
 from .versions import DEFAULT_WEIGHTS as DEFAULT_WEIGHTS
 from .versions import Candidate as Candidate

@@ -12,8 +12,8 @@ from soundalike.core.types import IntArray, Match, Span, Weights
 from soundalike.library import LibraryFolder, Subject
 from soundalike.library.catalog import Track
 from soundalike.models import Model, query_terms
-from soundalike.search.m3u import PlaylistEntry
-from soundalike.search.results import Results, playlist_entry
+from soundalike.search.playlist_files import PlaylistEntry
+from soundalike.search.results import Results
 
 __all__ = ["Journey", "Recording", "encode_whole", "paths_of", "whole_track"]
 
@@ -52,8 +52,7 @@ class Journey(Results):
         paths = [match.path for match in self.matches]
         if self.end is not None:
             paths.insert(0, self.query.track)
-        tracks = [self.tracks[path] for path in paths if path in self.tracks]
-        return [playlist_entry(str(track.path), track.duration, track.title, track.artist) for track in tracks]
+        return [PlaylistEntry.of(self.tracks[path]) for path in paths if path in self.tracks]
 
 
 @dataclass(frozen=True, slots=True)

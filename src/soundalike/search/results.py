@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from soundalike.core.errors import UsageError, one_line
@@ -13,8 +12,8 @@ from soundalike.core.types import Level, LevelReason, Match, PercentileSource, S
 from soundalike.library.catalog import Track
 from soundalike.models import Correction
 from soundalike.search.fit import semitones_to, stretch_to
-from soundalike.search.m3u import PlaylistEntry, format_m3u
 from soundalike.search.notebook import results_html
+from soundalike.search.playlist_files import PlaylistEntry, format_of, make_playlist
 from soundalike.search.query import Example
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     import pandas
 
-__all__ = ["Results", "SearchResults", "describe_match", "playlist_entry"]
+__all__ = ["Results", "SearchResults", "describe_match"]
 
 
 def describe_match(match: Match, rank: int, track: Track | None, query: Track | None = None) -> Match:
@@ -43,12 +42,6 @@ def describe_match(match: Match, rank: int, track: Track | None, query: Track | 
         stretch=stretch_to(track.bpm, query.bpm) if query else None,
         semitones=semitones_to(key, query.key_tag or query.key) if query else None,
     )
-
-
-def playlist_entry(path: str, duration: float | None, title: str | None, artist: str | None) -> PlaylistEntry:
-    """A line of a playlist: artist and title where both are known, else the title or the name of the file."""
-    shown = f"{artist} - {title}" if artist and title else title or Path(path).stem
-    return PlaylistEntry(path, duration or 0.0, shown)
 
 
 _COLUMNS = (
@@ -194,14 +187,42 @@ class Results(Sequence[Match]):
         Example:
             >>> library.search("song.wav").to_m3u("alike.m3u8")
         """
-        content = format_m3u(self.playlist_entries())
+        content = make_playlist(self.playlist_entries()).content
         if path is not None:
             write_atomic(as_path(path, "path"), lambda file: file.write(content))
         return content.decode("utf-8", "surrogateescape")
 
+    def to_playlist(
+        self, path: str | PathLike[str], *, music_dir: str | PathLike[str] | None = None
+    ) -> tuple[tuple[str, str], ...]:
+        """Write the tracks to a playlist: for Rekordbox (.xml), for Traktor (.nml), or as M3U (.m3u8, .m3u).
+
+        Args:
+            path: The file. Its suffix chooses the format, and its name without suffix names the playlist.
+            music_dir: The music directory of MPD, if MPD is to read the M3U.
+
+        Returns:
+            The paths that the format cannot hold, each with the reason.
+
+        Raises:
+            UsageError: The suffix is unknown, or the file cannot be written.
+
+        Example:
+            >>> library.playlist("song.mp3", harmonic=True).to_playlist("evening.xml")
+            ()
+        """
+        file = as_path(path, "path")
+        form = format_of(file)
+        if form == "m3u" and music_dir is not None:
+            form = "mpd"
+        made = make_playlist(self.playlist_entries(), form, name=file.stem, relative_to=music_dir)
+        write_atomic(file, lambda stream: stream.write(made.content))
+        return made.left_out
+
     def playlist_entries(self) -> list[PlaylistEntry]:
         """The lines of a playlist of the matches."""
-        return [playlist_entry(match.path, match.duration, match.title, match.artist) for match in self.matches]
+        known = [(match.path, self.tracks.get(match.path)) for match in self.matches]
+        return [PlaylistEntry.of(track) if track else PlaylistEntry(path) for path, track in known]
 
     def renamed(self, names: Mapping[str, str]) -> Self:
         """The same results with the query, and matches' query spans, under other names: {old: new}."""

@@ -49,7 +49,7 @@ def failures(library_path: Path | None, output: Output) -> int:
       soundalike index ~/Music --retry
     """
     from soundalike.library import is_there
-    from soundalike.search import playlist_entry
+    from soundalike.search import PlaylistEntry
 
     with chosen_library(library_path) as library:
         found = [
@@ -65,6 +65,6 @@ def failures(library_path: Path | None, output: Output) -> int:
             print_facts(one_line(one.error), style="dim", indent=4)
         print(count(len(found), "failure") + ("; to try them again: soundalike index FOLDER --retry" if found else ""))
 
-    entries = [playlist_entry(one.path, None, None, None) for one in found]
+    entries = [PlaylistEntry(one.path) for one in found]
     output.print(lambda: Answer(FailuresRecord(found), found, entries), show)
     return code

@@ -1,0 +1,5 @@
+"""Playlists as files of other programs: M3U, MPD, Rekordbox and Traktor."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
