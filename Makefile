@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PARALLEL := --numprocesses=auto --dist=worksteal
 
 .PHONY: demo docs mutate test test-all check house build clean
 
@@ -9,10 +10,10 @@ demo: $(VENV)/.base
 	$(BIN)/soundalike demo
 
 test: $(VENV)/.dev check
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 test-all: $(VENV)/.dev check  # also slow tests, more examples, the wheels without a compiler, a second Python
-	$(BIN)/python -m pytest --hypothesis-profile=thorough
+	$(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=thorough
 	bash .ci/test-wheel $(BIN)/python
 	bash .ci/test-python 3.13 $(BIN)/python
 

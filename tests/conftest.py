@@ -22,6 +22,7 @@ import soundfile as sf
 from hypothesis import Phase, settings
 
 import inline_workers  # noqa: F401 - before any module of the package imports what it replaces
+from soundalike.core.executors.cores import usable_cores
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
 
@@ -37,6 +38,13 @@ settings.register_profile(
     "once", max_examples=40, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
 )
 settings.load_profile("quick")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process per core that the quota allows. Each takes up to 1.5 GB."""
+    return min(8, usable_cores())
+
 
 # A shell that starts pytest in the background has it ignore Ctrl-C, and so would every process that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
