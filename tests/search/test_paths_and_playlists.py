@@ -247,6 +247,17 @@ def test_maximal_marginal_relevance_against_a_naive_loop(tmp_path: Path, spread:
         assert numbers(build_playlist(library, paths[0], 15, weights, spread=spread)) == chosen
 
 
+def test_of_copies_the_best_file_that_keeps_to_the_rules_is_played(tmp_path: Path) -> None:
+    rows = random_rows(4)
+    for part in rows.values():
+        part[1] = unit(part[0] + 0.1 * part[1])  # the best match of the seed
+        part[3] = part[2]
+    about = {"artists": ["Cee", "Ann", "Ann", "Bob"], "sounds": ["a", "b", "c", "c"], "codecs": {2: "flac"}}
+    with library_of(tmp_path, rows, **about) as (library, paths):
+        journey = build_playlist(library, paths[0], 2, spread=0.0)
+        assert numbers(journey) == [1, 3], "2 is lossless, but by the artist of 1"
+
+
 MIXES = {
     "A minor": {"A minor", "E minor", "D minor", "C major"},
     "E minor": {"E minor", "B minor", "A minor", "G major"},

@@ -92,11 +92,13 @@ SEARCHING = (
     ),
     Mutant(
         f"{_SEARCH}/playlists.py", "remaining[[best, *others]] = False", "remaining[best] = False",
-        "a recording comes twice in a playlist", _JOURNEYS,
+        "a recording comes twice in a playlist",
+        (f"{_JOURNEYS[0]}::test_a_playlist_keeps_to_its_rules",),
     ),
     Mutant(
         f"{_SEARCH}/playlists.py", "next(number for number in group if allowed[number])", "group[0]",
-        "the best file of a recording breaks the rules of a playlist", _JOURNEYS,
+        "the best file of a recording breaks the rules of a playlist",
+        (f"{_JOURNEYS[0]}::test_of_copies_the_best_file_that_keeps_to_the_rules_is_played",),
     ),
     Mutant(
         f"{_SEARCH}/copies.py", "members = [other for other in others if is_copy(best, other)]", "members = others",
