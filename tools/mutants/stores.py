@@ -83,7 +83,8 @@ STORES = (
     ),
     Mutant(
         f"{_STORES}/scan_kernel.py", "if dim <= _EXACT:", "if True:",
-        "sums that float32 cannot hold are rounded at every step", _KERNEL,
+        "sums that float32 cannot hold are rounded at every step",
+        (f"{_KERNEL[0]}::test_dots_beyond_the_whole_numbers_of_float32_are_rounded_once",),
     ),
     Mutant(
         f"{_STORES}/scan.c", "if (whole < dim)\n", "if (0)\n",
