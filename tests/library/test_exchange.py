@@ -716,7 +716,7 @@ def test_the_command_reports(rich: Rich, tmp_path: Path, capsys) -> None:
     export, library = str(tmp_path / "export"), str(tmp_path / "library")
     assert main(["library", "export", export, "--library", str(rich.library), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert set(told) == {"output", "tracks", "passages", "failures", "models"}
+    assert set(told) == {"schema", "output", "tracks", "passages", "failures", "models"}
     assert main(["library", "import", export, "--library", library]) == 0
     assert f"{told['tracks']} tracks added, 0 already there" in capsys.readouterr().out
     assert main(["library", "import", export, "--library", library, "--json"]) == 0
