@@ -155,3 +155,12 @@ def test_no_page_without_reports(run, tmp_path: Path) -> None:
     saved(tmp_path / "reports", "dsp", 0.6)
     found = error(run("summary", tmp_path / "reports", "-o", tmp_path / "none" / "page.md"))
     assert re.search("cannot write .*No such file or directory", found)
+
+
+def test_tables_for_papers_and_spreadsheets(run, music: Path) -> None:
+    code, out = run("retrieval", music, "--csv", "--jobs", 1)
+    assert code == 0
+    assert out.splitlines()[0] == "protocol,title,model,row,column,value,low,high,n,chance,unit"
+    code, latex = run("retrieval", music, "--latex", "--jobs", 1)
+    assert code == 0 and latex.count("\\begin{tabular}") == latex.count("\\end{tabular}") == 3
+    assert "--csv, --latex and --json exclude each other" in run("retrieval", music, "--csv", "--latex").err

@@ -188,3 +188,11 @@ def test_data_without_queries_is_rejected(tmp_path: Path, music: Path) -> None:
 
 def test_a_recording_has_no_group_by_default() -> None:
     assert Labelled(Path("a"), "b").group == ""
+
+
+def test_recordings_of_one_label_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "jazz").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "jazz" / f"{name}.wav").touch()
+    with pytest.raises(UsageError, match=r"all 2 recordings of .* have the label 'jazz'.*; give recordings of two"):
+        evaluate("retrieval", tmp_path)

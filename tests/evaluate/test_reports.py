@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 
 from soundalike.core.errors import UsageError
 from soundalike.core.types import Report
-from soundalike.evaluate import estimates, reports
+from soundalike.evaluate import estimates, reports, tables
 
 NAN = float("nan")
 
@@ -278,6 +281,46 @@ def test_a_picture_needs_matplotlib_and_an_existing_folder(tmp_path: Path, monke
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(UsageError, match=r"pip install 'soundalike\[plot\]'"):
         reports.plot([example()], tmp_path / "a.png")
+
+
+def test_numbers_as_csv() -> None:
+    lines = list(csv.DictReader(io.StringIO(tables.to_csv([example()]))))
+    assert [(line["row"], line["column"], line["value"], line["n"]) for line in lines] == [
+        ("melody", "melody", "50", "4"), ("melody", "timbre", "100", "7"),
+        ("tim|bre", "melody", "75", "8"), ("tim|bre", "timbre", "", "7"),
+    ]  # fmt: skip
+    assert (lines[0]["low"], lines[0]["high"], lines[0]["chance"], lines[1]["chance"]) == ("25", "100", "50", "")
+
+
+def test_tables_for_latex() -> None:
+    text = tables.to_latex(example(rows=("melody", "a_b & 50 %"), title="C\\D^2"))
+    assert text.count("{") == text.count("}")
+    assert "\\begin{tabular}{lrr}" in text and "\\caption{C\\textbackslash{}D\\textasciicircum{}2, model dsp." in text
+    body = [line.strip() for line in text.splitlines() if line.endswith("\\\\")]
+    assert body[0] == "& melody (\\%) & timbre (\\%) \\\\"
+    assert body[1] == "melody & 50.0 [25.0, 100.0] & 100.0 \\\\"
+    assert body[2].startswith("a\\_b \\& 50 \\% & 75.0 & - ")
+    assert [line.split(" ")[0] for line in body[3:]] == ["chance", "n"]
+
+
+def test_a_picture_says_what_it_shows(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    many = {
+        f"probe {k}": estimates.Estimate(np.array([0.5]), np.array([0.4]), np.array([0.6]), np.array([9]))
+        for k in range(6)
+    }
+    wide = reports.make_report(
+        many, rows=["melody"], chance=[50.0] * 6, protocol="probes", title="A long title " * 12, model="dsp", unit="%",
+        command="x",
+    )  # fmt: skip
+    reports.plot([wide, example()], tmp_path / "a.svg")
+    # Text of an SVG is drawn as paths, with the words in comments.
+    words = " ".join(re.findall(r"<!-- (.*?) -->", (tmp_path / "a.svg").read_text()))
+    for expected in ("chance level", "95 % interval", "value", "probe 5 (%)", "timbre (%)", "space"):
+        assert expected in words, expected
+    assert words.count("A long title") >= 12 - 4, "the title is whole, though broken into lines"
+    width = float(re.search(r'width="([\d.]+)pt"', (tmp_path / "a.svg").read_text())[1])
+    assert width < 11 * 72, "six panels fit a page"
 
 
 def test_a_picture_is_drawn(tmp_path: Path) -> None:

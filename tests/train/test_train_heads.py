@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from soundalike.core.errors import UsageError
 from soundalike.models.model import Model
 from soundalike.models.recipes import load_recipe
 from soundalike.train.data.folders import PARTS, read_folders, triplet_set
+from soundalike.train.jobs.heads import default_backbone
 
 torch = pytest.importorskip("torch", reason="torch is not installed: training heads needs it")
 
@@ -71,6 +73,7 @@ def train(data: Path, out: Path, *more: str) -> int:
             "16",
             "--hidden",
             "32",
+            *([] if "--backbone" in more else ["--backbone", "dsp"]),
             *more,
         ]
     )
@@ -121,7 +124,7 @@ def test_unreadable_clip_is_reported_and_training_continues(tmp_path: Path, caps
 def test_shards_are_embedded_separately_and_merged(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    share = ["train", "embed", "--json", "--triplets", str(data), "--cache"]
+    share = ["train", "embed", "--backbone", "dsp", "--json", "--triplets", str(data), "--cache"]
     held = []
     for shard in ("1/2", "2/2"):
         assert main([*share, str(tmp_path / shard[0]), "--shard", shard]) == 0
@@ -203,3 +206,53 @@ def test_folder_without_an_anchor(tmp_path: Path) -> None:
     (tmp_path / "melody" / "triplets_1" / "triplet").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"(triplets_1.*no anchor|no folder for)"):
         read_folders(tmp_path, seed=0)
+
+
+def test_a_model_says_that_it_was_trained_on_what_it_is_tested_on(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache, mine = str(data.parent / "cache"), tmp_path / "mine"
+    data = shutil.copytree(data, tmp_path / "data")
+    for clip in data.rglob("negative_adversarial.wav"):
+        clip.unlink()
+    assert train(data, mine, "--cache", cache, "--linear") == 0
+    shown = capsys.readouterr().out
+    assert "neutral negatives" in shown and "adversarial" not in shown and "nan" not in shown
+    split = json.loads((mine / "split.json").read_text())
+    parts = split["factors"]["brightness"]
+    assert {part: len(names) for part, names in parts.items()} == {"train": 8, "validation": 2, "test": 2}
+
+    def notes(*more: object) -> str:
+        assert main(["evaluate", "triplets", str(data), "--model", str(mine), "--json", *map(str, more)]) == 0
+        return " ".join(json.loads(capsys.readouterr().out)["reports"][0]["notes"])
+
+    assert "trained on 10 of these 12 folders" in notes()
+    assert "trained on" not in notes("--split", mine / "split.json")
+    assert "trained on 8 of these 8 folders" in notes("--split", mine / "split.json", "--part", "train")
+    assert main(["evaluate", "triplets", str(data), "--split", str(mine / "split.json"), "--part", "x"]) == 2
+    assert "has no list 'x' for any factor; it holds brightness" in capsys.readouterr().err
+
+
+def test_the_backbone_is_that_of_the_default_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert default_backbone() == "compact"
+    data = write_set(tmp_path / "data", 4, split=False)
+    one = ["--folders", "1", "--backbone", "dsp"]
+    assert train(data, tmp_path / "mine", *one) == 2
+    assert "has one folder for training; give two or more" in capsys.readouterr().err
+    assert (
+        main(
+            [
+                "train",
+                "heads",
+                "--triplets",
+                str(data),
+                "--out",
+                str(tmp_path / "mine"),
+                "--linear",
+                "--features",
+                "brightness=timbre",
+            ]
+        )
+        == 0
+    )
+    assert [space.backbone for space in load_recipe(str(tmp_path / "mine")).spaces] == ["compact"]

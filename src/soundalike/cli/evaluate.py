@@ -64,6 +64,8 @@ def protocol_command(name: str) -> click.Command:
     @option("--save", type=GIVEN_PATH, metavar="DIR", help="Write the reports to DIR/<protocol>-<model>.json.")
     @option("--note", "notes", multiple=True, metavar="TEXT", help="A remark to save with the reports.")
     @option("--plot", type=GIVEN_PATH, metavar="FILE", help="Draw them: .png, .svg or .pdf (needs soundalike[plot]).")
+    @option("--csv", "as_csv", is_flag=True, help="Print the numbers as CSV, one per line, instead of tables.")
+    @option("--latex", "as_latex", is_flag=True, help="Print the tables for LaTeX, with the package booktabs.")
     @json_option()
     def run(**values: Any) -> int:
         return _run(protocol, SimpleNamespace(**values))
@@ -90,7 +92,10 @@ def _run(protocol: Protocol, args: SimpleNamespace) -> int:
     """Measure; print tables or JSON; save and draw the reports. Raises SoundalikeError."""
     from soundalike.core.files import make_folder
     from soundalike.evaluate import reports
+    from soundalike.evaluate.tables import to_csv, to_latex
 
+    if args.as_csv + args.as_latex + args.as_json > 1:
+        raise UsageError("--csv, --latex and --json exclude each other; give one")
     if args.plot:
         reports.check_plot(args.plot)
     if args.save:
@@ -109,6 +114,9 @@ def _run(protocol: Protocol, args: SimpleNamespace) -> int:
         reports.plot(found, args.plot)
     if args.as_json:
         print_json(ReportsRecord([reports.to_json(report) for report in found]))
+        return 0
+    if args.as_csv or args.as_latex:
+        print(to_csv(found) if args.as_csv else "\n".join(map(to_latex, found)), end="")
         return 0
     for report in found:
         print_report(report)

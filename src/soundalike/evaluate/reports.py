@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -304,6 +305,8 @@ def check_plot(path: Path) -> None:
 def plot(reports: Sequence[Report], path: Path) -> None:
     """Draw reports with one panel per column: values with their intervals, and dashed lines for the chance levels.
 
+    Panels have labelled axes, titles are whole, and a legend says what points and lines are. SVG and PDF suit papers.
+
     Args:
         reports: The reports, drawn below each other.
         path: The picture; its suffix, .png, .svg or .pdf, selects the format.
@@ -317,25 +320,53 @@ def plot(reports: Sequence[Report], path: Path) -> None:
     check_plot(path)
     # Without pyplot, which would keep the figure in memory and select a display.
     figure_class = import_module("matplotlib.figure").Figure
-    across = max(len(report.columns) for report in reports)
-    heights = [0.9 + 0.28 * len(report.rows) for report in reports]
-    figure = figure_class(figsize=(1.6 + 2.2 * across, 0.4 + sum(heights)), layout="constrained")
-    grid = figure.subplots(
-        len(reports), across, squeeze=False, sharex="row", sharey="row", gridspec_kw={"height_ratios": heights}
+    across = [min(len(report.columns), _PANELS) for report in reports]
+    down = [math.ceil(len(report.columns) / _PANELS) for report in reports]
+    heights = [0.6 + n * (0.7 + 0.24 * len(report.rows)) for n, report in zip(down, reports, strict=True)]
+    labels = 0.08 * max(len(row) for report in reports for row in report.rows)
+    width = max(4.5, labels + 1.9 * max(across))
+    figure = figure_class(figsize=(width, 0.4 + sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(reports), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for part, report, columns, lines in zip(parts, reports, across, down, strict=True):
+        title = textwrap.fill(f"{report.title} ({report.model})", int(width * _LETTERS))
+        part.suptitle(title, x=0.01, horizontalalignment="left", fontsize="small")
+        panels = part.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+        _draw_panels(panels, report)
+    handles = {label: handle for part in parts for panel in part.axes for handle, label in _legend_of(panel)}
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower left", ncols=3, fontsize="x-small", frameon=False
     )
-    for axes, report in zip(grid, reports, strict=True):
-        positions = np.arange(len(report.rows))[::-1]
-        axes[0].set_yticks(positions, report.rows)
-        axes[0].set_title(f"{report.title} ({report.model})", loc="left", fontsize="small")
-        for panel in axes[len(report.columns) :]:
-            panel.set_axis_off()
-        for n, (panel, column) in enumerate(zip(axes, report.columns, strict=False)):
-            if math.isfinite(report.chance[n]):
-                panel.axvline(report.chance[n], color="0.6", linestyle="--", linewidth=1)
-            panel.hlines(positions, report.low[:, n], report.high[:, n], color="0.4")
-            panel.plot(report.values[:, n], positions, "o", color="black", markersize=4)
-            panel.set_xlabel(f"{column} ({report.unit})" if report.unit else column, fontsize="small")
     try:
         figure.savefig(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+_PANELS = 4
+"""Panels beside each other, so that a picture fits a page."""
+_LETTERS = 13
+"""Letters of a title per inch."""
+
+
+def _draw_panels(panels: Any, report: Report) -> None:
+    positions = np.arange(len(report.rows))[::-1]
+    for row in panels:
+        row[0].set_yticks(positions, report.rows, fontsize="small")
+        row[0].set_ylabel("space", fontsize="small")
+    for n, panel in enumerate(panels.flat):
+        if n >= len(report.columns):
+            panel.set_axis_off()
+            continue
+        if math.isfinite(report.chance[n]):
+            panel.axvline(report.chance[n], color="0.6", linestyle="--", linewidth=1, label="chance level")
+        known = np.isfinite(report.low[:, n])
+        if known.any():
+            bounds = report.low[known, n], report.high[known, n]
+            panel.hlines(positions[known], *bounds, color="0.4", label="95 % interval")
+        panel.plot(report.values[:, n], positions, "o", color="black", markersize=4, label="value")
+        panel.set_xlabel(f"{report.columns[n]} ({report.unit})" if report.unit else report.columns[n], fontsize="small")
+        panel.tick_params(labelbottom=True)
+
+
+def _legend_of(panel: Any) -> list[tuple[Any, str]]:
+    return list(zip(*panel.get_legend_handles_labels(), strict=True))

@@ -39,12 +39,12 @@ def _read_shard(text: str) -> tuple[int, int]:
 @command("embed")
 @option("--triplets", type=GIVEN_PATH, required=True, metavar="DIR", help="Triplet folders.")
 @option("--cache", type=GIVEN_PATH, required=True, metavar="DIR", help="Where to cache the features.")
-@option("--backbone", default="dsp", metavar="NAME", help="Backbone that extracts the features (default: dsp).")
+@option("--backbone", metavar="NAME", help="Backbone that extracts the features (default: that of the default model).")
 @option("--shard", type=TextType("I/N", _read_shard), metavar="I/N", help="Only this part of the clips, such as 2/4.")
 @jobs_option()
 @json_option()
 def embed(
-    triplets: Path, cache: Path, backbone: str, shard: tuple[int, int] | None, jobs: int | None, as_json: bool
+    triplets: Path, cache: Path, backbone: str | None, shard: tuple[int, int] | None, jobs: int | None, as_json: bool
 ) -> int:
     """Compute the features of triplet folders into a cache, for `soundalike train heads --cache`.
 
@@ -59,6 +59,7 @@ def embed(
     from soundalike.core import plugins
     from soundalike.train.data import EmbeddingCache, read_folders
     from soundalike.train.data import embed as fill_cache
+    from soundalike.train.jobs import default_backbone
 
     clips = {
         clip
@@ -68,7 +69,7 @@ def embed(
         for clip in folder.clips
     }
     with (
-        EmbeddingCache.open(cache, plugins.load("backbones", backbone)) as opened,
+        EmbeddingCache.open(cache, plugins.load("backbones", backbone or default_backbone())) as opened,
         Progress("clip", enabled=not as_json) as progress,
     ):
         done = fill_cache(opened, sorted(clips), jobs=jobs, shard=shard, progress=progress)

@@ -65,7 +65,7 @@ def _read_features(ctx: click.Context, param: click.Parameter, text: str) -> dic
 @option("--triplets", type=GIVEN_PATH, required=True, metavar="DIR", help="Triplet folders, with split.json if any.")
 @option("--out", type=GIVEN_PATH, required=True, metavar="DIR", help="Where to write the model.")
 @option("--cache", type=GIVEN_PATH, metavar="DIR", help="Where features are cached (default: OUT/cache).")
-@option("--backbone", default="dsp", metavar="NAME", help="Backbone that extracts the features (default: dsp).")
+@option("--backbone", metavar="NAME", help="Backbone that extracts the features (default: that of the default model).")
 @option("--name", default="heads", metavar="NAME", help="Name of the model: letters, digits, . _ - (default: heads).")
 @option("--factors", default="", metavar="F,...", help="Some of the factors (default: all in DIR).")
 @option("--folders", type=WholeNumber(), metavar="N", help="Number of training folders per factor (default: all).")
@@ -122,7 +122,7 @@ def heads(
     triplets: Path,
     out: Path,
     cache: Path | None,
-    backbone: str,
+    backbone: str | None,
     name: str,
     factors: str,
     folders: int | None,
@@ -136,14 +136,15 @@ def heads(
     """Train projection heads on triplet folders: one space per factor, on the features of a backbone.
 
     The folders are those of `soundalike render`, or your own: DIR/<factor>/triplets_N/triplet/... The features of every
-    clip are computed once and cached. An interrupted run continues where it stopped. Needs soundalike[train], except
-    with --linear.
+    clip are computed once and cached. An interrupted run continues where it stopped. OUT/split.json lists the folders
+    of training, validation and test; `evaluate triplets` uses it, and says if a model was trained on what it is tested
+    on. Needs soundalike[train], except with --linear.
 
     \b
       soundalike train heads --triplets triplets --out mine
       soundalike train heads --triplets triplets --out joint --joint \\
           --negatives both --patience 20
-      soundalike evaluate probes --data PROBES --model mine
+      soundalike evaluate triplets triplets --split mine/split.json --model mine
     """
     from soundalike.train.jobs import HeadsJob, train_heads
 

@@ -137,6 +137,7 @@ class Probes:
         notes = [
             f"Intervals: bootstrap over {songs} songs. n: triplets. Ties count half.",
             f"Count half because the anchor or both other clips are inaudible: {counts} of {len(triplets):,}.",
+            "One row per space of the model, one column per probe: what anchor and positive share.",
             *margins.notes,
         ]
         data = f"{len(triplets):,} triplets of {len(clips):,} clips"

@@ -273,6 +273,11 @@ class Retrieval:
         allowed, right = relevance(
             [recording.label for recording in recordings], [recording.group for recording in recordings]
         )
+        if len(labels := {recording.label for recording in recordings}) == 1:
+            raise UsageError(
+                f"all {len(recordings):,} recordings of {args.data} have the label {labels.pop()!r}, so that every "
+                "answer would be right; give recordings of two labels or more"
+            )
         is_query = [bool(row.any()) for row in right]
         if not any(is_query):
             raise UsageError(
@@ -292,8 +297,7 @@ class Retrieval:
         ]
         estimates = [bootstrap(values[:, :, measure], units, args.seed) for measure in range(values.shape[2])]
         chance = chance_scores(allowed, right)
-        labels = len({recording.label for recording in recordings})
-        data = f"{len(recordings):,} recordings, {labels:,} labels"
+        data = f"{len(recordings):,} recordings, {len(labels):,} labels"
         options = "DIR" + (" --labels CSV" if args.labels else "")
         resampled = f"{len(set(units)):,} groups" if any(recording.group for recording in recordings) else "queries"
 

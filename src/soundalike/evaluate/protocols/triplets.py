@@ -55,11 +55,15 @@ from soundalike.evaluate.base import (
     triplet_outcome,
 )
 from soundalike.evaluate.estimates import Estimate, bootstrap, wald
+from soundalike.evaluate.training_folders import training_note
 
-__all__ = ["TripletFolders", "create", "read_split", "read_triplets"]
+__all__ = ["TripletFolders", "create", "read_split", "read_splits", "read_triplets"]
 
 _NEGATIVES: Mapping[str, TripletKind] = {"negative": "neutral", "negative_adversarial": "adversarial"}
 _LAYOUT = "DIR/<factor>/triplets_N/triplet/ or DIR/triplets_N/triplet/"
+
+
+_LAID_OUT = "One row per space of the model, one column per factor of the folders."
 
 
 def read_split(text: str, part: str) -> tuple[str | None, frozenset[str]]:
@@ -86,6 +90,30 @@ def read_split(text: str, part: str) -> tuple[str | None, frozenset[str]]:
         known = ", ".join(map(str, body)) if isinstance(body, dict) else "no parts"
         raise UsageError(f"{path} has no list {part!r}; it holds {known}")
     return factor if equals else None, frozenset(map(str, body[part]))
+
+
+def read_splits(text: str, part: str) -> list[tuple[str | None, frozenset[str]]]:
+    """Read one part of a split file, which may have a split per factor, as `soundalike train heads` writes it.
+
+    See `read_split` for the arguments.
+
+    Example:
+        >>> read_splits("mine/split.json", "test")
+        [('melody', frozenset({'triplets_7'})), ('rhythm', frozenset({'triplets_9'}))]
+    """
+    factor, _, name = text.rpartition("=")
+    body = read_json(Path(name))
+    own = body.get("factors") if isinstance(body, dict) else None
+    if not isinstance(own, dict):
+        return [read_split(text, part)]
+    found: list[tuple[str | None, frozenset[str]]] = []
+    for one, parts in own.items():
+        names = parts.get(part) if isinstance(parts, dict) else None
+        if factor in ("", one) and isinstance(names, list):
+            found.append((one, frozenset(map(str, names))))
+    if not found:
+        raise UsageError(f"{name} has no list {part!r} for {factor or 'any factor'}; it holds {', '.join(own)}")
+    return found
 
 
 def read_triplets(folder: Path, splits: Sequence[tuple[str | None, frozenset[str]]] = ()) -> tuple[Triplet, ...]:
@@ -183,8 +211,9 @@ class TripletFolders:
         Raises UsageError, AudioError or ModelError.
         """
         check_fusion(args, args.model)
-        triplets = read_triplets(args.data, [read_split(text, args.part) for text in args.split])
+        triplets = read_triplets(args.data, [one for text in args.split for one in read_splits(text, args.part)])
         clips = {clip for triplet in triplets for clip in (triplet.anchor, triplet.positive, triplet.negative)}
+        trained = training_note(args.model, {one.group: Path(one.anchor.track) for one in triplets})
         encoded = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
         margins = margins_with_fusions(encoded, triplets, args)
         outcomes = triplet_outcome(margins.values)
@@ -205,26 +234,27 @@ class TripletFolders:
         options = "DIR" + (f" --split FILE --part {args.part}" if args.split else "") + f" {margins.options}"
 
         report = partial(model_report, encoded, args, protocol=self.name, options=options, rows=margins.rows)
+        remarks = [*([trained] if trained else []), _LAID_OUT, *margins.notes]
         intervals = "Intervals: bootstrap over folders."
         return (
             report(
                 accuracy,
                 f"Triplet accuracy: {data}",
                 chance=50.0,
-                notes=[f"{intervals} Ties count half.", *margins.notes],
+                notes=[f"{intervals} Ties count half.", *remarks],
             ),
             report(
                 published,
                 f"Triplet accuracy, Wald: {data}",
                 chance=50.0,
-                notes=["Intervals: Wald, over triplets, as published.", *margins.notes],
+                notes=["Intervals: Wald, over triplets, as published.", *remarks],
             ),
             report(
                 margin,
                 f"Triplet margin: {data}",
                 chance=0.0,
                 unit="",
-                notes=[f"cos(anchor, positive) - cos(anchor, negative). {intervals}", *margins.notes],
+                notes=[f"cos(anchor, positive) - cos(anchor, negative). {intervals}", *remarks],
             ),
         )
 

@@ -5,4 +5,5 @@ from .descriptors import DescriptorsJob as DescriptorsJob
 from .descriptors import train_descriptors as train_descriptors
 from .dsp import fit as fit
 from .heads import HeadsJob as HeadsJob
+from .heads import default_backbone as default_backbone
 from .heads import train_heads as train_heads

@@ -7,7 +7,7 @@ clips, evaluated on the test folders, and written as a model that every command 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -16,10 +16,10 @@ import numpy as np
 from soundalike.backbones import Backbone
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
-from soundalike.core.files import make_folder, read_json
+from soundalike.core.files import content_hash, make_folder, read_json, write_json
 from soundalike.core.names import check_name, check_unique
 from soundalike.core.types import BoolArray, Calibration, FloatArray, IntArray, Level
-from soundalike.models import calibrate, load_head, load_joint
+from soundalike.models import DEFAULT_MODEL, calibrate, load_head, load_joint, load_recipe
 from soundalike.train.common.projection import triplet_accuracy
 from soundalike.train.common.recipe import space_entry, write_model
 from soundalike.train.data.embeddings import EmbeddingCache, EmbedReport, embed
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from soundalike.train.common.checkpoints import Epoch
     from soundalike.train.heads.trainer import TrainedHead
 
-__all__ = ["HeadKind", "HeadsJob", "HeadsReport", "train_heads"]
+__all__ = ["HeadKind", "HeadsJob", "HeadsReport", "default_backbone", "train_heads"]
 
 HeadKind: TypeAlias = Literal["mlp", "linear", "joint"]
 
@@ -48,7 +48,7 @@ class HeadsJob:
         triplets: The triplet folders.
         out: The folder of the model.
         cache: The folder of cached embeddings; None takes one in `out`.
-        backbone: The backbone of the features.
+        backbone: The backbone of the features; None takes that of the default model.
         name: The name of the model.
         factors: The factors to train; empty takes all.
         folders: The number of training folders per factor; None takes all.
@@ -62,7 +62,7 @@ class HeadsJob:
     triplets: Path
     out: Path
     cache: Path | None = None
-    backbone: str = "dsp"
+    backbone: str | None = None
     name: str = "heads"
     factors: tuple[str, ...] = ()
     folders: int | None = None
@@ -137,8 +137,9 @@ def train_heads(
         >>> train_heads(job, HeadSettings()).accuracy["neutral"]["melody"]["melody"]
         0.97
     """
+    job = replace(job, backbone=job.backbone or default_backbone())
     make_folder(job.out / "checkpoints", "--out")
-    backbone: Backbone = plugins.load("backbones", job.backbone)
+    backbone: Backbone = plugins.load("backbones", str(job.backbone))
     parts = _chosen(job, settings.seed)
     paths = sorted({c for of in parts.values() for folders in of.values() for one in folders for c in one.clips})
     with EmbeddingCache.open(job.cache or job.out / "cache", backbone) as cache:
@@ -169,16 +170,27 @@ def train_heads(
         trained_on=_credits(job, len(paths)),
         seed=settings.seed,
     )
+    _write_split(job.out, parts)
     for file in (job.out / "checkpoints").glob("*.safetensors"):
         file.unlink()  # its content is in the model now
     return HeadsReport(
         {name: () if isinstance(head, LinearHead) else head.curves for name, head in trained.items()},
         {name: head.best_epoch for name, head in trained.items() if not isinstance(head, LinearHead)},
         {name: head.floors for name, head in trained.items() if isinstance(head, LinearHead)},
-        {kind: _accuracy(kind, factors, outputs) for kind in _KINDS},
+        {kind: table for kind in _KINDS if any((table := _accuracy(kind, factors, outputs)).values())},
         done.failed,
         {factor.name: len(factor.folders["train"]) for factor in factors},
     )
+
+
+def default_backbone() -> str:
+    """Return the name of the backbone of the default model.
+
+    Example:
+        >>> default_backbone()
+        'compact'
+    """
+    return load_recipe(DEFAULT_MODEL).spaces[0].backbone
 
 
 def _chosen(job: HeadsJob, seed: int) -> dict[str, dict[str, tuple[ClipFolder, ...]]]:
@@ -198,7 +210,21 @@ def _chosen(job: HeadsJob, seed: int) -> dict[str, dict[str, tuple[ClipFolder, .
         raise UsageError(f"{error}; give another --name, or rename the folder of the factor") from error
     if job.folders:
         parts = {name: of | {"train": of["train"][: job.folders]} for name, of in parts.items()}
+    if sum(len(of["train"]) for of in parts.values()) < 2:
+        raise UsageError(f"{job.triplets} has one folder for training; give two or more, for random pairs")
     return parts
+
+
+def _write_split(out: Path, parts: Mapping[str, Mapping[str, Sequence[ClipFolder]]]) -> None:
+    """Write which folders the model was trained on, with hashes of their anchors: other sets use the same names."""
+    factors = {
+        factor: {part: [one.name for one in folders] for part, folders in of.items()} for factor, of in parts.items()
+    }
+    anchors = {
+        part: sorted({content_hash(one.anchor) for of in parts.values() for one in of[part]})
+        for part in ("train", "validation")
+    }
+    write_json(out / "split.json", {"factors": factors, "anchors": anchors})
 
 
 def _load(
@@ -306,7 +332,7 @@ def _accuracy(
 ) -> dict[str, dict[str, float]]:
     """The share of correct triplets of the test folders in every space; ties count half.
 
-    NaN if no folder of a factor has this kind of negative.
+    A factor is left out if none of its folders has this kind of negative.
     """
     table: dict[str, dict[str, float]] = {}
     column = -2 if kind == "neutral" else -1
@@ -318,7 +344,9 @@ def _accuracy(
             triplets = np.stack(
                 [np.repeat(folders[:, 0], k), folders[:, 1:-2].ravel(), np.repeat(folders[:, column], k)], axis=1
             )
-            table[space][factor.name] = triplet_accuracy(rows, triplets[(triplets >= 0).all(axis=1)])
+            complete = triplets[(triplets >= 0).all(axis=1)]
+            if len(complete):
+                table[space][factor.name] = triplet_accuracy(rows, complete)
     return table
 
 
