@@ -67,7 +67,7 @@ def test_half_and_double_tempo_are_told_apart(style: str, bpm: float) -> None:
 def test_confident_tempi_are_right_more_often_than_doubtful_ones() -> None:
     said = sorted((found.tempo_confidence, is_right(found, bpm)) for _, bpm, found in answers() if found.tempo)
     confidence, right = np.array(said).T
-    assert (confidence >= 0.6).all() and (confidence <= 1).all()
+    assert (confidence >= 0.5).all() and (confidence <= 1).all()
     half = len(right) // 2
     assert right[half:].mean() >= right[:half].mean() and right[half:].mean() >= 0.95
     assert abs(confidence.mean() - right.mean()) < 0.12  # calibrated

@@ -53,7 +53,7 @@ TEMPO_EVIDENCE = len(_MULTIPLES) * CHANNELS + 2 + len(_USUAL)
 """Size of the evidence for one candidate."""
 _WIDTH = 0.012  # relative tolerance of a lag, at least 0.6 frames
 _FLOOR = 0.05  # relative to the strongest band; limits the weight of bands with hardly any onsets
-_MIN_PROBABILITY = 0.6  # of a tempo that is reported; see docs/models/dsp.md for the choice
+_MIN_PROBABILITY = 0.5  # of a tempo that is reported; see docs/models/dsp.md for the choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class TempoEstimator:
         return Tempo(_refined(correlations[:, 0], period, bpm), float(min(mass.max(), 1.0)))
 
     def estimate(self, correlations: FloatArray, period: float) -> Tempo | None:
-        """Return the most probable tempo if its probability is at least 0.6. Arguments: see `most_probable`."""
+        """Return the most probable tempo if its probability is at least 0.5. Arguments: see `most_probable`."""
         found = self.most_probable(correlations, period)
         return found if found and found.probability >= _MIN_PROBABILITY else None
 
