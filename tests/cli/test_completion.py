@@ -70,6 +70,7 @@ def complete(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.Mon
         ("soundalike search x -w rhythm=1,t", ["plain,rhythm=1,timbre=1"]),
         ("soundalike search x --at-least ti", ["plain,timbre="]),
         ("soundalike search x --columns score,bp", ["plain,score,bpm"]),
+        ("soundalike search x --columns #", [r"plain,\#"]),  # unescaped, bash takes it for a comment
         ("soundalike search x --model com", ["plain,compact"]),
         ("soundalike --model com", ["plain,compact"]),
         ("soundalike --version ", [f"plain,{name}" for name in ("index", "search")]),

@@ -198,6 +198,7 @@ def test_settings_are_used_where_options_are_not_given(
     ("text", "message"),
     [
         ("library = 3", "library is 3; expected text"),
+        ("library = '~no-such-user/x'", "library is '~no-such-user/x'; there is no such user"),
         ("colour = 'red'", "unknown key 'colour'; known: library"),
         ("weights = [", "not a TOML file"),
         ("exclude = '*.wav'", "exclude is '*.wav'; expected a list of patterns"),

@@ -107,7 +107,8 @@ class _Bash(_Words, BashComplete):
         return "\n".join(lines)
 
 
-_SAFE = frozenset(f"{string.ascii_letters}{string.digits}_.,=:/@%+-#")
+# Without #, which would begin a comment.
+_SAFE = frozenset(f"{string.ascii_letters}{string.digits}_.,=:/@%+-")
 
 
 def _escaped(value: str) -> str:

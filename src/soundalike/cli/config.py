@@ -94,7 +94,7 @@ def _read(path: Path) -> Config:
     library = _text(path, found, "library")
     return Config(
         path,
-        library=None if library is None else path.parent / Path(library).expanduser(),
+        library=None if library is None else _folder(path, library),
         model=_text(path, found, "model"),
         weights=_text(path, found, "weights"),
         exclude=_patterns(path, found.get("exclude", [])),
@@ -107,6 +107,13 @@ def _text(path: Path, found: Mapping[str, Any], key: str) -> str | None:
     if value is not None and not (isinstance(value, str) and value):
         raise UsageError(f"{path}: {key} is {value!r}; expected text")
     return value
+
+
+def _folder(path: Path, name: str) -> Path:
+    try:
+        return path.parent / Path(name).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{path}: library is {name!r}; there is no such user") from None
 
 
 def _patterns(path: Path, value: Any) -> tuple[str, ...]:
