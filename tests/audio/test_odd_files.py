@@ -151,6 +151,15 @@ def test_tags_at_the_end_of_a_flac(tmp_path: Path, samples: np.ndarray, ape: boo
     check_whole(path, samples)
 
 
+def test_a_flac_whose_header_states_other_channels(tmp_path: Path) -> None:
+    content = bytearray(encoded(tmp_path / "a.flac", noise(3, channels=2)))
+    content[20] = content[20] & 0b11110001 | (5 - 1) << 1  # STREAMINFO now states 5 channels, and the frames have 2
+    path = tmp_path / "b.flac"
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match="cannot be decoded after"):
+        describe(path)
+
+
 def test_stray_bytes_at_the_end_of_a_flac(tmp_path: Path, samples: np.ndarray) -> None:
     path = tmp_path / "b.flac"
     path.write_bytes(encoded(tmp_path / "a.flac", samples) + b"stray bytes" * 20)

@@ -100,11 +100,14 @@ class SndfileDecoder:
             yield from self._rest(fault)
 
     def _rest(self, fault: str) -> Iterator[Float32]:
-        """Yield what FFmpeg decodes after a fault. If there is any, the fault becomes a note."""
+        """Yield what FFmpeg decodes after a fault. If there is any of the same format, the fault becomes a note."""
         self._source.seek(0)
         try:
             other = FFmpegDecoder(self._source)
         except AudioError:
+            return
+        if (other.rate, other.channels) != (self.rate, self.channels):  # the header is wrong, or the stream changes
+            other.close()
             return
         note = f"a part at {self._position / self.rate:.1f} s or later could not be decoded ({fault})"
         skip = self._position
