@@ -73,7 +73,7 @@ def test_tables_and_a_saved_report(run, music: Path, tmp_path: Path) -> None:
 def test_json_alone_on_standard_output(run, music: Path) -> None:
     code, out = run("retrieval", music, "--json", "--jobs", 1)
     body = json.loads(out)
-    assert code == 0 and list(body) == ["reports"] and len(body["reports"]) == 3
+    assert code == 0 and list(body) == ["schema", "reports"] and len(body["reports"]) == 3
     assert body["reports"][0]["rows"] == ["melody", "rhythm", "timbre", "harmony"]
     assert body["reports"][2]["low"] == [[None]] * 4
     assert reports.from_json(body["reports"][0]).unit == "%"
