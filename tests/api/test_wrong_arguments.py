@@ -41,7 +41,7 @@ ARGUMENTS: dict[str, tuple[set[str], str | None]] = {
     **dict.fromkeys(
         ("create", "incomplete", "align", "exclude_same_artist", "include_self", "collapse", "all_copies"), FLAG
     ),
-    **dict.fromkeys(("half_double", "store", "retry", "prune", "keep_features", "missing", "repair"), FLAG),
+    **dict.fromkeys(("half_double", "store", "retry", "prune", "keep_features", "missing", "repair", "harmonic"), FLAG),
     **dict.fromkeys(("progress", "waiting", "comparing"), CALLBACK),
     **dict.fromkeys(("path", "old", "new", "Example.path", "Query.path"), PATH),
     **dict.fromkeys(("a", "b", "query", "seed", "recordings"), RECORDING),
@@ -49,6 +49,7 @@ ARGUMENTS: dict[str, tuple[set[str], str | None]] = {
     **dict.fromkeys(("threads", "k", "steps", "length"), ({"int"}, None)),
     **dict.fromkeys(("spread", "false_discovery_rate"), (set(), "spread|false.discovery")),
     **dict.fromkeys(("start", "end"), ({"none", "int", "decimal"}, None)),
+    "exclude": ({"text"}, "exclude|pattern"),
     "jobs": ({"none", "int"}, None),
     "name": ({"text"}, "model"),
     "compare.model": ({"text"}, None),

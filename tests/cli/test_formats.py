@@ -83,7 +83,7 @@ def test_relative_paths(run: Run, music: Path, tmp_path: Path, monkeypatch: pyte
     [
         (["--json", "--format", "csv"], "--json and --format csv exclude each other"),
         (["-0", "--format", "csv"], "-0 is for --format paths"),
-        (["--relative", "--json"], "--relative is for --format paths and for playlists"),
+        (["--relative", "--json"], "--relative is for --format paths and for M3U playlists"),
         (["--m3u", "-", "--json"], "--m3u - and --format json both write to standard output"),
         (["--format", "xml"], "'xml' is not one of 'table', 'json'"),
         (["--columns", "a,,b"], "expected names joined by commas"),

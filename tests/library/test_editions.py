@@ -98,12 +98,12 @@ def test_a_reader_that_comes_between_the_catalogue_and_its_rows_begins_again(
     other = str(remade("dsp", tmp_path / "model", "dsp"))
     check, encoded = FlatStore.check, []
 
-    def check_after_another_process_has_written(store: FlatStore, *arguments: object) -> None:
+    def check_after_another_process_has_written(store: FlatStore, *arguments: object, **options: object) -> None:
         if not encoded:
             encoded.append(True)
             with LibraryFolder(folder, writable=True) as writer:
                 index_files(writer, [songs], model=other, jobs=1)
-        check(store, *arguments)  # type: ignore[arg-type]
+        check(store, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(FlatStore, "check", check_after_another_process_has_written)
     with LibraryFolder(folder) as reader, reader.snapshot():

@@ -49,7 +49,7 @@ def test_log_f_increases_strictly_to_0_at_the_bound(seed, count, spread, mean, r
     for score, value in zip(at[::50], values[::50], strict=True):
         if value == 0:
             continue
-        assert null.score_at(float(value)) == pytest.approx(score, abs=1e-6 * (1 + abs(score) + null.scale + spread))
+        assert null.score_at(float(value)) == pytest.approx(score, abs=1e-4 * (1 + abs(score) + null.scale + spread))
 
 
 def test_the_best_of_n_is_uniform_whatever_n_is() -> None:

@@ -12,7 +12,7 @@ import pytest
 from test_paths_and_playlists import library_of, random_rows, unit
 
 from conftest import TUNES, tune, write
-from soundalike.audio import Words
+from soundalike.audio import FINGERPRINT_VERSION, Words
 from soundalike.audio.fingerprint import FRAME_RATE, LEVEL_HOP, LEVEL_WIDTH, Fingerprint
 from soundalike.cli.main import main
 from soundalike.library.catalog.track import Track
@@ -143,7 +143,7 @@ def recorded(seconds: float, seed: int = 0) -> Words:
     """The fingerprint of the first seconds of a long recording of noise."""
     random = np.random.default_rng(seed)
     signs = random.integers(1, 2**32, size=round(300 * FRAME_RATE), dtype=np.uint32)[: round(seconds * FRAME_RATE)]
-    levels = random.integers(100, 160, size=(1000, 16)).astype(np.float32) / 2
+    levels = random.integers(100, 160, size=(1000, 24)).astype(np.float32) / 2
     return Fingerprint(signs, levels[: (len(signs) - LEVEL_WIDTH) // LEVEL_HOP + 1]).words()
 
 
@@ -314,6 +314,7 @@ def test_indexing_again_refreshes_fingerprints_of_an_older_version(tmp_path: Pat
             library.catalog.fingerprints.put(first, Fingerprint.of(words).signs, version=1)
         assert find_duplicates(library).groups == ()
         index_files(library, [music])
-        assert library.catalog.fingerprints.version(first) == library.catalog.fingerprints.version(second) == 2
+        versions = [library.catalog.fingerprints.version(one) for one in (first, second)]
+        assert versions == [FINGERPRINT_VERSION, FINGERPRINT_VERSION]
         assert library.catalog.fingerprints.get(first).tolist() == words.tolist()
         assert [len(group.tracks) for group in find_duplicates(library).groups] == [2]

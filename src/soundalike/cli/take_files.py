@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import subprocess
@@ -69,16 +70,11 @@ def _free_place(path: Path, folder: Path) -> Path | None:
     number = 1
     place = folder / path.name
     while os.path.lexists(place):
-        if place.exists() and (place.samefile(path) or _same_size_and_time(place, path)):
+        if place.exists() and filecmp.cmp(place, path, shallow=False):
             return None
         number += 1
         place = folder / f"{path.stem} ({number}){path.suffix}"
     return place
-
-
-def _same_size_and_time(a: Path, b: Path) -> bool:
-    first, second = a.stat(), b.stat()
-    return first.st_size == second.st_size and abs(first.st_mtime - second.st_mtime) < 2  # FAT counts in 2 s
 
 
 def _copy(path: Path, place: Path) -> None:
