@@ -166,6 +166,7 @@ def writing(library: Path, visitors: Path, stop: Path) -> Iterator[Callable[[], 
     assert process.returncode == 0, errors
 
 
+@pytest.mark.slow
 def test_eight_threads_search_while_another_process_indexes_removes_and_vacuums(
     path: Path, visitors: Path, music: Path, tmp_path: Path
 ) -> None:

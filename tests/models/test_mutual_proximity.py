@@ -237,9 +237,8 @@ def test_a_hub_loses_its_rank(tmp_path: Path) -> None:
         right: dict[str, list[bool]] = {"none": [], CORRECTED: []}
         for number in range(1, 121, 4):
             for hubness in ("none", CORRECTED):
-                found = search_library(
-                    library, Query(paths[number], weights={"melody": 1}, k=120, hubness=hubness)
-                ).matches
+                query = Query(paths[number], weights={"melody": 1}, k=120, hubness=hubness, all_copies=True)
+                found = search_library(library, query).matches
                 answers = [int(Path(match.span.track).stem) for match in found]
                 places[hubness].append(answers.index(0))
                 right[hubness].append((answers[0] - 1) // 3 == (number - 1) // 3)

@@ -129,6 +129,7 @@ def subject(library: LibraryFolder, track: Track):
     return Subject(Span(str(track.path), 0.0, 60.0), {}, rows, track.audio_hash, np.zeros(0, np.uint32), (), track)
 
 
+@pytest.mark.slow
 def test_where_there_is_nothing_the_rate_holds(tmp_path: Path, model: Model) -> None:
     found = 0
     for seed in range(5):

@@ -213,6 +213,7 @@ def test_networks_continue_from_another_run(material: Material, tmp_path: Path) 
         fit(StrokeTask(), train, held, settings, start=tmp_path / "bad")
 
 
+@pytest.mark.slow
 def test_the_command_makes_a_working_model(
     renders: Path,
     trained: tuple[Path, dict[str, Any]],
