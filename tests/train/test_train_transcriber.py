@@ -232,7 +232,8 @@ def test_the_command_makes_a_working_model(
     assert "strokes, epoch 2: loss" in shown.err
     files = sorted(path.name for path in one.iterdir() if path.is_file())
     networks = {"colour.onnx", "pitch.onnx", "strokes.onnx"}
-    assert set(files) == networks | {"readings.safetensors", "networks.json", "recipe.json", "weights.safetensors"}
+    others = {"readings.safetensors", "networks.json", "recipe.json", "split.json", "weights.safetensors"}
+    assert set(files) == networks | others
     for name in files:
         assert (one / name).read_bytes() == (two / name).read_bytes(), "the same inputs and seed write the same bytes"
     made = json.loads((one / "networks.json").read_text())["networks"]
