@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soundalike.core.errors import one_line
+from soundalike.core.errors import UsageError, one_line
 
 if TYPE_CHECKING:
     from soundalike.core.types import SpaceScore
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from soundalike.library.catalog import Track
 
 __all__ = [
+    "camelot",
+    "check_columns",
     "clock",
     "count",
     "feature_cost",
@@ -116,6 +118,21 @@ def short_key(key: str | None) -> str:
     """Return a key in few letters: "Am" for A minor, "C" for C major; what is no such name stays as it is."""
     note, _, mode = (key or "").partition(" ")
     return one_line({"minor": f"{note}m", "major": note}.get(mode, key or ""))
+
+
+def camelot(key: str | None) -> str | None:
+    """Return the Camelot code of a key; None if it is unknown or is no name of a key."""
+    from soundalike.audio import camelot_code, parse_key
+
+    parsed = parse_key(key) if key else None
+    return camelot_code(parsed) if parsed else None
+
+
+def check_columns(columns: Sequence[str] | None, known: Sequence[str]) -> None:
+    """Raise UsageError if a name of `--columns` is not among the known ones."""
+    for name in columns or ():
+        if name not in known:
+            raise UsageError(f"--columns: unknown column {name!r}; known: {', '.join(known)}")
 
 
 def tempo_and_key(track: Track | None) -> list[str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from soundalike.cli.arguments import GIVEN_PATH, PLAYLIST_FILE, Decorator, json_option, option
+from soundalike.cli.cells import check_columns
 from soundalike.cli.output import print_json, print_message
 from soundalike.cli.playlist_output import playlist_content, print_playlist_paths, write_playlists
 from soundalike.cli.suggest import suggest_columns
@@ -81,14 +82,13 @@ class Output:
             UsageError: `--columns` names a key that no row has, the format is for lists of files, or a playlist cannot
                 be written.
         """
-        if self.files:
-            self._write(answer())
-        if self.is_table:
+        found = answer() if self.files or not self.is_table else None
+        if found is not None and self.files:
+            self._write(found)
+        if found is None or self.is_table:
             table()
             print_playlist_paths(self.files)
-            return
-        found = answer()
-        if self.format == "json":
+        elif self.format == "json":
             print_json(found.record)
         elif self.format not in _OF_ANYTHING:
             if found.entries is None:
@@ -138,9 +138,7 @@ class Output:
 
 
 def _known_columns(columns: Sequence[str] | None, keys: Sequence[str]) -> list[str]:
-    for name in columns or ():
-        if name not in keys:
-            raise UsageError(f"--columns: unknown column {name!r}; known: {', '.join(keys)}")
+    check_columns(columns, keys)
     return list(columns or keys)
 
 

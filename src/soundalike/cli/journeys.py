@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from soundalike.cli.cells import near, weights_text
-from soundalike.cli.match_table import MatchRow, check_columns, copy_notes, print_matches
+from soundalike.cli.match_table import MatchRow, check_match_columns, copy_notes, print_matches
 from soundalike.cli.output import print_styled
 from soundalike.cli.records import MatchRecord
 from soundalike.cli.references import reference_text
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "active_spaces",
+    "journey_facts",
     "journey_records",
     "match_row",
     "print_copies",
@@ -31,6 +32,20 @@ __all__ = [
 def journey_records(journey: Journey, matches: Sequence[Match]) -> list[MatchRecord]:
     """Return the records of tracks of a journey."""
     return [MatchRecord.of(match, journey.tracks.get(match.path)) for match in matches]
+
+
+def journey_facts(journey: Journey) -> dict[str, Any]:
+    """Return the fields that the records of paths and playlists share, besides the query and the matches."""
+    return {
+        "models": [journey.model],
+        "reference": journey.reference,
+        "weights": journey.weights,
+        "note": journey.note,
+        "copies": journey.copies,
+        "corrupt": journey.corrupt,
+        "missing": journey.missing,
+        "absent_folders": journey.absent_folders,
+    }
 
 
 def active_spaces(journey: Journey) -> list[str]:
@@ -46,7 +61,7 @@ def match_row(number: str, match: Match, journey: Journey, name: str | None = No
 
 def print_heading(title: str, journey: Journey, output: Output) -> None:
     """Print what was asked for. Raises UsageError if a chosen column is unknown."""
-    check_columns(output.columns, list(journey.weights))
+    check_match_columns(output.columns, list(journey.weights))
     scores = [match.spaces for match in journey.matches]
     print_facts(title, f"weights: {weights_text(journey.weights)}", f"model {journey.model}")
     print_facts(reference_text(journey.reference, journey.recordings, journey.model, scores))

@@ -6,16 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from soundalike.cli.cells import clock, count, near, rarity, share, share_bar, tempo_and_key, track_names
+from soundalike.cli.cells import (
+    camelot,
+    check_columns,
+    clock,
+    count,
+    near,
+    rarity,
+    share,
+    share_bar,
+    tempo_and_key,
+    track_names,
+)
 from soundalike.cli.table import Cell, cell_width, has_blocks, print_facts, print_table, terminal_width
-from soundalike.core.errors import UsageError, one_line
+from soundalike.core.errors import one_line
 from soundalike.core.palette import space_colours
 
 if TYPE_CHECKING:
     from soundalike.core.types import Match
     from soundalike.library.catalog import Track
 
-__all__ = ["MATCH_COLUMNS", "MatchRow", "check_columns", "copy_notes", "print_matches"]
+__all__ = ["MATCH_COLUMNS", "MatchRow", "check_match_columns", "copy_notes", "print_matches"]
 
 _LISTED = 3
 """Copies, and versions, that are listed below a match."""
@@ -66,7 +77,7 @@ _COLUMNS: Mapping[str, _Column] = {
     "percentile": _Column(_of_match(lambda match: rarity(match.percentile)), rank=5),
     "bpm": _Column(lambda row: tempo_and_key(row.track)[0], rank=2),
     "key": _Column(lambda row: tempo_and_key(row.track)[1], left=True, rank=1),
-    "camelot": _Column(_of_track(lambda track: _camelot(track.key_tag or track.key)), left=True),
+    "camelot": _Column(_of_track(lambda track: camelot(track.key_tag or track.key)), left=True),
     "stretch": _Column(_of_match(lambda match: "" if match.stretch is None else f"{match.stretch:.3f}")),
     "semitones": _Column(_of_match(lambda match: "" if match.semitones is None else f"{match.semitones:+d}")),
     "time": _Column(lambda row: _times(row), rank=4),
@@ -95,12 +106,9 @@ def copy_notes(kind: str, paths: Sequence[str]) -> list[str]:
     return [*notes, *([f"and {count(more, kind)} more (--json lists all)"] if more > 0 else [])]
 
 
-def check_columns(columns: Sequence[str] | None, spaces: Sequence[str]) -> None:
+def check_match_columns(columns: Sequence[str] | None, spaces: Sequence[str]) -> None:
     """Raise UsageError if a column of `--columns` is neither in `MATCH_COLUMNS` nor a space."""
-    known = list(dict.fromkeys([*MATCH_COLUMNS, *spaces]))
-    for name in columns or ():
-        if name not in known:
-            raise UsageError(f"--columns: unknown column {name!r}; known: {', '.join(known)}")
+    check_columns(columns, list(dict.fromkeys([*MATCH_COLUMNS, *spaces])))
 
 
 def print_matches(
@@ -159,13 +167,6 @@ def print_matches(
     print_facts(f"paths below {one_line(folder)}" if folder else "", legend, style="dim")
 
 
-def _camelot(key: str | None) -> str:
-    from soundalike.audio import camelot_code, parse_key
-
-    parsed = parse_key(key) if key else None
-    return camelot_code(parsed) if parsed else ""
-
-
 def _is_excerpt(row: MatchRow) -> bool:
     """Whether a match is a part of its track."""
     if row.match is None:
@@ -209,19 +210,19 @@ def _space_cells(
         legend = "bars: " + ", ".join(f"{number} {name}" for number, name in enumerate(spaces, start=1))
     widths = [max(width, len(title)) for title in titles]
     largest = max((abs(row.match.spaces[name].share) for row in rows if row.match for name in spaces), default=0.0)
-    colours = space_colours(spaces)
+    colours, ascii_only = space_colours(spaces), not has_blocks()
     bars: list[list[Cell]] = []
     for row in rows:
         parts = [
-            (_bar(row, name, largest, width).ljust(cells + 1), colours[name])
+            (_bar(row, name, largest, width, ascii_only=ascii_only).ljust(cells + 1), colours[name])
             for name, cells in zip(spaces, widths, strict=True)
         ]
         bars.append([parts])
     return [" ".join(title.ljust(cells) for title, cells in zip(titles, widths, strict=True)).rstrip()], bars, legend
 
 
-def _bar(row: MatchRow, space: str, largest: float, width: int) -> str:
+def _bar(row: MatchRow, space: str, largest: float, width: int, *, ascii_only: bool) -> str:
     if row.match is None:
         return " " * width
     one = row.match.spaces[space]
-    return share_bar(one.share, largest, width, ascii_only=not has_blocks()) if one.audible else ".".ljust(width)
+    return share_bar(one.share, largest, width, ascii_only=ascii_only) if one.audible else ".".ljust(width)

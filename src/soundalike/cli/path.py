@@ -21,6 +21,7 @@ from soundalike.cli.commands import command
 from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import chosen_library, named_recording, one_standard_input
 from soundalike.cli.journeys import (
+    journey_facts,
     journey_records,
     match_row,
     print_copies,
@@ -139,15 +140,8 @@ def _answer(found: Journey, steps: int, where: str | None) -> Answer:
     (arrival,) = journey_records(found, [last])
     record = PathRecord(
         query=QueryRecord(found.start.track, last.path, steps, where),
-        models=[found.model],
-        reference=found.reference,
-        weights=found.weights,
         matches=records,
-        note=found.note,
-        copies=found.copies,
-        corrupt=found.corrupt,
-        missing=found.missing,
-        absent_folders=found.absent_folders,
+        **journey_facts(found),
         arrival=arrival,
         direct=found.direct.score if found.direct else None,
         smallest=found.smallest,

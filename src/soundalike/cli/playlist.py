@@ -23,6 +23,7 @@ from soundalike.cli.commands import command
 from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import chosen_library, named_recording
 from soundalike.cli.journeys import (
+    journey_facts,
     journey_records,
     match_row,
     print_copies,
@@ -137,15 +138,8 @@ def playlist(
         records = journey_records(found, found.matches)
         record = PlaylistRecord(
             query=QueryRecord(found.query.track, length, where, spread, tempo, tempo_step, half_double, harmonic),
-            models=[found.model],
-            reference=found.reference,
-            weights=found.weights,
             matches=records,
-            note=found.note,
-            copies=found.copies,
-            corrupt=found.corrupt,
-            missing=found.missing,
-            absent_folders=found.absent_folders,
+            **journey_facts(found),
         )
         return Answer(record, records, found.playlist_entries())
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from soundalike.cli.cells import camelot
+
 if TYPE_CHECKING:
     from soundalike.core.types import Match, PercentileSource, SpaceScore
     from soundalike.library.catalog import Track
@@ -116,9 +118,7 @@ class MatchRecord:
             path: Replaces the path of the track.
             more: The fields that the class adds to this one.
         """
-        from soundalike.audio import camelot_code, parse_key
-
-        span, key = match.span, parse_key(match.key) if match.key else None
+        span = match.span
         return cls(
             rank=match.rank,
             id=track.id if track else None,
@@ -129,7 +129,7 @@ class MatchRecord:
             album=match.album,
             bpm=match.bpm,
             key=match.key,
-            camelot=camelot_code(key) if key else None,
+            camelot=camelot(match.key),
             duration=match.duration,
             start=span.start,
             end=span.end,

@@ -27,7 +27,7 @@ from soundalike.cli.cells import clock, count, near, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import chosen_library, named_recording, one_standard_input, typed_names
-from soundalike.cli.match_table import MatchRow, check_columns, copy_notes, print_matches
+from soundalike.cli.match_table import MatchRow, check_match_columns, copy_notes, print_matches
 from soundalike.cli.output import (
     print_message,
     print_styled,
@@ -227,7 +227,7 @@ def _joined(option: str, given: Sequence[Mapping[str, float]]) -> Mapping[str, f
 
 
 def _print_results(results: SearchResults, output: Output, *, conditions: bool) -> None:
-    check_columns(output.columns, list(results.weights))
+    check_match_columns(output.columns, list(results.weights))
     query, tracks = results.query, count(results.searched, "track")
     against = tracks if results.level == "track" else f"the passages of {tracks}"
     reason = level_text(results.level_reason, "an example" if results.examples else "the query")
