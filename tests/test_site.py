@@ -108,7 +108,7 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     html = (tmp_path / "reference" / "python.html").read_text()
-    for name in soundalike.__all__:
+    for name in set(soundalike.__all__) - {"__version__"}:
         assert f'id="soundalike.{name}"' in html
     assert 'id="soundalike-search"' in (tmp_path / "reference" / "commands.html").read_text()
 

@@ -8,7 +8,9 @@ import re
 import struct
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,13 +47,20 @@ def on_terminal(*arguments: str, environment: dict[str, str]) -> list[str]:
     return _STYLE.sub("", seen.decode()).replace("\r\n", "\n").splitlines()
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder with a short path, so that lines which name it fit in 80 columns."""
+    with tempfile.TemporaryDirectory(prefix="alike-") as name:
+        yield Path(name)
+
+
 @pytest.mark.slow
-def test_a_stranger_gets_an_answer_in_time_and_can_read_it(tmp_path: Path) -> None:
+def test_a_stranger_gets_an_answer_in_time_and_can_read_it(tmp_path: Path, short_folder: Path) -> None:
     clips = [clip.path for clip in load_clips()]
     environment = {
         **os.environ,
         "HOME": str(tmp_path),
-        "SOUNDALIKE_LIBRARY": str(tmp_path / "library"),
+        "SOUNDALIKE_LIBRARY": str(short_folder / "library"),
         "TERM": "xterm",
     }
     environment.pop("COLUMNS", None)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from soundalike.cli import output, table
 from soundalike.cli.cells import clock, count, rarity, share, share_bar, track_names
 from soundalike.cli.output import Progress, print_json, print_message, print_styled
-from soundalike.cli.table import cell_width, cut_middle, print_facts, print_table
+from soundalike.cli.table import cell_width, cut_apart, cut_middle, print_facts, print_table
 from soundalike.core.types import SpaceScore
 
 
@@ -101,6 +101,16 @@ def test_columns_are_aligned(rows: list[tuple[str, str]]) -> None:
         assert first.rstrip(" ") == name.rstrip(" ")
         assert rest[2 : 2 + digits] == number.rjust(digits)
         assert rest[2 + digits :] in ("  end", "  last")
+
+
+def test_names_are_cut_where_they_differ() -> None:
+    names = [
+        f"flute trio - Tune in {key}, {style}, flute trio" for key in "CDE" for style in ("rock", "swing", "waltz")
+    ]
+    cut = cut_apart(names, 26)
+    assert len(set(cut)) == len(names)
+    assert all(cell_width(one) == 26 for one in cut)
+    assert cut_apart(["short", names[0]], 26) == ["short", cut_middle(names[0], 26)], "the middle where that will do"
 
 
 @given(st.text(letters, max_size=60), st.integers(2, 40))

@@ -135,7 +135,8 @@ class Fingerprinter:
         self._edges = np.round(edges).astype(int)
         self._triangles = _triangles()
         self._pending: list[FloatArray] = []
-        self._energies: list[FloatArray] = []
+        self._before = np.zeros((0, _BANDS), np.float32)
+        self._signs: list[Words] = []
         self._wide: list[FloatArray] = []
 
     def tap(self, blocks: Iterable[npt.NDArray[np.float32]]) -> Iterator[npt.NDArray[np.float32]]:
@@ -155,25 +156,25 @@ class Fingerprinter:
 
             view = np.lib.stride_tricks.sliding_window_view(waiting, _WINDOW)[::_HOP][:frames]
             power = np.abs(rfft(view * self._taper, axis=1)) ** 2
-            self._energies.append(np.add.reduceat(power, self._edges, axis=1)[:, :-1].astype(np.float32))
+            energy = np.add.reduceat(power, self._edges, axis=1)[:, :-1].astype(np.float32)
+            self._add_signs(np.concatenate([self._before, energy]))
+            self._before = energy[-1:]
             self._wide.append((power @ self._triangles).astype(np.float32))
             waiting = waiting[frames * _HOP :]
         self._pending = [waiting]
 
     def words(self) -> Words:
         """Return the stored form of the fingerprint of the stream so far; empty for less than 0.5 s."""
-        signs = self._signs()
+        signs = np.concatenate(self._signs) if self._signs else np.zeros(0, np.uint32)
         return Fingerprint(signs, self._levels()).words() if len(signs) else signs
 
-    def _signs(self) -> Words:
-        energy = np.concatenate(self._energies) if self._energies else np.zeros((0, _BANDS), np.float32)
-        if len(energy) < 2:
-            return np.zeros(0, np.uint32)
+    def _add_signs(self, energy: FloatArray) -> None:
+        """Add the signs of frames, given the energies (f + 1, 33) of these and of the frame before."""
         slope = energy[:, :-1] - energy[:, 1:]
         bits = (slope[1:] - slope[:-1]) > 0
         loud = energy[1:].sum(axis=1) > _SILENCE * _WINDOW**2 / 8
         packed: Words = bits.astype(np.uint32) @ (np.uint32(1) << np.arange(bits.shape[1], dtype=np.uint32))
-        return np.where(loud, np.maximum(packed, 1), 0).astype(np.uint32)
+        self._signs.append(np.where(loud, np.maximum(packed, 1), 0).astype(np.uint32))
 
     def _levels(self) -> FloatArray:
         # The first frame has no sign: it only begins the difference of the next.

@@ -134,7 +134,8 @@ def demo(page: Path | None, no_serve: bool, jobs: int | None, as_json: bool) -> 
         f"{one.space} {first[one.space]} of {len(collection)} (chance {_chance(collection, one):.0f})"
         for one in _QUESTIONS
     )
-    print(f"with each of the 36 clips as the query, the first answer is right for: {', '.join(counts)}")
+    print("with each of the 36 clips as the query, the first answer is right for:")
+    print_facts(*counts, indent=2)
     print(f"\nlisten to the answers: {page.absolute().as_uri()}")
     print("next: soundalike index YOUR_MUSIC, then soundalike search SONG")
     return 0

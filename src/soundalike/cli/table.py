@@ -12,6 +12,7 @@ from soundalike.cli.output import print_styled
 __all__ = [
     "Cell",
     "cell_width",
+    "cut_apart",
     "cut_middle",
     "fitted_name",
     "has_blocks",
@@ -52,8 +53,13 @@ def cell_width(text: str) -> int:
     return cell_len(text)
 
 
-def cut_middle(text: str, width: int) -> str:
+def cut_middle(text: str, width: int, start: float = 0.5) -> str:
     """Cut the middle of a text that is wider than `width` cells: names differ at their ends.
+
+    Args:
+        text: The text.
+        width: The number of cells.
+        start: The part of them that the start of the text gets, 0 to 1.
 
     Example:
         >>> cut_middle("Some Artist - Some Title (Remastered)", 20)
@@ -63,8 +69,23 @@ def cut_middle(text: str, width: int) -> str:
         return text
     if width < 2:
         return "…"[:width]
-    head = _longest_start(text, width // 2)
+    head = _longest_start(text, int(start * width))
     return f"{head}…{_longest_end(text, width - 1 - cell_width(head))}"
+
+
+_STARTS = (0.5, 0.33, 0.67, 0.0)
+"""Parts of a cut text that its start gets, in the order of preference."""
+
+
+def cut_apart(texts: Sequence[str], width: int) -> list[str]:
+    """Cut texts to `width` cells, all at the same place, where most of them still differ from one another.
+
+    Example:
+        >>> cut_apart(["Trio - Tune, rock, the Trio", "Trio - Tune, swing, the Trio"], 18)
+        ['Trio …ck, the Trio', 'Trio …ng, the Trio']
+    """
+    ways = [[cut_middle(text, width, start) for text in texts] for start in _STARTS]
+    return max(ways, key=lambda cut: len(set(cut)))
 
 
 def _longest_start(text: str, width: int) -> str:
@@ -114,12 +135,13 @@ def print_table(
         shown = _fitting(widths, stretch, ranks or {}, room)
         taken = sum(widths[column] + len(_GAP) for column in shown if column != stretch)
         widths[stretch] = min(widths[stretch], max(_NARROW // 2, room - taken))
+    names = cut_apart([_text(line[stretch]) for line in [header, *rows]], widths[stretch])
     for number, line in enumerate([header, *rows]):
         parts: list[tuple[str, str]] = []
         for column in shown:
             cell = line[column]
             if column == stretch:
-                cell = cut_middle(_text(cell), widths[column])
+                cell = names[number]
             space = " " * (widths[column] - cell_width(_text(cell)))
             styled = [(cell, "" if number else "bold")] if isinstance(cell, str) else list(cell)
             parts += [*styled, (space, "")] if column in left else [(space, ""), *styled]
