@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from soundalike.audio import Fingerprinter
+from soundalike.audio import Fingerprint, Fingerprinter
 
 
 def test_a_frame_is_silent_if_it_is_silent_itself() -> None:
@@ -15,7 +15,7 @@ def test_a_frame_is_silent_if_it_is_silent_itself() -> None:
     samples[start:] = 0.1 * np.random.default_rng(0).standard_normal(len(samples) - start)
     fingerprinter = Fingerprinter(rate)
     list(fingerprinter.tap([samples]))
-    signs = fingerprinter._signs()
+    signs = Fingerprint.of(fingerprinter.words()).signs
     # Sign n belongs to frame n + 1, which ends at hop * (n + 1) + window.
     heard = np.array([hop * (n + 1) + window > start + hop // 2 for n in range(len(signs))])
     doubtful = np.array([abs(hop * (n + 1) + window - start) <= hop // 2 for n in range(len(signs))])
