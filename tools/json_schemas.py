@@ -17,39 +17,39 @@ from pathlib import Path
 from typing import Any
 
 RECORDS = {
-    "index": "index:IndexRecord",
-    "search": "search_records:SearchRecord",
-    "compare": "compare:ComparisonRecord",
-    "path": "path:PathRecord",
-    "playlist": "playlist:PlaylistRecord",
-    "duplicates": "duplicates:DuplicatesRecord",
-    "versions": "versions:VersionsRecord",
-    "embed": "embed:EmbedRecord",
-    "presets": "presets:PresetsRecord",
-    "demo": "demo:DemoRecord",
-    "render": "render:RenderRecord",
-    "library-info": "library.info:InfoRecord",
-    "library-ls": "library.ls:TracksRecord",
-    "library-show": "library.show:ShowRecord",
-    "library-remove": "library.remove:RemoveRecord",
-    "library-move": "library.move:MoveRecord",
-    "library-failures": "library.failures:FailuresRecord",
-    "library-check": "library.check:CheckRecord",
-    "library-vacuum": "library.vacuum:VacuumRecord",
-    "library-export": "library.export:VectorsRecord library.export:FolderRecord",
-    "library-import": "library.import_:ImportRecord",
-    "list": "list:ListRecord",
-    "train-compact": "train.compact:CompactRecord",
-    "train-dsp": "train.dsp:DspRecord",
-    "train-descriptors": "train.descriptors:DescriptorsRecord",
-    "train-heads": "train.heads:HeadsRecord",
-    "train-embed": "train.embed:EmbedRecord",
-    "train-merge": "train.merge:MergeRecord",
-    "error": "records:ErrorRecord",
+    "index": "cli.index:IndexRecord",
+    "search": "api.records.search:SearchRecord",
+    "compare": "api.records.comparison:ComparisonRecord",
+    "path": "api.records.journeys:PathRecord",
+    "playlist": "api.records.journeys:PlaylistRecord",
+    "duplicates": "api.records.duplicates:DuplicatesRecord",
+    "versions": "api.records.versions:VersionsRecord",
+    "embed": "cli.embed:EmbedRecord",
+    "presets": "cli.presets:PresetsRecord",
+    "demo": "cli.demo:DemoRecord",
+    "render": "cli.render:RenderRecord",
+    "library-info": "cli.library.info:InfoRecord",
+    "library-ls": "cli.library.ls:TracksRecord",
+    "library-show": "api.records.tracks:TrackDetailsRecord",
+    "library-remove": "cli.library.remove:RemoveRecord",
+    "library-move": "cli.library.move:MoveRecord",
+    "library-failures": "cli.library.failures:FailuresRecord",
+    "library-check": "cli.library.check:CheckRecord",
+    "library-vacuum": "cli.library.vacuum:VacuumRecord",
+    "library-export": "cli.library.export:VectorsRecord cli.library.export:FolderRecord",
+    "library-import": "cli.library.import_:ImportRecord",
+    "list": "cli.list:ListRecord",
+    "train-compact": "cli.train.compact:CompactRecord",
+    "train-dsp": "cli.train.dsp:DspRecord",
+    "train-descriptors": "cli.train.descriptors:DescriptorsRecord",
+    "train-heads": "cli.train.heads:HeadsRecord",
+    "train-embed": "cli.train.embed:EmbedRecord",
+    "train-merge": "cli.train.merge:MergeRecord",
+    "error": "cli.records:ErrorRecord",
 }
 """The record of each command, or the records one of which it prints, by the name of its schema."""
 
-_NAMES = ("soundalike.core.types", "soundalike.library", "soundalike.cli.records", "soundalike.cli.library.tracks")
+_NAMES = ("soundalike.core.types", "soundalike.library", "soundalike.cli.records", "soundalike.api.records.matches")
 """Modules whose names annotations use without importing them at run time."""
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
@@ -67,7 +67,7 @@ def schema_of(name: str) -> dict[str, Any]:
     bodies = []
     for place in RECORDS[name].split():
         module, _, record = place.partition(":")
-        body = _object(getattr(import_module(f"soundalike.cli.{module}"), record), definitions)
+        body = _object(getattr(import_module(f"soundalike.{module}"), record), definitions)
         body["properties"] = {"schema": version, **body["properties"]}
         body["required"] = ["schema", *body["required"]]
         bodies.append(body)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from soundalike.library.catalog import Track
 
 __all__ = [
-    "camelot",
     "check_columns",
     "clock",
     "count",
@@ -118,14 +117,6 @@ def short_key(key: str | None) -> str:
     """Return a key in few letters: "Am" for A minor, "C" for C major; what is no such name stays as it is."""
     note, _, mode = (key or "").partition(" ")
     return one_line({"minor": f"{note}m", "major": note}.get(mode, key or ""))
-
-
-def camelot(key: str | None) -> str | None:
-    """Return the Camelot code of a key; None if it is unknown or is no name of a key."""
-    from soundalike.audio import camelot_code, parse_key
-
-    parsed = parse_key(key) if key else None
-    return camelot_code(parsed) if parsed else None
 
 
 def check_columns(columns: Sequence[str] | None, known: Sequence[str]) -> None:

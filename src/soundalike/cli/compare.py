@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from soundalike.api.records.comparison import comparison_record
 from soundalike.cli.arguments import (
     LEVEL,
     REGION,
@@ -21,7 +21,6 @@ from soundalike.cli.cells import clock, rarity, share_bar, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import absolute_name, chosen_library, one_standard_input, recording
 from soundalike.cli.output import print_json, print_warnings
-from soundalike.cli.records import MatchRecord, WarningRecord, warning_records
 from soundalike.cli.references import level_text, reference_text
 from soundalike.cli.suggest import suggest_files
 from soundalike.cli.table import Cell, fitted_name, has_blocks, print_facts, print_table
@@ -29,7 +28,7 @@ from soundalike.core.errors import one_line
 from soundalike.core.palette import space_colours
 
 if TYPE_CHECKING:
-    from soundalike.core.types import Alignment, LevelReason, PercentileSource
+    from soundalike.core.types import Alignment
     from soundalike.search import Comparison
 
 __all__ = ["compare"]
@@ -37,64 +36,6 @@ __all__ = ["compare"]
 _RELIABLE = 0.3
 """An alignment with a lower agreement is a guess: over 24 pairs of demo clips each, unrelated clips reached 0.17 to
 0.30 and clips of the same tune 0.25 to 0.56."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueryRecord:
-    """The first recording."""
-
-    path: str
-    start: float
-    end: float
-    level: str
-    level_reason: LevelReason
-
-
-@dataclass(frozen=True, slots=True)
-class AlignmentRecord:
-    """How the second recording is aligned with the first; see `soundalike.core.types.Alignment`."""
-
-    semitones: int
-    tempo_ratio: float
-    offset: float
-    agreement: float
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedRecord(MatchRecord):
-    """The second recording as a match of the first; `alignment` is null without --align."""
-
-    alignment: AlignmentRecord | None
-
-
-@dataclass(frozen=True, slots=True)
-class PassageRecord:
-    """A passage in seconds."""
-
-    start: float
-    end: float
-
-
-@dataclass(frozen=True, slots=True)
-class PassagePairRecord:
-    """The most similar passages of the two recordings in one space."""
-
-    a: PassageRecord
-    b: PassageRecord
-    similarity: float
-
-
-@dataclass(frozen=True, slots=True)
-class ComparisonRecord:
-    """A comparison; `matches` holds one match."""
-
-    query: QueryRecord
-    models: Sequence[str]
-    reference: PercentileSource
-    weights: Mapping[str, float]
-    matches: Sequence[ComparedRecord]
-    passages: Mapping[str, PassagePairRecord | None]
-    warnings: Sequence[WarningRecord]
 
 
 @command("compare")
@@ -153,33 +94,10 @@ def compare(
             found = library.compare(first, second, model=model, **options)
     print_warnings(found.warnings)
     if as_json:
-        print_json(_record(absolute_name(a), absolute_name(b), found))
+        print_json(comparison_record(absolute_name(a), absolute_name(b), found))
     else:
         _print_comparison(a, b, found, aligned=align)
     return 0
-
-
-def _record(a: str, b: str, found: Comparison) -> ComparisonRecord:
-    span = found.match.query_span
-    one = found.match.alignment
-    alignment = AlignmentRecord(one.semitones, one.tempo_ratio, one.offset, one.agreement) if one else None
-    pairs = {
-        name: PassagePairRecord(
-            PassageRecord(pair.a.start, pair.a.end), PassageRecord(pair.b.start, pair.b.end), pair.similarity
-        )
-        if pair
-        else None
-        for name, pair in found.pairs.items()
-    }
-    return ComparisonRecord(
-        query=QueryRecord(a, span.start if span else 0.0, span.end if span else 0.0, found.level, found.level_reason),
-        models=[found.model],
-        reference=found.reference,
-        weights=found.weights,
-        matches=[ComparedRecord.of(found.match, path=b, alignment=alignment)],
-        passages=pairs,
-        warnings=warning_records(found.warnings),
-    )
 
 
 _BAR = 10

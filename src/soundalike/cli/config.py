@@ -11,28 +11,9 @@ from typing import Any
 
 from soundalike.core.errors import UsageError
 from soundalike.core.settings import config_file
+from soundalike.search.presets import PRESETS, Preset
 
-__all__ = ["BUILT_IN", "Config", "Preset", "read_config"]
-
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """Named weights, and what they look for."""
-
-    weights: str
-    summary: str = ""
-
-
-BUILT_IN: Mapping[str, Preset] = {
-    "everything": Preset("melody=1,rhythm=1,timbre=1,harmony=1", "all four spaces alike"),
-    "tune": Preset("melody=2,harmony=1", "the same tune over similar chords, whoever plays it"),
-    "groove": Preset("rhythm=2,timbre=1", "the same groove in a similar sound"),
-    "sound": Preset("timbre=1", "the same instruments and production"),
-    "chords": Preset("harmony=1", "the same chords"),
-    "cover": Preset("melody=2,harmony=1,timbre=-1", "the same tune in another sound"),
-    "flip": Preset("rhythm=1,timbre=-1", "the same groove in another sound"),
-}
-"""Presets that always exist; those of the file replace them by name."""
+__all__ = ["Config", "read_config"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +34,7 @@ class Config:
     model: str | None = None
     weights: str | None = None
     exclude: tuple[str, ...] = ()
-    presets: Mapping[str, Preset] = field(default_factory=lambda: dict(BUILT_IN))
+    presets: Mapping[str, Preset] = field(default_factory=lambda: dict(PRESETS))
 
 
 def read_config(path: Path | None = None) -> Config:
@@ -98,7 +79,7 @@ def _read(path: Path) -> Config:
         model=_text(path, found, "model"),
         weights=_text(path, found, "weights"),
         exclude=_patterns(path, found.get("exclude", [])),
-        presets={**BUILT_IN, **_presets(path, found.get("presets", {}))},
+        presets={**PRESETS, **_presets(path, found.get("presets", {}))},
     )
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soundalike.api.records.matches import MatchRecord
 from soundalike.cli.arguments import GIVEN_PATH, check_folder, jobs_option, json_option, option
 from soundalike.cli.cells import clock, rarity, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.output import Progress, print_json, print_styled
-from soundalike.cli.records import MatchRecord
 from soundalike.cli.table import print_facts, print_table
 from soundalike.core.errors import one_line
 

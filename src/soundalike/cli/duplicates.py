@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soundalike.api.records.duplicates import duplicates_record
 from soundalike.cli.arguments import library_option, m3u_option, model_option
 from soundalike.cli.cells import count, track_name
 from soundalike.cli.commands import command
@@ -24,14 +24,6 @@ __all__ = ["duplicates"]
 
 
 @dataclass(frozen=True, slots=True)
-class CopyRecord:
-    """A copy, and why the best file of its group is better."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class FileRecord:
     """A line of a list of duplicates: files with the same `group` are copies, and one of them is the best."""
 
@@ -39,31 +31,6 @@ class FileRecord:
     path: str
     best: bool
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class GroupRecord:
-    """Files of one recording: the best one, and those to spare."""
-
-    best: str
-    copies: Sequence[CopyRecord]
-
-
-@dataclass(frozen=True, slots=True)
-class RelatedRecord:
-    """Two tracks that share audio without being copies; `relation` is what `b` is to `a`."""
-
-    a: str
-    b: str
-    relation: str
-
-
-@dataclass(frozen=True, slots=True)
-class DuplicatesRecord:
-    """Every recording that the library holds more than once."""
-
-    duplicates: Sequence[GroupRecord]
-    related: Sequence[RelatedRecord]
 
 
 @command("duplicates")
@@ -100,7 +67,7 @@ def _answer(found: Duplicates) -> Answer:
         for number, group in enumerate(found.groups, start=1)
         for track, reason in zip(group.tracks, ("", *group.reasons), strict=True)
     ]
-    return Answer(_record(found), rows, track_entries(_files(found)))
+    return Answer(duplicates_record(found), rows, track_entries(_files(found)))
 
 
 def _print_groups(found: Duplicates) -> None:
@@ -120,19 +87,3 @@ def _print_groups(found: Duplicates) -> None:
 
 def _name(track: Track) -> str:
     return track_name(str(track.path), track)
-
-
-def _record(found: Duplicates) -> DuplicatesRecord:
-    return DuplicatesRecord(
-        [
-            GroupRecord(
-                str(group.best.path),
-                [
-                    CopyRecord(str(track.path), reason)
-                    for track, reason in zip(group.copies, group.reasons, strict=True)
-                ],
-            )
-            for group in found.groups
-        ],
-        [RelatedRecord(str(pair.a.path), str(pair.b.path), pair.relation) for pair in found.related],
-    )

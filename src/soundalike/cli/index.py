@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soundalike.api.records.matches import WarningRecord, warning_records
 from soundalike.cli.arguments import (
     GIVEN_PATH,
     argument,
@@ -27,7 +28,7 @@ from soundalike.cli.exit_codes import DONE, INTERRUPTED, PARTLY
 from soundalike.cli.file_lists import is_playlist, read_playlist, read_standard_input
 from soundalike.cli.inputs import chosen_library, library_folder
 from soundalike.cli.output import Progress, print_interrupted, print_json, print_message, print_warnings
-from soundalike.cli.records import FailureRecord, WarningRecord, failure_records, warning_records
+from soundalike.cli.records import FailureRecord, failure_records
 from soundalike.core.errors import LibraryError, UsageError, one_line
 from soundalike.core.files import absolute
 from soundalike.core.options import TextType

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from soundalike.cli.cells import near, weights_text
 from soundalike.cli.match_table import MatchRow, check_match_columns, copy_notes, print_matches
 from soundalike.cli.output import print_styled
-from soundalike.cli.records import MatchRecord
 from soundalike.cli.references import reference_text
 from soundalike.cli.table import print_facts
 from soundalike.core.errors import one_line
@@ -20,32 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "active_spaces",
-    "journey_facts",
-    "journey_records",
     "match_row",
     "print_copies",
     "print_heading",
     "print_journey",
 ]
-
-
-def journey_records(journey: Journey, matches: Sequence[Match]) -> list[MatchRecord]:
-    """Return the records of tracks of a journey."""
-    return [MatchRecord.of(match, journey.tracks.get(match.path)) for match in matches]
-
-
-def journey_facts(journey: Journey) -> dict[str, Any]:
-    """Return the fields that the records of paths and playlists share, besides the query and the matches."""
-    return {
-        "models": [journey.model],
-        "reference": journey.reference,
-        "weights": journey.weights,
-        "note": journey.note,
-        "copies": journey.copies,
-        "corrupt": journey.corrupt,
-        "missing": journey.missing,
-        "absent_folders": journey.absent_folders,
-    }
 
 
 def active_spaces(journey: Journey) -> list[str]:

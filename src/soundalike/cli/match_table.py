@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from soundalike.api.records.matches import camelot
 from soundalike.cli.cells import (
-    camelot,
     check_columns,
     clock,
     count,

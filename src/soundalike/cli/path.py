@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soundalike.api.records.journeys import path_record
 from soundalike.cli.arguments import (
     WholeNumber,
     argument,
@@ -20,58 +20,17 @@ from soundalike.cli.arguments import (
 from soundalike.cli.commands import command
 from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import chosen_library, named_recording, one_standard_input
-from soundalike.cli.journeys import (
-    journey_facts,
-    journey_records,
-    match_row,
-    print_copies,
-    print_heading,
-    print_journey,
-)
+from soundalike.cli.journeys import match_row, print_copies, print_heading, print_journey
 from soundalike.cli.match_table import MatchRow
 from soundalike.cli.output import report_corrupt, report_missing
-from soundalike.cli.records import MatchRecord
 from soundalike.cli.suggest import suggest_recordings
 from soundalike.cli.table import fitted_name
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
-    from soundalike.core.types import PercentileSource
     from soundalike.search import Journey
 
 __all__ = ["path"]
-
-
-@dataclass(frozen=True, slots=True)
-class QueryRecord:
-    """Where the path starts and ends, and the number of tracks in between."""
-
-    a: str
-    b: str
-    steps: int
-    where: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class PathRecord:
-    """A path: `matches` are the tracks in between, `arrival` is B, `direct` is the score of B as a match of A.
-
-    `copies` are copies of A and B, which were left out.
-    """
-
-    query: QueryRecord
-    models: Sequence[str]
-    reference: PercentileSource
-    weights: Mapping[str, float]
-    matches: Sequence[MatchRecord]
-    note: str | None
-    copies: Sequence[str]
-    corrupt: Sequence[str]
-    missing: Sequence[str]
-    absent_folders: Sequence[str]
-    arrival: MatchRecord
-    direct: float | None
-    smallest: float | None
 
 
 @command("path")
@@ -135,18 +94,8 @@ def path(
 
 
 def _answer(found: Journey, steps: int, where: str | None) -> Answer:
-    *between, last = found.matches
-    records = journey_records(found, between)
-    (arrival,) = journey_records(found, [last])
-    record = PathRecord(
-        query=QueryRecord(found.start.track, last.path, steps, where),
-        matches=records,
-        **journey_facts(found),
-        arrival=arrival,
-        direct=found.direct.score if found.direct else None,
-        smallest=found.smallest,
-    )
-    return Answer(record, [*records, arrival], found.playlist_entries())
+    record = path_record(found, steps, where)
+    return Answer(record, [*record.matches, record.arrival], found.playlist_entries())
 
 
 def _print_path(a: str, b: str, found: Journey, output: Output) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from soundalike.api.records.journeys import PlaylistQueryRecord, playlist_record
 from soundalike.cli.arguments import (
     NUMBER,
     NUMBER_RANGE,
@@ -22,54 +21,13 @@ from soundalike.cli.arguments import (
 from soundalike.cli.commands import command
 from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import chosen_library, named_recording
-from soundalike.cli.journeys import (
-    journey_facts,
-    journey_records,
-    match_row,
-    print_copies,
-    print_heading,
-    print_journey,
-)
+from soundalike.cli.journeys import match_row, print_copies, print_heading, print_journey
 from soundalike.cli.output import report_corrupt, report_missing
-from soundalike.cli.records import MatchRecord
 from soundalike.cli.suggest import suggest_recordings
 from soundalike.cli.table import fitted_name, print_facts
 from soundalike.core.errors import one_line
 
-if TYPE_CHECKING:
-    from soundalike.core.types import PercentileSource
-
 __all__ = ["playlist"]
-
-
-@dataclass(frozen=True, slots=True)
-class QueryRecord:
-    """The seed and the limits."""
-
-    path: str
-    length: int
-    where: str | None
-    spread: float
-    tempo: tuple[float, float] | None
-    tempo_step: float | None
-    half_double: bool
-    harmonic: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PlaylistRecord:
-    """A playlist; `note` says why it is shorter than requested, if it is; `copies` are those of the seed, left out."""
-
-    query: QueryRecord
-    models: Sequence[str]
-    reference: PercentileSource
-    weights: Mapping[str, float]
-    matches: Sequence[MatchRecord]
-    note: str | None
-    copies: Sequence[str]
-    corrupt: Sequence[str]
-    missing: Sequence[str]
-    absent_folders: Sequence[str]
 
 
 @command("playlist")
@@ -135,13 +93,9 @@ def playlist(
         )  # fmt: skip
 
     def answer() -> Answer:
-        records = journey_records(found, found.matches)
-        record = PlaylistRecord(
-            query=QueryRecord(found.query.track, length, where, spread, tempo, tempo_step, half_double, harmonic),
-            matches=records,
-            **journey_facts(found),
-        )
-        return Answer(record, records, found.playlist_entries())
+        query = PlaylistQueryRecord(found.query.track, length, where, spread, tempo, tempo_step, half_double, harmonic)
+        record = playlist_record(found, query)
+        return Answer(record, record.matches, found.playlist_entries())
 
     def show() -> None:
         print_heading(fitted_name(one_line(seed), 1), found, output)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from soundalike.cli.arguments import json_option
 from soundalike.cli.commands import command
-from soundalike.cli.config import BUILT_IN, read_config
+from soundalike.cli.config import read_config
 from soundalike.cli.output import print_json
 from soundalike.cli.table import print_facts, print_table
 from soundalike.core.errors import one_line
+from soundalike.search.presets import PRESETS
 
 __all__ = ["presets"]
 
@@ -50,7 +51,7 @@ def presets(as_json: bool) -> int:
     """
     config = read_config()
     found = [
-        PresetRecord(name, one.weights, one.summary, one is BUILT_IN.get(name)) for name, one in config.presets.items()
+        PresetRecord(name, one.weights, one.summary, one is PRESETS.get(name)) for name, one in config.presets.items()
     ]
     if as_json:
         print_json(PresetsRecord(str(config.path), found))

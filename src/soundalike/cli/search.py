@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from soundalike.api.records.search import example_weights, search_record
 from soundalike.cli.arguments import (
     GIVEN_PATH,
     LEVEL,
@@ -36,7 +37,6 @@ from soundalike.cli.output import (
     report_missing,
 )
 from soundalike.cli.references import level_text, reference_text
-from soundalike.cli.search_records import example_weights, search_record
 from soundalike.cli.suggest import suggest_examples, suggest_recordings
 from soundalike.cli.table import fitted_name, print_facts
 from soundalike.cli.take_files import take_files

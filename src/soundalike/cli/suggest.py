@@ -12,8 +12,9 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from soundalike.cli.config import BUILT_IN, read_config
+from soundalike.cli.config import read_config
 from soundalike.cli.inputs import library_folder
+from soundalike.search.presets import PRESETS
 
 __all__ = [
     "suggest_columns",
@@ -104,7 +105,7 @@ def _spaces(ctx: click.Context) -> list[str]:
     """The spaces of the library, or else those of the default model."""
     from soundalike.library.catalog import suggest_spaces as spaces_of
 
-    return spaces_of(_library(ctx)) or [one.partition("=")[0] for one in BUILT_IN["everything"].weights.split(",")]
+    return spaces_of(_library(ctx)) or [one.partition("=")[0] for one in PRESETS["everything"].weights.split(",")]
 
 
 def _library(ctx: click.Context) -> Path:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soundalike.api.records.versions import CandidateRecord, PairRecord, versions_record
 from soundalike.cli.arguments import (
     NUMBER,
     library_option,
@@ -31,61 +31,6 @@ __all__ = ["versions"]
 
 
 _LISTED = 20
-
-
-@dataclass(frozen=True, slots=True)
-class VersionRecord:
-    """A recording of a piece, and its duplicates."""
-
-    path: str
-    copies: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class PairRecord:
-    """Two versions with the score, p-value and q-value of their similarity."""
-
-    a: str
-    b: str
-    score: float
-    p: float
-    q: float
-
-
-@dataclass(frozen=True, slots=True)
-class FamilyRecord:
-    """The versions of one piece, and the pairs that connect them."""
-
-    q: float
-    versions: Sequence[VersionRecord]
-    pairs: Sequence[PairRecord]
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateRecord:
-    """Two recordings of a small library, which may be alike by chance."""
-
-    a: str
-    b: str
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class VersionsRecord:
-    """All version families of a library; see `soundalike.search.Versions`.
-
-    With fewer than 200 recordings there are `candidates` and no families, and both rates are null.
-    """
-
-    models: Sequence[str]
-    weights: Mapping[str, float]
-    false_discovery_rate: float | None
-    recordings: int
-    tests: int
-    pairs: int
-    expected_false: float | None
-    families: Sequence[FamilyRecord]
-    candidates: Sequence[CandidateRecord]
 
 
 @command("versions")
@@ -152,7 +97,7 @@ def _files(found: Versions) -> list[Track]:
 
 
 def _answer(found: Versions) -> Answer:
-    record = _record(found)
+    record = versions_record(found)
     pairs: Sequence[PairRecord | CandidateRecord] = [pair for family in record.families for pair in family.pairs]
     return Answer(record, [*pairs, *record.candidates], track_entries(_files(found)))
 
@@ -207,29 +152,4 @@ def _summary(found: Versions) -> str:
         f"{count(found.found, 'pair')} in {count(len(found.families), 'family')} of versions; about "
         f"{found.expected_false:.1f} of the pairs are expected to be similar by chance, at a false-discovery rate of "
         f"{found.rate:g} ({compared})"
-    )
-
-
-def _record(found: Versions) -> VersionsRecord:
-    return VersionsRecord(
-        models=[found.model],
-        weights=found.weights,
-        false_discovery_rate=found.rate,
-        recordings=found.recordings,
-        tests=found.tests,
-        pairs=found.found,
-        expected_false=found.expected_false,
-        families=[
-            FamilyRecord(
-                q=family.q,
-                versions=[
-                    VersionRecord(str(first.path), [str(copy.path) for copy in rest]) for first, *rest in family.members
-                ],
-                pairs=[
-                    PairRecord(str(pair.a.path), str(pair.b.path), pair.score, pair.p, pair.q) for pair in family.pairs
-                ],
-            )
-            for family in found.families
-        ],
-        candidates=[CandidateRecord(str(pair.a.path), str(pair.b.path), pair.score) for pair in found.candidates],
     )

@@ -15,6 +15,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from soundalike.core.literals import LEVELS, Level, LevelReason, PercentileSource
+
 __all__ = [
     "LEVELS",
     "Alignment",
@@ -47,13 +49,7 @@ IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 ByteArray: TypeAlias = npt.NDArray[np.uint8]
 AnyArray: TypeAlias = npt.NDArray[Any]
-Level: TypeAlias = Literal["track", "passage"]
-PercentileSource: TypeAlias = Literal["library", "model"]
-LevelReason: TypeAlias = Literal["requested", "region", "short", "long"]
-"""Why a level is compared: it was requested, the query is a region, or the query is shorter than 30 s or not."""
 TripletKind: TypeAlias = Literal["neutral", "adversarial"]
-
-LEVELS: tuple[Level, ...] = ("track", "passage")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soundalike.api.records.tracks import TrackRecord
 from soundalike.cli.arguments import library_option, option, where_option
 from soundalike.cli.cells import clock, count, tempo_and_key, track_names
 from soundalike.cli.commands import command
 from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import chosen_library
-from soundalike.cli.library.tracks import TrackRecord
 from soundalike.cli.playlist_output import track_entries
 from soundalike.cli.table import print_facts, print_table
 from soundalike.core.errors import one_line

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
+from soundalike.api.records.tracks import TrackDetailsRecord
 from soundalike.cli.arguments import GIVEN_PATH, argument, json_option, library_option
 from soundalike.cli.cells import clock
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library
-from soundalike.cli.library.tracks import TrackRecord
 from soundalike.cli.output import print_json
 from soundalike.core.errors import one_line
 from soundalike.core.files import absolute
@@ -18,25 +17,6 @@ from soundalike.core.files import absolute
 __all__ = ["show"]
 
 _MISSING = "not there: it was deleted or moved, or its disk is not mounted"
-
-
-@dataclass(frozen=True, slots=True)
-class ShowRecord:
-    """A track with what is stored of it.
-
-    `copies` are other tracks with the same audio, `versions` those of the same piece, where the files are there;
-    `described_by` is the model that measured tempo, key, meter and loudness; `current` tells whether the file still has
-    the size and time that it had when it was indexed.
-    """
-
-    track: TrackRecord
-    models: Sequence[str]
-    described_by: str | None
-    passages: int
-    features: Sequence[str]
-    copies: Sequence[str]
-    versions: Sequence[str]
-    current: bool
 
 
 @command("show")
@@ -51,16 +31,7 @@ def show(track: Path, library_path: Path | None, as_json: bool) -> int:
     """
     with chosen_library(library_path) as library:
         found = library.show(absolute(track))
-    record = ShowRecord(
-        track=TrackRecord.of(found.track, missing=not found.there),
-        models=found.models,
-        described_by=found.track.described_by,
-        passages=found.passages,
-        features=found.features,
-        copies=found.copies,
-        versions=found.versions,
-        current=found.current,
-    )
+    record = TrackDetailsRecord.of(found)
     if as_json:
         print_json(record)
     else:
@@ -68,7 +39,7 @@ def show(track: Path, library_path: Path | None, as_json: bool) -> int:
     return 0
 
 
-def _print_track(record: ShowRecord) -> None:
+def _print_track(record: TrackDetailsRecord) -> None:
     rows: list[tuple[str, object]] = []
     for field in fields(record.track):
         value = getattr(record.track, field.name)

@@ -1,4 +1,4 @@
-"""What `soundalike search` prints as JSON."""
+"""The answer to a search as plain values."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from soundalike.cli.records import MatchRecord, SpaceRecord, WarningRecord, warning_records
+from soundalike.api.records.matches import MatchRecord, SpaceRecord, WarningRecord, warning_records
+from soundalike.core.literals import LevelReason, PercentileSource
 
 if TYPE_CHECKING:
-    from soundalike.core.types import LevelReason, Match, PercentileSource
+    from soundalike.core.types import Match
     from soundalike.search import Example, SearchResults
 
 __all__ = ["SearchMatchRecord", "SearchRecord", "example_weights", "search_record"]
 
 
 @dataclass(frozen=True, slots=True)
-class QueryRecord:
+class SearchQueryRecord:
     """The recording, or region of one, that was searched with."""
 
     path: str
@@ -66,7 +67,7 @@ class SearchMatchRecord(MatchRecord):
 class SearchRecord:
     """The answer to a search. `reference` says whose random pairs scores and percentiles are measured against."""
 
-    query: QueryRecord
+    query: SearchQueryRecord
     models: Sequence[str]
     reference: PercentileSource
     weights: Mapping[str, float]
@@ -83,7 +84,7 @@ def search_record(results: SearchResults, where: str | None) -> SearchRecord:
     """Return the record of the answer to a search."""
     span = results.query
     return SearchRecord(
-        query=QueryRecord(
+        query=SearchQueryRecord(
             span.track,
             span.start,
             span.end,
