@@ -34,7 +34,8 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "evaluate": frozenset({"core", "audio", "models", "library", "search", "render"}),
     "api": frozenset({"core", "audio", "models", "library", "search"}),
     "demo": EVERYTHING - {"demo"},
-    "cli": EVERYTHING,
+    "serve": EVERYTHING - {"demo"},
+    "cli": EVERYTHING | {"serve"},
     "__main__": frozenset({"cli"}),
 }
 # Inside a package: which of its parts may import which. Parts that are not listed are free, but circles never are.

@@ -49,6 +49,7 @@ _ENTRIES = {
     "playlist": Entry("playlist:playlist", "choose varied tracks that are like a recording"),
     "duplicates": Entry("duplicates:duplicates", "list tracks that are the same recording"),
     "versions": Entry("versions:versions", "list covers, live takes and remasters"),
+    "serve": Entry("serve:serve", "serve a page and an HTTP interface"),
     "embed": Entry("embed:embed", "write the vectors of recordings to a file"),
     "library": Entry("library.group:library", "inspect, maintain, export and import a library"),
     "presets": Entry("presets:presets", "list the names that stand for weights"),

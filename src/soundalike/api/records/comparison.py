@@ -92,7 +92,7 @@ def comparison_record(a: str, b: str, found: Comparison) -> ComparisonRecord:
         ),
         models=[found.model],
         reference=found.reference,
-        weights=found.weights,
+        weights=dict(found.weights),
         matches=[ComparedRecord.of(found.match, path=b, alignment=alignment)],
         passages=pairs,
         warnings=warning_records(found.warnings),

@@ -106,7 +106,7 @@ def _facts(journey: Journey) -> dict[str, Any]:
     return {
         "models": [journey.model],
         "reference": journey.reference,
-        "weights": journey.weights,
+        "weights": dict(journey.weights),
         "note": journey.note,
         "copies": journey.copies,
         "corrupt": journey.corrupt,

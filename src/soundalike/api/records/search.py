@@ -98,7 +98,7 @@ def search_record(results: SearchResults, where: str | None) -> SearchRecord:
         ),
         models=[results.model],
         reference=results.reference,
-        weights=results.weights,
+        weights=dict(results.weights),
         matches=[_match_record(results, match) for match in results],
         copies=results.copies,
         corrupt=results.corrupt,
@@ -123,4 +123,4 @@ def _match_record(results: SearchResults, match: Match) -> SearchMatchRecord:
 
 def example_weights(one: Example) -> Mapping[str, float]:
     """Return the weights of an example."""
-    return one.weights if isinstance(one.weights, Mapping) else {}
+    return dict(one.weights) if isinstance(one.weights, Mapping) else {}

@@ -19,7 +19,8 @@ class TrackRecord:
 
     `id` is the number of the track in its library. `bpm` and `key` are those of the tags, or else the measured ones.
     `tempo_confidence`, `key_confidence` and `meter_confidence` are the probabilities of the measured values. `artist`
-    and `genre` join all values. `bit_rate` is that of the audio in bits per second, without tags and pictures; null for PCM and FLAC.
+    and `genre` join all values. `bit_rate` is that of the audio in bits per second, without tags and pictures; null for
+    PCM and FLAC.
     """
 
     id: int

@@ -71,7 +71,7 @@ def versions_record(found: Versions) -> VersionsRecord:
     """Return the record of the versions of a library."""
     return VersionsRecord(
         models=[found.model],
-        weights=found.weights,
+        weights=dict(found.weights),
         false_discovery_rate=found.rate,
         recordings=found.recordings,
         tests=found.tests,

@@ -1,0 +1,5 @@
+"""Serve a library: the HTTP interface, OpenSubsonic and a page. Needs the extra `serve`."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

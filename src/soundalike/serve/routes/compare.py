@@ -1,0 +1,113 @@
+"""Two recordings side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from soundalike.api.records.comparison import ComparisonRecord, comparison_record
+from soundalike.core.types import FloatArray, Vectors
+from soundalike.models import Encoding
+from soundalike.search import choose_level, compare_encodings
+from soundalike.serve.answers import json_response
+from soundalike.serve.problems import PROBLEMS, ProblemError
+from soundalike.serve.requests import CompareRequest, PassagesRequest, Recording
+from soundalike.serve.state import Server, State
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["compare"], responses=PROBLEMS)
+_LARGEST = 1_000_000
+"""Cells of a matrix."""
+
+
+@router.post("/compare", response_model=ComparisonRecord)
+def compare(server: State, asked: CompareRequest) -> Response:
+    """Score `b` as a match of `a`, with the most similar passages per space; `align` also lines them up."""
+    folder = server.library.folder
+    model = folder.model(asked.model)
+    first, second = server.recordings.encoding(asked.a, model), server.recordings.encoding(asked.b, model)
+    region = asked.a.is_region or asked.b.is_region
+    level, reason = choose_level(asked.by, region=region, seconds=first.info.duration)
+    with folder.snapshot():
+        reference = folder.reference(model, level)
+        found = compare_encodings(
+            model, first, second, asked.weights, level=level, aligned=asked.align, reference=reference,
+            level_reason=reason,
+        )  # fmt: skip
+    names = server.recordings.names([asked.a, asked.b])
+    a, b = (_name(server, one, names) for one in (asked.a, asked.b))
+    return json_response(comparison_record(a, b, found.renamed(names)))
+
+
+def _name(server: Server, recording: Recording, names: Mapping[str, str]) -> str:
+    path = str(server.recordings.path(recording))
+    return names.get(path, path)
+
+
+@dataclass(frozen=True, slots=True)
+class PassageTimes:
+    """The passages of a recording, in seconds."""
+
+    start: Sequence[float]
+    end: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class PassageMatrices:
+    """The cosine similarity of every passage of `a` (rows) with every passage of `b` (columns), per space.
+
+    It is null where a space is inaudible in a passage. `mean` and `sigma` are those of random pairs.
+    """
+
+    model: str
+    a: PassageTimes
+    b: PassageTimes
+    spaces: Mapping[str, Sequence[Sequence[float | None]]]
+    mean: Mapping[str, float]
+    sigma: Mapping[str, float]
+
+
+@router.post("/passages", response_model=PassageMatrices)
+def passages(server: State, asked: PassagesRequest) -> Response:
+    """Compare every passage of one recording with every passage of another."""
+    folder = server.library.folder
+    model = folder.model(asked.model)
+    names = asked.spaces or tuple(space.name for space in model.spaces)
+    chosen = [model.recipe.space(name).name for name in names]
+    first, second = server.recordings.encoding(asked.a, model), server.recordings.encoding(asked.b, model)
+    cells = len(first.passages) * len(second.passages)
+    if cells * len(chosen) > _LARGEST:
+        raise ProblemError(
+            400, f"{cells * len(chosen):,} pairs of passages, expected at most {_LARGEST:,}; ask for regions, or for "
+            "fewer spaces"
+        )  # fmt: skip
+    with folder.snapshot():
+        calibrations = {one.name: one.calibration["passage"] for one in folder.reference(model, "passage").spaces}
+    answer = PassageMatrices(
+        model=model.name,
+        a=_times(first),
+        b=_times(second),
+        spaces={name: _matrix(first.passages, second.passages, name) for name in chosen},
+        mean={name: calibrations[name].mu for name in chosen},
+        sigma={name: calibrations[name].sigma for name in chosen},
+    )
+    return json_response(answer)
+
+
+def _times(encoding: Encoding) -> PassageTimes:
+    return PassageTimes([one.start for one in encoding.passages.spans], [one.end for one in encoding.passages.spans])
+
+
+def _matrix(a: Vectors, b: Vectors, space: str) -> list[list[float | None]]:
+    left: FloatArray = a.rows[space].astype(np.float64)
+    right: FloatArray = b.rows[space].astype(np.float64)
+    similarity = np.round(left @ right.T, 4).astype(object)
+    similarity[~left.any(axis=1)] = None
+    similarity[:, ~right.any(axis=1)] = None
+    cells: list[list[float | None]] = similarity.tolist()
+    return cells

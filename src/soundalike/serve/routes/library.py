@@ -1,0 +1,153 @@
+"""What the library holds: models, spaces, presets, failures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from soundalike.core.palette import space_colours
+from soundalike.library.catalog import Failure
+from soundalike.models import DEFAULT_MODEL, parse_weights
+from soundalike.search.presets import PRESETS
+from soundalike.serve.answers import json_response
+from soundalike.serve.problems import PROBLEMS
+from soundalike.serve.state import Server, State
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["library"], responses=PROBLEMS)
+_FACTORS = ("melody", "rhythm", "timbre", "harmony")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """A model of the library. `licence` is that of its weights."""
+
+    name: str
+    summary: str
+    licence: str
+    default: bool
+    tracks: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceInfo:
+    """A space of a model of the library: one slider.
+
+    `group` is what it compares: a factor of the music, an instrument, or a concept such as genre.
+    """
+
+    name: str
+    model: str
+    source: str
+    group: str
+    colour: str
+    dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class PresetInfo:
+    """Named weights."""
+
+    name: str
+    summary: str
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryRecord:
+    """The library: its size, models and spaces, and what this server lets a client do.
+
+    `editable` tells whether folders may be added and removed here. `absent_folders` are gone or empty, such as those of
+    disks that are not mounted. `reference` is what percentiles are measured against.
+    """
+
+    path: str
+    tracks: int
+    failures: int
+    missing: int
+    bytes: int
+    models: Sequence[ModelRecord]
+    spaces: Sequence[SpaceInfo]
+    presets: Sequence[PresetInfo]
+    reference: str
+    absent_folders: Sequence[str]
+    editable: bool
+    upload_bytes: int
+    upload_seconds: float
+
+
+@router.get("/library", response_model=LibraryRecord)
+def show_library(server: State) -> Response:
+    """Show what the library holds, and what this server lets a client do."""
+    folder, info = server.library.folder, server.library.info()
+    counts = {one["name"]: one["tracks"] for one in info["models"]}
+    with folder.snapshot():
+        spaces = _spaces(server)
+        default = folder.model(None) if counts else None
+        record = LibraryRecord(
+            path=str(server.library.location),
+            tracks=info["tracks"],
+            failures=info["failures"],
+            missing=info["missing"],
+            bytes=info["bytes"],
+            models=_models(server, counts),
+            spaces=spaces,
+            presets=_presets({space.name for space in spaces}),
+            reference=folder.reference(default, "track").source if default else "model",
+            absent_folders=[str(one) for one in folder.absent_roots().values()],
+            editable=not server.settings.is_shared,
+            upload_bytes=server.settings.upload_bytes,
+            upload_seconds=server.settings.upload_seconds,
+        )
+    return json_response(record)
+
+
+def _models(server: Server, counts: Mapping[str, int]) -> list[ModelRecord]:
+    default = server.library.folder.model(None).name if counts else DEFAULT_MODEL
+    recipes = [server.library.folder.model(name).recipe for name in counts]
+    return [ModelRecord(one.name, one.summary, one.licence, one.name == default, counts[one.name]) for one in recipes]
+
+
+def _spaces(server: Server) -> list[SpaceInfo]:
+    models = [server.library.folder.model(name) for name in server.library.models]
+    colours = space_colours(space.name for model in models for space in model.spaces)
+    return [
+        SpaceInfo(one.name, model.name, one.source, _group(one.name, one.source), colours[one.name], one.dim)
+        for model in models
+        for one in model.spaces
+    ]
+
+
+def _group(name: str, source: str) -> str:
+    if source != "mix":
+        return "instrument"
+    return "factor" if name in _FACTORS else "concept"
+
+
+def _presets(spaces: set[str]) -> list[PresetInfo]:
+    """The presets whose spaces are all there."""
+    found = [PresetInfo(name, one.summary, dict(parse_weights(one.weights))) for name, one in PRESETS.items()]
+    return [one for one in found if set(one.weights) <= spaces]
+
+
+@router.get("/models", response_model=list[ModelRecord])
+def list_models(server: State) -> Response:
+    """List the models that the library holds, with the licences of their weights."""
+    counts = {one["name"]: one["tracks"] for one in server.library.info()["models"]}
+    return json_response(_models(server, counts), list[ModelRecord])
+
+
+@router.get("/spaces", response_model=list[SpaceInfo])
+def list_spaces(server: State) -> Response:
+    """List the spaces of all models of the library."""
+    return json_response(_spaces(server), list[SpaceInfo])
+
+
+@router.get("/failures", response_model=list[Failure])
+def list_failures(server: State) -> Response:
+    """List the files that could not be read, with the reason."""
+    return json_response(list(server.library.failures()), list[Failure])

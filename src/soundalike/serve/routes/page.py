@@ -1,0 +1,50 @@
+"""The page: one document for all its views, and its scripts and styles. Nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, Response
+
+from soundalike.serve.problems import ProblemError
+from soundalike.serve.state import State
+
+__all__ = ["router"]
+
+router = APIRouter()
+_PAGE = files("soundalike.serve") / "page"
+_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "json": "application/json",
+    "svg": "image/svg+xml",
+    "webmanifest": "application/manifest+json",
+    "woff2": "font/woff2",
+}
+
+
+@router.get("/")
+@router.get("/compare")
+@router.get("/map")
+@router.get("/library")
+def document(server: State) -> Response:
+    """The document; the address tells its script which view to show."""
+    text = (_PAGE / "index.html").read_text("utf-8").replace("$nonce", server.nonce)
+    return HTMLResponse(text, headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/assets/{path:path}")
+def asset(path: str) -> Response:
+    """A script, style sheet or picture of the page."""
+    parts = path.split("/")
+    found = _PAGE.joinpath(*parts)
+    kind = _TYPES.get(path.rpartition(".")[2])
+    if (
+        kind is None
+        or not all(parts)
+        or any(part.startswith(".") or "\\" in part for part in parts)
+        or not found.is_file()
+    ):
+        raise ProblemError(404, f"the page has no file {path!r}")
+    return Response(found.read_bytes(), media_type=kind, headers={"Cache-Control": "no-cache"})

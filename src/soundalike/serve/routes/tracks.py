@@ -1,0 +1,90 @@
+"""The tracks of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
+
+from soundalike.api.records.tracks import TrackDetailsRecord, TrackRecord
+from soundalike.library.catalog import Track
+from soundalike.serve.answers import json_response
+from soundalike.serve.problems import PROBLEMS
+from soundalike.serve.state import State
+
+__all__ = ["TrackNumber", "router"]
+
+router = APIRouter(tags=["tracks"], responses=PROBLEMS)
+TrackNumber = Annotated[int, Path(ge=1, lt=2**63, description="The number of a track.")]
+
+
+@dataclass(frozen=True, slots=True)
+class TracksPage:
+    """Some of the tracks that were asked for; `total` counts all of them."""
+
+    tracks: Sequence[TrackRecord]
+    total: int
+    offset: int
+
+
+@router.get("/tracks", response_model=TracksPage)
+def list_tracks(
+    server: State,
+    q: Annotated[str | None, Query(max_length=1000, description="Words of artist, title, album or path.")] = None,
+    where: Annotated[str | None, Query(max_length=4000, description="Conditions, such as bpm 90..110.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+) -> Response:
+    """List tracks in the order in which they were added, or those that a name may mean."""
+    if q is not None and q.split():
+        found = server.library.find(q)
+        if where is not None:
+            wanted = {track.id for track in server.library.tracks(where)}
+            found = [track for track in found if track.id in wanted]
+        return json_response(_page(found[offset : offset + limit], len(found), offset))
+    if where is not None:
+        found = server.library.tracks(where)
+        return json_response(_page(found[offset : offset + limit], len(found), offset))
+    catalog = server.library.folder.catalog
+    with server.library.folder.snapshot():
+        ids = catalog.ids()
+        page = catalog.tracks_of(ids[offset : offset + limit].tolist())
+    return json_response(_page(page, len(ids), offset))
+
+
+def _page(tracks: Sequence[Track], total: int, offset: int) -> TracksPage:
+    return TracksPage([TrackRecord.of(track) for track in tracks], total, offset)
+
+
+Field = Literal["title", "artist", "album", "genre", "year", "bpm", "key", "loudness", "duration"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackColumns:
+    """Properties of all tracks, one list per field, in the order of `ids`."""
+
+    ids: Sequence[int]
+    fields: Mapping[str, Sequence[str | float | None]]
+
+
+@router.get("/track-columns", response_model=TrackColumns)
+def track_columns(server: State, field: Annotated[list[Field], Query(min_length=1, max_length=9)]) -> Response:
+    """List a few properties of all tracks at once, to colour or sort them."""
+    tracks = server.library.tracks()
+    values: dict[str, list[str | float | None]] = {name: [_value(track, name) for track in tracks] for name in field}
+    return json_response(TrackColumns([track.id for track in tracks], values))
+
+
+def _value(track: Track, name: str) -> str | float | None:
+    found: str | float | None = (track.key_tag or track.key) if name == "key" else getattr(track, name)
+    return float(found) if isinstance(found, np.floating) else found
+
+
+@router.get("/tracks/{track_id}", response_model=TrackDetailsRecord)
+def show_track(server: State, track_id: TrackNumber) -> Response:
+    """Show what the library knows about a track: tags, measurements, models, copies, versions."""
+    return json_response(TrackDetailsRecord.of(server.library.show(server.recordings.track(track_id).path)))

@@ -1,0 +1,64 @@
+"""Run a server until it is told to stop."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from soundalike.api import Library
+from soundalike.core.errors import UsageError
+from soundalike.serve.app import create_app
+from soundalike.serve.settings import ServerSettings
+
+__all__ = ["run_server"]
+
+_GRACE = 10
+"""Seconds that requests in progress get to finish."""
+
+
+def run_server(library: Library, settings: ServerSettings, started: Callable[[str], None] | None = None) -> None:
+    """Serve a library until the process gets SIGINT or SIGTERM; requests in progress are finished.
+
+    Args:
+        library: The library.
+        settings: The settings of the server.
+        started: Called with the address when the server accepts connections.
+
+    Raises:
+        UsageError: A shared server has no token, or the address cannot be bound.
+    """
+    if settings.is_shared and not settings.token:
+        raise UsageError(f"a server at {settings.host} can be reached from other machines and needs a token")
+    if settings.port > 65535:
+        raise UsageError(f"the port is {settings.port}, expected 0 to 65535")
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        listener = socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {settings.host}, port {settings.port}: {error.strerror}; choose another with --port"
+        ) from error
+    with listener:
+        host, port = listener.getsockname()[:2]
+        config = uvicorn.Config(
+            create_app(library, settings), log_level="warning", access_log=False, server_header=False,
+            timeout_graceful_shutdown=_GRACE, proxy_headers=False, lifespan="on",
+        )  # fmt: skip
+        server = _Server(config, started, f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+        server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that tells when it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[str], None] | None, address: str) -> None:
+        super().__init__(config)
+        self._tell, self._address = started, address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections and say so."""
+        await super().startup(sockets)
+        if self._tell and self.started:
+            self._tell(self._address)

@@ -1,0 +1,43 @@
+"""What a server is told when it starts."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+__all__ = ["ServerSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The settings of a server.
+
+    Attributes:
+        host: The address to bind to. Any other than a loopback address makes the server shared.
+        port: The port; 0 takes a free one.
+        token: What every request must show; None for none, which only an unshared server may have.
+        names: Host names that requests may name, besides those of the address.
+        upload_bytes: The largest upload.
+        upload_seconds: The longest upload.
+        uploads: The number of uploads that are kept; the one that was used longest ago goes first.
+        requests_per_second: Requests that one client may make per second on average; None for no limit.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = None
+    names: tuple[str, ...] = ()
+    upload_bytes: int = 200 * 1024 * 1024
+    upload_seconds: float = 1200.0
+    uploads: int = 16
+    requests_per_second: float | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines can reach the server."""
+        if self.host == "localhost":
+            return False
+        try:
+            return not ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return True

@@ -1,0 +1,55 @@
+"""What the routes of a server share."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Annotated, TypeAlias
+
+from fastapi import Depends, Request
+
+from soundalike.api import Library
+from soundalike.serve.jobs.runner import JobRunner
+from soundalike.serve.metrics import Metrics
+from soundalike.serve.recordings import Recordings
+from soundalike.serve.settings import ServerSettings
+from soundalike.serve.sound.cache import SoundCache
+from soundalike.serve.uploads import Uploads
+
+__all__ = ["Server", "State"]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The library that a server serves, and what it keeps between requests."""
+
+    library: Library
+    settings: ServerSettings
+    uploads: Uploads
+    recordings: Recordings
+    jobs: JobRunner
+    sounds: SoundCache
+    metrics: Metrics
+    nonce: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+
+    @classmethod
+    def of(cls, library: Library, settings: ServerSettings) -> Server:
+        """The state of a new server."""
+        uploads = Uploads(settings)
+        jobs = JobRunner(library.location)
+        metrics = Metrics(library, jobs, uploads)
+        return cls(library, settings, uploads, Recordings(library, uploads), jobs, SoundCache(), metrics)
+
+    def close(self) -> None:
+        """Stop jobs and remove uploads. The library stays open."""
+        self.jobs.close()
+        self.uploads.close()
+
+
+def _server(request: Request) -> Server:
+    found: Server = request.app.state.server
+    return found
+
+
+State: TypeAlias = Annotated[Server, Depends(_server)]
+"""The parameter of a route that gets the server."""
