@@ -1,3 +1,5 @@
+from .cover import Cover as Cover
+from .cover import read_cover as read_cover
 from .dsp import SpectrumStream as SpectrumStream
 from .dsp import harmonic_sum as harmonic_sum
 from .dsp import log_frequency_matrix as log_frequency_matrix

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal
 
 from soundalike.audio.id3 import MAX_FIELD, Fields, decode_8bit, read_id3v1, read_id3v2
 
-__all__ = ["read_fields"]
+__all__ = ["Section", "read_fields"]
 
 _TINYTAG_MAGIC = (b"fLaC", b"OggS", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")
 _MP4_ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
@@ -174,21 +174,24 @@ def _ape(file: BinaryIO, end: int) -> Fields:
     return fields
 
 
-class _Section:
+class Section:
     """A file from an offset on, for tinytag; refuses to read a wrong size into memory."""
 
     def __init__(self, file: BinaryIO, start: int) -> None:
         self._file, self._start = file, start
 
     def read(self, size: int = -1) -> bytes:
+        """Read bytes. Raises ValueError if the size is wrong."""
         if not 0 <= size <= _MAX_READ:
             raise ValueError(f"a field of {size} bytes")
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a position, counted from the offset."""
         return self._file.seek(offset + (self._start if whence == os.SEEK_SET else 0), whence) - self._start
 
     def tell(self) -> int:
+        """Return the position, counted from the offset."""
         return self._file.tell() - self._start
 
 
@@ -217,7 +220,7 @@ class _SafeFile:
 def _tinytag(file: BinaryIO, start: int) -> Fields:
     from tinytag import TinyTag, TinyTagException
 
-    section: Any = _Section(file, start)
+    section: Any = Section(file, start)
     section.seek(0)
     try:
         tag = TinyTag.get(file_obj=section, duration=False)
