@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from soundalike.api import Library
 from soundalike.serve.jobs.runner import JobRunner
 from soundalike.serve.metrics import Metrics
+from soundalike.serve.music_index import MusicIndexCache
 from soundalike.serve.recordings import Recordings
 from soundalike.serve.settings import ServerSettings
 from soundalike.serve.sound.cache import SoundCache
@@ -30,6 +31,7 @@ class Server:
     jobs: JobRunner
     sounds: SoundCache
     metrics: Metrics
+    music: MusicIndexCache
     nonce: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
     @classmethod
@@ -38,7 +40,10 @@ class Server:
         uploads = Uploads(settings)
         jobs = JobRunner(library.location)
         metrics = Metrics(library, jobs, uploads)
-        return cls(library, settings, uploads, Recordings(library, uploads), jobs, SoundCache(), metrics)
+        recordings = Recordings(library, uploads)
+        return cls(
+            library, settings, uploads, recordings, jobs, SoundCache(), metrics, MusicIndexCache(library)
+        )  # fmt: skip
 
     def close(self) -> None:
         """Stop jobs and remove uploads. The library stays open."""
