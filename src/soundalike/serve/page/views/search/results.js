@@ -1,0 +1,139 @@
+/**
+ * The list of results. Rows keep their identity when the order changes, and glide to their new places.
+ */
+
+import { calm, fill, h } from "../../dom.js";
+import { counted } from "../../words.js";
+import { legend, scaleOf } from "../../components/shares.js";
+import { resultRow } from "./row.js";
+
+/** @typedef {import("../../types.js").SearchRecord} SearchRecord */
+/** @typedef {import("../../types.js").SearchMatch} SearchMatch */
+/** @typedef {import("./row.js").RowContext} RowContext */
+
+const GLIDE = { duration: 220, easing: "cubic-bezier(.2, .7, .2, 1)" };
+
+/** @param {SearchMatch} match */
+function keyOf(match) {
+  return match.id === null ? match.path : String(match.id);
+}
+
+/**
+ * What was compared, in a sentence.
+ * @param {SearchRecord} found
+ */
+export function summary(found) {
+  const level = found.query.level === "track" ? "as whole tracks" : "by passages of 10 s";
+  return `${counted(found.query.searched, "track")} compared ${level}`;
+}
+
+/**
+ * @param {import("./row.js").RowEvents & {more: () => void}} events
+ */
+export function resultList(events) {
+  const heading = h("h2", {}, "Sounds alike");
+  const about = h("p", { class: "soft results-about" });
+  const key = h("div", { class: "results-legend" });
+  const notes = h("div", { class: "results-notes" });
+  const message = h("div", { class: "results-empty card" });
+  const list = h("ol", { class: "results-list card" });
+  const more = h("button", { type: "button", class: "button", onclick: events.more }, "Show more");
+  const element = h("section", { class: "results", "aria-label": "Results" },
+    h("div", { class: "results-head" }, heading, about, key), notes, message, list, more);
+  message.hidden = true;
+  more.hidden = true;
+  list.hidden = true;
+  /** @type {Map<string, ReturnType<typeof resultRow>>} */
+  let rows = new Map();
+  let legendKey = "";
+
+  /** @param {SearchMatch[]} matches @param {RowContext} context */
+  function place(matches, context) {
+    const before = calm() ? null : new Map([...rows].map(([name, row]) => [name, row.element.getBoundingClientRect().top]));
+    /** @type {typeof rows} */
+    const next = new Map();
+    for (const match of matches) {
+      const name = keyOf(match);
+      const row = rows.get(name) ?? resultRow(events);
+      row.update(match, context);
+      next.set(name, row);
+    }
+    for (const [name, row] of rows) if (!next.has(name)) row.element.remove();
+    let at = 0;
+    for (const row of next.values()) {
+      // Moving only what is out of place keeps the focus where it is.
+      const there = list.children[at];
+      if (there !== row.element) {
+        const focused = row.element.contains(document.activeElement) ? document.activeElement : null;
+        list.insertBefore(row.element, there ?? null);
+        if (focused instanceof HTMLElement) focused.focus({ preventScroll: true });
+      }
+      at += 1;
+    }
+    const known = rows;
+    rows = next;
+    if (before && known.size) glide(before);
+  }
+
+  /** @param {Map<string, number>} before Where rows were. */
+  function glide(before) {
+    const moves = [...rows].map(([name, row]) => ({ row: row.element, was: before.get(name) }));
+    for (const { row } of moves) for (const animation of row.getAnimations()) animation.cancel();
+    const tops = moves.map(({ row }) => row.getBoundingClientRect().top);
+    for (const [at, { row, was }] of moves.entries()) {
+      if (was === undefined) row.animate({ opacity: [0, 1] }, GLIDE);
+      else if (Math.abs(was - tops[at]) > 1) row.animate({ transform: [`translateY(${was - tops[at]}px)`, "none"] }, GLIDE);
+    }
+  }
+
+  /** @param {SearchRecord} found */
+  function remarks(found) {
+    const parts = found.warnings.map((one) => `${one.path}: ${one.warning}`);
+    if (found.missing.length) parts.push(`${counted(found.missing.length, "file")} of the library cannot be found.`);
+    if (found.corrupt.length) parts.push(`${counted(found.corrupt.length, "track")} left out: their data is damaged.`);
+    if (found.absent_folders.length) parts.push(`Folders that are not there now: ${found.absent_folders.join(", ")}.`);
+    if (found.copies.length) parts.push(`${counted(found.copies.length, "copy", "copies")} of the query left out.`);
+    fill(notes, ...parts.map((text) => h("p", { class: "field-note" }, text)));
+  }
+
+  return {
+    element,
+    /**
+     * @param {SearchRecord} found
+     * @param {Omit<RowContext, "scale" | "level">} context
+     * @param {boolean} canGrow Whether there may be more.
+     */
+    show(found, context, canGrow) {
+      const scale = scaleOf(found.matches.map((match) => Object.values(match.spaces).map((one) => one.share)));
+      list.setAttribute("aria-busy", "false");
+      about.textContent = summary(found);
+      const spaces = context.spaces.map((space) => space.name).join();
+      if (spaces !== legendKey) fill(key, legend(context.spaces));
+      legendKey = spaces;
+      remarks(found);
+      place(found.matches, { ...context, scale, level: found.query.level });
+      list.hidden = !found.matches.length;
+      message.hidden = found.matches.length > 0;
+      if (!found.matches.length) fill(message, h("p", {}, "No track meets all conditions. Loosen the filters under “Where to look”."));
+      more.hidden = !canGrow;
+    },
+    /**
+     * Show why there are no results.
+     * @param {...(Node | string)} children
+     */
+    explain(...children) {
+      place([], /** @type {RowContext} */ ({}));
+      list.hidden = more.hidden = true;
+      message.hidden = false;
+      about.textContent = "";
+      fill(notes);
+      fill(message, ...children);
+    },
+    busy() {
+      list.setAttribute("aria-busy", "true");
+    },
+    refresh() {
+      for (const row of rows.values()) row.refresh();
+    },
+  };
+}

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as state from "../../../src/soundalike/serve/page/state.js";
+import { grouped, sliderWeights, spacesOf } from "../../../src/soundalike/serve/page/spaces.js";
+
+const read = (text) => state.readSearch(new URLSearchParams(text));
+
+test("a state goes to an address and back", () => {
+  const all = {
+    track: 12, upload: null, start: 3.25, end: 9.5, weights: { melody: 0.5, "muq/drums": -1 }, by: "passage",
+    where: "genre = jazz & year < 1980", like: [3, 5], unlike: [7], otherArtists: true, collapse: true,
+    atLeast: { rhythm: 95 }, atMost: { timbre: 30.5 }, k: 40, model: "compact",
+  };
+  assert.deepEqual(state.readSearch(state.writeSearch(all)), all);
+  assert.deepEqual(read(state.address("/", state.writeSearch(all)).slice(2)), all);
+});
+
+test("the address of the default state is short", () => {
+  assert.equal(state.address("/", state.writeSearch(read(""))), "/");
+  assert.equal(state.address("/", state.writeSearch(read("track=12"))), "/?track=12");
+  assert.equal(state.address("/", state.writeSearch(read("track=1&w=melody:0.5,timbre:-1"))), "/?track=1&w=melody:0.5,timbre:-1");
+});
+
+test("nonsense in an address is left out", () => {
+  const found = read("track=-1&start=9&end=3&w=melody,rhythm:x,timbre:1&by=song&like=1,a,1&k=1e9&least=:3");
+  assert.equal(found.track, null);
+  assert.equal(found.start, null);
+  assert.deepEqual(found.weights, { timbre: 1 });
+  assert.equal(found.by, null);
+  assert.deepEqual(found.like, [1]);
+  assert.equal(found.k, 200);
+  assert.deepEqual(found.atLeast, {});
+});
+
+test("what is asked of the server", () => {
+  assert.equal(state.searchRequest(read("")), null);
+  assert.equal(state.searchRequest(read("track=1&w=melody:0")), null);
+  const asked = state.searchRequest(read("track=1&start=1&end=2&w=melody:0.5,timbre:0&like=4"));
+  assert.deepEqual(asked.query, { track: 1, start: 1, end: 2 });
+  assert.deepEqual(asked.weights, { melody: 0.5 });
+  assert.deepEqual(asked.like, [{ track: 4 }]);
+  assert.equal(asked.where, null);
+  assert.equal(state.searchRequest(read("upload=x")).weights, null);
+});
+
+test("presets fit the sliders", () => {
+  assert.deepEqual(state.presetWeights({ melody: 2, timbre: -1 }, ["melody", "rhythm", "timbre"]), { melody: 1, rhythm: 0, timbre: -0.5 });
+  assert.ok(state.sameQuestion({ a: 1, b: 0.5 }, { a: 0.5, b: 0.25, c: 0 }));
+  assert.ok(!state.sameQuestion({ a: 1 }, { a: -1 }));
+  assert.ok(!state.sameQuestion({ a: 0 }, { a: 0 }));
+});
+
+test("spaces of the model that is used", () => {
+  const space = (name, model, group) => ({ name, model, group, source: "mix", colour: "#000", dim: 1 });
+  const spaces = [space("melody", "x", "factor"), space("jazz", "x", "concept"), space("drums", "y", "instrument")];
+  const library = { spaces, models: [{ name: "x", default: true }, { name: "y", default: false }] };
+  assert.deepEqual(spacesOf(library, null).map((one) => one.name), ["melody", "jazz"]);
+  assert.deepEqual(spacesOf(library, "y").map((one) => one.name), ["drums"]);
+  assert.deepEqual(grouped(spaces).map((one) => one.title), ["Factors", "Instruments", "Concepts"]);
+  assert.deepEqual(sliderWeights(spaces.slice(0, 2), null), { melody: 0.5, jazz: 0.5 });
+  assert.deepEqual(sliderWeights(spaces.slice(0, 2), { jazz: -1 }), { melody: 0, jazz: -1 });
+});
