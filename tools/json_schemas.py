@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 RECORDS = {
-    "index": "cli.index:IndexRecord",
+    "index": "api.records.index:IndexRecord",
     "search": "api.records.search:SearchRecord",
     "compare": "api.records.comparison:ComparisonRecord",
     "path": "api.records.journeys:PathRecord",
@@ -31,7 +31,7 @@ RECORDS = {
     "library-info": "cli.library.info:InfoRecord",
     "library-ls": "cli.library.ls:TracksRecord",
     "library-show": "api.records.tracks:TrackDetailsRecord",
-    "library-remove": "cli.library.remove:RemoveRecord",
+    "library-remove": "api.records.remove:RemoveRecord",
     "library-move": "cli.library.move:MoveRecord",
     "library-failures": "cli.library.failures:FailuresRecord",
     "library-check": "cli.library.check:CheckRecord",
@@ -49,7 +49,12 @@ RECORDS = {
 }
 """The record of each command, or the records one of which it prints, by the name of its schema."""
 
-_NAMES = ("soundalike.core.types", "soundalike.library", "soundalike.cli.records", "soundalike.api.records.matches")
+_NAMES = (
+    "soundalike.core.types",
+    "soundalike.library",
+    "soundalike.api.records.failures",
+    "soundalike.api.records.matches",
+)
 """Modules whose names annotations use without importing them at run time."""
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from soundalike.api.records.failures import FailureRecord, failure_records
 from soundalike.api.records.matches import WarningRecord, warning_records
 from soundalike.cli.arguments import (
     GIVEN_PATH,
@@ -22,7 +23,6 @@ from soundalike.cli.cells import count
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_model, one_standard_input, recording
 from soundalike.cli.output import Progress, print_json, print_message, print_warnings
-from soundalike.cli.records import FailureRecord, failure_records
 from soundalike.cli.suggest import suggest_files
 from soundalike.core.errors import AudioError, UsageError, one_line
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soundalike.api.records.matches import WarningRecord, warning_records
 from soundalike.cli.arguments import (
     GIVEN_PATH,
     argument,
@@ -28,55 +26,18 @@ from soundalike.cli.exit_codes import DONE, INTERRUPTED, PARTLY
 from soundalike.cli.file_lists import is_playlist, read_playlist, read_standard_input
 from soundalike.cli.inputs import chosen_library, library_folder
 from soundalike.cli.output import Progress, print_interrupted, print_json, print_message, print_warnings
-from soundalike.cli.records import FailureRecord, failure_records
 from soundalike.core.errors import LibraryError, UsageError, one_line
 from soundalike.core.files import absolute
 from soundalike.core.options import TextType
 from soundalike.core.text import quoted
 
 if TYPE_CHECKING:
-    from soundalike.library import FeatureCost
     from soundalike.library.indexing import IndexReport
 
 __all__ = ["index"]
 
 _SHOWN = 6
 """Reasons for skipping files that are listed by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class AwayRecord:
-    """A folder of which nothing is left, and the number of tracks that the library holds below it."""
-
-    path: str
-    tracks: int
-
-
-@dataclass(frozen=True, slots=True)
-class IndexRecord:
-    """What a run did, and what the library holds after it."""
-
-    library: str
-    added: int
-    changed: int
-    reprojected: int
-    moved: int
-    copied: int
-    unchanged: int
-    missing: int
-    excluded: int
-    pruned: int
-    failed: Sequence[FailureRecord]
-    failed_before: int
-    away: Sequence[AwayRecord]
-    skipped: Mapping[str, int]
-    silent: Sequence[str]
-    warnings: Sequence[WarningRecord]
-    audio_seconds: float
-    seconds: float
-    interrupted: bool
-    tracks: int
-    features: Sequence[FeatureCost]
 
 
 def _read_interval(text: str) -> float:
@@ -169,7 +130,7 @@ def index(
       soundalike index ~/Music --keep-features
       soundalike index ~/Music --model my/model    another on that backbone
     """
-    from soundalike.library import feature_costs
+    from soundalike.api.records.index import index_record
 
     paths, folder = _read_sources(sources), library_folder(library_path)
     patterns = [*read_config().exclude, *exclude]
@@ -193,18 +154,18 @@ def index(
                 exclude=patterns, progress=progress, waiting=progress.wait, comparing=compare,
             )  # fmt: skip
             progress.end()
-            tracks, features = len(library), feature_costs(library.folder.catalog)
+            record = index_record(library, report)
         _print_messages(report, again=again)
         if not report.interrupted and interval is None:  # recordings may still come to a folder that is watched
-            _check_outcome(report, paths, tracks)
+            _check_outcome(report, paths, record.tracks)
         if as_json:
-            print_json(_record(folder, report, tracks, features), indent=2 if interval is None else None)
+            print_json(record, indent=2 if interval is None else None)
         elif again:
             listed = _listed([(report.added + report.changed, "encoded"), *_changes(report)]) or "nothing new"
-            print(f"{time.strftime('%H:%M:%S')}  {listed}; {count(tracks, 'track')}")
+            print(f"{time.strftime('%H:%M:%S')}  {listed}; {count(record.tracks, 'track')}")
         else:
-            _print_report(folder, report, tracks)
-            for cost in features if keep_features else ():
+            _print_report(folder, report, record.tracks)
+            for cost in record.features if keep_features else ():
                 print(f"features of {feature_cost(cost)}")
         sys.stdout.flush()  # with --watch the next line may be hours away
         if report.interrupted:
@@ -336,29 +297,3 @@ def _changes(report: IndexReport) -> list[tuple[int, str]]:
 
 def _listed(notes: Sequence[tuple[int, str]]) -> str:
     return ", ".join(f"{number:,} {what}" for number, what in notes if number)
-
-
-def _record(folder: Path, report: IndexReport, tracks: int, features: Sequence[FeatureCost]) -> IndexRecord:
-    return IndexRecord(
-        library=str(folder),
-        added=report.added,
-        changed=report.changed,
-        reprojected=report.reprojected,
-        moved=report.moved,
-        copied=report.copied,
-        unchanged=report.unchanged,
-        missing=report.missing,
-        excluded=report.excluded,
-        pruned=report.pruned,
-        failed=failure_records(report.failed),
-        failed_before=report.failed_before,
-        away=[AwayRecord(path, number) for path, number in report.away],
-        skipped=report.skipped,
-        silent=report.silent,
-        warnings=warning_records(report.warnings),
-        audio_seconds=report.audio_seconds,
-        seconds=report.seconds,
-        interrupted=report.interrupted,
-        tracks=tracks,
-        features=features,
-    )

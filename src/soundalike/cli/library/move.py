@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundalike.api.records.failures import FailureRecord, failure_records
 from soundalike.cli.arguments import GIVEN_PATH, argument, json_option, library_option
 from soundalike.cli.cells import count, near
 from soundalike.cli.commands import command
 from soundalike.cli.exit_codes import DONE, FAILED, PARTLY
 from soundalike.cli.inputs import chosen_library
 from soundalike.cli.output import Progress, print_json, print_message
-from soundalike.cli.records import FailureRecord, failure_records
 from soundalike.core.files import absolute
 
 __all__ = ["move"]

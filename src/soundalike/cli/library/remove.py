@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from soundalike.api.records.remove import RemoveRecord
 from soundalike.cli.arguments import GIVEN_PATH, argument, json_option, library_option, option, where_option
 from soundalike.cli.cells import count
 from soundalike.cli.commands import command
@@ -15,15 +15,6 @@ from soundalike.core.errors import UsageError, one_line
 from soundalike.core.files import absolute
 
 __all__ = ["remove"]
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveRecord:
-    """The number of tracks removed, and of those left."""
-
-    library: str
-    removed: int
-    tracks: int
 
 
 @command("remove")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soundalike.api.records.failures import FailureRecord, failure_records
 from soundalike.cli.arguments import GIVEN_PATH, WholeNumber, jobs_option, json_option, option, seed_option
 from soundalike.cli.commands import command
 from soundalike.cli.exit_codes import INTERRUPTED
 from soundalike.cli.output import Progress, print_interrupted, print_json, print_message
-from soundalike.cli.records import FailureRecord, failure_records
 from soundalike.cli.train.progress import (
     Accuracies,
     Curves,

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from soundalike.api.records.failures import FailureRecord, failure_records
 from soundalike.cli.arguments import GIVEN_PATH, jobs_option, json_option, option
 from soundalike.cli.commands import command
 from soundalike.cli.exit_codes import INTERRUPTED
 from soundalike.cli.output import Progress, print_interrupted, print_json
-from soundalike.cli.records import FailureRecord, failure_records
 from soundalike.cli.train.progress import report_failed
 from soundalike.core.errors import one_line
 from soundalike.core.options import TextType

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from soundalike.api.records.failures import FailureRecord, failure_records
 from soundalike.cli.arguments import GIVEN_PATH, NUMBER, WholeNumber, jobs_option, json_option, option, seed_option
 from soundalike.cli.commands import command
 from soundalike.cli.exit_codes import INTERRUPTED
 from soundalike.cli.output import Progress, print_interrupted, print_json
-from soundalike.cli.records import FailureRecord, failure_records
 from soundalike.cli.train.progress import (
     Accuracies,
     Curves,
