@@ -13,11 +13,14 @@ __all__ = [
     "CompareRequest",
     "Example",
     "M3uRequest",
+    "ModelName",
     "PassagesRequest",
     "PathRequest",
     "PlaylistRequest",
     "Recording",
     "SearchRequest",
+    "Weights",
+    "Where",
 ]
 
 LARGEST_K = 1000

@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+import anyio.to_thread
 import uvicorn
 
 from soundalike.api import Library
 from soundalike.core.errors import UsageError
 from soundalike.serve.app import create_app
+from soundalike.serve.jobs.runner import JobRunner
 from soundalike.serve.settings import ServerSettings
 
 __all__ = ["run_server"]
@@ -42,23 +44,32 @@ def run_server(library: Library, settings: ServerSettings, started: Callable[[st
         ) from error
     with listener:
         host, port = listener.getsockname()[:2]
+        app = create_app(library, settings)
         config = uvicorn.Config(
-            create_app(library, settings), log_level="warning", access_log=False, server_header=False,
+            app, log_level="warning", access_log=False, server_header=False,
             timeout_graceful_shutdown=_GRACE, proxy_headers=False, lifespan="on",
         )  # fmt: skip
-        server = _Server(config, started, f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        server = _Server(config, started, address, app.state.server.jobs)
         server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """A server that tells when it accepts connections."""
+    """A server that tells when it accepts connections, and cancels jobs when it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[str], None] | None, address: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, started: Callable[[str], None] | None, address: str, jobs: JobRunner
+    ) -> None:
         super().__init__(config)
-        self._tell, self._address = started, address
+        self._tell, self._address, self._jobs = started, address, jobs
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections and say so."""
         await super().startup(sockets)
         if self._tell and self.started:
             self._tell(self._address)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Cancel jobs and stop. The events of a job end with it, so that no connection is left waiting for them."""
+        await anyio.to_thread.run_sync(self._jobs.close)
+        await super().shutdown(sockets)
