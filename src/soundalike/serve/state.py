@@ -48,6 +48,7 @@ class Server:
     def close(self) -> None:
         """Stop jobs and remove uploads. The library stays open."""
         self.jobs.close()
+        self.sounds.close()
         self.uploads.close()
 
 
