@@ -36,19 +36,20 @@ _COVER_TYPES = ("image/gif", "image/jpeg", "image/png", "image/webp")
 _ALIGNMENT = """
 Without parameters this is the file itself (the decoded recording of an upload). Any parameter asks for an excerpt: 16
 bits, at most two channels, at most 48 kHz, with fades of 10 ms where the recording is cut, at most 1200 s long. Both
-answer Range requests, so that an audio element can seek. MP3 begins with a few hundredths of a second of silence in
-some players; use WAV or FLAC for what must start on time.
+answer Range requests, so that an audio element can seek. In some players MP3 begins with a few hundredths of a second
+of silence; use WAV or FLAC for sound that must start on time.
 
-To play B so that it meets A, compare both with `align`. `alignment` is about a span of A that starts at `a` and a span
-of B that starts at `b`: the pair of passages that most spaces of `spaces` name as best. B is A transposed by
-`alignment.semitones`, `alignment.tempo_ratio` times as fast. So play A from `a`, and B from `b + alignment.offset`
-with
+To play B so that it meets A, send both to `/compare` with `align`. `matches[0].alignment` is about the pair of
+`passages` that most spaces with a weight share, the first one of several: A from `a.start` and B from `b.start`. B is A
+transposed by `alignment.semitones`, and `alignment.tempo_ratio` times as fast. So play A from `a.start`, and B from
+`b.start + alignment.offset` with
 
 - `semitones = -alignment.semitones`,
 - `tempo_ratio = 1 / alignment.tempo_ratio`.
 
 For s seconds of A, cut s / `alignment.tempo_ratio` seconds of B; the excerpt then lasts s seconds. If
-`b + alignment.offset` is negative, play B from 0 and A from `a - (b + alignment.offset) * alignment.tempo_ratio`.
+`b.start + alignment.offset` is negative, play B from 0, and A from
+`a.start - (b.start + alignment.offset) * alignment.tempo_ratio`.
 """
 
 
