@@ -14,12 +14,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from soundalike import __version__
+from soundalike.audio import Cover, read_cover
 from soundalike.core.errors import AudioError
 from soundalike.serve.answers import json_response
 from soundalike.serve.problems import PROBLEMS, ProblemError
 from soundalike.serve.requests import Seconds
 from soundalike.serve.routes.tracks import TrackNumber
-from soundalike.serve.sound.covers import Cover, read_cover
 from soundalike.serve.sound.excerpts import Excerpt, make_excerpt
 from soundalike.serve.sound.media_types import MEDIA_TYPES
 from soundalike.serve.sound.peaks import Envelope, make_envelope
@@ -33,6 +33,7 @@ T = TypeVar("T")
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _EXCERPT_TYPES = {"wav": "audio/wav", "flac": "audio/flac", "mp3": "audio/mpeg"}
 _COVER_TYPES = ("image/gif", "image/jpeg", "image/png", "image/webp")
+_LARGEST_COVER = 10 * 1024 * 1024
 _ALIGNMENT = """
 Without parameters this is the file itself (the decoded recording of an upload). Any parameter asks for an excerpt: 16
 bits, at most two channels, at most 48 kHz, with fades of 10 ms where the recording is cut, at most 1200 s long. Both
@@ -206,7 +207,7 @@ def _cover(recording: _Named) -> Cover:
         found = read_cover(recording.path)
     except OSError:
         raise ProblemError(404, f"the file of {recording.label} is not readable; check its permissions") from None
-    if found is None:
+    if found is None or found.media_type not in _COVER_TYPES or len(found.data) > _LARGEST_COVER:
         raise ProblemError(
             404, f"the tags of {recording.label} hold no JPEG, PNG, WebP or GIF picture of at most 10 MB"
         )
