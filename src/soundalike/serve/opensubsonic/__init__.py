@@ -1,7 +1,8 @@
-"""OpenSubsonic, which music players speak: search and stream the library, and find tracks that sound alike."""
+"""OpenSubsonic, which music players speak: browse and stream the library, and find tracks that sound alike.
 
-from fastapi import APIRouter
+Every answer is an envelope, also that to a request that fails: XML, or JSON with `f=json`.
+"""
+
+from soundalike.serve.opensubsonic.router import router
 
 __all__ = ["router"]
-
-router = APIRouter()
