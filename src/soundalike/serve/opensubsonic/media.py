@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from starlette.responses import FileResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from soundalike.audio import read_cover
 from soundalike.serve.opensubsonic.envelope import SubsonicError
@@ -19,17 +20,26 @@ _KEPT = 24 * 3600
 """Seconds for which clients keep a picture."""
 
 
+class _File(FileResponse):
+    """A file, or a range of it also where the request is a form: Starlette serves ranges to GET alone."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file."""
+        method = "GET" if scope["method"] == "POST" else scope["method"]
+        await super().__call__({**scope, "method": method}, receive, send)
+
+
 def _stream(call: Call) -> Response:
     """The original file, or the range of bytes that is asked for. Nothing is transcoded."""
     track = find_track(call, call.parameters.require("id"))
-    return FileResponse(track.path, media_type=content_type(track.path))
+    return _File(track.path, media_type=content_type(track.path))
 
 
 def _download(call: Call) -> Response:
     """The original file with its name."""
     track = find_track(call, call.parameters.require("id"))
     name = track.path.name.encode("utf-8", "replace").decode()
-    return FileResponse(track.path, media_type=content_type(track.path), filename=name)
+    return _File(track.path, media_type=content_type(track.path), filename=name)
 
 
 def _cover_art(call: Call) -> Response:
