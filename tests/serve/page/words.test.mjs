@@ -26,8 +26,8 @@ test("a space with nothing to compare", () => {
   assert.equal(words.percent(null), "n/a");
 });
 
-test("percentages round without reaching 100 too soon", () => {
-  assert.deepEqual([0, 93.4, 99.46, 99.94, 99.96, 100].map(words.percent), ["0 %", "93 %", "99.5 %", "99.9 %", "100 %", "100 %"]);
+test("percentiles in short", () => {
+  assert.deepEqual([0, 72.4, 93.42, 98.97, 99, 99.95, 100].map(words.percent), ["0 %", "72 %", "93.4 %", "98.9 %", "1 in 100", "1 in 2,000", "100 %"]);
 });
 
 test("clocks", () => {
@@ -48,11 +48,13 @@ test("names and facts", () => {
   assert.equal(words.titleOf({ title: null, path: "/music/a b.flac" }), "a b");
   assert.equal(words.titleOf({ title: "T", path: "/music/a.flac" }), "T");
   assert.equal(words.titleOf({ title: null, path: "C:\\music\\.mp3" }), ".mp3");
-  assert.equal(words.facts({ bpm: 119.6, key: "C major", duration: 185 }), "120 BPM · C major · 3:05");
+  const plain = (text) => text.replaceAll("\u00a0", " ");
+  assert.equal(words.line("a b", null, "c"), "a\u00a0b · c");
+  assert.equal(plain(words.facts({ bpm: 119.6, key: "C major", duration: 185 })), "120 BPM · C major · 3:05");
   assert.equal(words.facts({ bpm: null, key: null, duration: null }), "");
-  assert.equal(words.toMeet(1.02, -1), "tempo +2 %, −1 semitone");
+  assert.equal(plain(words.toMeet(1.02, -1)), "tempo +2 %, −1 semitone");
   assert.equal(words.toMeet(1.001, 0), "");
-  assert.equal(words.toMeet(null, 2), "+2 semitones");
+  assert.equal(plain(words.toMeet(null, 2)), "+2 semitones");
   assert.equal(words.counted(1, "track"), "1 track");
   assert.equal(words.counted(1200, "copy", "copies"), "1,200 copies");
   assert.deepEqual([999, 1500, 200e6].map(words.size), ["999 bytes", "1.5 kB", "200 MB"]);

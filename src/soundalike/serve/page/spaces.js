@@ -25,6 +25,15 @@ export function spacesOf(library, model) {
 }
 
 /**
+ * How a match compares with the query in each space. With further examples, the spaces of a match are mixtures without
+ * percentiles; those of the query are with the examples.
+ * @param {import("./types.js").SearchMatch} match
+ */
+export function againstQuery(match) {
+  return match.examples[0]?.spaces ?? match.spaces;
+}
+
+/**
  * Spaces by what they compare, without empty groups.
  * @param {SpaceInfo[]} spaces
  */

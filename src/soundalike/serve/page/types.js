@@ -97,7 +97,13 @@
  * @property {Record<string, SpaceScore>} spaces
  * @property {string[]} copies
  *
- * @typedef {MatchRecord & {relation: string | null, versions: string[] | null}} SearchMatch
+ * @typedef {object} ExampleScore What one of several examples contributes to a match; the query is the first.
+ * @property {string} path
+ * @property {boolean} like
+ * @property {number} score
+ * @property {Record<string, SpaceScore>} spaces
+ *
+ * @typedef {MatchRecord & {relation: string | null, examples: ExampleScore[], versions: string[] | null}} SearchMatch
  *
  * @typedef {object} SearchQuery
  * @property {string} path

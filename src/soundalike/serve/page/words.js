@@ -102,13 +102,14 @@ export function spaceInWords(name, score) {
 }
 
 /**
- * A percentile as a short number: "93 %", "99.9 %", "100 %".
+ * A percentile in short: "72 %", "98.4 %", and from 99 on the share of pairs that are as close, "1 in 2,000".
  * @param {number | null} percentile
  */
 export function percent(percentile) {
   if (percentile === null) return "n/a";
-  const digits = percentile >= 99 && percentile < 99.95 ? 1 : 0;
-  return `${percentile.toFixed(digits)} %`;
+  if (percentile >= 100) return "100 %";
+  if (percentile >= 99) return `1 in ${count(rarity(percentile))}`;
+  return `${Math.min(percentile, 98.9).toFixed(percentile < 90 ? 0 : 1)} %`;
 }
 
 /**
@@ -129,6 +130,17 @@ export function titleOf(record) {
 }
 
 /**
+ * Parts of a line, which breaks between them and not inside.
+ * @param {(string | null | undefined)[]} parts
+ */
+export function line(...parts) {
+  return parts
+    .filter(Boolean)
+    .map((part) => (part ?? "").replaceAll(" ", "\u00a0"))
+    .join(" · ");
+}
+
+/**
  * Tempo, key and duration in one line: "120 BPM · C major · 3:05". What is unknown is left out.
  * @param {{bpm?: number | null, key?: string | null, duration?: number | null}} record
  */
@@ -137,11 +149,11 @@ export function facts(record) {
   if (record.bpm) parts.push(`${Math.round(record.bpm)} BPM`);
   if (record.key) parts.push(record.key);
   if (record.duration) parts.push(clock(record.duration));
-  return parts.join(" · ");
+  return line(...parts);
 }
 
 /**
- * What it takes to bring a match to the tempo and key of the query: "stretch ×1.02, −1 semitone"; "" for nothing.
+ * What it takes to bring a match to the tempo and key of the query: "tempo +2 %, −1 semitone"; "" for nothing.
  * @param {number | null} stretch
  * @param {number | null} semitones
  */
@@ -151,7 +163,7 @@ export function toMeet(stretch, semitones) {
     parts.push(`tempo ${signed(100 * (stretch - 1), 0)} %`);
   }
   if (semitones) parts.push(`${signed(semitones, 0)} semitone${Math.abs(semitones) === 1 ? "" : "s"}`);
-  return parts.join(", ");
+  return parts.map((part) => part.replaceAll(" ", "\u00a0")).join(", ");
 }
 
 /**

@@ -42,18 +42,16 @@ export function showPlayer(holder, player) {
     oninput: () => player.setVolume(Number(volume.value)),
   });
 
-  fill(
-    holder,
-    h(
-      "section", { class: "player", "aria-label": "Player" },
-      play,
-      h("div", { class: "player-names" }, title, artist),
-      h("div", { class: "player-pair" }, sides, meeting),
-      h("div", { class: "player-middle" }, wave, seek),
-      h("div", { class: "player-clock" }, now, " / ", all),
-      h("label", { class: "player-volume" }, icon("volume"), volume),
-    ),
+  const bar = h(
+    "section", { class: "player", "aria-label": "Player" },
+    play,
+    h("div", { class: "player-names" }, title, artist),
+    h("div", { class: "player-pair" }, sides, meeting),
+    h("div", { class: "player-middle" }, wave, seek),
+    h("div", { class: "player-clock" }, now, " / ", all),
+    h("label", { class: "player-volume" }, icon("volume"), volume),
   );
+  fill(holder, bar);
   holder.hidden = true;
 
   const waveform = new Waveform(wave, { height: 44 });
@@ -91,6 +89,7 @@ export function showPlayer(holder, player) {
     title.textContent = sound.title;
     artist.textContent = sound.artist;
     sides.hidden = meeting.hidden = !player.line;
+    bar.classList.toggle("paired", Boolean(player.line));
     meet.checked = player.meet;
     for (const { side, button } of buttons) {
       button.textContent = side === "a" ? "A query" : "B match";

@@ -37,9 +37,10 @@ export function filterPanel(library, changed) {
   const bounds = h("div", { class: "bounds" });
   const details = h("details", {}, h("summary", {}, "Bounds per space"),
     h("p", { class: "field-note" }, "Percentiles from 0 to 100. At least 95 keeps the closest of 20 pairs."), bounds);
+  // On a narrow screen the results come first.
   const element = h(
-    "section", { class: "filters", "aria-label": "Filters" },
-    h("h2", {}, "Where to look"),
+    "details", { class: "filters", open: matchMedia("(min-width: 901px)").matches },
+    h("summary", {}, h("h2", {}, "Where to look")),
     library.models.length > 1 && h("div", { class: "field" }, h("label", { for: model.id }, "Model"), model),
     h("div", { class: "field" }, h("label", { for: whereId }, "Only tracks with"), where, note, examples),
     h("fieldset", { class: "levels" }, h("legend", {}, "Compare"), h("div", { class: "segmented" }, ...levels.map((one) => one.element))),

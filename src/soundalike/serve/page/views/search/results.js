@@ -131,6 +131,10 @@ export function resultList(events) {
     },
     busy() {
       list.setAttribute("aria-busy", "true");
+      if (!rows.size) {
+        message.hidden = false;
+        fill(message, h("p", { class: "soft" }, "Comparing …"));
+      }
     },
     refresh() {
       for (const row of rows.values()) row.refresh();

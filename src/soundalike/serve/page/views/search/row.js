@@ -3,6 +3,7 @@
  */
 
 import { fill, freshId, h, icon, iconButton, tint } from "../../dom.js";
+import { againstQuery } from "../../spaces.js";
 import { address } from "../../state.js";
 import { clock, closer, facts, fileName, percent, signed, spaceInWords, titleOf, toMeet } from "../../words.js";
 import { radar } from "../../components/radar.js";
@@ -54,8 +55,8 @@ export function resultRow(events) {
   const rank = h("span", { class: "rank number" });
   const play = iconButton("play", "Play", { class: "primary row-play", onclick: () => events.play(match) });
   const title = h("div", { class: "title" });
-  const artist = h("span", { class: "artist" });
   const about = h("div", { class: "meta soft" });
+  const meeting = h("div", { class: "meta soft" });
   const chart = radar();
   const bar = shareBar();
   const score = h("span", { class: "score number" });
@@ -69,10 +70,9 @@ export function resultRow(events) {
   const element = h(
     "li", { class: "result" },
     rank, play,
-    h("div", { class: "names" }, title, artist, about),
+    h("div", { class: "names" }, title, about, meeting),
     h("div", { class: "chart" }, chart.element),
-    h("div", { class: "shares" }, bar.element, chips),
-    score,
+    h("div", { class: "shares" }, bar.element, score, chips),
     h("div", { class: "actions" }, pair, like, unlike, add, more),
     details,
   );
@@ -87,10 +87,12 @@ export function resultRow(events) {
   }
 
   function explain() {
-    const overall = match.percentile === null ? null : `All together: ${closer(match.percentile, context.spaces.length ? sourceOf() : "model")}, score ${signed(match.score)}.`;
-    const reasons = context.spaces.filter(({ name }) => name in match.spaces).map((space) => {
-      const one = match.spaces[space.name];
-      const item = h("li", {}, h("span", { class: "dot" }), spaceInWords(space.name, one), one.weight ? h("span", { class: "soft number" }, ` · share ${signed(one.share)}`) : null);
+    const spaces = againstQuery(match);
+    const [first] = Object.values(spaces);
+    const overall = match.percentile === null || !first ? null : `All together: ${closer(match.percentile, first.percentile_source)}, score ${signed(match.score)}.`;
+    const reasons = shownSpaces().map((space) => {
+      const { weight, share } = match.spaces[space.name];
+      const item = h("li", {}, h("span", { class: "dot" }), spaceInWords(space.name, spaces[space.name]), weight ? h("span", { class: "soft number" }, ` · share ${signed(share)}`) : null);
       tint(item, space.colour);
       return item;
     });
@@ -105,6 +107,7 @@ export function resultRow(events) {
     fill(
       details,
       overall && h("p", {}, overall),
+      match.examples.length > 1 && h("p", { class: "soft" }, "With the query alone:"),
       h("ul", { class: "reasons" }, ...reasons),
       other("Copies of it", match.copies),
       other("Other versions", match.versions ?? []),
@@ -113,8 +116,8 @@ export function resultRow(events) {
     );
   }
 
-  function sourceOf() {
-    return Object.values(match.spaces)[0]?.percentile_source ?? "model";
+  function shownSpaces() {
+    return context.spaces.filter(({ name }) => name in match.spaces);
   }
 
   /**
@@ -128,10 +131,10 @@ export function resultRow(events) {
   function names() {
     const name = titleOf(match);
     title.textContent = name;
-    artist.textContent = match.artist ?? "";
-    artist.hidden = !match.artist;
+    about.textContent = [match.artist, facts(match)].filter(Boolean).join(" · ");
     const from = context.level === "passage" && match.start > 0.5 ? `passage from ${clock(match.start)}` : "";
-    fill(about, [facts(match), toMeet(match.stretch, match.semitones), from, relationName(match.relation)].filter(Boolean).join(" · "));
+    const meet = toMeet(match.stretch, match.semitones);
+    meeting.textContent = [from, relationName(match.relation), meet && `to meet: ${meet}`].filter(Boolean).join(" · ");
     const passage = context.level === "passage" ? ` from ${clock(match.start)}` : "";
     label(like, `More like ${name}`, "More like this");
     label(unlike, `Less like ${name}`, "Less like this");
@@ -151,19 +154,20 @@ export function resultRow(events) {
   }
 
   function numbers() {
-    const axes = context.spaces.filter(({ name }) => name in match.spaces);
+    const axes = shownSpaces();
+    const spaces = againstQuery(match);
     rank.textContent = String(match.rank);
     score.textContent = signed(match.score);
     score.title = "Score: 0 is an average pair, 1 is one standard deviation more alike";
-    chart.update(axes.map(({ name, colour }) => ({ name, colour, percentile: match.spaces[name].percentile, weight: match.spaces[name].weight })));
+    chart.update(axes.map(({ name, colour }) => ({ name, colour, percentile: spaces[name].percentile, weight: match.spaces[name].weight })));
     bar.update(axes.map(({ name, colour }) => ({ name, colour, share: match.spaces[name].share })), context.scale);
     // Many spaces do not fit beside the bar: those that say most are shown, and the rest in "Why".
     const shown = [...axes].sort((a, b) => Math.abs(match.spaces[b.name].share) - Math.abs(match.spaces[a.name].share)).slice(0, 4);
     fill(
       chips,
       ...axes.filter((space) => shown.includes(space)).map(({ name, colour }) => {
-        const one = match.spaces[name];
-        const chip = h("li", { class: one.weight ? "chip" : "chip off", title: spaceInWords(name, one) }, h("span", { class: "dot" }), h("span", { class: "chip-name" }, name), h("span", { class: "number" }, one.audible ? percent(one.percentile) : "n/a"));
+        const one = spaces[name];
+        const chip = h("li", { class: match.spaces[name].weight ? "chip" : "chip off", title: spaceInWords(name, one) }, h("span", { class: "dot" }), h("span", { class: "chip-name" }, name), h("span", { class: "number" }, one.audible ? percent(one.percentile) : "n/a"));
         tint(chip, colour);
         return chip;
       }),
@@ -182,6 +186,7 @@ export function resultRow(events) {
     pair.setAttribute("aria-pressed", String(now.paired));
     like.setAttribute("aria-pressed", String(now.liked));
     unlike.setAttribute("aria-pressed", String(now.unliked));
+    if (add.getAttribute("aria-pressed") !== String(now.collected)) fill(add, icon(now.collected ? "check" : "add"));
     add.setAttribute("aria-pressed", String(now.collected));
     label(add, now.collected ? `Remove ${name} from the playlist` : `Add ${name} to the playlist`, now.collected ? "Remove from the playlist" : "Add to the playlist");
     const known = match.id !== null;
