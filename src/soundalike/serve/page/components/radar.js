@@ -1,6 +1,6 @@
 /**
  * A radar (Kiviat) chart: one axis per space, from the centre (percentile 0) to the rim (100). The ring in the middle
- * is 50, an average pair. A space with nothing to compare has a hollow mark at the centre.
+ * is 50, an average pair. A space with nothing to compare has a hollow mark near the centre, and the area passes it by.
  */
 
 import { fill, s, tint } from "../dom.js";
@@ -10,6 +10,7 @@ import { percent } from "../words.js";
 
 const RADIUS = 40;
 const CENTRE = 50;
+const ABSENT = 0.15;
 
 /**
  * @param {number} index
@@ -41,7 +42,7 @@ export function radar() {
   /** @param {Axis[]} axes */
   function update(axes) {
     element.setAttribute("aria-label", radarText(axes));
-    const values = axes.map((axis) => (axis.percentile ?? 0) / 100);
+    const values = axes.map((axis) => (axis.percentile === null ? ABSENT : axis.percentile / 100));
     const tips = axes.map((_, at) => point(at, axes.length, 1));
     const marks = axes.map((axis, at) => {
       const { x, y } = point(at, axes.length, values[at]);
@@ -51,8 +52,9 @@ export function radar() {
       tint(mark, axis.colour);
       return mark;
     });
-    // With one or two axes there is no area; the spokes and marks say it all.
-    const area = axes.length > 2 ? s("path", { class: "radar-area", d: path(values.map((value, at) => point(at, axes.length, value))) }) : null;
+    const corners = values.map((value, at) => point(at, axes.length, value)).filter((_, at) => axes[at].percentile !== null);
+    // Two points have no area; the spokes and marks say it all.
+    const area = corners.length > 2 ? s("path", { class: "radar-area", d: path(corners) }) : null;
     fill(
       element,
       s("circle", { class: "radar-rim", cx: CENTRE, cy: CENTRE, r: RADIUS }),

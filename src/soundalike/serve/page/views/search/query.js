@@ -67,7 +67,7 @@ export function chooser(app, chosen) {
  */
 export function queryCard(app, tell) {
   const { player } = app;
-  const title = h("h2", { class: "query-title" });
+  const title = h("h1", { class: "query-title" });
   const about = h("p", { class: "soft query-about" });
   const play = iconButton("play", "Play the query", { class: "primary", onclick: () => void toggle() });
   const wave = h("div", { class: "query-wave" });

@@ -202,6 +202,7 @@ export function resultRow(events) {
      */
     update(newMatch, newContext) {
       match = newMatch;
+      element.dataset.track = String(match.id ?? "");
       context = newContext;
       names();
       numbers();

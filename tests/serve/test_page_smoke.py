@@ -1,0 +1,157 @@
+"""The Search view in a real browser: it finds what the HTTP interface finds, plays it, and keeps its state in the URL."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+
+def search(address, **body):
+    """The ids that POST /search answers."""
+    request = urllib.request.Request(
+        f"{address}/api/v1/search", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return [str(match["id"]) for match in json.load(answer)["matches"]]
+
+
+def shown(page):
+    """The ids of the results in the order in which they are shown."""
+    return page.locator(".result").evaluate_all("rows => rows.map((row) => row.dataset.track)")
+
+
+def until(page, condition, *, seconds=10.0):
+    """Wait for a condition; the policy of the page forbids those that are evaluated in it."""
+    for _ in range(int(seconds * 20)):
+        if condition():
+            return
+        page.wait_for_timeout(50)
+    assert condition()
+
+
+def query(page):
+    return parse_qs(urlsplit(page.url).query)
+
+
+def clock(page):
+    """Minutes and seconds of the position, as seconds."""
+    minutes, seconds = page.locator(".player-clock .number").first.inner_text().split(":")
+    return 60 * int(minutes) + int(seconds)
+
+
+def position(page):
+    """The position of the player as a share of the recording."""
+    return int(page.get_by_label("Position").input_value()) / 1000
+
+
+def test_search_move_a_slider_and_go_back(open_page, address):
+    page = open_page()
+    picker = page.get_by_role("combobox")
+    picker.fill("canon rock")
+    page.get_by_role("option").first.wait_for()
+    picker.press("ArrowDown")
+    picker.press("Enter")
+    page.locator(".result").first.wait_for()
+    track = int(query(page)["track"][0])
+    everything = search(address, query={"track": track}, k=20)
+    assert shown(page) == everything
+
+    slider = page.get_by_role("slider", name="melody")
+    for _ in range(5):
+        slider.press("ArrowLeft")
+    slider.press("Delete")
+    page.get_by_role("slider", name="timbre").press("Home")
+    weights = {"rhythm": 0.5, "timbre": -1.0, "harmony": 0.5}
+    other = search(address, query={"track": track}, weights=weights, k=20)
+    until(page, lambda: shown(page) == other)
+    assert other != everything
+    assert query(page)["w"] == ["melody:0,rhythm:0.5,timbre:-1,harmony:0.5"]
+
+    page.go_back()
+    without_melody = {name: 0.5 for name in ("rhythm", "timbre", "harmony")}
+    until(page, lambda: shown(page) == search(address, query={"track": track}, weights=without_melody, k=20))
+    page.go_back()
+    until(page, lambda: shown(page) == everything)
+    assert slider.input_value() == "0.5"
+    page.reload()
+    page.locator(".result").first.wait_for()
+    assert shown(page) == everything
+
+
+def test_play_and_switch_between_query_and_match_at_the_same_beat(open_page):
+    page = open_page("/?track=1")
+    result = page.locator(".result").first
+    result.get_by_role("button", name=re.compile("^Play ")).click()
+    until(page, lambda: position(page) > 0.02)
+    title = result.locator(".title").inner_text()
+    assert page.locator(".player-title").inner_text() == title
+
+    result.get_by_role("button", name=re.compile("^Switch between")).click()
+    until(page, lambda: page.locator(".player-title").inner_text() == page.locator(".query-title").inner_text())
+    match = page.get_by_role("button", name="B match")
+    before = clock(page)
+    match.click()
+    until(page, lambda: match.get_attribute("aria-pressed") == "true")
+    assert page.locator(".player-title").inner_text() == title
+    # The clips are the same tune at nearly the same tempo, so that the same beat is nearly at the same time.
+    assert abs(clock(page) - before) <= 2
+    page.keyboard.press("Escape")
+    page.get_by_label("Player").get_by_role("button", name="Pause").click()
+
+
+def test_drag_a_region_and_rate_results(open_page, address):
+    page = open_page("/?track=1")
+    page.locator(".result").first.wait_for()
+    page.locator(".query-wave canvas").first.wait_for(state="attached")
+    box = page.locator(".query-wave").bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.25 * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.5 * box["width"], y, steps=8)
+    page.mouse.up()
+    until(page, lambda: "start" in query(page))
+    start, end = (float(query(page)[name][0]) for name in ("start", "end"))
+    assert 1 < start < end < 6
+    region = {"track": 1, "start": start, "end": end}
+    until(page, lambda: shown(page) == search(address, query=region, k=20))
+
+    liked = page.locator(".result").nth(2)
+    track = liked.get_attribute("data-track")
+    liked.get_by_role("button", name=re.compile("^More like")).click()
+    until(page, lambda: query(page).get("like") == [track])
+    until(page, lambda: shown(page) == search(address, query=region, like=[{"track": int(track)}], k=20))
+    page.get_by_role("button", name=re.compile("^Take back")).click()
+    page.get_by_role("button", name="Use all of it").click()
+    until(page, lambda: shown(page) == search(address, query={"track": 1}, k=20))
+
+
+def test_filters_say_what_is_wrong_and_the_playlist_is_kept(open_page):
+    page = open_page("/?track=1")
+    page.locator(".result").first.wait_for()
+    page.get_by_label("Only tracks with").fill("title ~ canon")
+    page.get_by_label("Only tracks with").press("Enter")
+    until(page, lambda: page.locator(".result").count() == 4)
+    page.locator(".result").first.get_by_role("button", name=re.compile("^Add ")).click()
+    page.reload()
+    page.get_by_role("button", name="Playlist, 1 track").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as M3U").click()
+    assert "canon-in-d" in saved.value.path().read_text("utf-8")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_nothing_is_cut_off_and_axe_finds_nothing(open_page, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="Chromium is not installed: no axe")
+    page = open_page("/?track=1&w=melody:1,timbre:-0.5&like=5", width=width, strict=False, color_scheme=scheme)
+    page.locator(".result").first.wait_for()
+    page.locator(".row-more").first.click()
+    page.get_by_role("button", name=re.compile("^Playlist")).click()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.wait_for_timeout(400)  # rows that glide are half transparent
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+    found = axe.Axe().run(page, options=rules).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
