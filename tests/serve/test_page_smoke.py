@@ -1,4 +1,4 @@
-"""The Search view in a real browser: it finds what the HTTP interface finds, plays it, and keeps its state in the URL."""
+"""The Search view in a real browser: what it finds, that it plays, and that the address keeps its state."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_search_move_a_slider_and_go_back(open_page, address):
     assert query(page)["w"] == ["melody:0,rhythm:0.5,timbre:-1,harmony:0.5"]
 
     page.go_back()
-    without_melody = {name: 0.5 for name in ("rhythm", "timbre", "harmony")}
+    without_melody = dict.fromkeys(("rhythm", "timbre", "harmony"), 0.5)
     until(page, lambda: shown(page) == search(address, query={"track": track}, weights=without_melody, k=20))
     page.go_back()
     until(page, lambda: shown(page) == everything)
