@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -670,6 +671,61 @@ def test_similar_songs_of_songs_albums_and_artists(
     of_artist, of_album = client.get_similar_songs2(band, 3), client.get_similar_songs(album, 3)
     assert len(of_artist) == 3 and [one.id for one in of_artist] == [one.id for one in of_album]
     assert not {songs["One"], songs["Two"], songs["Duet"]} & {one.id for one in of_artist}
+
+
+_NPM = """
+import { SubsonicAPI } from "subsonic-api";
+const [port, token, song, end] = process.argv.slice(2);
+const found = [];
+for (const post of [false, true])
+  for (const auth of [{ username: "me", password: token }, { apiKey: token }]) {
+    const api = new SubsonicAPI({ url: `http://127.0.0.1:${port}`, auth, post });
+    const file = await api.stream({ id: song });
+    found.push({
+      ping: await api.ping(),
+      extensions: await api.getOpenSubsonicExtensions(),
+      search: await api.search3({ query: "one" }),
+      bytes: (await file.arrayBuffer()).byteLength,
+      similar: await api.customJSON("getSonicSimilarTracks", { id: song, count: 3 }),
+      path: await api.customJSON("findSonicPath", { startSongId: song, endSongId: end, count: 3 }),
+    });
+  }
+const wrong = new SubsonicAPI({ url: `http://127.0.0.1:${port}`, auth: { username: "me", password: "no" } });
+console.log(JSON.stringify({ found, wrong: await wrong.ping() }));
+"""
+
+
+@pytest.mark.slow
+def test_a_client_from_npm(library: soundalike.Library, music: Path, tmp_path: Path) -> None:
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        pytest.skip("npm is not installed")
+    install = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(tmp_path), "subsonic-api@3.3.1"]
+    done = subprocess.run(install, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        pytest.skip(f"npm cannot install a client: {done.stderr[-200:]}")
+    (tmp_path / "ask.mjs").write_text(_NPM)
+    songs = ids(library)
+    token = "its-md5-takes-no-other-letters-than-ASCII"
+    with serve(library, token=token) as server:
+        command = [node, str(tmp_path / "ask.mjs"), str(server.port), token, songs["One"], songs["Miss"]]
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert asked.returncode == 0, asked.stderr
+    answers = json.loads(asked.stdout)
+    assert len(answers["found"]) == 4
+    expected = library.search(songs_path(library, "One"), k=3)
+    for found in answers["found"]:
+        assert found["ping"]["status"] == "ok" and found["ping"]["type"] == "soundalike"
+        names = {one["name"] for one in found["extensions"]["openSubsonicExtensions"]}
+        assert names == {"apiKeyAuthentication", "formPost", "sonicSimilarity"}
+        assert [song["title"] for song in found["search"]["searchResult3"]["song"]] == ["One"]
+        assert found["bytes"] == (music / "Band/First/01 One.ogg").stat().st_size
+        assert [one["similarity"] for one in found["similar"]["sonicMatch"]] == [
+            match.percentile / 100 for match in expected
+        ]
+        path = [one["entry"]["id"] for one in found["path"]["sonicMatch"]]
+        assert (path[0], path[-1], len(path)) == (songs["One"], songs["Miss"], 3)
+    assert answers["wrong"]["error"]["code"] == 40
 
 
 # Changes --------------------------------------------------------------------------------------------------------
