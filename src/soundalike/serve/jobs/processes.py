@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -12,21 +10,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, cast
 
+from soundalike.serve.jobs.groups import GRACE, kill_group
 from soundalike.serve.jobs.requests import Task
 
-__all__ = ["GRACE", "JobProcess", "kill_group"]
-
-GRACE = 8.0
-"""Seconds that a job gets to stop by itself."""
-
-
-def kill_group(leader: int) -> None:
-    """Kill a process and all others of its group. Nothing happens if there are none any more."""
-    with suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(leader, getattr(signal, "SIGKILL", signal.SIGTERM))
-        else:
-            os.kill(leader, signal.SIGTERM)  # Windows has no groups, and this ends the process
+__all__ = ["JobProcess"]
 
 
 class JobProcess:

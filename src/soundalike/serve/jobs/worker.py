@@ -9,6 +9,7 @@ Standard output gets JSON lines, each an object with one key: `progress` any num
 
 from __future__ import annotations
 
+# What takes long to import is imported in `main`, so that a job can be cancelled meanwhile.
 import _thread
 import json
 import os
@@ -18,13 +19,13 @@ import threading
 import time
 import traceback
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from soundalike.core.errors import SoundalikeError
-from soundalike.serve.answers import json_bytes
-from soundalike.serve.jobs.processes import GRACE, kill_group
-from soundalike.serve.jobs.records import JobProgress, to_json
-from soundalike.serve.jobs.requests import Task
-from soundalike.serve.jobs.work import do_task
+from soundalike.serve.jobs.groups import GRACE, kill_group
+
+if TYPE_CHECKING:
+    from soundalike.serve.jobs.records import JobProgress
 
 __all__ = ["main"]
 
@@ -42,9 +43,9 @@ def main() -> int:
     # A server that a shell started in the background ignores Ctrl-C, and its processes would too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        task = Task.model_validate_json(_read_line())
+        given = _read_line()
         threading.Thread(target=_watch, daemon=True).start()
-        line = b'{"result": ' + json_bytes(do_task(task, channel.report)) + b"}"
+        line = b'{"result": ' + _do(given, channel) + b"}"
     except KeyboardInterrupt:
         return 130
     except SoundalikeError as error:
@@ -60,6 +61,15 @@ def main() -> int:
     return 0
 
 
+def _do(given: bytes, channel: _Channel) -> bytes:
+    """Do a task, given as JSON; return the record of its result as JSON."""
+    from soundalike.serve.answers import json_bytes
+    from soundalike.serve.jobs.requests import Task
+    from soundalike.serve.jobs.work import do_task
+
+    return json_bytes(do_task(Task.model_validate_json(given), channel.report))
+
+
 class _Channel:
     """Standard output, kept apart from what libraries may print, which goes to standard error.
 
@@ -73,6 +83,8 @@ class _Channel:
 
     def report(self, progress: JobProgress) -> None:
         """Send the progress, unless the last report is very recent and says nearly the same."""
+        from soundalike.serve.jobs.records import to_json
+
         now = time.monotonic()
         if progress.message == self._message and progress.done != progress.total and now - self._sent < _EVERY:
             return
