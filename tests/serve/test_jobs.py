@@ -202,7 +202,7 @@ def test_a_killed_process_is_a_failed_job_and_the_next_one_runs(client: TestClie
     assert (job["state"], job["result"]) == ("failed", None)
     assert job["error"].startswith("the process of the job died (signal 9); memory may have run out")
     job = finish(client, kind="remove", paths=[str(many)])
-    assert (job["state"], job["result"]) == ("failed", None) and "holds nothing at" in job["error"]
+    assert (job["state"], job["result"]) == ("failed", None) and "is not in the library" in job["error"]
 
 
 def test_a_server_remembers_a_few_jobs_and_refuses_too_many(
