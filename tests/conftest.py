@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # One thread, as in the program itself: the matrices are small, and idle threads would spin. Before numpy is imported.
 os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
@@ -22,9 +23,14 @@ import soundfile as sf
 from hypothesis import Phase, settings
 
 import inline_workers  # noqa: F401 - before any module of the package imports what it replaces
+from soundalike.api import Library
+from soundalike.api import open as open_library
 from soundalike.core.executors.cores import usable_cores
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
+
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
 
 RATE = 22050
 
@@ -163,6 +169,24 @@ def stocked(music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         report = index_files(library, [music])
     assert report.added == 12
     return path
+
+
+@pytest.fixture(scope="session")
+def stocked_api(stocked: Path) -> Iterator[Library]:
+    """The library of `music`, as the Python interface opens it."""
+    with open_library(stocked) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def stocked_client(stocked_api: Library) -> Iterator[TestClient]:
+    """A client of a server with the default settings over the library of `music`."""
+    from fastapi.testclient import TestClient
+
+    from soundalike.serve import create_app
+
+    with TestClient(create_app(stocked_api), base_url="http://127.0.0.1") as client:
+        yield client
 
 
 @pytest.fixture
