@@ -125,7 +125,8 @@ def test_searches_give_the_answers_of_the_library(
 @given(weights=st.dictionaries(st.sampled_from(["melody", "rhythm", "timbre", "harmony"]), st.floats(-3, 3)))
 def test_shares_sum_to_the_score_for_any_weights(stocked_client: TestClient, weights: dict[str, float]) -> None:
     answer = stocked_client.post(f"{API}/search", json={"query": {"track": 1}, "weights": weights, "k": 5})
-    if not any(abs(value) >= 1e-6 for value in weights.values()):
+    sizes = [abs(value) for value in weights.values() if value]
+    if not sizes or min(sizes) < 1e-6:
         assert answer.status_code == 400
         return
     for match in answer.json()["matches"]:
@@ -258,7 +259,7 @@ def test_a_bad_request_is_a_problem_document(
 def test_paths_that_are_not_utf8_are_escaped_as_elsewhere(tmp_path: Path) -> None:
     folder = tmp_path / "music"
     write(folder / "plain.wav", tune(TUNES["up"], seconds=3))
-    write(folder / "caf\udce9.wav", tune(TUNES["down"], seconds=3))
+    write(folder / "cafe.wav", tune(TUNES["down"], seconds=3)).rename(folder / "caf\udce9.wav")
     with soundalike.open(tmp_path / "library", create=True) as library:
         library.index(folder, jobs=1)
         with TestClient(create_app(library), base_url="http://127.0.0.1") as client:

@@ -15,7 +15,7 @@ from soundalike.serve import ServerSettings, create_app
 from soundalike.serve.rate_limits import RateLimits
 
 API = "/api/v1"
-TOKEN = "a token, with umlauts: äöü"
+TOKEN = "dG9rZW4-._~+/="
 
 
 @contextmanager
@@ -60,13 +60,19 @@ def test_other_origins_cannot_write(stocked_client: TestClient) -> None:
 def test_a_token_is_needed_where_one_is_set(stocked_api: soundalike.Library) -> None:
     with serving(stocked_api, token=TOKEN) as client:
         assert client.get(f"{API}/health").status_code == 200, "health checks need none"
-        right = {"Authorization": f"Bearer {TOKEN}".encode()}
+        right = {"Authorization": f"Bearer {TOKEN}"}
         for path in ("/", f"{API}/tracks", f"{API}/metrics", "/openapi.json", "/assets/main.js"):
             for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic abc"}, {"Cookie": "a=b"}):
                 answer = client.get(path, headers=headers)
                 assert answer.status_code == 401
                 assert answer.headers["WWW-Authenticate"] == "Bearer"
             assert client.get(path, headers=right).status_code in (200, 404)
+
+
+@pytest.mark.parametrize("token", ["", "two words", "grün", "a;b", "a\n"])
+def test_a_token_is_what_a_header_can_hold(token: str) -> None:
+    with pytest.raises(soundalike.UsageError, match="token"):
+        ServerSettings(token=token)
 
 
 def test_the_page_turns_a_token_into_a_cookie(stocked_api: soundalike.Library) -> None:

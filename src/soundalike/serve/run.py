@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
+from types import FrameType
 
 import anyio.to_thread
 import uvicorn
@@ -62,6 +64,14 @@ class _Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._tell, self._address, self._jobs = started, address, jobs
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop after the requests in progress; at once when Ctrl-C is pressed again.
+
+        Uvicorn would raise the signal again after it has stopped, and stopping is what was asked for.
+        """
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections and say so."""

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
+from soundalike.core.errors import UsageError
+
 __all__ = ["ServerSettings"]
+
+_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/=]+")
+"""What a header may hold as a bearer token (RFC 6750)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,9 @@ class ServerSettings:
         upload_seconds: The longest upload.
         uploads: The number of uploads that are kept; the one that was used longest ago goes first.
         requests_per_second: Requests that one client may make per second on average; None for no limit.
+
+    Raises:
+        UsageError: The token has characters that a header cannot hold.
     """
 
     host: str = "127.0.0.1"
@@ -31,6 +40,10 @@ class ServerSettings:
     upload_seconds: float = 1200.0
     uploads: int = 16
     requests_per_second: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
+            raise UsageError("the token has other characters than letters, digits and -._~+/=, or none; choose another")
 
     @property
     def is_shared(self) -> bool:

@@ -1,0 +1,121 @@
+"""`soundalike serve` as a process: it starts, answers, finishes what it does, and stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from soundalike.cli.main import main
+
+COMMAND = [sys.executable, "-m", "soundalike", "serve"]
+
+
+@contextmanager
+def running(library: Path, *arguments: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server, and the address that it prints."""
+    process = subprocess.Popen(
+        [*COMMAND, "--library", str(library), "--port", "0", *arguments], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert " at http" in line, (line, process.stderr and process.stderr.read())
+        yield process, line.rpartition(" ")[2].strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def get(address: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(address, timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_it_serves_until_it_is_told_to_stop(stocked: Path) -> None:
+    with running(stocked) as (process, address):
+        assert get(f"{address}api/v1/health")[0] == 200
+        status, page = get(address)
+        assert status == 200 and b"soundalike" in page
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) == 0
+        _, messages = process.communicate()
+    assert "Traceback" not in messages
+
+
+def test_requests_in_progress_are_finished(stocked: Path) -> None:
+    with running(stocked) as (process, address):
+        lines = b'{"query": {"track": 1}, "by": "passage"}\n' * 30
+        request = urllib.request.Request(f"{address}api/v1/search/batch", data=lines, method="POST")
+        answers: list[bytes] = []
+        started = threading.Event()
+
+        def ask() -> None:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                answers.append(answer.readline())
+                started.set()
+                answers.extend(answer.readlines())
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert started.wait(60)
+        process.send_signal(signal.SIGTERM)
+        asking.join(60)
+        assert process.wait(15) == 0
+    assert len(answers) == 30
+    assert all("matches" in json.loads(line) for line in answers)
+
+
+def test_other_machines_need_the_token_that_it_prints(stocked: Path) -> None:
+    with running(stocked, "--host", "0.0.0.0", SOUNDALIKE_TOKEN="") as (_, address):
+        assert "?token=" in address
+        local = address.replace("0.0.0.0", "127.0.0.1")
+        bare = local.partition("?")[0]
+        assert get(bare)[0] == 401
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        assert opener.open(local, timeout=20).status == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--port", "99999"], "65535"),
+        (["--port", "abc"], "abc"),
+        (["--host", "no.such.host.invalid"], "no.such.host.invalid"),
+        (["--token", "two words"], "token"),
+    ],
+)
+def test_wrong_arguments_are_one_line(
+    stocked: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], word: str
+) -> None:
+    assert main(["serve", "--library", str(stocked), *arguments]) == 2
+    message = capsys.readouterr().err
+    assert word in message
+    assert "Traceback" not in message
+
+
+def test_a_port_in_use_is_named(stocked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["serve", "--library", str(stocked), "--port", port]) == 2
+    assert f"port {port}" in capsys.readouterr().err
+
+
+def test_a_library_is_needed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--library", str(tmp_path / "nowhere"), "--port", "0"]) == 2
+    assert "nowhere" in capsys.readouterr().err
