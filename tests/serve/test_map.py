@@ -161,9 +161,9 @@ def test_clusters_stay_apart_and_silent_tracks_have_no_place(clustered: Path, tm
 
 def test_conditions_choose_tracks_and_none_is_an_error(clustered: Path, tmp_path: Path) -> None:
     with LibraryFolder(clustered) as library:
-        assert make_map(library, MapJob(kind="map", where="genre = jazz"), tmp_path / "map").tracks == SIZE - 1
+        assert make_map(library, MapJob(kind="map", method="pca", where="genre = jazz"), tmp_path / "map").tracks == SIZE - 1
         with pytest.raises(UsageError, match="there is no track to place: 0 meet the conditions"):
-            make_map(library, MapJob(kind="map", where="genre = polka"), tmp_path / "map")
+            make_map(library, MapJob(kind="map", method="pca", where="genre = polka"), tmp_path / "map")
 
 
 def test_umap_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +176,7 @@ def test_umap_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> 
         maps._method("umap", 100)
 
 
+@pytest.mark.slow  # UMAP compiles itself
 def test_umap_keeps_clusters_apart(rows: dict[str, FloatArray]) -> None:
     pytest.importorskip("umap", reason="soundalike[map] is not installed")
     points = points_of(*rows.values())

@@ -20,6 +20,7 @@ components, because it is much faster with them.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -226,7 +227,9 @@ def _method(asked: MapMethod, tracks: int) -> Literal["pca", "umap"]:
 
 def _umap(vectors: FloatArray) -> FloatArray:
     """Coordinates (n, 2) of vectors (n, d) by UMAP, the same in every run."""
-    from umap import UMAP
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)  # of networks that are not used here
+        from umap import UMAP
 
     reducer = UMAP(n_components=2, n_neighbors=_NEIGHBOURS, min_dist=0.1, metric="euclidean", random_state=0, n_jobs=1)
     return np.asarray(reducer.fit_transform(vectors.astype(np.float32)))
