@@ -161,9 +161,10 @@ def test_clusters_stay_apart_and_silent_tracks_have_no_place(clustered: Path, tm
 
 def test_conditions_choose_tracks_and_none_is_an_error(clustered: Path, tmp_path: Path) -> None:
     with LibraryFolder(clustered) as library:
-        assert make_map(library, MapJob(kind="map", method="pca", where="genre = jazz"), tmp_path / "map").tracks == SIZE - 1
+        jazz, polka = (MapJob(kind="map", method="pca", where=f"genre = {genre}") for genre in ("jazz", "polka"))
+        assert make_map(library, jazz, tmp_path / "map").tracks == SIZE - 1
         with pytest.raises(UsageError, match="there is no track to place: 0 meet the conditions"):
-            make_map(library, MapJob(kind="map", method="pca", where="genre = polka"), tmp_path / "map")
+            make_map(library, polka, tmp_path / "map")
 
 
 def test_umap_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
