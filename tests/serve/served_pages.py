@@ -78,16 +78,25 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+def problems() -> list[str]:
+    """What pages complained about."""
+    return []
+
+
+@pytest.fixture
+def open_page(browser: Any, address: str, problems: list[str]) -> Iterator[Callable[..., Any]]:
     """Opens an address in a window of its own; the test fails if the page then reports any error.
 
     What breaks the Content Security Policy is such an error too. `strict=False` lets axe in, which needs to be
-    evaluated.
+    evaluated. `script` runs before those of the page.
     """
-    contexts, problems = [], []
+    contexts = []
 
-    def opening(path: str = "/", *, width: int = 1280, height: int = 900, strict: bool = True, **more: Any) -> Any:
+    def opening(
+        path: str = "/", *, width: int = 1280, height: int = 900, strict: bool = True, script: str = "", **more: Any
+    ) -> Any:
         context = browser.new_context(viewport={"width": width, "height": height}, bypass_csp=not strict, **more)
+        context.add_init_script(script)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda told: problems.append(told.text) if told.type in ("error", "warning") else None)

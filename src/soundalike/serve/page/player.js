@@ -17,8 +17,10 @@ import { across, levelled } from "./sound.js";
 
 const VOLUME_KEY = "soundalike.volume";
 /** Seconds from asking for a position to hearing it, to begin with. It is measured at every swap. */
-const FIRST_LAG = 0.04;
+const FIRST_LAG = 0.08;
 const LONGEST_LAG = 0.4;
+/** Milliseconds after a swap at which its lag is measured: positions run evenly by then. */
+const SETTLED = 300;
 
 export class Player extends EventTarget {
   constructor() {
@@ -117,6 +119,7 @@ export class Player extends EventTarget {
     this.turn += 1;
     const turn = this.turn;
     const lead = played ? this.lag * old.playbackRate : 0;
+    const [began, then] = [old.currentTime, performance.now()];
     next.currentTime = this.#within(to, across(this.line, from, old.currentTime + lead));
     this.side = to;
     if (played) {
@@ -126,10 +129,14 @@ export class Player extends EventTarget {
         this.#failed(to, error);
       }
       if (turn !== this.turn) return;
-      // What the swap was late by, in seconds of real time, is the lead of the next one.
-      const late = (across(this.line, from, old.currentTime) - next.currentTime) / next.playbackRate;
-      this.lag = Math.min(LONGEST_LAG, Math.max(0, this.lag + late / 2));
       old.pause();
+      setTimeout(() => {
+        if (turn !== this.turn || next.paused || !this.line) return;
+        // What this swap was late by is made up for by the next one.
+        const due = began + ((performance.now() - then) / 1000) * old.playbackRate;
+        const late = (across(this.line, from, due) - next.currentTime) / next.playbackRate;
+        this.lag = Math.min(LONGEST_LAG, Math.max(0, this.lag + late / 2));
+      }, SETTLED);
     }
     this.#changed();
   }

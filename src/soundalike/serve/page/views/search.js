@@ -3,14 +3,15 @@
  * change goes there first, and `show` brings the page in line with it.
  */
 
-import { get, isAbort, newestWins, post } from "../api.js";
+import { ApiError, get, isAbort, newestWins, post } from "../api.js";
 import { fill, h, iconButton } from "../dom.js";
 import { across, lineOf, trackSound } from "../sound.js";
 import { spacesOf } from "../spaces.js";
 import { MATCHES, readSearch, searchRequest, writeSearch } from "../state.js";
 import { counted, titleOf } from "../words.js";
 import { filterPanel } from "./search/filters.js";
-import { chooser, queryCard } from "./search/query.js";
+import { queryCard } from "./search/query.js";
+import { startScreen } from "./search/start.js";
 import { resultList } from "./search/results.js";
 import { weightPanel } from "./search/weights.js";
 
@@ -34,12 +35,13 @@ export function createView(app) {
   /** @type {SearchRecord | null} */
   let found = null;
   let choosing = false;
+  let absent = false;
   /** @type {Map<number, string>} */
   const titles = new Map();
   /** @type {Map<string, Promise<import("../types.js").ComparisonRecord>>} */
   const alignments = new Map();
 
-  const card = queryCard(app, { chosen: choose, region: setRegion });
+  const card = queryCard(app, { region: setRegion });
   const weights = weightPanel(library.presets, (values, done, name) => {
     change({ weights: values }, done, `weight ${name}`);
   });
@@ -49,15 +51,10 @@ export function createView(app) {
     more: () => change({ k: Math.min(MOST, state.k + MATCHES) }, true, "k"),
   });
   const examples = h("div", { class: "examples-held", role: "group", "aria-label": "Further examples" });
-  const start = h(
-    "section", { class: "start" },
-    h("h1", {}, "What does it sound like?"),
-    h("p", { class: "soft" }, `Give a recording. ${counted(library.tracks, "track")} of this library are compared with it, by what you say counts, and every answer can be heard.`),
-    chooser(app, choose),
-  );
+  const start = startScreen(app, choose);
   const aside = h("aside", { class: "controls card", "aria-label": "Search settings" }, weights.element, filters.element);
   const work = h("div", { class: "work" }, aside, h("div", { class: "found" }, examples, results.element));
-  const element = h("div", { class: "search" }, start, card.element, work);
+  const element = h("div", { class: "search" }, start.element, card.element, work);
 
   const search = newestWins(
     (/** @type {Request} */ request) => /** @type {Promise<SearchRecord>} */ (post("/search", request)),
@@ -265,9 +262,8 @@ export function createView(app) {
   }
 
   function layout() {
-    const chosen = state.track !== null || state.upload !== null;
-    start.hidden = chosen && !choosing;
-    start.classList.toggle("again", chosen);
+    const chosen = !absent && (state.track !== null || state.upload !== null);
+    start.show(chosen ? (choosing ? "again" : "hidden") : absent ? "absent" : "first");
     card.element.hidden = work.hidden = !chosen;
     card.change.setAttribute("aria-expanded", String(choosing));
   }
@@ -277,28 +273,26 @@ export function createView(app) {
     const key = `${state.track}/${state.upload}`;
     if (key === loaded) return;
     loaded = key;
+    absent = false;
     if (state.track === null && state.upload === null) return;
     try {
       await card.load(state);
     } catch (error) {
       if (key !== loaded) return;
       loaded = "";
-      app.fail(error);
+      absent = error instanceof ApiError && error.status === 404;
+      if (absent) layout();
+      else app.fail(error);
     }
   }
 
   card.change.addEventListener("click", () => {
     choosing = !choosing;
     layout();
-    if (choosing) start.querySelector("input")?.focus();
+    if (choosing) start.element.querySelector("input")?.focus();
   });
   player.addEventListener("change", () => results.refresh());
   playlist.addEventListener("change", () => results.refresh());
-  if (!library.tracks) {
-    fill(start, h("h1", {}, "The library is empty"),
-      h("p", { class: "soft" }, "Index a folder of music first: run "), h("p", {}, h("code", {}, `soundalike index FOLDER --library ${library.path}`)),
-      h("p", { class: "soft" }, "and open this page again."));
-  }
 
   return {
     element,

@@ -1,15 +1,11 @@
 /**
- * The query: how to choose a recording, and the chosen one with its waveform and the region that is meant.
+ * The query: its waveform, and the region of it that is meant.
  */
 
-import { get, upload } from "../../api.js";
+import { get } from "../../api.js";
 import { fill, h, icon, iconButton } from "../../dom.js";
 import { trackSound, uploadSound } from "../../sound.js";
-import { clock, counted, facts, parseClock, size } from "../../words.js";
-import { dropZone } from "../../components/drop-zone.js";
-import { recorder } from "../../components/recorder.js";
-import { toast } from "../../components/toast.js";
-import { trackPicker } from "../../components/track-picker.js";
+import { clock, counted, facts, parseClock } from "../../words.js";
 import { peaksOf, Waveform } from "../../components/waveform.js";
 
 /** @typedef {import("../../main.js").App} App */
@@ -20,45 +16,8 @@ import { peaksOf, Waveform } from "../../components/waveform.js";
 /**
  * What the Search view is told.
  * @typedef {object} QueryEvents
- * @property {(source: Source) => void} chosen
  * @property {(region: Region, done: boolean) => void} region
  */
-
-/**
- * The ways to choose a recording.
- * @param {App} app
- * @param {QueryEvents["chosen"]} chosen
- */
-export function chooser(app, chosen) {
-  const { library } = app;
-  const limit = `at most ${size(library.upload_bytes)} and ${Math.round(library.upload_seconds / 60)} minutes; it stays on this server`;
-  const zone = dropZone((file) => void send(file, file.name), limit);
-  const record = recorder((blob) => void send(blob, "recording"), app.fail);
-  const picker = trackPicker("Or pick a track of the library", (track) => chosen({ track: track.id, upload: null }));
-
-  /**
-   * @param {Blob} blob
-   * @param {string} name
-   */
-  async function send(blob, name) {
-    if (blob.size > library.upload_bytes) {
-      toast(`“${name}” has ${size(blob.size)}, and an upload at most ${size(library.upload_bytes)}; choose a shorter part`, { error: true });
-      return;
-    }
-    try {
-      zone.progress(0);
-      const found = await upload(blob, name, { progress: zone.progress });
-      if (found.warning) toast(`“${found.name}”: ${found.warning}`);
-      chosen({ track: null, upload: found.id });
-    } catch (error) {
-      app.fail(error);
-    } finally {
-      zone.progress(null);
-    }
-  }
-
-  return h("div", { class: "chooser" }, zone.element, h("div", { class: "chooser-more" }, picker.element, record));
-}
 
 /**
  * The card of the chosen recording.
