@@ -67,7 +67,7 @@ def test_a_stranger_gets_an_answer_in_time_and_can_read_it(tmp_path: Path, short
     start = time.monotonic()
     screens = {
         "help": on_terminal(environment=environment),
-        "demo": on_terminal("demo", "--page", str(tmp_path / "demo.html"), environment=environment),
+        "demo": on_terminal("demo", "--no-serve", "--page", str(tmp_path / "demo.html"), environment=environment),
         "index": on_terminal("index", str(clips[0].parent), environment=environment),
         "search": on_terminal("search", str(clips[0]), environment=environment),
         "a query by name": on_terminal("search", "drunken sailor rock flute", environment=environment),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -119,3 +120,27 @@ def test_a_port_in_use_is_named(stocked: Path, capsys: pytest.CaptureFixture[str
 def test_a_library_is_needed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--library", str(tmp_path / "nowhere"), "--port", "0"]) == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_the_demo_serves_its_clips_on_a_terminal(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "soundalike", "demo", "--page", str(tmp_path / "demo.html")]
+    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=subprocess.PIPE, text=True)
+    os.close(slave)
+    try:
+        seen = b""
+        while b"Ctrl-C stops" not in seen:
+            seen += os.read(master, 4096)
+        address = re.search(rb"http://127\.0\.0\.1:\d+/", seen)
+        assert address, seen
+        status, found = get(f"{address[0].decode()}api/v1/health")
+        assert status == 200 and json.loads(found)["tracks"] == 36
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert "next: soundalike index" in os.read(master, 4096).decode()
+    finally:
+        process.kill()
+        _, messages = process.communicate()
+        os.close(master)
+    assert "Traceback" not in messages

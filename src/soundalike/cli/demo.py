@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from soundalike.core.errors import one_line
 if TYPE_CHECKING:
     from soundalike.api import Library
     from soundalike.demo import Clip, DemoQuery
+    from soundalike.library.indexing import IndexReport
 
 __all__ = ["ask", "demo"]
 
@@ -91,14 +93,15 @@ def ask(library: Library, collection: Sequence[Clip], query: Clip) -> tuple[Demo
 
 @command("demo")
 @option("--page", type=GIVEN_PATH, metavar="FILE", help="Where to write the page (default: a temporary file).")
-@option("--no-serve", is_flag=True, help="Exit when the page is written.")
+@option("--no-serve", is_flag=True, help="Exit when the page is written, on a terminal too.")
 @jobs_option()
 @json_option()
 def demo(page: Path | None, no_serve: bool, jobs: int | None, as_json: bool) -> int:
     """Try soundalike on 36 bundled clips: 4 tunes x 3 grooves x 3 instrumentations.
 
     The clips are indexed into a temporary library. Three searches then ask which clips share the tune, the groove and
-    the instruments of one of them. The answers are printed, and written to a page with players.
+    the instruments of one of them. The answers are printed, and written to a page with players. On a terminal, the
+    library is then served to a browser until Ctrl-C, as `soundalike serve` does.
 
     \b
       soundalike demo
@@ -121,12 +124,35 @@ def demo(page: Path | None, no_serve: bool, jobs: int | None, as_json: bool) -> 
             raise KeyboardInterrupt
         questions = ask(library, collection, collection[0])
         first = {question.space: _first_right(library, collection, question) for question in _QUESTIONS}
-    content = render_page(questions).encode()
-    write_atomic(page, lambda file: file.write(content))
-    if as_json:
-        records = [_question_record(question) for question in questions]
-        print_json(DemoRecord(report.added, report.seconds, str(page), records, first))
-        return 0
+        content = render_page(questions).encode()
+        write_atomic(page, lambda file: file.write(content))
+        if as_json:
+            records = [_question_record(question) for question in questions]
+            print_json(DemoRecord(report.added, report.seconds, str(page), records, first))
+            return 0
+        _print_answers(collection, questions, report, first)
+        print(f"\nlisten to the answers: {page.absolute().as_uri()}")
+        if not no_serve and sys.stdout.isatty():
+            _serve(library)
+    print("next: soundalike index YOUR_MUSIC, then soundalike search SONG")
+    return 0
+
+
+def _serve(library: Library) -> None:
+    """Serve the library until Ctrl-C, where the extra `serve` is installed."""
+    try:
+        from soundalike.serve import ServerSettings, run_server
+    except ImportError:
+        print("to search the clips in a browser: pip install 'soundalike[serve]'")
+        return
+    run_server(
+        library, ServerSettings(port=0), lambda address: print(f"search them yourself: {address} (Ctrl-C stops)")
+    )
+
+
+def _print_answers(
+    collection: Sequence[Clip], questions: Sequence[DemoQuery], report: IndexReport, first: Mapping[str, int]
+) -> None:
     print(f"{report.added} clips, {clock(report.audio_seconds)} of music, encoded in {clock(report.seconds)}\n")
     for question in questions:
         _print_question(question)
@@ -136,9 +162,6 @@ def demo(page: Path | None, no_serve: bool, jobs: int | None, as_json: bool) -> 
     )
     print("with each of the 36 clips as the query, the first answer is right for:")
     print_facts(*counts, indent=2)
-    print(f"\nlisten to the answers: {page.absolute().as_uri()}")
-    print("next: soundalike index YOUR_MUSIC, then soundalike search SONG")
-    return 0
 
 
 def _first_right(library: Library, collection: Sequence[Clip], question: Question) -> int:
