@@ -63,9 +63,15 @@ function fail(error) {
   toast(error instanceof Error ? error.message : String(error), { error: true });
 }
 
+let announcing = 0;
+
 /** @param {string} text */
 function announce(text) {
-  byId("announcer").textContent = text;
+  // While a slider moves, only the last of many results is worth hearing.
+  clearTimeout(announcing);
+  announcing = setTimeout(() => {
+    byId("announcer").textContent = text;
+  }, 500);
 }
 
 /** @type {App["go"]} */

@@ -40,6 +40,16 @@ export function resultList(events) {
   const more = h("button", { type: "button", class: "button", onclick: events.more }, "Show more");
   const element = h("section", { class: "results", "aria-label": "Results" },
     h("div", { class: "results-head" }, heading, about, key), notes, message, list, more);
+  list.addEventListener("keydown", (event) => {
+    // The arrow keys go from one Play button to the next.
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const plays = [...list.querySelectorAll(".row-play")];
+    const at = event.target instanceof Element ? plays.indexOf(event.target) : -1;
+    const next = step && at >= 0 ? plays[at + step] : null;
+    if (!(next instanceof HTMLElement)) return;
+    event.preventDefault();
+    next.focus();
+  });
   message.hidden = true;
   more.hidden = true;
   list.hidden = true;

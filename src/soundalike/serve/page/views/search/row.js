@@ -104,6 +104,7 @@ export function resultRow(events) {
       fill(copy, icon("copy"), "Copied");
     });
     const compare = match.id === null ? null : h("a", { class: "button", href: address("/compare", events.comparison(match)), "aria-label": `Compare with ${name}` }, icon("compare"), "Compare");
+    const again = match.id === null ? null : h("a", { class: "button", href: address("/", new URLSearchParams({ track: String(match.id) })), "aria-label": `Search with ${name}` }, icon("search"), "Search with it");
     fill(
       details,
       overall && h("p", {}, overall),
@@ -112,7 +113,7 @@ export function resultRow(events) {
       other("Copies of it", match.copies),
       other("Other versions", match.versions ?? []),
       h("p", { class: "path soft" }, match.path),
-      h("div", { class: "why-actions" }, compare, download, copy),
+      h("div", { class: "why-actions" }, again, compare, download, copy),
     );
   }
 
