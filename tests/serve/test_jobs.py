@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
@@ -23,7 +24,7 @@ from soundalike.api import Library
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.index import index_files
 from soundalike.serve.app import create_app
-from soundalike.serve.jobs import runner
+from soundalike.serve.jobs import events, runner
 from soundalike.serve.jobs.records import JobRecord
 from soundalike.serve.settings import ServerSettings
 
@@ -126,9 +127,9 @@ def test_index_reports_progress_and_its_result(client: TestClient, tmp_path: Pat
     assert (answer.status_code, answer.json()["kind"]) == (202, "index")
     place = answer.headers["location"]
     assert place == f"{JOBS}/{answer.json()['id']}"
-    *events, (last, job) = read_events(client.get(f"{place}/events").text)
-    assert last == "done" and {name for name, _ in events} == {"progress"}
-    progress = [event["progress"] for _, event in events]
+    *changes, (last, job) = read_events(client.get(f"{place}/events").text)
+    assert last == "done" and {name for name, _ in changes} == {"progress"}
+    progress = [change["progress"] for _, change in changes]
     assert {(one["done"], one["total"], one["message"]) for one in progress} >= {
         (0, None, "looking for files"), (2, 2, "encoding"),
     }  # fmt: skip
@@ -205,6 +206,36 @@ def test_a_killed_process_is_a_failed_job_and_the_next_one_runs(client: TestClie
     assert (job["state"], job["result"]) == ("failed", None) and "is not in the library" in job["error"]
 
 
+def test_an_unexpected_error_is_one_sentence_and_its_traceback_is_logged() -> None:
+    command = [sys.executable, "-m", "soundalike.serve.jobs.worker"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        process.stdin.write("{}\n")  # no task; the pipe stays open, or the job would be cancelled
+        process.stdin.flush()
+        assert json.loads(process.stdout.read()) == {
+            "error": "the job failed unexpectedly (ValidationError); the server's log has the details"
+        }
+        assert process.stderr.read().startswith("Traceback")
+
+
+def test_a_quiet_stream_is_kept_open_and_a_client_that_leaves_costs_nothing(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_HEARTBEAT", 0.01)
+    jobs = client.app.state.server.jobs  # type: ignore[attr-defined]
+    job = client.post(JOBS, json={"kind": "duplicates"}).json()["id"]
+
+    async def read() -> set[bytes]:
+        stream = events.job_events(jobs, job)
+        found = {(await anext(stream)).split(b"\n")[0] for _ in range(5)}
+        assert len(jobs._find(job).listeners) == 1
+        await stream.aclose()
+        return found
+
+    assert asyncio.run(read()) == {b"event: progress", b": still running"}
+    assert jobs._find(job).listeners == []
+
+
 def test_a_server_remembers_a_few_jobs_and_refuses_too_many(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,13 +297,13 @@ def start_index(process: subprocess.Popen[str], address: str, many: Path) -> tup
 def test_a_server_that_is_told_to_stop_cancels_its_jobs(server, many: Path, library: Path) -> None:
     process, address = server
     place, workers = start_index(process, address, many)
-    with httpx.stream("GET", f"{place}/events", timeout=60) as events:
-        lines = events.iter_lines()
+    with httpx.stream("GET", f"{place}/events", timeout=60) as stream:
+        lines = stream.iter_lines()
         next(lines)
         process.send_signal(signal.SIGTERM)
         job = read_events("\n".join(lines))[-1][1]
     assert (job["state"], job["result"]["interrupted"]) == ("cancelled", True)
-    assert process.wait(30) == -signal.SIGTERM
+    assert process.wait(30) == 0
     assert not any(map(is_running, workers))
     with Library(library) as opened:
         assert len(opened) == job["result"]["tracks"] and opened.check().ok
