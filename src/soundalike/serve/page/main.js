@@ -42,6 +42,7 @@ import { toast } from "./components/toast.js";
 /** @type {Record<string, {name: string, load: () => Promise<{createView: (app: App) => View}>}>} */
 const VIEWS = {
   "/": { name: "Search", load: () => import("./views/search.js") },
+  "/compare": { name: "Compare", load: () => import("./views/compare.js") },
 };
 
 const links = Object.entries(VIEWS).map(([path, { name }]) => h("a", { href: path }, name));

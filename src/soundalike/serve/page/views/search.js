@@ -226,7 +226,7 @@ export function createView(app) {
   function comparison(match) {
     const params = new URLSearchParams();
     if (state.track !== null) params.set("a", String(state.track));
-    else if (state.upload) params.set("ua", state.upload);
+    else if (state.upload) params.set("a", `u:${state.upload}`);
     params.set("b", String(match.id));
     const w = writeSearch(state).get("w");
     if (w !== null) params.set("w", w);
