@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 import soundalike
-from conftest import TUNES, tune, write
+from conftest import RATE, TUNES, tune, write
 from soundalike.serve import ServerSettings, create_app
 from soundalike.serve.rate_limits import RateLimits
 
@@ -206,3 +207,16 @@ def test_a_bad_upload_is_a_problem(
     assert answer.status_code == 422
     assert word in answer.json()["detail"]
     assert "Traceback" not in answer.text and "/tmp" not in answer.text
+
+
+def test_a_silent_upload_is_called_by_its_name(stocked_client: TestClient, tmp_path: Path) -> None:
+    quiet = write(tmp_path / "quiet.wav", np.zeros(5 * RATE)).read_bytes()
+    sent = stocked_client.post(f"{API}/uploads", params={"name": "quiet.wav"}, content=quiet).json()
+    own, other = {"upload": sent["id"]}, {"track": 1}
+    for path, body in (
+        ("/search", {"query": own}), ("/compare", {"a": other, "b": own}), ("/path", {"a": own, "b": other}),
+        ("/playlist", {"seed": own}),
+    ):  # fmt: skip
+        answer = stocked_client.post(f"{API}{path}", json=body)
+        assert answer.status_code in (400, 422), path
+        assert "/tmp" not in answer.text, answer.text

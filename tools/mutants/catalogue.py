@@ -51,7 +51,7 @@ CATALOGUE = (
         "a flipped bit in the list of stored features is not found", _COLUMNS,
     ),
     Mutant(
-        f"{_CATALOG}/line_checksums.py", "yield b\"T%d:\" % len(text)", "yield b\"T\"",
+        f"{_CATALOG}/line_checksums.py", "b\"T%d:\" % len(text)", "b\"T\"",
         "text moved from one column to the next is not found",
         (f"{_INTEGRITY}::test_what_moves_from_one_column_to_the_next_changes_the_checksum",),
     ),

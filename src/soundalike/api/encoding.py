@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,8 +13,9 @@ from soundalike.api.arguments import Region, WeightsLike, open_recordings
 from soundalike.audio import AudioInput, is_one_input, label_of
 from soundalike.core.arguments import as_choice, as_flag, shown
 from soundalike.core.errors import AudioError, UsageError
+from soundalike.core.files import absolute
 from soundalike.core.types import LEVELS, Level, Vectors
-from soundalike.library import LibraryFolder
+from soundalike.library import LibraryFolder, stored_encoding
 from soundalike.models import Encoding, Model
 from soundalike.search import Comparison, as_region, as_weights, choose_level, compare_encodings
 
@@ -37,7 +39,8 @@ def compare_with(
     with ExitStack() as stack:
         paths = open_recordings(stack, [a, b])
         labels = {str(path): label_of(source) for source, path in zip((a, b), paths, strict=True)}
-        first, second = encode_named(model, a, first_part, paths[0]), encode_named(model, b, second_part, paths[1])
+        first = _stored(library, model, a, first_part, paths[0]) or encode_named(model, a, first_part, paths[0])
+        second = _stored(library, model, b, second_part, paths[1]) or encode_named(model, b, second_part, paths[1])
         part = region is not None or region_b is not None
         level, reason = choose_level(by, region=part, seconds=first.info.duration)
         reference = library.reference(model, level) if library is not None else None
@@ -48,6 +51,19 @@ def compare_with(
         except (AudioError, UsageError) as error:
             raise type(error)(f"{label_of(a)} and {label_of(b)}: {error}") from error
     return found.renamed(labels)
+
+
+def _stored(
+    library: LibraryFolder | None,
+    model: Model,
+    source: AudioInput,
+    region: tuple[float | None, float | None],
+    path: Path,
+) -> Encoding | None:
+    """The stored encoding of a whole file of the library, which need not be decoded again."""
+    if library is None or region != (None, None) or not isinstance(source, str | os.PathLike):
+        return None
+    return stored_encoding(library, absolute(path), model)
 
 
 def encode_named(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -66,7 +68,23 @@ class Sound:
             return None
         if self.audio_hash == other.audio_hash:
             return "copy"
-        return relate(self.fingerprint, other.fingerprint)
+        pair = (self._key(), other._key())
+        with suppress(KeyError):
+            return _RELATIONS[pair]
+        if len(_RELATIONS) >= _MOST_RELATIONS:
+            _RELATIONS.clear()
+        found = _RELATIONS[pair] = relate(self.fingerprint, other.fingerprint)
+        return found
+
+    def _key(self) -> tuple[str, int]:
+        """What identifies the fingerprint; it is missing until the recording is indexed by a version that makes it."""
+        return self.audio_hash, zlib.crc32(self.fingerprint.signs.tobytes())
+
+
+_RELATIONS: dict[tuple[tuple[str, int], tuple[str, int]], Relation | None] = {}
+"""Relations that are known, since a person who moves a slider compares the same recordings again and again. Each takes
+milliseconds to find."""
+_MOST_RELATIONS = 100_000
 
 
 def relation_text(relation: Relation | None, of: str = "the query") -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from soundalike.api import Library
-from soundalike.core.errors import AudioError
-from soundalike.library import Subject
+from soundalike.core.errors import AudioError, SoundalikeError
+from soundalike.library import Subject, stored_encoding
 from soundalike.library.catalog import Track
 from soundalike.models import Encoding, Model
 from soundalike.serve.problems import ProblemError
@@ -81,7 +82,7 @@ class Recordings:
         try:
             found = self._library.folder.subject(path, model, recording.start, recording.end)
         except AudioError as error:
-            raise self._named(recording, path, error) from error
+            raise AudioError(f"{path}: {error}") from error
         if recording.upload is not None and not recording.is_region:
             return self._uploads.get(recording.upload).describe(found)
         return found
@@ -94,11 +95,23 @@ class Recordings:
         return self._encodings.get(key, lambda: self._encode(recording, path, model))
 
     def _encode(self, recording: Recording, path: Path, model: Model) -> Encoding:
+        if recording.track is not None and not recording.is_region:
+            stored = stored_encoding(self._library.folder, path, model)
+            if stored is not None:
+                return stored
         try:
             return model.encode(path, start=recording.start or 0.0, end=recording.end)
         except AudioError as error:
-            raise self._named(recording, path, error) from error
+            raise AudioError(f"{path}: {error}") from error
 
-    def _named(self, recording: Recording, path: Path, error: AudioError) -> AudioError:
-        name = self._uploads.get(recording.upload).name if recording.upload is not None else str(path)
-        return AudioError(f"{name}: {error}")
+    @contextmanager
+    def named(self, recordings: Sequence[Recording]) -> Iterator[Mapping[str, str]]:
+        """What answers call uploads, as `names` returns it; errors call them so too."""
+        names = self.names(recordings)
+        try:
+            yield names
+        except SoundalikeError as error:
+            message = str(error)
+            for path, name in names.items():
+                message = message.replace(path, name)
+            raise type(error)(message) from error

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 __all__ = [
@@ -44,31 +44,35 @@ _CATALOGUE_QUERIES = (
 
 
 def _checksum(*values: object) -> int:
-    return zlib.crc32(b"".join(_encode(values)))
+    parts: list[bytes] = []
+    _encode(values, parts)
+    return zlib.crc32(b"".join(parts))
 
 
-def _encode(value: object) -> Iterator[bytes]:
+def _encode(value: object, parts: list[bytes]) -> None:
     """Encode what SQLite returns, unambiguously: a letter for the type, the length where it varies, then the value.
 
     The text of `repr` would depend on the version of Python: newer ones print more characters unescaped.
+
+    Args:
+        value: What to encode.
+        parts: The encoding is added to it. A search encodes thousands of values, and generators are slower.
     """
-    if value is None:
-        yield b"N"
-    elif isinstance(value, int):
-        yield b"I%d;" % value
-    elif isinstance(value, float):
-        yield b"F" + struct.pack("<d", value)
-    elif isinstance(value, str):
+    if isinstance(value, str):
         text = value.encode("utf-8", "surrogatepass")
-        yield b"T%d:" % len(text)
-        yield text
+        parts += (b"T%d:" % len(text), text)
+    elif isinstance(value, int):
+        parts.append(b"I%d;" % value)
+    elif value is None:
+        parts.append(b"N")
+    elif isinstance(value, float):
+        parts.append(b"F" + struct.pack("<d", value))
     elif isinstance(value, bytes):
-        yield b"B%d:" % len(value)
-        yield value
-    elif isinstance(value, Sequence):
-        yield b"(%d:" % len(value)
+        parts += (b"B%d:" % len(value), value)
+    elif isinstance(value, list | tuple):
+        parts.append(b"(%d:" % len(value))
         for item in value:
-            yield from _encode(item)
+            _encode(item, parts)
     else:
         raise TypeError(f"a {type(value).__name__} cannot be part of a checksum")
 

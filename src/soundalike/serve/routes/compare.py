@@ -28,18 +28,17 @@ _LARGEST = 1_000_000
 @router.post("/compare", response_model=ComparisonRecord)
 def compare(server: State, asked: CompareRequest) -> Response:
     """Score `b` as a match of `a`, with the most similar passages per space; `align` also lines them up."""
-    folder = server.library.folder
+    folder, known = server.library.folder, server.recordings
     model = folder.model(asked.model)
-    first, second = server.recordings.encoding(asked.a, model), server.recordings.encoding(asked.b, model)
     region = asked.a.is_region or asked.b.is_region
-    level, reason = choose_level(asked.by, region=region, seconds=first.info.duration)
-    with folder.snapshot():
+    with known.named([asked.a, asked.b]) as names, folder.snapshot():
+        first, second = known.encoding(asked.a, model), known.encoding(asked.b, model)
+        level, reason = choose_level(asked.by, region=region, seconds=first.info.duration)
         reference = folder.reference(model, level)
         found = compare_encodings(
             model, first, second, asked.weights, level=level, aligned=asked.align, reference=reference,
             level_reason=reason,
         )  # fmt: skip
-    names = server.recordings.names([asked.a, asked.b])
     a, b = (_name(server, one, names) for one in (asked.a, asked.b))
     return json_response(comparison_record(a, b, found.renamed(names)))
 
@@ -79,7 +78,8 @@ def passages(server: State, asked: PassagesRequest) -> Response:
     model = folder.model(asked.model)
     names = asked.spaces or tuple(space.name for space in model.spaces)
     chosen = [model.recipe.space(name).name for name in names]
-    first, second = server.recordings.encoding(asked.a, model), server.recordings.encoding(asked.b, model)
+    with server.recordings.named([asked.a, asked.b]):
+        first, second = server.recordings.encoding(asked.a, model), server.recordings.encoding(asked.b, model)
     cells = len(first.passages) * len(second.passages)
     if cells * len(chosen) > _LARGEST:
         raise ProblemError(

@@ -28,22 +28,24 @@ def path(server: State, asked: PathRequest) -> Response:
     """Find a path of small steps from one recording to another; whole recordings are compared."""
     known = server.recordings
     where = None if asked.where is None else as_filter(asked.where)
-    found = find_path(
-        server.library.folder, known.path(asked.a), known.path(asked.b), asked.steps, as_weights(asked.weights),
-        asked.model, where,
-    )  # fmt: skip
-    return json_response(path_record(found.renamed(known.names([asked.a, asked.b])), asked.steps, asked.where))
+    with known.named([asked.a, asked.b]) as names:
+        found = find_path(
+            server.library.folder, known.path(asked.a), known.path(asked.b), asked.steps, as_weights(asked.weights),
+            asked.model, where,
+        ).renamed(names)  # fmt: skip
+    return json_response(path_record(found, asked.steps, asked.where))
 
 
 @router.post("/playlist", response_model=PlaylistRecord)
 def playlist(server: State, asked: PlaylistRequest) -> Response:
     """Choose tracks that are like a recording but not all like one another."""
     known = server.recordings
-    found = build_playlist(
-        server.library.folder, known.path(asked.seed), asked.length, as_weights(asked.weights), asked.model,
-        None if asked.where is None else as_filter(asked.where), spread=asked.spread, tempo=asked.tempo,
-        tempo_step=asked.tempo_step, half_double=asked.half_double, harmonic=asked.harmonic,
-    ).renamed(known.names([asked.seed]))  # fmt: skip
+    with known.named([asked.seed]) as names:
+        found = build_playlist(
+            server.library.folder, known.path(asked.seed), asked.length, as_weights(asked.weights), asked.model,
+            None if asked.where is None else as_filter(asked.where), spread=asked.spread, tempo=asked.tempo,
+            tempo_step=asked.tempo_step, half_double=asked.half_double, harmonic=asked.harmonic,
+        ).renamed(names)  # fmt: skip
     query = PlaylistQueryRecord(
         found.query.track, asked.length, asked.where, asked.spread, asked.tempo, asked.tempo_step, asked.half_double,
         asked.harmonic,

@@ -31,7 +31,7 @@ def search_results(server: Server, asked: SearchRequest) -> SearchResults:
     known, query = server.recordings, asked.query
     others = [(example, True) for example in asked.like] + [(example, False) for example in asked.unlike]
     everything = [query, *(example for example, _ in others)]
-    with server.library.folder.snapshot():
+    with known.named(everything) as names, server.library.folder.snapshot():
         subjects = [known.subject(one, asked.model) for one in everything]
         examples = tuple(Example(known.path(one), like, one.weights) for one, like in others)
         wanted = Query(
@@ -40,7 +40,7 @@ def search_results(server: Server, asked: SearchRequest) -> SearchResults:
             asked.at_least, asked.at_most, asked.all_copies,
         )  # fmt: skip
         found = search_library(server.library.folder, wanted, *subjects)
-    return replace(found, matches=found.matches[asked.offset :]).renamed(known.names(everything))
+    return replace(found, matches=found.matches[asked.offset :]).renamed(names)
 
 
 @router.post("/search", response_model=SearchRecord)
