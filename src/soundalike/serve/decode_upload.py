@@ -9,6 +9,7 @@ JSON. A recording that cannot be decoded, or that lasts longer than SECONDS, is 
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import sys
@@ -63,8 +64,7 @@ def _minutes(seconds: float) -> str:
 def _limit() -> None:
     """Bound the memory and the processor time of this process, where the system can."""
     with suppress(ImportError, ValueError, OSError):
-        import resource
-
+        resource = importlib.import_module("resource")  # only on Unix
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
 

@@ -81,7 +81,7 @@ class MapJob(_Job):
     """Place the tracks in two dimensions, so that tracks that score high with each other are close.
 
     Spaces with a weight of 0 or less have no effect. `auto` takes UMAP where the server has it and the library holds at
-    most 200,000 tracks, and otherwise PCA.
+    most 10,000 tracks, and otherwise PCA.
     """
 
     kind: Literal["map"]
