@@ -99,6 +99,8 @@ def paired(port: int, library: soundalike.Library, seconds: float) -> tuple[list
         began = time.perf_counter()
         status, _ = ask(connection, "POST", "/search", body)
         middle = time.perf_counter()
+        if status == 400:  # the query is silent in every space with a weight
+            continue
         assert status == 200
         track = body["query"]["track"]  # type: ignore[index]
         library.search(paths[track], weights=body["weights"], k=10, by="track")  # type: ignore[arg-type]
@@ -121,7 +123,7 @@ def many(port: int, tracks: int, clients: int, seconds: float) -> list[float]:
         for body in searches(tracks, seed):
             began = time.perf_counter()
             status, _ = ask(connection, "POST", "/search", body)
-            assert status == 200
+            assert status in (200, 400)  # 400: the query is silent in every space with a weight
             times.append(1000 * (time.perf_counter() - began))
             if time.monotonic() > end:
                 return
