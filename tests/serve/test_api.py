@@ -56,6 +56,8 @@ def test_the_library_says_what_sliders_there_are(stocked_client: TestClient) -> 
     assert len({space["colour"] for space in found["spaces"]}) == 4
     assert found["models"][0]["licence"] == "Apache-2.0"
     assert found["editable"] is True
+    assert sum(folder["tracks"] for folder in found["folders"]) == found["tracks"]
+    assert {folder["absent"] for folder in found["folders"]} == {False}
     groove = next(preset for preset in found["presets"] if preset["name"] == "groove")
     assert groove["weights"] == {"rhythm": 2, "timbre": 1}
     assert stocked_client.get(f"{API}/spaces").json() == found["spaces"]
@@ -73,6 +75,16 @@ def test_tracks_are_listed_in_pages(stocked_client: TestClient, stocked_api: sou
     assert [one["path"] for one in some["tracks"]] == [str(one.path) for one in stocked_api.tracks("path ~ down")]
     both = stocked_client.get(f"{API}/tracks", params={"q": "0", "where": "path ~ down"}).json()
     assert both["total"] == len([one for one in named_tracks(stocked_api, "0") if "down" in one])
+
+
+def test_named_tracks_come_in_their_order(stocked_client: TestClient, stocked_api: soundalike.Library) -> None:
+    last, first = stocked_api.tracks()[-1], stocked_api.tracks()[0]
+    params: dict[str, Any] = {"id": [last.id, first.id, 10**6, last.id], "path": [str(first.path), "/nowhere", "a\0b"]}
+    found = stocked_client.get(f"{API}/tracks", params=params).json()
+    assert [one["id"] for one in found["tracks"]] == [last.id, first.id, first.id]
+    assert stocked_client.get(f"{API}/tracks", params={"path": "/nowhere"}).json() == {
+        "tracks": [], "total": 0, "offset": 0,
+    }  # fmt: skip
 
 
 def named_tracks(library: soundalike.Library, text: str) -> list[str]:

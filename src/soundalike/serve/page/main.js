@@ -43,6 +43,8 @@ import { toast } from "./components/toast.js";
 const VIEWS = {
   "/": { name: "Search", load: () => import("./views/search.js") },
   "/compare": { name: "Compare", load: () => import("./views/compare.js") },
+  "/map": { name: "Map", load: () => import("./views/map.js") },
+  "/library": { name: "Library", load: () => import("./views/library.js") },
 };
 
 const links = Object.entries(VIEWS).map(([path, { name }]) => h("a", { href: path }, name));
@@ -52,9 +54,17 @@ const views = new Map();
 let current = null;
 let turn = 0;
 
+/** @param {LibraryRecord} library */
+function bones(library) {
+  return JSON.stringify([library.models?.map((one) => one.name), library.spaces, library.tracks > 0]);
+}
+
 /** @returns {Promise<LibraryRecord>} */
 async function reload() {
+  const before = bones(app.library);
   app.library = await get("/library");
+  // Views are built for the models and spaces that were there.
+  if (bones(app.library) !== before) for (const [path, view] of views) if (view !== current) views.delete(path);
   return app.library;
 }
 

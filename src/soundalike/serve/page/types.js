@@ -32,6 +32,7 @@
  * @property {Preset[]} presets
  * @property {"library" | "model"} reference
  * @property {string[]} absent_folders
+ * @property {{path: string, tracks: number, absent: boolean}[]} folders
  * @property {boolean} editable
  * @property {number} upload_bytes
  * @property {number} upload_seconds
@@ -49,6 +50,12 @@
  * @property {number | null} loudness
  * @property {number} duration
  * @property {boolean} missing
+ *
+ * @typedef {object} FailedFile
+ * @property {string} path
+ * @property {number} size
+ * @property {string} message
+ * @property {number} attempts
  *
  * @typedef {object} TracksPage
  * @property {TrackRecord[]} tracks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,15 @@ class PresetInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class FolderInfo:
+    """A folder that was indexed, and the number of tracks below it. `absent`: it is gone or empty."""
+
+    path: str
+    tracks: int
+    absent: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LibraryRecord:
     """The library: its size, models and spaces, and what this server lets a client do.
 
@@ -75,6 +85,7 @@ class LibraryRecord:
     presets: Sequence[PresetInfo]
     reference: str
     absent_folders: Sequence[str]
+    folders: Sequence[FolderInfo]
     editable: bool
     upload_bytes: int
     upload_seconds: float
@@ -99,11 +110,20 @@ def show_library(server: State) -> Response:
             presets=_presets({space.name for space in spaces}),
             reference=folder.reference(default, "track").source if default else "model",
             absent_folders=[str(one) for one in folder.absent_roots().values()],
+            folders=_folders(server),
             editable=not server.settings.is_shared,
             upload_bytes=server.settings.upload_bytes,
             upload_seconds=server.settings.upload_seconds,
         )
     return json_response(record)
+
+
+def _folders(server: Server) -> list[FolderInfo]:
+    folder = server.library.folder
+    paths, absent = folder.catalog.paths, folder.absent_roots()
+    counts = Counter(paths.root_ids()[:, 1].tolist())
+    found = [FolderInfo(str(path), counts[key], key in absent) for key, path in paths.roots().items()]
+    return sorted(found, key=lambda one: one.path)
 
 
 def _models(server: Server, counts: Mapping[str, int]) -> list[ModelRecord]:

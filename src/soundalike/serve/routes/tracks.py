@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
+from fastapi import Path as InPath
+from pydantic import Field as Limits
 from starlette.responses import Response
 
 from soundalike.api.records.tracks import TrackDetailsRecord, TrackRecord
 from soundalike.library.catalog import Track
 from soundalike.serve.answers import json_response
 from soundalike.serve.problems import PROBLEMS
-from soundalike.serve.state import State
+from soundalike.serve.state import Server, State
 
 __all__ = ["TrackNumber", "router"]
 
 router = APIRouter(tags=["tracks"], responses=PROBLEMS)
-TrackNumber = Annotated[int, Path(ge=1, lt=2**63, description="The number of a track.")]
+TrackNumber = Annotated[int, InPath(ge=1, lt=2**63, description="The number of a track.")]
+TrackId = Annotated[int, Limits(ge=1, lt=2**63)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,20 @@ def list_tracks(
     server: State,
     q: Annotated[str | None, Query(max_length=1000, description="Words of artist, title, album or path.")] = None,
     where: Annotated[str | None, Query(max_length=4000, description="Conditions, such as bpm 90..110.")] = None,
+    number: Annotated[
+        list[TrackId] | None, Query(alias="id", max_length=1000, description="Only the tracks with these ids.")
+    ] = None,
+    path: Annotated[list[str] | None, Query(max_length=100, description="Only the tracks at these full paths.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
 ) -> Response:
-    """List tracks in the order in which they were added, or those that a name may mean."""
+    """List tracks in the order in which they were added, or those that a name may mean.
+
+    With `id` or `path`, these tracks in the order in which they are named; those that the library lacks are left out.
+    """
+    if number is not None or path is not None:
+        named = _named(server, number or [], path or [])
+        return json_response(_page(named[offset : offset + limit], len(named), offset))
     if q is not None and q.split():
         found = server.library.find(q)
         if where is not None:
@@ -54,6 +68,15 @@ def list_tracks(
         ids = catalog.ids()
         page = catalog.tracks_of(ids[offset : offset + limit].tolist())
     return json_response(_page(page, len(ids), offset))
+
+
+def _named(server: Server, numbers: Sequence[int], paths: Sequence[str]) -> list[Track]:
+    catalog = server.library.folder.catalog
+    with server.library.folder.snapshot():
+        there = set(catalog.ids().tolist())
+        found = catalog.tracks_of([number for number in dict.fromkeys(numbers) if number in there])
+        others = [catalog.track_at(Path(path)) for path in dict.fromkeys(paths) if "\0" not in path]
+        return [*found, *(track for track in others if track is not None)]
 
 
 def _page(tracks: Sequence[Track], total: int, offset: int) -> TracksPage:
