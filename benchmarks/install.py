@@ -76,6 +76,7 @@ EXTRAS = {
     "faiss": "the prefilter for libraries above three million rows",
     "parquet": "Parquet, in and out",
     "pandas": "`to_dataframe()` of results",
+    "serve": "`soundalike serve`: the HTTP interface, OpenSubsonic and the page; `make demo` installs it",
     "map": "maps by UMAP, which keep neighbours together, for the page of `soundalike serve`; without it, PCA",
 }
 

@@ -37,7 +37,7 @@ from soundalike.serve.app import create_app
 from soundalike.serve.opensubsonic.envelope import SubsonicError, envelope
 from soundalike.serve.settings import ServerSettings
 
-TOKEN = "secret-token-ünï"
+TOKEN = "secret-token.~+/="
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(200)
 NAMESPACE = "{http://subsonic.org/restapi}"
 HOSTILE = "<b>&\"'\n\t\x01 \u202eevil \ufffe".encode() + b"\xff"

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from served import serving
 
 import soundalike
 from conftest import RATE, TUNES, tune, write
@@ -291,3 +296,19 @@ def test_an_empty_library_is_served(tmp_path: Path) -> None:
         assert client.get(f"{API}/library").json()["tracks"] == 0
         assert client.get(f"{API}/tracks").json() == {"tracks": [], "total": 0, "offset": 0}
         assert "no track" in detail(client.post(f"{API}/search", json={"query": {"track": 1}}), 404)
+
+
+def test_the_examples_of_the_documentation_run(stocked_api: soundalike.Library, music: Path, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "howto" / "serving.md"
+    examples = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert len(examples) == 3
+    shutil.copyfile(music / "up" / "0.wav", tmp_path / "song.wav")
+    with serving(stocked_api) as address:
+        program = "\n".join(examples).replace("http://127.0.0.1:8765", address)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["1", "2", "3"]
+    assert len(lines) > 3 + 12 and "done" in lines[-1]
