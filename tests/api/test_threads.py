@@ -8,6 +8,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 import soundalike
 from conftest import TUNES
 
@@ -27,6 +29,7 @@ print(rounds)
 """
 
 
+@pytest.mark.slow
 def test_threads_share_a_library_while_another_process_writes(stocked: Path, music: Path, tmp_path: Path, made) -> None:
     shutil.copytree(stocked, tmp_path / "library")
     made("new/other.wav", TUNES["down"], seconds=1)

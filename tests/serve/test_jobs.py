@@ -150,6 +150,7 @@ def test_index_reports_progress_and_its_result(client: TestClient, tmp_path: Pat
     assert client.get(f"{place}/events").json()["detail"].startswith("there is no job")
 
 
+@pytest.mark.slow
 def test_duplicates_versions_and_remove(client: TestClient, few: Path) -> None:
     music = few.with_name("music")
     jobs = [
@@ -177,6 +178,7 @@ def test_duplicates_versions_and_remove(client: TestClient, few: Path) -> None:
     assert [one["id"] for one in client.get(JOBS).json()] == [one["id"] for one in reversed(found)]
 
 
+@pytest.mark.slow
 def test_a_cancelled_index_keeps_what_was_done(client: TestClient, library: Path, many: Path) -> None:
     place = client.post(JOBS, json={"kind": "index", "sources": [str(many)]}).headers["location"]
     waiting = client.post(JOBS, json={"kind": "remove", "paths": [str(many)]}).headers["location"]

@@ -118,6 +118,7 @@ def test_play_and_switch_between_query_and_match_at_the_same_beat(open_page):
     assert not positions(page)[1][1]
 
 
+@pytest.mark.slow
 def test_drag_a_region_and_rate_results(open_page, address):
     page = open_page("/?track=1")
     page.locator(".result").first.wait_for()
@@ -144,6 +145,7 @@ def test_drag_a_region_and_rate_results(open_page, address):
     until(page, lambda: shown(page) == search(address, query={"track": 1}, k=20))
 
 
+@pytest.mark.slow
 def test_search_with_a_file(open_page, address):
     page = open_page()
     clip = next(one.path for one in load_clips() if one.path.name == "god-rest-ye-merry-gentlemen.rock.synth-band.ogg")
@@ -152,6 +154,7 @@ def test_search_with_a_file(open_page, address):
     assert shown(page) == search(address, query={"upload": query(page)["upload"][0]}, k=20)
 
 
+@pytest.mark.slow
 def test_filters_say_what_is_wrong_and_the_playlist_is_kept(open_page, problems):
     page = open_page("/?track=1")
     page.locator(".result").first.wait_for()
@@ -170,6 +173,7 @@ def test_filters_say_what_is_wrong_and_the_playlist_is_kept(open_page, problems)
     assert "canon-in-d" in saved.value.path().read_text("utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_nothing_is_cut_off_and_axe_finds_nothing(open_page, width, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="Chromium is not installed: no axe")

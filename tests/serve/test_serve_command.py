@@ -59,6 +59,7 @@ def test_it_serves_until_it_is_told_to_stop(stocked: Path) -> None:
     assert "Traceback" not in messages
 
 
+@pytest.mark.slow
 def test_requests_in_progress_are_finished(stocked: Path) -> None:
     with running(stocked) as (process, address):
         lines = b'{"query": {"track": 1}, "by": "passage"}\n' * 30
@@ -82,6 +83,7 @@ def test_requests_in_progress_are_finished(stocked: Path) -> None:
     assert all("matches" in json.loads(line) for line in answers)
 
 
+@pytest.mark.slow
 def test_other_machines_need_the_token_that_it_prints(stocked: Path) -> None:
     with running(stocked, "--host", "0.0.0.0", SOUNDALIKE_TOKEN="") as (_, address):
         assert "?token=" in address
@@ -122,6 +124,7 @@ def test_a_library_is_needed(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "nowhere" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_demo_serves_its_clips_on_a_terminal(tmp_path: Path) -> None:
     pty = pytest.importorskip("pty")
     master, slave = pty.openpty()
