@@ -51,7 +51,7 @@ def test_health_and_metrics(stocked_client: TestClient) -> None:
     }  # fmt: skip
     text = stocked_client.get(f"{API}/metrics").text
     assert "soundalike_tracks 12.0" in text
-    assert 'soundalike_requests_total{method="GET",route="/health",status="200"}' in text
+    assert 'soundalike_requests_total{method="GET",route="/api/v1/health",status="200"}' in text
 
 
 def test_the_library_says_what_sliders_there_are(stocked_client: TestClient) -> None:
@@ -249,6 +249,7 @@ BAD: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/search", {"query": {"upload": "nothing"}}, 404, "no upload"),
     ("POST", "/search", {"query": {"track": 1}, "where": "bpm >"}, 400, "bpm"),
     ("POST", "/search", {"query": {"track": 1}, "model": "nothing"}, 400, "nothing"),
+    ("GET", "/tracks?id=1&q=x", None, 400, "leave out"),
     ("POST", "/search", {"query": {"track": 1}, "colour": "red"}, 422, "colour"),
     ("POST", "/search", {"query": {"track": 1}, "at_least": {"melody": 101}}, 422, "at_least"),
     ("POST", "/search", {"query": {"track": 1}, "by": "passage", "hubness": "mutual-proximity"}, 400, "whole tracks"),
@@ -295,7 +296,7 @@ def test_an_empty_library_is_served(tmp_path: Path) -> None:
     ):
         assert client.get(f"{API}/library").json()["tracks"] == 0
         assert client.get(f"{API}/tracks").json() == {"tracks": [], "total": 0, "offset": 0}
-        assert "no track" in detail(client.post(f"{API}/search", json={"query": {"track": 1}}), 404)
+        assert "is empty" in detail(client.post(f"{API}/search", json={"query": {"track": 1}}), 404)
 
 
 def test_the_examples_of_the_documentation_run(stocked_api: soundalike.Library, music: Path, tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from served import serving
 import soundalike
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-HEADERS = {"Authorization": "Bearer secret"}
+TOKEN = "a-secret-of-twenty-letters"
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
 
@@ -39,7 +40,7 @@ def schema(stocked: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = Path(shutil.copytree(stocked, tmp_path_factory.mktemp("openapi") / "library"))
     with (
         soundalike.open(folder) as library,
-        serving(library, host="0.0.0.0", token="secret", uploads=2) as address,
+        serving(library, host="0.0.0.0", token=TOKEN, uploads=2) as address,
     ):
         yield schemathesis.openapi.from_url(f"{address}/openapi.json", headers=HEADERS)
 
@@ -47,6 +48,7 @@ def schema(stocked: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def test_every_route_is_described(schema: schemathesis.BaseSchema) -> None:
     document = schema.raw_schema
     assert document["openapi"].startswith("3.1")
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     for path, methods in document["paths"].items():
         assert path.startswith("/api/v1/")
         for method, operation in methods.items():

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from served import serving as served
 
 import soundalike
 from conftest import RATE, TUNES, tune, write
 from soundalike.serve import ServerSettings, create_app
 from soundalike.serve.rate_limits import RateLimits
+from soundalike.serve.recordings import LeastRecentlyUsed
 
 API = "/api/v1"
-TOKEN = "dG9rZW4-._~+/="
+TOKEN = "dG9rZW4-._~+/=12"
 
 
 @contextmanager
@@ -40,12 +48,17 @@ def test_a_foreign_host_is_refused(stocked_client: TestClient, host: str) -> Non
 
 
 def test_a_shared_server_is_named_by_addresses_and_its_names(stocked_api: soundalike.Library) -> None:
-    with serving(stocked_api, host="192.168.0.9", token="secret", names=("music.local",)) as client:
-        assert client.get(f"{API}/health").status_code == 421, "bound to one address, it has that name only"
-    options = {"host": "0.0.0.0", "token": "secret", "names": ("music.local",)}
-    app = create_app(stocked_api, ServerSettings(**options))
+    app = create_app(stocked_api, ServerSettings(token=TOKEN, names=("Music.local",)))
     with TestClient(app, base_url="http://192.168.0.9") as client:
-        for host, status in {"192.168.0.9": 200, "music.local": 200, "evil.example": 421}.items():
+        assert client.get(f"{API}/health").status_code == 421, "bound to one address, it has that name only"
+    app = create_app(stocked_api, ServerSettings(host="0.0.0.0", token=TOKEN, names=("Music.local",)))
+    with TestClient(app, base_url="http://192.168.0.9") as client:
+        for host, status in {
+            "192.168.0.9": 200,
+            "music.local": 200,
+            "MUSIC.local:80": 200,
+            "evil.example": 421,
+        }.items():
             assert client.get(f"{API}/health", headers={"Host": host}).status_code == status
 
 
@@ -53,7 +66,12 @@ def test_other_origins_cannot_write(stocked_client: TestClient) -> None:
     body = {"query": {"track": 1}, "k": 1}
     own = {"Origin": "http://127.0.0.1"}
     assert stocked_client.post(f"{API}/search", json=body, headers=own).status_code == 200
-    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+    for headers in (
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Sec-Fetch-Site": "cross-site"},
+    ):
         for method, path in (("POST", "/search"), ("POST", "/uploads"), ("POST", "/jobs"), ("DELETE", "/uploads/x")):
             assert stocked_client.request(method, f"{API}{path}", json=body, headers=headers).status_code == 403
 
@@ -77,16 +95,22 @@ def test_a_token_is_what_a_header_can_hold(token: str) -> None:
 
 
 def test_the_page_turns_a_token_into_a_cookie(stocked_api: soundalike.Library) -> None:
-    with serving(stocked_api, token="secret") as client:
-        answer = client.get("/?token=secret")
+    with serving(stocked_api, token=TOKEN) as client:
+        answer = client.get("/", params={"token": TOKEN})
         assert answer.status_code == 303
         assert answer.headers["Location"] == "/", "the token leaves the address"
+        assert answer.headers["Cache-Control"] == "no-store"
         cookie = answer.headers["Set-Cookie"]
+        assert TOKEN not in cookie, "other services of the host get the cookie too"
         assert "HttpOnly" in cookie and "samesite=strict" in cookie.lower()
         assert client.get("/").status_code == 200, "the client sends the cookie"
         assert client.get(f"{API}/tracks").status_code == 200
-    with serving(stocked_api, token="secret") as client:
+        name, _, value = cookie.partition(";")[0].partition("=")
+    with serving(stocked_api, token=TOKEN) as client:
         assert client.get("/?token=wrong").status_code == 401
+        beside = {"Cookie": f'prefs={{"a": 1}}; a=b c; {name}={value}; z'}
+        assert client.get("/", headers=beside).status_code == 200, "other programs set cookies of any form"
+        assert client.get("/", headers={"Cookie": f"{name}={TOKEN}"}).status_code == 401
 
 
 def test_browsers_are_told_to_load_nothing_from_elsewhere(stocked_client: TestClient) -> None:
@@ -103,7 +127,7 @@ def test_browsers_are_told_to_load_nothing_from_elsewhere(stocked_client: TestCl
 @pytest.mark.parametrize(
     "path",
     ["/assets/../app.py", "/assets/..%2fapp.py", "/assets/%2e%2e/app.py", "/assets//etc/passwd", "/assets/.hidden.js",
-     "/assets/..%5capp.py", "/assets/index.html", "/assets/", "/assets/vendor/../../app.py"],
+     f"/assets/{'a' * 300}.js", "/assets/..%5capp.py", "/assets/index.html", "/assets/", "/assets/vendor/../../app.py"],
 )  # fmt: skip
 def test_assets_are_those_of_the_page(stocked_client: TestClient, path: str) -> None:
     answer = stocked_client.get(path)
@@ -119,6 +143,52 @@ def test_one_client_cannot_take_all_requests() -> None:
     assert limits._wait("b") == 0, "another client is not affected"
     now = 1.0
     assert [limits._wait("a") for _ in range(3)] == [0, 0, 1]
+
+
+def test_names_make_a_server_shared_and_a_shared_one_needs_a_long_token() -> None:
+    assert not ServerSettings().is_shared and not ServerSettings(host="::1").is_shared
+    assert ServerSettings(names=("music.example",)).is_shared, "a proxy passes requests on to it"
+    assert ServerSettings(host="192.168.0.9").is_shared and ServerSettings(host="music").is_shared
+    with pytest.raises(soundalike.UsageError, match="3 characters"):
+        ServerSettings(host="0.0.0.0", token="abc")
+    assert ServerSettings(token="abc").token == "abc"
+
+
+def test_wrong_tokens_count_towards_the_limit(stocked_api: soundalike.Library) -> None:
+    with serving(stocked_api, token=TOKEN, requests_per_second=0.2) as client:
+        wrong = {"Authorization": "Bearer wrong"}
+        assert [client.get("/", headers=wrong).status_code for _ in range(4)] == [401, 401, 429, 429]
+
+
+def test_a_large_body_is_refused_before_it_is_parsed(stocked_client: TestClient) -> None:
+    for path in ("/search", "/compare", "/jobs", "/playlists/m3u"):
+        answer = stocked_client.post(f"{API}{path}", content=b'{"query": "' + b"x" * 2_000_000)
+        assert answer.status_code == 413
+        assert "1,048,576 bytes" in answer.json()["detail"]
+
+
+def test_models_are_those_of_the_library(stocked_client: TestClient, tmp_path: Path) -> None:
+    for model in ("dsp", str(tmp_path), "x\0", "../compact"):
+        answer = stocked_client.post(f"{API}/search", json={"query": {"track": 1}, "model": model})
+        assert answer.status_code == 400
+        assert "the library holds compact" in answer.json()["detail"]
+
+
+def test_head_asks_for_what_get_returns(stocked_client: TestClient) -> None:
+    for path in ("/", "/map", "/assets/main.js", f"{API}/health"):
+        answer = stocked_client.head(path)
+        assert answer.status_code == 200 and not answer.content
+
+
+def test_metrics_have_few_labels(stocked_client: TestClient) -> None:
+    for number in range(3):
+        stocked_client.request(f"ZZ{number}", f"{API}/nothing{number}")
+    stocked_client.get("/library")
+    stocked_client.get(f"{API}/library")
+    text = stocked_client.get(f"{API}/metrics").text
+    assert "ZZ0" not in text and "nothing" not in text
+    assert 'method="other",route="other"' in text
+    assert 'route="/library"' in text and 'route="/api/v1/library"' in text
 
 
 def test_too_many_requests_are_a_problem(stocked_api: soundalike.Library) -> None:
@@ -220,3 +290,63 @@ def test_a_silent_upload_is_called_by_its_name(stocked_client: TestClient, tmp_p
         answer = stocked_client.post(f"{API}{path}", json=body)
         assert answer.status_code in (400, 422), path
         assert "/tmp" not in answer.text, answer.text
+
+
+def test_uploads_that_wait_do_not_stop_searches(stocked_api: soundalike.Library, clip: bytes) -> None:
+    with served(stocked_api) as address:
+
+        def send(_: int) -> int:
+            request = urllib.request.Request(f"{address}{API}/uploads", clip, {"Content-Type": "audio/wav"})
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return answer.status
+            except urllib.error.HTTPError as error:
+                return error.code
+
+        with ThreadPoolExecutor(30) as pool:
+            sending = pool.map(send, range(30))
+            time.sleep(0.2)
+            began = time.monotonic()
+            with urllib.request.urlopen(f"{address}{API}/health", timeout=60) as answer:
+                assert answer.status == 200
+            waited = time.monotonic() - began
+            statuses = set(sending)
+    assert waited < 2, "decoding takes longer than that"
+    assert statuses == {201, 429}
+
+
+def test_a_client_that_leaves_is_no_error_of_the_server(stocked_api: soundalike.Library, clip: bytes) -> None:
+    with served(stocked_api) as address:
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            head = f"POST {API}/uploads HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(clip)}\r\n\r\n"
+            connection.sendall(head.encode() + clip[:1000])
+        deadline = time.monotonic() + 10
+        text = ""
+        while '"/api/v1/uploads"' not in text and time.monotonic() < deadline:
+            time.sleep(0.05)
+            text = urllib.request.urlopen(f"{address}{API}/metrics", timeout=10).read().decode()
+        assert 'route="/api/v1/uploads",status="499"' in text
+
+
+def test_one_encoding_serves_all_who_ask_meanwhile() -> None:
+    made: list[int] = []
+    ready = threading.Barrier(4)
+    cache = LeastRecentlyUsed[int](2)
+
+    def make() -> int:
+        time.sleep(0.1)
+        made.append(1)
+        return len(made)
+
+    def ask(_: int) -> int:
+        ready.wait()
+        return cache.get("key", make)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, range(4))) == [1] * 4
+    with pytest.raises(ZeroDivisionError):
+        cache.get("bad", lambda: 1 // 0)
+    assert cache.get("bad", lambda: 7) == 7, "an error is not kept"
+    cache.get("third", lambda: 8)
+    assert cache.get("key", lambda: 9) == 9, "the one that was used longest ago has gone"

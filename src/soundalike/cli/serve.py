@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
+import webbrowser
+from dataclasses import replace
 from pathlib import Path
 
 from soundalike.cli.arguments import WholeNumber, library_option, many_option, option
@@ -16,6 +19,8 @@ from soundalike.core.errors import UsageError
 __all__ = ["serve"]
 
 _TOKEN = "SOUNDALIKE_TOKEN"
+_REQUESTS = 50.0
+"""Requests per second that one client of a server for other machines may make."""
 
 
 @command("serve")
@@ -46,21 +51,20 @@ def serve(
         from soundalike.serve import ServerSettings, run_server
     except ImportError as error:
         raise UsageError(f"serving needs {error.name}: pip install 'soundalike[serve]'") from None
-    secret = token or os.environ.get(_TOKEN) or None
-    settings = ServerSettings(host=host, port=port, token=secret, names=name)
+    given = token or os.environ.get(_TOKEN) or None
+    settings = ServerSettings(host=host, port=port, token=given, names=name)
     if settings.is_shared:
-        secret = secret or secrets.token_urlsafe(24)
-        settings = ServerSettings(host=host, port=port, token=secret, names=name, requests_per_second=50.0)
+        settings = replace(settings, token=given or secrets.token_urlsafe(24), requests_per_second=_REQUESTS)
     with chosen_library(library_path) as library:
 
         def started(address: str) -> None:
-            page = address if settings.token is None else f"{address}?token={settings.token}"
-            print(f"serving {count(len(library), 'track')} at {page}", flush=True)
+            page = f"{address}?token={settings.token}" if settings.token else address
+            # A token that was given is known to whoever gave it, and has no place in a log.
+            shown = page if settings.token != given else f"{address}{'?token=...' if given else ''}"
+            print(f"serving {count(len(library), 'track')} at {shown}", flush=True)
             print_message("press Ctrl-C to stop")
-            if open_page:
-                import webbrowser
-
-                webbrowser.open(page)
+            if open_page:  # in a thread: a browser of the terminal ends when its user leaves it
+                threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
 
         run_server(library, settings, started)
     return 0

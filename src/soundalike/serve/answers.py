@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Hashable
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, cast
 
 from pydantic import TypeAdapter
@@ -31,11 +32,18 @@ def json_bytes(value: Any, kind: Any = None) -> bytes:
         return adapter.dump_json(value)
     except (PydanticSerializationError, UnicodeEncodeError):
         # Paths may hold bytes that are not UTF-8, as lone surrogates. They are escaped, as `--json` does.
-        return json.dumps(adapter.dump_python(value), default=_plain).encode()
+        return json.dumps(_finite(adapter.dump_python(value)), allow_nan=False).encode()
 
 
-def _plain(value: Any) -> Any:
-    return dict(value) if hasattr(value, "keys") else list(value)
+def _finite(value: Any) -> Any:
+    """Plain values, with null for numbers that JSON cannot hold, as pydantic writes them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_finite(one) for one in value]
+    return value if isinstance(value, str | int | None) else str(value)
 
 
 def json_response(value: Any, kind: Any = None, status: int = 200) -> Response:

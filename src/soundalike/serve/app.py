@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI
 
 from soundalike import __version__
 from soundalike.api import Library
+from soundalike.serve.body_limit import BodyLimit
 from soundalike.serve.metrics import CountRequests
 from soundalike.serve.opensubsonic import router as opensubsonic
 from soundalike.serve.problems import add_problem_handlers
@@ -62,9 +64,26 @@ def create_app(library: Library, settings: ServerSettings | None = None) -> Fast
         app.include_router(router, prefix=API)
     app.include_router(opensubsonic, prefix="/rest", include_in_schema=False)
     app.include_router(page, include_in_schema=False)
-    # The middleware that is added last sees a request first.
+    _describe_token(app)
+    # The middleware that is added last sees a request first. Wrong tokens count towards the limit of a client.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Guard, settings=settings, nonce=server.nonce)
     if settings.requests_per_second is not None:
         app.add_middleware(RateLimits, rate=settings.requests_per_second)
-    app.add_middleware(Guard, settings=settings, nonce=server.nonce)
     app.add_middleware(CountRequests, metrics=server.metrics)
     return app
+
+
+def _describe_token(app: FastAPI) -> None:
+    """Say in the OpenAPI document how a client sends the token, which servers for this machine alone do not need."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = make()
+            schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+            schemes["token"] = {"type": "http", "scheme": "bearer"}
+            document["security"] = [{"token": []}, {}]
+        return make()
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CountRequests", "Metrics"]
 
+_METHODS = ("GET", "HEAD", "POST", "DELETE")
+_PREFIXES = ("/api/v1", "/rest")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -45,6 +47,15 @@ class Metrics:
         return generate_latest(self._registry)
 
 
+def _route(scope: Scope) -> str:
+    """The template of the path of a request, such as /api/v1/tracks/{track_id}."""
+    path = getattr(scope.get("route"), "path", None)
+    if path is None:
+        return "other"
+    prefix = next((one for one in _PREFIXES if scope["path"].startswith(f"{one}/")), "")
+    return path if path.startswith(f"{prefix}/") else prefix + path
+
+
 class CountRequests:
     """An ASGI middleware that counts requests by the route that answered."""
 
@@ -67,7 +78,8 @@ class CountRequests:
         try:
             await self._app(scope, receive, count)
         finally:
-            # Paths hold ids, and anyone may ask for any path, so the route stands for it.
-            route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(route, scope["method"], str(status)).inc()
+            # Anyone may send any path and any method, and each label is kept for ever.
+            route = _route(scope)
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.requests.labels(route, method, str(status)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - start)

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from soundalike.core.errors import (
@@ -24,11 +25,13 @@ from soundalike.core.errors import (
     one_line,
 )
 
-__all__ = ["PROBLEMS", "Problem", "ProblemError", "add_problem_handlers", "problem_response"]
+__all__ = ["PROBLEMS", "Problem", "ProblemError", "add_problem_handlers", "describe_errors", "problem_response"]
 
 _TYPE = "application/problem+json"
 _SHOWN = 5
 """Errors of a request that are named in one sentence."""
+_CLIENT_LEFT = 499
+"""The status, used by nginx too, of a request that its client gave up."""
 
 
 class Problem(BaseModel):
@@ -41,11 +44,15 @@ class Problem(BaseModel):
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "4XX": {
+    status: {
         "model": Problem,
-        "description": "The request cannot be answered.",
+        "description": description,
         "content": {_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
+    for status, description in {
+        "4XX": "The request cannot be answered.",
+        "5XX": "The server or its library failed.",
+    }.items()
 }
 """What every route declares besides its answer."""
 
@@ -95,19 +102,23 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> Response:
-        return problem_response(422, _describe(error.errors()))
+        return problem_response(422, describe_errors(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> Response:
         return problem_response(error.status_code, str(error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=_CLIENT_LEFT)  # nobody reads it, but it is counted
 
     @app.exception_handler(Exception)
     async def _unexpected(_: Request, error: Exception) -> Response:
         return problem_response(500, "the server failed; its log has the reason")
 
 
-def _describe(errors: Sequence[Any]) -> str:
-    """One sentence about the parts of a request that are invalid."""
+def describe_errors(errors: Sequence[Any]) -> str:
+    """Return one sentence about the parts of a request that are invalid, as pydantic lists them."""
     parts = []
     for error in errors[:_SHOWN]:
         place = ".".join(str(one) for one in error["loc"] if one not in ("body", "query", "path"))

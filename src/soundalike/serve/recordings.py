@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from soundalike.api import Library
-from soundalike.core.errors import AudioError, SoundalikeError
+from soundalike.core.errors import AudioError, SoundalikeError, UsageError
 from soundalike.library import Subject, stored_encoding
 from soundalike.library.catalog import Track
 from soundalike.models import Encoding, Model
@@ -21,27 +22,37 @@ from soundalike.serve.uploads import Uploads
 __all__ = ["LeastRecentlyUsed", "Recordings"]
 
 T = TypeVar("T")
+_AT_ONCE = 2
+"""Recordings that are encoded at the same time."""
+_WAITING = 16
+"""Requests that may wait for that, of the 40 threads that answer requests."""
 
 
 class LeastRecentlyUsed(Generic[T]):
     """Values by key, of which the one that was used longest ago goes first. Threads may share it."""
 
     def __init__(self, size: int) -> None:
-        self._size, self._values, self._lock = size, OrderedDict[Hashable, T](), threading.Lock()
+        self._size, self._values, self._lock = size, OrderedDict[Hashable, Future[T]](), threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The value of a key, made if it is not there. Two threads may both make it; the first one is kept."""
+        """The value of a key, made if it is not there; threads that ask meanwhile wait for it."""
         with self._lock:
-            if key in self._values:
+            found = self._values.get(key)
+            if found is None:
+                mine = self._values[key] = Future[T]()
+                while len(self._values) > self._size:
+                    self._values.popitem(last=False)
+            else:
                 self._values.move_to_end(key)
-                return self._values[key]
-        value = make()
-        with self._lock:
-            kept = self._values.setdefault(key, value)
-            self._values.move_to_end(key)
-            while len(self._values) > self._size:
-                self._values.popitem(last=False)
-            return kept
+        if found is not None:
+            return found.result()
+        try:
+            mine.set_result(make())
+        except BaseException as error:
+            with self._lock:
+                self._values.pop(key, None)
+            mine.set_exception(error)
+        return mine.result()
 
 
 class Recordings:
@@ -51,6 +62,8 @@ class Recordings:
         self._library, self._uploads = library, uploads
         self._subjects = LeastRecentlyUsed[Subject](64)
         self._encodings = LeastRecentlyUsed[Encoding](32)
+        self._encoding = threading.BoundedSemaphore(_AT_ONCE)
+        self._waiting = threading.BoundedSemaphore(_WAITING)
 
     def track(self, number: int) -> Track:
         """The track of an id. Raises ProblemError if the library does not hold it."""
@@ -58,6 +71,20 @@ class Recordings:
             return self._library.folder.catalog.tracks_of([number])[0]
         except KeyError:
             raise ProblemError(404, f"the library has no track {number}; its tracks are at /api/v1/tracks") from None
+
+    def model(self, name: str | None) -> Model:
+        """A model that the library holds. Paths of models would tell which folders the machine has.
+
+        Raises:
+            UsageError: The library does not hold it.
+            ProblemError: The library is empty.
+        """
+        held = self._library.models
+        if not held:
+            raise ProblemError(404, "the library is empty; index a folder first")
+        if name is not None and name not in held:
+            raise UsageError(f"the library holds {', '.join(held)}, not {name!r}")
+        return self._library.folder.model(name)
 
     def path(self, recording: Recording) -> Path:
         """The file of a recording. Raises ProblemError if there is none."""
@@ -73,14 +100,16 @@ class Recordings:
     def subject(self, recording: Recording, model: str | None) -> Subject:
         """A recording, encoded as a query."""
         path, folder = self.path(recording), self._library.folder
-        used = folder.model(model)
-        # Indexing may change what the library knows of a file, so that a subject is of one generation.
-        key = (path, recording.start, recording.end, used.recipe.digest, folder.catalog.generation)
+        used = self.model(model)
+        # Indexing may change what the library knows of a track, so that its subject is of one generation.
+        generation = folder.catalog.generation if recording.track is not None else None
+        key = (path, recording.start, recording.end, used.recipe.digest, generation)
         return self._subjects.get(key, lambda: self._encode_subject(recording, path, used))
 
     def _encode_subject(self, recording: Recording, path: Path, model: Model) -> Subject:
         try:
-            found = self._library.folder.subject(path, model, recording.start, recording.end)
+            with self._turn():
+                found = self._library.folder.subject(path, model, recording.start, recording.end)
         except AudioError as error:
             raise AudioError(f"{path}: {error}") from error
         if recording.upload is not None and not recording.is_region:
@@ -100,9 +129,21 @@ class Recordings:
             if stored is not None:
                 return stored
         try:
-            return model.encode(path, start=recording.start or 0.0, end=recording.end)
+            with self._turn():
+                return model.encode(path, start=recording.start or 0.0, end=recording.end)
         except AudioError as error:
             raise AudioError(f"{path}: {error}") from error
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One of a few places for encoding. Raises ProblemError if too many recordings wait for one."""
+        if not self._waiting.acquire(blocking=False):
+            raise ProblemError(429, "too many recordings are being encoded; try again", {"Retry-After": "2"})
+        try:
+            with self._encoding:
+                yield
+        finally:
+            self._waiting.release()
 
     @contextmanager
     def named(self, recordings: Sequence[Recording]) -> Iterator[Mapping[str, str]]:

@@ -19,6 +19,7 @@ __all__ = [
     "PlaylistRequest",
     "Recording",
     "SearchRequest",
+    "TrackId",
     "Weights",
     "Where",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 import anyio.to_thread
@@ -51,9 +52,22 @@ def run_server(library: Library, settings: ServerSettings, started: Callable[[st
             app, log_level="warning", access_log=False, server_header=False,
             timeout_graceful_shutdown=_GRACE, proxy_headers=False, lifespan="on",
         )  # fmt: skip
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        name = _reachable(settings, host)
+        address = f"http://{f'[{name}]' if ':' in name else name}:{port}/"
         server = _Server(config, started, address, app.state.server.jobs)
         server.run(sockets=[listener])
+
+
+def _reachable(settings: ServerSettings, host: str) -> str:
+    """A name or address by which other machines reach a server that listens on all addresses."""
+    if host not in ("0.0.0.0", "::"):
+        return host
+    if settings.names:
+        return settings.names[0]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect(("192.0.2.1", 9))  # sends nothing: it only asks which address would be used
+        return str(probe.getsockname()[0])
+    return "127.0.0.1"
 
 
 class _Server(uvicorn.Server):

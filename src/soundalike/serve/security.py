@@ -6,23 +6,24 @@ request must name the server in its Host header, and a request that changes some
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soundalike.serve.problems import problem_response
 from soundalike.serve.settings import ServerSettings
 
-__all__ = ["COOKIE", "Guard", "is_token"]
+__all__ = ["Guard", "is_token"]
 
-COOKIE = "soundalike_token"
 _LOCAL = ("127.0.0.1", "localhost", "::1")
+_COOKIE_SECONDS = 30 * 24 * 3600
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _OPEN = ("/api/v1/health",)
 """Paths that need no token, for health checks."""
@@ -57,7 +58,11 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: ServerSettings, nonce: str) -> None:
         self._app, self._settings, self._nonce = app, settings, nonce
-        self._names = {*_LOCAL, settings.host, *settings.names}
+        self._names = {name.lower() for name in (*_LOCAL, settings.host, *settings.names)}
+        # Browsers send a cookie to all ports of a host. So it does not hold the token itself.
+        secret = (settings.token or "").encode()
+        self._session = hmac.new(secret, b"session", hashlib.sha256).hexdigest()
+        self._cookie = f"soundalike_{hmac.new(secret, b'name', hashlib.sha256).hexdigest()[:8]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it."""
@@ -84,7 +89,7 @@ class Guard:
                 421, f"the request is for the host {host!r}, which is not this server; start it with --name to allow it"
             )
         origin = headers.get("origin")
-        if origin is not None and method not in _SAFE and urlsplit(origin).netloc != host:
+        if origin is not None and method not in _SAFE and origin.partition("://")[2] != host:
             return problem_response(403, f"the request comes from a page of {origin!r}; use the page of this server")
         if origin is None and method not in _SAFE and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return problem_response(403, "the request comes from a page of another site; use the page of this server")
@@ -101,13 +106,16 @@ class Guard:
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and is_token(bearer.strip(), expected):
             return None
-        if is_token(_cookie(headers.get("cookie", "")), expected):
+        if is_token(cookie_parser(headers.get("cookie", "")).get(self._cookie), self._session):
             return None
         if scope["method"] == "GET" and path == "/":
             given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
             if is_token(given, expected):
-                answer = RedirectResponse("/", 303)
-                answer.set_cookie(COOKIE, given, httponly=True, samesite="strict", max_age=30 * 24 * 3600)
+                answer = RedirectResponse("/", 303, {"Cache-Control": "no-store"})
+                answer.set_cookie(
+                    self._cookie, self._session, httponly=True, samesite="strict", max_age=_COOKIE_SECONDS,
+                    secure=headers.get("x-forwarded-proto") == "https",
+                )  # fmt: skip
                 return answer
         return problem_response(
             401,
@@ -120,11 +128,3 @@ class Guard:
 def _is_address(name: str) -> bool:
     """Whether a host is an address. Rebinding needs a name, so any address of this machine will do."""
     return bool(re.fullmatch(r"\d{1,3}(\.\d{1,3}){3}|[0-9a-f:]+:[0-9a-f:.]*", name))
-
-
-def _cookie(header: str) -> str | None:
-    try:
-        found = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return None
-    return found.value if found else None

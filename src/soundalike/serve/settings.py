@@ -12,6 +12,8 @@ __all__ = ["ServerSettings"]
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/=]+")
 """What a header may hold as a bearer token (RFC 6750)."""
+_SHORTEST_TOKEN = 16
+"""Characters of a token that cannot be guessed at the rate that a server answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class ServerSettings:
         host: The address to bind to. Any other than a loopback address makes the server shared.
         port: The port; 0 takes a free one.
         token: What every request must show; None for none, which only an unshared server may have.
-        names: Host names that requests may name, besides those of the address.
+        names: Host names that requests may name, besides those of the address. With any, the server is shared.
         upload_bytes: The largest upload.
         upload_seconds: The longest upload.
         uploads: The number of uploads that are kept; the one that was used longest ago goes first.
@@ -44,10 +46,17 @@ class ServerSettings:
     def __post_init__(self) -> None:
         if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise UsageError("the token has other characters than letters, digits and -._~+/=, or none; choose another")
+        if self.token is not None and self.is_shared and len(self.token) < _SHORTEST_TOKEN:
+            raise UsageError(
+                f"the token has {len(self.token)} characters; a server for other machines needs at least "
+                f"{_SHORTEST_TOKEN}"
+            )
 
     @property
     def is_shared(self) -> bool:
-        """Whether other machines can reach the server."""
+        """Whether other machines can reach the server, by its address or through a proxy that has another name."""
+        if self.names:
+            return True
         if self.host == "localhost":
             return False
         try:

@@ -10,13 +10,14 @@ import sys
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.to_thread
+from starlette.requests import ClientDisconnect
 
 from soundalike.audio import Tags, is_artist
 from soundalike.core.errors import AudioError, one_line
@@ -31,6 +32,10 @@ _SECONDS = 180.0
 """After which decoding is given up. The process has a limit of its own, in seconds of processor time."""
 _AT_ONCE = 2
 """Uploads that are decoded at the same time."""
+_IN_PROGRESS = 8
+"""Uploads that are received, or wait to be decoded, at the same time. Each may take `upload_bytes` of the disk."""
+_KEPT_BYTES = 2 * 1024**3
+"""Bytes of decoded uploads that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,9 @@ class Uploads:
         self._folder = tempfile.TemporaryDirectory(prefix="soundalike-uploads-", ignore_cleanup_errors=True)
         self._uploads: OrderedDict[str, Upload] = OrderedDict()
         self._lock = threading.Lock()
-        self._decoding = threading.BoundedSemaphore(_AT_ONCE)
+        # Uploads wait for their turn on the event loop, and not in the threads that answer searches.
+        self._decoding = anyio.CapacityLimiter(_AT_ONCE)
+        self._in_progress = 0
 
     def __len__(self) -> int:
         return len(self._uploads)
@@ -92,18 +99,33 @@ class Uploads:
             self._uploads.pop(key, None)
         upload.path.unlink(missing_ok=True)
 
-    async def add(self, name: str, chunks: AsyncIterator[bytes], stated: int | None) -> Upload:
+    async def add(
+        self, name: str, chunks: AsyncIterator[bytes], stated: int | None, has_left: Callable[[], Awaitable[bool]]
+    ) -> Upload:
         """Receive and decode an upload.
 
         Args:
             name: What the client calls it.
             chunks: Its bytes.
             stated: The number of bytes as the client states it.
+            has_left: Tells whether the client has given up.
 
         Raises:
-            ProblemError: It is empty or too large.
+            ProblemError: It is empty or too large, or too many others are in progress.
             AudioError: It cannot be decoded.
+            ClientDisconnect: The client has given up before its turn.
         """
+        if self._in_progress >= _IN_PROGRESS:
+            raise ProblemError(429, f"{_IN_PROGRESS} other uploads are in progress; try again", {"Retry-After": "5"})
+        self._in_progress += 1
+        try:
+            return await self._receive(name, chunks, stated, has_left)
+        finally:
+            self._in_progress -= 1
+
+    async def _receive(
+        self, name: str, chunks: AsyncIterator[bytes], stated: int | None, has_left: Callable[[], Awaitable[bool]]
+    ) -> Upload:
         limit = self._settings.upload_bytes
         too_large = ProblemError(413, f"an upload has at most {limit:,} bytes; send a shorter part of the recording")
         if stated is not None and stated > limit:
@@ -119,29 +141,32 @@ class Uploads:
                     await file.write(chunk)
             if not size:
                 raise ProblemError(422, "the upload is empty; send the bytes of an audio file as the body")
-            return await anyio.to_thread.run_sync(self._keep, key, one_line(name) or "recording", source)
+            async with self._decoding:
+                if await has_left():
+                    raise ClientDisconnect
+                return await anyio.to_thread.run_sync(self._keep, key, one_line(name) or "recording", source)
         finally:
             source.unlink(missing_ok=True)
 
     def _keep(self, key: str, name: str, source: Path) -> Upload:
         target = source.with_name(f"{key}.flac")
         try:
-            with self._decoding:
-                said = self._decode(source, target, name)
+            said = self._decode(source, target, name)
             import soundfile
 
             found = json.loads(said)
-            values: dict[str, Any] = {
-                one: tuple(value) if isinstance(value, list) else value for one, value in found["tags"].items()
-            }
-            upload = Upload(key, name, target, soundfile.info(target).duration, Tags(**values), found["warning"])
+            upload = Upload(key, name, target, soundfile.info(target).duration, _tags(found["tags"]), found["warning"])
         except BaseException:
             target.unlink(missing_ok=True)
             raise
+        gone = []
         with self._lock:
             self._uploads[key] = upload
-            spare = max(0, len(self._uploads) - self._settings.uploads)
-            gone = [self._uploads.popitem(last=False)[1] for _ in range(spare)]
+            sizes = {one.id: one.path.stat().st_size for one in self._uploads.values()}
+            while len(sizes) > self._settings.uploads or (len(sizes) > 1 and sum(sizes.values()) > _KEPT_BYTES):
+                oldest, old = self._uploads.popitem(last=False)
+                del sizes[oldest]
+                gone.append(old)
         for old in gone:
             old.path.unlink(missing_ok=True)
         return upload

@@ -29,7 +29,7 @@ _LARGEST = 1_000_000
 def compare(server: State, asked: CompareRequest) -> Response:
     """Score `b` as a match of `a`, with the most similar passages per space; `align` also lines them up."""
     folder, known = server.library.folder, server.recordings
-    model = folder.model(asked.model)
+    model = known.model(asked.model)
     region = asked.a.is_region or asked.b.is_region
     with known.named([asked.a, asked.b]) as names, folder.snapshot():
         first, second = known.encoding(asked.a, model), known.encoding(asked.b, model)
@@ -75,7 +75,7 @@ class PassageMatrices:
 def passages(server: State, asked: PassagesRequest) -> Response:
     """Compare every passage of one recording with every passage of another."""
     folder = server.library.folder
-    model = folder.model(asked.model)
+    model = server.recordings.model(asked.model)
     names = asked.spaces or tuple(space.name for space in model.spaces)
     chosen = [model.recipe.space(name).name for name in names]
     with server.recordings.named([asked.a, asked.b]):

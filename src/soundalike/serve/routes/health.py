@@ -25,6 +25,7 @@ class Health(BaseModel):
     tracks: int
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health")
 def health(server: State) -> Health:
     """Whether the server can read its library. Needs no token."""

@@ -28,6 +28,7 @@ def path(server: State, asked: PathRequest) -> Response:
     """Find a path of small steps from one recording to another; whole recordings are compared."""
     known = server.recordings
     where = None if asked.where is None else as_filter(asked.where)
+    known.model(asked.model)
     with known.named([asked.a, asked.b]) as names:
         found = find_path(
             server.library.folder, known.path(asked.a), known.path(asked.b), asked.steps, as_weights(asked.weights),
@@ -40,6 +41,7 @@ def path(server: State, asked: PathRequest) -> Response:
 def playlist(server: State, asked: PlaylistRequest) -> Response:
     """Choose tracks that are like a recording but not all like one another."""
     known = server.recordings
+    known.model(asked.model)
     with known.named([asked.seed]) as names:
         found = build_playlist(
             server.library.folder, known.path(asked.seed), asked.length, as_weights(asked.weights), asked.model,

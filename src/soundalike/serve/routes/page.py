@@ -14,6 +14,9 @@ __all__ = ["router"]
 
 router = APIRouter()
 _PAGE = files("soundalike.serve") / "page"
+_METHODS = ["GET", "HEAD"]
+_LONGEST = 200
+"""Characters of the path of a file; systems refuse much longer ones."""
 _TYPES = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -24,27 +27,23 @@ _TYPES = {
 }
 
 
-@router.get("/")
-@router.get("/compare")
-@router.get("/map")
-@router.get("/library")
+@router.api_route("/", methods=_METHODS)
+@router.api_route("/compare", methods=_METHODS)
+@router.api_route("/map", methods=_METHODS)
+@router.api_route("/library", methods=_METHODS)
 def document(server: State) -> Response:
     """The document; the address tells its script which view to show."""
     text = (_PAGE / "index.html").read_text("utf-8").replace("$nonce", server.nonce)
     return HTMLResponse(text, headers={"Cache-Control": "no-cache"})
 
 
-@router.get("/assets/{path:path}")
+@router.api_route("/assets/{path:path}", methods=_METHODS)
 def asset(path: str) -> Response:
     """A script, style sheet or picture of the page."""
     parts = path.split("/")
     found = _PAGE.joinpath(*parts)
     kind = _TYPES.get(path.rpartition(".")[2])
-    if (
-        kind is None
-        or not all(parts)
-        or any(part.startswith(".") or "\\" in part for part in parts)
-        or not found.is_file()
-    ):
+    hidden = any(not part or part.startswith(".") or "\\" in part for part in parts)
+    if kind is None or hidden or len(path) > _LONGEST or not found.is_file():
         raise ProblemError(404, f"the page has no file {path!r}")
     return Response(found.read_bytes(), media_type=kind, headers={"Cache-Control": "no-cache"})

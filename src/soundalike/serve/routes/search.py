@@ -15,7 +15,7 @@ from soundalike.api.records.search import SearchRecord, search_record
 from soundalike.core.errors import SoundalikeError, one_line
 from soundalike.search import Example, Query, SearchResults, search_library
 from soundalike.serve.answers import json_bytes, json_response
-from soundalike.serve.problems import PROBLEMS, ProblemError
+from soundalike.serve.problems import PROBLEMS, ProblemError, describe_errors
 from soundalike.serve.requests import SearchRequest
 from soundalike.serve.state import Server, State
 
@@ -31,6 +31,7 @@ def search_results(server: Server, asked: SearchRequest) -> SearchResults:
     known, query = server.recordings, asked.query
     others = [(example, True) for example in asked.like] + [(example, False) for example in asked.unlike]
     everything = [query, *(example for example, _ in others)]
+    known.model(asked.model)
     with known.named(everything) as names, server.library.folder.snapshot():
         subjects = [known.subject(one, asked.model) for one in everything]
         examples = tuple(Example(known.path(one), like, one.weights) for one, like in others)
@@ -94,9 +95,7 @@ def _answer(server: Server, line: bytes) -> bytes:
         asked = _REQUEST.validate_json(line)
         return json_bytes(search_record(search_results(server, asked), asked.where))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(one) for one in first["loc"])
-        message = f"{place}: {first['msg']}" if place else first["msg"]
+        message = describe_errors(error.errors())
     except ProblemError as error:
         message = error.detail
     except SoundalikeError as error:

@@ -10,20 +10,19 @@ from typing import Annotated, Literal
 import numpy as np
 from fastapi import APIRouter, Query
 from fastapi import Path as InPath
-from pydantic import Field as Limits
 from starlette.responses import Response
 
 from soundalike.api.records.tracks import TrackDetailsRecord, TrackRecord
 from soundalike.library.catalog import Track
 from soundalike.serve.answers import json_response
-from soundalike.serve.problems import PROBLEMS
+from soundalike.serve.problems import PROBLEMS, ProblemError
+from soundalike.serve.requests import TrackId
 from soundalike.serve.state import Server, State
 
 __all__ = ["TrackNumber", "router"]
 
 router = APIRouter(tags=["tracks"], responses=PROBLEMS)
 TrackNumber = Annotated[int, InPath(ge=1, lt=2**63, description="The number of a track.")]
-TrackId = Annotated[int, Limits(ge=1, lt=2**63)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,8 @@ def list_tracks(
     With `id` or `path`, these tracks in the order in which they are named; those that the library lacks are left out.
     """
     if number is not None or path is not None:
+        if q is not None or where is not None:
+            raise ProblemError(400, "id and path name tracks; leave out q and where")
         named = _named(server, number or [], path or [])
         return json_response(_page(named[offset : offset + limit], len(named), offset))
     if q is not None and q.split():

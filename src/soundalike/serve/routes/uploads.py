@@ -55,7 +55,7 @@ async def upload(
     """
     stated = request.headers.get("content-length", "")
     size = int(stated) if stated.isdecimal() and len(stated) < 20 else None
-    return UploadRecord.of(await server.uploads.add(name, request.stream(), size))
+    return UploadRecord.of(await server.uploads.add(name, request.stream(), size, request.is_disconnected))
 
 
 @router.get("/uploads/{upload_id}")
