@@ -26,7 +26,6 @@ from soundalike.library.indexing.index import index_files
 from soundalike.serve.app import create_app
 from soundalike.serve.jobs import events, runner
 from soundalike.serve.jobs.records import JobRecord
-from soundalike.serve.settings import ServerSettings
 
 JOBS = "/api/v1/jobs"
 MANY = 24
@@ -252,29 +251,54 @@ def test_a_server_remembers_a_few_jobs_and_refuses_too_many(
     assert [client.get(place).status_code for place in places] == [200, 404, 200, 200]
 
 
-def test_places_are_checked_at_once(client: TestClient, tmp_path: Path) -> None:
-    for place, why in (
-        ("music", "'music' is no full path; give one of the server's machine"),
-        (str(tmp_path / "none"), "none does not exist on the server's machine"),
-        ("/music\0", "which is not a valid path"),
-    ):
-        answer = client.post(JOBS, json={"kind": "index", "sources": [str(tmp_path), place]})
-        assert answer.status_code == 400 and why in answer.json()["detail"]
-    home = client.post(JOBS, json={"kind": "remove", "paths": ["~/none"]})
-    assert home.json()["arguments"]["paths"] == [str(Path("~/none").expanduser())]
-    assert client.post(JOBS, json={"kind": "index", "sources": []}).status_code == 422
-    assert client.post(JOBS, json={"kind": "index", "sources": [str(tmp_path)], "exclude": ["!"]}).status_code == 400
-    assert client.post(JOBS, json={"kind": "duplicates", "k": 3}).status_code == 422
+def test_the_jobs_that_ended_last_are_remembered(client: TestClient, many: Path) -> None:
+    long = client.post(JOBS, json={"kind": "index", "sources": [str(many)]}).headers["location"]
+    places = []
+    for _ in range(50):
+        places.append(client.post(JOBS, json={"kind": "remove", "paths": [str(many)]}).headers["location"])
+        assert client.delete(places[-1]).json()["state"] == "cancelled"
+    assert client.delete(long).json()["state"] == "running"
+    job = read_events(client.get(f"{long}/events").text)[-1][1]
+    assert (client.get(long).json(), client.get(places[0]).status_code) == (job, 404)
+    assert len(client.get(JOBS).json()) == 50 and client.get(places[1]).status_code == 200
 
 
-def test_a_shared_server_does_not_change_its_library(few: Path) -> None:
-    settings = ServerSettings(host="192.0.2.1", token="secret")
-    headers = {"Authorization": "Bearer secret"}
-    with Library(few) as opened, TestClient(create_app(opened, settings), base_url="http://192.0.2.1") as client:
-        for job in ({"kind": "index", "sources": ["/"]}, {"kind": "remove", "paths": ["/"]}):
-            answer = client.post(JOBS, json=job, headers=headers)
-            assert answer.status_code == 403 and "other machines can reach this server" in answer.json()["detail"]
-        assert client.get(JOBS, headers=headers).json() == []
+def test_many_arguments_delay_nobody(client: TestClient) -> None:
+    paths = [f"/{number:04}/" + "/".join(["name" * 25] * 10) for number in range(1000)]
+    assert sum(map(len, paths)) > 1_000_000
+    place = client.post(JOBS, json={"kind": "remove", "paths": paths}).headers["location"]
+    while not (job := client.get(place).json())["finished"]:
+        begin = time.monotonic()
+        assert [one["id"] for one in client.get(JOBS).json()] == [job["id"]]
+        assert time.monotonic() - begin < 3
+    assert job["state"] == "failed" and "is not in the library" in job["error"]
+    assert client.post(JOBS, json={"kind": "remove", "paths": [*paths, "/more"]}).status_code == 422
+
+
+def test_a_process_that_reads_nothing_does_not_block_its_server(client: TestClient) -> None:
+    before = descendants(os.getpid())
+    paths = ["/" + "a" * 1000 for _ in range(1000)]
+    place = client.post(JOBS, json={"kind": "remove", "paths": paths}).headers["location"]
+    (worker,) = until(lambda: descendants(os.getpid()) - before)
+    os.kill(worker, signal.SIGSTOP)
+
+    async def first_event() -> bytes:
+        stream = events.job_events(client.app.state.server.jobs, place.rpartition("/")[2])  # type: ignore[attr-defined]
+        return await asyncio.wait_for(anext(stream), 5)
+
+    assert asyncio.run(first_event()).startswith(b"event: progress")
+    assert client.delete(place).json()["progress"]["message"] == "stopping"
+    assert client.get(JOBS).json()[0]["state"] == "running"
+    os.kill(worker, signal.SIGCONT)
+    assert read_events(client.get(f"{place}/events").text)[-1][1]["state"] == "cancelled"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_the_name_of_a_library_need_not_be_utf_8(few: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(few, tmp_path / os.fsdecode(b"\xff"))
+    with Library(folder) as opened, TestClient(create_app(opened), base_url="http://127.0.0.1") as client:
+        assert finish(client, kind="duplicates")["state"] == "done"
 
 
 @pytest.fixture

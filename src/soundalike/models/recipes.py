@@ -174,7 +174,7 @@ def recipe_version(model: str) -> tuple[tuple[int, int, int], ...] | None:
     """
     try:
         found = [(_folder(model) / name).stat() for name in ("recipe.json", _WEIGHTS)]
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with NUL
         return None
     return tuple((status.st_ino, status.st_mtime_ns, status.st_size) for status in found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -23,17 +24,23 @@ class JobProcess:
     it starts can be killed with it.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self) -> None:
         """Start the process. Raises OSError if that is not possible."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "soundalike.serve.jobs.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, start_new_session=True,
         )  # fmt: skip
         self._stdin, self._stdout = cast("Any", self._process.stdin), cast("Any", self._process.stdout)
+        self._task_pipe = os.dup(self._stdin.fileno())  # for `send`, because `stop` may close the other meanwhile
         self._lock = threading.Lock()
         self._ended = False
-        with suppress(OSError):  # if it has died already, `messages` ends at once
-            self._stdin.write(task.model_dump_json().encode() + b"\n")
+
+    def send(self, task: Task) -> None:
+        """Tell the process what to do, once. This waits until it has read nearly all of it, or has died."""
+        # Paths may hold bytes that are not UTF-8, as lone surrogates. This escapes them.
+        line = json.dumps(task.model_dump()).encode() + b"\n"
+        with suppress(OSError), os.fdopen(self._task_pipe, "wb") as pipe:
+            pipe.write(line)
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """Yield what the process says until it has ended."""

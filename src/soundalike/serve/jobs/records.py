@@ -58,11 +58,15 @@ class JobRecord:
 
 
 def to_json(value: JobRecord | JobProgress | list[JobRecord]) -> bytes:
-    """Return records as JSON on one line, in ASCII.
+    """Return records as JSON on one line, in ASCII. Numbers that are not finite are null, which JSON has instead.
 
     The result of a job comes from its process as JSON and is passed on as it is.
     """
-    return json.dumps(value, default=_fields).encode()
+    try:
+        return json.dumps(value, default=_fields, allow_nan=False).encode()
+    except ValueError:
+        plain = json.loads(json.dumps(value, default=_fields), parse_constant=lambda _: None)
+        return json.dumps(plain).encode()
 
 
 def _fields(value: Any) -> dict[str, Any]:

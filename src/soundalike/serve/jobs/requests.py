@@ -17,6 +17,7 @@ __all__ = [
     "RemoveJob",
     "Task",
     "VersionsJob",
+    "is_writing",
 ]
 
 MapMethod: TypeAlias = Literal["auto", "pca", "umap"]
@@ -63,7 +64,7 @@ class DuplicatesJob(_Job):
 
 
 class VersionsJob(_Job):
-    """Find versions of the same piece; see `soundalike.Library.versions`."""
+    """Find versions of the same piece; see `soundalike.Library.versions`. A shared server does not store them."""
 
     kind: Literal["versions"]
     weights: Annotated[
@@ -73,7 +74,15 @@ class VersionsJob(_Job):
     false_discovery_rate: Annotated[
         float, Field(gt=0, lt=1, description="The expected share of pairs that are similar by chance.")
     ] = 0.05
-    store: Annotated[bool, Field(description="Store the families, for searches that collapse them.")] = True
+    store: Annotated[
+        bool | None,
+        Field(
+            description=(
+                "Store the families, for searches that collapse them; null does so unless other machines can reach "
+                "the server."
+            )
+        ),
+    ] = None
     model: ModelName = None
 
 
@@ -108,3 +117,8 @@ class Task(BaseModel):
     library: str
     job: JobRequest
     output: str
+
+
+def is_writing(job: JobRequest) -> bool:
+    """Whether a job changes what the library holds."""
+    return bool(job.store) if isinstance(job, VersionsJob) else isinstance(job, IndexJob | RemoveJob)

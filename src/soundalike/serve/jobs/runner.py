@@ -15,7 +15,7 @@ from typing import Any
 
 from soundalike.serve.jobs.processes import JobProcess
 from soundalike.serve.jobs.records import JobProgress, JobRecord, JobState
-from soundalike.serve.jobs.requests import JobRequest, Task
+from soundalike.serve.jobs.requests import JobRequest, Task, is_writing
 from soundalike.serve.problems import ProblemError
 
 __all__ = ["JobRunner"]
@@ -24,7 +24,6 @@ _KEPT = 50
 """Finished jobs that are remembered."""
 _UNFINISHED = 20
 """Jobs that may run or wait."""
-_WRITING = ("index", "remove", "versions")
 
 
 @dataclass(eq=False)
@@ -44,13 +43,15 @@ class JobRunner:
     """The jobs of one server.
 
     Jobs that write to the library run one at a time, in the order in which they were started. So do jobs that read,
-    beside them. Threads may share a runner.
+    beside them. Threads may share a runner. `get` and `listening` take no lock, so that an event loop may call them.
     """
 
     def __init__(self, library: Path) -> None:
         self._library = library
         self._folder = tempfile.TemporaryDirectory(prefix="soundalike-jobs-", ignore_cleanup_errors=True)
         self._jobs: dict[str, _Job] = {}
+        self._finished: list[_Job] = []
+        """Those that are finished, in the order in which they ended."""
         self._lock = threading.RLock()
         self._lanes: dict[bool, _Lane] = {}
         self._closed = False
@@ -89,7 +90,7 @@ class JobRunner:
                 JobProgress(unit=unit), _now(),
             )  # fmt: skip
             job = self._jobs[job_id] = _Job(record, request, key, Path(self._folder.name) / job_id)
-            writes = request.kind in _WRITING
+            writes = is_writing(request)
             if writes not in self._lanes:
                 self._lanes[writes] = _Lane(self._run)
             self._lanes[writes].put(job)
@@ -119,13 +120,11 @@ class JobRunner:
             A function that returns the job as it is then.
         """
         job = self._find(job_id)
-        with self._lock:
-            job.listeners.append(listener)
+        job.listeners.append(listener)
         try:
             yield lambda: job.record
         finally:
-            with self._lock:
-                job.listeners.remove(listener)
+            job.listeners.remove(listener)
 
     def cancel(self, job_id: str) -> JobRecord | None:
         """Cancel a job, or forget one that is finished. Raises ProblemError if there is no such job.
@@ -153,27 +152,28 @@ class JobRunner:
         self._folder.cleanup()
 
     def _find(self, job_id: str) -> _Job:
-        with self._lock:
-            if job_id not in self._jobs:
-                raise _unknown(job_id)
-            return self._jobs[job_id]
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise _unknown(job_id)
+        return job
 
     def _forget(self, job: _Job) -> None:
         del self._jobs[job.record.id]
+        self._finished.remove(job)
         job.output.unlink(missing_ok=True)
 
     def _change(self, job: _Job, **changes: Any) -> None:
         """Replace the record of a job and tell those who listen."""
         with self._lock:
             job.record = replace(job.record, **changes)
-            for listener in job.listeners:
+            for listener in tuple(job.listeners):  # others may come and go meanwhile
                 listener()
 
     def _finish(self, job: _Job, state: JobState, **changes: Any) -> None:
         with self._lock:
             self._change(job, state=state, finished=_now(), **changes)
-            finished = [other for other in self._jobs.values() if other.record.is_finished]
-            for other in finished[:-_KEPT]:
+            self._finished.append(job)
+            for other in self._finished[:-_KEPT]:
                 self._forget(other)
 
     def _stop(self, job: _Job) -> None:
@@ -195,17 +195,18 @@ class JobRunner:
                 job, state="running", started=_now(), progress=replace(job.record.progress, message="starting")
             )
             try:
-                job.process = JobProcess(Task(library=str(self._library), job=job.request, output=str(job.output)))
+                process = job.process = JobProcess()
             except OSError as error:
                 self._finish(job, "failed", error=f"the process of the job cannot be started: {error.strerror}")
                 return
+        process.send(Task(library=str(self._library), job=job.request, output=str(job.output)))
         outcome: dict[str, Any] = {}
-        for message in job.process.messages():
+        for message in process.messages():
             if "progress" not in message:
                 outcome = message
             elif not job.cancelled:
                 self._change(job, progress=JobProgress(**message["progress"]))
-        code = job.process.end()
+        code = process.end()
         if not outcome and not job.cancelled:
             outcome = {"error": _describe_death(code)}
         # A job that was done before it could be cancelled is done.

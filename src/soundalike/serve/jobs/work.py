@@ -50,8 +50,8 @@ def do_task(task: Task, report: Report) -> Any:
         if isinstance(job, DuplicatesJob):
             return duplicates_record(library.duplicates(model=job.model, progress=compare))
         found = library.versions(
-            weights=job.weights, false_discovery_rate=job.false_discovery_rate, model=job.model, store=job.store,
-            progress=compare,
+            weights=job.weights, false_discovery_rate=job.false_discovery_rate, model=job.model,
+            store=bool(job.store), progress=compare,
         )  # fmt: skip
         return versions_record(found)
 

@@ -31,6 +31,7 @@ __all__ = ["main"]
 
 _EVERY = 0.1
 """Seconds between reports of progress."""
+_BLOCK = 65536
 _LOWER_PRIORITY = 5
 """How far the server and other programs go before a job."""
 
@@ -67,7 +68,7 @@ def _do(given: bytes, channel: _Channel) -> bytes:
     from soundalike.serve.jobs.requests import Task
     from soundalike.serve.jobs.work import do_task
 
-    return json_bytes(do_task(Task.model_validate_json(given), channel.report))
+    return json_bytes(do_task(Task.model_validate(json.loads(given)), channel.report))
 
 
 class _Channel:
@@ -101,10 +102,10 @@ class _Channel:
 
 def _read_line() -> bytes:
     """The first line of standard input. Not through `sys.stdin`, whose lock the thread that waits would hold."""
-    line = b""
-    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
-        line += byte
-    return line
+    line = bytearray()
+    while not line.endswith(b"\n") and (block := os.read(0, _BLOCK)):  # nothing comes after the line
+        line += block
+    return bytes(line)
 
 
 def _watch() -> None:

@@ -12,6 +12,7 @@ from fastapi import Path as InPath
 from starlette.responses import Response, StreamingResponse
 
 from soundalike.audio.datasets.ignore import check_patterns
+from soundalike.core.arguments import shown
 from soundalike.core.errors import UsageError
 from soundalike.core.files import as_path
 from soundalike.models import resolve_weights
@@ -19,7 +20,7 @@ from soundalike.search import as_filter
 from soundalike.serve.jobs.events import job_events
 from soundalike.serve.jobs.map import positive_weights
 from soundalike.serve.jobs.records import JobRecord, to_json
-from soundalike.serve.jobs.requests import IndexJob, JobRequest, MapJob, RemoveJob, VersionsJob
+from soundalike.serve.jobs.requests import IndexJob, JobRequest, MapJob, RemoveJob, VersionsJob, is_writing
 from soundalike.serve.problems import PROBLEMS, ProblemError
 from soundalike.serve.state import Server, State
 
@@ -27,19 +28,28 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["jobs"], responses=PROBLEMS)
 JobId = Annotated[str, InPath(max_length=64, description="The id of a job.")]
+_LOCATION = {
+    "Location": {"description": "The path of the job.", "schema": {"type": "string", "format": "uri-reference"}}
+}
 
 
 @router.post(
     "/jobs",
     status_code=202,
     response_model=JobRecord,
-    responses={200: {"model": JobRecord, "description": "The same map is there already, or being made."}},
-)
+    responses={
+        200: {
+            "model": JobRecord, "description": "The same map is there already, or being made.", "headers": _LOCATION,
+        },
+        202: {"description": "The job is started.", "headers": _LOCATION},
+    },
+)  # fmt: skip
 def start_job(server: State, request: Request, asked: Annotated[JobRequest, Body()]) -> Response:
     """Start a job: index or remove folders, find duplicates or versions, or make a map.
 
     Jobs that write to the library run one at a time, in the order of their requests; so do those that only read, beside
-    them. `index` and `remove` change what the library holds, and are refused by a server that other machines can reach.
+    them. `index`, `remove` and `versions` with `store` change what the library holds, and are refused by a server that
+    other machines can reach.
     """
     record, new = server.jobs.start(*_checked(server, asked))
     place = str(request.app.url_path_for("show_job", job_id=record.id))
@@ -51,15 +61,21 @@ def _checked(server: Server, asked: JobRequest) -> tuple[JobRequest, Hashable | 
 
     Raises ProblemError or SoundalikeError.
     """
-    if isinstance(asked, IndexJob | RemoveJob) and server.settings.is_shared:
-        raise ProblemError(
-            403, "other machines can reach this server, so it does not change its library; use: soundalike index"
-        )
+    shared = server.settings.is_shared
+    if isinstance(asked, VersionsJob) and asked.store is None:
+        asked = asked.model_copy(update={"store": not shared})
+    if shared and is_writing(asked):
+        command = {"index": "use: soundalike index", "remove": "use: soundalike library remove"}
+        instead = command.get(asked.kind, "send store=false")
+        raise ProblemError(403, f"other machines can reach this server, so it does not change its library; {instead}")
     if isinstance(asked, IndexJob):
         check_patterns(asked.exclude)
         return asked.model_copy(update={"sources": tuple(_full_path(one, exists=True) for one in asked.sources)}), None
     if isinstance(asked, RemoveJob):
         return asked.model_copy(update={"paths": tuple(_full_path(one) for one in asked.paths)}), None
+    held = server.library.models
+    if shared and held and asked.model not in (None, *held):  # a path would tell which folders exist
+        raise UsageError(f"the library holds the models {', '.join(held)}, not {shown(asked.model)}; name one of them")
     folder = server.library.folder
     model = folder.model(asked.model)
     if isinstance(asked, VersionsJob) and asked.weights is not None:
@@ -75,8 +91,13 @@ def _full_path(text: str, *, exists: bool = False) -> str:
     if not Path(text).is_absolute() and not text.startswith("~"):
         raise UsageError(f"{text!r} is no full path; give one of the server's machine, such as /music")
     path = as_path(text, "the path")
-    if exists and not path.exists():
-        raise UsageError(f"{path} does not exist on the server's machine; give a folder or file that does")
+    try:
+        if exists and not path.exists():
+            raise UsageError(f"{path} does not exist on the server's machine; give a folder or file that does")
+    except OSError as error:  # the name is too long, or a folder above may not be read
+        raise UsageError(
+            f"{shown(text)} cannot be read on the server's machine ({error.strerror}); give a folder or file that can"
+        ) from None
     return str(path)
 
 
