@@ -121,14 +121,16 @@ export class Points {
     this.#sort();
   }
 
-  /** Fit the canvas to its size on the screen. Returns whether it changed. */
-  resize() {
+  /**
+   * Fit the canvas to its size on the screen, in CSS pixels.
+   * @param {{width: number, height: number}} size
+   */
+  resize(size) {
     const dense = devicePixelRatio || 1;
-    const [width, height] = [Math.round(this.canvas.clientWidth * dense), Math.round(this.canvas.clientHeight * dense)];
-    if (this.canvas.width === width && this.canvas.height === height) return false;
+    const [width, height] = [Math.round(size.width * dense), Math.round(size.height * dense)];
+    if (this.canvas.width === width && this.canvas.height === height) return;
     this.canvas.width = width;
     this.canvas.height = height;
-    return true;
   }
 
   /** @param {Camera} camera */

@@ -287,7 +287,8 @@ export function createView(app) {
 
   function marks() {
     if (!stage || !ids.length) return;
-    stage.points.setMarks([...picked, ...state.hits.flatMap((id) => places.get(id) ?? [])]);
+    const near = state.colour.startsWith("space:") && state.near !== null ? [state.near] : [];
+    stage.points.setMarks([...picked, ...[...state.hits, ...near].flatMap((id) => places.get(id) ?? [])]);
     stage.redraw();
   }
 

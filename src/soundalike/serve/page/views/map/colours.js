@@ -109,7 +109,7 @@ export function colourBy(field, values) {
  * @returns {Colouring}
  */
 export function colourByCloseness(ids, percentiles, colour) {
-  const groups = [...CLOSE.map(([, name], at) => ({ name, colour: mixed(colour, REST, at / CLOSE.length) })), { name: "farther", colour: REST }];
+  const groups = [...CLOSE.map(([, name], at) => ({ name, colour: mixed(colour, REST, (at / CLOSE.length) ** 0.7) })), { name: "farther", colour: REST }];
   return colouring(ids.map((id) => {
     const percentile = percentiles.get(id) ?? -1;
     const at = CLOSE.findIndex(([bound]) => percentile >= bound);

@@ -35,7 +35,7 @@ export function mapControls(library, tell) {
   const bar = h(
     "div", { class: "map-bar" },
     h("div", { class: "map-colour" }, h("label", { for: colourId }, "Colour"), colour),
-    h("label", { class: "check" }, hear, "Hover to hear"),
+    h("label", { class: "check map-hear" }, hear, "Hover to hear"),
     h("div", { class: "map-buttons" }, lasso,
       h("button", { type: "button", class: "button quiet", title: "Select all tracks that are in sight", onclick: tell.inSight }, "Select in sight"),
       iconButton("remove-line", "Zoom out", { onclick: () => tell.zoom(1 / STEP) }),

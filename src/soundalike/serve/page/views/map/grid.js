@@ -39,13 +39,16 @@ export class Grid {
    * @param {Wanted} [wanted]
    */
   nearest(place, radius, wanted) {
-    let best = null;
-    let least = radius * radius;
-    this.#inBox(place.x - radius, place.x + radius, place.y - radius, place.y + radius, (at) => {
-      const distance = (this.xy[2 * at] - place.x) ** 2 + (this.xy[2 * at + 1] - place.y) ** 2;
-      if (distance <= least && (!wanted || wanted(at))) [best, least] = [at, distance];
-    });
-    return /** @type {number | null} */ (best);
+    // What is found within a small box need not be looked for in a larger one.
+    for (let reach = Math.min(2 / this.side, radius); ; reach = Math.min(2 * reach, radius)) {
+      let best = null;
+      let least = reach * reach;
+      this.#inBox(place.x - reach, place.x + reach, place.y - reach, place.y + reach, (at) => {
+        const distance = (this.xy[2 * at] - place.x) ** 2 + (this.xy[2 * at + 1] - place.y) ** 2;
+        if (distance <= least && (!wanted || wanted(at))) [best, least] = [at, distance];
+      });
+      if (best !== null || reach >= radius) return /** @type {number | null} */ (best);
+    }
   }
 
   /**

@@ -56,13 +56,15 @@ export function mapStage(tell) {
   /** @type {{moved: boolean, from: Point, lasso: Point[] | null} | null} */
   let drag = null;
 
-  const size = () => ({ width: canvas.clientWidth || 1, height: canvas.clientHeight || 1 });
+  // Measured when it changes: asking the page for it in every frame would make it lay out itself each time.
+  let room = { width: 1, height: 1 };
+  const size = () => room;
   const place = (/** @type {number} */ at) => ({ x: grid.xy[2 * at], y: grid.xy[2 * at + 1] });
 
   function redraw() {
     frame ||= requestAnimationFrame(() => {
       frame = 0;
-      points.resize();
+      points.resize(room);
       points.draw(camera);
       overlay();
     });
@@ -76,7 +78,6 @@ export function mapStage(tell) {
       const { x, y } = toScreen(camera, size(), place(current));
       ring.setAttribute("cx", x.toFixed(1));
       ring.setAttribute("cy", y.toFixed(1));
-      const room = size();
       label.classList.toggle("left", x > room.width / 2);
       label.style.translate = `${x.toFixed(0)}px ${Math.min(Math.max(y, 24), room.height - 24).toFixed(0)}px`;
     }
@@ -226,7 +227,10 @@ export function mapStage(tell) {
     move(zoomed(camera, size(), factor, { x: width / 2, y: height / 2 }));
   }
 
-  new ResizeObserver(redraw).observe(canvas);
+  new ResizeObserver(() => {
+    room = { width: canvas.clientWidth || 1, height: canvas.clientHeight || 1 };
+    redraw();
+  }).observe(canvas);
 
   return {
     element, canvas, points, redraw, zoom, setLasso,
