@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -40,10 +42,10 @@ def clip_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return where
 
 
-@pytest.fixture(scope="session")
-def address(clip_library: Path) -> Iterator[str]:
+@contextmanager
+def serving(library: Path) -> Iterator[str]:
     """The address of a server in a process of its own, without the last slash."""
-    command = [sys.executable, "-m", "soundalike", "serve", "--library", str(clip_library), "--port", "0"]
+    command = [sys.executable, "-m", "soundalike", "serve", "--library", str(library), "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert server.stdout
     try:
@@ -66,11 +68,22 @@ def address(clip_library: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def address(clip_library: Path) -> Iterator[str]:
+    """The address of a server of the clips. A module may have another one in its place."""
+    with serving(clip_library) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Chromium, which may play sound without a click."""
     path = chromium()
     sync_api = pytest.importorskip("playwright.sync_api", reason="Chromium is not installed: no playwright")
-    options = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio"]
+    # A program draws WebGL, so that the map looks the same on machines without a graphics card.
+    options = [
+        "--no-sandbox", "--autoplay-policy=no-user-gesture-required", "--mute-audio", "--use-angle=swiftshader",
+        "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",
+    ]  # fmt: skip
     with sync_api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=path, args=options)
         yield opened
@@ -99,7 +112,7 @@ def open_page(browser: Any, address: str, problems: list[str]) -> Iterator[Calla
         context.add_init_script(script)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda told: problems.append(told.text) if told.type in ("error", "warning") else None)
+        page.on("console", lambda told: problems.append(told.text) if _is_problem(told) else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(address + path)
         return page
@@ -108,3 +121,31 @@ def open_page(browser: Any, address: str, problems: list[str]) -> Iterator[Calla
     for context in contexts:
         context.close()
     assert not problems
+
+
+def _is_problem(told: Any) -> bool:
+    """Whether a message on the console is one. Drivers of WebGL also tell that reading pixels for a picture is slow."""
+    return told.type in ("error", "warning") and "GL Driver Message" not in told.text
+
+
+def until(page: Any, condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    """Wait for a condition; the policy of the page forbids those that are evaluated in it."""
+    for _ in range(int(seconds * 20)):
+        if condition():
+            return
+        page.wait_for_timeout(50)
+    assert condition()
+
+
+def query(page: Any) -> dict[str, list[str]]:
+    """What the address of a page says."""
+    return parse_qs(urlsplit(page.url).query)
+
+
+def assert_accessible(page: Any) -> None:
+    """Nothing is cut off at the sides, and axe finds nothing serious. The page was opened with `strict=False`."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="Chromium is not installed: no axe")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+    found = axe.Axe().run(page, options=rules).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []

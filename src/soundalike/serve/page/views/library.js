@@ -60,7 +60,7 @@ export function createView(app) {
 
   /**
    * @param {Partial<LibraryState>} part
-   * @param {string} name
+   * @param {string} [name] Steps in a row with the same name are one step of the back button.
    */
   function change(part, name) {
     state = { ...state, ...part };
@@ -142,7 +142,7 @@ export function createView(app) {
     list.show(page.tracks);
     pager.hidden = last === 1;
     const step = (/** @type {string} */ label, /** @type {number} */ to) => h("button", { type: "button", class: "button", disabled: to < 1 || to > last, onclick: () => {
-      change({ page: to }, "");
+      change({ page: to });
       tracksPart.scrollIntoView({ block: "start" });
     } }, label);
     fill(pager, step("Previous", state.page - 1), h("span", { class: "number soft" }, `page ${state.page} of ${last}`), step("Next", state.page + 1));

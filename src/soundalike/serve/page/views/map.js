@@ -104,7 +104,7 @@ export function createView(app) {
 
   /**
    * @param {Partial<MapState>} part
-   * @param {string} name
+   * @param {string} [name] Steps in a row with the same name are one step of the back button.
    */
   function change(part, name) {
     state = { ...state, ...part };
@@ -298,7 +298,7 @@ export function createView(app) {
     const chosen = indices.map((at) => ids[at]);
     void selection.show(chosen);
     app.announce(chosen.length ? `${counted(chosen.length, "track")} selected` : "nothing is selected");
-    change({ picked: chosen }, "picked");
+    change({ picked: chosen });
     marks();
   }
 
