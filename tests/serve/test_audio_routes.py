@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import threading
 from collections.abc import Iterator
@@ -15,14 +16,18 @@ import numpy as np
 import pytest
 import soundfile as sf
 from fastapi.testclient import TestClient
+from starlette.datastructures import Headers
+from starlette.requests import Request
 
 import soundalike
 from conftest import TUNES, tune, write
 from soundalike.serve.app import create_app
 from soundalike.serve.problems import ProblemError
 from soundalike.serve.routes import audio
+from soundalike.serve.sound import excerpts
 from soundalike.serve.sound.cache import SoundCache
 from soundalike.serve.sound.excerpts import Excerpt, make_excerpt
+from soundalike.serve.sound.responses import bytes_response
 
 RATE = 22_050
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -208,6 +213,32 @@ def test_long_excerpts_are_refused(tmp_path: Path) -> None:
     assert len(read(make_excerpt(path, Excerpt(end=10.0, tempo_ratio=4)))[0]) == 20_000
 
 
+def test_large_excerpts_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(excerpts, "LARGEST", 50 * 1024)
+    silence = write(tmp_path / "silence.wav", np.zeros(40_000, np.float32), 8_000)
+    noise = write(tmp_path / "noise.wav", np.random.default_rng(0).uniform(-1, 1, 40_000).astype(np.float32), 8_000)
+    assert len(make_excerpt(silence, Excerpt(format="flac"))) < 50 * 1024
+    assert len(make_excerpt(noise, Excerpt(format="mp3"))) < 50 * 1024
+    assert len(make_excerpt(noise, Excerpt(end=3))) < 50 * 1024
+    for path, kind in ((silence, "wav"), (noise, "wav"), (noise, "flac")):
+        with pytest.raises(soundalike.UsageError, match="ask for a shorter part with start and end, or for format=mp3"):
+            make_excerpt(path, Excerpt(format=kind))
+
+
+@pytest.mark.parametrize(("given", "first"), [({}, 0), ({"range": "bytes=1-"}, 1)])
+def test_slow_readers_share_one_copy(given: dict[str, str], first: int) -> None:
+    data = np.random.default_rng(0).bytes(300_000)
+    scope = {"type": "http", "method": "GET", "headers": Headers(given).raw}
+    response = bytes_response(Request(scope), data, "audio/wav", "tag", "a.wav")
+
+    async def sent() -> list[memoryview]:
+        return [chunk async for chunk in response.body_iterator]
+
+    chunks = asyncio.run(sent())
+    assert all(chunk.obj is data and len(chunk) <= 64 * 1024 for chunk in chunks)
+    assert b"".join(chunks) == data[first:]
+
+
 def test_files_that_are_gone_or_broken(client: TestClient, tracks: dict[int, str]) -> None:
     for part in ("audio", "audio?start=1", "peaks", "cover"):
         assert "is not there; connect its disk" in problem(client.get(f"{tracks[3]}/{part}"), 404)
@@ -247,6 +278,8 @@ def test_a_cover_has_the_type_of_its_content(client: TestClient, tracks: dict[in
     assert found.content == PNG
     assert found.headers["content-type"] == "image/png"
     assert found.headers["x-content-type-options"] == "nosniff"
+    head = client.head(f"{tracks[2]}/cover")
+    assert head.status_code == 200 and head.content == b"" and head.headers["content-length"] == str(len(PNG))
     for number in (1, 4):  # no tags, no audio
         assert "hold no JPEG, PNG, WebP or GIF" in problem(client.get(f"{tracks[number]}/cover"), 404)
 
@@ -291,8 +324,6 @@ async def wait_for(cache: SoundCache, *keys: str) -> None:
 
 
 def test_the_oldest_excerpts_go_first() -> None:
-    import asyncio
-
     cache = SoundCache(excerpt_bytes=250)
     asyncio.run(wait_for(cache, "a", "b", "a", "c"))
     assert cache.size == 200
@@ -305,8 +336,6 @@ def test_the_oldest_excerpts_go_first() -> None:
 
 
 def test_too_many_different_excerpts_are_refused(client: TestClient) -> None:
-    import asyncio
-
     cache, stop = SoundCache(), threading.Event()
 
     async def ask() -> list[Any]:
@@ -322,6 +351,7 @@ def test_too_many_different_excerpts_are_refused(client: TestClient) -> None:
     assert all("try again in a second" in str(one) for one in found[64:])
 
 
+@pytest.mark.slow
 def test_an_excerpt_of_b_meets_a(client: TestClient, tracks: dict[int, str], folder: Path) -> None:
     """What the description of the route says: B is A, changed and a second later; its excerpt is as A again."""
     changed, rate = read(make_excerpt(folder / "1 up.wav", Excerpt(semitones=3, tempo_ratio=1.1)))

@@ -56,6 +56,14 @@ def test_every_route_is_described(schema: schemathesis.BaseSchema) -> None:
             assert "4XX" in operation["responses"], (method, path)
 
 
+def test_headers_for_ranges_are_described(schema: schemathesis.BaseSchema) -> None:
+    for path in ("tracks/{track_id}/audio", "uploads/{upload_id}/audio", "tracks/{track_id}/cover"):
+        for method in ("get", "head"):
+            parameters = schema.raw_schema["paths"][f"/api/v1/{path}"][method]["parameters"]
+            names = {one["name"] for one in parameters if one["in"] == "header"}
+            assert names == {"Range", "If-Range", "If-None-Match"}
+
+
 def try_operations(schema: schemathesis.BaseSchema, examples: int, *without: str) -> int:
     """Send generated requests, valid and invalid ones, to every operation; returns how many operations there are."""
     count = 0

@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,17 +24,16 @@ import libopensonic
 import mutagen
 import numpy as np
 import pytest
-import uvicorn
 from libopensonic import errors
 from mutagen.flac import Picture
+from served import serving
 
 import soundalike
 from conftest import write
 from soundalike import __version__
 from soundalike.demo.clips import load_clips
-from soundalike.serve.app import create_app
+from soundalike.serve.opensubsonic import lists
 from soundalike.serve.opensubsonic.envelope import SubsonicError, envelope
-from soundalike.serve.settings import ServerSettings
 
 TOKEN = "secret-token.~+/="
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(200)
@@ -48,12 +46,11 @@ HOSTILE = "<b>&\"'\n\t\x01 \u202eevil \ufffe".encode() + b"\xff"
 class Served:
     """A server in a thread."""
 
-    port: int
-    library: soundalike.Library
+    address: str
 
     def get(self, path: str, headers: dict[str, str] | None = None, **parameters: object) -> bytes:
         query = urlencode({"u": "me", "p": "any", "v": "1.16.1", "c": "test", **parameters}, doseq=True)
-        with urlopen(Request(f"http://127.0.0.1:{self.port}/rest/{path}?{query}", headers=headers or {})) as response:
+        with urlopen(Request(f"{self.address}/rest/{path}?{query}", headers=headers or {})) as response:
             return response.read()
 
     def json(self, path: str, **parameters: object) -> dict:
@@ -70,7 +67,8 @@ class Served:
     @contextmanager
     def connect(self, **options: object) -> Iterator[libopensonic.Connection]:
         given = {"username": "me", "password": "any", "app_name": "test", **options}
-        connection = libopensonic.Connection("http://127.0.0.1", port=self.port, **given)
+        host, _, port = self.address.rpartition(":")
+        connection = libopensonic.Connection(host, port=int(port), **given)
         try:
             yield connection
         finally:
@@ -126,36 +124,20 @@ def library(music: Path) -> Iterator[soundalike.Library]:
         yield library
 
 
-@contextmanager
-def serve(library: soundalike.Library, **settings: object) -> Iterator[Served]:
-    config = uvicorn.Config(create_app(library, ServerSettings(**settings)), port=0, log_level="critical", ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield Served(server.servers[0].sockets[0].getsockname()[1], library)
-    finally:
-        server.should_exit = True
-        thread.join(30)
-
-
 @pytest.fixture(scope="module")
 def served(library: soundalike.Library) -> Iterator[Served]:
-    with serve(library) as server:
-        yield server
+    with serving(library) as address:
+        yield Served(address)
 
 
 @pytest.fixture(scope="module")
 def shut(library: soundalike.Library) -> Iterator[Served]:
     """A server that needs a token."""
-    with serve(library, token=TOKEN) as server:
-        yield server
+    with serving(library, token=TOKEN) as address:
+        yield Served(address)
 
 
-@pytest.fixture(params=["post", "get", "get without .view"])
+@pytest.fixture(params=["post", "get", pytest.param("get without .view", marks=pytest.mark.slow)])
 def client(served: Served, request: pytest.FixtureRequest) -> Iterator[libopensonic.Connection]:
     with served.connect(use_get=request.param != "post", use_views=request.param != "get without .view") as connection:
         yield connection
@@ -185,14 +167,14 @@ def test_every_text_makes_valid_xml_and_json() -> None:
         "\ufffe\uffff",
         "]]>&<>\"'",
         " a\n\tb\r ",
-        "x" * 3_000_000,
+        "x" * 300_000,
         "\u202e\U0001f600",
     ]
     payload = {
         "list": {"name": texts, "item": [{"title": text} for text in texts], "none": None, "value": "".join(texts[:5])}
     }
     clean = [
-        "\ufffd\ufffd\ufffd", "\ufffd\ufffd", "\ufffd\ufffd", "]]>&<>\"'", " a\n\tb\r ", "x" * 3_000_000,
+        "\ufffd\ufffd\ufffd", "\ufffd\ufffd", "\ufffd\ufffd", "]]>&<>\"'", " a\n\tb\r ", "x" * 300_000,
         "\u202e\U0001f600",
     ]  # fmt: skip
     root = ElementTree.fromstring(envelope(payload, "xml").body)[0]
@@ -258,7 +240,7 @@ def test_jsonp_is_refused(served: Served) -> None:
 
 def test_parameters_may_come_in_a_form_and_in_the_address(served: Served) -> None:
     body = urlencode({"u": "me", "p": "any", "query": "", "songCount": "1"}).encode()
-    address = f"http://127.0.0.1:{served.port}/rest/search3.view?v=1.16.1&c=test&f=json"
+    address = f"{served.address}/rest/search3.view?v=1.16.1&c=test&f=json"
     with urlopen(Request(address, body)) as response:
         found = json.loads(response.read())["subsonic-response"]
     assert len(found["searchResult3"]["song"]) == 1
@@ -266,7 +248,7 @@ def test_parameters_may_come_in_a_form_and_in_the_address(served: Served) -> Non
 
 def test_a_large_form_is_refused(served: Served) -> None:
     with pytest.raises(HTTPError) as caught:
-        urlopen(Request(f"http://127.0.0.1:{served.port}/rest/ping", b"u=" + b"x" * 2**21))
+        urlopen(Request(f"{served.address}/rest/ping", b"u=" + b"x" * 2**21))
     with caught.value as answer:
         assert answer.status == 413
         assert ElementTree.fromstring(answer.read())[0].get("code") == "0"
@@ -307,10 +289,10 @@ BASE = {"v": "1.16.1", "c": "test"}
         ({"u": "me", "p": TOKEN, "c": None}, 10),
     ],
 )
-@pytest.mark.parametrize("path", ["ping", "getPodcasts"])
+@pytest.mark.parametrize("path", ["ping", pytest.param("getPodcasts", marks=pytest.mark.slow)])
 def test_credentials(shut: Served, path: str, parameters: dict[str, str | None], code: int | None) -> None:
     given = {name: value for name, value in {**BASE, **parameters, "f": "json"}.items() if value is not None}
-    address = f"http://127.0.0.1:{shut.port}/rest/{path}?{urlencode(given)}"
+    address = f"{shut.address}/rest/{path}?{urlencode(given)}"
     if code is None and path == "getPodcasts":
         with pytest.raises(HTTPError) as caught:
             urlopen(address)
@@ -325,7 +307,7 @@ def test_credentials(shut: Served, path: str, parameters: dict[str, str | None],
 def test_a_server_without_token_takes_any_credentials(served: Served) -> None:
     for given in ({"u": "a", "p": "b"}, {"u": "a", "t": "b", "s": "c"}, {"apiKey": "any"}):
         query = urlencode({**BASE, **given, "f": "json"})
-        with urlopen(f"http://127.0.0.1:{served.port}/rest/ping?{query}") as response:
+        with urlopen(f"{served.address}/rest/ping?{query}") as response:
             assert json.loads(response.read())["subsonic-response"]["status"] == "ok"
 
 
@@ -340,7 +322,7 @@ def test_clients_log_in(shut: Served) -> None:
 
 
 def test_extensions_are_public(shut: Served) -> None:
-    with urlopen(f"http://127.0.0.1:{shut.port}/rest/getOpenSubsonicExtensions.view") as response:
+    with urlopen(f"{shut.address}/rest/getOpenSubsonicExtensions.view") as response:
         xml = ElementTree.fromstring(response.read())
     assert xml.get("status") == "ok"
     assert [(one.tag, one.attrib, [v.text for v in one]) for one in xml] == [
@@ -353,7 +335,7 @@ def test_extensions_are_public(shut: Served) -> None:
 def test_pages_of_other_sites_may_only_read_with_a_token(served: Served, shut: Served) -> None:
     for server, key, allowed in ((served, "any", None), (shut, TOKEN, "*")):
         query = urlencode({**BASE, "apiKey": key})
-        with urlopen(f"http://127.0.0.1:{server.port}/rest/ping?{query}") as response:
+        with urlopen(f"{server.address}/rest/ping?{query}") as response:
             assert response.headers["Access-Control-Allow-Origin"] == allowed
             assert response.headers["Cross-Origin-Resource-Policy"] == ("cross-origin" if allowed else "same-origin")
 
@@ -514,6 +496,12 @@ def test_an_empty_search_finds_everything_in_pages(served: Served, library: soun
     assert not any(page["artist"] or page["album"] for page in pages)
 
 
+def test_a_list_has_a_largest_size(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "_MOST", 2)
+    counts = {f"{kind}Count": 10**18 - 1 for kind in ("artist", "album", "song")}
+    assert [len(found) for found in served.json("search3", query="", **counts)["searchResult3"].values()] == [2, 2, 2]
+
+
 def test_hostile_names_are_text(served: Served) -> None:
     xml = served.xml("search3", query="evil")[0]
     json_song = served.json("search3", query="evil")["searchResult3"]["song"][0]
@@ -528,7 +516,7 @@ def test_random_songs(served: Served) -> None:
     def titles(**parameters: object) -> list[str]:
         return sorted(one["title"] for one in served.json("getRandomSongs", **parameters)["randomSongs"]["song"])
 
-    assert len(titles(size=500)) == 8 and len(titles(size=2)) == 2
+    assert len(titles(size=500)) == 8 and len(titles(size=2, genre="Rock")) == 2
     assert titles(genre="Rock", fromYear=2000) == ["Hit"]
     assert titles(toYear=2000) == ["Duet", "One", "Two"]
 
@@ -571,9 +559,18 @@ def test_stream_and_download(client: libopensonic.Connection, library: soundalik
     assert body(part) == content[10:20]
     assert body(client.stream(song, max_bit_rate=32, tformat="mp3")) == content  # nothing is transcoded
     file = client.download(song)
-    assert "01%20One.ogg" in file.headers["Content-Disposition"] and body(file) == content
+    assert file.headers["Content-Disposition"] == "attachment; filename*=UTF-8''01%20One.ogg" and body(file) == content
     with pytest.raises(errors.DataNotFoundError):
         client.stream("tr-999")
+
+
+def test_a_range_behind_the_end_is_an_envelope(served: Served, library: soundalike.Library, music: Path) -> None:
+    with pytest.raises(HTTPError) as caught:
+        served.get("stream", {"Range": "bytes=99999999-"}, id=ids(library)["One"])
+    with caught.value as answer:
+        size = (music / "Band/First/01 One.ogg").stat().st_size
+        assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{size}")
+        assert "99,999,999" in ElementTree.fromstring(answer.read())[0].get("message")
 
 
 def test_a_file_with_a_hostile_name_can_be_downloaded(served: Served, library: soundalike.Library) -> None:
@@ -593,16 +590,14 @@ def test_covers(served: Served, library: soundalike.Library) -> None:
 # Similarity -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [1, 3, 100])
-def test_similar_tracks_are_those_of_a_search(
-    client: libopensonic.Connection, library: soundalike.Library, count: int
-) -> None:
+def test_similar_tracks_are_those_of_a_search(client: libopensonic.Connection, library: soundalike.Library) -> None:
     songs = ids(library)
-    expected = library.search(songs_path(library, "One"), k=count)
-    found = client.get_sonic_similar_tracks(songs["One"], count)
-    assert [one.entry.id for one in found] == [f"tr-{expected.tracks[match.path].id}" for match in expected]
-    assert [one.similarity for one in found] == [match.percentile / 100 for match in expected]
-    assert len(found) == min(count, 6) and songs["One"] not in [one.entry.id for one in found]
+    results = library.search(songs_path(library, "One"), k=100)
+    expected = [(f"tr-{results.tracks[match.path].id}", match.percentile / 100) for match in results]
+    assert len(expected) == 6 and songs["One"] not in dict(expected)
+    for count in (1, 100):
+        found = client.get_sonic_similar_tracks(songs["One"], count)
+        assert [(one.entry.id, one.similarity) for one in found] == expected[:count]
 
 
 def songs_path(library: soundalike.Library, title: str) -> Path:
@@ -633,7 +628,7 @@ def test_a_path_begins_and_ends_where_it_was_asked_to(
     songs = ids(library)
     results = library.search(songs_path(library, "One"), k=100, by="track")
     expected = {f"tr-{results.tracks[match.path].id}": match.percentile / 100 for match in results}
-    for count in (2, 3, 4, 25):
+    for count in (2, 3, 25):
         found = client.find_sonic_path(songs["One"], songs["Miss"], count)
         numbers = [one.entry.id for one in found]
         assert (numbers[0], numbers[-1]) == (songs["One"], songs["Miss"])
@@ -675,11 +670,11 @@ def test_similar_songs_of_songs_albums_and_artists(
 
 _NPM = """
 import { SubsonicAPI } from "subsonic-api";
-const [port, token, song, end] = process.argv.slice(2);
+const [url, token, song, end] = process.argv.slice(2);
 const found = [];
 for (const post of [false, true])
   for (const auth of [{ username: "me", password: token }, { apiKey: token }]) {
-    const api = new SubsonicAPI({ url: `http://127.0.0.1:${port}`, auth, post });
+    const api = new SubsonicAPI({ url, auth, post });
     const file = await api.stream({ id: song });
     found.push({
       ping: await api.ping(),
@@ -690,7 +685,7 @@ for (const post of [false, true])
       path: await api.customJSON("findSonicPath", { startSongId: song, endSongId: end, count: 3 }),
     });
   }
-const wrong = new SubsonicAPI({ url: `http://127.0.0.1:${port}`, auth: { username: "me", password: "no" } });
+const wrong = new SubsonicAPI({ url, auth: { username: "me", password: "no" } });
 console.log(JSON.stringify({ found, wrong: await wrong.ping() }));
 """
 
@@ -707,8 +702,8 @@ def test_a_client_from_npm(library: soundalike.Library, music: Path, tmp_path: P
     (tmp_path / "ask.mjs").write_text(_NPM)
     songs = ids(library)
     token = "its-md5-takes-no-other-letters-than-ASCII"
-    with serve(library, token=token) as server:
-        command = [node, str(tmp_path / "ask.mjs"), str(server.port), token, songs["One"], songs["Miss"]]
+    with serving(library, token=token) as address:
+        command = [node, str(tmp_path / "ask.mjs"), address, token, songs["One"], songs["Miss"]]
         asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert asked.returncode == 0, asked.stderr
     answers = json.loads(asked.stdout)
@@ -736,7 +731,8 @@ def test_players_see_what_is_indexed_and_removed(tmp_path: Path) -> None:
     for number in range(2):
         (tmp_path / "music").mkdir(exist_ok=True)
         shutil.copyfile(clips[number].path, tmp_path / f"music/{number}.ogg")
-    with soundalike.open(tmp_path / "library", create=True) as library, serve(library) as server:
+    with soundalike.open(tmp_path / "library", create=True) as library, serving(library) as address:
+        server = Served(address)
         assert server.json("getArtists")["artists"]["index"] == []
         library.index(tmp_path / "music")
 

@@ -28,8 +28,7 @@ def cents(signal: np.ndarray, rate: int, expected: float) -> float:
     return 1200 * float(np.log2((peak + 0.5 * (a - c) / (a - 2 * b + c)) * rate / size / expected))
 
 
-@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
-@pytest.mark.parametrize("semitones", [3.0, -7.0, 0.5, 12.0])
+@pytest.mark.parametrize(("rate", "semitones"), [(44_100, 3.0), (8_000, -7.0), (48_000, 0.5), (8_000, 12.0)])
 def test_transposing_moves_the_pitch_and_keeps_the_length(rate: int, semitones: float) -> None:
     samples = sine(rate)
     found = stretched(samples, rate, semitones=semitones)

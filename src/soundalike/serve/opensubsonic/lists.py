@@ -129,7 +129,7 @@ def _search(call: Call) -> Payload:
 
 
 def _page(call: Call, kind: str, items: Iterable[T], words: Sequence[str]) -> list[T]:
-    count, offset = call.parameters.number(f"{kind}Count", 20), call.parameters.number(f"{kind}Offset", 0)
+    count, offset = call.parameters.number(f"{kind}Count", 20, _MOST), call.parameters.number(f"{kind}Offset", 0)
     found = (item for item in items if all(word in item.words for word in words))
     return list(islice(found, offset, offset + count))
 

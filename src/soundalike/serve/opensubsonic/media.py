@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from starlette.responses import FileResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from soundalike.audio import read_cover
 from soundalike.serve.opensubsonic.envelope import SubsonicError
-from soundalike.serve.opensubsonic.records import content_type, find_album, find_track, tracks_of
+from soundalike.serve.opensubsonic.records import find_album, find_track, tracks_of
 from soundalike.serve.opensubsonic.request import Call, Endpoint
+from soundalike.serve.sound.responses import file_response
 
 __all__ = ["ENDPOINTS"]
 
@@ -20,26 +20,19 @@ _KEPT = 24 * 3600
 """Seconds for which clients keep a picture."""
 
 
-class _File(FileResponse):
-    """A file, or a range of it also where the request is a form: Starlette serves ranges to GET alone."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file."""
-        method = "GET" if scope["method"] == "POST" else scope["method"]
-        await super().__call__({**scope, "method": method}, receive, send)
-
-
 def _stream(call: Call) -> Response:
     """The original file, or the range of bytes that is asked for. Nothing is transcoded."""
-    track = find_track(call, call.parameters.require("id"))
-    return _File(track.path, media_type=content_type(track.path))
+    return _file(call, save=False)
 
 
 def _download(call: Call) -> Response:
-    """The original file with its name."""
+    """The original file, for a browser to save."""
+    return _file(call, save=True)
+
+
+def _file(call: Call, *, save: bool) -> Response:
     track = find_track(call, call.parameters.require("id"))
-    name = track.path.name.encode("utf-8", "replace").decode()
-    return _File(track.path, media_type=content_type(track.path), filename=name)
+    return file_response(call.request, track.path, track.path.name, f"the song tr-{track.id}", save=save)
 
 
 def _cover_art(call: Call) -> Response:

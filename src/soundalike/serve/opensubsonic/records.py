@@ -22,12 +22,12 @@ from soundalike.serve.music_index import (
 )
 from soundalike.serve.opensubsonic.envelope import SubsonicError
 from soundalike.serve.opensubsonic.request import Call
+from soundalike.serve.sound.media_types import media_type
 
 __all__ = [
     "ROOT",
     "album_record",
     "artist_record",
-    "content_type",
     "find_album",
     "find_artist",
     "find_track",
@@ -39,21 +39,6 @@ ROOT = "1"
 """The id of the one music folder."""
 _LATEST = 253_402_300_799
 """The last second of the year 9999."""
-_TYPES = {
-    "aac": "audio/aac", "aif": "audio/aiff", "aiff": "audio/aiff", "ape": "audio/x-ape", "flac": "audio/flac",
-    "m4a": "audio/mp4", "m4b": "audio/mp4", "mka": "audio/x-matroska", "mp3": "audio/mpeg", "mp4": "audio/mp4",
-    "mpc": "audio/x-musepack", "oga": "audio/ogg", "ogg": "audio/ogg", "opus": "audio/ogg", "wav": "audio/wav",
-    "wave": "audio/wav", "weba": "audio/webm", "webm": "audio/webm", "wma": "audio/x-ms-wma", "wv": "audio/x-wavpack",
-}  # fmt: skip
-
-
-def content_type(path: Path) -> str:
-    """The media type of an audio file, by its name."""
-    return _TYPES.get(_suffix(path), "application/octet-stream")
-
-
-def _suffix(path: Path) -> str:
-    return path.suffix[1:].lower()
 
 
 def tracks_of(call: Call, ids: Sequence[int]) -> list[tuple[Track, Path]]:
@@ -113,8 +98,8 @@ def _song(track: Track, root: Path) -> dict[str, Any]:
         "genre": track.genres[0] if track.genres else None,
         "coverArt": f"tr-{track.id}",
         "size": track.size,
-        "contentType": content_type(track.path),
-        "suffix": _suffix(track.path),
+        "contentType": media_type(track.path.name),
+        "suffix": track.path.suffix[1:].lower(),
         "duration": round(track.duration),
         "bitRate": round(bit_rate / 1000),
         "samplingRate": track.rate,

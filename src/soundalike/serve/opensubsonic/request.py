@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import parse_qs
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from soundalike.serve.music_index import MusicIndex
@@ -66,6 +67,7 @@ class Call:
     """A request for an endpoint."""
 
     server: Server
+    request: Request
     parameters: Parameters
 
     @property

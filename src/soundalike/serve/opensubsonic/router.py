@@ -12,6 +12,7 @@ from soundalike.core.errors import AudioError, SoundalikeError
 from soundalike.serve.opensubsonic import browsing, lists, media, similar, system
 from soundalike.serve.opensubsonic.envelope import FORMATS, SubsonicError, envelope
 from soundalike.serve.opensubsonic.request import Call, Endpoint, Parameters, check_login
+from soundalike.serve.problems import ProblemError
 from soundalike.serve.state import Server, State
 
 __all__ = ["router"]
@@ -38,22 +39,26 @@ async def answer(server: State, request: Request, name: str) -> Response:
             form += chunk
             if len(form) > _LARGEST_FORM:
                 return envelope(SubsonicError(0, f"a form has at most {_LARGEST_FORM:,} bytes", 413), "xml")
-    return await run_in_threadpool(_answer, server, name.removesuffix(".view"), str(request.url.query), form)
+    return await run_in_threadpool(_answer, server, request, name.removesuffix(".view"), form)
 
 
-def _answer(server: Server, name: str, query: str, form: bytes) -> Response:
+def _answer(server: Server, request: Request, name: str, form: bytes) -> Response:
     shown = "xml"
     try:
-        parameters = Parameters(query, form.decode("utf-8", "replace"))
+        parameters = Parameters(request.url.query, form.decode("utf-8", "replace"))
         asked = parameters.get("f") or "xml"
         shown = "json" if asked in ("json", "jsonp") else "xml"
         if asked not in FORMATS:
             # A page of any site can run JSONP as a script, and so read the library of a server without a token.
             raise SubsonicError(0, f"f is {asked[:40]!r}, expected one of {', '.join(FORMATS)}")
-        found = _result(Call(server, parameters), name)
+        found = _result(Call(server, request, parameters), name)
         response = found if isinstance(found, Response) else envelope(found, shown)
     except SubsonicError as error:
         response = envelope(error, shown)
+    except ProblemError as error:
+        missing = error.status == 404
+        response = envelope(SubsonicError(70 if missing else 0, error.detail, 200 if missing else error.status), shown)
+        response.headers.update(error.headers or {})
     if server.settings.token is not None:
         # Players that run in a browser are pages of another site. Without the token they learn nothing.
         response.headers["Access-Control-Allow-Origin"] = "*"

@@ -23,7 +23,13 @@ from soundalike.serve.routes.tracks import TrackNumber
 from soundalike.serve.sound.excerpts import Excerpt, make_excerpt
 from soundalike.serve.sound.media_types import MEDIA_TYPES
 from soundalike.serve.sound.peaks import Envelope, make_envelope
-from soundalike.serve.sound.responses import StoredFile, bytes_response, file_response, range_responses
+from soundalike.serve.sound.responses import (
+    StoredFile,
+    bytes_response,
+    file_response,
+    range_headers,
+    range_responses,
+)
 from soundalike.serve.state import Server, State
 
 __all__ = ["router"]
@@ -36,9 +42,9 @@ _COVER_TYPES = ("image/gif", "image/jpeg", "image/png", "image/webp")
 _LARGEST_COVER = 10 * 1024 * 1024
 _ALIGNMENT = """
 Without parameters this is the file itself (the decoded recording of an upload). Any parameter asks for an excerpt: 16
-bits, at most two channels, at most 48 kHz, with fades of 10 ms where the recording is cut, at most 1200 s long. Both
-answer Range requests, so that an audio element can seek. In some players MP3 begins with a few hundredths of a second
-of silence; use WAV or FLAC for sound that must start on time.
+bits, at most two channels, at most 48 kHz, with fades of 10 ms where the recording is cut, at most 1200 s long and 128
+MB large (about 12 minutes of WAV in stereo). Both answer Range requests, so that an audio element can seek. In some
+players MP3 begins with a few hundredths of a second of silence; use WAV or FLAC for sound that must start on time.
 
 To play B so that it meets A, send both to `/compare` with `align`. `matches[0].alignment` is about the pair of
 `passages` that most spaces with a weight share, the first one of several: A from `a.start` and B from `b.start`. B is A
@@ -133,6 +139,12 @@ _AUDIO: dict[str, Any] = {
     "response_class": Response,
     "responses": range_responses(dict.fromkeys(MEDIA_TYPES, _BINARY)),
     "description": _ALIGNMENT,
+    "openapi_extra": range_headers(),
+}
+_PICTURE: dict[str, Any] = {
+    "response_class": Response,
+    "responses": range_responses(dict.fromkeys(_COVER_TYPES, _BINARY)),
+    "openapi_extra": range_headers(),
 }
 
 
@@ -188,11 +200,8 @@ async def _peaks(server: Server, recording: _Named, query: PeaksQuery) -> Respon
     return json_response(Peaks(round(envelope.duration, 3), len(low), low, high))
 
 
-@router.get(
-    "/tracks/{track_id}/cover",
-    response_class=Response,
-    responses=range_responses(dict.fromkeys(_COVER_TYPES, _BINARY)),
-)
+@router.head("/tracks/{track_id}/cover", **_PICTURE)
+@router.get("/tracks/{track_id}/cover", **_PICTURE)
 async def track_cover(server: State, request: Request, track_id: TrackNumber) -> Response:
     """Return the picture in the tags of a track."""
     recording = await _track(server, track_id)

@@ -13,13 +13,15 @@ import numpy.typing as npt
 
 from soundalike.core.errors import UsageError
 
-__all__ = ["LONGEST", "Excerpt", "ExcerptFormat", "make_excerpt"]
+__all__ = ["LARGEST", "LONGEST", "Excerpt", "ExcerptFormat", "make_excerpt"]
 
 ExcerptFormat: TypeAlias = Literal["wav", "flac", "mp3"]
 Float32: TypeAlias = npt.NDArray[np.float32]
 
 LONGEST = 1200.0
 """The longest excerpt, in seconds of the result."""
+LARGEST = 128 * 1024**2
+"""The largest excerpt, in bytes: about 12 minutes of WAV in stereo; most FLAC may be as long as `LONGEST`."""
 _FADE = 0.01
 """Seconds of the fades where the recording is cut."""
 _RATES = (8_000, 48_000)
@@ -51,7 +53,7 @@ def make_excerpt(path: Path, excerpt: Excerpt) -> bytes:
 
     Raises:
         AudioError: The recording cannot be decoded, or ends before the excerpt starts.
-        UsageError: The excerpt lasts longer than `LONGEST`.
+        UsageError: The excerpt lasts longer than `LONGEST`, or takes more than `LARGEST`.
     """
     import soundfile
 
@@ -60,10 +62,13 @@ def make_excerpt(path: Path, excerpt: Excerpt) -> bytes:
 
     file = io.BytesIO()
     with AudioStream(path, start=excerpt.start, end=excerpt.end) as stream:
+        rate, channels = _rate(stream.rate, excerpt.format), stream.channels if stream.channels <= 2 else 1
         if stream.duration is not None:
             end = stream.duration if excerpt.end is None else min(excerpt.end, stream.duration)
-            _check_length((end - excerpt.start) / excerpt.tempo_ratio)
-        rate, channels = _rate(stream.rate, excerpt.format), stream.channels if stream.channels <= 2 else 1
+            seconds = (end - excerpt.start) / excerpt.tempo_ratio
+            _check_length(seconds)
+            if excerpt.format == "wav":
+                _check_size(seconds * rate * channels * 2)
         sound = stretch(
             (_mix(block, stream.lfe) for block in stream), channels, stream.rate,
             semitones=excerpt.semitones, tempo_ratio=excerpt.tempo_ratio, out_rate=rate,
@@ -78,6 +83,7 @@ def make_excerpt(path: Path, excerpt: Excerpt) -> bytes:
             for block in sound:
                 output.write(np.clip(block.T, -1.0, 1.0))
                 _check_length(output.frames / rate)
+                _check_size(file.tell())
     return file.getvalue()
 
 
@@ -86,6 +92,14 @@ def _check_length(seconds: float) -> None:
         raise UsageError(
             f"the excerpt lasts {seconds:.0f} s or more, expected at most {LONGEST:.0f} s; ask for a shorter part with "
             "start and end, or for the file itself without parameters"
+        )
+
+
+def _check_size(size: float) -> None:
+    if size > LARGEST:
+        raise UsageError(
+            f"the excerpt takes more than {LARGEST / 1024**2:.0f} MB; ask for a shorter part with start and end, or "
+            "for format=mp3"
         )
 
 

@@ -22,18 +22,18 @@ _BY_SUFFIX: Mapping[str, str] = {
     **dict.fromkeys((".au", ".snd"), "audio/basic"),
     ".flac": "audio/flac", ".caf": "audio/x-caf", ".mka": "audio/x-matroska", ".weba": "audio/webm",
     ".webm": "video/webm", ".ogv": "video/ogg", ".wma": "audio/x-ms-wma", ".wv": "audio/x-wavpack",
-    ".ape": "audio/x-ape", ".avi": "video/x-msvideo",
+    ".mpc": "audio/x-musepack", ".ape": "audio/x-ape", ".avi": "video/x-msvideo",
 }  # fmt: skip
 MEDIA_TYPES = tuple(sorted({*_BY_SUFFIX.values(), _UNKNOWN}))
 """All media types that files of the library may have. None of them is a document that a browser would run."""
 
 
-def media_type(name: str, head: bytes) -> str:
+def media_type(name: str, head: bytes = b"") -> str:
     """Return the media type of an audio file.
 
     Args:
         name: Its name.
-        head: Its first 12 bytes.
+        head: Its first 12 bytes; without them the suffix decides.
 
     Example:
         >>> media_type("song.mp3", b"fLaC" + bytes(8))

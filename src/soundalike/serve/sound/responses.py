@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -19,9 +19,12 @@ from starlette.responses import Response, StreamingResponse
 from soundalike.serve.problems import ProblemError
 from soundalike.serve.sound.media_types import media_type
 
-__all__ = ["StoredFile", "bytes_response", "file_response", "range_responses"]
+__all__ = ["StoredFile", "bytes_response", "file_response", "range_headers", "range_responses"]
 
 _CHUNK = 256 * 1024
+"""Bytes of a file that are read at once."""
+_SLICE = 64 * 1024
+"""Bytes in memory that are sent at once: a client that reads slowly keeps the server from copying more."""
 _LONGEST_NAME = 200
 
 
@@ -56,7 +59,7 @@ def _missing(label: str) -> ProblemError:
     return ProblemError(404, f"the file of {label} is not there; connect its disk, or index its folder again")
 
 
-def file_response(request: Request, path: Path, name: str, label: str) -> Response:
+def file_response(request: Request, path: Path, name: str, label: str, *, save: bool = False) -> Response:
     """Return a file, or the range of it that a request asks for.
 
     Args:
@@ -64,6 +67,7 @@ def file_response(request: Request, path: Path, name: str, label: str) -> Respon
         path: The file.
         name: What a browser calls it when a user saves it.
         label: What problem documents call it.
+        save: Whether a browser saves it rather than plays it.
 
     Raises:
         ProblemError: There is no such file, or the range lies behind its end.
@@ -79,7 +83,7 @@ def file_response(request: Request, path: Path, name: str, label: str) -> Respon
             "content-type": media_type(name, file.read(12)),
             "etag": f'"{found.st_mtime_ns:x}-{found.st_size:x}"',
             "last-modified": formatdate(found.st_mtime, usegmt=True),
-            "content-disposition": _disposition(name),
+            "content-disposition": _disposition(name, "attachment" if save else "inline"),
         }
         status, start, end = _select(request, found.st_size, headers)
     except BaseException:
@@ -106,8 +110,9 @@ def bytes_response(request: Request, data: bytes, kind: str, etag: str, name: st
     """
     headers = {"content-type": kind, "etag": f'"{etag}"', "content-disposition": _disposition(name)}
     status, start, end = _select(request, len(data), headers)
-    body = b"" if status == 304 or request.method == "HEAD" else data if end - start == len(data) else data[start:end]
-    return Response(body, status, headers)
+    if status == 304 or request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    return StreamingResponse(_slices(memoryview(data)[start:end]), status, headers)
 
 
 def range_responses(content: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
@@ -116,6 +121,22 @@ def range_responses(content: Mapping[str, Any]) -> dict[int | str, dict[str, Any
         200: {"description": "All of it.", "content": dict(content)},
         206: {"description": "The range that the Range header asks for.", "content": dict(content)},
         304: {"description": "It is what the client has: If-None-Match names its ETag."},
+    }
+
+
+def range_headers() -> dict[str, Any]:
+    """The request headers of a route that answers with ranges, for the OpenAPI document."""
+    text = {"type": "string"}
+    described = {
+        "Range": "The bytes to send, such as bytes=0-65535; several ranges, and invalid ones, are ignored.",
+        "If-Range": "The ETag that the range is about; all of it is sent if it has another one.",
+        "If-None-Match": "ETags that the client has; nothing is sent if one of them is current.",
+    }
+    return {
+        "parameters": [
+            {"name": name, "in": "header", "required": False, "description": description, "schema": text}
+            for name, description in described.items()
+        ]
     }
 
 
@@ -161,9 +182,9 @@ def _range(headers: Headers, size: int, own: Mapping[str, str]) -> tuple[int, in
     return start, end
 
 
-def _disposition(name: str) -> str:
+def _disposition(name: str, kind: str = "inline") -> str:
     """A header that any name is safe in: all but letters, digits and a few marks is percent-encoded."""
-    return f"inline; filename*=UTF-8''{quote(name[-_LONGEST_NAME:].encode('utf-8', 'replace'), safe='')}"
+    return f"{kind}; filename*=UTF-8''{quote(name[-_LONGEST_NAME:].encode('utf-8', 'replace'), safe='')}"
 
 
 def _chunks(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
@@ -172,3 +193,8 @@ def _chunks(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
         while start < end and (chunk := file.read(min(_CHUNK, end - start))):
             start += len(chunk)
             yield chunk
+
+
+async def _slices(view: memoryview) -> AsyncIterator[memoryview]:
+    for start in range(0, len(view), _SLICE):
+        yield view[start : start + _SLICE]
