@@ -86,7 +86,7 @@ def tag(path: Path, **values: str | list[str]) -> Path:
 
 @pytest.fixture(scope="module")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nine demo clips with tags of all kinds, a silent file, and one that vanishes after it is indexed."""
+    """Eight demo clips with tags of all kinds, a silent file, and one that vanishes after it is indexed."""
     folder = tmp_path_factory.mktemp("players") / "music"
     clips = iter(load_clips())
 
