@@ -113,6 +113,22 @@ def paired(port: int, library: soundalike.Library, seconds: float) -> tuple[list
     raise AssertionError
 
 
+def slider(port: int, tracks: int, seconds: float) -> list[float]:
+    """Milliseconds of searches with one query, while one weight changes."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    times, end = [], time.monotonic() + seconds
+    for number in itertools.count():
+        weights = {"melody": 1.0, "rhythm": (number % 41 - 20) / 20, "timbre": 0.5, "harmony": 0.5}
+        body = {"query": {"track": tracks // 2}, "weights": weights, "k": 20, "by": "track"}
+        began = time.perf_counter()
+        status, _ = ask(connection, "POST", "/search", body)
+        assert status == 200
+        times.append(1000 * (time.perf_counter() - began))
+        if time.monotonic() > end:
+            return times[5:]
+    raise AssertionError
+
+
 def many(port: int, tracks: int, clients: int, seconds: float) -> list[float]:
     """Milliseconds of searches of several clients at a time."""
     times: list[float] = []
@@ -152,6 +168,8 @@ def measure(args: argparse.Namespace) -> None:
             over_http, direct = paired(port, library, 2 * args.seconds)
             add("the library, in one process", direct, sum(direct) / 1000)
             add("HTTP, 1 client", over_http, sum(over_http) / 1000)
+            moved = slider(port, args.tracks, args.seconds)
+            add("HTTP, 1 client, a slider of one query, k = 20", moved, sum(moved) / 1000)
             for clients in _CLIENTS[1:]:
                 add(f"HTTP, {clients} clients", many(port, args.tracks, clients, args.seconds), args.seconds)
         overhead = np.array(over_http) - np.array(direct)
@@ -160,7 +178,7 @@ def measure(args: argparse.Namespace) -> None:
         low, high = np.quantile(drawn, (0.025, 0.975))
     report = report_of(
         "serve",
-        f"Searches over HTTP in {args.tracks:,} tracks, k = 10, four spaces",
+        f"Searches over HTTP in {args.tracks:,} tracks, four spaces, k = 10",
         f"python benchmarks/serve.py --tracks {args.tracks} --seconds {args.seconds:g}",
         rows=rows,
         columns=["per second", "p50, ms", "p95, ms"],

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -108,7 +108,9 @@ class Recordings:
 
     def _encode_subject(self, recording: Recording, path: Path, model: Model) -> Subject:
         try:
-            with self._turn():
+            # The rows of a whole track are stored, and reading them takes no turn from those that decode.
+            stored = recording.track is not None and not recording.is_region
+            with nullcontext() if stored else self._turn():
                 found = self._library.folder.subject(path, model, recording.start, recording.end)
         except AudioError as error:
             raise AudioError(f"{path}: {error}") from error
