@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ALL, bounded, panned, pointSize, toMap, toScreen, zoomed } from "../../../src/soundalike/serve/page/views/map/camera.js";
 import { colourBy, colourByCloseness, fifth, rgb } from "../../../src/soundalike/serve/page/views/map/colours.js";
+import { onMap } from "../../../src/soundalike/serve/page/views/search/results.js";
 import { Grid, isInside } from "../../../src/soundalike/serve/page/views/map/grid.js";
 import { mapRequest, readMap, readPoints, writeMap } from "../../../src/soundalike/serve/page/views/map/state.js";
 
@@ -129,4 +130,14 @@ test("closeness has groups by percentile", () => {
   assert.deepEqual([...codes], [0, 1, 2]);
   assert.equal(groups[0].colour, "#d9602b");
   assert.deepEqual(rgb("#ff0080").map((one) => Math.round(255 * one)), [255, 0, 128]);
+});
+
+test("results of a search lead to the map", () => {
+  const spaces = { melody: {}, timbre: {} };
+  const matches = [{ id: 3, spaces }, { id: null, spaces }, { id: 5, spaces }];
+  assert.equal(onMap({ matches, weights: { melody: 1, timbre: 1 }, models: ["compact"] }), "/map?hits=3,5&model=compact");
+  for (const weights of [{ melody: 1, timbre: -0.5 }, { melody: 1 }]) {
+    const read = readMap(new URL(onMap({ matches, weights, models: [] }), "http://x").searchParams);
+    assert.deepEqual([read.hits, read.weights], [[3, 5], weights]);
+  }
 });

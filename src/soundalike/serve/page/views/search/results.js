@@ -3,6 +3,7 @@
  */
 
 import { calm, fill, h } from "../../dom.js";
+import { address, writeValues } from "../../state.js";
 import { counted } from "../../words.js";
 import { legend, scaleOf } from "../../components/shares.js";
 import { resultRow } from "./row.js";
@@ -28,18 +29,32 @@ export function summary(found) {
 }
 
 /**
+ * Where the map marks what was found.
+ * @param {SearchRecord} found
+ */
+export function onMap({ matches, weights, models }) {
+  const params = new URLSearchParams({ hits: matches.flatMap(({ id }) => id ?? []).join(",") });
+  // The map weighs every space the same, too, when nothing else is asked for.
+  const all = Object.keys(matches[0]?.spaces ?? {}).map((name) => weights[name]);
+  if (new Set(all).size > 1) params.set("w", writeValues(weights));
+  if (models.length === 1) params.set("model", models[0]);
+  return address("/map", params);
+}
+
+/**
  * @param {import("./row.js").RowEvents & {more: () => void}} events
  */
 export function resultList(events) {
   const heading = h("h2", {}, "Sounds alike");
   const about = h("p", { class: "soft results-about" });
+  const map = h("a", { class: "results-map" }, "Show on the map");
   const key = h("div", { class: "results-legend" });
   const notes = h("div", { class: "results-notes" });
   const message = h("div", { class: "results-empty card" });
   const list = h("ol", { class: "results-list card" });
   const more = h("button", { type: "button", class: "button", onclick: events.more }, "Show more");
   const element = h("section", { class: "results", "aria-label": "Results" },
-    h("div", { class: "results-head" }, heading, about, key), notes, message, list, more);
+    h("div", { class: "results-head" }, heading, about, map, key), notes, message, list, more);
   list.addEventListener("keydown", (event) => {
     // The arrow keys go from one Play button to the next.
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -51,7 +66,7 @@ export function resultList(events) {
     next.focus();
   });
   message.hidden = true;
-  more.hidden = true;
+  map.hidden = more.hidden = true;
   list.hidden = true;
   /** @type {Map<string, ReturnType<typeof resultRow>>} */
   let rows = new Map();
@@ -117,12 +132,13 @@ export function resultList(events) {
       const scale = scaleOf(found.matches.map((match) => Object.values(match.spaces).map((one) => one.share)));
       list.setAttribute("aria-busy", "false");
       about.textContent = summary(found);
+      map.href = onMap(found);
       const spaces = context.spaces.map((space) => space.name).join();
       if (spaces !== legendKey) fill(key, legend(context.spaces));
       legendKey = spaces;
       remarks(found);
       place(found.matches, { ...context, scale, level: found.query.level });
-      list.hidden = !found.matches.length;
+      list.hidden = map.hidden = !found.matches.length;
       message.hidden = found.matches.length > 0;
       if (!found.matches.length) fill(message, h("p", {}, "No track meets all conditions. Loosen the filters under “Where to look”."));
       more.hidden = !canGrow;
@@ -133,7 +149,7 @@ export function resultList(events) {
      */
     explain(...children) {
       place([], /** @type {RowContext} */ ({}));
-      list.hidden = more.hidden = true;
+      list.hidden = more.hidden = map.hidden = true;
       message.hidden = false;
       about.textContent = "";
       fill(notes);
