@@ -1,7 +1,8 @@
 """Take the pictures of the README: python tools/screenshots.py (Linux; the demo page needs Chromium and Pillow).
 
-`docs/images/terminal.svg` is what a terminal of 80 columns shows for two searches among the bundled clips, and
-`docs/images/demo.png` the page of `soundalike demo`.
+`docs/images/terminal.svg` is what a terminal of 80 columns shows for two searches among the bundled clips,
+`docs/images/demo.png` the page that `soundalike demo` writes, and `docs/images/page-*.png` what `soundalike serve`
+shows.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ SEARCHES = (
     "search canon-in-d.rock.synth-band.ogg -w rhythm=1,timbre=-1 -k 5",
 )
 PAGE_SIZE = (1100, 1000)
+VIEWS = {
+    "search": ("/?track=4&start=0.5&end=6.5&w=melody:1,rhythm:0.4,timbre:-0.5", "light", (1280, 1010)),
+    "compare": ("/compare?a=1&b=4", "light", (1280, 1280)),
+    "map": ("/map?colour=key", "dark", (1280, 860)),
+    "library": ("/library", "light", (1280, 860)),
+    "phone": ("/?track=4", "dark", (390, 844)),
+}
+"""Addresses of the views of the page, with scheme and size."""
 
 
 def main() -> None:
@@ -42,6 +51,7 @@ def main() -> None:
         write_terminal(shown, IMAGES / "terminal.svg")
         run("demo --no-serve --page demo.html", folder)
         write_page(folder / "demo.html", IMAGES / "demo.png")
+        write_views(folder)
 
 
 def run(arguments: str, folder: Path) -> str:
@@ -101,6 +111,32 @@ def write_page(page: Path, path: Path) -> None:
     subprocess.run([browser, *options, page.as_uri()], check=True, capture_output=True)
     with Image.open(large) as image:
         image.convert("RGB").quantize(256).save(path, optimize=True)
+
+
+def write_views(folder: Path) -> None:
+    """Draw the views of the page that a server shows of the library in a folder."""
+    from PIL import Image
+    from playwright.sync_api import sync_playwright
+
+    command = [sys.executable, "-m", "soundalike", "serve", "--library", "library", "--port", "0"]
+    options = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with (
+        subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server,
+        sync_playwright() as driver,
+    ):
+        address = re.search(r"http://[\d.:]+", server.stdout.readline())[0]  # type: ignore[union-attr, index]
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=options)
+        for name, (path, scheme, (width, height)) in VIEWS.items():
+            page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+            page.goto(f"{address}{path}")
+            page.wait_for_load_state("networkidle")
+            page.wait_for_timeout(2500)  # waveforms are drawn, and results have moved to their places
+            page.screenshot(path=folder / "view.png")
+            page.close()
+            with Image.open(folder / "view.png") as image:
+                image.convert("RGB").quantize(256).save(IMAGES / f"page-{name}.png", optimize=True)
+        browser.close()
+        server.terminate()
 
 
 if __name__ == "__main__":
