@@ -15,7 +15,7 @@ from soundalike.core.arguments import as_choice, as_flag, shown
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.files import absolute
 from soundalike.core.types import LEVELS, Level, Vectors
-from soundalike.library import LibraryFolder, stored_encoding
+from soundalike.library import LibraryFolder, load_encoding
 from soundalike.models import Encoding, Model
 from soundalike.search import Comparison, as_region, as_weights, choose_level, compare_encodings
 
@@ -63,7 +63,7 @@ def _stored(
     """The stored encoding of a whole file of the library, which need not be decoded again."""
     if library is None or region != (None, None) or not isinstance(source, str | os.PathLike):
         return None
-    return stored_encoding(library, absolute(path), model)
+    return load_encoding(library, absolute(path), model)
 
 
 def encode_named(

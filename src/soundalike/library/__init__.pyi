@@ -17,6 +17,6 @@ from .maintenance import check_library as check_library
 from .maintenance import repair_library as repair_library
 from .maintenance import vacuum_library as vacuum_library
 from .presence import is_there as is_there
-from .stored_encoding import stored_encoding as stored_encoding
+from .stored_encoding import load_encoding as load_encoding
 from .subject import Candidates as Candidates
 from .subject import Subject as Subject

@@ -11,10 +11,10 @@ from soundalike.core.types import LEVELS, Descriptors, Vectors
 from soundalike.library.folder import LibraryFolder, is_current, span_of
 from soundalike.models import Encoding, Model
 
-__all__ = ["stored_encoding"]
+__all__ = ["load_encoding"]
 
 
-def stored_encoding(library: LibraryFolder, path: Path, model: Model) -> Encoding | None:
+def load_encoding(library: LibraryFolder, path: Path, model: Model) -> Encoding | None:
     """Return the stored encoding of a whole file.
 
     Args:
@@ -27,7 +27,7 @@ def stored_encoding(library: LibraryFolder, path: Path, model: Model) -> Encodin
         another model encoded it, or if what is stored is corrupt.
 
     Example:
-        >>> stored_encoding(library, Path("/music/song.flac"), model).track.rows["rhythm"].shape
+        >>> load_encoding(library, Path("/music/song.flac"), model).track.rows["rhythm"].shape
         (1, 256)
     """
     with library.snapshot():

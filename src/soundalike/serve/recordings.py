@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from soundalike.api import Library
 from soundalike.core.errors import AudioError, SoundalikeError, UsageError
-from soundalike.library import Subject, stored_encoding
+from soundalike.library import Subject, load_encoding
 from soundalike.library.catalog import Track
 from soundalike.models import Encoding, Model
 from soundalike.serve.problems import ProblemError
@@ -127,7 +127,7 @@ class Recordings:
 
     def _encode(self, recording: Recording, path: Path, model: Model) -> Encoding:
         if recording.track is not None and not recording.is_region:
-            stored = stored_encoding(self._library.folder, path, model)
+            stored = load_encoding(self._library.folder, path, model)
             if stored is not None:
                 return stored
         try:
