@@ -62,6 +62,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory and printed text are measured on Linux")
 def test_the_harness_notices_every_kind_of_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that run Python code instead of reading a file."""

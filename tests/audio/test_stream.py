@@ -771,6 +771,7 @@ print(count, grown // (1024 if sys.platform != "darwin" else 1024**2))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["flac", "mp3"])
 def test_three_hours_in_little_memory(tmp_path: Path, kind: str) -> None:
     # MP3 files can be concatenated; a FLAC file must be written by one encoder.

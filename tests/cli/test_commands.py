@@ -157,7 +157,9 @@ def test_an_option_without_its_value_is_one_line(name: tuple[str, ...], capsys: 
             assert parameter.opts[-1] in found and "requires a" in found
 
 
-@pytest.mark.parametrize("name", [name for name in LEAVES if name not in (("help",), ("completion",))], ids=" ".join)
+@pytest.mark.parametrize(
+    "name", [name for name in LEAVES if name not in (("help",), ("completion",), ("serve",))], ids=" ".join
+)
 def test_options_cannot_be_abbreviated(name: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     found = refusal(capsys, *name, "--jso")
     assert found.startswith("unknown option --jso; did you mean ") and "--json" in found

@@ -43,7 +43,7 @@ def test_ls_in_json(run, music: Path) -> None:
     assert sorted(track["path"] for track in tracks) == sorted(map(str, (music / "up").glob("*.wav")))
     for track in tracks:
         assert list(track) == [
-            "path", "title", "artist", "artists", "album_artist", "album", "genre", "genres", "year", "bpm",
+            "id", "path", "title", "artist", "artists", "album_artist", "album", "genre", "genres", "year", "bpm",
             "tempo_confidence", "key", "key_confidence", "meter", "meter_confidence", "loudness",
             "duration", "rate", "channels", "codec", "bit_rate", "silent", "missing", "unreadable", "warning",
         ]  # fmt: skip

@@ -259,6 +259,7 @@ def test_numbers() -> None:
 # The whole command --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_odd_names_in_tables(music: Path, tmp_path: Path) -> None:
     """Names with markup, control characters, bytes that are not UTF-8, and wide characters, on a narrow encoding."""
     names = [b"[bold]x[red].wav", b"a\nb\x1b[2J.wav", b"odd\xff.wav", "音楽.wav".encode()]

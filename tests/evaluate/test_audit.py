@@ -67,6 +67,7 @@ GROUND_TRUTH = "Rendered clips compared with their ground truth"
 CUES = "Rendered triplets: can trivial cues tell positives from negatives? (AUC)"
 
 
+@pytest.mark.slow
 def test_the_tables_and_the_page_of_a_rendered_set(run: Callable[..., Outcome], rendered: Path, place: Place) -> None:
     page = place.folder / "page"
     reports = audit(run, rendered, "--page", page, "--shown", 1)
@@ -108,6 +109,7 @@ def check_page(page: Path, rendered: Path) -> None:
         assert f'id="{link}"' in text
 
 
+@pytest.mark.slow
 def test_manipulated_negatives_are_detected(run: Callable[..., Outcome], in_flac: Path, place: Place) -> None:
     """Two rendered folders, and many folders of noise so that the classifier has enough clips."""
     out = place.folder / "tampered"

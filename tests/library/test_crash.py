@@ -117,7 +117,9 @@ def cut_off(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
         assert process.returncode in (1, 130, -signal.SIGINT)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGINT], ids=["kill -9", "Ctrl-C"]
+)
 def test_a_run_that_is_cut_off_is_completed_by_the_next(
     how: signal.Signals, many: Path, undisturbed: tuple[Path, float], expected: Rows, tmp_path: Path
 ) -> None:
@@ -328,6 +330,7 @@ def test_a_full_disk_loses_nothing(many: Path, tmp_path: Path, capsys: pytest.Ca
         assert set(before) <= set(after)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length_of_a_recording(tmp_path: Path) -> None:
     """The samples of the additional quarter of an hour take 58 MB."""
     minute = tune(TUNES["leaps"], seconds=60, rate=16_000)

@@ -104,6 +104,7 @@ def test_an_export_that_is_killed_leaves_no_folder(large: Path, tmp_path: Path) 
     assert content(tmp_path / "export") == content(large)
 
 
+@pytest.mark.slow
 def test_an_export_is_of_one_moment(tmp_path: Path) -> None:
     """While real `index` commands write, one after another, every export is complete and consistent."""
     for number in range(32):

@@ -151,7 +151,9 @@ def test_entries_that_were_corrupt_before_stay_corrupt(tmp_path: Path, archive: 
 def test_the_checksums_of_format_4_do_not_change() -> None:
     """A library is read by other versions of Python than the one that wrote it."""
     values = (None, -3, 2.5, "Ærø \U0001fae8", b"\0\xff", [("a", 1)])
-    assert b"".join(_encode(values)) == (
+    parts: list[bytes] = []
+    _encode(values, parts)
+    assert b"".join(parts) == (
         b"(6:NI-3;F\0\0\0\0\0\0\x04@T10:\xc3\x86r\xc3\xb8 \xf0\x9f\xab\xa8B2:\0\xff(1:(2:T1:aI1;"
     )
 

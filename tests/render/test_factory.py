@@ -209,6 +209,7 @@ def test_no_source_is_in_two_parts_of_the_split(rendered: Path) -> None:
 # Reproducibility ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_complete_folders_are_kept_and_incomplete_ones_are_rendered_again(
     place: Place, rendered: Path, run: Callable[..., Outcome]
 ) -> None:
@@ -242,6 +243,7 @@ def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
 def test_an_interrupted_run_is_completed_by_the_next_run(
     place: Place, rendered: Path, run: Callable[..., Outcome], sent: signal.Signals

@@ -318,6 +318,7 @@ def test_if_all_sounds_are_similar_a_different_one_is_drawn_if_possible(fluidsyn
     assert {pair.draw("drums", "train", rng, used).bank for _ in range(20)} == {"sibling"}
 
 
+@pytest.mark.slow
 def test_draws_are_deterministic_and_follow_the_shares(orchestra: Orchestra) -> None:
     def draw(seed: int) -> list[Sound]:
         rng = np.random.default_rng(seed)

@@ -250,6 +250,7 @@ def test_another_seed_trains_another_network(material: Material) -> None:
     assert first.equal(same) and not first.equal(other)
 
 
+@pytest.mark.slow
 def test_other_networks_are_another_model(
     renders: Path,
     material: Material,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from soundalike.core.errors import UsageError
+from soundalike.core.presets import PRESETS, Preset
 from soundalike.core.settings import config_file
-from soundalike.search.presets import PRESETS, Preset
 
 __all__ = ["Config", "read_config"]
 

@@ -11,7 +11,7 @@ from soundalike.cli.config import read_config
 from soundalike.cli.output import print_json
 from soundalike.cli.table import print_facts, print_table
 from soundalike.core.errors import one_line
-from soundalike.search.presets import PRESETS
+from soundalike.core.presets import PRESETS
 
 __all__ = ["presets"]
 

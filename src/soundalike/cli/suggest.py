@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 
 from soundalike.cli.config import read_config
 from soundalike.cli.inputs import library_folder
-from soundalike.search.presets import PRESETS
+from soundalike.core.presets import PRESETS
 
 __all__ = [
     "suggest_columns",

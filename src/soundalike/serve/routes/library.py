@@ -10,9 +10,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from soundalike.core.palette import space_colours
+from soundalike.core.presets import PRESETS
 from soundalike.library.catalog import Failure
 from soundalike.models import DEFAULT_MODEL, parse_weights
-from soundalike.search.presets import PRESETS
 from soundalike.serve.answers import json_response
 from soundalike.serve.problems import PROBLEMS
 from soundalike.serve.state import Server, State
