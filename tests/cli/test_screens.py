@@ -117,7 +117,7 @@ class Known:
 
     def __init__(self, artist: str | None, title: str | None, bpm: float | None, key: str | None) -> None:
         self.artist, self.artists, self.title, self.album, self.genre = artist, (artist,), title, None, None
-        self.bpm, self.key, self.key_tag, self.year, self.duration = bpm, key, None, None, 200.0
+        self.bpm, self.known_key, self.year, self.duration = bpm, key, None, 200.0
 
 
 ROWS = [

@@ -130,7 +130,7 @@ def tempo_and_key(track: Track | None) -> list[str]:
     """Return two cells: beats per minute and key; empty if unknown."""
     if track is None:
         return ["", ""]
-    return [f"{track.bpm:.0f}" if track.bpm else "", short_key(track.key_tag or track.key)]
+    return [f"{track.bpm:.0f}" if track.bpm else "", short_key(track.known_key)]
 
 
 def track_name(path: str, track: Track | None = None) -> str:

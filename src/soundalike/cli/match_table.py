@@ -77,7 +77,7 @@ _COLUMNS: Mapping[str, _Column] = {
     "percentile": _Column(_of_match(lambda match: rarity(match.percentile)), rank=5),
     "bpm": _Column(lambda row: tempo_and_key(row.track)[0], rank=2),
     "key": _Column(lambda row: tempo_and_key(row.track)[1], left=True, rank=1),
-    "camelot": _Column(_of_track(lambda track: camelot(track.key_tag or track.key)), left=True),
+    "camelot": _Column(_of_track(lambda track: camelot(track.known_key)), left=True),
     "stretch": _Column(_of_match(lambda match: "" if match.stretch is None else f"{match.stretch:.3f}")),
     "semitones": _Column(_of_match(lambda match: "" if match.semitones is None else f"{match.semitones:+d}")),
     "time": _Column(lambda row: _times(row), rank=4),

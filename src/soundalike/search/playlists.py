@@ -177,7 +177,7 @@ class _Pool:
         self.tracks, self._step, self._harmonic = tracks, tempo_step, harmonic
         self._factors = (0.5, 1.0, 2.0) if half_double else (1.0,)
         self._bpm = np.array([math.nan if track.bpm is None else track.bpm for track in tracks])
-        self._keys = [parse_key(track.key_tag or track.key or "") for track in tracks]
+        self._keys = [parse_key(track.known_key or "") for track in tracks]
         self._artists = [tuple(map(fold, filter(is_artist, track.artists))) for track in tracks]
         self._places: dict[str, list[int]] = {}
         for place, artists in enumerate(self._artists):

@@ -28,7 +28,7 @@ def describe_match(match: Match, rank: int, track: Track | None, query: Track | 
     """The match with its rank, what is known of its track, and what it needs to fit the query."""
     if track is None:
         return replace(match, rank=rank)
-    key = track.key_tag or track.key
+    key = track.known_key
     return replace(
         match,
         rank=rank,
@@ -40,7 +40,7 @@ def describe_match(match: Match, rank: int, track: Track | None, query: Track | 
         key=key,
         duration=track.duration,
         stretch=stretch_to(track.bpm, query.bpm) if query else None,
-        semitones=semitones_to(key, query.key_tag or query.key) if query else None,
+        semitones=semitones_to(key, query.known_key) if query else None,
     )
 
 

@@ -97,14 +97,12 @@ class Recordings:
         uploads = [self._uploads.get(one.upload) for one in recordings if one.upload is not None]
         return {str(upload.path): upload.name for upload in uploads}
 
-    def subject(self, recording: Recording, model: str | None) -> Subject:
-        """A recording, encoded as a query."""
-        path, folder = self.path(recording), self._library.folder
-        used = self.model(model)
+    def subject(self, recording: Recording, path: Path, model: Model) -> Subject:
+        """A recording, whose file is at `path`, encoded as a query."""
         # Indexing may change what the library knows of a track, so that its subject is of one generation.
-        generation = folder.catalog.generation if recording.track is not None else None
-        key = (path, recording.start, recording.end, used.recipe.digest, generation)
-        return self._subjects.get(key, lambda: self._encode_subject(recording, path, used))
+        generation = self._library.folder.catalog.generation if recording.track is not None else None
+        key = (path, recording.start, recording.end, model.recipe.digest, generation)
+        return self._subjects.get(key, lambda: self._encode_subject(recording, path, model))
 
     def _encode_subject(self, recording: Recording, path: Path, model: Model) -> Subject:
         try:

@@ -66,7 +66,7 @@ class TrackRecord:
             year=track.year,
             bpm=track.bpm,
             tempo_confidence=track.tempo_confidence,
-            key=track.key_tag or track.key,
+            key=track.known_key,
             key_confidence=track.key_confidence,
             meter=track.meter,
             meter_confidence=track.meter_confidence,

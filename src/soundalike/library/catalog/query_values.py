@@ -81,7 +81,7 @@ def _values(field: str, query: Track) -> tuple[str, ...] | tuple[float, ...]:
     several = {"genre": query.genres, "artist": query.artists}
     if field in several:
         return several[field]
-    one = {"key": query.key_tag or query.key, "path": str(query.path)}
+    one = {"key": query.known_key, "path": str(query.path)}
     value = one[field] if field in one else getattr(query, field)
     if value is None:
         return ()

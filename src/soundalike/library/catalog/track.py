@@ -94,6 +94,11 @@ class Track:
         """Beats per minute: the tag, or else the measured tempo, as in filters."""
         return self.bpm_tag if self.bpm_tag is not None else self.tempo
 
+    @property
+    def known_key(self) -> str | None:
+        """The key: the tag, or else the measured key, as in filters."""
+        return self.key_tag or self.key
+
 
 def tag_fields(tags: Tags) -> dict[str, Any]:
     """The fields of a track that come from its tags."""

@@ -42,7 +42,7 @@ class PlaylistEntry:
     @classmethod
     def of(cls, track: Track) -> Self:
         """The entry of a track."""
-        key = track.key_tag or track.key
+        key = track.known_key
         return cls(
             path=str(track.path),
             duration=track.duration,

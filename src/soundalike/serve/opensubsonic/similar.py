@@ -46,9 +46,10 @@ def _search(call: Call, seeds: Sequence[Track], count: int) -> SearchResults | N
     """Search for what is like all of these tracks together. None if nothing in them can be heard."""
     if not seeds or not count:
         return None
-    folder = call.server.library.folder
+    folder, recordings = call.server.library.folder, call.server.recordings
     with folder.snapshot():
-        subjects = [call.server.recordings.subject(Recording(track=track.id), None) for track in seeds]
+        model = recordings.model(None)
+        subjects = [recordings.subject(Recording(track=track.id), track.path, model) for track in seeds]
         query = Query(seeds[0].path, k=count, examples=tuple(Example(track.path) for track in seeds[1:]))
         try:
             return search_library(folder, query, *subjects)
@@ -87,7 +88,7 @@ def _similarity(call: Call, start: Track, between: Sequence[int], end: Track) ->
     folder = call.server.library.folder
     model = folder.model(None)
     reference = folder.reference(model, "track")
-    query, last = (call.server.recordings.subject(Recording(track=one.id), None) for one in (start, end))
+    query, last = (call.server.recordings.subject(Recording(track=one.id), one.path, model) for one in (start, end))
     try:
         terms = query_terms(reference.spaces, query.track, resolve_weights(None, model.spaces), "track")
     except UsageError:  # nothing can be heard in the first one

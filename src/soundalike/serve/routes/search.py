@@ -31,12 +31,13 @@ def search_results(server: Server, asked: SearchRequest) -> SearchResults:
     known, query = server.recordings, asked.query
     others = [(example, True) for example in asked.like] + [(example, False) for example in asked.unlike]
     everything = [query, *(example for example, _ in others)]
-    known.model(asked.model)
+    model = known.model(asked.model)
     with known.named(everything) as names, server.library.folder.snapshot():
-        subjects = [known.subject(one, asked.model) for one in everything]
-        examples = tuple(Example(known.path(one), like, one.weights) for one, like in others)
+        paths = [known.path(one) for one in everything]
+        subjects = [known.subject(one, path, model) for one, path in zip(everything, paths, strict=True)]
+        examples = tuple(Example(path, like, one.weights) for path, (one, like) in zip(paths[1:], others, strict=True))
         wanted = Query(
-            known.path(query), query.start, query.end, asked.weights, asked.by, asked.offset + asked.k, asked.where,
+            paths[0], query.start, query.end, asked.weights, asked.by, asked.offset + asked.k, asked.where,
             asked.exclude_same_artist, asked.include_self, asked.model, examples, asked.hubness, asked.collapse,
             asked.at_least, asked.at_most, asked.all_copies,
         )  # fmt: skip

@@ -104,7 +104,7 @@ def track_columns(server: State, field: Annotated[list[Field], Query(min_length=
 
 
 def _value(track: Track, name: str) -> str | float | None:
-    found: str | float | None = (track.key_tag or track.key) if name == "key" else getattr(track, name)
+    found: str | float | None = track.known_key if name == "key" else getattr(track, name)
     return float(found) if isinstance(found, np.floating) else found
 
 
