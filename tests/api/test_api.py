@@ -294,6 +294,15 @@ def test_tracks_are_filtered_and_shown(own: Library, music: Path) -> None:
     found = own.tracks(where="path ~ pedal and duration > 5")
     assert {track.path.parent.name for track in found} == {"pedal"} and len(found) == 3
     assert own.tracks(where="year = 1999") == []
+    families = [("up/0.wav", "up/1.wav"), ("down/0.wav", "down/1.wav", "pedal/0.wav")]
+    numbers = {track.path: track.id for track in own}
+    with LibraryFolder(own.location, writable=True) as folder, folder.catalog.transaction():
+        folder.catalog.families.put([[numbers[music / name] for name in names] for names in families])
+    for names in families:
+        for name in names:
+            assert own.show(music / name).versions == tuple(str(music / one) for one in names if one != name)
+    with LibraryFolder(own.location, writable=True) as folder, folder.catalog.transaction():
+        folder.catalog.families.put([])
     details = own.show(music / "up" / "0.wav")
     assert (details.models, details.passages, details.features, details.copies, details.versions) == (
         ("compact",), 2, (), (), (),

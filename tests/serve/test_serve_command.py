@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -46,6 +48,20 @@ def get(address: str) -> tuple[int, bytes]:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
+
+
+def test_the_body_of_an_answer_does_not_wait_for_the_receipt_of_its_header(stocked: Path) -> None:
+    # Nagle's algorithm and a delayed acknowledgement together take 40 ms.
+    with running(stocked) as (_, address):
+        connection = http.client.HTTPConnection(address.split("/")[2])
+        times = []
+        for _ in range(30):
+            began = time.perf_counter()
+            connection.request("POST", "/api/v1/search", b'{"query": {}}', {"Content-Type": "application/json"})
+            assert connection.getresponse().read()
+            times.append(time.perf_counter() - began)
+        connection.close()
+    assert min(times) < 0.03
 
 
 def test_it_serves_until_it_is_told_to_stop(stocked: Path) -> None:

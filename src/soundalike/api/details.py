@@ -60,17 +60,15 @@ def track_details(library: LibraryFolder, path: Path) -> TrackDetails:
     with library.snapshot():
         catalog = library.catalog
         (track,) = catalog.tracks_of([known_id(library, path)])
-        families = catalog.families.by_track() or {}
-        family = families.get(track.id)
-        relatives = [one for one, number in families.items() if number == family and one != track.id]
+        relatives = [one for one in catalog.families.of(track.id) if one != track.id]
         copies = catalog.tracks("audio_hash = ? AND tracks.id != ?", (track.audio_hash, track.id))
         return TrackDetails(
             track=track,
-            models=tuple(sorted(catalog.encoded_by().get(track.id, ()))),
+            models=tuple(catalog.models_of(track.id)),
             passages=catalog.rows_of(track.id, "passage")[1],
-            features=tuple(sorted(catalog.features.backbones_by_track().get(track.id, ()))),
+            features=tuple(catalog.features.backbones_of(track.id)),
             copies=_paths_there(copies),
-            versions=_paths_there(catalog.tracks_of(relatives)) if family is not None else (),
+            versions=_paths_there(catalog.tracks_of(relatives)),
             there=is_there(track.path),
             current=is_current(track),
         )

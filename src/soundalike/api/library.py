@@ -91,7 +91,7 @@ class Library(Upkeep):
             self.close()
 
     def __len__(self) -> int:
-        return self.folder.catalog.counts()["tracks"]
+        return len(self.folder.catalog)
 
     def __bool__(self) -> bool:
         return True  # an empty library too

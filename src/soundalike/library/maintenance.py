@@ -141,7 +141,7 @@ def check_library(library: LibraryFolder, progress: Progress | None = None) -> C
                     progress(done, total)
             if missing:
                 unreadable.append(missing)
-        tracks = catalog.counts()["tracks"]
+        tracks = len(catalog)
         paths = {}
         for track_id in found:
             try:

@@ -180,7 +180,7 @@ class CopyFinder:
     def __init__(self, library: LibraryFolder, model: Model) -> None:
         self._library, self._model = library, model
         table = library.arrays.table(model.name, "track")
-        self._table = table[np.argsort(table[:, 2])]
+        self._table = table[np.argsort(table[:, 2], kind="stable")]  # fast, as most tables are in order
         self.tracks: list[Track] = []
         self._rows: list[JoinedRows] = []
         self._near: list[set[int]] = []

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from soundalike.api import Library
-from soundalike.core.errors import AudioError, SoundalikeError, UsageError
+from soundalike.core.errors import AudioError, LibraryError, SoundalikeError, UsageError
 from soundalike.library import Subject, load_encoding
 from soundalike.library.catalog import Track
 from soundalike.models import Encoding, Model
@@ -79,12 +79,14 @@ class Recordings:
             UsageError: The library does not hold it.
             ProblemError: The library is empty.
         """
-        held = self._library.models
-        if not held:
-            raise ProblemError(404, "the library is empty; index a folder first")
-        if name is not None and name not in held:
+        if name is not None and (held := self._library.models) and name not in held:
             raise UsageError(f"the library holds {', '.join(held)}, not {name!r}")
-        return self._library.folder.model(name)
+        try:
+            return self._library.folder.model(name)
+        except LibraryError:
+            if self._library.models:
+                raise
+            raise ProblemError(404, "the library is empty; index a folder first") from None
 
     def path(self, recording: Recording) -> Path:
         """The file of a recording. Raises ProblemError if there is none."""

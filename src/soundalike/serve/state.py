@@ -52,7 +52,7 @@ class Server:
         self.uploads.close()
 
 
-def _server(request: Request) -> Server:
+async def _server(request: Request) -> Server:  # FastAPI would call a plain function in a thread
     found: Server = request.app.state.server
     return found
 

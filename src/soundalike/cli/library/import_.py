@@ -48,7 +48,7 @@ def import_folder(folder: Path, library_path: Path | None, as_json: bool) -> int
             report = import_library(library, exported, progress)
         with Progress("row", enabled=not as_json) as progress:
             build_prefilters(library, progress)
-        tracks = library.catalog.counts()["tracks"]
+        tracks = len(library.catalog)
     if as_json:
         print_json(ImportRecord(str(place), report.added, report.known, report.failures, tracks))
     else:

@@ -93,6 +93,10 @@ class Catalog:
         """The ids (n,) int64 of all tracks, ascending."""
         return self.database.numbers("SELECT id FROM tracks ORDER BY id", (), 1)[:, 0]
 
+    def page(self, offset: int, limit: int) -> list[Track]:
+        """Up to `limit` tracks, in the order in which they were added, from number `offset` on."""
+        return self.tracks("tracks.id IN (SELECT id FROM tracks ORDER BY id LIMIT ? OFFSET ?)", (limit, offset))
+
     def track_at(self, path: Path) -> Track | None:
         """The track at an absolute path; None if the library does not hold it."""
         found = self.id_at(path)
@@ -300,6 +304,11 @@ class Catalog:
         """Whether a model encoded a track."""
         return bool(self.database.rows("SELECT 1 FROM encoded WHERE track_id = ? AND model = ?", (track_id, model)))
 
+    def models_of(self, track_id: int) -> list[str]:
+        """The names of the models that encoded a track, sorted."""
+        rows = self.database.rows("SELECT model FROM encoded WHERE track_id = ? ORDER BY model", (track_id,))
+        return [str(name) for (name,) in rows]
+
     def encoded_by(self) -> dict[int, set[str]]:
         """The models that encoded each track, by id."""
         return self.database.names_by_id("SELECT track_id, model FROM encoded")
@@ -361,6 +370,10 @@ class Catalog:
             "GROUP BY models.name, levels.level"
         )
         return {(model, level): (rows, end) for model, level, rows, end in self.database.rows(sql)}
+
+    def __len__(self) -> int:
+        """The number of tracks. Much faster than `counts`, which reads them all."""
+        return int(self.database.rows("SELECT count(*) FROM tracks")[0][0])
 
     def counts(self) -> dict[str, int]:
         """The number of tracks, of missing, unreadable and silent ones, and of failures."""

@@ -29,6 +29,15 @@ class FamilyTable:
         self._database.will_change((track_id,))
         self._database.connection.execute("DELETE FROM families WHERE track_id = ?", (track_id,))
 
+    def of(self, track_id: int) -> list[int]:
+        """The ids of the tracks in the family of a track, itself among them; none if it has no family."""
+        rows = self._database.rows(
+            "SELECT track_id FROM families WHERE family = (SELECT family FROM families WHERE track_id = ?) "
+            "ORDER BY track_id",
+            (track_id,),
+        )
+        return [int(one) for (one,) in rows]
+
     def by_track(self) -> dict[int, int] | None:
         """The family number of every track in a family, by id; None if families were never stored."""
         if not self._database.rows("SELECT 1 FROM meta WHERE name = 'families'"):

@@ -74,6 +74,11 @@ class FeatureTables:
         self._database.will_change((track_id,))
         self._database.connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (track_id, backbone))
 
+    def backbones_of(self, track_id: int) -> list[str]:
+        """The backbones whose features of a track are stored, sorted."""
+        rows = self._database.rows("SELECT backbone FROM kept WHERE track_id = ? ORDER BY backbone", (track_id,))
+        return [str(name) for (name,) in rows]
+
     def backbones_by_track(self) -> dict[int, set[str]]:
         """The backbones whose features are stored, by track id."""
         return self._database.names_by_id("SELECT track_id, backbone FROM kept")

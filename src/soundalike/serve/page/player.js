@@ -128,8 +128,8 @@ export class Player extends EventTarget {
       } catch (error) {
         this.#failed(to, error);
       }
+      this.#quiet();
       if (turn !== this.turn) return;
-      old.pause();
       setTimeout(() => {
         if (turn !== this.turn || next.paused || !this.line) return;
         // What this swap was late by is made up for by the next one.
@@ -166,7 +166,8 @@ export class Player extends EventTarget {
   pause() {
     this.turn += 1;
     this.wanted = false;
-    this.media[this.side].pause();
+    // While one recording takes over from the other, both play.
+    for (const media of Object.values(this.media)) media.pause();
   }
 
   /**
@@ -242,6 +243,12 @@ export class Player extends EventTarget {
     } catch (error) {
       if (turn === this.turn) this.#failed(side, error);
     }
+    this.#quiet();
+  }
+
+  /** Pause the recording that is not heard. */
+  #quiet() {
+    this.media[this.side === "a" ? "b" : "a"].pause();
   }
 
   /**

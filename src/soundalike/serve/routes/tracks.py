@@ -66,9 +66,8 @@ def list_tracks(
         return json_response(_page(found[offset : offset + limit], len(found), offset))
     catalog = server.library.folder.catalog
     with server.library.folder.snapshot():
-        ids = catalog.ids()
-        page = catalog.tracks_of(ids[offset : offset + limit].tolist())
-    return json_response(_page(page, len(ids), offset))
+        page, total = catalog.page(offset, limit), len(catalog)
+    return json_response(_page(page, total, offset))
 
 
 def _named(server: Server, numbers: Sequence[int], paths: Sequence[str]) -> list[Track]:
