@@ -19,7 +19,8 @@ import soundfile as sf
 from conftest import RATE, TUNES, tune, write
 from soundalike.cli.main import main
 from soundalike.core import plugins
-from soundalike.models.recipes import installed_models, load_recipe
+from soundalike.models.installed import installed_models
+from soundalike.models.recipes import load_recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

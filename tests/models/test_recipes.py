@@ -15,8 +15,9 @@ from safetensors.numpy import load_file
 
 from soundalike.core.errors import ModelError, UsageError
 from soundalike.models.heads import load_head, unit_rows
+from soundalike.models.installed import installed_models
 from soundalike.models.model import Model, mean_rows
-from soundalike.models.recipes import installed_models, load_recipe, parse_weights, resolve_weights
+from soundalike.models.recipes import load_recipe, parse_weights, resolve_weights
 
 SPACES = load_recipe("dsp").spaces
 BUNDLED = load_recipe("dsp").weights.parent

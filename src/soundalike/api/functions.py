@@ -60,7 +60,7 @@ _PATIENCE = 10.0
 
 
 def load_model(name: StrPath = DEFAULT_MODEL) -> Model:
-    """Load a model: a bundled one by name, or any model folder by path.
+    """Load a model: a bundled or installed one by name, or any model folder by path.
 
     Its `encode` takes a path, a binary file object, an `Audio`, or a list of these.
 

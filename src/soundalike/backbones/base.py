@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -86,18 +86,33 @@ def collect_features(
 
 
 class Backbone(Protocol):
-    """Turns an audio stream into features of its windows. It is deterministic and keeps no state between calls."""
+    """Turns an audio stream into features of its windows. It is deterministic and keeps no state between calls.
 
-    name: ClassVar[str]
-    """Name of the backbone in recipes."""
-    rate: ClassVar[int]
-    """Sample rate of the mono input in Hz."""
-    dims: ClassVar[Mapping[str, int]]
-    """Names and sizes D of its features."""
+    A backbone whose weights are not part of this package is created with `create(weights: Path | None = None)`. The
+    weights are a file or a folder. `create` raises ModelError without them, and says how to install them.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the backbone in recipes."""
+        ...
+
+    @property
+    def rate(self) -> int:
+        """Sample rate of the mono input in Hz."""
+        ...
+
+    @property
+    def dims(self) -> Mapping[str, int]:
+        """Names and sizes D of its features."""
+        ...
 
     @property
     def version(self) -> int:
-        """Version of the features. It changes whenever their values change, and is part of every model's digest."""
+        """Version of the features. It changes whenever their values change, and is part of every model's digest.
+
+        It depends on the weights too, if they are not part of this package.
+        """
         ...
 
     def features(self, blocks: Blocks, grid: WindowGrid) -> Features:

@@ -97,21 +97,30 @@ def list_members(what: str, output: Output) -> int:
 
 
 def _models() -> list[Row]:
-    from soundalike.models import DEFAULT_MODEL, installed_models, load_recipe
+    from soundalike.models import installed_models
 
-    recipes = {name: load_recipe(name) for name in installed_models()}
-    return [
-        ModelRecord(name, name == DEFAULT_MODEL, recipe.licence, None, True, len(recipe.spaces), recipe.summary)
-        for name, recipe in recipes.items()
-    ]
+    return [_model(name) for name in installed_models()]
+
+
+def _model(name: str) -> ModelRecord:
+    """A model; one that cannot be read is listed as not installed, with the reason, so that it does not hide others."""
+    from soundalike.core.errors import ModelError
+    from soundalike.models import DEFAULT_MODEL, load_recipe
+
+    try:
+        recipe = load_recipe(name)
+    except ModelError as error:
+        return ModelRecord(name, name == DEFAULT_MODEL, "unknown", None, False, 0, str(error))
+    return ModelRecord(name, name == DEFAULT_MODEL, recipe.licence, None, True, len(recipe.spaces), recipe.summary)
 
 
 def _spaces() -> list[Row]:
     from soundalike.models import installed_models, load_recipe
 
+    readable = [one.name for one in map(_model, installed_models()) if one.installed]
     return [
         SpaceRecord(space.full_name, space.source, space.backbone, space.head, space.dim)
-        for name in installed_models()
+        for name in readable
         for space in load_recipe(name).spaces
     ]
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,8 @@ def load(folder: str, name: str, /, **options: Any) -> Any:
         What `create` returns: an object that implements the folder's protocol.
 
     Raises:
-        UsageError: No member has this name, and the message lists the known names; or the member belongs to another
-            distribution and fails, and the message names the distribution.
+        UsageError: No member has this name, and the message lists the known names; or the member takes no such
+            option; or it belongs to another distribution and fails, and the message names the distribution.
 
     Example:
         >>> load("backbones", "dsp").rate
@@ -127,7 +128,10 @@ def load(folder: str, name: str, /, **options: Any) -> Any:
     """
     if name in _bundled(folder):
         package = FOLDERS[folder].replace("/", ".")
-        return import_module(f"soundalike.{package}.{name}").create(**options)
+        create = import_module(f"soundalike.{package}.{name}").create
+        if unknown := options.keys() - signature(create).parameters.keys():
+            raise UsageError(f"the {_singular(folder)} {name!r} takes no {', '.join(sorted(unknown))}; leave it out")
+        return create(**options)
     point = _external(folder).get(name)
     if point is None:
         raise UsageError(f"unknown {_singular(folder)} {name!r}; known: {', '.join(names(folder))}")

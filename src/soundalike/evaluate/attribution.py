@@ -22,12 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from soundalike.core import plugins
 from soundalike.core.errors import ModelError, UsageError
 from soundalike.core.types import FloatArray, Report, Space
 from soundalike.evaluate.estimates import Estimate
 from soundalike.evaluate.reports import check_plot, make_report
-from soundalike.models import Recipe, feature_blocks, load_recipe
+from soundalike.models import Recipe, feature_blocks, load_backbone, load_recipe
 
 __all__ = ["attribute_model", "attribution", "draw_attribution"]
 
@@ -141,7 +140,7 @@ def attribute_model(model: str) -> Report:
 def _blocks(space: Space, recipe: Recipe) -> dict[str, int]:
     """The features in the input of a space, with their sizes. Names include the backbone if the model has several."""
     several = len(recipe.backbone_versions) > 1
-    blocks = feature_blocks(space, plugins.load("backbones", space.backbone))
+    blocks = feature_blocks(space, load_backbone(recipe, space.backbone))
     return {f"{space.backbone} {feature}" if several else feature: size for feature, size in blocks}
 
 

@@ -20,6 +20,7 @@ from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.filters import Filter
 from soundalike.library.catalog.schema import CATALOG_FILES, FORMAT
 from soundalike.library.catalog.track import Track
+from soundalike.library.held_models import load_held
 from soundalike.library.kept_features import feature_costs
 from soundalike.library.migrations import migrate
 from soundalike.library.presence import folder_is_there, is_there
@@ -209,14 +210,14 @@ class LibraryFolder:
 
         Raises:
             LibraryError: The library is empty.
-            ModelError: The library does not hold the model, or holds another version of it.
+            ModelError: The library does not hold the model or holds another version of it, or the model was removed.
         """
         held = self.catalog.models()
         if not held:
             raise LibraryError(f"the library at {self.path} is empty; fill it with: soundalike index DIR")
         chosen = name if name is not None else (DEFAULT_MODEL if DEFAULT_MODEL in held else next(iter(held)))
         # A model that was given by its folder is held under the name in its recipe.
-        model = load_once(held[chosen].source if chosen in held else chosen)
+        model = load_held(self.path, chosen, held[chosen]) if chosen in held else load_once(chosen)
         if model.name not in held:
             raise ModelError(
                 f"the library at {self.path} holds {', '.join(held)}, not {model.name}; "

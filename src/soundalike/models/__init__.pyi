@@ -3,6 +3,9 @@ from .extraction import extract as extract
 from .heads import Head as Head
 from .heads import load_head as load_head
 from .heads import unit_rows as unit_rows
+from .installed import find_model as find_model
+from .installed import installed_folder as installed_folder
+from .installed import installed_models as installed_models
 from .joint_head import JointShape as JointShape
 from .joint_head import attention_mask as attention_mask
 from .joint_head import load_joint as load_joint
@@ -11,6 +14,7 @@ from .model import LevelRows as LevelRows
 from .model import Model as Model
 from .model import at_levels as at_levels
 from .model import feature_blocks as feature_blocks
+from .model import load_backbone as load_backbone
 from .model import load_once as load_once
 from .model import mean_rows as mean_rows
 from .mutual_proximity import CORRECTIONS as CORRECTIONS
@@ -22,7 +26,6 @@ from .recipes import DEFAULT_MODEL as DEFAULT_MODEL
 from .recipes import FORMAT as FORMAT
 from .recipes import MAGIC as MAGIC
 from .recipes import Recipe as Recipe
-from .recipes import installed_models as installed_models
 from .recipes import load_recipe as load_recipe
 from .recipes import parse_weights as parse_weights
 from .recipes import resolve_weights as resolve_weights

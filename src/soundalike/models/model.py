@@ -19,8 +19,9 @@ from soundalike.core.files import absolute
 from soundalike.core.types import BoolArray, Descriptors, FloatArray, Level, Space, Span, Vectors
 from soundalike.models.extraction import RecordingFeatures, extract
 from soundalike.models.heads import AnyHead, load_head, unit_rows
+from soundalike.models.installed import installed_models
 from soundalike.models.joint_head import load_joint
-from soundalike.models.recipes import DEFAULT_MODEL, Recipe, installed_models, load_recipe, recipe_version
+from soundalike.models.recipes import DEFAULT_MODEL, Recipe, load_recipe, recipe_version
 from soundalike.models.score import presence
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "at_levels",
     "feature_blocks",
     "join_features",
+    "load_backbone",
     "load_once",
     "load_space_head",
     "mean_rows",
@@ -182,7 +184,7 @@ class Model:
                     f"space {space.full_name} has source {space.source!r}; this version supports only 'mix'"
                 )
             if space.backbone not in self._backbones:
-                self._backbones[space.backbone] = plugins.load("backbones", space.backbone)
+                self._backbones[space.backbone] = load_backbone(recipe, space.backbone)
             self._heads[space.name] = load_space_head(space, self._backbones[space.backbone], tensors)
         for name, version in recipe.backbone_versions.items():
             if self._backbones[name].version != version:
@@ -193,10 +195,10 @@ class Model:
 
     @classmethod
     def load(cls, name: str | os.PathLike[str] = DEFAULT_MODEL) -> Self:
-        """Load a bundled model by name, or a model folder by path.
+        """Load a bundled or installed model by name, or a model folder by path.
 
         Args:
-            name: Name of a bundled model, or path of a model folder.
+            name: Name of a bundled or installed model, or path of a model folder.
 
         Raises:
             UsageError: `name` is neither text nor a path.
@@ -319,6 +321,27 @@ def _measurable(found: Descriptors, info: AudioInfo) -> Descriptors:
     if info.duration < _TEMPO_SECONDS:
         found = replace(found, tempo=None, tempo_confidence=None, meter=None, meter_confidence=None)
     return found if info.duration >= _KEY_SECONDS else replace(found, key=None, key_confidence=None)
+
+
+def load_backbone(recipe: Recipe, name: str) -> Backbone:
+    """Create a backbone of a model, with the weights that the recipe names for it.
+
+    Args:
+        recipe: The recipe.
+        name: The backbone.
+
+    Raises:
+        UsageError: There is no such backbone, or it takes no weights but the recipe names some.
+        ModelError: Its weights are missing or invalid.
+
+    Example:
+        >>> load_backbone(load_recipe("dsp"), "dsp").rate
+        22050
+    """
+    weights = recipe.backbone_weights.get(name)
+    options = {} if weights is None else {"weights": weights}
+    backbone: Backbone = plugins.load("backbones", name, **options)
+    return backbone
 
 
 def load_space_head(space: Space, backbone: Backbone, tensors: Mapping[str, FloatArray]) -> AnyHead:

@@ -1,6 +1,7 @@
 """Read recipes, which describe the spaces of a model, and parse weights such as "melody=2,timbre=-1".
 
-A model is a folder with `recipe.json` (magic, format, spaces, calibration) and `weights.safetensors`.
+A model is a folder with `recipe.json` (magic, format, spaces, calibration) and `weights.safetensors`. The recipe names
+the weights of its backbones, if they are not part of this package.
 """
 
 from __future__ import annotations
@@ -10,22 +11,23 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from soundalike.core.errors import ModelError, UsageError
+from soundalike.core.files import absolute
 from soundalike.core.names import check_name, check_unique
 from soundalike.core.types import LEVELS, Calibration, Level, Space, Weights
+from soundalike.models.installed import find_model, installed_models
 
 __all__ = [
     "DEFAULT_MODEL",
     "FORMAT",
     "MAGIC",
     "Recipe",
-    "installed_models",
     "load_recipe",
     "parse_weights",
     "recipe_version",
@@ -38,7 +40,6 @@ FORMAT = 1
 
 _SMALLEST, _LARGEST = 1e-6, 1e6  # limits of the magnitude of a weight
 _WEIGHTS = "weights.safetensors"
-_BUNDLED = Path(__file__).parent / "bundled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Recipe:
         licence: Licence of the weights, an SPDX expression.
         spaces: The spaces.
         backbone_versions: The version of each backbone that the model was made for.
+        backbone_weights: Path of the weights, a file or a folder, of each backbone that does not come with its weights.
         weights: Path of the safetensors file.
         digest: Identifies the rows: it changes whenever a row may change.
     """
@@ -60,6 +62,7 @@ class Recipe:
     licence: str
     spaces: tuple[Space, ...]
     backbone_versions: Mapping[str, int]
+    backbone_weights: Mapping[str, Path]
     weights: Path
     digest: str
 
@@ -79,21 +82,11 @@ class Recipe:
         raise UsageError(f"unknown space {name!r}; {self.name} has {', '.join(s.name for s in self.spaces)}")
 
 
-def installed_models() -> tuple[str, ...]:
-    """Return the sorted names of the models that are bundled with this package.
-
-    Example:
-        >>> installed_models()
-        ('compact', 'dsp')
-    """
-    return tuple(sorted(path.parent.name for path in _BUNDLED.glob("*/recipe.json")))
-
-
 def load_recipe(model: str) -> Recipe:
     """Read and check the recipe of a model.
 
     Args:
-        model: Name of a bundled model, or path of a model folder.
+        model: Name of a bundled or installed model, or path of a model folder.
 
     Returns:
         The recipe.
@@ -106,7 +99,7 @@ def load_recipe(model: str) -> Recipe:
         >>> [space.name for space in load_recipe("dsp").spaces]
         ['melody', 'rhythm', 'timbre', 'harmony']
     """
-    folder = _folder(model)
+    folder = find_model(model)
     if not os.path.isfile(folder / "recipe.json"):  # noqa: PTH113 - Path.is_file raises an error for a long name
         raise ModelError(
             f"unknown model {model!r}; installed: {', '.join(installed_models())}, "
@@ -149,6 +142,7 @@ def load_recipe(model: str) -> Recipe:
             licence=str(body["licence"]),
             spaces=spaces,
             backbone_versions=versions,
+            backbone_weights=_backbone_weights(folder, body.get("backbones", {}), versions),
             weights=weights,
             digest=_digest(spaces, versions, found),
         )
@@ -159,12 +153,6 @@ def load_recipe(model: str) -> Recipe:
     return recipe
 
 
-def _folder(model: str) -> Path:
-    """Return the folder of a bundled model, or else the folder that `model` names."""
-    bundled = _BUNDLED / model
-    return bundled if os.path.isfile(bundled / "recipe.json") else Path(model)  # noqa: PTH113
-
-
 def recipe_version(model: str) -> tuple[tuple[int, int, int], ...] | None:
     """Return what tells the files of a model from those of another version; None if they cannot be found.
 
@@ -173,7 +161,7 @@ def recipe_version(model: str) -> tuple[tuple[int, int, int], ...] | None:
         True
     """
     try:
-        found = [(_folder(model) / name).stat() for name in ("recipe.json", _WEIGHTS)]
+        found = [(find_model(model) / name).stat() for name in ("recipe.json", _WEIGHTS)]
     except (OSError, ValueError):  # ValueError: a name with NUL
         return None
     return tuple((status.st_ino, status.st_mtime_ns, status.st_size) for status in found)
@@ -186,6 +174,17 @@ def _digest(spaces: Sequence[Space], versions: Mapping[str, int], weights: str) 
         for space in spaces
     ]
     return hashlib.sha256(json.dumps([table, weights]).encode()).hexdigest()[:32]
+
+
+def _backbone_weights(folder: Path, table: Mapping[str, Any], used: Collection[str]) -> dict[str, Path]:
+    """Return the absolute path of the weights of each backbone in `table`. Relative paths begin at the model's folder.
+
+    Whether the files exist is for the backbone to say. The digest of the recipe need not cover them: the version of the
+    backbone does, because it is made from its weights.
+    """
+    if unused := ", ".join(sorted(set(table) - set(used))):
+        raise ValueError(f"weights of {unused}, which no space uses")
+    return {name: absolute(folder / str(entry["weights"])) for name, entry in dict(table).items()}
 
 
 def _check_names(body: Mapping[str, Any]) -> None:

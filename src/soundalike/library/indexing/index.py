@@ -18,6 +18,7 @@ from soundalike.core.files import absolute, content_hash
 from soundalike.core.types import LEVELS
 from soundalike.library.catalog.held import HeldModel
 from soundalike.library.folder import LibraryFolder
+from soundalike.library.held_models import check_backbones, load_held
 from soundalike.library.indexing.find_files import FoundFiles, describe_absent, find_files, held_below
 from soundalike.library.indexing.plan import Planner, backbones_of
 from soundalike.library.indexing.writer import EncodedFile, EncodeTask, IndexReport, NewFingerprint, Projected, Writer
@@ -143,8 +144,9 @@ def _prepare_models(library: LibraryFolder, model: str | None) -> dict[str, Mode
     wanted = {one.name: (one, one.source) for one in requested}
     for name, kept in held.items():
         if name not in wanted:
-            one = Model.load(kept.source)  # under another name if it was renamed in its folder
+            one = load_held(library.path, name, kept)  # under another name if it was renamed in its folder
             wanted.setdefault(one.name, (one, kept.source))
+    check_backbones(one for one, _ in wanted.values())
     with library.catalog.transaction():
         for name in held:
             if name not in wanted or held[name].digest != wanted[name][0].recipe.digest:
