@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -62,6 +63,20 @@ def test_the_body_of_an_answer_does_not_wait_for_the_receipt_of_its_header(stock
             times.append(time.perf_counter() - began)
         connection.close()
     assert min(times) < 0.03
+
+
+def test_jobs_leave_out_what_the_file_of_settings_excludes(stocked: Path, tmp_path: Path) -> None:
+    config, music = tmp_path / "config.toml", tmp_path / "music"
+    config.write_text('exclude = ["*.wav"]\n')
+    music.mkdir()
+    (music / "song.wav").write_bytes(b"no audio")
+    with running(Path(shutil.copytree(stocked, tmp_path / "library")), SOUNDALIKE_CONFIG=str(config)) as (_, address):
+        asked = json.dumps({"kind": "index", "sources": [str(music)]}).encode()
+        headers = {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(f"{address}api/v1/jobs", asked, headers)) as answer:
+            place = answer.headers["location"]
+        events = get(f"{address.rstrip('/')}{place}/events")[1].decode()
+    assert json.loads(events.rpartition("data: ")[2])["result"]["failed"] == []
 
 
 def test_it_serves_until_it_is_told_to_stop(stocked: Path) -> None:

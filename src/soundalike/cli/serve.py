@@ -12,6 +12,7 @@ from pathlib import Path
 from soundalike.cli.arguments import WholeNumber, library_option, many_option, option
 from soundalike.cli.cells import count
 from soundalike.cli.commands import command
+from soundalike.cli.config import read_config
 from soundalike.cli.inputs import chosen_library
 from soundalike.cli.output import print_message
 from soundalike.core.errors import UsageError
@@ -52,7 +53,7 @@ def serve(
     except ImportError as error:
         raise UsageError(f"serving needs {error.name}: pip install 'soundalike[serve]'") from None
     given = token or os.environ.get(_TOKEN) or None
-    settings = ServerSettings(host=host, port=port, token=given, names=name)
+    settings = ServerSettings(host=host, port=port, token=given, names=name, exclude=read_config().exclude)
     if settings.is_shared:
         settings = replace(settings, token=given or secrets.token_urlsafe(24), requests_per_second=_REQUESTS)
     with chosen_library(library_path) as library:

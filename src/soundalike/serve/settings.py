@@ -29,6 +29,7 @@ class ServerSettings:
         upload_seconds: The longest upload.
         uploads: The number of uploads that are kept; the one that was used longest ago goes first.
         requests_per_second: Requests that one client may make per second on average; None for no limit.
+        exclude: Patterns of what jobs that index leave out, besides those of the request.
 
     Raises:
         UsageError: The token has characters that a header cannot hold.
@@ -42,6 +43,7 @@ class ServerSettings:
     upload_seconds: float = 1200.0
     uploads: int = 16
     requests_per_second: float | None = None
+    exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.token is not None and not _TOKEN.fullmatch(self.token):

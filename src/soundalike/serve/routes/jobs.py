@@ -70,7 +70,9 @@ def _checked(server: Server, asked: JobRequest) -> tuple[JobRequest, Hashable | 
         raise ProblemError(403, f"other machines can reach this server, so it does not change its library; {instead}")
     if isinstance(asked, IndexJob):
         check_patterns(asked.exclude)
-        return asked.model_copy(update={"sources": tuple(_full_path(one, exists=True) for one in asked.sources)}), None
+        sources = tuple(_full_path(one, exists=True) for one in asked.sources)
+        exclude = (*server.settings.exclude, *asked.exclude)
+        return asked.model_copy(update={"sources": sources, "exclude": exclude}), None
     if isinstance(asked, RemoveJob):
         return asked.model_copy(update={"paths": tuple(_full_path(one) for one in asked.paths)}), None
     held = server.library.models
