@@ -22,7 +22,8 @@ from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.executors.processes import run_tasks
 from soundalike.core.files import make_folder, read_json
 from soundalike.core.types import LEVELS, BoolArray, Calibration, FloatArray, IntArray, Level
-from soundalike.models import Head, calibrate, unit_rows
+from soundalike.models import Head, unit_rows
+from soundalike.train.common.calibration import calibrate_random_pairs
 from soundalike.train.common.projection import Projection, fit_projection, folder_accuracy, measure_scatter
 from soundalike.train.common.recipe import space_entry, write_model
 from soundalike.train.data.folders import read_folders
@@ -31,7 +32,6 @@ __all__ = ["FACTORS", "Clips", "Source", "describe_clips", "find_sources", "fit"
 
 FACTORS = ("melody", "rhythm", "timbre", "harmony")
 DIMS = 128
-PAIRS = 20_000
 
 # (shrink, floor) of `fit_projection`, chosen by cross-validation over training folders (docs/models/dsp.md).
 _SETTINGS: Mapping[str, tuple[float, float]] = {
@@ -252,15 +252,10 @@ def _calibrate(clips: Clips, passages: FloatArray, tracks: FloatArray, seed: int
     rng = np.random.default_rng(seed)
     # Clips of one folder share something by design, so a random pair comes from two. Each recording stands alone.
     group = np.where(clips.folder >= 0, clips.folder, -1 - np.arange(len(clips.folder)))
-    audible = np.flatnonzero(tracks.any(axis=1))
-    first, second = rng.choice(audible, (2, PAIRS))
-    apart = group[first] != group[second]
-    track = np.einsum("nd,nd->n", tracks[first[apart]], tracks[second[apart]])
-    audible = np.flatnonzero(passages.any(axis=1))
-    first, second = rng.choice(audible, (2, PAIRS))
-    apart = group[clips.clip[first]] != group[clips.clip[second]]
-    passage = np.einsum("nd,nd->n", passages[first[apart]], passages[second[apart]])
-    calibrations = {"track": calibrate(track), "passage": calibrate(passage)}
+    calibrations = {
+        "track": calibrate_random_pairs(tracks, group, rng),
+        "passage": calibrate_random_pairs(passages, group[clips.clip], rng),
+    }
     return {level: calibrations[level] for level in LEVELS}
 
 

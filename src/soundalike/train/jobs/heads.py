@@ -19,7 +19,8 @@ from soundalike.core.errors import UsageError
 from soundalike.core.files import content_hash, make_folder, read_json, write_json
 from soundalike.core.names import check_name, check_unique
 from soundalike.core.types import BoolArray, Calibration, FloatArray, IntArray, Level
-from soundalike.models import DEFAULT_MODEL, calibrate, load_head, load_joint, load_recipe
+from soundalike.models import DEFAULT_MODEL, load_head, load_joint, load_recipe
+from soundalike.train.common.calibration import calibrate_random_pairs
 from soundalike.train.common.projection import triplet_accuracy
 from soundalike.train.common.recipe import space_entry, write_model
 from soundalike.train.data.embeddings import EmbeddingCache, EmbedReport, embed
@@ -36,7 +37,6 @@ __all__ = ["HeadKind", "HeadsJob", "HeadsReport", "default_backbone", "train_hea
 
 HeadKind: TypeAlias = Literal["mlp", "linear", "joint"]
 
-_PAIRS = 20_000
 _KINDS: tuple[Negatives, ...] = ("neutral", "adversarial")
 
 
@@ -319,11 +319,7 @@ def _calibrate(factors: Sequence[_Factor], rows: FloatArray, seed: int) -> dict[
     group = np.full(len(rows), -1)
     for number, table in enumerate(one for each in factors for one in each.sets["train"].folders):
         group[table[table >= 0]] = number
-    audible = np.flatnonzero((group >= 0) & rows.any(axis=1))
-    first, second = rng.choice(audible, (2, _PAIRS))
-    apart = group[first] != group[second]
-    pairs = np.einsum("nd,nd->n", rows[first[apart]], rows[second[apart]])
-    calibration = calibrate(pairs)
+    calibration = calibrate_random_pairs(rows[group >= 0], group[group >= 0], rng)
     return {"track": calibration, "passage": calibration}
 
 
