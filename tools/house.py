@@ -53,6 +53,7 @@ INSIDE: Mapping[str, Mapping[str, frozenset[str]]] = {
         "heads": frozenset({"common", "data"}),
         "transcriber": frozenset({"common", "data"}),
         "descriptors": frozenset(),
+        "published": frozenset({"common", "heads"}),
         "jobs": frozenset({"common", "data", "heads", "transcriber", "descriptors"}),
     },
 }

@@ -39,6 +39,8 @@ RECORDS = {
     "library-export": "cli.library.export:VectorsRecord cli.library.export:FolderRecord",
     "library-import": "cli.library.import_:ImportRecord",
     "list": "cli.list:ListRecord",
+    "models-install": "cli.models.install:InstallRecord",
+    "models-remove": "cli.models.remove:RemovedRecord",
     "train-compact": "cli.train.compact:CompactRecord",
     "train-dsp": "cli.train.dsp:DspRecord",
     "train-descriptors": "cli.train.descriptors:DescriptorsRecord",

@@ -107,7 +107,8 @@ def test_lists_show_installed_models_and_those_that_cannot_be_read(
     (put(home / "torn") / "weights.safetensors").unlink()
     assert main(["list", "models", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["models"]}
-    assert list(rows) == ["compact", "dsp", "mine", "torn"]
+    assert list(rows)[:4] == ["compact", "dsp", "mine", "torn"]
+    assert (rows["mert"]["installed"], rows["mert"]["extra"]) == (False, "mert"), "it can be installed"
     assert (rows["mine"]["installed"], rows["mine"]["summary"], rows["mine"]["spaces"]) == (True, "one of mine", 4)
     assert not rows["torn"]["installed"]
     assert "weights.safetensors cannot be read" in rows["torn"]["summary"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TypeAlias, TypedDict
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 import click
 
@@ -12,6 +12,9 @@ from soundalike.cli.arguments import argument
 from soundalike.cli.commands import command
 from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.table import print_table
+
+if TYPE_CHECKING:
+    from soundalike.train.published import PublishedModel
 
 __all__ = ["list_members"]
 
@@ -22,7 +25,7 @@ _PLUGINS = ("backbones", "datasets", "protocols", "stores")
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """An installed model."""
+    """A model, and whether it is installed; `extra` is what one that is not needs of this package."""
 
     name: str
     default: bool
@@ -78,6 +81,8 @@ class ListRecord(TypedDict, total=False):
 def list_members(what: str, output: Output) -> int:
     """List models, spaces and plug-ins with their licences.
 
+    Models that are not installed yet are those that `soundalike models install` knows.
+
     \b
       soundalike list models
       soundalike list spaces
@@ -98,8 +103,11 @@ def list_members(what: str, output: Output) -> int:
 
 def _models() -> list[Row]:
     from soundalike.models import installed_models
+    from soundalike.train.published import PUBLISHED
 
-    return [_model(name) for name in installed_models()]
+    found = [_model(name) for name in installed_models()]
+    names = {one.name for one in found}
+    return [*found, *(_not_installed(model) for name, model in PUBLISHED.items() if name not in names)]
 
 
 def _model(name: str) -> ModelRecord:
@@ -112,6 +120,11 @@ def _model(name: str) -> ModelRecord:
     except ModelError as error:
         return ModelRecord(name, name == DEFAULT_MODEL, "unknown", None, False, 0, str(error))
     return ModelRecord(name, name == DEFAULT_MODEL, recipe.licence, None, True, len(recipe.spaces), recipe.summary)
+
+
+def _not_installed(model: PublishedModel) -> ModelRecord:
+    """A model that `soundalike models install` can install."""
+    return ModelRecord(model.name, False, model.licence, model.extra, False, len(model.spaces), model.summary)
 
 
 def _spaces() -> list[Row]:

@@ -53,6 +53,7 @@ _ENTRIES = {
     "embed": Entry("embed:embed", "write the vectors of recordings to a file"),
     "library": Entry("library.group:library", "inspect, maintain, export and import a library"),
     "presets": Entry("presets:presets", "list the names that stand for weights"),
+    "models": Entry("models.group:models", "install and remove models whose weights others publish"),
     "list": Entry("list:list_members", "list models, spaces and plug-ins with their licences"),
     "demo": Entry("demo:demo", "try it on 36 bundled clips"),
     "render": Entry("render:render", "make triplets of music in which one factor is controlled"),

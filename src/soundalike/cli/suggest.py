@@ -22,6 +22,7 @@ __all__ = [
     "suggest_files",
     "suggest_models",
     "suggest_recordings",
+    "suggest_removable_models",
     "suggest_spaces",
     "suggest_weights",
 ]
@@ -99,6 +100,22 @@ def suggest_models(_: click.Context, __: click.Parameter, typed: str) -> list[Co
 
     found = [CompletionItem(name) for name in installed_models() if name.startswith(typed)]
     return found or [CompletionItem(typed, type="dir")]
+
+
+def suggest_removable_models(_: click.Context, __: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Models that are installed and not bundled."""
+    from soundalike.models import installed_models
+
+    return [CompletionItem(name) for name in installed_models() if name.startswith(typed) and _is_removable(name)]
+
+
+def _is_removable(model: str) -> bool:
+    from soundalike.models import installed_folder
+
+    try:
+        return installed_folder(model).is_dir()
+    except ValueError:  # a bundled model
+        return False
 
 
 def _spaces(ctx: click.Context) -> list[str]:

@@ -1,0 +1,113 @@
+"""`soundalike models install`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from soundalike.cli.arguments import argument, json_option, option
+from soundalike.cli.cells import count
+from soundalike.cli.commands import command
+from soundalike.cli.output import Progress, print_json, print_message
+from soundalike.core.errors import UsageError, one_line
+from soundalike.train.published.catalogue import PUBLISHED
+
+if TYPE_CHECKING:
+    from soundalike.train.published import InstallJob
+
+__all__ = ["install"]
+
+
+@dataclass(frozen=True, slots=True)
+class InstallRecord:
+    """An installed model: its folder, its size in bytes, and from where it comes."""
+
+    model: str
+    folder: str
+    licence: str
+    backbone: str
+    heads: str | None
+    spaces: Sequence[str]
+    bytes: int
+
+
+@command("install")
+@argument("name", type=click.Choice(list(PUBLISHED)), metavar="NAME", help=f"The model: {', '.join(PUBLISHED)}.")
+@option(
+    "--backbone",
+    metavar="PATH|ID",
+    help="Weights of the backbone: a folder or file, or an id on the Hugging Face hub (default: where they are "
+    "published).",
+)
+@option(
+    "--heads",
+    metavar="PATH|ID",
+    help="Checkpoints of the heads of merit: a folder, or an id on the hub (default: where they are published).",
+)
+@option("--yes", is_flag=True, help="Accept the licence without being asked, for scripts.")
+@option("--force", is_flag=True, help="Install the model again if it is installed.")
+@json_option()
+def install(name: str, backbone: str | None, heads: str | None, yes: bool, force: bool, as_json: bool) -> int:
+    """Install a model whose weights others publish.
+
+    The licence of the weights is shown first, and you confirm it before anything is downloaded or copied. Then the
+    bundled demo clips are encoded to measure how similar random recordings are. Local weights are linked, not copied,
+    where the disk allows it. After an error, nothing is left.
+
+    \b
+      soundalike models install merit
+      soundalike models install merit --backbone MERT-v1-330M --heads heads --yes
+      soundalike index ~/Music --model merit
+    """
+    from soundalike.core.files import size_of
+    from soundalike.demo import load_clips
+    from soundalike.train import published
+
+    job = published.plan(name, backbone=backbone, heads=heads, force=force)
+    _confirm_licence(job, yes)
+    for source in (job.heads, job.backbone):
+        if source and source.path is None and not as_json:
+            print_message(f"fetching {source.name} from the Hugging Face hub, if it is not in the cache")
+    # Read by the client of the hub when it is imported. Its bars are for terminals only.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    if as_json or not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    clips = [published.CalibrationClip(c.path, (c.tune, c.groove, c.instruments)) for c in load_clips()]
+    with Progress("clip", enabled=not as_json) as progress:
+        folder = published.install(job, clips, progress=progress)
+    spaces = [space.name for space in job.model.spaces]
+    size = size_of(folder)
+    if as_json:
+        heads_from = job.heads.name if job.heads else None
+        print_json(InstallRecord(name, str(folder), job.model.licence, job.backbone.name, heads_from, spaces, size))
+    else:
+        print(f"{name} installed: {count(len(spaces), 'space')} ({', '.join(spaces)}), {size / 1e6:,.1f} MB")
+        print(f"in {one_line(folder)}; use it with: soundalike index ~/Music --model {name}")
+    return 0
+
+
+def _confirm_licence(job: InstallJob, yes: bool) -> None:
+    """Show the licence, and ask whether the user accepts it.
+
+    Raises:
+        UsageError: The user does not, or cannot be asked.
+    """
+    model = job.model
+    heads = f", heads: {job.heads.name}" if job.heads else ""
+    for line in (model.summary, f"Weights: {job.backbone.name}{heads}", f"Licence: {model.licence}. {model.terms}"):
+        print(one_line(line), file=sys.stderr)
+    if yes:
+        return
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"nobody can be asked to accept the licence {model.licence}; give --yes to accept it")
+    try:
+        accepted = click.confirm("Install it under this licence?", err=True)
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    if not accepted:
+        raise UsageError("the licence was not accepted; nothing was installed")

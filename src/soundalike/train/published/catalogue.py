@@ -1,0 +1,134 @@
+"""The models that `soundalike models install` knows: where their weights are, and which spaces they make.
+
+Another model is one more entry of `PUBLISHED`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+__all__ = ["PUBLISHED", "PublishedModel", "PublishedSpace", "PublishedWeights"]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedSpace:
+    """A space of a published model.
+
+    Attributes:
+        name: Its name.
+        feature: The feature of the backbone that it projects.
+        checkpoints: Where a folder of heads may have its checkpoint, in MERIT's format, in order of preference. Without
+            any, the head is `identity`.
+    """
+
+    name: str
+    feature: str
+    checkpoints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedWeights:
+    """The weights of a backbone that others publish.
+
+    Attributes:
+        origin: Where they are by default: an id on the Hugging Face hub. None: the user gives a path, or `package`
+            finds them.
+        page: Where to look for them, for messages and people.
+        files: The files of a folder of weights; of several alternatives, the first that exists. Empty: the weights are
+            one file.
+        package: Returns the folder of an installed Python package that has them; None if there is none.
+        convert: Called with a file or folder that is not in the form that the backbone reads, and with the path of the
+            file or folder to write.
+    """
+
+    origin: str | None
+    page: str
+    files: tuple[tuple[str, ...], ...] = ()
+    package: Callable[[], Path | None] | None = None
+    convert: Callable[[Path, Path], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedModel:
+    """A model whose weights others publish.
+
+    Attributes:
+        name: Its name.
+        summary: One sentence about it.
+        licence: The licence of all its weights, an SPDX expression.
+        terms: What the licence means for the user, one sentence.
+        extra: The extra of this package that brings `modules`, or None.
+        modules: The modules that the model needs besides those of the base installation.
+        backbone: The name of its backbone.
+        weights: The weights of the backbone.
+        spaces: Its spaces.
+        heads: The id of the checkpoints of its heads on the hub, if it has any.
+    """
+
+    name: str
+    summary: str
+    licence: str
+    terms: str
+    extra: str | None
+    modules: tuple[str, ...]
+    backbone: str
+    weights: PublishedWeights
+    spaces: tuple[PublishedSpace, ...]
+    heads: str | None = None
+
+
+_TRANSFORMERS = ("torch", "transformers", "huggingface_hub")
+_NON_COMMERCIAL = "Give credit; commercial use is not allowed."
+_HUB_FILES = (("config.json",), ("preprocessor_config.json",), ("model.safetensors", "pytorch_model.bin"))
+
+
+def _on_hub(repository: str) -> PublishedWeights:
+    """Return weights that transformers reads, by their id on the hub."""
+    return PublishedWeights(repository, f"https://huggingface.co/{repository}", _HUB_FILES)
+
+
+_MODELS = (
+    PublishedModel(
+        name="merit",
+        summary="MERIT: heads for melody, rhythm and timbre on layers 3, 4, 5, 6 and 23 of MERT-v1-330M.",
+        licence="CC-BY-NC-4.0",
+        terms=_NON_COMMERCIAL,
+        extra="mert",
+        modules=_TRANSFORMERS,
+        backbone="mert",
+        weights=_on_hub("m-a-p/MERT-v1-330M"),
+        spaces=(
+            PublishedSpace("melody", "layers", ("head_mel/best_head.pt", "melody/best_head.pt")),
+            PublishedSpace("rhythm", "layers", ("head_rhy/best_head.pt", "rhythm/best_head.pt")),
+            PublishedSpace("timbre", "layers", ("head_tim/best_head.pt", "timbre/best_head.pt")),
+        ),
+        heads="amaai-lab/merit",
+    ),
+    PublishedModel(
+        name="mert",
+        summary="MERT-v1-330M without heads: layers 3, 4, 5, 6 and 23.",
+        licence="CC-BY-NC-4.0",
+        terms=_NON_COMMERCIAL,
+        extra="mert",
+        modules=_TRANSFORMERS,
+        backbone="mert",
+        weights=_on_hub("m-a-p/MERT-v1-330M"),
+        spaces=(PublishedSpace("overall", "layers"),),
+    ),
+    PublishedModel(
+        name="mert-95m",
+        summary="MERT-v1-95M without heads.",
+        licence="CC-BY-NC-4.0",
+        terms=_NON_COMMERCIAL,
+        extra="mert",
+        modules=_TRANSFORMERS,
+        backbone="mert",
+        weights=_on_hub("m-a-p/MERT-v1-95M"),
+        spaces=(PublishedSpace("overall", "layers"),),
+    ),
+)
+PUBLISHED: Mapping[str, PublishedModel] = MappingProxyType({model.name: model for model in _MODELS})
+"""The models by name."""

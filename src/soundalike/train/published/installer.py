@@ -1,0 +1,349 @@
+"""Install published models: link or copy their weights, convert their heads, and measure their calibration.
+
+A model is made in a temporary folder beside the installed ones, and renamed when it is complete.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from soundalike.backbones import Backbone
+from soundalike.core import plugins
+from soundalike.core.errors import ModelError, UsageError
+from soundalike.core.files import FULL_DISK
+from soundalike.core.sqlite import primary_code, take_lock
+from soundalike.core.types import Calibration, FloatArray, Level
+from soundalike.models import at_levels, extract, installed_folder, load_head, load_recipe
+from soundalike.train.common.calibration import calibrate_random_pairs
+from soundalike.train.common.recipe import space_entry, write_model
+from soundalike.train.heads.merit_checkpoints import read_merit_head
+from soundalike.train.published.catalogue import PUBLISHED, PublishedModel, PublishedSpace
+from soundalike.train.published.sources import Source, find_source, link_or_copy
+
+__all__ = ["CalibrationClip", "InstallJob", "install", "plan", "remove"]
+
+_PARTIAL = ".partial"
+_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationClip:
+    """A clip to calibrate with: its file, and properties such as its tune. The clips of a pair differ in all."""
+
+    path: Path
+    properties: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InstallJob:
+    """What to install, and from where.
+
+    Attributes:
+        model: The model.
+        backbone: Where the weights of the backbone are.
+        heads: Where the checkpoints of the heads are, if the model has any.
+        folder: Where the model will be.
+        force: Whether to replace it if it is installed.
+    """
+
+    model: PublishedModel
+    backbone: Source
+    heads: Source | None
+    folder: Path
+    force: bool
+
+
+def plan(name: str, *, backbone: str | None = None, heads: str | None = None, force: bool = False) -> InstallJob:
+    """Check what can be checked before anything is downloaded or written.
+
+    Args:
+        name: The name of the model, a key of `PUBLISHED`.
+        backbone: Path or hub id of the weights of the backbone; None is where they are published.
+        heads: Path or hub id of the checkpoints of the heads; None is where they are published.
+        force: Replace the model if it is installed.
+
+    Raises:
+        UsageError: The model is unknown or installed, a module is missing, a path does not exist, or `heads` is given
+            for a model without.
+
+    Example:
+        >>> plan("merit").backbone.name
+        'm-a-p/MERT-v1-330M'
+    """
+    if name not in PUBLISHED:
+        raise UsageError(f"unknown model {name!r}; known: {', '.join(PUBLISHED)}")
+    model = PUBLISHED[name]
+    folder = installed_folder(name)
+    if folder.exists() and not force:
+        raise UsageError(f"{name} is installed at {folder}; give --force to install it again")
+    missing = [module for module in model.modules if find_spec(module) is None]
+    if missing:
+        raise UsageError(
+            f"{name} needs {', '.join(missing)}; install {'it' if len(missing) == 1 else 'them'} with: "
+            f"pip install 'soundalike[{model.extra}]'"
+        )
+    if heads is not None and model.heads is None:
+        raise UsageError(f"{name} has no heads; leave out --heads")
+    source = _weights_source(model, backbone)
+    place = model.heads if heads is None else heads
+    return InstallJob(model, source, None if place is None else find_source(place, "--heads"), folder, force)
+
+
+def install(
+    job: InstallJob,
+    clips: Sequence[CalibrationClip],
+    *,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> Path:
+    """Install a model. After an error or an interruption, nothing of it is left.
+
+    Args:
+        job: What to install, as `plan` returns it.
+        clips: The clips to calibrate with.
+        progress: Called with clips done, all clips, and seconds of audio.
+
+    Returns:
+        The folder of the model.
+
+    Raises:
+        UsageError: A source lacks a file, or the folder cannot be written to.
+        ModelError: A file cannot be downloaded, is invalid, or does not fit the others.
+
+    Example:
+        >>> install(plan("merit"), clips).name
+        'merit'
+    """
+    model = job.model
+    with _making(job.folder) as made:
+        tensors = _read_heads(job)  # before the weights of the backbone, which take a hundred times as long to download
+        weights = _take_weights(job, made)
+        backbone: Backbone = plugins.load("backbones", model.backbone, weights=weights)
+        _check_sizes(model, backbone, tensors)
+        calibrations = _calibrate(model, backbone, tensors, clips, progress)
+        spaces = [
+            space_entry(
+                space.name,
+                backbone,
+                space.feature,
+                _kind(space),
+                _dim(space, backbone, tensors),
+                calibrations[space.name],
+            )
+            for space in model.spaces
+        ]
+        write_model(
+            made,
+            name=model.name,
+            summary=model.summary,
+            licence=model.licence,
+            spaces=spaces,
+            tensors=tensors,
+            trained_on=[
+                {"name": source.name, "licence": model.licence} for source in (job.backbone, job.heads) if source
+            ],
+            seed=_SEED,
+            backbones={model.backbone: weights.name},
+        )
+        load_recipe(str(made))  # what was written can be read
+        _replace(made, job.folder)
+    return job.folder
+
+
+def remove(name: str) -> Path:
+    """Remove an installed model. Rows in libraries stay.
+
+    Returns:
+        The folder where it was.
+
+    Raises:
+        UsageError: The model is bundled or not installed, or cannot be removed.
+
+    Example:
+        >>> remove("merit").name
+        'merit'
+    """
+    try:
+        folder = installed_folder(name)
+    except ValueError:
+        raise UsageError(f"{name} is not an installed model; those that are bundled cannot be removed") from None
+    if not folder.is_dir():
+        raise UsageError(f"{name} is not installed; see: soundalike list models")
+    with _making(folder) as made:
+        folder.rename(made.parent / "old")
+    return folder
+
+
+@contextmanager
+def _making(folder: Path) -> Iterator[Path]:
+    """Yield a new folder to make a model in, on the same disk as `folder`, and remove it at the end.
+
+    One process at a time does this, so what another one left behind is removed first.
+    """
+    parent = folder.parent
+    partial = parent / _PARTIAL
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with closing(take_lock(parent / ".lock")):
+            try:
+                shutil.rmtree(partial, ignore_errors=True)
+                (partial / folder.name).mkdir(parents=True)
+                yield partial / folder.name
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except sqlite3.Error as error:
+        if primary_code(error) == sqlite3.SQLITE_BUSY:
+            raise UsageError("another process is installing or removing a model; wait for it") from error
+        raise UsageError(f"cannot write to {parent} ({error})") from error
+    except OSError as error:
+        remedy = "free some space" if error.errno in FULL_DISK else "check its permissions"
+        where = error.filename or parent
+        raise UsageError(f"{folder.name} cannot be changed: {where}: {error.strerror or error}; {remedy}") from error
+
+
+def _replace(made: Path, folder: Path) -> None:
+    """Rename a complete model to its folder, and what was there out of the way."""
+    old = made.parent / "old"
+    if folder.exists():
+        folder.rename(old)
+    try:
+        made.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+
+
+def _weights_source(model: PublishedModel, given: str | None) -> Source:
+    """Return where the weights of the backbone are: as given, published, or in an installed package."""
+    published = model.weights
+    place = published.origin if given is None else given
+    if place is not None:
+        return find_source(place, "--backbone")
+    found = published.package() if published.package else None
+    if found is None:
+        raise UsageError(
+            f"the weights of {model.name} are not on the hub; get them from {published.page}, then give "
+            "their path with --backbone"
+        )
+    return Source(str(found), found)
+
+
+def _take_weights(job: InstallJob, made: Path) -> Path:
+    """Put the weights of the backbone into the folder of the model; return their path, a folder or file."""
+    name, published, source = job.model.backbone, job.model.weights, job.backbone
+    if published.files and (source.path is None or source.path.is_dir() or not published.convert):
+        files = [_file(source, names, job.model) for names in published.files]
+        for file in files:
+            link_or_copy(file, made / name / file.name)
+        return made / name
+    if source.path is None:
+        raise UsageError(f"--backbone: {source.name} does not exist; get the weights from {published.page}")
+    if published.convert:
+        target = made / (name if published.files else f"{name}.safetensors")
+        published.convert(source.path, target)
+        return target
+    if not source.path.is_file():
+        raise UsageError(f"--backbone: {source.name} is not a file; expected weights from {published.page}")
+    target = made / f"{name}{source.path.suffix}"
+    link_or_copy(source.path, target)
+    return target
+
+
+def _file(source: Source, names: Sequence[str], model: PublishedModel) -> Path:
+    """Return one file of a folder of weights. Raises UsageError if it is missing."""
+    file = source.file(names)
+    if file is None:
+        raise UsageError(
+            f"--backbone: {source.name} has no {' or '.join(names)}; expected a folder such as {model.weights.page}"
+        )
+    return file
+
+
+def _read_heads(job: InstallJob) -> dict[str, FloatArray]:
+    """Read the checkpoints of the heads, and return their tensors by their names in a recipe."""
+    tensors: dict[str, FloatArray] = {}
+    if job.heads is None:
+        return tensors
+    for space in job.model.spaces:
+        file = job.heads.file(space.checkpoints)
+        if file is None:
+            raise UsageError(
+                f"--heads: {job.heads.name} has no head for {space.name}; expected {' or '.join(space.checkpoints)}"
+            )
+        head = read_merit_head(file)
+        tensors |= {f"{space.name}.{key}": tensor for key, tensor in head.tensors.items()}
+    return tensors
+
+
+def _kind(space: PublishedSpace) -> str:
+    return "mlp" if space.checkpoints else "identity"
+
+
+def _dim(space: PublishedSpace, backbone: Backbone, tensors: Mapping[str, FloatArray]) -> int:
+    """The dims of the rows of a space."""
+    return len(tensors[f"{space.name}.out.weight"]) if space.checkpoints else backbone.dims[space.feature]
+
+
+def _check_sizes(model: PublishedModel, backbone: Backbone, tensors: Mapping[str, FloatArray]) -> None:
+    """Raise ModelError if a head takes features of another size than the backbone has."""
+    for space in model.spaces:
+        size = backbone.dims[space.feature]
+        if space.checkpoints and (taken := tensors[f"{space.name}.hidden.weight"].shape[1]) != size:
+            raise ModelError(
+                f"the head for {space.name} takes {taken} values, but the feature {space.feature} of these weights of "
+                f"{model.backbone} has {size}; give --heads and --backbone that belong together"
+            )
+
+
+def _calibrate(
+    model: PublishedModel,
+    backbone: Backbone,
+    tensors: Mapping[str, FloatArray],
+    clips: Sequence[CalibrationClip],
+    progress: Callable[[int, int, float], None] | None,
+) -> dict[str, dict[Level, Calibration]]:
+    """Encode the clips, and measure the null distribution of every space at both levels."""
+    heads = {
+        space.name: load_head(
+            _kind(space),
+            space.name,
+            tensors,
+            blocks=[(space.feature, backbone.dims[space.feature])],
+            out_dim=_dim(space, backbone, tensors),
+        )
+        for space in model.spaces
+    }
+    rows: dict[tuple[str, Level], list[FloatArray]] = {}
+    seconds = 0.0
+    for done, clip in enumerate(clips, start=1):
+        recording = extract({backbone.name: backbone}, clip.path)
+        features = recording.features[backbone.name]
+        passages = {
+            space.name: heads[space.name](features.rows[space.feature], features.audible[space.feature])
+            for space in model.spaces
+        }
+        for level, of_level in at_levels(passages).items():
+            for name, part in of_level.items():
+                rows.setdefault((name, level), []).append(part)
+        seconds += recording.info.duration
+        if progress:
+            progress(done, len(clips), seconds)
+    numbers = [
+        [sorted({c.properties[n] for c in clips}).index(p) for n, p in enumerate(clip.properties)] for clip in clips
+    ]
+    calibrations: dict[str, dict[Level, Calibration]] = {space.name: {} for space in model.spaces}
+    for (name, level), parts in rows.items():
+        groups = np.repeat(numbers, [len(part) for part in parts], axis=0)
+        try:
+            calibrations[name][level] = calibrate_random_pairs(np.vstack(parts), groups, np.random.default_rng(_SEED))
+        except ValueError as error:
+            raise ModelError(f"the weights cannot be used: in the space {name}, {error}") from error
+    return calibrations

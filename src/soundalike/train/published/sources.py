@@ -1,0 +1,123 @@
+"""Find the files of published weights: in a local file or folder, or on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundalike.core.errors import ModelError, UsageError, one_line
+from soundalike.core.files import FULL_DISK, as_path
+
+__all__ = ["Source", "find_source", "link_or_copy"]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where files come from.
+
+    Attributes:
+        name: The path or id, for messages.
+        path: The local file or folder; None if the files are on the hub.
+    """
+
+    name: str
+    path: Path | None
+
+    def file(self, alternatives: Sequence[str]) -> Path | None:
+        """Return the local path of the first of several files that exists, after downloading it if it is on the hub.
+
+        Args:
+            alternatives: Paths relative to the folder, with slashes.
+
+        Returns:
+            The path; None if no such file exists.
+
+        Raises:
+            UsageError: The source is a file, not a folder.
+            ModelError: The hub cannot be reached, or does not have or give the files.
+
+        Example:
+            >>> find_source("m-a-p/MERT-v1-330M", "--backbone").file(["config.json"])
+            PosixPath('/home/ann/.cache/huggingface/hub/.../config.json')
+        """
+        if self.path is None:
+            return next((file for name in alternatives if (file := _download(self.name, name))), None)
+        if not self.path.is_dir():
+            raise UsageError(f"{self.name} is a file; expected a folder with {alternatives[0]}")
+        return next((file for name in alternatives if (file := self.path / name).is_file()), None)
+
+
+def find_source(given: str, option: str) -> Source:
+    """Return the source that a path or an id on the hub names. Nothing is downloaded.
+
+    Args:
+        given: The path or id. What exists as a path is one.
+        option: The command-line option, named in error messages.
+
+    Raises:
+        UsageError: It is neither.
+
+    Example:
+        >>> find_source("m-a-p/MERT-v1-330M", "--backbone").path is None
+        True
+    """
+    path = as_path(given, option)
+    if os.path.lexists(path):
+        return Source(given, path)
+    if _HUB_ID.fullmatch(given):
+        return Source(given, None)
+    raise UsageError(
+        f"{option}: {given} does not exist, and is no id on the Hugging Face hub, such as m-a-p/MERT-v1-330M"
+    )
+
+
+def link_or_copy(file: Path, target: Path) -> None:
+    """Make `target` a hard link to a file, or a copy where links are impossible. Parents of `target` are created.
+
+    Raises:
+        OSError: The file cannot be read, or `target` cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The file itself: a link to a symbolic link would break with it, and the hub's cache consists of such links.
+    file = file.resolve()
+    try:
+        target.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, target)
+
+
+def _download(repository: str, name: str) -> Path | None:
+    """Return the path of a file of the hub in the cache of its client; None if the repository has no such file."""
+    from huggingface_hub import errors, hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repository, name))
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            f"{repository} is only for users who accepted its terms; accept them on its page at the Hugging Face hub, "
+            "then run: hf auth login"
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelError(
+            f"{repository} is neither a folder here nor a public repository of the Hugging Face hub; check the name"
+        ) from error
+    except errors.LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"the Hugging Face hub cannot be reached for {name} of {repository}; try again later, or download it "
+            "elsewhere and give the folder"
+        ) from error
+    except errors.EntryNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise ModelError(f"no space left for {name} of {repository}; free some, or set HF_HOME") from error
+        raise ModelError(f"{name} of {repository} cannot be downloaded ({one_line(str(error))}); try again") from error
+    except Exception as error:  # the errors of its transport differ from version to version
+        why = one_line(f"{type(error).__name__}: {error}")
+        raise ModelError(f"{name} of {repository} cannot be downloaded ({why}); try again") from error
