@@ -22,7 +22,7 @@ import soundfile
 
 from common import report_of, show_and_save
 from soundalike.evaluate.estimates import bootstrap
-from soundalike.evaluate.protocols.retrieval import chance_scores, scores
+from soundalike.evaluate.ranking import chance_scores, scores
 from soundalike.models.model import Model, load_once
 from soundalike.render.folders.settings import orchestra_of, sources_of
 from soundalike.render.folders.stock import Stock

@@ -32,7 +32,7 @@ from search import make_rows
 from soundalike.core.types import Calibration, Report, Span
 from soundalike.evaluate.base import encode_clips
 from soundalike.evaluate.estimates import bootstrap
-from soundalike.evaluate.protocols.retrieval import hubness, occurrences, relevance
+from soundalike.evaluate.ranking import hubness, occurrences, relevance
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.subject import Subject
 from soundalike.models.heads import unit_rows

@@ -19,7 +19,8 @@ from conftest import TUNES, tune, write
 from soundalike.core.errors import UsageError
 from soundalike.core.types import Calibration, FloatArray, Report, Space, Triplet
 from soundalike.evaluate import fusion, reports
-from soundalike.evaluate.base import EncodedClips, full_span, margins, margins_with_fusions
+from soundalike.evaluate.base import EncodedClips, full_span, margins
+from soundalike.evaluate.fused_rows import margins_with_fusions
 from soundalike.evaluate.protocols.probes import Probes
 from soundalike.evaluate.protocols.triplets import TripletFolders
 from soundalike.models.recipes import load_recipe

@@ -62,6 +62,7 @@ def evaluate(*arguments: object) -> tuple[Report, ...]:
 
 def test_bundled_protocols() -> None:
     assert set(MEMBERS) >= {"abx", "probes", "render", "retrieval", "self", "triplets"}
+    assert set(MEMBERS) >= {"ballroom", "covers80", "jamendo", "musdb"}
 
 
 @pytest.mark.parametrize("name", MEMBERS)

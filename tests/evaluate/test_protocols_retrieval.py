@@ -12,17 +12,8 @@ from hypothesis import strategies as st
 from test_protocols import SPACES, evaluate
 
 from soundalike.core.errors import UsageError
-from soundalike.evaluate.protocols.retrieval import (
-    CUTS,
-    Labelled,
-    chance_scores,
-    hubness,
-    occurrences,
-    read_csv,
-    read_folders,
-    relevance,
-    scores,
-)
+from soundalike.evaluate.protocols.retrieval import Labelled, read_csv, read_folders
+from soundalike.evaluate.ranking import CUTS, chance_scores, hubness, occurrences, relevance, scores
 
 
 def naive_scores(similarity: np.ndarray, labels: list[str], groups: list[str]) -> list[list[float]]:

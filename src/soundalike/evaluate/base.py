@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar, TypeAlias
@@ -20,27 +19,24 @@ import click
 import numpy as np
 
 from soundalike.core.errors import AudioError, SoundalikeError, UsageError
-from soundalike.core.types import BoolArray, FloatArray, IntArray, Report, Space, Span, Triplet, Weights
+from soundalike.core.types import BoolArray, FloatArray, IntArray, Report, Space, Span, Triplet
 from soundalike.evaluate.estimates import Estimate
-from soundalike.evaluate.fusion import SCORE_FUSIONS, VECTOR_FUSIONS, concatenate_vectors, mean_scores, mean_vectors
 from soundalike.evaluate.reports import make_report
-from soundalike.models import DEFAULT_MODEL, load_recipe, parse_weights, presence, resolve_weights
+from soundalike.models import DEFAULT_MODEL, presence
 
 __all__ = [
     "EncodedClips",
-    "Margins",
     "Progress",
     "Protocol",
     "check_folder",
-    "check_fusion",
     "encode_clips",
     "full_span",
-    "fusion_options",
     "margins",
-    "margins_with_fusions",
     "model_report",
     "order_columns",
+    "triplet_cosines",
     "triplet_outcome",
+    "triplet_rows",
 ]
 
 Progress: TypeAlias = Callable[[int, int, float], None]
@@ -145,7 +141,12 @@ def _encode(task: tuple[str, Span]) -> tuple[dict[str, FloatArray], float]:
 
 
 def encode_clips(
-    clips: Iterable[Span], model: str | None = None, *, jobs: int | None = None, progress: Progress | None = None
+    clips: Iterable[Span],
+    model: str | None = None,
+    *,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    encode: Callable[[tuple[str, Span]], tuple[dict[str, FloatArray], float]] = _encode,
 ) -> EncodedClips:
     """Encode every distinct clip once. Nothing is written to disk.
 
@@ -154,6 +155,8 @@ def encode_clips(
         model: A model's name or folder; None for the default model.
         jobs: The number of worker processes; by default one per core.
         progress: Called after every clip.
+        encode: Encodes one clip in a worker process. It takes the model's name and the clip, and returns one (d,) row
+            per space and the clip's duration in seconds. The default encodes the file that the clip names.
 
     Returns:
         The rows of all clips.
@@ -175,7 +178,7 @@ def encode_clips(
     loaded = Model.load(name)
     index = {clip: row for row, clip in enumerate(sorted(set(clips)))}
     rows = {space.name: np.zeros((len(index), space.dim), np.float32) for space in loaded.spaces}
-    outcomes = run_tasks(_encode, [(name, clip) for clip in index], jobs)
+    outcomes = run_tasks(encode, [(name, clip) for clip in index], jobs)
     seconds = 0.0
     try:
         for done, ((_, clip), outcome) in enumerate(outcomes, start=1):
@@ -199,12 +202,12 @@ def margins(encoded: EncodedClips, triplets: Sequence[Triplet]) -> FloatArray:
         >>> encoded = encode_clips(clip for t in triplets for clip in (t.anchor, t.positive, t.negative))
         >>> accuracy = triplet_outcome(margins(encoded, triplets)).mean(axis=0)
     """
-    positive, negative = _cosines(encoded, triplets)
+    positive, negative = triplet_cosines(encoded, triplets)
     return positive - negative
 
 
-def _triplet_rows(encoded: EncodedClips, triplets: Sequence[Triplet]) -> tuple[IntArray, IntArray, IntArray]:
-    """The row numbers of the anchors, positives and negatives of m triplets: (m,) each."""
+def triplet_rows(encoded: EncodedClips, triplets: Sequence[Triplet]) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the row numbers of the anchors, positives and negatives of m triplets: (m,) each."""
     return (
         encoded.positions(triplet.anchor for triplet in triplets),
         encoded.positions(triplet.positive for triplet in triplets),
@@ -212,9 +215,9 @@ def _triplet_rows(encoded: EncodedClips, triplets: Sequence[Triplet]) -> tuple[I
     )
 
 
-def _cosines(encoded: EncodedClips, triplets: Sequence[Triplet]) -> tuple[FloatArray, FloatArray]:
-    """The cosines of m anchors with their positives and with their negatives in every space: (m, spaces) each."""
-    anchor, positive, negative = _triplet_rows(encoded, triplets)
+def triplet_cosines(encoded: EncodedClips, triplets: Sequence[Triplet]) -> tuple[FloatArray, FloatArray]:
+    """Return the cosines of m anchors with their positives and negatives in every space: (m, spaces) each."""
+    anchor, positive, negative = triplet_rows(encoded, triplets)
     with_positive = [encoded.similarity(space, anchor, positive) for space in encoded.spaces]
     with_negative = [encoded.similarity(space, anchor, negative) for space in encoded.spaces]
     return np.stack(with_positive, axis=1), np.stack(with_negative, axis=1)
@@ -295,95 +298,3 @@ def order_columns(names: Iterable[str], encoded: EncodedClips) -> list[str]:
     distinct = dict.fromkeys(names)
     spaces = [space.name for space in encoded.spaces if space.name in distinct]
     return spaces + [name for name in distinct if name not in spaces]
-
-
-# Fusions of all spaces of a model -----------------------------------------------------------------------------------
-
-
-def fusion_options() -> list[click.Parameter]:
-    """Return `--fusion` and `--weights`, which `check_fusion` and `margins_with_fusions` read."""
-    return [
-        click.Option(["--fusion"], is_flag=True, help="Add one row for each way to combine all spaces of the model."),
-        click.Option(
-            ["--weights"],
-            metavar="SPACE=W,...",
-            help="With --fusion, add weighted means, such as melody=.4,rhythm=.4,timbre=.2 (default: none).",
-        ),
-    ]
-
-
-def check_fusion(args: SimpleNamespace, model: str | None) -> None:
-    """Check `--fusion` and `--weights` against a model before any clip is encoded.
-
-    Raises:
-        UsageError: `--weights` without `--fusion`, weights of unknown spaces, or a model with a single space.
-        ModelError: The model is unknown or invalid.
-    """
-    if args.weights is not None and not args.fusion:
-        raise UsageError("--weights needs --fusion; add --fusion or remove --weights")
-    if args.fusion:
-        recipe = load_recipe(model or DEFAULT_MODEL)
-        if len(recipe.spaces) < 2:
-            raise UsageError(f"--fusion needs at least two spaces; {recipe.name} has only {recipe.spaces[0].name}")
-        _weights(recipe.spaces, args)
-
-
-def _weights(spaces: Sequence[Space], args: SimpleNamespace) -> Weights | None:
-    return resolve_weights(parse_weights(args.weights), spaces) if args.weights is not None else None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Margins:
-    """Margins of m triplets in every space and every requested fusion.
-
-    Attributes:
-        rows: The names of the spaces, then of the fusions.
-        values: (m, rows) float64.
-        options: The command-line options that request the same fusions; empty without fusions.
-        notes: Remarks for the report; empty without fusions.
-    """
-
-    rows: tuple[str, ...]
-    values: FloatArray
-    options: str = ""
-    notes: tuple[str, ...] = ()
-
-
-def margins_with_fusions(encoded: EncodedClips, triplets: Sequence[Triplet], args: SimpleNamespace) -> Margins:
-    """Compute the margins of all spaces and, with `--fusion`, of every fusion in `soundalike.evaluate.fusion`.
-
-    Fused scores treat an inaudible pair as the spaces do: its similarity is the mean of random pairs. Fused vectors
-    have no such value, so a triplet ties if one of its clips has no fused vector. If the spaces differ in dimension,
-    concatenation is the only fusion of vectors.
-
-    Args:
-        encoded: The clips of all triplets.
-        triplets: m triplets.
-        args: `fusion` and `weights`, as declared by `fusion_options` and checked by `check_fusion`.
-    """
-    positive, negative = _cosines(encoded, triplets)
-    columns = {space.name: margin for space, margin in zip(encoded.spaces, (positive - negative).T, strict=True)}
-    if not args.fusion:
-        return Margins(tuple(columns), positive - negative)
-    scores, vectors = dict(SCORE_FUSIONS), dict(VECTOR_FUSIONS)
-    options = "--fusion"
-    notes = [f"Fused spaces: {', '.join(columns)}. The product of scores is the product of (1 + cos) / 2."]
-    weights = _weights(encoded.spaces, args)
-    if weights is not None:
-        ordered = [weights[space.name] for space in encoded.spaces]
-        scores["weighted mean"] = partial(mean_scores, weights=ordered)
-        vectors["weighted mean"] = partial(mean_vectors, weights=ordered)
-        options += " --weights " + ",".join(f"{name}={weight:g}" for name, weight in weights.items() if weight)
-    if len({space.dim for space in encoded.spaces}) > 1:
-        vectors = {"concatenation": concatenate_vectors}
-        dims = ", ".join(f"{space.name} {space.dim}" for space in encoded.spaces)
-        notes.append(f"The vectors differ in dimension ({dims}) and can only be concatenated.")
-    for name, fuse in scores.items():
-        columns[f"fused scores: {name}"] = fuse(positive) - fuse(negative)
-    for name, join in vectors.items():
-        rows = join([encoded.rows[space.name] for space in encoded.spaces]).astype(np.float64)
-        anchor_row, positive_row, negative_row = (rows[numbers] for numbers in _triplet_rows(encoded, triplets))
-        margin = np.einsum("md,md->m", anchor_row, positive_row) - np.einsum("md,md->m", anchor_row, negative_row)
-        present = presence(anchor_row) & presence(positive_row) & presence(negative_row)
-        columns[f"fused vectors: {name}"] = np.where(present, margin, 0.0)
-    return Margins(tuple(columns), np.column_stack(list(columns.values())), options, tuple(notes))

@@ -34,16 +34,14 @@ from soundalike.evaluate.base import (
     Progress,
     Protocol,
     check_folder,
-    check_fusion,
     encode_clips,
     full_span,
-    fusion_options,
-    margins_with_fusions,
     model_report,
     order_columns,
     triplet_outcome,
 )
 from soundalike.evaluate.estimates import Estimate, bootstrap, paired
+from soundalike.evaluate.fused_rows import check_fusion, fusion_options, margins_with_fusions
 
 __all__ = ["Probes", "create", "inaudible_triplets", "read_probes"]
 

@@ -37,26 +37,19 @@ import numpy as np
 
 from soundalike.core.errors import UsageError
 from soundalike.core.options import Argument
-from soundalike.core.types import BoolArray, FloatArray, IntArray, Report
+from soundalike.core.types import Report
 from soundalike.evaluate.base import Progress, Protocol, check_folder, encode_clips, full_span, model_report
 from soundalike.evaluate.estimates import Estimate, bootstrap
+from soundalike.evaluate.ranking import CUTS, NEIGHBOURS, chance_scores, hubness, occurrences, relevance, scores
 
 __all__ = [
-    "CUTS",
     "Labelled",
     "Retrieval",
-    "chance_scores",
     "create",
-    "hubness",
-    "occurrences",
     "read_csv",
     "read_folders",
-    "relevance",
-    "scores",
 ]
 
-CUTS = (1, 5, 10)
-_NEIGHBOURS = 10
 _COLUMNS = ("mAP", *(f"R@{cut}" for cut in CUTS))
 
 
@@ -132,112 +125,6 @@ def read_csv(path: Path, folder: Path) -> tuple[Labelled, ...]:
     if not recordings:
         raise UsageError(f"{path} names no recordings")
     return tuple(recordings.values())
-
-
-def relevance(labels: Sequence[str], groups: Sequence[str]) -> tuple[BoolArray, BoolArray]:
-    """Return which recordings are candidates for which query, and which candidates are right.
-
-    Args:
-        labels: n labels.
-        groups: n groups; the members of a group are not candidates for each other. "" is no group.
-
-    Returns:
-        Two (n, n) bool arrays, one row per query.
-
-    Example:
-        >>> allowed, right = relevance(["a", "a", "b"], ["", "", ""])
-        >>> right.astype(int).tolist()
-        [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
-    """
-    label, group = np.asarray(labels, dtype=np.str_), np.asarray(groups, dtype=np.str_)
-    allowed = ~np.eye(len(label), dtype=np.bool_) & ~((group[:, None] == group) & (group != ""))
-    return allowed, allowed & (label[:, None] == label)
-
-
-def _ranking(similarity: FloatArray, allowed: BoolArray, seed: int) -> IntArray:
-    """For each query all recordings, most similar first and non-candidates last, ties in random order: (n, n)."""
-    shuffled = np.random.default_rng(seed).permutation(len(similarity))
-    keys = np.where(allowed, -similarity, np.inf)[:, shuffled]
-    return shuffled[np.argsort(keys, axis=1, kind="stable")]
-
-
-def scores(similarity: FloatArray, allowed: BoolArray, right: BoolArray, seed: int = 0) -> FloatArray:
-    """Compute the retrieval measures of every query that has a right candidate.
-
-    Args:
-        similarity: (n, n), one row per query.
-        allowed: Which recordings are candidates, (n, n) bool, from `relevance`.
-        right: Which candidates are right, (n, n) bool, from `relevance`.
-        seed: Seed of the order of ties.
-
-    Returns:
-        (queries, 5): average precision, R@1, R@5, R@10, and the rank of the first right candidate.
-
-    Example:
-        >>> rows = encode_clips(clips).rows["melody"]
-        >>> mean_average_precision = scores(rows @ rows.T, *relevance(labels, groups))[:, 0].mean()
-    """
-    order = _ranking(similarity, allowed, seed)
-    hits = np.take_along_axis(right, order, axis=1)[right.any(axis=1)]
-    ranks = np.arange(1, hits.shape[1] + 1)
-    precision = np.cumsum(hits, axis=1) / ranks
-    average = (precision * hits).sum(axis=1) / hits.sum(axis=1)
-    first = hits.argmax(axis=1) + 1.0
-    return np.stack([average, *(first <= cut for cut in CUTS), first], axis=1)
-
-
-def chance_scores(allowed: BoolArray, right: BoolArray) -> FloatArray:
-    """Return the expected means of `scores` for a random ranking.
-
-    With c candidates of which r are right, and H the c-th harmonic number:
-    E[AP] = (H + (r - 1) (c - H) / (c - 1)) / c, P(no right one among k) = C(c - r, k) / C(c, k),
-    E[first] = (c + 1) / (r + 1).
-
-    Args:
-        allowed: Which recordings are candidates, (n, n) bool.
-        right: Which candidates are right, (n, n) bool.
-
-    Returns:
-        (5,), in the order of `scores`, averaged over the queries that have a right candidate.
-    """
-    rows = []
-    for c, r in zip(allowed.sum(axis=1).tolist(), right.sum(axis=1).tolist(), strict=True):
-        if r == 0:
-            continue
-        harmonic = float((1 / np.arange(1, c + 1)).sum())
-        average = (harmonic + (r - 1) * (c - harmonic) / max(c - 1, 1)) / c
-        misses = [np.prod([max(c - r - i, 0) / (c - i) for i in range(min(cut, c))]) for cut in CUTS]
-        rows.append([average, *(1 - miss for miss in misses), (c + 1) / (r + 1)])
-    return np.mean(rows, axis=0)
-
-
-def occurrences(similarity: FloatArray, allowed: BoolArray, k: int = _NEIGHBOURS, seed: int = 0) -> IntArray:
-    """Return the k-occurrence N_k of every recording: the number of queries that have it among their k nearest.
-
-    Args:
-        similarity: (n, n), one row per query.
-        allowed: Which recordings are candidates, (n, n) bool.
-        k: The number of neighbours.
-        seed: Seed of the order of ties.
-
-    Returns:
-        (n,) counts.
-    """
-    order = _ranking(similarity, allowed, seed)[:, :k]
-    counted = np.take_along_axis(allowed, order, axis=1)
-    return np.bincount(order[counted], minlength=len(similarity))
-
-
-def hubness(counts: IntArray) -> float:
-    """Return the skewness (third standardised moment) of k-occurrences (n,); NaN if all are equal.
-
-    Example:
-        >>> round(hubness(np.array([0, 0, 0, 4])), 3)
-        1.155
-    """
-    centred = counts - counts.mean()
-    deviation = float(np.sqrt(np.mean(centred**2)))
-    return float(np.mean(centred**3)) / deviation**3 if deviation > 0 else float("nan")
 
 
 class Retrieval:
@@ -319,7 +206,7 @@ class Retrieval:
                 notes=[f"Lower is better. Intervals: bootstrap over {resampled}. Chance: a random ranking."],
             ),
             report(
-                {f"skewness of N{_NEIGHBOURS}": hubs},
+                {f"skewness of N{NEIGHBOURS}": hubs},
                 f"Hubness: {data}",
                 chance=_binomial_skewness(len(recordings)),
                 unit="",
@@ -333,7 +220,7 @@ def _binomial_skewness(n: int) -> float:
 
     NaN if all recordings are neighbours.
     """
-    p = _NEIGHBOURS / (n - 1)
+    p = NEIGHBOURS / (n - 1)
     return (1 - 2 * p) / float(np.sqrt((n - 1) * p * (1 - p))) if p < 1 else float("nan")
 
 

@@ -45,16 +45,14 @@ from soundalike.evaluate.base import (
     Progress,
     Protocol,
     check_folder,
-    check_fusion,
     encode_clips,
     full_span,
-    fusion_options,
-    margins_with_fusions,
     model_report,
     order_columns,
     triplet_outcome,
 )
 from soundalike.evaluate.estimates import Estimate, bootstrap, wald
+from soundalike.evaluate.fused_rows import check_fusion, fusion_options, margins_with_fusions
 from soundalike.evaluate.training_folders import training_note
 
 __all__ = ["TripletFolders", "create", "read_split", "read_splits", "read_triplets"]

@@ -1,0 +1,98 @@
+"""Dataset `stem_table`: multitrack recordings that a table `stems.csv` lists, as the sum of the stems of each class."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from soundalike.audio.datasets.base import About, existing_folder, first_of
+from soundalike.core.errors import UsageError
+from soundalike.core.types import Item
+
+__all__ = ["StemTable", "create"]
+
+_TABLE = "stems.csv"
+_COLUMNS = ("song", "path", "stem_class")
+
+
+def create(root: Path) -> StemTable:
+    """Return the dataset of the folder that holds `stems.csv`.
+
+    Raises UsageError if `root` is not a folder.
+
+    Example:
+        >>> item = next(create(Path("musicdelta")).items())
+        >>> item.labels["label"], list(item.stems)
+        ('bass', ['S02_R01'])
+    """
+    return StemTable(existing_folder(root, StemTable.about))
+
+
+class StemTable:
+    """One item per song and stem class, for the songs with a stem of every class.
+
+    Songs without one of the classes, such as instrumentals, are left out, so that every song has the same classes.
+    """
+
+    about: ClassVar[About] = About(
+        title="multitrack recordings",
+        citation="that of the recordings",
+        licence="that of the recordings",
+        home="a folder of one's own",
+        layout="stems.csv with the columns song, path (below the folder, or below the one above), stem_class",
+    )
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def _read(self) -> tuple[dict[str, dict[str, list[Path]]], str | None]:
+        """The files by song and class, and what is missing."""
+        table = self.root / _TABLE
+        songs: dict[str, dict[str, list[Path]]] = {}
+        lost: list[str] = []
+        try:
+            with table.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.DictReader(file)
+                absent = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
+                if absent:
+                    return {}, f"{table} has no column {absent[0]}; expected {', '.join(_COLUMNS)} in its first line"
+                for row in reader:
+                    if not all(row[column] for column in _COLUMNS):
+                        return {}, f"{table}, line {reader.line_num}: {', '.join(_COLUMNS)} must not be empty"
+                    path = self._locate(row["path"])
+                    if path is None:
+                        lost.append(row["path"])
+                    else:
+                        songs.setdefault(row["song"], {}).setdefault(row["stem_class"], []).append(path)
+        except OSError as error:
+            return {}, f"{table} cannot be read: {error.strerror}; expected {self.about.layout}"
+        except (csv.Error, UnicodeError) as error:
+            return {}, f"{table} is not a UTF-8 CSV file: {error}"
+        if lost:
+            return songs, f"{table}: {len(lost):,} of its files do not exist: {first_of(lost, most=2)}"
+        if not _complete(songs):
+            return songs, f"{table} names no song with a stem of every class"
+        return songs, None
+
+    def _locate(self, path: str) -> Path | None:
+        return next((found for place in (self.root, self.root.parent) if (found := place / path).is_file()), None)
+
+    def missing(self) -> str | None:
+        """Return in one line what is missing."""
+        return self._read()[1]
+
+    def items(self) -> Iterator[Item]:
+        """Yield the classes of every song, sorted. Raises UsageError if something is missing."""
+        songs, problem = self._read()
+        if problem:
+            raise UsageError(problem)
+        for song, classes in sorted(_complete(songs).items()):
+            for stem, files in sorted(classes.items()):
+                yield Item(files[0], {file.stem: file for file in files}, {"label": stem, "song": song})
+
+
+def _complete(songs: Mapping[str, Mapping[str, list[Path]]]) -> dict[str, Mapping[str, list[Path]]]:
+    every = {stem for classes in songs.values() for stem in classes}
+    return {song: classes for song, classes in songs.items() if set(classes) == every}
