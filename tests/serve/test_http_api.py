@@ -16,9 +16,12 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from served import serving
+from stocked import stock, track_of
 
 import soundalike
 from conftest import RATE, TUNES, tune, write
+from soundalike.models.heads import unit_rows
+from soundalike.models.model import load_once
 from soundalike.serve import create_app
 
 API = "/api/v1"
@@ -313,3 +316,31 @@ def test_the_examples_of_the_documentation_run(stocked_api: soundalike.Library, 
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines[:3]] == ["1", "2", "3"]
     assert len(lines) > 3 + 12 and "done" in lines[-1]
+
+
+def test_tags_of_megabytes_are_cut(tmp_path: Path) -> None:
+    music, model, text = tmp_path / "music", load_once("compact"), "long " * 100_000
+    music.mkdir()
+    tracks = []
+    for number in range(3):
+        path = write(music / f"{number}.wav", tune(TUNES["up"], seconds=2))
+        tags = {"title": text, "artists": (text,), "album": text, "album_artist": text, "genres": (text,)}
+        tracks.append(track_of(path, path.stat(), duration=2.0, **tags))
+    random = np.random.default_rng(0)
+    rows = {space.name: unit_rows(random.standard_normal((3, space.dim)).astype(np.float32)) for space in model.spaces}
+    where = stock(tmp_path / "library", rows, model, music, tracks)
+    with soundalike.open(where) as library, TestClient(create_app(library), base_url="http://127.0.0.1") as client:
+        assert client.get(f"{API}/tracks/1").json()["track"]["title"] == text[:1000]
+        answers = [client.post(f"{API}/search", json={"query": {"track": 1}, "by": "track"})]
+        fields = (
+            "track-columns?field=title&field=artist&field=album&field=genre",
+            "tracks",
+            "tracks?q=long",
+            "tracks/2",
+        )
+        answers += [client.get(f"{API}/{one}") for one in fields]
+        rest = ("search3?query=long", "getArtists?", "getGenres?", "getSong?id=tr-1", "getSonicSimilarTracks?id=tr-1")
+        answers += [client.get(f"/rest/{one}&u=a&c=b&v=1.16.1&f=json") for one in rest]
+    for answer in answers:
+        assert answer.status_code == 200, answer.text
+        assert len(answer.content) < 400_000, answer.url

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from stocked import stock, track_of
 
 from soundalike.api import Library
 from soundalike.core.errors import ModelError, UsageError
 from soundalike.core.types import FloatArray
-from soundalike.library.catalog.held import HeldModel
-from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder
 from soundalike.models.heads import unit_rows
 from soundalike.models.model import Model, load_once
@@ -28,32 +27,16 @@ SILENT, PARTLY = 7, 8
 """The track that is silent everywhere, and the one that is silent in one space."""
 
 
-def stock(path: Path, rows: Mapping[str, FloatArray], model: Model) -> Path:
+def clusters(path: Path, rows: Mapping[str, FloatArray], model: Model) -> Path:
     """A library with these rows, made without audio. The folder of its tracks exists, the files do not."""
     music = path.with_name("music")
     music.mkdir()
     (music / "cover.jpg").touch()
-    with LibraryFolder.create(path) as library:
-        with library.catalog.transaction():
-            dims = [(space.name, "track", space.dim) for space in model.spaces]
-            library.catalog.put_model(model.name, HeldModel(model.recipe.digest, model.source), dims)
-        library.refresh()
-        for space in model.spaces:
-            library.store.write("track", space.full_name, 0, rows[space.name])
-        library.store.flush()
-        with library.catalog.transaction():
-            library.catalog.commit_rows(model.name, "track", 0, len(rows["melody"]))
-            for number in range(len(rows["melody"])):
-                track = Track(
-                    path=music / f"{number:03}.flac", size=1, mtime_ns=1, content_hash=str(number),
-                    audio_hash=str(number), duration=60.0, rate=44100, channels=2, codec="flac", title=None,
-                    artists=(), album=None, genres=("jazz",) if number < SIZE else (), year=None, bpm_tag=None,
-                    key_tag=None, tempo=None, key=None, loudness=None, silent=False,
-                )  # fmt: skip
-                track_id = library.catalog.put_track(music, track)
-                library.catalog.assign_rows(track_id, "track", number, 1)
-                library.catalog.mark_encoded(track_id, model.name)
-    return path
+    tracks = [
+        track_of(music / f"{number:03}.flac", genres=("jazz",) if number < SIZE else ())
+        for number in range(CLUSTERS * SIZE)
+    ]
+    return stock(path, rows, model, music, tracks)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +58,7 @@ def rows(model: Model) -> dict[str, FloatArray]:
 
 @pytest.fixture(scope="module")
 def clustered(tmp_path_factory: pytest.TempPathFactory, model: Model, rows: dict[str, FloatArray]) -> Path:
-    return stock(tmp_path_factory.mktemp("clustered") / "library", rows, model)
+    return clusters(tmp_path_factory.mktemp("clustered") / "library", rows, model)
 
 
 def read_map(content: bytes) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import threading
@@ -15,8 +14,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from soundalike.api import Library
+from soundalike.audio import MAX_TEXT
 from soundalike.core.text import fold
 from soundalike.library import LibraryFolder
+from soundalike.library.catalog import parse_list
 
 __all__ = [
     "ARTICLES",
@@ -37,8 +38,8 @@ VARIOUS_ARTISTS = "Various Artists"
 ARTICLES = ("The", "El", "La", "Los", "Las", "Le", "Les")
 """Words that are skipped where names are sorted."""
 _COLUMNS = (
-    "id", "root_id", "path", "title", "artists", "album", "album_artist", "genres", "year", "duration", "mtime_ns",
-    "missing OR unreadable",
+    "id", "root_id", "path", f"substr(title, 1, {MAX_TEXT})", "artists", f"substr(album, 1, {MAX_TEXT})",
+    f"substr(album_artist, 1, {MAX_TEXT})", "genres", "year", "duration", "mtime_ns", "missing OR unreadable",
 )  # fmt: skip
 _DISC = re.compile(r"(cd|dis[ck])[ ._-]*\d{1,2}", re.IGNORECASE)
 """The name of a folder with one disc of an album."""
@@ -201,14 +202,7 @@ def _letter(name: str) -> str:
     return first if first.isalpha() else "#"
 
 
-@lru_cache(maxsize=65536)
-def _names(text: str | None) -> tuple[str, ...]:
-    """The values of a column that holds a JSON list of text or null. Corrupt entries have none."""
-    try:
-        values = json.loads(text) if text else []
-    except (ValueError, RecursionError):
-        return ()
-    return tuple(values) if isinstance(values, list) and all(isinstance(one, str) for one in values) else ()
+_names = lru_cache(maxsize=65536)(parse_list)
 
 
 class _Draft:

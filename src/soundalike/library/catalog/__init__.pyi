@@ -12,4 +12,5 @@ from .suggest import suggest_spaces as suggest_spaces
 from .suggest import suggest_tracks as suggest_tracks
 from .track import Track as Track
 from .track import measured_fields as measured_fields
+from .track import parse_list as parse_list
 from .track import tag_fields as tag_fields

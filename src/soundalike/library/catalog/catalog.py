@@ -24,7 +24,7 @@ from soundalike.library.catalog.fingerprints import FingerprintTable
 from soundalike.library.catalog.held import HeldModel, HeldSpace
 from soundalike.library.catalog.line_checksums import ID_IN_LIST
 from soundalike.library.catalog.paths import PathTable
-from soundalike.library.catalog.track import Track, parse_list
+from soundalike.library.catalog.track import Track, cut_text, parse_list
 from soundalike.library.catalog.transactions import CatalogDatabase
 
 __all__ = ["Catalog"]
@@ -32,7 +32,6 @@ __all__ = ["Catalog"]
 _SEPARATOR = os.fsencode(os.sep)
 _BATCH = 512
 """Entries read at a time: few enough to stay in the processor's cache until they are used."""
-
 
 _SHARED = (
     ("rows", "level, first, count"),
@@ -395,4 +394,5 @@ def _track(row: sqlite3.Row) -> Track:
     values = {name: row[name] for name in _COLUMNS}
     values |= {name: bool(row[name]) for name in ("silent", "missing", "unreadable")}
     values |= {name: parse_list(row[name]) for name in _LISTS}
+    values |= {name: cut_text(row[name]) for name in ("title", "album", "album_artist")}
     return Track(path=Path(os.fsdecode(row["root"] + row["path"])), id=row["id"], **values)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from soundalike.audio import TAGS_VERSION, Tags
+from soundalike.audio import MAX_TEXT, MAX_VALUES, TAGS_VERSION, Tags
 from soundalike.core.types import Descriptors
 
-__all__ = ["Track", "measured_fields", "parse_list", "tag_fields"]
+__all__ = ["Track", "cut_text", "measured_fields", "parse_list", "tag_fields"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,16 @@ def measured_fields(descriptors: Descriptors, model: str) -> dict[str, Any]:
     return {one.name: getattr(descriptors, one.name) for one in fields(descriptors)} | {"described_by": model}
 
 
+def cut_text(value: Any) -> Any:
+    """Return a text that is as long as tags are at most, and anything else as it is.
+
+    Indexing and imports store no longer ones, but something else may have written the catalogue.
+    """
+    return value[:MAX_TEXT] if isinstance(value, str) else value
+
+
 def parse_list(text: object) -> tuple[str, ...]:
-    """The values of a column that holds a JSON list of text, or null.
+    """The values of a column that holds a JSON list of text, or null; as many and as long as tags are.
 
     Anything else has no values. It occurs in corrupt entries, which the checksum reports.
     """
@@ -131,4 +139,6 @@ def parse_list(text: object) -> tuple[str, ...]:
         values = json.loads(text)
     except (ValueError, RecursionError):
         return ()
-    return tuple(values) if isinstance(values, list) and all(isinstance(value, str) for value in values) else ()
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        return ()
+    return tuple([value[:MAX_TEXT] for value in values[:MAX_VALUES]])

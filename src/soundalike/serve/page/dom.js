@@ -80,6 +80,24 @@ export function fill(element, ...children) {
 }
 
 /**
+ * A name from a tag or a file. It stands for itself: writing from right to left, and characters that turn the direction,
+ * leave the text beside it as it is. Long ones are cut by the style sheet.
+ * @param {string} text
+ */
+export function named(text) {
+  return h("bdi", {}, text);
+}
+
+/**
+ * Names and facts in one line, each one for itself, with dots between them. What is empty is left out.
+ * @param {...(string | number | false | null | undefined)} texts
+ * @returns {Child[]}
+ */
+export function dotted(...texts) {
+  return texts.filter(Boolean).flatMap((text, at) => [at > 0 && " \u00b7 ", named(String(text))]);
+}
+
+/**
  * The element of an id. Throws if there is none.
  * @param {string} id
  */

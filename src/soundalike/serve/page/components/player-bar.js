@@ -2,7 +2,7 @@
  * The player at the bottom of the page: what plays, its waveform, the A/B switch, time and volume.
  */
 
-import { fill, h, icon, iconButton } from "../dom.js";
+import { fill, h, icon, iconButton, named } from "../dom.js";
 import { clock } from "../words.js";
 import { peaksOf, Waveform } from "./waveform.js";
 import { toast } from "./toast.js";
@@ -86,8 +86,8 @@ export function showPlayer(holder, player) {
       play.title = label;
       play.setAttribute("aria-label", label);
     }
-    title.textContent = sound.title;
-    artist.textContent = sound.artist;
+    fill(title, named(sound.title));
+    fill(artist, named(sound.artist));
     sides.hidden = meeting.hidden = !player.line;
     bar.classList.toggle("paired", Boolean(player.line));
     meet.checked = player.meet;

@@ -3,7 +3,7 @@
  */
 
 import { postRaw } from "../api.js";
-import { fill, freshId, h, icon, iconButton } from "../dom.js";
+import { fill, freshId, h, icon, iconButton, named } from "../dom.js";
 import { trackSound } from "../sound.js";
 import { counted } from "../words.js";
 
@@ -76,7 +76,7 @@ export function showPlaylist(holder, app) {
     return h(
       "li", {},
       iconButton("play", `Play ${entry.title}`, { onclick: () => void player.play(sound) }),
-      h("div", { class: "playlist-names" }, h("div", { class: "name" }, entry.title), h("div", { class: "soft" }, entry.artist)),
+      h("div", { class: "playlist-names" }, h("div", { class: "name" }, named(entry.title)), h("div", { class: "soft" }, named(entry.artist))),
       iconButton("raise", `Move ${entry.title} up`, { class: "raise", disabled: at === 0, onclick: () => move(-1) }),
       iconButton("lower", `Move ${entry.title} down`, { class: "lower", disabled: at === last, onclick: () => move(1) }),
       iconButton("remove", `Remove ${entry.title}`, { onclick: () => playlist.remove(entry.id) }),

@@ -2,7 +2,7 @@
  * Tracks as plain rows: play, what they are, add to the playlist.
  */
 
-import { fill, h, icon, iconButton } from "../dom.js";
+import { dotted, fill, h, icon, iconButton, named } from "../dom.js";
 import { trackSound } from "../sound.js";
 import { facts, titleOf } from "../words.js";
 
@@ -50,10 +50,10 @@ export function trackList(app, label, { more, heading, mark, paths = false } = {
       if (playlist.has(track.id)) playlist.remove(track.id);
       else playlist.add([{ id: track.id, title: name, artist: track.artist ?? "" }]);
     } });
-    const about = [track.artist, track.genre, facts(track)].filter(Boolean).join(" · ");
+    const about = dotted(track.artist, track.genre, facts(track), track.missing && "its file is gone");
     const item = h(
       "li", { "data-track": track.id }, play,
-      h("div", { class: "track-names" }, h("div", { class: "name" }, name, mark?.(track)), h("div", { class: "soft" }, track.missing ? `${about} · its file is gone` : about), paths && h("code", { class: "soft" }, track.path)),
+      h("div", { class: "track-names" }, h("div", { class: "name" }, named(name), mark?.(track)), h("div", { class: "soft" }, ...about), paths && h("code", { class: "soft" }, track.path)),
       h("a", { class: "icon-button", href: `/?track=${track.id}`, "aria-label": `Search with ${name}`, title: "What sounds like it?" }, icon("search")),
       add, more?.(track),
     );

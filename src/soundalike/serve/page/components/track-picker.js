@@ -4,7 +4,7 @@
  */
 
 import { get, isAbort, latestOnly } from "../api.js";
-import { fill, freshId, h } from "../dom.js";
+import { dotted, fill, freshId, h, named } from "../dom.js";
 import { counted, facts, titleOf } from "../words.js";
 import { toast } from "./toast.js";
 
@@ -64,8 +64,8 @@ export function trackPicker(label, picked, { placeholder = "Title, artist or fil
       ...tracks.map((track, at) =>
         h(
           "li", { id: `${listId}-${at}`, role: "option", "aria-selected": "false", onpointerdown: (/** @type {Event} */ event) => event.preventDefault(), onclick: () => pick(at) },
-          h("span", { class: "picker-title" }, titleOf(track)),
-          h("span", { class: "soft" }, [track.artist, facts(track)].filter(Boolean).join(" · ")),
+          h("span", { class: "picker-title" }, named(titleOf(track))),
+          h("span", { class: "soft" }, ...dotted(track.artist, facts(track))),
         ),
       ),
     );

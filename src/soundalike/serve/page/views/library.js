@@ -4,7 +4,7 @@
  */
 
 import { get, isAbort, latestOnly } from "../api.js";
-import { fill, freshId, h, icon, iconButton } from "../dom.js";
+import { fill, freshId, h, icon, iconButton, named } from "../dom.js";
 import { count, counted, size } from "../words.js";
 import { confirmed } from "../components/confirm.js";
 import { trackList } from "../components/track-list.js";
@@ -83,13 +83,13 @@ export function createView(app) {
 
   /** @param {TrackRecord} track */
   async function removeTrack(track) {
-    const sure = await confirmed("Remove this track from the library?", `${track.path}: the file itself stays. Indexing its folder again brings the track back.`, "Remove");
+    const sure = await confirmed("Remove this track from the library?", named(track.path), `: the file itself stays. Indexing its folder again brings the track back.`, "Remove");
     if (sure) await start({ kind: "remove", paths: [track.path] });
   }
 
   /** @param {import("../types.js").LibraryRecord["folders"][number]} folder */
   async function removeFolder(folder) {
-    const sure = await confirmed("Remove this folder from the library?", `${folder.path}: ${counted(folder.tracks, "track")}. The files themselves stay.`, "Remove");
+    const sure = await confirmed("Remove this folder from the library?", named(folder.path), `: ${counted(folder.tracks, "track")}. The files themselves stay.`, "Remove");
     if (sure) await start({ kind: "remove", paths: [folder.path] });
   }
 

@@ -4,7 +4,7 @@
  */
 
 import { ApiError, get, isAbort, post } from "../api.js";
-import { fill, h } from "../dom.js";
+import { fill, h, named } from "../dom.js";
 import { cancelJob, followJob, isFinished, startJob } from "../jobs.js";
 import { trackSound } from "../sound.js";
 import { spacesOf } from "../spaces.js";
@@ -254,7 +254,7 @@ export function createView(app) {
       field = "key";
       found = await values(field);
     }
-    return { field, colouring: colourBy(field, found), note: "" };
+    return { field, colouring: colourBy(field, found), note: [] };
   }
 
   /** @param {string} name */
@@ -262,7 +262,8 @@ export function createView(app) {
     const tone = spacesOf(library, state.model).find((space) => space.name === name)?.colour ?? "#2f7fd6";
     /** @type {Map<number, number>} */
     const percentiles = new Map();
-    let note = `Press a track: the others are coloured by how close they are to it in ${name}.`;
+    /** @type {(Node | string)[]} */
+    let note = [`Press a track: the others are coloured by how close they are to it in ${name}.`];
     if (state.near !== null) {
       const body = { query: { track: state.near }, weights: { [name]: 1 }, k: CLOSEST, by: "track", include_self: true, model: state.model };
       /** @type {import("../types.js").SearchRecord} */
@@ -272,7 +273,7 @@ export function createView(app) {
         if (match.id !== null && percentile != null) percentiles.set(match.id, percentile);
       }
       const near = await record(state.near);
-      note = `How close tracks are to “${titleOf(near)}” in ${name}, the closest ${CLOSEST} at most.`;
+      note = ["How close tracks are to “", named(titleOf(near)), `” in ${name}, the closest ${CLOSEST} at most.`];
     }
     return { field: `space:${name}`, colouring: colourByCloseness(ids, percentiles, tone), note };
   }
@@ -322,9 +323,9 @@ export function createView(app) {
     if (index === null) return;
     const id = ids[index];
     record(id).then((track) => {
-      const about = [track.artist, track.genre, track.year, facts(track)].filter(Boolean).join(" · ");
+      const about = [track.artist, track.genre, track.year, facts(track)];
       stage?.name(index, titleOf(track), about);
-      if (document.activeElement === stage?.canvas) app.announce(`${titleOf(track)}, ${about}`);
+      if (document.activeElement === stage?.canvas) app.announce([titleOf(track), ...about].filter(Boolean).join(", "));
     }, app.fail);
     if (controls.hears()) hovering = setTimeout(() => void play(index), PAUSE);
   }

@@ -4,7 +4,7 @@
  */
 
 import { ApiError, get, isAbort, newestWins, post } from "../api.js";
-import { fill, h, iconButton } from "../dom.js";
+import { fill, h, iconButton, named } from "../dom.js";
 import { across, lineOf, trackSound } from "../sound.js";
 import { spacesOf } from "../spaces.js";
 import { MATCHES, readSearch, searchRequest, writeSearch } from "../state.js";
@@ -243,7 +243,7 @@ export function createView(app) {
         const name = titles.get(id) ?? `track ${id}`;
         if (!titles.has(id)) void learn(id);
         const take = () => change({ like: state.like.filter((one) => one !== id), unlike: state.unlike.filter((one) => one !== id) }, true, "rate");
-        return h("span", { class: "held" }, `${like ? "like" : "unlike"} ${name}`, iconButton("remove", `Take back ${name}`, { onclick: take }));
+        return h("span", { class: "held" }, like ? "like " : "unlike ", named(name), iconButton("remove", `Take back ${name}`, { onclick: take }));
       }),
     );
   }

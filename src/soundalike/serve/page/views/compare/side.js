@@ -3,7 +3,7 @@
  */
 
 import { get } from "../../api.js";
-import { fill, h, icon, iconButton } from "../../dom.js";
+import { dotted, fill, h, icon, iconButton, named } from "../../dom.js";
 import { trackSound, uploadSound } from "../../sound.js";
 import { clock, facts } from "../../words.js";
 import { trackPicker } from "../../components/track-picker.js";
@@ -50,7 +50,7 @@ export function side(app, name, chosen) {
   function show() {
     play.disabled = !sound;
     play.hidden = !key;
-    title.textContent = sound?.title ?? (key ? "…" : `Choose recording ${name}`);
+    fill(title, sound ? named(sound.title) : key ? "…" : `Choose recording ${name}`);
   }
 
   show();
@@ -110,13 +110,13 @@ export function side(app, name, chosen) {
       }
       if (key !== wanted) return false;
       sound = found;
-      about.textContent = line.filter(Boolean).join(" · ");
+      fill(about, ...dotted(...line));
       show();
       try {
         const peaks = await peaksOf(found.peaks ?? "");
         if (sound === found) await waveform.show(peaks);
       } catch {
-        about.textContent += " · its waveform cannot be drawn";
+        about.append(" · its waveform cannot be drawn");
       }
       return true;
     },

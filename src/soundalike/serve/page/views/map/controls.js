@@ -2,7 +2,7 @@
  * The controls of the map: colours, hearing, lasso and zoom above it, the legend below, and how it is made beside it.
  */
 
-import { fill, freshId, h, icon, iconButton } from "../../dom.js";
+import { fill, freshId, h, icon, iconButton, named } from "../../dom.js";
 import { count, counted } from "../../words.js";
 import { FIELDS } from "./state.js";
 
@@ -86,18 +86,18 @@ export function mapControls(library, tell) {
      * Show which colours there are.
      * @param {string} field
      * @param {{name: string, colour: string, count: number}[]} groups
-     * @param {string} text
+     * @param {(Node | string)[]} remark
      */
-    colours(field, groups, text) {
+    colours(field, groups, remark) {
       colour.value = field;
-      note.textContent = text;
-      note.hidden = !text;
+      fill(note, ...remark);
+      note.hidden = !remark.length;
       fill(legend, ...groups.map((group) => {
         const button = h("button", { type: "button", class: "map-group", "aria-pressed": "true", title: `Show or hide ${group.name}`, "aria-label": `${group.name}, ${counted(group.count, "track")}`, vars: { "--c": group.colour }, onclick: () => {
           const wanted = button.getAttribute("aria-pressed") !== "true";
           button.setAttribute("aria-pressed", String(wanted));
           tell.toggle(group.name, wanted);
-        } }, h("span", { class: "map-dot" }), group.name, h("span", { class: "soft number" }, count(group.count)));
+        } }, h("span", { class: "map-dot" }), named(group.name), h("span", { class: "soft number" }, count(group.count)));
         return button;
       }));
     },

@@ -5,7 +5,7 @@
  * 0 shows all, Escape gives up a lasso.
  */
 
-import { h, s } from "../../dom.js";
+import { dotted, fill, h, named, s } from "../../dom.js";
 import { Points } from "../../components/points.js";
 import { ALL, bounded, panned, toMap, toScreen, unit, zoomed } from "./camera.js";
 import { Grid } from "./grid.js";
@@ -269,13 +269,13 @@ export function mapStage(tell) {
      * Name a point, if it still has the attention.
      * @param {number} index
      * @param {string} name
-     * @param {string} more
+     * @param {(string | number | null)[]} more
      */
     name(index, name, more) {
       if (index !== current) return;
-      title.textContent = name;
-      about.textContent = more;
-      canvas.setAttribute("aria-label", `Map of ${grid.count} tracks. ${name}, ${more}`);
+      fill(title, named(name));
+      fill(about, ...dotted(...more));
+      canvas.setAttribute("aria-label", `Map of ${grid.count} tracks. ${[name, ...more.filter(Boolean)].join(", ")}`);
       redraw();
     },
   };

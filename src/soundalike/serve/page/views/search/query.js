@@ -3,7 +3,7 @@
  */
 
 import { get } from "../../api.js";
-import { fill, h, icon, iconButton } from "../../dom.js";
+import { dotted, fill, h, icon, iconButton, named } from "../../dom.js";
 import { trackSound, uploadSound } from "../../sound.js";
 import { clock, counted, facts, parseClock } from "../../words.js";
 import { peaksOf, Waveform } from "../../components/waveform.js";
@@ -132,8 +132,8 @@ export function queryCard(app, tell) {
         line = [found.artist, clock(found.duration), "sent from this browser"];
       }
       const mine = sound;
-      title.textContent = sound.title;
-      about.textContent = line.filter(Boolean).join(" · ");
+      fill(title, named(sound.title));
+      fill(about, ...dotted(...line));
       player.offer(sound, region?.start ?? 0);
       showRegion();
       if (!sound.peaks) return;

@@ -2,7 +2,7 @@
  * The list of results. Rows keep their identity when the order changes, and glide to their new places.
  */
 
-import { calm, fill, h } from "../../dom.js";
+import { calm, fill, h, named } from "../../dom.js";
 import { address, writeValues } from "../../state.js";
 import { counted } from "../../words.js";
 import { legend, scaleOf } from "../../components/shares.js";
@@ -113,12 +113,13 @@ export function resultList(events) {
 
   /** @param {SearchRecord} found */
   function remarks(found) {
-    const parts = found.warnings.map((one) => `${one.path}: ${one.warning}`);
-    if (found.missing.length) parts.push(`${counted(found.missing.length, "file")} of the library cannot be found.`);
-    if (found.corrupt.length) parts.push(`${counted(found.corrupt.length, "track")} left out: their data is damaged.`);
-    if (found.absent_folders.length) parts.push(`Folders that are not there now: ${found.absent_folders.join(", ")}.`);
-    if (found.copies.length) parts.push(`${counted(found.copies.length, "copy", "copies")} of the query left out.`);
-    fill(notes, ...parts.map((text) => h("p", { class: "field-note" }, text)));
+    /** @type {(Node | string)[][]} */
+    const parts = found.warnings.map((one) => [named(one.path), `: ${one.warning}`]);
+    if (found.missing.length) parts.push([`${counted(found.missing.length, "file")} of the library cannot be found.`]);
+    if (found.corrupt.length) parts.push([`${counted(found.corrupt.length, "track")} left out: their data is damaged.`]);
+    if (found.absent_folders.length) parts.push(["Folders that are not there now: ", ...found.absent_folders.flatMap((path) => [named(path), " "])]);
+    if (found.copies.length) parts.push([`${counted(found.copies.length, "copy", "copies")} of the query left out.`]);
+    fill(notes, ...parts.map((part) => h("p", { class: "field-note" }, ...part)));
   }
 
   return {

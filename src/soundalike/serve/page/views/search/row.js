@@ -2,7 +2,7 @@
  * One result: what it is, why it is here, and what to do with it. A row is made once and updated in place.
  */
 
-import { fill, freshId, h, icon, iconButton, tint } from "../../dom.js";
+import { dotted, fill, freshId, h, icon, iconButton, named, tint } from "../../dom.js";
 import { againstQuery } from "../../spaces.js";
 import { address } from "../../state.js";
 import { clock, closer, facts, fileName, percent, signed, spaceInWords, titleOf, toMeet } from "../../words.js";
@@ -126,13 +126,13 @@ export function resultRow(events) {
    * @param {string[]} paths
    */
   function other(label, paths) {
-    return paths.length ? h("p", {}, `${label}: ${paths.map(fileName).join(", ")}`) : null;
+    return paths.length ? h("p", {}, `${label}: `, ...dotted(...paths.map(fileName))) : null;
   }
 
   function names() {
     const name = titleOf(match);
-    title.textContent = name;
-    about.textContent = [match.artist, facts(match)].filter(Boolean).join(" · ");
+    fill(title, named(name));
+    fill(about, ...dotted(match.artist, facts(match)));
     const from = context.level === "passage" && match.start > 0.5 ? `passage from ${clock(match.start)}` : "";
     const meet = toMeet(match.stretch, match.semitones);
     meeting.textContent = [from, relationName(match.relation), meet && `to meet: ${meet}`].filter(Boolean).join(" · ");

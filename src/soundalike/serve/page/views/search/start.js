@@ -3,8 +3,8 @@
  */
 
 import { get, upload } from "../../api.js";
-import { fill, h, icon } from "../../dom.js";
-import { counted, facts, line, size, titleOf } from "../../words.js";
+import { dotted, fill, h, icon, named } from "../../dom.js";
+import { counted, facts, size, titleOf } from "../../words.js";
 import { dropZone } from "../../components/drop-zone.js";
 import { recorder } from "../../components/recorder.js";
 import { toast } from "../../components/toast.js";
@@ -84,7 +84,7 @@ export function startScreen(app, chosen) {
           "li", {},
           h(
             "button", { type: "button", class: "offer card", onclick: () => chosen({ track: track.id, upload: null }) },
-            icon("search"), h("span", {}, h("span", { class: "offer-title" }, titleOf(track)), h("span", { class: "soft" }, line(track.artist, facts(track)))),
+            icon("search"), h("span", {}, h("span", { class: "offer-title" }, named(titleOf(track))), h("span", { class: "soft" }, ...dotted(track.artist, facts(track)))),
           ),
         ))),
       );
