@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from soundalike.backbones.analysis.musicnn_checkpoint import convert, installed_package
+
 __all__ = ["PUBLISHED", "PublishedModel", "PublishedSpace", "PublishedWeights"]
 
 
@@ -128,6 +130,30 @@ _MODELS = (
         backbone="mert",
         weights=_on_hub("m-a-p/MERT-v1-95M"),
         spaces=(PublishedSpace("overall", "layers"),),
+    ),
+    PublishedModel(
+        name="musicnn",
+        summary="musicnn: 200 units before the tags of MagnaTagATune, from the PyPI package.",
+        licence="ISC",
+        terms="Free for any use; keep the copyright notice.",
+        extra=None,
+        modules=(),
+        backbone="musicnn",
+        weights=PublishedWeights(
+            None, "https://pypi.org/project/musicnn (pip install --no-deps musicnn)", (), installed_package, convert
+        ),
+        spaces=(PublishedSpace("overall", "embedding"),),
+    ),
+    PublishedModel(
+        name="efficientat",
+        summary="EfficientAT: the embedding of a MobileNetV3 that tags AudioSet.",
+        licence="MIT",
+        terms="Free for any use; keep the copyright notice.",
+        extra="mert",
+        modules=("torch",),
+        backbone="efficientat",
+        weights=PublishedWeights(None, "https://github.com/fschmid56/EfficientAT/releases (mn04_as_mAP_432.pt)"),
+        spaces=(PublishedSpace("overall", "embedding"),),
     ),
 )
 PUBLISHED: Mapping[str, PublishedModel] = MappingProxyType({model.name: model for model in _MODELS})
