@@ -26,9 +26,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data" / "models"
 
 
-def write_heads(folder: Path, in_dim: int = 160, names: dict[str, str] = FACTORS, **changes: object) -> Path:
+def write_heads(folder: Path, in_dim: int = 160, names: dict[str, str] = FACTORS, seed: int = 0) -> Path:
     """Random heads as MERIT publishes them, with 16 hidden units and 8 outputs."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     for name in names.values():
         state = {
             "net.0.weight": torch.randn(16, in_dim),
@@ -38,7 +38,7 @@ def write_heads(folder: Path, in_dim: int = 160, names: dict[str, str] = FACTORS
         body = {"state_dict": state, "in_dim": in_dim, "hidden_dim": 16, "out_dim": 8, "encoder": "mert",
                 "model_id": "m-a-p/MERT-v1-330M", "epoch": 1, "val_loss": 0.5, "val_acc": 0.9}  # fmt: skip
         (folder / name).mkdir(parents=True)
-        torch.save(body | changes, folder / name / "best_head.pt")
+        torch.save(body, folder / name / "best_head.pt")
     return folder
 
 

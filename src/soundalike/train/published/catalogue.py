@@ -132,6 +132,17 @@ _MODELS = (
         spaces=(PublishedSpace("overall", "layers"),),
     ),
     PublishedModel(
+        name="clap",
+        summary="LAION-CLAP: the projected audio embedding of clap-htsat-unfused.",
+        licence="Apache-2.0",
+        terms="Free for any use; keep the copyright notice.",
+        extra="mert",
+        modules=_TRANSFORMERS,
+        backbone="clap",
+        weights=_on_hub("laion/clap-htsat-unfused"),
+        spaces=(PublishedSpace("overall", "embedding"),),
+    ),
+    PublishedModel(
         name="musicnn",
         summary="musicnn: 200 units before the tags of MagnaTagATune, from the PyPI package.",
         licence="ISC",

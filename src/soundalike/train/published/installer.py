@@ -147,7 +147,9 @@ def install(
             spaces=spaces,
             tensors=tensors,
             trained_on=[
-                {"name": source.name, "licence": model.licence} for source in (job.backbone, job.heads) if source
+                {"name": f"the weights of {source.name}", "licence": model.licence}
+                for source in (job.backbone, job.heads)
+                if source
             ],
             seed=_SEED,
             backbones={model.backbone: weights.name},
