@@ -43,6 +43,8 @@ def tensors_version(code: int, tensors: Mapping[str, AnyArray]) -> int:
 def read_torch_tensors(path: Path, extra: str) -> dict[str, torch.Tensor]:
     """Read a dict of tensors that `torch.save` wrote, or a safetensors file. No code in the file is run.
 
+    A dict of tensors under the key "state_dict" of another dict, as training programs write it, is read too.
+
     Args:
         path: The file.
         extra: What to install if torch is missing, such as "soundalike[train]".
@@ -76,6 +78,8 @@ def read_torch_tensors(path: Path, extra: str) -> dict[str, torch.Tensor]:
     except Exception as error:  # a damaged archive fails in many ways
         why = one_line(f"{type(error).__name__}: {error}").split("\\n")[0][:120]
         raise ModelError(f"{path} is damaged or no file of weights ({why}); download it again") from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise ModelError(f"{path} holds no plain dict of tensors; give a state dict")
     return content

@@ -6,11 +6,11 @@ Another model is one more entry of `PUBLISHED`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from soundalike.backbones.analysis.musicnn_checkpoint import convert, installed_package
+from soundalike.backbones.analysis import clap_checkpoint, musicnn_checkpoint
 
 __all__ = ["PUBLISHED", "PublishedModel", "PublishedSpace", "PublishedWeights"]
 
@@ -139,7 +139,7 @@ _MODELS = (
         extra="mert",
         modules=_TRANSFORMERS,
         backbone="clap",
-        weights=_on_hub("laion/clap-htsat-unfused"),
+        weights=replace(_on_hub("laion/clap-htsat-unfused"), convert=clap_checkpoint.convert),
         spaces=(PublishedSpace("overall", "embedding"),),
     ),
     PublishedModel(
@@ -151,7 +151,10 @@ _MODELS = (
         modules=(),
         backbone="musicnn",
         weights=PublishedWeights(
-            None, "https://pypi.org/project/musicnn (pip install --no-deps musicnn)", (), installed_package, convert
+            None,
+            "https://pypi.org/project/musicnn (pip install --no-deps musicnn)",
+            package=musicnn_checkpoint.installed_package,
+            convert=musicnn_checkpoint.convert,
         ),
         spaces=(PublishedSpace("overall", "embedding"),),
     ),
