@@ -13,7 +13,7 @@ from test_protocols import SPACES, evaluate
 
 from soundalike.core.errors import UsageError
 from soundalike.evaluate.protocols.retrieval import Labelled, read_csv, read_folders
-from soundalike.evaluate.ranking import CUTS, chance_scores, hubness, occurrences, relevance, scores
+from soundalike.evaluate.ranking import CUTS, among_best, chance_scores, hubness, occurrences, relevance, scores
 
 
 def naive_scores(similarity: np.ndarray, labels: list[str], groups: list[str]) -> list[list[float]]:
@@ -187,3 +187,28 @@ def test_recordings_of_one_label_are_an_error(tmp_path: Path) -> None:
         (tmp_path / "jazz" / f"{name}.wav").touch()
     with pytest.raises(UsageError, match=r"all 2 recordings of .* have the label 'jazz'.*; give recordings of two"):
         evaluate("retrieval", tmp_path)
+
+
+@given(collections, st.integers(0, 9), st.integers(0, 50))
+def test_the_best_candidates_equal_a_plain_loop(items: list[tuple[str, str]], count: int, seed: int) -> None:
+    allowed, _ = relevance([label for label, _ in items], [group for _, group in items])
+    similarity = symmetric(len(items), seed)
+    found = among_best(similarity, allowed, count)
+    for query in range(len(items)):
+        candidates = sorted(np.flatnonzero(allowed[query]), key=lambda other: -similarity[query, other])
+        assert set(np.flatnonzero(found[query])) == set(candidates[:count])
+
+
+def test_the_union_of_all_spaces_beside_one_score(music: Path, tmp_path: Path) -> None:
+    union = evaluate("retrieval", music, "--union")[3]
+    assert union.rows == ("union of 10 per space", "as many by one score")
+    assert union.columns == ("precision", "recall", "hits")
+    # Ten or eleven of eleven candidates are answers, so that one of the two right ones is always among them.
+    assert union.values[:, 2].tolist() == [100, 100] and union.chance[2] == pytest.approx(100)
+    assert (union.values[:, 0] >= 100 / 11).all() and (union.values[:, 0] <= 20).all()
+    assert union.chance[0] == pytest.approx(200 / 11)
+    assert union.command.endswith("DIR --union --model compact")
+    lines = ["path,label", *(f"{name}/{take}.wav,{name}" for name in ("up", "down") for take in (0, 1))]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    few = evaluate("retrieval", music, "--labels", tmp_path / "labels.csv", "--union")[3]
+    assert np.array_equal(few.values, np.array([few.chance] * 2)), "every candidate is an answer"

@@ -17,6 +17,7 @@ from soundalike.core.types import BoolArray, FloatArray, IntArray
 __all__ = [
     "CUTS",
     "NEIGHBOURS",
+    "among_best",
     "average_precision_at",
     "chance_precision_at",
     "chance_scores",
@@ -123,6 +124,29 @@ def occurrences(similarity: FloatArray, allowed: BoolArray, k: int = NEIGHBOURS,
     order = ranked(similarity, allowed, seed)[:, :k]
     counted = np.take_along_axis(allowed, order, axis=1)
     return np.bincount(order[counted], minlength=len(similarity))
+
+
+def among_best(similarity: FloatArray, allowed: BoolArray, counts: int | IntArray, seed: int = 0) -> BoolArray:
+    """Return which candidates are among the most similar ones of each query.
+
+    Args:
+        similarity: (n, n), one row per query.
+        allowed: Which recordings are candidates, (n, n) bool.
+        counts: The number of results, for all queries or for each, (n,). There are fewer where candidates run out.
+        seed: Seed of the order of ties.
+
+    Returns:
+        (n, n) bool, one row per query.
+
+    Example:
+        >>> among_best(np.array([[0, 3, 2], [3, 0, 1], [2, 1, 0]]), ~np.eye(3, dtype=bool), 1).astype(int).tolist()
+        [[0, 1, 0], [1, 0, 0], [1, 0, 0]]
+    """
+    order = ranked(similarity, allowed, seed)
+    within = np.arange(len(similarity)) < np.broadcast_to(np.asarray(counts), len(similarity))[:, None]
+    chosen = np.zeros(allowed.shape, np.bool_)
+    np.put_along_axis(chosen, order, within, axis=1)
+    return chosen & allowed
 
 
 def hubness(counts: IntArray) -> float:

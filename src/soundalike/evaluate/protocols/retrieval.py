@@ -14,6 +14,11 @@ from). A result is right if it has the label of the query. Recordings without an
 - Hubness: the skewness of the k-occurrence N_10, the number of queries that have a recording among their 10 most
   similar, whatever the labels. Near 0, the counts are even. Above about 1, a few recordings are found by many queries.
 
+With --union, a further table compares two ways to answer with all spaces at once. The union has the ten most similar
+recordings of every space, as MERIT retrieves them from one index per factor. The other takes as many recordings per
+query by one score, the mean of the standardised similarities, as a search does. Precision is the share of right results
+and recall that of right recordings found; hits are queries with a right result.
+
 The chance level is the expected value for a random ranking, in closed form. Equal similarities are ranked at random
 (--seed), because the order of the files often follows the labels. The 95 % intervals are bootstrapped over queries, or
 over groups if there are any.
@@ -25,6 +30,7 @@ Nanopoulos and Ivanović, Hubs in Space, JMLR 11, 2010.
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,10 +43,28 @@ import numpy as np
 
 from soundalike.core.errors import UsageError
 from soundalike.core.options import Argument
-from soundalike.core.types import Report
-from soundalike.evaluate.base import Progress, Protocol, check_folder, encode_clips, full_span, model_report
+from soundalike.core.types import BoolArray, IntArray, Report
+from soundalike.evaluate.base import (
+    EncodedClips,
+    Progress,
+    Protocol,
+    check_folder,
+    encode_clips,
+    full_span,
+    model_report,
+)
 from soundalike.evaluate.estimates import Estimate, bootstrap
-from soundalike.evaluate.ranking import CUTS, NEIGHBOURS, chance_scores, hubness, occurrences, relevance, scores
+from soundalike.evaluate.ranking import (
+    CUTS,
+    NEIGHBOURS,
+    among_best,
+    chance_scores,
+    hubness,
+    occurrences,
+    relevance,
+    scores,
+)
+from soundalike.models import DEFAULT_MODEL, load_recipe
 
 __all__ = [
     "Labelled",
@@ -134,7 +158,7 @@ class Retrieval:
     summary: ClassVar[str] = "labelled recordings: mean average precision, recall at k, hubness"
 
     def options(self) -> Sequence[click.Parameter]:
-        """Return the folder and `--labels`."""
+        """Return the folder, `--labels` and `--union`."""
         return [
             Argument(
                 ["data"],
@@ -148,10 +172,13 @@ class Retrieval:
                 metavar="CSV",
                 help="Table with columns path (below DIR), label[, group]; members of a group are not compared.",
             ),
+            click.Option(
+                ["--union"], is_flag=True, help="Also compare the union of ten results per space with one score."
+            ),
         ]
 
     def run(self, args: SimpleNamespace, progress: Progress | None = None) -> tuple[Report, ...]:
-        """Return three reports: retrieval measures in per cent, first right ranks, and hubness.
+        """Return retrieval measures in per cent, first right ranks, hubness, and with `--union` a fourth report.
 
         Raises UsageError, AudioError or ModelError.
         """
@@ -170,6 +197,8 @@ class Retrieval:
             raise UsageError(
                 f"no two of the {len(recordings)} recordings of {args.data} share a label without sharing a group"
             )
+        if args.union and len(load_recipe(args.model or DEFAULT_MODEL).spaces) < 2:
+            raise UsageError(f"--union needs a model with two spaces or more; {args.model} has one")
         encoded = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
         pairs = np.ix_(encoded.positions(clips), encoded.positions(clips))
         measured = []
@@ -185,13 +214,13 @@ class Retrieval:
         estimates = [bootstrap(values[:, :, measure], units, args.seed) for measure in range(values.shape[2])]
         chance = chance_scores(allowed, right)
         data = f"{len(recordings):,} recordings, {len(labels):,} labels"
-        options = "DIR" + (" --labels CSV" if args.labels else "")
+        options = "DIR" + (" --labels CSV" if args.labels else "") + (" --union" if args.union else "")
         resampled = f"{len(set(units)):,} groups" if any(recording.group for recording in recordings) else "queries"
 
         report = partial(model_report, encoded, args, protocol=self.name, options=options)
         missing = np.full(len(skews), np.nan)
         hubs = Estimate(np.array(skews), missing, missing, np.full(len(skews), len(recordings)))
-        return (
+        reports = [
             report(
                 dict(zip(_COLUMNS, estimates, strict=False)),
                 f"Retrieval: {data}",
@@ -212,7 +241,56 @@ class Retrieval:
                 unit="",
                 notes=["Nearer to 0 is better. Chance: random neighbours. n: recordings."],
             ),
-        )
+        ]
+        if args.union:
+            columns, levels, mean = _union(encoded, pairs, allowed, right, units, args.seed)
+            reports.append(
+                report(
+                    columns,
+                    f"All spaces at once: {data}",
+                    chance=levels,
+                    rows=[f"union of {NEIGHBOURS} per space", "as many by one score"],
+                    notes=[
+                        f"{mean:.1f} results per query on average. Intervals: bootstrap over {resampled}. Chance: as "
+                        "many random results."
+                    ],
+                )
+            )
+        return tuple(reports)
+
+
+def _union(
+    encoded: EncodedClips,
+    pairs: tuple[IntArray, ...],
+    allowed: BoolArray,
+    right: BoolArray,
+    units: Sequence[str],
+    seed: int,
+) -> tuple[dict[str, Estimate], list[float], float]:
+    """Measures of the union and of one score, their values by chance in per cent, and the mean number of results."""
+    chosen, score = np.zeros_like(allowed), np.zeros(allowed.shape)
+    for space in encoded.spaces:
+        similarity, level = encoded.similarities(space)[pairs], space.calibration["track"]
+        chosen |= among_best(similarity, allowed, NEIGHBOURS, seed)
+        score += (similarity - level.mu) / level.sigma
+    counts = chosen.sum(axis=1)
+    is_query = right.any(axis=1)
+    answers = [chosen, among_best(score, allowed, counts, seed)]
+    hits = np.stack([(answer & right).sum(axis=1) for answer in answers], axis=1)[is_query]
+    size, possible = counts[is_query], right.sum(axis=1)[is_query]
+    candidates = allowed.sum(axis=1)[is_query]
+    missed = [
+        math.prod(max(c - r - i, 0) / (c - i) for i in range(k))
+        for c, r, k in zip(candidates.tolist(), possible.tolist(), size.tolist(), strict=True)
+    ]
+    values = {
+        "precision": (hits / size[:, None], possible / candidates),
+        "recall": (hits / possible[:, None], size / candidates),
+        "hits": ((hits > 0).astype(np.float64), 1 - np.array(missed)),
+    }
+    columns = {name: bootstrap(value, units, seed) for name, (value, _) in values.items()}
+    levels = [100 * float(np.mean(chance)) for _, chance in values.values()]
+    return columns, levels, float(size.mean())
 
 
 def _binomial_skewness(n: int) -> float:
