@@ -306,7 +306,7 @@ def test_fused_rows_follow_the_rows_of_the_spaces(clips: Path) -> None:
         # The rows of the spaces are equal, and the tables still merge into one.
         for field in ("values", "low", "high", "n"):
             assert getattr(with_fusion, field)[:4] == pytest.approx(getattr(without, field), nan_ok=True)
-    assert len(reports.merge([*plain, *fused])) == 3
+    assert len(reports.merge([*plain, *fused])) == 4
     margin = dict(zip(fused[2].rows, fused[2].values[:, 0], strict=True))
     spaces = [margin[name] for name in SPACES]
     assert margin["fused scores: mean"] == pytest.approx(np.mean(spaces))

@@ -308,7 +308,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_triplet_folders_from_disk_to_report(folders: Path) -> None:
-    accuracy, published, margin = evaluate("triplets", folders)
+    accuracy, published, margin, distance = evaluate("triplets", folders)
     assert accuracy.columns == ("melody", "melody, adversarial", "timbre")
     assert accuracy.n[0].tolist() == [4, 2, 1]
     assert accuracy.values[0, :2].tolist() == [100, 100]
@@ -317,6 +317,8 @@ def test_triplet_folders_from_disk_to_report(folders: Path) -> None:
     assert np.array_equal(accuracy.values, published.values)
     assert not np.isnan(published.low).any()
     assert margin.values[0, 0] > 0 and margin.unit == "" and margin.chance.tolist() == [0, 0, 0]
+    assert distance.columns[:2] == ("melody, d_AP", "melody, d_AN")
+    assert distance.values[:, 1::2] - distance.values[:, 0::2] == pytest.approx(margin.values)
 
 
 def test_a_split_and_the_level_of_factors(folders: Path) -> None:

@@ -1,9 +1,10 @@
 """Attribution: which blocks of its input a head uses, read from the weights of its first layer.
 
-The input of a head may join several features of a backbone: layers of MERT, descriptors of `dsp`. Each feature is a
-block of columns in the weight matrix of the first layer. The Frobenius norm of the block measures how strongly the head
-uses it. MERIT reports these norms, scaled to sum 1 per head. We first multiply every column by the standard deviation
-of its feature, because a feature with small values needs large weights for the same effect.
+The input of a head may join several features of a backbone, such as descriptors of `dsp`, and a feature may have parts,
+such as the layers of MERT. Each is a block of columns in the weight matrix of the first layer. The Frobenius norm of
+the block measures how strongly the head uses it. MERIT reports these norms, scaled to sum 1 per head. We first multiply
+every column by the standard deviation of its feature, because a feature with small values needs large weights for the
+same effect.
 
 Norms grow with the square root of the size of a block. Uniform weights would therefore give shares proportional to that
 square root, which the reports list as `chance`. A share describes what a head uses, not what the block contains: blocks
@@ -138,10 +139,17 @@ def attribute_model(model: str) -> Report:
 
 
 def _blocks(space: Space, recipe: Recipe) -> dict[str, int]:
-    """The features in the input of a space, with their sizes. Names include the backbone if the model has several."""
+    """The features in the input of a space, or their parts, with their sizes.
+
+    Names include the backbone if the model has several.
+    """
     several = len(recipe.backbone_versions) > 1
-    blocks = feature_blocks(space, load_backbone(recipe, space.backbone))
-    return {f"{space.backbone} {feature}" if several else feature: size for feature, size in blocks}
+    backbone = load_backbone(recipe, space.backbone)
+    blocks: dict[str, int] = {}
+    for feature, size in feature_blocks(space, backbone):
+        parts = getattr(backbone, "parts", {}).get(feature, {feature: size})
+        blocks.update({f"{space.backbone} {name}" if several else name: part for name, part in parts.items()})
+    return blocks
 
 
 def _shares(space: Space, blocks: Mapping[str, int], tensors: Mapping[str, FloatArray]) -> dict[str, float]:

@@ -148,13 +148,17 @@ class Margins:
 
     Attributes:
         rows: The names of the spaces, then of the fusions.
-        values: (m, rows) float64.
+        values: near - far, (m, rows) float64; 0 where a clip has no fused vector.
+        near: Similarities of anchors and positives, (m, rows), NaN where a clip has no fused vector.
+        far: Similarities of anchors and negatives, (m, rows), with the same NaN.
         options: The command-line options that request the same fusions; empty without fusions.
         notes: Remarks for the report; empty without fusions.
     """
 
     rows: tuple[str, ...]
     values: FloatArray
+    near: FloatArray
+    far: FloatArray
     options: str = ""
     notes: tuple[str, ...] = ()
 
@@ -172,16 +176,20 @@ def margins_with_fusions(encoded: EncodedClips, triplets: Sequence[Triplet], arg
         args: `fusion` and `weights`, as declared by `fusion_options` and checked by `check_fusion`.
     """
     positive, negative = triplet_cosines(encoded, triplets)
-    columns = {space.name: margin for space, margin in zip(encoded.spaces, (positive - negative).T, strict=True)}
-    if not args.fusion:
-        return Margins(tuple(columns), positive - negative)
     fusions = requested_fusions(encoded, args)
+    rows = [space.name for space in encoded.spaces]
+    near, far = list(positive.T), list(negative.T)
     for name, fuse in fusions.scores.items():
-        columns[name] = fuse(positive) - fuse(negative)
+        rows.append(name)
+        near.append(fuse(positive))
+        far.append(fuse(negative))
     for name, join in fusions.vectors.items():
-        rows = join([encoded.rows[space.name] for space in encoded.spaces]).astype(np.float64)
-        anchor_row, positive_row, negative_row = (rows[numbers] for numbers in triplet_rows(encoded, triplets))
-        margin = np.einsum("md,md->m", anchor_row, positive_row) - np.einsum("md,md->m", anchor_row, negative_row)
-        present = presence(anchor_row) & presence(positive_row) & presence(negative_row)
-        columns[name] = np.where(present, margin, 0.0)
-    return Margins(tuple(columns), np.column_stack(list(columns.values())), fusions.options, fusions.notes)
+        vectors = join([encoded.rows[space.name] for space in encoded.spaces]).astype(np.float64)
+        anchor, positive_row, negative_row = (vectors[numbers] for numbers in triplet_rows(encoded, triplets))
+        present = presence(anchor) & presence(positive_row) & presence(negative_row)
+        rows.append(name)
+        near.append(np.where(present, np.einsum("md,md->m", anchor, positive_row), np.nan))
+        far.append(np.where(present, np.einsum("md,md->m", anchor, negative_row), np.nan))
+    to_positive, to_negative = np.column_stack(near), np.column_stack(far)
+    values = np.nan_to_num(to_positive - to_negative)
+    return Margins(tuple(rows), values, to_positive, to_negative, fusions.options, fusions.notes)

@@ -225,7 +225,10 @@ def probe_reports(
             f"{probe.title}, distances: {data}",
             chance=[np.nan, np.nan, 0.0],
             unit="",
-            notes=["1 - cosine, means over triplets. Margin: d_AN - d_AP. Intervals: bootstrap over songs."],
+            notes=[
+                "1 - cosine, means over triplets; - where a recording has no fused vector. Margin: d_AN - d_AP. "
+                "Intervals: bootstrap over songs."
+            ],
         ),
         _precision_report(probe, found, args, report),
     ]

@@ -16,9 +16,10 @@ A triplet is right if cos(anchor, positive) > cos(anchor, negative). A tie count
 inaudible in the space, the similarity of its pair is the mean of random pairs (mu). The margin is the mean of
 cos(anchor, positive) - cos(anchor, negative).
 
-There are three tables: accuracy with 95 % intervals bootstrapped over folders; accuracy with the Wald intervals of the
-paper, for comparison; and margins. Wald intervals treat triplets as independent, although those of one folder share
-the anchor and the negative, and are therefore too narrow.
+There are four tables: accuracy with 95 % intervals bootstrapped over folders; accuracy with the Wald intervals of the
+paper, for comparison; margins; and the distances that they are the differences of, 1 - cosine, from the anchor to the
+positive (d_AP) and to the negative (d_AN). Wald intervals treat triplets as independent, although those of one folder
+share the anchor and the negative, and are therefore too narrow.
 
 With --fusion, further rows combine all spaces of the model, by their scores and, as in the published code, by their
 vectors: mean, product, maximum and concatenation, and weighted means with --weights.
@@ -204,7 +205,7 @@ class TripletFolders:
         ]
 
     def run(self, args: SimpleNamespace, progress: Progress | None = None) -> tuple[Report, ...]:
-        """Return accuracy with bootstrap intervals, accuracy with Wald intervals, and margins.
+        """Return accuracy with bootstrap intervals, accuracy with Wald intervals, margins, and distances.
 
         Raises UsageError, AudioError or ModelError.
         """
@@ -218,6 +219,7 @@ class TripletFolders:
         accuracy: dict[str, Estimate] = {}
         published: dict[str, Estimate] = {}
         margin: dict[str, Estimate] = {}
+        distance: dict[str, Estimate] = {}
         for factor in order_columns((triplet.space for triplet in triplets), encoded):
             for kind in _NEGATIVES.values():
                 chosen = np.array([(triplet.space, triplet.kind) == (factor, kind) for triplet in triplets])
@@ -227,6 +229,8 @@ class TripletFolders:
                     accuracy[name] = bootstrap(outcomes[chosen], groups, args.seed)
                     published[name] = wald(accuracy[name].value, accuracy[name].n)
                     margin[name] = bootstrap(margins.values[chosen], groups, args.seed)
+                    for side, cosines in (("d_AP", margins.near), ("d_AN", margins.far)):
+                        distance[f"{name}, {side}"] = bootstrap(1 - cosines[chosen], groups, args.seed)
         split = f", {args.part} split" if args.split else ""
         data = f"{len(triplets):,} triplets in {len({triplet.group for triplet in triplets}):,} folders{split}"
         options = "DIR" + (f" --split FILE --part {args.part}" if args.split else "") + f" {margins.options}"
@@ -253,6 +257,13 @@ class TripletFolders:
                 chance=0.0,
                 unit="",
                 notes=[f"cos(anchor, positive) - cos(anchor, negative). {intervals}", *remarks],
+            ),
+            report(
+                distance,
+                f"Triplet distances: {data}",
+                chance=float("nan"),
+                unit="",
+                notes=[f"1 - cosine; - where a clip has no fused vector. {intervals}", *remarks],
             ),
         )
 
