@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 from conftest import TUNES, tune, write
 from soundalike.cli.evaluate import protocol_command
@@ -31,6 +33,7 @@ from soundalike.evaluate.base import (
 from soundalike.evaluate.estimates import Estimate
 from soundalike.evaluate.protocols.probes import inaudible_triplets, read_probes
 from soundalike.evaluate.protocols.triplets import read_split, read_triplets
+from soundalike.models import load_recipe
 
 MEMBERS = plugins.names("protocols")
 SPACES = ["melody", "rhythm", "timbre", "harmony"]
@@ -226,6 +229,36 @@ def test_probes_from_folder_to_report(probes: Path) -> None:
     assert not difference.values.any() and not difference.low.any() and not difference.chance.any()
     (repeated,) = evaluate("probes", "--data", probes)
     assert np.array_equal(repeated.values, report.values) and np.array_equal(repeated.low, report.low)
+
+
+def test_a_space_for_everything_is_compared_with_the_space_that_is_named_as_the_probe(
+    probes: Path, tmp_path: Path
+) -> None:
+    """The model is a copy of another one's timbre under the name `overall`, so they are equal on timbre."""
+    bundled = load_recipe("dsp").weights.parent
+    body = json.loads((bundled / "recipe.json").read_text())
+    (timbre,) = [space for space in body["spaces"] if space["name"] == "timbre"]
+    tensors = load_file(bundled / "weights.safetensors")
+    renamed = {name.replace("timbre", "overall"): t for name, t in tensors.items() if name.startswith("timbre")}
+    save_file(renamed, tmp_path / "weights.safetensors")
+    digest = hashlib.sha256((tmp_path / "weights.safetensors").read_bytes()).hexdigest()
+    body |= {"name": "one", "weights_sha256": digest, "spaces": [{**timbre, "name": "overall"}]}
+    (tmp_path / "recipe.json").write_text(json.dumps(body))
+
+    def run(*options: object) -> tuple[Report, ...]:
+        given = ["--data", str(probes), "--jobs", "1", *map(str, options)]
+        context = protocol_command("probes").make_context("probes", given)
+        found: tuple[Report, ...] = plugins.load("protocols", "probes").run(SimpleNamespace(**context.params))
+        return found
+
+    report, difference = run("--model", tmp_path, "--against", "dsp")
+    (dsp,) = run("--model", "dsp")
+    assert difference.rows == report.rows == ("overall",)
+    for column, probe in enumerate(difference.columns):
+        row = dsp.rows.index(probe)
+        expected = report.values[0, column] - dsp.values[row, dsp.columns.index(probe)]
+        assert difference.values[0, column] == pytest.approx(expected)
+    assert difference.values[0, difference.columns.index("timbre")] == 0
 
 
 def test_one_song_gives_no_interval(probes: Path) -> None:

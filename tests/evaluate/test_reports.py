@@ -272,6 +272,22 @@ def test_models_on_the_same_data_are_merged_and_other_tables_are_not() -> None:
     assert merged.notes == ("a: x", "b: y")
 
 
+def test_columns_in_another_order_are_merged_too() -> None:
+    first = example("a")
+    second = replace(
+        example("b"),
+        columns=first.columns[::-1],
+        **{name: getattr(first, name)[:, ::-1] for name in ("values", "low", "high", "n")},
+        chance=first.chance[::-1],
+    )
+    (merged,) = reports.merge([first, second])
+    assert merged.columns == first.columns
+    for name in ("values", "low", "high", "n"):
+        assert np.array_equal(getattr(merged, name)[2:], getattr(first, name), equal_nan=True)
+    other = replace(second, chance=first.chance)  # another chance level per column
+    assert len(reports.merge([first, other])) == 2
+
+
 def test_a_picture_needs_matplotlib_and_an_existing_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="must end in .png, .svg or .pdf"):
         reports.check_plot(tmp_path / "a.txt")

@@ -7,6 +7,7 @@ import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -223,8 +224,8 @@ def _range(counts: IntArray) -> str:
 def merge(reports: Sequence[Report]) -> tuple[Report, ...]:
     """Merge reports of several models on the same data, so that a table shows a model and its baselines.
 
-    Reports are merged if their protocol, title, columns, unit and chance levels are equal. Rows of several models are
-    named "model/row", and notes that not all models share are prefixed with the model.
+    Reports are merged if their protocol, title, columns in any order, unit and chance levels are equal. Rows of several
+    models are named "model/row", and notes that not all models share are prefixed with the model.
 
     Args:
         reports: Reports of any protocols and models.
@@ -237,8 +238,11 @@ def merge(reports: Sequence[Report]) -> tuple[Report, ...]:
     """
     groups: dict[tuple[Any, ...], list[Report]] = {}
     for report in reports:
-        key = (report.protocol, report.title, report.columns, report.unit, report.chance.tobytes())
-        groups.setdefault(key, []).append(report)
+        chances = sorted(zip(report.columns, report.chance.tolist(), strict=True))
+        key = (report.protocol, report.title, report.unit, str(chances))
+        first = groups.setdefault(key, [report])[0]
+        if report is not first:
+            groups[key].append(_reorder(report, first.columns))
     merged = []
     for same in groups.values():
         several = len({report.model for report in same}) > 1
@@ -266,6 +270,20 @@ def merge(reports: Sequence[Report]) -> tuple[Report, ...]:
             )
         )
     return tuple(merged)
+
+
+def _reorder(report: Report, columns: tuple[str, ...]) -> Report:
+    """Return a report with its columns in another order."""
+    order = [report.columns.index(column) for column in columns]
+    return replace(
+        report,
+        columns=columns,
+        values=report.values[:, order],
+        low=report.low[:, order],
+        high=report.high[:, order],
+        n=report.n[:, order],
+        chance=report.chance[order],
+    )
 
 
 def _differs(note: str, reports: Sequence[Report]) -> bool:

@@ -11,9 +11,10 @@ two is inaudible, its similarity is the mean of random pairs (mu).
 The result is the accuracy of every space on every probe. Triplets of one song share clips, so the 95 % intervals are
 bootstrapped over songs.
 
-With --against, a second table gives the difference to another model, with paired intervals. With --fusion, further
-rows combine all spaces of the model, by their scores and by their vectors: mean, product, maximum and concatenation,
-and weighted means with --weights.
+With --against, a second table gives the difference to another model, with paired intervals. The spaces are those that
+both models have. If they share none, each space is compared with the other model's space that is named as the probe.
+With --fusion, further rows combine all spaces of the model, by their scores and by their vectors: mean, product,
+maximum and concatenation, and weighted means with --weights.
 """
 
 from __future__ import annotations
@@ -155,14 +156,22 @@ class Probes:
             return (report,)
         rival = encode_clips(clips, args.against, jobs=args.jobs, progress=progress)
         rival_margins = margins_with_fusions(rival, triplets, args)
-        shared = [name for name in margins.rows if name in rival_margins.rows]
-        if not shared:
-            raise UsageError(
-                f"{encoded.model} and {rival.model} share no space; {rival.model} has {', '.join(rival_margins.rows)}"
-            )
-        ours = outcomes[:, [margins.rows.index(name) for name in shared]]
-        theirs = triplet_outcome(rival_margins.values)[:, [rival_margins.rows.index(name) for name in shared]]
-        columns = {probe: _column(ours, theirs, triplets, probe, args.seed) for probe in probes}
+        rows = [name for name in margins.rows if name in rival_margins.rows]
+        pairs = {probe: [(name, name) for name in rows] for probe in probes}
+        if not rows:  # a model with one space for everything, against one with a space per probe
+            rows = list(margins.rows)
+            pairs = {probe: [(name, probe) for name in rows] for probe in probes}
+            if not set(probes) <= set(rival_margins.rows):
+                raise UsageError(
+                    f"{encoded.model} and {rival.model} share no space, and not every probe is named as one of "
+                    f"{rival.model}, which has {', '.join(rival_margins.rows)}"
+                )
+        theirs = triplet_outcome(rival_margins.values)
+        columns = {}
+        for probe, names in pairs.items():
+            left = outcomes[:, [margins.rows.index(name) for name, _ in names]]
+            right = theirs[:, [rival_margins.rows.index(name) for _, name in names]]
+            columns[probe] = _column(left, right, triplets, probe, args.seed)
         difference = model_report(
             encoded,
             args,
@@ -171,7 +180,7 @@ class Probes:
             protocol=self.name,
             options=f"--data DIR --against {rival.model} {margins.options}",
             chance=0.0,
-            rows=shared,
+            rows=rows,
             notes=[
                 f"Percentage points. Intervals: paired bootstrap over {songs} songs. n: triplets.",
                 f"Digest of {rival.model} {rival.digest[:12]}.",
