@@ -6,6 +6,7 @@ import io
 import pickle
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ pytest.importorskip("transformers", reason="the model mert needs transformers; p
 
 from hub_server import serve_hub  # noqa: E402
 from soundalike.cli.main import main  # noqa: E402
+from soundalike.core.sqlite import take_lock  # noqa: E402
 
 FACTORS = {"melody": "head_mel", "rhythm": "head_rhy", "timbre": "head_tim"}
 
@@ -67,7 +69,7 @@ def refused(home: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str
         *licence, message = [line for line in err.splitlines() if not line.startswith("fetching ")]
         assert out == "" and message.startswith("soundalike: ") and len(message) < 400
         assert not licence or (len(licence) == 3 and licence[2].startswith("Licence: CC-BY-NC-4.0. ")), err
-        assert not home.exists() or {one.name for one in home.iterdir()} <= {".lock"}
+        assert not home.exists() or all(one.name.startswith(".lock") for one in home.iterdir())
         return message.removeprefix("soundalike: ")
 
     return run
@@ -194,3 +196,27 @@ def test_only_installed_models_are_removed(refused: Callable[..., str]) -> None:
     assert refused("remove", "dsp") == "dsp is not an installed model; those that are bundled cannot be removed"
     assert refused("remove", "../dsp").startswith("../dsp is not an installed model")
     assert refused("remove", "merit") == "merit is not installed; see: soundalike list models"
+
+
+def test_one_process_at_a_time_changes_models(refused: Callable[..., str], home: Path, mert: Path) -> None:
+    home.mkdir(parents=True)
+    with closing(take_lock(home / ".lock")):
+        found = refused("install", "mert", "--backbone", mert, "--yes")
+    assert found == "another process is installing or removing a model; wait for it"
+
+
+def test_the_shell_completes_names_and_files(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    (home / "merit").mkdir(parents=True)
+    (home / "merit" / "recipe.json").touch()
+    monkeypatch.setenv("_SOUNDALIKE_COMPLETE", "bash_complete")
+    for line, expected in (
+        ("soundalike models install mert", b"plain,mert\nplain,mert-95m\n"),
+        ("soundalike models install merit --heads h", b"file,h\n"),
+        ("soundalike models remove ", b"plain,merit\n"),
+    ):
+        monkeypatch.setenv("COMP_LINE", line)
+        monkeypatch.setenv("COMP_WORD", line.rpartition(" ")[2])
+        main([])
+        assert capsysbinary.readouterr().out == expected

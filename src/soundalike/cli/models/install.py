@@ -14,6 +14,7 @@ from soundalike.cli.arguments import argument, json_option, option
 from soundalike.cli.cells import count
 from soundalike.cli.commands import command
 from soundalike.cli.output import Progress, print_json, print_message
+from soundalike.cli.suggest import suggest_files
 from soundalike.core.errors import UsageError, one_line
 from soundalike.train.published.catalogue import PUBLISHED
 
@@ -41,12 +42,14 @@ class InstallRecord:
 @option(
     "--backbone",
     metavar="PATH|ID",
+    shell_complete=suggest_files,
     help="Weights of the backbone: a folder or file, or an id on the Hugging Face hub (default: where they are "
     "published).",
 )
 @option(
     "--heads",
     metavar="PATH|ID",
+    shell_complete=suggest_files,
     help="Checkpoints of the heads of merit: a folder, or an id on the hub (default: where they are published).",
 )
 @option("--yes", is_flag=True, help="Accept the licence without being asked, for scripts.")

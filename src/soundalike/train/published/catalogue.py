@@ -122,7 +122,7 @@ _MODELS = (
     ),
     PublishedModel(
         name="mert-95m",
-        summary="MERT-v1-95M without heads.",
+        summary="MERT-v1-95M without heads: layers 3, 4, 5, 6 and 11.",
         licence="CC-BY-NC-4.0",
         terms=_NON_COMMERCIAL,
         extra="mert",
