@@ -95,20 +95,24 @@ def probe_options(negatives: Sequence[str], what: str) -> list[click.Parameter]:
     """Return the options that all probes share.
 
     Args:
-        negatives: The names of the constructions; the first is the default.
+        negatives: The names of the constructions, of which the first is the default; without any there is no option.
         what: What the folder holds, for the help.
     """
+    drawn = [
+        click.Option(
+            ["--negatives"],
+            type=click.Choice(negatives),
+            default=default,
+            help=f"How triplets are drawn (default: {default}).",
+        )
+        for default in negatives[:1]
+    ]
     return [
         click.Option(
             ["--data"], type=click.Path(path_type=Path), required=True, metavar="DIR", help=f"Folder with {what}."
         ),
         click.Option(["--against"], metavar="MODEL", help="Also report the difference to another model."),
-        click.Option(
-            ["--negatives"],
-            type=click.Choice(negatives),
-            default=negatives[0],
-            help=f"How triplets are drawn (default: {negatives[0]}).",
-        ),
+        *drawn,
         click.Option(
             ["--clip"],
             type=click.Choice(list(CONVENTIONS)),
@@ -173,7 +177,7 @@ def measure(probe: LabelProbe, encoded: EncodedClips, args: SimpleNamespace) -> 
 
 
 def probe_reports(
-    probe: LabelProbe, args: SimpleNamespace, progress: Progress | None = None
+    probe: LabelProbe, args: SimpleNamespace, progress: Progress | None = None, encoded: EncodedClips | None = None
 ) -> tuple[EncodedClips, Measured, tuple[Report, ...]]:
     """Encode the items of a probe and report accuracy, distances and average precision.
 
@@ -181,6 +185,7 @@ def probe_reports(
         probe: The probe.
         args: The options of `probe_options` and those of every protocol.
         progress: Called after every clip.
+        encoded: The items, if they are encoded already.
 
     Returns:
         The clips and what was measured, for further reports, and the reports. With `--against`, the last one is the
@@ -198,7 +203,8 @@ def probe_reports(
             f"the {len(probe.items):,} recordings of {args.data} give no triplets; expected two songs with a label in "
             "common, and recordings of another label"
         )
-    encoded = encode_items(probe.items, args.model, args.clip, jobs=args.jobs, progress=progress)
+    if encoded is None:
+        encoded = encode_items(probe.items, args.model, args.clip, jobs=args.jobs, progress=progress)
     found = measure(probe, encoded, args)
     groups = [probe.groups[anchor] for anchor in found.anchors]
     outcomes = found.outcomes(probe.ties)

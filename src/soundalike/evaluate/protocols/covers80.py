@@ -36,6 +36,7 @@ from soundalike.core.types import Item, Report
 from soundalike.evaluate.base import EncodedClips, Progress, Protocol, check_folder, model_report
 from soundalike.evaluate.draws import PAIR_ROWS, draw_pairs, published_pairs
 from soundalike.evaluate.estimates import Estimate
+from soundalike.evaluate.fused_rows import check_fusion
 from soundalike.evaluate.label_probe import LabelProbe, probe_options, probe_reports, triplets_of_row
 from soundalike.evaluate.printed import printed_note, printed_tables
 from soundalike.evaluate.recordings import encode_items, item_span
@@ -82,10 +83,12 @@ class Covers:
             published_pairs(pairs, len(items), PAIR_ROWS) if published else draw_pairs(pairs, songs, seed=args.seed)
         )
         notes = [printed_note("merit", "covers80")]
-        args = copy.copy(args)
+        args, encoded = copy.copy(args), None
         if args.weights == "tuned":
             if not args.fusion:
                 raise UsageError("--weights tuned needs --fusion; add --fusion or remove --weights")
+            args.weights = None
+            check_fusion(args, args.model)
             encoded = encode_items(items, args.model, args.clip, jobs=args.jobs, progress=progress)
             order = encoded.positions(item_span(item) for item in items)
             tuned_on = triplets("weighted mean")
@@ -103,7 +106,7 @@ class Covers:
             notes=notes,
             ties=0.0 if published else 0.5,
         )
-        encoded, _, reports = probe_reports(probe, args, progress)
+        encoded, _, reports = probe_reports(probe, args, progress, encoded)
         return (*reports, _profiles(encoded, items, pairs, args))
 
 

@@ -43,7 +43,7 @@ class Instruments:
     def options(self) -> Sequence[click.Parameter]:
         """Return the options of all probes, `--part` and `--same-artist`."""
         return [
-            *probe_options(("other-class",), "MTG-Jamendo: data and audio"),
+            *probe_options((), "MTG-Jamendo: data and audio"),
             click.Option(
                 ["--part"],
                 type=click.Choice(["test", "all"]),
