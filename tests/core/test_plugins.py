@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_mert import write_tiny_mert
 
 from conftest import TUNES, tune, write
 from soundalike.audio.stream import windows
 from soundalike.cli.main import main
 from soundalike.core import plugins
-from soundalike.core.errors import SoundalikeWarning, UsageError
+from soundalike.core.errors import ModelError, SoundalikeWarning, UsageError
 from soundalike.core.types import Item
 
 
@@ -30,10 +31,28 @@ def blocks(samples: np.ndarray, size: int = 30_000) -> list[np.ndarray]:
     return [samples[start : start + size] for start in range(0, len(samples), size)]
 
 
+WITH_WEIGHTS: dict[str, Callable[[Path], Path]] = {"mert": write_tiny_mert}
+"""Backbones that come without weights, and a function that writes random ones."""
+
+
 @pytest.fixture(params=plugins.names("backbones"))
-def backbone(request: pytest.FixtureRequest):
+def backbone(request: pytest.FixtureRequest, tmp_path: Path):
     """Each backbone in turn."""
-    return plugins.load("backbones", request.param)
+    write = WITH_WEIGHTS.get(request.param)
+    return plugins.load("backbones", request.param, **({"weights": write(tmp_path / "weights")} if write else {}))
+
+
+@pytest.mark.parametrize("name", WITH_WEIGHTS)
+def test_a_backbone_without_its_weights_says_how_to_install_them(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=f"the backbone {name} .*soundalike models install {name}"):
+        plugins.load("backbones", name)
+    with pytest.raises(ModelError, match="none"):
+        plugins.load("backbones", name, weights=tmp_path / "none")
+
+
+def test_options_that_a_member_does_not_take_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the backbone 'dsp' takes no colour, weights; leave it out"):
+        plugins.load("backbones", "dsp", weights=tmp_path, colour=1)
 
 
 SOUNDS = {

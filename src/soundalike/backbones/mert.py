@@ -1,0 +1,130 @@
+"""Backbone `mert`: mean hidden states of MERT-v1, as MERIT uses them (section 3.2), from weights on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from types import MappingProxyType
+from typing import IO, ClassVar
+
+import numpy as np
+
+from soundalike.backbones.base import Backbone, Blocks, Features, WindowGrid, window_bounds
+from soundalike.backbones.mert_network import MertNetwork, MertSettings
+from soundalike.backbones.weight_files import weights_version
+from soundalike.core.errors import ModelError
+from soundalike.core.types import Descriptors, FloatArray
+
+__all__ = ["CLIP", "MertBackbone", "create", "normalised"]
+
+CLIP = 10.0
+"""Seconds of a clip. A window is cut or padded with zeros to this length, as MERIT does for training."""
+_CODE = 1
+_SILENT = 1e-7  # variance below which a window is silent: -70 dBFS, as for the other backbones
+_IN_MEMORY = 32 * 2**20  # bytes of samples, about six minutes; longer recordings wait in a temporary file
+
+
+class MertBackbone:
+    """Mean hidden states of MERT-v1-330M or MERT-v1-95M in windows of mono audio, as the feature `layers`.
+
+    The feature is the mean over time of the outputs of the transformer layers 3, 4, 5, 6 and the last but one, which is
+    23 for 330M (5 x 1024 numbers) and 11 for 95M (5 x 768), one after the other. Each window is one clip of 10 s.
+
+    Args:
+        folder: The model in the layout of the hub: config.json, preprocessor_config.json, and model.safetensors or
+            pytorch_model.bin.
+
+    Raises:
+        ModelError: A file is missing or invalid.
+
+    Example:
+        >>> backbone = MertBackbone(Path("MERT-v1-330M"))
+        >>> backbone.features(MonoStream("song.wav", backbone.rate), windows).rows["layers"].shape
+        (47, 5120)
+    """
+
+    name: ClassVar[str] = "mert"
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = MertSettings.read(folder)
+
+    @property
+    def rate(self) -> int:
+        """Sample rate in Hz, from preprocessor_config.json: 24,000."""
+        return self.settings.rate
+
+    @property
+    def dims(self) -> Mapping[str, int]:
+        """The feature `layers` and its size."""
+        return MappingProxyType({"layers": len(self.settings.layers) * self.settings.hidden_size})
+
+    @cached_property
+    def version(self) -> int:
+        """Version of the code and the weights. It does not depend on the device, which only affects rounding."""
+        return weights_version(_CODE, self.settings.files)
+
+    @cached_property
+    def network(self) -> MertNetwork:
+        """The network. Raises ModelError if the weights are invalid or an extra is not installed."""
+        return MertNetwork(self.settings)
+
+    def features(self, blocks: Blocks, grid: WindowGrid) -> Features:
+        """Extract the feature `layers` of `blocks`, mono (t,) float32 at `rate`, in each window of `grid`.
+
+        A window without sound is inaudible. The descriptors are empty.
+
+        Raises:
+            ModelError: The weights are invalid, or an extra is not installed.
+            UsageError: The device in SOUNDALIKE_DEVICE does not exist.
+        """
+        # The windows are known only at the end of the stream, and the samples of a long one would not fit in memory.
+        with SpooledTemporaryFile(max_size=_IN_MEMORY) as samples:
+            count = 0
+            for block in blocks:
+                samples.write(np.ascontiguousarray(block, np.float32).data)
+                count += len(block)
+            duration = count / self.rate
+            bounds = window_bounds(grid, duration)
+            rows = np.zeros((len(bounds), self.dims["layers"]), np.float32)
+            audible = np.zeros(len(bounds), np.bool_)
+            waiting: dict[int, FloatArray] = {}
+            for index, (start, end) in enumerate(bounds):
+                if (clip := self._clip(samples, start, end)) is not None:
+                    waiting[index], audible[index] = clip, True
+                if waiting and (len(waiting) == self.network.batch_size or index == len(bounds) - 1):
+                    rows[list(waiting)] = self.network(np.stack(list(waiting.values())))
+                    waiting = {}
+        return Features(bounds, {"layers": rows}, {"layers": audible}, Descriptors(), duration)
+
+    def _clip(self, samples: IO[bytes], start: float, end: float) -> FloatArray | None:
+        """Return a window as a clip (t,); None if it is silent."""
+        first, size = round(start * self.rate), round(CLIP * self.rate)
+        samples.seek(4 * first)
+        found = np.frombuffer(samples.read(4 * min(size, round(end * self.rate) - first)), np.float32)
+        if not len(found) or found.var() < _SILENT:
+            return None
+        clip = np.zeros(size, np.float32)
+        clip[: len(found)] = found
+        return normalised(clip) if self.settings.normalise else clip
+
+
+def normalised(clip: FloatArray) -> FloatArray:
+    """Return a clip (t,) with mean 0 and variance 1, zeros at its end included, as the processor of MERT does."""
+    scaled: FloatArray = (clip - clip.mean()) / np.sqrt(clip.var() + 1e-7)
+    return scaled
+
+
+def create(weights: Path | None = None) -> Backbone:
+    """Return the backbone.
+
+    Args:
+        weights: Folder of the model in the layout of the hub.
+
+    Raises:
+        ModelError: There are no weights, or a file is missing or invalid.
+    """
+    if weights is None:
+        raise ModelError("the backbone mert comes without weights; install them with: soundalike models install mert")
+    return MertBackbone(weights)
