@@ -18,7 +18,7 @@ from tiny_mert import CONFIG, PROCESSOR, reference, write_tiny_mert
 from conftest import TUNES, tune
 from soundalike.audio.stream import windows
 from soundalike.backbones.mert import MertBackbone, normalised
-from soundalike.backbones.mert_network import DEVICE_VARIABLE, MertNetwork, MertSettings
+from soundalike.backbones.mert_network import DEVICE_VARIABLE, MertNetwork, MertSettings, chosen_device
 from soundalike.backbones.weight_files import weights_version
 from soundalike.core.errors import ModelError, UsageError
 from soundalike.core.types import FloatArray
@@ -226,8 +226,30 @@ def test_invalid_folders_are_rejected(tmp_path: Path, name: str, content: str | 
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = MertSettings.read(write_tiny_mert(tmp_path / "mert"))
     monkeypatch.setenv(DEVICE_VARIABLE, "gpu")
-    with pytest.raises(UsageError, match="SOUNDALIKE_DEVICE is 'gpu'; expected auto, cpu, cuda"):
-        MertNetwork(settings)
+    with pytest.raises(UsageError, match="SOUNDALIKE_DEVICE is 'gpu'; expected auto, cpu, onnx, int8, cuda"):
+        chosen_device()
     monkeypatch.setenv(DEVICE_VARIABLE, "cuda:99")
     with pytest.raises(UsageError, match=r"the device cuda:99 cannot be used \(.*\); set SOUNDALIKE_DEVICE=cpu"):
-        MertNetwork(settings)
+        MertNetwork(settings, chosen_device())
+
+
+@pytest.mark.parametrize(("device", "least"), [("onnx", 1 - 1e-6), ("int8", 0.999)])
+def test_onnx_runtime_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, least: float) -> None:
+    pytest.importorskip("onnx", reason="the export of networks needs onnx: pip install 'soundalike[train]'")
+    folder = write_tiny_mert(tmp_path / "mert")
+    samples = [tune(TUNES["up"], seconds=13, rate=RATE)]
+    expected = MertBackbone(folder).features(samples, windows).rows["layers"]
+    monkeypatch.setenv(DEVICE_VARIABLE, device)
+    backbone = MertBackbone(folder)
+    rows = backbone.features(samples, windows).rows["layers"]
+    cosines = np.sum(rows * expected, axis=1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(expected, axis=1)
+    assert cosines.min() >= least
+    assert not np.array_equal(rows, expected)
+    (kept,) = folder.glob("*.onnx")
+    assert kept.name.startswith(f"soundalike-{backbone.version}-")
+    # The file is used again: without the weights, nothing else is there to load.
+    monkeypatch.setattr("soundalike.backbones.mert_onnx.MertNetwork", None)
+    assert np.array_equal(MertBackbone(folder).features(samples, windows).rows["layers"], rows)
+    kept.write_bytes(b"not a network")
+    with pytest.raises(ModelError, match="is not a valid network .*delete it"):
+        _ = MertBackbone(folder).network

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 CONFIG: dict[str, Any] = {
     "model_type": "mert_model",
     "architectures": ["MERTModel"],
@@ -40,6 +38,7 @@ OLD = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight
 
 def reference(config: dict[str, Any], seed: int = 0) -> Any:
     """The whole model with random weights, for naive loops."""
+    import torch
     from transformers import HubertConfig, HubertModel
 
     torch.manual_seed(seed)
@@ -54,6 +53,8 @@ def write_tiny_mert(
     folder: Path, *, safetensors: bool = False, seed: int = 0, processor: dict[str, Any] = PROCESSOR, **changes: Any
 ) -> Path:
     """Save a random model: config.json, preprocessor_config.json, and the weights under their old or new names."""
+    import torch
+
     config = CONFIG | changes
     tensors = reference(config, seed).state_dict()
     folder.mkdir(parents=True)

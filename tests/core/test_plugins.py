@@ -39,6 +39,8 @@ WITH_WEIGHTS: dict[str, Callable[[Path], Path]] = {"mert": write_tiny_mert}
 def backbone(request: pytest.FixtureRequest, tmp_path: Path):
     """Each backbone in turn."""
     write = WITH_WEIGHTS.get(request.param)
+    if write:
+        pytest.importorskip("transformers", reason="MERT needs transformers: pip install 'soundalike[mert]'")
     return plugins.load("backbones", request.param, **({"weights": write(tmp_path / "weights")} if write else {}))
 
 

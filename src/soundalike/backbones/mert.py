@@ -12,7 +12,8 @@ from typing import IO, ClassVar
 import numpy as np
 
 from soundalike.backbones.base import Backbone, Blocks, Features, WindowGrid, window_bounds
-from soundalike.backbones.mert_network import MertNetwork, MertSettings
+from soundalike.backbones.mert_network import MertNetwork, MertSettings, chosen_device
+from soundalike.backbones.mert_onnx import MertOnnx
 from soundalike.backbones.weight_files import weights_version
 from soundalike.core.errors import ModelError
 from soundalike.core.types import Descriptors, FloatArray
@@ -66,9 +67,12 @@ class MertBackbone:
         return weights_version(_CODE, self.settings.files)
 
     @cached_property
-    def network(self) -> MertNetwork:
-        """The network. Raises ModelError if the weights are invalid or an extra is not installed."""
-        return MertNetwork(self.settings)
+    def network(self) -> MertNetwork | MertOnnx:
+        """The network on the chosen device. Raises ModelError if the weights are invalid or an extra is missing."""
+        device = chosen_device()
+        if device in ("onnx", "int8"):
+            return MertOnnx(self.settings, self.version, int8=device == "int8")
+        return MertNetwork(self.settings, device)
 
     def features(self, blocks: Blocks, grid: WindowGrid) -> Features:
         """Extract the feature `layers` of `blocks`, mono (t,) float32 at `rate`, in each window of `grid`.

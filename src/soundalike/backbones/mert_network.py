@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["DEVICE_VARIABLE", "MertNetwork", "MertSettings", "chosen_device", "processor_flags"]
 
 DEVICE_VARIABLE = "SOUNDALIKE_DEVICE"
-"""Environment variable with the device to run on: auto, cpu, cuda, cuda:1 or mps. The default, auto, is cuda if there
-is a GPU, else cpu."""
+"""Environment variable with the device to run on: auto, cpu, cuda, cuda:1 or mps; or onnx or int8, which compute with
+ONNX Runtime on the processor. The default, auto, is cuda if there is a GPU, else cpu."""
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 _EXTRA = "the backbone mert needs torch and transformers; install them with: pip install 'soundalike[mert]'"
 # What MERT's own code would compute differently. The published v1 models have neither.
@@ -123,22 +123,22 @@ class MertNetwork:
 
     Args:
         settings: What to load.
-        device: Where to run: cpu, cuda, cuda:1 or mps. The default is `chosen_device()`.
+        device: Where to run: cpu, cuda, cuda:1 or mps.
 
     Raises:
         ModelError: The weights are invalid or do not fit the settings, or an extra is not installed.
         UsageError: There is no such device.
 
     Example:
-        >>> network = MertNetwork(MertSettings.read(Path("MERT-v1-330M")))
+        >>> network = MertNetwork(MertSettings.read(Path("MERT-v1-330M")), "cpu")
         >>> network(np.zeros((2, 240_000), np.float32)).shape
         (2, 5120)
     """
 
-    def __init__(self, settings: MertSettings, device: str | None = None) -> None:
+    def __init__(self, settings: MertSettings, device: str) -> None:
         self.settings = settings
         self.model = load_model(settings)
-        self.device = device or chosen_device()
+        self.device = device
         self.dtype = _dtype(self.device)
         try:
             self.model.to(self.device)
@@ -162,26 +162,32 @@ class MertNetwork:
         """
         import torch
 
+        with torch.inference_mode(), self._precision():
+            means = self.means(torch.from_numpy(clips).to(self.device))
+        joined: FloatArray = torch.cat(means, dim=1).cpu().numpy()
+        return joined
+
+    def means(self, clips: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the mean over time of each of the layers, (b, hidden size) float32, of clips (b, t)."""
         means: dict[int, torch.Tensor] = {}
 
-        def keep(number: int, output: Any) -> None:
-            states = output[0] if isinstance(output, tuple) else output
-            means[number] = states.float().mean(dim=1)
-
         def hook(number: int) -> Any:
-            return lambda _, __, output: keep(number, output)
+            def keep(_: object, __: object, output: Any) -> None:
+                states = output[0] if isinstance(output, tuple) else output
+                means[number] = states.float().mean(dim=1)
+
+            return keep
 
         # The output of layer k is `hidden_states[k]` of transformers, up to the last but one layer. Above the last,
         # the versions of transformers differ in whether the final norm is applied.
-        handles = [self.model.encoder.layers[k - 1].register_forward_hook(hook(k)) for k in self.settings.layers]
+        layers = self.model.encoder.layers
+        handles = [layers[number - 1].register_forward_hook(hook(number)) for number in self.settings.layers]
         try:
-            with torch.inference_mode(), self._precision():
-                self.model(torch.from_numpy(clips).to(self.device))
+            self.model(clips)
         finally:
             for handle in handles:
                 handle.remove()
-        joined: FloatArray = torch.cat([means[k] for k in self.settings.layers], dim=1).cpu().numpy()
-        return joined
+        return tuple(means[number] for number in self.settings.layers)
 
     def _precision(self) -> AbstractContextManager[Any]:
         """Return a context in which matrix products are computed in 16 bits, where the device is made for that."""
@@ -218,7 +224,7 @@ def load_model(settings: MertSettings) -> Any:
     )
     try:
         with torch.device("meta"):
-            model = AutoModel.from_config(config, attn_implementation="sdpa")
+            model = AutoModel.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call, unused-ignore]
     except (ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"{settings.folder / 'config.json'} is invalid ({one_line(str(error))})") from error
     wanted = model.state_dict()
@@ -288,20 +294,22 @@ def chosen_device() -> str:
     """Return the device to run on, from the environment variable SOUNDALIKE_DEVICE.
 
     Raises:
-        UsageError: The variable has another value than auto, cpu, cuda, cuda:N or mps.
+        UsageError: The variable has another value than auto, cpu, onnx, int8, cuda, cuda:N or mps.
 
     Example:
         >>> chosen_device()
         'cpu'
     """
-    import torch
-
     named = os.environ.get(DEVICE_VARIABLE) or "auto"
-    if named == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?|mps", named):
-        raise UsageError(f"{DEVICE_VARIABLE} is {named!r}; expected auto, cpu, cuda, cuda:N or mps")
-    return named
+    if not re.fullmatch(r"auto|cpu|onnx|int8|cuda(:\d+)?|mps", named):
+        raise UsageError(f"{DEVICE_VARIABLE} is {named!r}; expected auto, cpu, onnx, int8, cuda, cuda:N or mps")
+    if named != "auto":
+        return named
+    try:
+        import torch
+    except ImportError as error:
+        raise ModelError(f"{_EXTRA} ({error})") from error
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _dtype(device: str) -> torch.dtype:
