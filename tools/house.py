@@ -19,8 +19,11 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "soundalike"
 ROOT = "soundalike"
 
 EVERYTHING = frozenset(
-    ["core", "audio", "backbones", "models", "library", "search", "render", "train", "evaluate", "api", "demo"]
-)
+    [
+        "core", "audio", "backbones", "models", "library", "search", "render", "train", "evaluate", "reproduce", "api",
+        "demo",
+    ]
+)  # fmt: skip
 # Which package may import which. A file directly below `soundalike`, such as api.py, counts as a package.
 ALLOWED: Mapping[str, frozenset[str]] = {
     "core": frozenset(),
@@ -32,6 +35,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "render": frozenset({"core", "audio"}),
     "train": frozenset({"core", "audio", "backbones", "models", "render"}),
     "evaluate": frozenset({"core", "audio", "models", "library", "search", "render"}),
+    "reproduce": EVERYTHING - {"reproduce", "api", "demo"},
     "api": frozenset({"core", "audio", "models", "library", "search"}),
     "demo": EVERYTHING - {"demo"},
     "serve": EVERYTHING - {"demo"},

@@ -58,6 +58,7 @@ _ENTRIES = {
     "demo": Entry("demo:demo", "try it on 36 bundled clips"),
     "render": Entry("render:render", "make triplets of music in which one factor is controlled"),
     "evaluate": Entry("evaluate:evaluate", "measure how good a model is, and write reports"),
+    "reproduce": Entry("reproduce:reproduce", "measure all numbers of a paper again"),
     "train": Entry("train.group:train", "fit a model from audio"),
     "completion": Entry("completion:completion", "print the script that completes commands in a shell"),
     "help": Entry("help:help_page", "show the help page of a command"),

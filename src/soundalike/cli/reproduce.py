@@ -1,0 +1,180 @@
+"""`soundalike reproduce`: all tables and figures of a paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from soundalike.cli.arguments import (
+    GIVEN_PATH,
+    argument,
+    jobs_option,
+    json_option,
+    many_option,
+    option,
+    seed_option,
+    shared_parameters,
+)
+from soundalike.cli.commands import Entry, Group, command
+from soundalike.cli.exit_codes import DONE, PARTLY
+from soundalike.cli.output import Progress, print_json, print_message, print_styled
+from soundalike.cli.table import print_table
+from soundalike.core.errors import UsageError, one_line
+
+if TYPE_CHECKING:
+    from soundalike.reproduce import Comparison, Measurement
+
+__all__ = ["merit", "reproduce"]
+
+_INTRODUCTION = """\
+Every number that the paper prints, beside the same number as measured here. Measured values have their 95 % interval
+and n. Rows without a model or data say what they need; run the command again when it is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRecord:
+    """A number of the paper and as measured: null where there is none. `low` and `high` are the 95 % interval."""
+
+    column: str
+    printed: float | None
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowRecord:
+    """A row of a table; `missing` says why it has no measured numbers."""
+
+    name: str
+    numbers: Sequence[NumberRecord]
+    missing: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableRecord:
+    """A table or figure of the paper. `unit` is "%" or empty."""
+
+    title: str
+    unit: str
+    rows: Sequence[RowRecord]
+    notes: Sequence[str]
+    commands: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReproductionRecord:
+    """The tables of a paper, and the runs that failed."""
+
+    tables: Sequence[TableRecord]
+    failed: Sequence[str]
+
+
+@command("merit")
+@argument("folders", type=GIVEN_PATH, nargs=-1, required=True, metavar="DIR...", help="Folders of datasets.")
+@option("--split", type=GIVEN_PATH, metavar="FILE", help="The split of the triplet folders; its part test is used.")
+@many_option("--also", metavar="MODEL", help="Another model to measure on the same data. May be repeated.")
+@option("-o", "--output", type=GIVEN_PATH, metavar="FILE", help="Write a page (Markdown) with all tables.")
+@seed_option()
+@jobs_option()
+@json_option()
+def merit(
+    folders: tuple[Path, ...],
+    split: Path | None,
+    also: tuple[str, ...],
+    output: Path | None,
+    seed: int,
+    jobs: int | None,
+    as_json: bool,
+) -> int:
+    """Measure every number of MERIT again, and print the paper's beside it.
+
+    Each DIR is the folder of a dataset in its published layout: triplet folders of MERIT, MUSDB18-HQ, Ballroom,
+    Covers80. What a folder holds is told by its layout. The models merit, mert and clap are used as far as they are
+    installed.
+
+    \b
+      soundalike models install merit
+      soundalike reproduce merit triplets MUSDB18HQ BallroomData coversongs -o merit.md
+      soundalike reproduce merit MUSDB18HQ --also compact --also dsp
+    """
+    from soundalike.core.files import write_atomic
+    from soundalike.models import load_recipe
+    from soundalike.reproduce import MeritStudy, ProtocolRuns, find_data, markdown_page
+
+    for name in also:
+        load_recipe(name)
+    data = find_data(folders)
+    if output and not output.absolute().parent.is_dir():  # before any work, which would be lost
+        raise UsageError(f"cannot write {output}: its folder does not exist")
+    with Progress("clip", enabled=not as_json) as progress:
+
+        def started(what: str) -> None:
+            print_message(what)
+            progress.restart()
+
+        runs = ProtocolRuns(seed=seed, jobs=jobs, progress=progress, started=started)
+        tables = MeritStudy(data, runs, others=also, split=split).tables()
+    if output:
+        page = markdown_page("MERIT, reproduced", _INTRODUCTION, tables)
+        write_atomic(output, lambda file: file.write(page.encode()))
+    if as_json:
+        print_json(ReproductionRecord([_record(table) for table in tables], runs.failed))
+    else:
+        for table in tables:
+            _print(table)
+        if output:
+            print(f"written: {one_line(output)}")
+    if runs.failed and not any(one.measured for table in tables for one in table.rows):
+        raise UsageError(runs.failed[0])
+    for problem in runs.failed:
+        print_message(problem)
+    return PARTLY if runs.failed else DONE
+
+
+def _record(table: Comparison) -> TableRecord:
+    rows = [
+        RowRecord(
+            row.name,
+            [
+                _number_record(column, printed, one)
+                for column, printed, one in zip(table.columns, row.printed, row.measured, strict=True)
+            ],
+            row.missing,
+        )
+        for row in table.rows
+    ]
+    return TableRecord(table.title, table.unit, rows, table.notes, table.commands)
+
+
+def _number_record(column: str, printed: float, one: Measurement | None) -> NumberRecord:
+    bounds = (one.value, one.low, one.high) if one else (math.nan,) * 3
+    numbers = [None if math.isnan(number) else number for number in (printed, *bounds)]
+    return NumberRecord(column, *numbers, one.n if one else None)
+
+
+def _print(table: Comparison) -> None:
+    from soundalike.reproduce import comparison_lines
+
+    print_styled((table.title, "bold"))
+    header, *lines = comparison_lines(table)
+    if table.columns:
+        print_table(header, lines, left=[0], stretch=0)
+    for remark in [*dict.fromkeys(row.missing for row in table.rows if row.missing), *table.notes]:
+        print_styled((remark, "dim"))
+    print()
+
+
+reproduce: click.Command = Group(
+    "reproduce",
+    {"merit": Entry("reproduce:merit", "MERIT: melody, rhythm and timbre heads on MERT")},
+    title="papers",
+    help="Measure all tables and figures of a paper again, with its printed numbers beside them.",
+    params=shared_parameters("json"),
+)

@@ -1,0 +1,92 @@
+"""Run evaluation protocols for a study, and remember why a run is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import click
+
+from soundalike.core import plugins
+from soundalike.core.errors import SoundalikeError, one_line
+from soundalike.core.types import Report
+from soundalike.evaluate import Protocol
+from soundalike.evaluate.base import Progress
+from soundalike.models import installed_models
+
+__all__ = ["ProtocolRuns", "Run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The reports of one protocol with one model, or the reason why there are none.
+
+    Attributes:
+        reports: The reports; none if something is missing or failed.
+        missing: What is missing or what failed, and what to do about it; None if nothing.
+    """
+
+    reports: tuple[Report, ...] = ()
+    missing: str | None = None
+
+    def report(self, title: str) -> Report | None:
+        """Return the first report with this text in its title."""
+        return next((one for one in self.reports if title in one.title), None)
+
+
+@dataclass(slots=True)
+class ProtocolRuns:
+    """Runs protocols with models, each pair once. A run that fails does not end the others.
+
+    Attributes:
+        seed: The seed of all runs.
+        jobs: The number of processes.
+        progress: Called after every clip.
+        started: Called before every run with a description of it.
+        failed: The runs that failed, as "what: why".
+    """
+
+    seed: int = 0
+    jobs: int = 1
+    progress: Progress | None = None
+    started: Callable[[str], None] = lambda _: None
+    failed: list[str] = field(default_factory=list)
+    _done: dict[tuple[str, ...], Run] = field(default_factory=dict)
+
+    def run(self, protocol: str, model: str, arguments: Sequence[str]) -> Run:
+        """Run a protocol with a model.
+
+        Args:
+            protocol: The name of the protocol.
+            model: The name of a model.
+            arguments: The options of the protocol, as on the command line.
+
+        Returns:
+            The reports; or what is missing, if the model is not installed or the run fails.
+        """
+        key = (protocol, model, *arguments)
+        if key not in self._done:
+            self._done[key] = self._run(protocol, model, arguments)
+        return self._done[key]
+
+    def _run(self, protocol: str, model: str, arguments: Sequence[str]) -> Run:
+        if model not in installed_models():
+            return Run(missing=f"The model {model} is not installed: soundalike models install {model}")
+        member: Protocol = plugins.load("protocols", protocol)
+        self.started(f"{protocol} {' '.join(one for one in arguments if not one.startswith('/'))}, {model}")
+        try:
+            return Run(tuple(member.run(SimpleNamespace(**self._parse(member, arguments), model=model,
+                                                        seed=self.seed, jobs=self.jobs), self.progress)))  # fmt: skip
+        except SoundalikeError as error:
+            problem = one_line(f"{protocol} with {model}: {error}")
+            self.failed.append(problem)
+            return Run(missing=f"Failed: {problem}")
+
+    @staticmethod
+    def _parse(member: Protocol, arguments: Sequence[str]) -> Mapping[str, object]:
+        """The options of a protocol with their defaults."""
+        with click.Command(member.name, params=list(member.options())).make_context(
+            member.name, list(arguments)
+        ) as context:
+            return context.params
