@@ -41,6 +41,7 @@ RECORDS = {
     "list": "cli.list:ListRecord",
     "models-install": "cli.models.install:InstallRecord",
     "models-remove": "cli.models.remove:RemovedRecord",
+    "reproduce-merit": "cli.reproduce:ReproductionRecord",
     "train-compact": "cli.train.compact:CompactRecord",
     "train-dsp": "cli.train.dsp:DspRecord",
     "train-descriptors": "cli.train.descriptors:DescriptorsRecord",

@@ -168,7 +168,9 @@ def test_vectors_of_different_dimensions_can_only_be_concatenated(name: str) -> 
 
 
 def arguments(**options: object) -> SimpleNamespace:
-    return SimpleNamespace(**{"model": None, "seed": 0, "jobs": 1, "fusion": True, "weights": None} | options)
+    return SimpleNamespace(
+        **{"model": None, "seed": 0, "jobs": 1, "fusion": True, "weights": None, "all_anchors": False} | options
+    )
 
 
 def encoded_rows(rows: Rows) -> EncodedClips:

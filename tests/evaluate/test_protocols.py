@@ -348,6 +348,9 @@ def test_triplet_folders_from_disk_to_report(folders: Path) -> None:
     assert accuracy.values[2, 2] == 100
     assert np.isnan(accuracy.low[:, 1:]).all(), "one folder gives no interval"
     assert np.array_equal(accuracy.values, published.values)
+    everything = evaluate("triplets", folders, "--all-anchors")[0]
+    assert everything.n[0].tolist() == [8, 4, 1]  # k squared per negative
+    assert "--all-anchors" in everything.command
     assert not np.isnan(published.low).any()
     assert margin.values[0, 0] > 0 and margin.unit == "" and margin.chance.tolist() == [0, 0, 0]
     assert distance.columns[:2] == ("melody, d_AP", "melody, d_AN")

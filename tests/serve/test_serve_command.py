@@ -65,6 +65,20 @@ def test_the_body_of_an_answer_does_not_wait_for_the_receipt_of_its_header(stock
     assert min(times) < 0.03
 
 
+def test_requests_may_use_the_names_that_were_given(stocked: Path) -> None:
+    names = ("--name", "music.local", "--name", "loft.example")
+    with running(stocked, *names, "--token", "secret-of-sixteen") as (_, address):
+        connection = http.client.HTTPConnection(address.split("/")[2])
+        statuses = []
+        for name in ("music.local", "loft.example", "other.example"):
+            connection.request("GET", "/api/v1/health", headers={"Host": name})
+            answer = connection.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+        connection.close()
+    assert statuses[:2] == [200, 200] and statuses[2] >= 400
+
+
 def test_jobs_leave_out_what_the_file_of_settings_excludes(stocked: Path, tmp_path: Path) -> None:
     config, music = tmp_path / "config.toml", tmp_path / "music"
     config.write_text('exclude = ["*.wav"]\n')

@@ -15,7 +15,6 @@ from soundalike.cli.arguments import (
     argument,
     jobs_option,
     json_option,
-    many_option,
     option,
     seed_option,
     shared_parameters,
@@ -79,7 +78,7 @@ class ReproductionRecord:
 @command("merit")
 @argument("folders", type=GIVEN_PATH, nargs=-1, required=True, metavar="DIR...", help="Folders of datasets.")
 @option("--split", type=GIVEN_PATH, metavar="FILE", help="The split of the triplet folders; its part test is used.")
-@many_option("--also", metavar="MODEL", help="Another model to measure on the same data. May be repeated.")
+@option("--also", multiple=True, metavar="MODEL", help="Another model to measure on the same data. May be repeated.")
 @option("-o", "--output", type=GIVEN_PATH, metavar="FILE", help="Write a page (Markdown) with all tables.")
 @seed_option()
 @jobs_option()
@@ -131,7 +130,7 @@ def merit(
             _print(table)
         if output:
             print(f"written: {one_line(output)}")
-    if runs.failed and not any(one.measured for table in tables for one in table.rows):
+    if runs.failed and not runs.succeeded:
         raise UsageError(runs.failed[0])
     for problem in runs.failed:
         print_message(problem)
@@ -154,9 +153,13 @@ def _record(table: Comparison) -> TableRecord:
 
 
 def _number_record(column: str, printed: float, one: Measurement | None) -> NumberRecord:
-    bounds = (one.value, one.low, one.high) if one else (math.nan,) * 3
-    numbers = [None if math.isnan(number) else number for number in (printed, *bounds)]
-    return NumberRecord(column, *numbers, one.n if one else None)
+    if one is None:
+        return NumberRecord(column, _finite(printed), None, None, None, None)
+    return NumberRecord(column, _finite(printed), one.value, _finite(one.low), _finite(one.high), one.n)
+
+
+def _finite(number: float) -> float | None:
+    return None if math.isnan(number) else number
 
 
 def _print(table: Comparison) -> None:

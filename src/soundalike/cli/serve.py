@@ -9,7 +9,7 @@ import webbrowser
 from dataclasses import replace
 from pathlib import Path
 
-from soundalike.cli.arguments import WholeNumber, library_option, many_option, option
+from soundalike.cli.arguments import WholeNumber, library_option, option
 from soundalike.cli.cells import count
 from soundalike.cli.commands import command
 from soundalike.cli.config import read_config
@@ -28,7 +28,9 @@ _REQUESTS = 50.0
 @option("--host", default="127.0.0.1", metavar="ADDRESS", help="The address to bind to (default: 127.0.0.1).")
 @option("--port", type=WholeNumber(0), default=8765, metavar="PORT", help="The port (default: 8765; 0: any).")
 @option("--token", metavar="TOKEN", help=f"What requests must show (default: ${_TOKEN}).")
-@many_option("--name", metavar="NAME", help="A host name of this machine that requests may use. May be repeated.")
+@option(
+    "--name", multiple=True, metavar="NAME", help="A host name of this machine that requests may use. May be repeated."
+)
 @option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @library_option()
 def serve(

@@ -144,7 +144,7 @@ def similarity_matrices(encoded: EncodedClips, fusions: Fusions) -> Iterator[tup
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Margins:
-    """Margins of m triplets in every space and every requested fusion.
+    """Similarities of m triplets in every space and every requested fusion.
 
     Attributes:
         rows: The names of the spaces, then of the fusions.
@@ -164,7 +164,7 @@ class Margins:
 
 
 def margins_with_fusions(encoded: EncodedClips, triplets: Sequence[Triplet], args: SimpleNamespace) -> Margins:
-    """Compute the margins of all spaces and, with `--fusion`, of every fusion in `soundalike.evaluate.fusion`.
+    """Compute the similarities of all spaces and, with `--fusion`, of every fusion in `soundalike.evaluate.fusion`.
 
     Fused scores treat an inaudible pair as the spaces do: its similarity is the mean of random pairs. Fused vectors
     have no such value, so a triplet ties if one of its clips has no fused vector. If the spaces differ in dimension,

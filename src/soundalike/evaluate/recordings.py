@@ -74,6 +74,7 @@ def _cut(audio: Audio, seconds: float) -> Audio:
 
 
 def _load(path: Path, end: float | None) -> Audio:
+    """One of the files of an item; errors name it."""
     from soundalike.audio import load
 
     try:
@@ -84,7 +85,7 @@ def _load(path: Path, end: float | None) -> Audio:
 
 def _encode(sources: _Sources, seconds: float | None, task: tuple[str, Span]) -> tuple[dict[str, FloatArray], float]:
     """Encode one item in a worker process, as `encode_clips` wants it."""
-    from soundalike.audio import MonoStream, recording_file
+    from soundalike.audio import MonoStream, load, recording_file
     from soundalike.models import load_once, mean_rows
 
     name, clip = task
@@ -92,7 +93,7 @@ def _encode(sources: _Sources, seconds: float | None, task: tuple[str, Span]) ->
     if seconds is None and len(files) == 1:
         encoding = model.encode(files[0])
         return {space: rows[0] for space, rows in encoding.track.rows.items()}, encoding.info.duration
-    audio = mix([_load(file, seconds) for file in files])
+    audio = mix([_load(file, seconds) for file in files]) if len(files) > 1 else load(files[0], end=seconds)
     if seconds is None:
         encoding = model.encode(audio)
         return {space: rows[0] for space, rows in encoding.track.rows.items()}, encoding.info.duration

@@ -19,7 +19,7 @@ from pathlib import Path
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.evaluate import attribute_model
-from soundalike.evaluate.published import PrintedTable, printed_tables
+from soundalike.evaluate.printed import PrintedTable, printed_tables
 from soundalike.models import installed_models, load_recipe
 from soundalike.reproduce.comparison import Comparison, ComparisonRow, Measurement, measurement_in
 from soundalike.reproduce.runs import ProtocolRuns, Run
@@ -143,8 +143,8 @@ class MeritStudy:
         accuracy = [_Column(name, "triplets", "Triplet accuracy, Wald", name) for name in factors]
         margins = [_Column(name, "triplets", "Triplet margin", name) for name in factors]
         distances = [
-            _Column(f"{column}, {name}", "triplets", f"Triplet distances, {name}", column)
-            for name in factors for column in ("d_AP", "d_AN")
+            _Column(f"{name}, {distance}", "triplets", "Triplet distances", f"{name}, {distance}")
+            for name in factors for distance in ("d_AP", "d_AN")
         ]  # fmt: skip
         as_code = [_Column(name, kind, ", Wald", "all", _AS_CODE) for kind, name in _PROBES.items()]
         one_draw = [_Column(name, kind, "", "all") for kind, name in _PROBES.items()]
@@ -168,9 +168,9 @@ class MeritStudy:
             return Run(missing=f"No folder was given with {_TRIPLETS if kind == 'triplets' else _about(kind)}.")
         if kind == "triplets":
             split = ("--split", str(self.split)) if self.split else ()
-            return self.runs.run("triplets", model, [*split, str(folder)])
+            return self.runs.run("triplets", model, [*split, str(folder)], ["--all-anchors"])
         fused = ("--fusion", "--weights", "published") if model == "merit" and options == _AS_CODE else ()
-        return self.runs.run(kind, model, ["--data", str(folder), *options, *fused])
+        return self.runs.run(kind, model, ["--data", str(folder)], [*options, *fused])
 
     def _rows(self) -> list[tuple[str, str, str]]:
         """Names, models and spaces of the rows of most tables."""

@@ -41,47 +41,54 @@ class ProtocolRuns:
 
     Attributes:
         seed: The seed of all runs.
-        jobs: The number of processes.
+        jobs: The number of processes; None is one per core.
         progress: Called after every clip.
         started: Called before every run with a description of it.
         failed: The runs that failed, as "what: why".
     """
 
     seed: int = 0
-    jobs: int = 1
+    jobs: int | None = None
     progress: Progress | None = None
     started: Callable[[str], None] = lambda _: None
     failed: list[str] = field(default_factory=list)
     _done: dict[tuple[str, ...], Run] = field(default_factory=dict)
 
-    def run(self, protocol: str, model: str, arguments: Sequence[str]) -> Run:
+    def run(self, protocol: str, model: str, data: Sequence[str], options: Sequence[str] = ()) -> Run:
         """Run a protocol with a model.
 
         Args:
             protocol: The name of the protocol.
             model: The name of a model.
-            arguments: The options of the protocol, as on the command line.
+            data: What names the data of the protocol, as on the command line.
+            options: Its other options.
 
         Returns:
             The reports; or what is missing, if the model is not installed or the run fails.
         """
-        key = (protocol, model, *arguments)
+        key = (protocol, model, *data, *options)
         if key not in self._done:
-            self._done[key] = self._run(protocol, model, arguments)
+            self._done[key] = self._run(protocol, model, data, options)
         return self._done[key]
 
-    def _run(self, protocol: str, model: str, arguments: Sequence[str]) -> Run:
+    def _run(self, protocol: str, model: str, data: Sequence[str], options: Sequence[str]) -> Run:
         if model not in installed_models():
             return Run(missing=f"The model {model} is not installed: soundalike models install {model}")
         member: Protocol = plugins.load("protocols", protocol)
-        self.started(f"{protocol} {' '.join(one for one in arguments if not one.startswith('/'))}, {model}")
+        self.started(" ".join([protocol, "with", model, *options]))
+        chosen = self._parse(member, [*options, *data])
+        args = SimpleNamespace(**chosen, model=model, seed=self.seed, jobs=self.jobs)
         try:
-            return Run(tuple(member.run(SimpleNamespace(**self._parse(member, arguments), model=model,
-                                                        seed=self.seed, jobs=self.jobs), self.progress)))  # fmt: skip
+            return Run(tuple(member.run(args, self.progress)))
         except SoundalikeError as error:
             problem = one_line(f"{protocol} with {model}: {error}")
             self.failed.append(problem)
             return Run(missing=f"Failed: {problem}")
+
+    @property
+    def succeeded(self) -> int:
+        """The number of runs with reports."""
+        return sum(bool(run.reports) for run in self._done.values())
 
     @staticmethod
     def _parse(member: Protocol, arguments: Sequence[str]) -> Mapping[str, object]:

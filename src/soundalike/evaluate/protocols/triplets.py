@@ -7,8 +7,9 @@ The layout is
     DIR/<factor>/triplets_<N>/triplet/
         {anchor,positive_01..05,negative[,negative_adversarial]}.wav
 
-as `soundalike render` writes it. The level of the factors may be missing. As in the paper, every positive is combined
-with every negative of its folder, so a folder with five positives gives five triplets per negative. The adversarial
+as `soundalike render` writes it. The level of the factors may be missing. Every positive is combined with every
+negative of its folder, so a folder with five positives gives five triplets per negative. With --all-anchors, as in the
+paper, every positive is an anchor too, with the others as its positives: 25 triplets instead of five. The adversarial
 negative shares everything except the factor with the anchor and has its own columns. A split file {"train": [folders],
 "test": [folders]} selects a part of the folders (--split, --part).
 
@@ -31,6 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -115,12 +117,16 @@ def read_splits(text: str, part: str) -> list[tuple[str | None, frozenset[str]]]
     return found
 
 
-def read_triplets(folder: Path, splits: Sequence[tuple[str | None, frozenset[str]]] = ()) -> tuple[Triplet, ...]:
+def read_triplets(
+    folder: Path, splits: Sequence[tuple[str | None, frozenset[str]]] = (), *, all_anchors: bool = False
+) -> tuple[Triplet, ...]:
     """Read the triplets below a folder.
 
     Args:
         folder: The folder, with or without a level of factors.
         splits: Results of `read_split`; only the folders that they name are read. Without splits all are read.
+        all_anchors: Whether every positive is an anchor too, with the other positives of its folder, as in MERIT
+            (section 3.1): k^2 triplets instead of k per negative.
 
     Returns:
         The triplets; `space` is the factor and `group` the folder, as "melody/triplets_1".
@@ -152,7 +158,7 @@ def read_triplets(folder: Path, splits: Sequence[tuple[str | None, frozenset[str
                     )
                 groups = [group for group in groups if group.name in names]
         for group in groups:
-            triplets += _folder_triplets(group, factor)
+            triplets += _folder_triplets(group, factor, all_anchors)
     if not triplets:
         raise UsageError(f"the split selects no triplet of {folder}; give another --part")
     return tuple(triplets)
@@ -162,16 +168,18 @@ def _numbered_folders(folder: Path) -> list[Path]:
     return sorted(sub for sub in folder.glob("triplets_*") if sub.is_dir())
 
 
-def _folder_triplets(group: Path, factor: str) -> list[Triplet]:
+def _folder_triplets(group: Path, factor: str, all_anchors: bool) -> list[Triplet]:
     from soundalike.audio.datasets import find_clips
 
     clips, positives = find_clips(group)
     for needed, found in (("anchor", "anchor" in clips), ("negative", "negative" in clips), ("positive_01", positives)):
         if not found:
             raise UsageError(f"{group / 'triplet'} holds no {needed}.wav; expected anchor, positive_01.. and negative")
+    pairs = [(clips["anchor"], positive) for positive in positives]
+    pairs += permutations(positives, 2) if all_anchors else ()
     return [
         Triplet(
-            full_span(clips["anchor"]),
+            full_span(anchor),
             full_span(positive),
             full_span(clips[name]),
             factor,
@@ -180,7 +188,7 @@ def _folder_triplets(group: Path, factor: str) -> list[Triplet]:
         )
         for name, kind in _NEGATIVES.items()
         if name in clips
-        for positive in positives
+        for anchor, positive in pairs
     ]
 
 
@@ -201,6 +209,9 @@ class TripletFolders:
                 help='JSON file {"train": [folders], "test": [folders]}, for all factors or for one.',
             ),
             click.Option(["--part"], default="test", metavar="NAME", help="Part of the split (default: test)."),
+            click.Option(
+                ["--all-anchors"], is_flag=True, help="Take every positive as an anchor too, as MERIT's paper does."
+            ),
             *fusion_options(),
         ]
 
@@ -210,7 +221,8 @@ class TripletFolders:
         Raises UsageError, AudioError or ModelError.
         """
         check_fusion(args, args.model)
-        triplets = read_triplets(args.data, [one for text in args.split for one in read_splits(text, args.part)])
+        splits = [one for text in args.split for one in read_splits(text, args.part)]
+        triplets = read_triplets(args.data, splits, all_anchors=args.all_anchors)
         clips = {clip for triplet in triplets for clip in (triplet.anchor, triplet.positive, triplet.negative)}
         trained = training_note(args.model, {one.group: Path(one.anchor.track) for one in triplets})
         encoded = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
@@ -233,7 +245,8 @@ class TripletFolders:
                         distance[f"{name}, {side}"] = bootstrap(1 - cosines[chosen], groups, args.seed)
         split = f", {args.part} split" if args.split else ""
         data = f"{len(triplets):,} triplets in {len({triplet.group for triplet in triplets}):,} folders{split}"
-        options = "DIR" + (f" --split FILE --part {args.part}" if args.split else "") + f" {margins.options}"
+        chosen_part = f" --split FILE --part {args.part}" if args.split else ""
+        options = f"DIR{chosen_part}{' --all-anchors' if args.all_anchors else ''} {margins.options}"
 
         report = partial(model_report, encoded, args, protocol=self.name, options=options, rows=margins.rows)
         remarks = [*([trained] if trained else []), _LAID_OUT, *margins.notes]
