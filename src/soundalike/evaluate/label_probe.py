@@ -26,6 +26,7 @@ from soundalike.evaluate.estimates import Estimate, bootstrap, paired, wald
 from soundalike.evaluate.fused_rows import Fusions, check_fusion, fusion_options, requested_fusions, similarity_matrices
 from soundalike.evaluate.ranking import NEIGHBOURS, average_precision_at, chance_precision_at
 from soundalike.evaluate.recordings import CONVENTIONS, encode_items, item_span
+from soundalike.models import load_recipe
 
 __all__ = ["LabelProbe", "Measured", "measure", "probe_options", "probe_reports", "row_of_code", "triplets_of_row"]
 
@@ -160,12 +161,13 @@ def measure(probe: LabelProbe, encoded: EncodedClips, args: SimpleNamespace) -> 
     """
     order = encoded.positions(item_span(item) for item in probe.items)
     right = shares_label(probe.labels)
-    fusions = requested_fusions(encoded, args)
+    single = len(encoded.spaces) == 1
+    fusions = Fusions({}, {}) if single else requested_fusions(encoded, args)
     rows, near, far, precision = [], [], [], []
     anchors = np.zeros(0, np.int64)
     for row, matrix in similarity_matrices(encoded, fusions):
         similarity = matrix[np.ix_(order, order)]
-        anchors, positives, negatives = probe.triplets(row_of_code(row, len(encoded.spaces) == 1)).T
+        anchors, positives, negatives = probe.triplets(row_of_code(row, single)).T
         rows.append(row)
         near.append(similarity[anchors, positives])
         far.append(similarity[anchors, negatives])
@@ -196,8 +198,9 @@ def probe_reports(
         AudioError: A recording cannot be decoded.
         ModelError: A model is unknown or invalid.
     """
-    for model in (args.model, args.against) if args.against else (args.model,):
-        check_fusion(args, model)
+    check_fusion(args, args.model)
+    if args.against and len(load_recipe(args.against).spaces) > 1:
+        check_fusion(args, args.against)
     if not len(probe.triplets("raw")):
         raise UsageError(
             f"the {len(probe.items):,} recordings of {args.data} give no triplets; expected two songs with a label in "
