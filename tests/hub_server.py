@@ -58,7 +58,9 @@ def serve_hub(
     repositories: Mapping[str, Path], cache: Path, monkeypatch: pytest.MonkeyPatch, gated: str = "one/gated"
 ) -> Iterator[None]:
     """Let the hub's client ask this server for the files of `repositories`, and cache them in a folder of its own."""
-    constants = pytest.importorskip("huggingface_hub.constants", reason="pip install huggingface_hub")
+    constants = pytest.importorskip(
+        "huggingface_hub.constants", reason="MERT needs transformers: pip install 'soundalike[mert]'"
+    )
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(repositories, gated))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     use_hub(f"http://127.0.0.1:{server.server_port}", cache, monkeypatch, constants)

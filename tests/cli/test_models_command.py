@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch makes and reads head checkpoints; pip install torch")
-pytest.importorskip("transformers", reason="the model mert needs transformers; pip install transformers")
+torch = pytest.importorskip("torch", reason="MERT needs torch: pip install 'soundalike[mert]'")
+pytest.importorskip("transformers", reason="MERT needs transformers: pip install 'soundalike[mert]'")
 
 from hub_server import serve_hub  # noqa: E402
 from soundalike.cli.main import main  # noqa: E402
