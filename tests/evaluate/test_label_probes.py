@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from probe_trees import STEMS, TREES, tone
+from safetensors.numpy import load_file, save_file
 
 from conftest import RATE, write
 from soundalike.cli.evaluate import protocol_command
@@ -19,7 +22,7 @@ from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.types import Audio, Item, Report
 from soundalike.evaluate.printed import printed_note, printed_tables
 from soundalike.evaluate.recordings import encode_items, item_span, mix
-from soundalike.models import Model
+from soundalike.models import Model, load_recipe
 
 DATASETS = {"musdb": "musdb18hq", "ballroom": "ballroom", "covers80": "covers80", "jamendo": "jamendo_instruments"}
 SPACES = ("melody", "rhythm", "timbre", "harmony")
@@ -65,6 +68,28 @@ def test_stem_classes(tree: Callable[[str], Path]) -> None:
         "Stem classes, negatives same-song, passages, minus"
     )
     assert any("H_tim 78.9" in note for note in accuracy.notes)
+
+
+def test_a_model_of_one_space_is_compared_with_every_row(tree: Callable[[str], Path], tmp_path: Path) -> None:
+    """The other model is a copy of the timbre of `dsp` under the name `overall`."""
+    bundled = load_recipe("dsp").weights.parent
+    body = json.loads((bundled / "recipe.json").read_text())
+    (timbre,) = [space for space in body["spaces"] if space["name"] == "timbre"]
+    tensors = load_file(bundled / "weights.safetensors")
+    renamed = {name.replace("timbre", "overall"): t for name, t in tensors.items() if name.startswith("timbre")}
+    save_file(renamed, tmp_path / "weights.safetensors")
+    digest = hashlib.sha256((tmp_path / "weights.safetensors").read_bytes()).hexdigest()
+    body |= {"name": "one", "weights_sha256": digest, "spaces": [{**timbre, "name": "overall"}]}
+    (tmp_path / "recipe.json").write_text(json.dumps(body))
+    accuracy, *_, difference = evaluate("musdb", "--data", tree("stem_table"), "--fusion", "--against", tmp_path)
+    assert difference.rows == accuracy.rows and "minus one" in difference.title
+    assert not difference.values[2].any(), "timbre against itself"
+    assert difference.values[:, 0] == pytest.approx(accuracy.values[:, 0] - accuracy.values[2, 0])
+    arguments = ["--data", str(tree("stem_table")), "--model", str(tmp_path), "--against", "dsp", "--jobs", "1"]
+    context = protocol_command("musdb").make_context("musdb", arguments)
+    mirrored = plugins.load("protocols", "musdb").run(SimpleNamespace(**context.params))[-1]
+    assert mirrored.rows == tuple(f"overall minus {space}" for space in SPACES)
+    assert mirrored.values == pytest.approx(-difference.values[:4])
 
 
 def test_negatives_of_stem_classes_by_name(tree: Callable[[str], Path]) -> None:

@@ -311,13 +311,21 @@ def _difference(
     groups: Sequence[str],
     data: str,
 ) -> Report:
-    """The paired difference to another model, row by row; a model with one space is compared with every row."""
-    partners = {row: row if row in other.rows else other.rows[0] for row in found.rows}
-    rows = [row for row in found.rows if len(other.rows) == 1 or row in other.rows]
-    if not rows:
+    """The paired difference to another model, row by row.
+
+    The only space of a model is compared with every row of the other one.
+    """
+    if len(found.rows) == 1 or len(other.rows) == 1:
+        pairs = [(ours, theirs) for ours in range(len(found.rows)) for theirs in range(len(other.rows))]
+    else:
+        pairs = [(ours, other.rows.index(row)) for ours, row in enumerate(found.rows) if row in other.rows]
+    if not pairs:
         raise UsageError(f"the models share no space; {rival.model} has {', '.join(other.rows)}")
-    ours = found.outcomes(probe.ties)[:, [found.rows.index(row) for row in rows]]
-    theirs = other.outcomes(probe.ties)[:, [other.rows.index(partners[row]) for row in rows]]
+    rows = [found.rows[ours] for ours, _ in pairs]
+    if len(other.rows) > 1 and len(found.rows) == 1:
+        rows = [f"{found.rows[0]} minus {row}" for row in other.rows]
+    ours = found.outcomes(probe.ties)[:, [ours for ours, _ in pairs]]
+    theirs = other.outcomes(probe.ties)[:, [theirs for _, theirs in pairs]]
     estimates = {name: paired(ours[use], theirs[use], _chosen(groups, use), args.seed) for name, use in columns.items()}
     options = f"--data DIR --against {rival.model}{probe.options} {found.fusions.options}"
     return report(
