@@ -21,7 +21,9 @@ from soundalike.backbones.mert import MertBackbone, normalised
 from soundalike.backbones.mert_network import DEVICE_VARIABLE, MertNetwork, MertSettings, chosen_device
 from soundalike.backbones.weight_files import weights_version
 from soundalike.core.errors import ModelError, UsageError
-from soundalike.core.types import FloatArray
+from soundalike.core.types import Calibration, FloatArray
+from soundalike.evaluate import attribute_model
+from soundalike.train.common.recipe import space_entry, write_model
 
 RATE = 24_000
 POST_NORM: dict[str, Any] = {"do_stable_layer_norm": False, "attention_relax": -1.0}  # as in MERT-v1-95M
@@ -77,15 +79,45 @@ def test_batches_do_not_change_rows_and_nothing_deeper_is_computed(tmp_path: Pat
         assert network(clip[None])[0].tolist() == pytest.approx(together[number].tolist(), abs=1e-5)
 
 
-def test_long_windows_are_cut_and_silent_ones_are_inaudible(tmp_path: Path) -> None:
+def test_long_windows_stay_whole_and_silent_ones_are_inaudible(tmp_path: Path) -> None:
     backbone = MertBackbone(write_tiny_mert(tmp_path / "mert"))
     samples = np.concatenate([tune(TUNES["up"], seconds=12, rate=RATE), np.zeros(12 * RATE, np.float32)])
     grid = np.array([[0.0, 10.0], [0.0, 24.0], [13.0, 23.0]])
     features = backbone.features([samples], lambda _: grid)
     assert features.audible["layers"].tolist() == [True, True, False]
-    assert np.array_equal(features.rows["layers"][0], features.rows["layers"][1])
+    for row, clip in zip(features.rows["layers"], (samples[: 10 * RATE], samples), strict=False):
+        assert row.tolist() == pytest.approx(plain(CONFIG, clip, PROCESSOR)[0].tolist(), abs=1e-5)
     assert not features.rows["layers"][2].any()
     assert features.descriptors.tempo is None
+
+
+def test_the_layers_are_the_blocks_of_the_attribution(tmp_path: Path) -> None:
+    backbone = MertBackbone(write_tiny_mert(tmp_path / "model" / "mert"))
+    norms = {"layer 3": 1.0, "layer 4": 2.0, "layer 5": 3.0, "layer 6": 4.0, "layer 7": 0.0}
+    assert list(backbone.parts["layers"]) == list(norms)
+    assert sum(backbone.parts["layers"].values()) == backbone.dims["layers"]
+    random = np.random.default_rng(0)
+    blocks = [random.standard_normal((6, size)) for size in backbone.parts["layers"].values()]
+    planted = [norm * block / np.linalg.norm(block) for norm, block in zip(norms.values(), blocks, strict=True)]
+    level = Calibration(0.0, 1.0, tuple(np.linspace(-1, 1, 101)))
+    write_model(
+        tmp_path / "model",
+        name="heads",
+        summary="A head on layers.",
+        licence="CC0-1.0",
+        spaces=[space_entry("melody", backbone, "layers", "mlp", 4, {"track": level, "passage": level})],
+        tensors={
+            "melody.hidden.weight": np.hstack(planted).astype(np.float32),
+            "melody.hidden.bias": np.zeros(6, np.float32),
+            "melody.out.weight": random.standard_normal((4, 6)).astype(np.float32),
+        },
+        trained_on=[],
+        seed=0,
+        backbones={"mert": "mert"},
+    )
+    report = attribute_model(str(tmp_path / "model"))
+    assert report.columns == tuple(norms)
+    assert report.values[0].tolist() == pytest.approx([10, 20, 30, 40, 0], abs=1e-4)
 
 
 def test_long_recordings_wait_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from soundalike.core.types import Descriptors, FloatArray
 __all__ = ["CLIP", "MertBackbone", "create", "normalised"]
 
 CLIP = 10.0
-"""Seconds of a clip. A window is cut or padded with zeros to this length, as MERIT does for training."""
+"""Seconds of a clip. A shorter window is padded with zeros, as MERIT does for training; a longer one stays whole."""
 _CODE = 1
 _SILENT = 1e-7  # variance below which a window is silent: -70 dBFS, as for the other backbones
 _IN_MEMORY = 32 * 2**20  # bytes of samples, about six minutes; longer recordings wait in a temporary file
@@ -31,7 +31,8 @@ class MertBackbone:
     """Mean hidden states of MERT-v1-330M or MERT-v1-95M in windows of mono audio, as the feature `layers`.
 
     The feature is the mean over time of the outputs of the transformer layers 3, 4, 5, 6 and the last but one, which is
-    23 for 330M (5 x 1024 numbers) and 11 for 95M (5 x 768), one after the other. Each window is one clip of 10 s.
+    23 for 330M (5 x 1024 numbers) and 11 for 95M (5 x 768), one after the other. Each window is one clip of 10 s or
+    more.
 
     Args:
         folder: The model in the layout of the hub: config.json, preprocessor_config.json, and model.safetensors or
@@ -60,6 +61,12 @@ class MertBackbone:
     def dims(self) -> Mapping[str, int]:
         """The feature `layers` and its size."""
         return MappingProxyType({"layers": len(self.settings.layers) * self.settings.hidden_size})
+
+    @property
+    def parts(self) -> Mapping[str, Mapping[str, int]]:
+        """The layers in the feature `layers`, in order, with their sizes, for attribution."""
+        sizes = {f"layer {number}": self.settings.hidden_size for number in self.settings.layers}
+        return MappingProxyType({"layers": MappingProxyType(sizes)})
 
     @cached_property
     def version(self) -> int:
@@ -95,7 +102,11 @@ class MertBackbone:
             audible = np.zeros(len(bounds), np.bool_)
             waiting: dict[int, FloatArray] = {}
             for index, (start, end) in enumerate(bounds):
-                if (clip := self._clip(samples, start, end)) is not None:
+                clip = self._clip(samples, start, end)
+                if waiting and clip is not None and len(clip) != len(next(iter(waiting.values()))):
+                    rows[list(waiting)] = self.network(np.stack(list(waiting.values())))
+                    waiting = {}
+                if clip is not None:
                     waiting[index], audible[index] = clip, True
                 if waiting and (len(waiting) == self.network.batch_size or index == len(bounds) - 1):
                     rows[list(waiting)] = self.network(np.stack(list(waiting.values())))
@@ -104,9 +115,10 @@ class MertBackbone:
 
     def _clip(self, samples: IO[bytes], start: float, end: float) -> FloatArray | None:
         """Return a window as a clip (t,); None if it is silent."""
-        first, size = round(start * self.rate), round(CLIP * self.rate)
+        first, last = round(start * self.rate), round(end * self.rate)
+        size = max(round(CLIP * self.rate), last - first)
         samples.seek(4 * first)
-        found = np.frombuffer(samples.read(4 * min(size, round(end * self.rate) - first)), np.float32)
+        found = np.frombuffer(samples.read(4 * (last - first)), np.float32)
         if not len(found) or found.var() < _SILENT:
             return None
         clip = np.zeros(size, np.float32)
