@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_mert import write_tiny_mert
+from tiny_weights import WITHOUT_WEIGHTS, weights_for
 
 from conftest import TUNES, tune, write
 from soundalike.audio.stream import windows
@@ -31,20 +31,13 @@ def blocks(samples: np.ndarray, size: int = 30_000) -> list[np.ndarray]:
     return [samples[start : start + size] for start in range(0, len(samples), size)]
 
 
-WITH_WEIGHTS: dict[str, Callable[[Path], Path]] = {"mert": write_tiny_mert}
-"""Backbones that come without weights, and a function that writes random ones."""
-
-
 @pytest.fixture(params=plugins.names("backbones"))
 def backbone(request: pytest.FixtureRequest, tmp_path: Path):
     """Each backbone in turn."""
-    write = WITH_WEIGHTS.get(request.param)
-    if write:
-        pytest.importorskip("transformers", reason="MERT needs transformers: pip install 'soundalike[mert]'")
-    return plugins.load("backbones", request.param, **({"weights": write(tmp_path / "weights")} if write else {}))
+    return plugins.load("backbones", request.param, **weights_for(request.param, tmp_path))
 
 
-@pytest.mark.parametrize("name", WITH_WEIGHTS)
+@pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
 def test_a_backbone_without_its_weights_says_how_to_install_them(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"the backbone {name} .*soundalike models install {name}"):
         plugins.load("backbones", name)

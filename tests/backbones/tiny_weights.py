@@ -1,0 +1,61 @@
+"""Random or formula weights for each backbone that comes without its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import pytest
+from formulas import formula_tensor
+from safetensors.numpy import save_file
+from tiny_mert import write_tiny_mert
+
+
+def write_tiny_clap(folder: Path) -> Path:
+    """Save a small random CLAP in the layout of the hub."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    audio = {
+        "patch_embeds_hidden_size": 8, "hidden_size": 64, "depths": [1, 1, 1, 1], "num_attention_heads": [1, 1, 2, 2],
+        "projection_dim": 16,
+    }  # fmt: skip
+    text = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "projection_dim": 16}
+    config = transformers.ClapConfig(audio_config=audio, text_config=text, projection_dim=16)
+    transformers.ClapModel(config).save_pretrained(folder)
+    transformers.ClapFeatureExtractor(frequency_min=50, truncation="rand_trunc").save_pretrained(folder)
+    return folder
+
+
+def write_formula_weights(name: str, path: Path) -> Path:
+    """Save weights of the shapes in the recorded reference of a backbone."""
+    shapes = json.loads((Path(__file__).parent / f"{name}_reference.json").read_text())["shapes"]
+    path = path.with_suffix(".safetensors")
+    save_file({key: formula_tensor(key, shape) for key, shape in shapes.items()}, path)
+    return path
+
+
+_WRITERS: Mapping[str, tuple[tuple[str, ...], Callable[[Path], Path]]] = {
+    "clap": (("torch", "transformers"), write_tiny_clap),
+    "efficientat": (("torch",), partial(write_formula_weights, "efficientat")),
+    "mert": (("torch", "transformers"), write_tiny_mert),
+    "musicnn": ((), partial(write_formula_weights, "musicnn")),
+}
+WITHOUT_WEIGHTS = tuple(_WRITERS)
+"""The backbones that come without weights."""
+
+
+def weights_for(name: str, folder: Path) -> dict[str, Path]:
+    """Return the options with which a backbone loads: its weights, written to a folder, if it has none of its own.
+
+    Skips the test if the backbone needs a module that is not installed.
+    """
+    if name not in _WRITERS:
+        return {}
+    modules, write = _WRITERS[name]
+    for module in modules:
+        pytest.importorskip(module, reason=f"{name} runs in {module}: pip install 'soundalike[mert]'")
+    return {"weights": write(folder / "weights")}
