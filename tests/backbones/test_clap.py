@@ -14,8 +14,8 @@ from soundalike.backbones.analysis.mel_frames import mel_frames
 from soundalike.core import plugins
 from soundalike.core.errors import ModelError
 
-torch = pytest.importorskip("torch", reason="CLAP runs in torch")
-transformers = pytest.importorskip("transformers", reason="CLAP runs in transformers")
+torch = pytest.importorskip("torch", reason="CLAP runs in torch: pip install 'soundalike[mert]'")
+transformers = pytest.importorskip("transformers", reason="CLAP runs in transformers: pip install 'soundalike[mert]'")
 
 RATE = 48_000
 REFERENCE = json.loads((Path(__file__).parent / "clap_reference.json").read_text())

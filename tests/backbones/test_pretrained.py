@@ -32,7 +32,7 @@ def tensors(name: str) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module", params=["efficientat", "musicnn"])
 def backbone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     if request.param == "efficientat":
-        pytest.importorskip("torch", reason="efficientat runs in torch")
+        pytest.importorskip("torch", reason="efficientat runs in torch: pip install 'soundalike[mert]'")
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
     save_file(tensors(request.param), path)
     return plugins.load("backbones", request.param, weights=path)
@@ -119,7 +119,7 @@ def test_without_weights_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="efficientat runs in torch")
+    torch = pytest.importorskip("torch", reason="efficientat runs in torch: pip install 'soundalike[mert]'")
 
     class Malicious:
         def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
@@ -213,8 +213,8 @@ def test_the_installed_package_is_found_without_importing_it(tmp_path: Path, mon
 
 @pytest.mark.data
 def test_real_weights_name_obvious_sounds(data: Path) -> None:
-    pytest.importorskip("torch", reason="efficientat runs in torch")
-    from soundalike.backbones.analysis.weight_files import read_torch_tensors
+    pytest.importorskip("torch", reason="efficientat runs in torch: pip install 'soundalike[mert]'")
+    from soundalike.backbones.weight_files import read_torch_tensors
 
     weights = data / "teachers" / "mn04_as_mAP_432.pt"
     backbone = plugins.load("backbones", "efficientat", weights=weights)

@@ -17,8 +17,8 @@ import numpy as np
 from soundalike.backbones.analysis.mel_frames import Levels, MelSettings, embed_windows, mel_frames, slaney_mel_matrix
 from soundalike.backbones.analysis.musicnn_checkpoint import installed_package, read_checkpoint
 from soundalike.backbones.analysis.musicnn_network import BANDS, DIM, Musicnn
-from soundalike.backbones.analysis.weight_files import tensors_version
 from soundalike.backbones.base import Backbone, Blocks, Features, WindowGrid
+from soundalike.backbones.weight_files import tensors_version
 from soundalike.core.errors import ModelError
 from soundalike.core.types import AnyArray, FloatArray
 

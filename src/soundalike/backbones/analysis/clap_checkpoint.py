@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soundalike.backbones.analysis.weight_files import read_torch_tensors
+from soundalike.backbones.weight_files import read_torch_tensors
 from soundalike.core.errors import ModelError
 from soundalike.core.files import make_folder, write_atomic, write_json
 
