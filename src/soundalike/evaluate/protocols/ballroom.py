@@ -1,6 +1,6 @@
 """Dances: is a recording of dance music nearer to one of its dance than to one of another?
 
-    soundalike evaluate ballroom --data BallroomData --model compact --against dsp
+    soundalike evaluate ballroom --data BallroomData --against dsp
 
 The folder is that of the Ballroom dataset, with one folder of recordings per dance.
 

@@ -1,6 +1,6 @@
 """Pairs of covers: is a version of a song nearer to its other version than to other songs?
 
-    soundalike evaluate covers80 --data coversongs --model compact --against dsp
+    soundalike evaluate covers80 --data coversongs --against dsp
 
 The folder is that of Covers80: covers32k/<song>/<file>.mp3, list1.list and list2.list.
 

@@ -1,6 +1,6 @@
 """Instruments: does a track find tracks with the same instruments?
 
-    soundalike evaluate jamendo --data MTG-JAMENDO --model compact --against dsp
+    soundalike evaluate jamendo --data MTG-JAMENDO --against dsp
 
 The folder holds the tables of MTG-Jamendo below data, and its audio below audio. The tracks are those of the test set
 of the first split, or with --part all those with a tag of an instrument. A track has several instruments; two tracks
