@@ -12,8 +12,8 @@ the columns song, path and stem_class; stems of one class are then summed. Every
 
 Otherwise positives are up to ten stems of the class from other songs, drawn once (--seed) for all rows and models.
 
-Published setting: --negatives published --clip 30s. There, a stem that is silent in the first 30 seconds of its song is
-encoded as silence.
+Published setting: --negatives published --clip 30s. A stem that is silent in the first 30 seconds is inaudible, and its
+similarities are the mean of random pairs, where MERIT's code embeds the silence.
 
 Reference: MERIT: Learning Disentangled Music Representations for Audio Similarity, 2026, sections 4.5 and 4.6, table 3.
 """
