@@ -100,7 +100,7 @@ def merit(
 
     \b
       soundalike models install merit
-      soundalike reproduce merit triplets MUSDB18HQ BallroomData coversongs -o merit.md
+      soundalike reproduce merit triplets MUSDB18HQ BallroomData -o merit.md
       soundalike reproduce merit MUSDB18HQ --also compact --also dsp
     """
     from soundalike.core.files import write_atomic
