@@ -116,6 +116,7 @@ def test_other_checkpoints_are_one_clear_line(tmp_path: Path) -> None:
         ("no folder", "is no folder of a CLAP model"),
         ("another model", "holds a model of type 'hubert', expected 'clap'"),
         ("fusion", "with fusion, expected one without"),
+        ("another length", "for 5 s, expected 10 s"),
         ("no weights", "holds no weights of a CLAP model"),
         ("cut weights", "holds no weights of a CLAP model"),
         ("other weights", "lacks .* tensors of a CLAP model"),
@@ -132,7 +133,9 @@ def test_wrong_folders_are_one_clear_line(damage: str, message: str, folder: Pat
     elif damage == "another model":
         config.write_text('{"model_type": "hubert"}')
     elif damage == "fusion":
-        (tmp_path / "preprocessor_config.json").write_text('{"truncation": "fusion"}')
+        config.write_text('{"model_type": "clap", "audio_config": {"enable_fusion": true}}')
+    elif damage == "another length":
+        (tmp_path / "preprocessor_config.json").write_text('{"max_length_s": 5}')
     elif damage == "no weights":
         weights.unlink()
     elif damage == "cut weights":

@@ -36,8 +36,6 @@ _EXTRACTOR = MappingProxyType(
         "feature_size": 64,
         "frequency_min": 50,
         "frequency_max": 14_000,
-        "truncation": "rand_trunc",
-        "padding": "repeatpad",
         "max_length_s": _SECONDS,
     }
 )
@@ -121,11 +119,14 @@ def _extractor(folder: Path) -> dict[str, Any]:
     if kind not in ("clap", "clap_audio_model"):
         raise ModelError(f"{folder} holds a model of type {kind!r}, expected 'clap'; give laion/clap-htsat-unfused")
     settings = {name: own.get(name, value) for name, value in _EXTRACTOR.items()}
-    audio = config.get("audio_config", config)
-    fixed = ("truncation", "padding", "max_length_s")
-    if audio.get("enable_fusion") or any(settings[name] != _EXTRACTOR[name] for name in fixed):
+    if config.get("audio_config", config).get("enable_fusion"):
         raise ModelError(
             f"{folder} holds a CLAP model with fusion, expected one without; give laion/clap-htsat-unfused"
+        )
+    if settings["max_length_s"] != _SECONDS:
+        raise ModelError(
+            f"{folder} holds a CLAP model for {settings['max_length_s']} s, expected {_SECONDS} s; "
+            "give laion/clap-htsat-unfused"
         )
     return settings
 
@@ -149,7 +150,8 @@ def _load(folder: Path) -> Any:
     finally:
         logging.set_verbosity(verbosity)
         logging.enable_progress_bar()
-    missing = sorted(report["missing_keys"])
+    # Only training uses the count of batches.
+    missing = sorted(name for name in report["missing_keys"] if not name.endswith("num_batches_tracked"))
     if missing:
         raise ModelError(
             f"{folder} lacks {len(missing)} tensors of a CLAP model, such as {missing[0]}; download it again"
