@@ -18,7 +18,6 @@ import numpy as np
 from soundalike.backbones import Backbone
 from soundalike.core import plugins
 from soundalike.core.errors import ModelError, UsageError
-from soundalike.core.executors.cores import usable_cores
 from soundalike.core.files import FULL_DISK
 from soundalike.core.sqlite import primary_code, take_lock
 from soundalike.core.types import Calibration, FloatArray, Level
@@ -128,8 +127,7 @@ def install(
         weights = _take_weights(job, made)
         backbone: Backbone = plugins.load("backbones", model.backbone, weights=weights)
         _check_sizes(model, backbone, tensors)
-        with _all_cores(model):
-            calibrations = _calibrate(model, backbone, tensors, clips, progress)
+        calibrations = _calibrate(model, backbone, tensors, clips, progress)
         spaces = [
             space_entry(
                 space.name,
@@ -305,22 +303,6 @@ def _check_sizes(model: PublishedModel, backbone: Backbone, tensors: Mapping[str
                 f"the head for {space.name} takes {taken} values, but the feature {space.feature} of these weights of "
                 f"{model.backbone} has {size}; give --heads and --backbone that belong together"
             )
-
-
-@contextmanager
-def _all_cores(model: PublishedModel) -> Iterator[None]:
-    """Let torch use all cores: one process encodes the clips, and the command line allows one thread per process."""
-    if "torch" not in model.modules:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(usable_cores())
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _calibrate(
