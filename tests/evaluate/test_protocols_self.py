@@ -129,6 +129,7 @@ def test_a_library_from_disk_to_reports(collection: Path) -> None:
     assert shares.command == "soundalike evaluate self LIBRARY --tracks 9 --model compact --seed 1"
 
 
+@pytest.mark.slow
 def test_a_track_that_became_unreadable_is_left_out(collection: Path) -> None:
     broken = collection / "music" / "pedal.wav"
     original = broken.read_bytes()

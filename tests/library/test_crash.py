@@ -221,6 +221,7 @@ print(len(codes), codes[-1], max(again))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked there")
 def test_a_writer_that_dies_at_any_step_loses_nothing(many: Path, expected: Rows, tmp_path: Path) -> None:
     few = tmp_path / "few"
@@ -239,6 +240,7 @@ def test_a_writer_that_dies_at_any_step_loses_nothing(many: Path, expected: Rows
         assert [(Path(path).name, *rest) for path, *rest in rows_of(tmp_path / str(number))] == of_these, number
 
 
+@pytest.mark.slow
 def test_a_cut_off_prune_and_re_encode(
     many: Path, tmp_path: Path, undisturbed: tuple[Path, float], expected: Rows
 ) -> None:

@@ -54,6 +54,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return take_out(base / "library", base / "export")
 
 
+@pytest.mark.slow
 def test_an_import_that_is_killed_is_completed_by_the_next(large: Path, tmp_path: Path) -> None:
     chance, library, seen = random.Random(1), tmp_path / "library", [0]
     for _ in range(3):

@@ -339,6 +339,7 @@ def test_a_vacuum_that_dies_at_any_step_leaves_the_old_or_the_new(thinned: Path,
     assert epochs == sorted(epochs) and set(epochs) == {0, 1}, "the old, and from some step on the new"
 
 
+@pytest.mark.slow
 def test_a_vacuum_between_a_snapshot_and_its_rows_is_no_error(thinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     enter, vacuumed = SharedViews.enter, []
 

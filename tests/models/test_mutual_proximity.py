@@ -231,6 +231,7 @@ def with_a_hub(random: np.random.Generator) -> dict[str, np.ndarray]:
     return rows
 
 
+@pytest.mark.slow
 def test_a_hub_loses_its_rank(tmp_path: Path) -> None:
     with library_of(tmp_path, with_a_hub(np.random.default_rng(0))) as (library, paths):
         places: dict[str, list[int]] = {"none": [], CORRECTED: []}

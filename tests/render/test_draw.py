@@ -331,6 +331,7 @@ def test_eighty_percent_of_a_set_are_train_folders() -> None:
     assert set(map(folder_part, range(1, 7))) == set(SPLIT), "a first trial of six folders has all parts"
 
 
+@pytest.mark.slow
 def test_no_source_is_in_two_parts(drawn: Drawn) -> None:
     used = {}
     for part in SPLIT:

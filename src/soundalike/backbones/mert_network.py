@@ -246,7 +246,7 @@ def load_model(settings: MertSettings) -> Any:
 
 def _load_tensors(path: Path) -> Mapping[str, torch.Tensor]:
     """Return the tensors of a file. A pickle is read without running code from it."""
-    import pickle
+    from pickle import UnpicklingError
 
     import torch
 
@@ -262,7 +262,7 @@ def _load_tensors(path: Path) -> Mapping[str, torch.Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about files that were not made by torch, which are refused below
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except UnpicklingError as error:
         raise ModelError(
             f"{path} holds more than tensors, which is not read for safety; get it from its origin"
         ) from error

@@ -62,7 +62,7 @@ def fit_tempo(examples: Sequence[Beat], period: float, seed: int) -> dict[str, F
             scores = torch.log_softmax(network(given[batch]).squeeze(-1), dim=1)
             loss = -(wanted[batch] * scores).sum(dim=1).mean()
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             schedule.step()
     weights = {}
