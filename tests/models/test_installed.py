@@ -17,8 +17,9 @@ from soundalike.core.errors import ModelError, UsageError
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.held_models import check_backbones
 from soundalike.library.indexing.index import index_files
+from soundalike.models.backbone_weights import load_backbone
 from soundalike.models.installed import find_model, installed_folder, installed_models
-from soundalike.models.model import Model, load_backbone
+from soundalike.models.model import Model
 from soundalike.models.recipes import load_recipe
 
 BUNDLED = load_recipe("dsp").weights.parent

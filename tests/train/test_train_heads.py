@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tiny_mert import write_tiny_mert
 
 from soundalike.cli.main import main
+from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.models.model import Model
 from soundalike.models.recipes import load_recipe
+from soundalike.train.common.recipe import space_entry, write_model
 from soundalike.train.data.folders import PARTS, read_folders, triplet_set
 from soundalike.train.jobs.heads import default_backbone
 
@@ -256,3 +259,25 @@ def test_the_backbone_is_that_of_the_default_model(tmp_path: Path, capsys: pytes
         == 0
     )
     assert [space.backbone for space in load_recipe(str(tmp_path / "mine")).spaces] == ["compact"]
+
+
+def test_a_backbone_takes_the_weights_of_an_installed_model(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("transformers", reason="MERT needs transformers: pip install 'soundalike[mert]'")
+    monkeypatch.setattr("soundalike.models.installed.data_folder", lambda: tmp_path / "home")
+    given = ["--backbone", "mert", "--folders", "4", "--epochs", "2"]
+    assert train(data, tmp_path / "mine", *given) == 2
+    assert "soundalike models install mert" in capsys.readouterr().err
+    weights = write_tiny_mert(tmp_path / "home" / "models" / "mert" / "weights")
+    backbone = plugins.load("backbones", "mert", weights=weights)
+    calibration = dict(load_recipe("dsp").space("melody").calibration)
+    write_model(
+        weights.parent, name="mert", summary="random", licence="CC0-1.0", tensors={"none": np.zeros(1, np.float32)},
+        spaces=[space_entry("overall", backbone, "layers", "identity", backbone.dims["layers"], calibration)],
+        trained_on=[], seed=0, backbones={"mert": "weights"},
+    )  # fmt: skip
+    assert train(data, tmp_path / "mine", *given) == 0
+    model = Model.load(str(tmp_path / "mine"))
+    assert model.recipe.backbone_weights == {"mert": weights}
+    assert model.encode(data / "brightness" / "triplets_1" / "triplet" / "anchor.wav").track.rows["brightness"].any()

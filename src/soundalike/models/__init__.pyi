@@ -1,3 +1,6 @@
+from .backbone_weights import installed_weights as installed_weights
+from .backbone_weights import load_backbone as load_backbone
+from .backbone_weights import load_named_backbone as load_named_backbone
 from .extraction import RecordingFeatures as RecordingFeatures
 from .extraction import extract as extract
 from .heads import Head as Head
@@ -14,7 +17,6 @@ from .model import LevelRows as LevelRows
 from .model import Model as Model
 from .model import at_levels as at_levels
 from .model import feature_blocks as feature_blocks
-from .model import load_backbone as load_backbone
 from .model import load_once as load_once
 from .model import mean_rows as mean_rows
 from .mutual_proximity import CORRECTIONS as CORRECTIONS

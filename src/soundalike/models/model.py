@@ -12,11 +12,11 @@ import numpy as np
 
 from soundalike.audio import AudioInfo, AudioInput, Words, is_one_input, label_of, recording_file
 from soundalike.backbones import Backbone, FeatureRows
-from soundalike.core import plugins
 from soundalike.core.arguments import as_model_name, as_number
 from soundalike.core.errors import ModelError
 from soundalike.core.files import absolute
 from soundalike.core.types import BoolArray, Descriptors, FloatArray, Level, Space, Span, Vectors
+from soundalike.models.backbone_weights import load_backbone
 from soundalike.models.extraction import RecordingFeatures, extract
 from soundalike.models.heads import AnyHead, load_head, unit_rows
 from soundalike.models.installed import installed_models
@@ -31,7 +31,6 @@ __all__ = [
     "at_levels",
     "feature_blocks",
     "join_features",
-    "load_backbone",
     "load_once",
     "load_space_head",
     "mean_rows",
@@ -321,27 +320,6 @@ def _measurable(found: Descriptors, info: AudioInfo) -> Descriptors:
     if info.duration < _TEMPO_SECONDS:
         found = replace(found, tempo=None, tempo_confidence=None, meter=None, meter_confidence=None)
     return found if info.duration >= _KEY_SECONDS else replace(found, key=None, key_confidence=None)
-
-
-def load_backbone(recipe: Recipe, name: str) -> Backbone:
-    """Create a backbone of a model, with the weights that the recipe names for it.
-
-    Args:
-        recipe: The recipe.
-        name: The backbone.
-
-    Raises:
-        UsageError: There is no such backbone, or it takes no weights but the recipe names some.
-        ModelError: Its weights are missing or invalid.
-
-    Example:
-        >>> load_backbone(load_recipe("dsp"), "dsp").rate
-        22050
-    """
-    weights = recipe.backbone_weights.get(name)
-    options = {} if weights is None else {"weights": weights}
-    backbone: Backbone = plugins.load("backbones", name, **options)
-    return backbone
 
 
 def load_space_head(space: Space, backbone: Backbone, tensors: Mapping[str, FloatArray]) -> AnyHead:

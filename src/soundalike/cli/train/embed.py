@@ -56,7 +56,7 @@ def embed(
       soundalike train embed --triplets triplets --cache second --shard 2/2
       soundalike train merge first second -o cache
     """
-    from soundalike.core import plugins
+    from soundalike.models import load_named_backbone
     from soundalike.train.data import EmbeddingCache, read_folders
     from soundalike.train.data import embed as fill_cache
     from soundalike.train.jobs import default_backbone
@@ -69,7 +69,7 @@ def embed(
         for clip in folder.clips
     }
     with (
-        EmbeddingCache.open(cache, plugins.load("backbones", backbone or default_backbone())) as opened,
+        EmbeddingCache.open(cache, load_named_backbone(backbone or default_backbone())) as opened,
         Progress("clip", enabled=not as_json) as progress,
     ):
         done = fill_cache(opened, sorted(clips), jobs=jobs, shard=shard, progress=progress)

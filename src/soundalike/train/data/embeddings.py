@@ -18,11 +18,11 @@ import numpy as np
 
 from soundalike.audio import MonoStream, windows
 from soundalike.backbones import Backbone
-from soundalike.core import plugins
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.executors.processes import run_tasks
 from soundalike.core.files import absolute, content_hash
 from soundalike.core.types import FloatArray
+from soundalike.models import load_named_backbone
 from soundalike.train.data.cache import EmbeddingCache, merge
 
 __all__ = ["EmbedReport", "EmbeddingCache", "embed", "merge"]
@@ -167,7 +167,7 @@ class _Clip:
 @once
 def _backbone(name: str) -> Backbone:
     """Load the backbone once per process."""
-    return plugins.load("backbones", name)
+    return load_named_backbone(name)
 
 
 def _extract(task: _ClipTask) -> _Clip:

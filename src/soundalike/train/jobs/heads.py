@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from soundalike.backbones import Backbone
-from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.core.files import content_hash, make_folder, read_json, write_json
 from soundalike.core.names import check_name, check_unique
 from soundalike.core.types import BoolArray, Calibration, FloatArray, IntArray, Level
-from soundalike.models import DEFAULT_MODEL, load_head, load_joint, load_recipe
+from soundalike.models import DEFAULT_MODEL, installed_weights, load_head, load_joint, load_named_backbone, load_recipe
 from soundalike.train.common.calibration import calibrate_random_pairs
 from soundalike.train.common.projection import triplet_accuracy
 from soundalike.train.common.recipe import space_entry, write_model
@@ -139,7 +138,7 @@ def train_heads(
     """
     job = replace(job, backbone=job.backbone or default_backbone())
     make_folder(job.out / "checkpoints", "--out")
-    backbone: Backbone = plugins.load("backbones", str(job.backbone))
+    backbone = load_named_backbone(str(job.backbone))
     parts = _chosen(job, settings.seed)
     paths = sorted({c for of in parts.values() for folders in of.values() for one in folders for c in one.clips})
     with EmbeddingCache.open(job.cache or job.out / "cache", backbone) as cache:
@@ -169,6 +168,7 @@ def train_heads(
         tensors=tensors,
         trained_on=_credits(job, len(paths)),
         seed=settings.seed,
+        backbones={backbone.name: str(weights)} if (weights := installed_weights(backbone.name)) else None,
     )
     _write_split(job.out, parts)
     for file in (job.out / "checkpoints").glob("*.safetensors"):
