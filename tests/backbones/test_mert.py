@@ -7,12 +7,12 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from tiny_mert import CONFIG, PROCESSOR, reference, write_tiny_mert
 
 from conftest import TUNES, tune
@@ -24,6 +24,9 @@ from soundalike.core.errors import ModelError, UsageError
 from soundalike.core.types import Calibration, FloatArray
 from soundalike.evaluate import attribute_model
 from soundalike.train.common.recipe import space_entry, write_model
+
+torch = pytest.importorskip("torch", reason="MERT needs torch: pip install 'soundalike[mert]'")
+pytest.importorskip("transformers", reason="MERT needs transformers: pip install 'soundalike[mert]'")
 
 RATE = 24_000
 POST_NORM: dict[str, Any] = {"do_stable_layer_norm": False, "attention_relax": -1.0}  # as in MERT-v1-95M
@@ -285,3 +288,13 @@ def test_onnx_runtime_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, de
     kept.write_bytes(b"not a network")
     with pytest.raises(ModelError, match="is not a valid network .*delete it"):
         _ = MertBackbone(folder).network
+
+
+def test_threads_that_share_a_model_get_their_own_rows(tmp_path: Path) -> None:
+    backbone = MertBackbone(write_tiny_mert(tmp_path / "mert"))
+    clips = np.random.default_rng(0).standard_normal((4, 1, 24_000)).astype(np.float32)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: backbone.network(clips[number % 4]), range(80)))
+    for number, clip in enumerate(clips):
+        expected = backbone.network(clip)
+        assert all(np.array_equal(row, expected) for row in found[number::4])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,8 @@ __all__ = ["CLIP", "MertBackbone", "create", "normalised"]
 CLIP = 10.0
 """Seconds of a clip. A shorter window is padded with zeros, as MERIT does for training; a longer one stays whole."""
 _CODE = 1
+_LOADING = threading.Lock()
+"""Held while a network is loaded, so that threads that share a model do not load it twice."""
 _SILENT = 1e-7  # variance below which a window is silent: -70 dBFS, as for the other backbones
 _IN_MEMORY = 32 * 2**20  # bytes of samples, about six minutes; longer recordings wait in a temporary file
 
@@ -51,6 +54,7 @@ class MertBackbone:
 
     def __init__(self, folder: Path) -> None:
         self.settings = MertSettings.read(folder)
+        self._network: MertNetwork | MertOnnx | None = None
 
     @property
     def rate(self) -> int:
@@ -73,13 +77,17 @@ class MertBackbone:
         """Version of the code and the weights. It does not depend on the device, which only affects rounding."""
         return weights_version(_CODE, self.settings.files)
 
-    @cached_property
+    @property
     def network(self) -> MertNetwork | MertOnnx:
         """The network on the chosen device. Raises ModelError if the weights are invalid or an extra is missing."""
-        device = chosen_device()
-        if device in ("onnx", "int8"):
-            return MertOnnx(self.settings, self.version, int8=device == "int8")
-        return MertNetwork(self.settings, device)
+        with _LOADING:
+            if self._network is None:
+                device = chosen_device()
+                if device in ("onnx", "int8"):
+                    self._network = MertOnnx(self.settings, self.version, int8=device == "int8")
+                else:
+                    self._network = MertNetwork(self.settings, device)
+            return self._network
 
     def features(self, blocks: Blocks, grid: WindowGrid) -> Features:
         """Extract the feature `layers` of `blocks`, mono (t,) float32 at `rate`, in each window of `grid`.

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -137,6 +138,7 @@ class MertNetwork:
 
     def __init__(self, settings: MertSettings, device: str) -> None:
         self.settings = settings
+        self._lock = threading.Lock()
         self.model = load_model(settings)
         self.device = device
         self.dtype = _dtype(self.device)
@@ -162,7 +164,8 @@ class MertNetwork:
         """
         import torch
 
-        with torch.inference_mode(), self._precision():
+        # The hooks of `means` hang on the layers, which threads share.
+        with self._lock, torch.inference_mode(), self._precision():
             means = self.means(torch.from_numpy(clips).to(self.device))
         joined: FloatArray = torch.cat(means, dim=1).cpu().numpy()
         return joined

@@ -103,6 +103,8 @@ def read_torch_tensors(path: Path, extra: str) -> dict[str, torch.Tensor]:
         >>> read_torch_tensors(Path("mn04_as_mAP_432.pt"), "soundalike[mert]")["classifier.5.bias"].shape
         torch.Size([527])
     """
+    if not path.exists():
+        raise ModelError(f"{path} cannot be read (it does not exist); give the path of the weights")
     try:
         import torch
     except ImportError as error:

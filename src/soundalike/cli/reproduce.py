@@ -110,7 +110,9 @@ def merit(
     for name in also:
         load_recipe(name)
     data = find_data(folders)
-    if output and not output.absolute().parent.is_dir():  # before any work, which would be lost
+    if output and output.is_dir():  # before any work, which would be lost
+        raise UsageError(f"cannot write {output}: it is a folder; give a file")
+    if output and not output.absolute().parent.is_dir():
         raise UsageError(f"cannot write {output}: its folder does not exist")
     with Progress("clip", enabled=not as_json) as progress:
 
@@ -120,15 +122,15 @@ def merit(
 
         runs = ProtocolRuns(seed=seed, jobs=jobs, progress=progress, started=started)
         tables = MeritStudy(data, runs, others=also, split=split).tables()
-    if output:
-        page = markdown_page("MERIT, reproduced", _INTRODUCTION, tables)
-        write_atomic(output, lambda file: file.write(page.encode()))
     if as_json:
         print_json(ReproductionRecord([_record(table) for table in tables], runs.failed))
     else:
         for table in tables:
             _print(table)
-        if output:
+    if output:
+        page = markdown_page("MERIT, reproduced", _INTRODUCTION, tables)
+        write_atomic(output, lambda file: file.write(page.encode()))
+        if not as_json:
             print(f"written: {one_line(output)}")
     if runs.failed and not runs.succeeded:
         raise UsageError(runs.failed[0])

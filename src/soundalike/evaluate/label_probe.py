@@ -28,7 +28,16 @@ from soundalike.evaluate.ranking import NEIGHBOURS, average_precision_at, chance
 from soundalike.evaluate.recordings import CONVENTIONS, encode_items, item_span
 from soundalike.models import load_recipe
 
-__all__ = ["LabelProbe", "Measured", "measure", "probe_options", "probe_reports", "row_of_code", "triplets_of_row"]
+__all__ = [
+    "LabelProbe",
+    "Measured",
+    "clip_option",
+    "measure",
+    "probe_options",
+    "probe_reports",
+    "row_of_code",
+    "triplets_of_row",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +133,16 @@ def probe_options(negatives: Sequence[str], what: str) -> list[click.Parameter]:
     ]
 
 
+def clip_option(args: SimpleNamespace) -> str:
+    """Return the option for how recordings are encoded, as commands that reproduce a report have it.
+
+    Example:
+        >>> clip_option(SimpleNamespace(clip="30s"))
+        ' --clip 30s'
+    """
+    return f" --clip {args.clip}" if args.clip != "passages" else ""
+
+
 def row_of_code(row: str, single: bool) -> str:
     """Return the row of MERIT's tables that a row of ours stands for.
 
@@ -211,8 +230,7 @@ def probe_reports(
     found = measure(probe, encoded, args)
     groups = [probe.groups[anchor] for anchor in found.anchors]
     outcomes = found.outcomes(probe.ties)
-    clip = f" --clip {args.clip}" if args.clip != "passages" else ""
-    options = f"--data DIR{probe.options}{clip} {found.fusions.options}"
+    options = f"--data DIR{probe.options}{clip_option(args)} {found.fusions.options}"
     data = f"{len(probe.items):,} recordings of {len(set(probe.groups)):,} songs, {len(outcomes):,} triplets"
     columns = _class_columns(probe, found.anchors)
     accuracy = {name: bootstrap(outcomes[use], _chosen(groups, use), args.seed) for name, use in columns.items()}
@@ -327,7 +345,7 @@ def _difference(
     ours = found.outcomes(probe.ties)[:, [ours for ours, _ in pairs]]
     theirs = other.outcomes(probe.ties)[:, [theirs for _, theirs in pairs]]
     estimates = {name: paired(ours[use], theirs[use], _chosen(groups, use), args.seed) for name, use in columns.items()}
-    options = f"--data DIR --against {rival.model}{probe.options} {found.fusions.options}"
+    options = f"--data DIR --against {rival.model}{probe.options}{clip_option(args)} {found.fusions.options}"
     return report(
         estimates,
         f"{probe.title}, minus {rival.model}: {data}",

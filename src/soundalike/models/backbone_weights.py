@@ -6,6 +6,7 @@ from pathlib import Path
 
 from soundalike.backbones import Backbone
 from soundalike.core import plugins
+from soundalike.core.errors import ModelError
 from soundalike.models.installed import installed_models
 from soundalike.models.recipes import Recipe, load_recipe
 
@@ -40,7 +41,10 @@ def installed_weights(backbone: str) -> Path | None:
         PosixPath('/home/ann/.local/share/soundalike/models/mert/mert')
     """
     for model in sorted(installed_models(), key=lambda name: (name != backbone, name)):
-        weights = load_recipe(model).backbone_weights.get(backbone)
+        try:
+            weights = load_recipe(model).backbone_weights.get(backbone)
+        except ModelError:  # a broken model must not stop what does not need it
+            continue
         if weights is not None:
             return weights
     return None

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from soundalike.core import plugins
-from soundalike.core.errors import UsageError
+from soundalike.core.errors import SoundalikeError, UsageError, one_line
 from soundalike.evaluate import attribute_model
 from soundalike.evaluate.printed import PrintedTable, printed_tables
 from soundalike.models import installed_models, load_recipe
@@ -229,7 +229,7 @@ class MeritStudy:
                 for kind in runs
             )  # fmt: skip
             rows.append(ComparisonRow(name, values, tuple(found), missing))
-        weighted = _number(tuned, "fused vectors: weighted mean")
+        weighted = _number(tuned, "fused scores: weighted mean")
         rows.insert(
             2,
             ComparisonRow(
@@ -246,7 +246,10 @@ class MeritStudy:
                 "best single head", tuple(max(self._printed[kind].values[1:])[0] for kind in runs), tuple(best), missing
             )
         )
-        notes = ("The fusions act on vectors, as in the code of the paper. The printed best heads are from table 3.",)
+        notes = (
+            "The fusions act on vectors, as in the code of the paper. The tuned one acts on scores, for which it is "
+            "tuned. The printed best heads are from table 3.",
+        )
         return Comparison("Figure 3: fusion of the heads", "%", tuple(_PROBES.values()), tuple(rows), notes)
 
     def _profiles(self) -> Comparison:
@@ -266,9 +269,12 @@ class MeritStudy:
         notes = ("The paper shows a picture without numbers. Uniform weights would give 20 % per layer.",)
         if "merit" not in installed_models():
             missing = "The model merit is not installed: soundalike models install merit"
-            rows = [ComparisonRow(name, (), (), missing) for name in _HEADS]
-            return Comparison(title, "%", (), tuple(rows), notes)
-        report = attribute_model("merit")
+            return Comparison(title, "%", (), tuple(ComparisonRow(name, (), (), missing) for name in _HEADS), notes)
+        try:
+            report = attribute_model("merit")
+        except SoundalikeError as error:
+            missing = f"Failed: {one_line(str(error))}"
+            return Comparison(title, "%", (), tuple(ComparisonRow(name, (), (), missing) for name in _HEADS), notes)
         unknown = (math.nan,) * len(report.columns)
         rows = [
             ComparisonRow(name, unknown, tuple(measurement_in(report, space, column) for column in report.columns))

@@ -13,7 +13,7 @@ from soundalike.core.errors import SoundalikeError, one_line
 from soundalike.core.types import Report
 from soundalike.evaluate import Protocol
 from soundalike.evaluate.base import Progress
-from soundalike.models import installed_models
+from soundalike.models import find_model
 
 __all__ = ["ProtocolRuns", "Run"]
 
@@ -72,7 +72,7 @@ class ProtocolRuns:
         return self._done[key]
 
     def _run(self, protocol: str, model: str, data: Sequence[str], options: Sequence[str]) -> Run:
-        if model not in installed_models():
+        if not (find_model(model) / "recipe.json").is_file():
             return Run(missing=f"The model {model} is not installed: soundalike models install {model}")
         member: Protocol = plugins.load("protocols", protocol)
         self.started(" ".join([protocol, "with", model, *options]))

@@ -90,7 +90,7 @@ class StemTable:
             raise UsageError(problem)
         for song, classes in sorted(_complete(songs).items()):
             for stem, files in sorted(classes.items()):
-                yield Item(files[0], {file.stem: file for file in files}, {"label": stem, "song": song})
+                yield Item(files[0], {str(file): file for file in files}, {"label": stem, "song": song})
 
 
 def _complete(songs: Mapping[str, Mapping[str, list[Path]]]) -> dict[str, Mapping[str, list[Path]]]:

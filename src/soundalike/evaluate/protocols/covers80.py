@@ -37,7 +37,7 @@ from soundalike.evaluate.base import EncodedClips, Progress, Protocol, check_fol
 from soundalike.evaluate.draws import PAIR_ROWS, draw_pairs, published_pairs
 from soundalike.evaluate.estimates import Estimate
 from soundalike.evaluate.fused_rows import check_fusion
-from soundalike.evaluate.label_probe import LabelProbe, probe_options, probe_reports, triplets_of_row
+from soundalike.evaluate.label_probe import LabelProbe, clip_option, probe_options, probe_reports, triplets_of_row
 from soundalike.evaluate.printed import printed_note, printed_tables
 from soundalike.evaluate.recordings import encode_items, item_span
 from soundalike.evaluate.tuned_weights import tune_weights
@@ -137,7 +137,7 @@ def _profiles(
         columns,
         f"Profiles of pairs of covers, {args.clip}: {len(pairs):,} pairs",
         protocol="covers80",
-        options=f"--data DIR --negatives {args.negatives}",
+        options=f"--data DIR --negatives {args.negatives}{clip_option(args)}",
         chance=[space.calibration["track"].mu for space in encoded.spaces],
         unit="",
         rows=[names[n] for n in chosen],

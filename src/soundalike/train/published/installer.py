@@ -217,8 +217,8 @@ def _replace(made: Path, folder: Path) -> None:
         folder.rename(old)
     try:
         made.rename(folder)
-    except OSError:
-        if old.exists():
+    except BaseException:  # an interruption too
+        if old.exists() and not folder.exists():
             old.rename(folder)
         raise
 
