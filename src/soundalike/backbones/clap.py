@@ -139,7 +139,7 @@ def _load(folder: Path) -> Any:
         logging: Any = import_module("transformers.utils.logging")
     except ImportError as error:
         raise ModelError("the backbone clap needs transformers and torch; install soundalike[mert]") from error
-    verbosity = logging.get_verbosity()
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
@@ -149,7 +149,8 @@ def _load(folder: Path) -> Any:
         raise ModelError(f"{folder} holds no weights of a CLAP model ({why}); download it again") from error
     finally:
         logging.set_verbosity(verbosity)
-        logging.enable_progress_bar()
+        if bars:  # where the environment has turned them off, turning them on is a warning
+            logging.enable_progress_bar()
     # Only training uses the count of batches.
     missing = sorted(name for name in report["missing_keys"] if not name.endswith("num_batches_tracked"))
     if missing:
