@@ -267,13 +267,13 @@ class MeritStudy:
         """Figure 5: which layers of MERT each head uses. The paper prints a picture only."""
         title = "Figure 5: shares of the layers of MERT in the first layer of each head"
         notes = ("The paper shows a picture without numbers. Uniform weights would give 20 % per layer.",)
-        if "merit" not in installed_models():
-            missing = "The model merit is not installed: soundalike models install merit"
-            return Comparison(title, "%", (), tuple(ComparisonRow(name, (), (), missing) for name in _HEADS), notes)
-        try:
-            report = attribute_model("merit")
-        except SoundalikeError as error:
-            missing = f"Failed: {one_line(str(error))}"
+        report, missing = None, "The model merit is not installed: soundalike models install merit"
+        if "merit" in installed_models():
+            try:
+                report = attribute_model("merit")
+            except SoundalikeError as error:
+                missing = f"Failed: {one_line(str(error))}"
+        if report is None:
             return Comparison(title, "%", (), tuple(ComparisonRow(name, (), (), missing) for name in _HEADS), notes)
         unknown = (math.nan,) * len(report.columns)
         rows = [

@@ -248,12 +248,9 @@ def kaldi_mel_matrix(size: int, rate: int, bands: int, low: float, high: float) 
         (513, 128)
     """
     edges = np.linspace(_htk_mel(np.array(low)), _htk_mel(np.array(high)), bands + 2)
-    mels = _htk_mel(np.arange(size // 2 + 1) * rate / size)[:, None]
-    rising = (mels - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - mels) / (edges[2:] - edges[1:-1])
-    matrix = np.maximum(0.0, np.minimum(rising, falling))
+    matrix = _triangles(_htk_mel(np.arange(size // 2 + 1) * rate / size), edges)
     matrix[-1] = 0.0
-    return np.asarray(matrix)
+    return matrix
 
 
 def slaney_mel_matrix(size: int, rate: int, bands: int, low: float, high: float) -> FloatArray:
@@ -277,11 +274,16 @@ def slaney_mel_matrix(size: int, rate: int, bands: int, low: float, high: float)
     """
     mels = np.linspace(_slaney_mel(low), _slaney_mel(high), bands + 2)
     edges = np.where(mels < 15.0, mels * 200.0 / 3.0, 1000.0 * np.exp((mels - 15.0) * np.log(6.4) / 27.0))
-    frequency = (np.arange(size // 2 + 1) * rate / size)[:, None]
-    rising = (frequency - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - frequency) / (edges[2:] - edges[1:-1])
-    triangles = np.maximum(0.0, np.minimum(rising, falling))
+    triangles = _triangles(np.arange(size // 2 + 1) * rate / size, edges)
     return np.asarray(triangles * 2.0 / (edges[2:] - edges[:-2]))
+
+
+def _triangles(points: FloatArray, edges: FloatArray) -> FloatArray:
+    """Triangles of peak 1 between every three neighbouring edges (b + 2,), at points (n,): (n, b)."""
+    at = points[:, None]
+    rising = (at - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - at) / (edges[2:] - edges[1:-1])
+    return np.asarray(np.maximum(0.0, np.minimum(rising, falling)))
 
 
 def _htk_mel(frequency: FloatArray) -> FloatArray:
