@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from formulas import formula_sound, formula_tensor
 
 from soundalike.backbones.analysis.clap_checkpoint import convert
 from soundalike.backbones.analysis.mel_frames import mel_frames
+from soundalike.backbones.weight_files import read_torch_tensors
 from soundalike.core import plugins
 from soundalike.core.errors import ModelError
 
@@ -98,6 +102,46 @@ def test_the_original_checkpoint_gives_the_embedding_of_the_authors_program(fold
     backbone = plugins.load("backbones", "clap", weights=tmp_path / "clap")
     found = backbone.features([formula_sound(10.0, RATE)], whole).rows["embedding"][0]
     np.testing.assert_allclose(found, REFERENCE["embedding"], atol=1e-5)
+
+
+@pytest.mark.parametrize("module", ["numpy._core.multiarray", "numpy.core.multiarray"], ids=["numpy 2", "numpy 1"])
+def test_numbers_of_numpy_beside_the_tensors_are_ignored(module: str, tmp_path: Path) -> None:
+    before = torch.serialization.get_safe_globals()
+    content = {"state_dict": {"w": torch.ones(2)}, "accuracy": np.float64(0.25), "epochs": [np.int64(3)]}
+    pickled, path = torch_pickle(content), tmp_path / "best.pt"
+    path.write_bytes(pickled.replace(b"numpy._core.multiarray", module.encode()))
+    with pytest.raises(pickle.UnpicklingError, match="multiarray.scalar"):
+        torch.load(path, weights_only=True)
+    assert read_torch_tensors(path, "torch")["w"].tolist() == [1, 1]
+    assert torch.serialization.get_safe_globals() == before, "what this file needs is allowed for no other"
+
+
+class Dangerous:
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return self.call
+
+
+def test_numbers_of_numpy_open_no_door_to_code(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    for trap in (Dangerous(Path.touch, ran), Dangerous(np.load, str(ran)), Dangerous(np.frombuffer, b"1234")):
+        content = {"state_dict": {"w": torch.ones(2)}, "accuracy": np.float64(0.25), "x": trap}
+        (tmp_path / "bad.pt").write_bytes(torch_pickle(content))
+        with pytest.raises(ModelError, match=r"bad\.pt holds more than tensors"):
+            read_torch_tensors(tmp_path / "bad.pt", "torch")
+    assert not ran.exists()
+    (tmp_path / "bad.pt").write_bytes(torch_pickle({"state_dict": {"w": torch.ones(2), "x": np.float64(1)}}))
+    with pytest.raises(ModelError, match="holds no plain dict of tensors"):
+        read_torch_tensors(tmp_path / "bad.pt", "torch")
+
+
+def torch_pickle(content: object) -> bytes:
+    """What `torch.save` writes in its form without an archive, where names are not compressed."""
+    out = io.BytesIO()
+    torch.save(content, out, _use_new_zipfile_serialization=False)
+    return out.getvalue()
 
 
 def test_other_checkpoints_are_one_clear_line(tmp_path: Path) -> None:

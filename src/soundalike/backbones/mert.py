@@ -109,16 +109,22 @@ class MertBackbone:
             rows = np.zeros((len(bounds), self.dims["layers"]), np.float32)
             audible = np.zeros(len(bounds), np.bool_)
             waiting: dict[int, FloatArray] = {}
+
+            def compute() -> None:
+                if waiting:
+                    rows[list(waiting)] = self.network(np.stack(list(waiting.values())))
+                    waiting.clear()
+
             for index, (start, end) in enumerate(bounds):
                 clip = self._clip(samples, start, end)
-                if waiting and clip is not None and len(clip) != len(next(iter(waiting.values()))):
-                    rows[list(waiting)] = self.network(np.stack(list(waiting.values())))
-                    waiting = {}
-                if clip is not None:
-                    waiting[index], audible[index] = clip, True
-                if waiting and (len(waiting) == self.network.batch_size or index == len(bounds) - 1):
-                    rows[list(waiting)] = self.network(np.stack(list(waiting.values())))
-                    waiting = {}
+                if clip is None:
+                    continue
+                if waiting and (
+                    len(waiting) == self.network.batch_size or len(clip) != len(next(iter(waiting.values())))
+                ):
+                    compute()
+                waiting[index], audible[index] = clip, True
+            compute()
         return Features(bounds, {"layers": rows}, {"layers": audible}, Descriptors(), duration)
 
     def _clip(self, samples: IO[bytes], start: float, end: float) -> FloatArray | None:

@@ -12,13 +12,13 @@ import os
 import platform
 import re
 import threading
-import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from soundalike.backbones.weight_files import read_torch_tensors
 from soundalike.core.errors import ModelError, UsageError, one_line
 from soundalike.core.types import FloatArray
 
@@ -216,7 +216,7 @@ def load_model(settings: MertSettings) -> Any:
     except ImportError as error:
         raise ModelError(f"{_EXTRA} ({error})") from error
 
-    state = _renamed(_load_tensors(settings.weights))
+    state = _renamed(read_torch_tensors(settings.weights, "soundalike[mert]"))
     # Masking and layer drop belong to training.
     config = HubertConfig(
         **settings.network,
@@ -245,36 +245,6 @@ def load_model(settings: MertSettings) -> Any:
     # The weights of the positional convolution are a direction and a length, which each call would multiply again.
     torch.nn.utils.parametrize.remove_parametrizations(model.encoder.pos_conv_embed.conv, "weight")
     return model.eval().requires_grad_(False)
-
-
-def _load_tensors(path: Path) -> Mapping[str, torch.Tensor]:
-    """Return the tensors of a file. A pickle is read without running code from it."""
-    from pickle import UnpicklingError
-
-    import torch
-
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors import SafetensorError
-            from safetensors.torch import load_file
-
-            try:
-                return load_file(path)
-            except SafetensorError as error:
-                raise ModelError(f"{path} is not a valid safetensors file ({error}); copy the model again") from error
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about files that were not made by torch, which are refused below
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise ModelError(
-            f"{path} holds more than tensors, which is not read for safety; get it from its origin"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError) as error:
-        why = one_line(str(error)).partition("\\n")[0]
-        raise ModelError(f"{path} cannot be read ({why}); copy the model again") from error
-    if not isinstance(found, dict) or not all(isinstance(one, torch.Tensor) for one in found.values()):
-        raise ModelError(f"{path} has no table of tensors; expected the weights of a MERT")
-    return found
 
 
 _OLD_NAMES = (

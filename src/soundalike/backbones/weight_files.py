@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["read_torch_tensors", "tensors_version", "weights_version"]
+
+_ALLOWING = threading.Lock()
+"""Held while torch accepts more types in pickles: it keeps one list of them for all threads."""
 
 
 def weights_version(code: int, files: Sequence[Path]) -> int:
@@ -87,7 +92,8 @@ def tensors_version(code: int, tensors: Mapping[str, AnyArray]) -> int:
 def read_torch_tensors(path: Path, extra: str) -> dict[str, torch.Tensor]:
     """Read a dict of tensors that `torch.save` wrote, or a safetensors file. No code in the file is run.
 
-    A dict of tensors under the key "state_dict" of another dict, as training programs write it, is read too.
+    A dict of tensors under the key "state_dict" of another dict, as training programs write it, is read too. The other
+    entries, such as an accuracy as a number of numpy, are ignored.
 
     Args:
         path: The file.
@@ -114,7 +120,12 @@ def read_torch_tensors(path: Path, extra: str) -> dict[str, torch.Tensor]:
             from safetensors.torch import load_file
 
             return dict(load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        numbers = [
+            (_Ignored, f"numpy.{name}") for name in ("dtype", "core.multiarray.scalar", "_core.multiarray.scalar")
+        ]
+        with _ALLOWING, torch.serialization.safe_globals(numbers), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about files that were not made by torch, which are refused below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror or error}); give the path of the weights") from error
     except UnpicklingError as error:
@@ -129,3 +140,13 @@ def read_torch_tensors(path: Path, extra: str) -> dict[str, torch.Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise ModelError(f"{path} holds no plain dict of tensors; give a state dict")
     return content
+
+
+class _Ignored:
+    """Stands for a number of numpy, and for its type, in a pickle. numpy's own would run on whatever the file holds."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass

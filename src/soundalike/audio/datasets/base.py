@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 from soundalike.core.errors import UsageError
 from soundalike.core.types import Item
 
-__all__ = ["About", "Dataset", "LabelledDataset", "existing_folder", "first_of"]
+__all__ = ["About", "Dataset", "LabelledDataset", "existing_folder", "first_of", "problem_of"]
 
 
 class Dataset(Protocol):
@@ -64,6 +64,15 @@ def existing_folder(root: Path, about: About) -> Path:
         found = "is a file" if root.exists() else "not found"
         raise UsageError(f"{root}: {found}; give a folder of {about.title}: {about.layout}")
     return root
+
+
+def problem_of(read: Callable[[], object]) -> str | None:
+    """Return the message of the UsageError that reading a dataset raises; None if it can be read."""
+    try:
+        read()
+    except UsageError as error:
+        return str(error)
+    return None
 
 
 def first_of(names: Sequence[str], most: int = 4) -> str:

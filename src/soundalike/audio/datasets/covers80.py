@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from soundalike.audio.datasets.base import About, existing_folder, first_of
+from soundalike.audio.datasets.base import About, existing_folder, first_of, problem_of
 from soundalike.audio.suffixes import AUDIO_SUFFIXES, is_system_file
 from soundalike.core.errors import UsageError
 from soundalike.core.types import Item
@@ -53,27 +53,26 @@ class Covers80:
         self.root = next(place for place in inner if place.is_dir())
         self.pairs = pairs
 
-    def _lists(self) -> tuple[list[tuple[str, str]], str | None]:
-        """The pairs of names without suffix, and what is missing."""
+    def _lists(self) -> list[tuple[str, str]]:
+        """The pairs of names without suffix."""
         names = []
         for name in _LISTS:
             path = next((place for place in (self.root / name, self.root.parent / name) if place.is_file()), None)
             if path is None:
-                return [], f"{self.root} holds no {name}; expected {self.about.layout}"
+                raise UsageError(f"{self.root} holds no {name}; expected {self.about.layout}")
             names.append([line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()])
         first, second = ([line for line in lines if line] for lines in names)
         if not first or len(first) != len(second):
-            return [], f"{self.root}: the lists hold {len(first)} and {len(second)} names; expected as many in both"
-        return list(zip(first, second, strict=True)), None
+            raise UsageError(
+                f"{self.root}: the lists hold {len(first)} and {len(second)} names; expected as many in both"
+            )
+        return list(zip(first, second, strict=True))
 
-    def _items(self) -> tuple[list[Item], str | None]:
+    def _items(self) -> list[Item]:
         if self.pairs == "folders":
             return self._folder_items()
-        pairs, problem = self._lists()
-        if problem:
-            return [], problem
         items, lost = [], []
-        for pair in pairs:
+        for pair in self._lists():
             for version, name in enumerate(pair, start=1):
                 file = _audio_file(self.root / name)
                 if file is None:
@@ -82,10 +81,10 @@ class Covers80:
                     labels = {"label": pair[0].partition("/")[0], "song": file.stem, "version": str(version)}
                     items.append(Item(file, labels=labels))
         if lost:
-            return [], f"{self.root} lacks {len(lost):,} recordings of the lists: {first_of(lost, most=2)}"
-        return items, None
+            raise UsageError(f"{self.root} lacks {len(lost):,} recordings of the lists: {first_of(lost, most=2)}")
+        return items
 
-    def _folder_items(self) -> tuple[list[Item], str | None]:
+    def _folder_items(self) -> list[Item]:
         items = []
         for folder in sorted(place for place in self.root.iterdir() if place.is_dir()):
             files = [file for file in sorted(folder.iterdir()) if _is_audio(file)]
@@ -93,19 +92,16 @@ class Covers80:
                 labels = {"label": folder.name, "song": file.stem, "version": str(number) if number < 3 else ""}
                 items.append(Item(file, labels=labels))
         if not items:
-            return [], f"{self.root} holds no folder with two recordings; expected {self.about.layout}"
-        return items, None
+            raise UsageError(f"{self.root} holds no folder with two recordings; expected {self.about.layout}")
+        return items
 
     def missing(self) -> str | None:
         """Return in one line what is missing."""
-        return self._items()[1]
+        return problem_of(self._items)
 
     def items(self) -> Iterator[Item]:
         """Yield the versions, pair by pair. Raises UsageError if something is missing."""
-        items, problem = self._items()
-        if problem:
-            raise UsageError(problem)
-        yield from items
+        yield from self._items()
 
 
 def _is_audio(file: Path) -> bool:

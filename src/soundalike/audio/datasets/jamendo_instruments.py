@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from soundalike.audio.datasets.base import About, existing_folder, first_of
+from soundalike.audio.datasets.base import About, existing_folder, first_of, problem_of
 from soundalike.core.errors import UsageError
 from soundalike.core.types import Item
 
@@ -54,25 +54,22 @@ class JamendoInstruments:
     def __init__(self, root: Path, part: Part = "test") -> None:
         self.root, self.part = root, part
 
-    def _items(self) -> tuple[list[Item], str | None]:
+    def _items(self) -> list[Item]:
         name = _TABLES[self.part]
         tables = (self.root / "data" / name, self.root / name)
         table = next((place for place in tables if place.is_file()), None)
         if table is None:
-            return [], f"{self.root} holds no {name}; expected {self.about.layout}"
+            raise UsageError(f"{self.root} holds no {name}; expected {self.about.layout}")
         places = [self.root / "audio", self.root / "raw_30s" / "audio", self.root]
         items, lost = [], []
         try:
             with table.open(encoding="utf-8", newline="") as file:
                 rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
                 if next(rows, []) != _COLUMNS:
-                    return [], f"{table}: the first line is not {' '.join(_COLUMNS)}"
+                    raise UsageError(f"{table}: the first line is not {' '.join(_COLUMNS)}")
                 for row in rows:
                     if len(row) < len(_COLUMNS):
-                        return (
-                            [],
-                            f"{table}, line {rows.line_num}: {len(row)} columns, expected 6 or more",
-                        )
+                        raise UsageError(f"{table}, line {rows.line_num}: {len(row)} columns, expected 6 or more")
                     _, artist, album, path, _, *tags = row
                     found = _audio_file(path, places)
                     if found is None:
@@ -81,23 +78,20 @@ class JamendoInstruments:
                     names = [tag.removeprefix(_PREFIX) for tag in tags if tag.startswith(_PREFIX)]
                     items.append(Item(found, labels={"label": ",".join(names), "song": artist, "album": album}))
         except (OSError, csv.Error, UnicodeError) as error:
-            return [], f"{table} cannot be read: {error}"
+            raise UsageError(f"{table} cannot be read: {error}") from error
         if lost:
-            return [], f"{self.root} lacks {len(lost):,} recordings of {table.name}: {first_of(lost, most=2)}"
+            raise UsageError(f"{self.root} lacks {len(lost):,} recordings of {table.name}: {first_of(lost, most=2)}")
         if not items:
-            return [], f"{table} names no tracks"
-        return items, None
+            raise UsageError(f"{table} names no tracks")
+        return items
 
     def missing(self) -> str | None:
         """Return in one line what is missing."""
-        return self._items()[1]
+        return problem_of(self._items)
 
     def items(self) -> Iterator[Item]:
         """Yield the tracks in the order of the table. Raises UsageError if something is missing."""
-        items, problem = self._items()
-        if problem:
-            raise UsageError(problem)
-        yield from items
+        yield from self._items()
 
 
 def _audio_file(path: str, places: list[Path]) -> Path | None:

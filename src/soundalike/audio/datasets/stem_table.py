@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from soundalike.audio.datasets.base import About, existing_folder, first_of
+from soundalike.audio.datasets.base import About, existing_folder, first_of, problem_of
 from soundalike.core.errors import UsageError
 from soundalike.core.types import Item
 
@@ -47,8 +47,8 @@ class StemTable:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def _read(self) -> tuple[dict[str, dict[str, list[Path]]], str | None]:
-        """The files by song and class, and what is missing."""
+    def _read(self) -> dict[str, Mapping[str, list[Path]]]:
+        """The files by song and class, for the songs with every class."""
         table = self.root / _TABLE
         songs: dict[str, dict[str, list[Path]]] = {}
         lost: list[str] = []
@@ -57,38 +57,38 @@ class StemTable:
                 reader = csv.DictReader(file)
                 absent = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
                 if absent:
-                    return {}, f"{table} has no column {absent[0]}; expected {', '.join(_COLUMNS)} in its first line"
+                    raise UsageError(
+                        f"{table} has no column {absent[0]}; expected {', '.join(_COLUMNS)} in its first line"
+                    )
                 for row in reader:
                     if not all(row[column] for column in _COLUMNS):
-                        return {}, f"{table}, line {reader.line_num}: {', '.join(_COLUMNS)} must not be empty"
+                        raise UsageError(f"{table}, line {reader.line_num}: {', '.join(_COLUMNS)} must not be empty")
                     path = self._locate(row["path"])
                     if path is None:
                         lost.append(row["path"])
                     else:
                         songs.setdefault(row["song"], {}).setdefault(row["stem_class"], []).append(path)
         except OSError as error:
-            return {}, f"{table} cannot be read: {error.strerror}; expected {self.about.layout}"
+            raise UsageError(f"{table} cannot be read: {error.strerror}; expected {self.about.layout}") from error
         except (csv.Error, UnicodeError) as error:
-            return {}, f"{table} is not a UTF-8 CSV file: {error}"
+            raise UsageError(f"{table} is not a UTF-8 CSV file: {error}") from error
         if lost:
-            return songs, f"{table}: {len(lost):,} of its files do not exist: {first_of(lost, most=2)}"
-        if not _complete(songs):
-            return songs, f"{table} names no song with a stem of every class"
-        return songs, None
+            raise UsageError(f"{table}: {len(lost):,} of its files do not exist: {first_of(lost, most=2)}")
+        complete = _complete(songs)
+        if not complete:
+            raise UsageError(f"{table} names no song with a stem of every class")
+        return complete
 
     def _locate(self, path: str) -> Path | None:
         return next((found for place in (self.root, self.root.parent) if (found := place / path).is_file()), None)
 
     def missing(self) -> str | None:
         """Return in one line what is missing."""
-        return self._read()[1]
+        return problem_of(self._read)
 
     def items(self) -> Iterator[Item]:
         """Yield the classes of every song, sorted. Raises UsageError if something is missing."""
-        songs, problem = self._read()
-        if problem:
-            raise UsageError(problem)
-        for song, classes in sorted(_complete(songs).items()):
+        for song, classes in sorted(self._read().items()):
             for stem, files in sorted(classes.items()):
                 yield Item(files[0], {str(file): file for file in files}, {"label": stem, "song": song})
 
