@@ -106,14 +106,14 @@ def test_the_original_checkpoint_gives_the_embedding_of_the_authors_program(fold
 
 @pytest.mark.parametrize("module", ["numpy._core.multiarray", "numpy.core.multiarray"], ids=["numpy 2", "numpy 1"])
 def test_numbers_of_numpy_beside_the_tensors_are_ignored(module: str, tmp_path: Path) -> None:
-    before = torch.serialization.get_safe_globals()
+    before = set(torch.serialization.get_safe_globals())
     content = {"state_dict": {"w": torch.ones(2)}, "accuracy": np.float64(0.25), "epochs": [np.int64(3)]}
     pickled, path = torch_pickle(content), tmp_path / "best.pt"
     path.write_bytes(pickled.replace(b"numpy._core.multiarray", module.encode()))
     with pytest.raises(pickle.UnpicklingError, match="multiarray.scalar"):
         torch.load(path, weights_only=True)
     assert read_torch_tensors(path, "torch")["w"].tolist() == [1, 1]
-    assert torch.serialization.get_safe_globals() == before, "what this file needs is allowed for no other"
+    assert set(torch.serialization.get_safe_globals()) <= before, "what this file needs is allowed for no other"
 
 
 class Dangerous:
