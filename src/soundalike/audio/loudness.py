@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
+from soundalike.audio.biquads import BiquadFilter
 from soundalike.audio.source import Float32
 from soundalike.core.types import FloatArray
 
-__all__ = ["LoudnessMeter"]
+__all__ = ["LoudnessMeter", "k_weighting"]
 
 _STEPS = 4
 """Steps of 0.1 s in a gating block of 0.4 s: blocks overlap by 75 %."""
@@ -41,20 +42,14 @@ class LoudnessMeter:
     def __init__(self, rate: int, channels: int, lfe: tuple[int, ...] = (), surround: tuple[int, ...] = ()) -> None:
         self._rate, self._used = rate, [index for index in range(channels) if index not in lfe]
         self._weights = np.array([_SURROUND if index in surround else 1.0 for index in self._used])
-        self._filter = _k_weighting(rate)
-        self._state: FloatArray | None = None
+        self._filter = BiquadFilter(k_weighting(rate))
         self._pending: FloatArray = np.zeros(0)
         self._energies: list[FloatArray] = []
         self._steps = 0
 
     def add(self, block: Float32) -> None:
         """Add a (c, t) block."""
-        from scipy.signal import sosfilt, sosfilt_zi  # takes 0.2 s to import
-
-        samples = np.ascontiguousarray(block[self._used], np.float64)
-        if self._state is None:  # as if the first sample had always been there, so a constant offset is no step
-            self._state = sosfilt_zi(self._filter)[:, None, :] * samples[:, :1]
-        filtered, self._state = sosfilt(self._filter, samples, axis=1, zi=self._state)
+        filtered = self._filter.filter(np.ascontiguousarray(block[self._used], np.float64))
         power = np.concatenate([self._pending, self._weights @ np.square(filtered)])
         begun = self._boundary(self._steps)
         bounds = [0]
@@ -82,7 +77,7 @@ class LoudnessMeter:
         return round(step * self._rate / 10)
 
 
-def _k_weighting(rate: int) -> FloatArray:
+def k_weighting(rate: int) -> FloatArray:
     """Return the K-weighting filter as second-order sections (2, 6).
 
     The standard gives coefficients for 48 kHz (tables 1 and 2). Those of other rates follow from the analogue filters
