@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +108,68 @@ def jamendo_instruments(root: Path) -> Path:
     return root
 
 
-TREES = {
+SLAKH_STEMS = (
+    ("S00", 0, "false", "Piano"), ("S01", 33, "false", "Bass"), ("S02", 128, "true", "Drums"),
+    ("S03", 27, "false", "Guitar"), ("S04", 30, "false", "Guitar"), ("S05", 48, "false", "Strings (continued)"),
+)  # fmt: skip
+
+
+def slakh2100(root: Path, songs: int = 4, seconds: float = 2.4) -> Path:
+    """Songs with two guitars, in two subsets; a stem without audio is only in the metadata."""
+    for number in range(songs):
+        folder = root / ("train" if number % 2 else "test") / f"Track{number + 1:05d}"
+        lines = ["UUID: 1a81", "audio_dir: stems", "stems:"]
+        total = np.zeros(round(seconds * RATE), np.float32)
+        for name, program, is_drum, kind in (*SLAKH_STEMS, ("S06", 9, "false", "Chromatic Percussion")):
+            rendered = str(name != "S06").lower()
+            lines += [
+                f"  {name}:",
+                f"    audio_rendered: {rendered}",
+                f"    inst_class: {kind}",
+                "    integrated_loudness: -13.5",
+                f"    is_drum: {is_drum}",
+                f"    program_num: {program}",
+            ]
+            if name != "S06":
+                pitch = 60 + 20 * program % 300 + 35 * (number + 1) * int(name[-1])
+                sound = tone(pitch, 1 + (program + number) % 9, seconds)
+                total += sound / 6
+                write(folder / "stems" / f"{name}.flac", sound)
+        write(folder / "mix.flac", total)
+        (folder / "metadata.yaml").write_text("\n".join([*lines, "target_peak: -1.0", ""]))
+    return root
+
+
+def abx_row(answer: str, subject: int, *paths: str) -> str:
+    return f"0,ex202407,subject{subject},{','.join(paths)},NA,NA,{answer},{answer},1000"
+
+
+def inst_sim_abx(root: Path, clips: bool = True) -> Path:
+    """Judgements on mixes of `slakh2100`: five votes each on six triplets, one attention check, and the segments."""
+    rows = [",ex_name,subject_id,reference,sample_a,sample_b,answer_timbre,answer_rhythm,answer_melody,answer_total,x"]
+    config: dict[str, object] = {}
+    for number in range(6):
+        x, a, b = 1 + number % 4, 1 + (number + 1) % 4, 1 + (number + 2) % 4
+        names = {role: f"{role}_{song}-0.wav" for role, song in (("X", x), ("A", a), ("B", b))}
+        paths = [f"set{number}/0/mix/{name}" for name in names.values()]
+        answer = "AB"[number % 2]
+        rows += [abx_row(f"{answer}+", subject, *paths) for subject in range(5)]
+        config[str(number)] = {"0": {"test2": {"mix": {
+            role: {"ID": song, "seg": 0, "filename": names[role], "sr": RATE, "index_s": 0, "index_e": 26460}
+            for role, song in (("X", x), ("A", a), ("B", b))}}}}  # fmt: skip
+        for path, song in zip(paths, (x, a, b), strict=True) if clips else ():
+            write(root / path, tone(100 * song, song))
+    rows.append(abx_row("A+", 9, "samples/dummy_0.wav", "set0/0/mix/A_2-0.wav", "set0/0/mix/B_3-0.wav"))
+    for path, text in (("csvs/inst_sim_abx_answers.csv", "\n".join(rows) + "\n"),
+                       ("sample_configs/dict_triplet_202407.json", json.dumps(config))):  # fmt: skip
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    return root
+
+
+TREES: dict[str, Callable[[Path], Path]] = {
+    "slakh2100": slakh2100,
+    "inst_sim_abx": inst_sim_abx,
     "musdb18hq": musdb18hq,
     "stem_table": stem_table,
     "ballroom": ballroom,

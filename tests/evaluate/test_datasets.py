@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from probe_trees import TREES, tone
 
 from conftest import write
 from soundalike.audio.datasets.ballroom import REPLICAS
+from soundalike.audio.datasets.listening import has_majority
+from soundalike.audio.datasets.slakh2100 import STEM_CLASSES, stem_class
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.core.types import Item
@@ -66,6 +69,12 @@ def test_what_is_missing_is_said_in_one_line(name: str, tmp_path: Path) -> None:
             "coversongs/covers32k/Lodi/bob+Live_Vol.1+02-Lodi.wav",
             "lacks 1 recordings of the lists: Lodi",
         ),
+        ("slakh2100", "test/Track00001/stems/S03.flac", r"lacks Track00001/stems/S03.flac; expected \{train,"),
+        ("slakh2100", "train/Track00002/mix.flac", "lacks Track00002/mix.flac"),
+        ("slakh2100", "test/Track00003/metadata.yaml", "lacks Track00003/metadata.yaml"),
+        ("inst_sim_abx", "csvs/inst_sim_abx_answers.csv", "holds no csvs/inst_sim_abx_answers.csv; expected"),
+        ("inst_sim_abx", "sample_configs/dict_triplet_202407.json", "holds no sample_configs/dict_triplet_"),
+        ("inst_sim_abx", "set3/0/mix/X_4-0.wav", "lacks 1 clips: set3/0/mix/X_4-0.wav; expected"),
         ("jamendo_instruments", "audio/02/1002.mp3", "lacks 1 recordings of .*test.tsv: 02/1002.mp3"),
         ("jamendo_instruments", "data/splits/split-0/autotagging_instrument-test.tsv", "holds no splits/split-0/"),
     ],
@@ -177,3 +186,64 @@ def test_tracks_of_jamendo_have_several_labels(tmp_path: Path) -> None:
 def test_ten_songs_of_the_recordings_have_all_classes(data: Path) -> None:
     found = items("stem_table", data / "musicdelta")
     assert len(found) == 40 and len({item.labels["song"] for item in found}) == 10
+
+
+def test_slakh_classes_and_the_redux_split(tmp_path: Path) -> None:
+    root = TREES["slakh2100"](tmp_path / "slakh")
+    found = items("slakh2100", root)
+    assert Counter(item.labels["label"] for item in found) == dict.fromkeys(STEM_CLASSES[:-1], 4)
+    guitars = next(item for item in found if item.labels["label"] == "guitar")
+    assert list(guitars.stems) == ["S03", "S04"] and guitars.labels["subset"] == "test"
+    redux = tmp_path / "redux.json"
+    redux.write_text(
+        '{"Track00001": {"action": "omit", "source_split": "test"}, "Track00002": {"action": null, "source_split": '
+        '"validation"}}'
+    )
+    tracks = plugins.load("datasets", "slakh2100", root=root, redux=redux).tracks()
+    assert [(track.name, track.subset) for track in tracks] == [
+        ("Track00003", "test"), ("Track00002", "validation"), ("Track00004", "train"),
+    ]  # fmt: skip
+    assert [stem.program for stem in tracks[0].stems] == [0, 33, 128, 27, 30, 48]
+    assert tracks[0].stems[0].loudness == -13.5
+    for text, message in (("{", "is not the file redux.json"), ('{"a": 1}', "is not the file redux.json")):
+        redux.write_text(text)
+        with pytest.raises(UsageError, match=message):
+            plugins.load("datasets", "slakh2100", root=root, redux=redux)
+    (root / "test/Track00001/metadata.yaml").write_text("stems:\n  S00:\n    inst_class: Piano\n")
+    with pytest.raises(UsageError, match="stem S00 has no valid program_num"):
+        items("slakh2100", root)
+
+
+@pytest.mark.parametrize(
+    ("program", "drum", "sung", "label"),
+    [
+        (0, False, False, "piano"), (7, False, False, "piano"), (8, False, False, "residuals"),
+        (24, False, False, "guitar"), (31, False, False, "guitar"), (32, False, False, "bass"),
+        (39, False, False, "bass"), (40, False, False, "residuals"), (128, False, False, "drums"),
+        (0, True, False, "drums"), (52, False, True, "vocals"),
+    ],
+)  # fmt: skip
+def test_classes_follow_the_program(program: int, drum: bool, sung: bool, label: str) -> None:
+    assert stem_class(program, is_drum=drum, sung=sung) == label
+
+
+def test_votes_and_segments_of_inst_sim_abx(tmp_path: Path) -> None:
+    dataset = plugins.load("datasets", "inst_sim_abx", root=TREES["inst_sim_abx"](tmp_path / "abx"))
+    ballots = dataset.ballots()
+    assert len(ballots) == 6 and ballots[0].votes["total"] == (5, 0) and ballots[0].votes["timbre"] == (0, 0)
+    segment = dataset.segments()["set2/0/mix/X_3-0.wav"]
+    assert (segment.track, segment.start, segment.end) == ("Track00003", 0.0, 1.2)
+    assert {item.labels["song"] for item in dataset.items()} == {f"Track0000{n}" for n in (1, 2, 3, 4)}
+    config = tmp_path / "abx/sample_configs/dict_triplet_202407.json"
+    config.write_text('{"0": {"0": {"test2": {"mix": {"X": {"ID": 1}}}}}}')
+    with pytest.raises(UsageError, match="dict_triplet_202407.json: not as published"):
+        dataset.segments()
+
+
+@pytest.mark.parametrize(
+    ("votes", "strict", "loose"),
+    [((3, 1), False, True), ((4, 1), True, True), ((2, 2), False, False), ((0, 0), False, False)],
+)
+def test_thresholds_of_majorities(votes: tuple[int, int], strict: bool, loose: bool) -> None:
+    assert has_majority(votes, Fraction(3, 4)) == strict
+    assert has_majority(votes, Fraction(3, 4), strict=False) == loose

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from test_protocols import SPACES, evaluate
 
 from conftest import TUNES, tune, write
+from soundalike.audio.datasets.listening import QUESTIONS, count_votes, read_answers
 from soundalike.core.errors import UsageError
-from soundalike.evaluate.protocols.abx import QUESTIONS, count_votes, majority_triplets, read_answers
+from soundalike.evaluate.protocols.abx import majority_triplets
 
 HEADER = [
     "", "ex_name", "subject_id", "reference", "sample_a", "sample_b",

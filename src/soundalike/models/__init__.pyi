@@ -42,3 +42,12 @@ from .score import percentiles as percentiles
 from .score import presence as presence
 from .score import query_terms as query_terms
 from .score import score_rows as score_rows
+from .weights import METHODS as METHODS
+from .weights import Method as Method
+from .weights import bootstrap_weights as bootstrap_weights
+from .weights import fit_nonnegative as fit_nonnegative
+from .weights import fit_weights as fit_weights
+from .weights import fitter as fitter
+from .weights import predicted_right as predicted_right
+from .weights import split_by_song as split_by_song
+from .weights import stratified_splits as stratified_splits

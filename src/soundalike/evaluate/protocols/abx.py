@@ -25,10 +25,7 @@ Reference: Hashizume and Toda, Inst-Sim-ABX, https://github.com/zume06/Inst-Sim-
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +34,7 @@ from typing import ClassVar
 import click
 import numpy as np
 
+from soundalike.audio.datasets import QUESTIONS, TESTS, Ballot, count_votes, has_majority, read_answers
 from soundalike.core.errors import UsageError
 from soundalike.core.options import ManyOption, TextType
 from soundalike.core.types import BoolArray, Report, Triplet
@@ -53,126 +51,9 @@ from soundalike.evaluate.base import (
 )
 from soundalike.evaluate.estimates import Estimate, clopper_pearson
 
-__all__ = [
-    "QUESTIONS",
-    "TESTS",
-    "Ballot",
-    "ListeningTest",
-    "count_votes",
-    "create",
-    "majority_triplets",
-    "read_answers",
-]
-
-QUESTIONS = ("total", "timbre", "rhythm", "melody")
-TESTS: Mapping[str, tuple[str, str]] = {"XAB": ("A", "B"), "XYC": ("C", "Y")}
-"""The roles of the two samples in each test, in the order of `Ballot.samples`."""
+__all__ = ["ListeningTest", "create", "majority_triplets"]
 
 _MAJORITY = Fraction(3, 4)
-_ANSWERS = ("A+", "A-", "B+", "B-", "NA")
-_ROLE = re.compile(r"([A-Z])_[^/]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Ballot:
-    """A triplet and its votes: `votes` maps a question to (votes for `samples[0]`, votes for `samples[1]`)."""
-
-    instrument: str
-    test: str
-    reference: str
-    samples: tuple[str, str]
-    votes: Mapping[str, tuple[int, int]]
-
-
-def read_answers(paths: Sequence[Path]) -> list[tuple[str, dict[str, str]]]:
-    """Read the responses of all files, without attention checks.
-
-    Args:
-        paths: UTF-8 CSV files.
-
-    Returns:
-        (location, response) pairs. The location names the file and line for error messages.
-
-    Raises:
-        UsageError: A file cannot be read, lacks a column, or repeats responses of another file, as the published
-            parts repeat the complete table; or an answer has an unknown value.
-
-    Example:
-        >>> ballots = count_votes(read_answers([Path("labels.csv")]))
-        >>> triplets = majority_triplets(ballots, "total", Path("audio"))
-    """
-    responses = []
-    seen: dict[tuple[tuple[str, str], ...], Path] = {}
-    needed = ("reference", "sample_a", "sample_b", *(f"answer_{question}" for question in QUESTIONS))
-    for path in paths:
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                table = csv.DictReader(file)
-                missing = [column for column in needed if column not in (table.fieldnames or ())]
-                if missing:
-                    raise UsageError(f"{path} has no column {missing[0]}; expected {', '.join(needed)}")
-                rows = [(f"{path}, line {table.line_num}", row) for row in table]
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-        except (csv.Error, UnicodeError) as error:
-            raise UsageError(f"{path} is not a UTF-8 CSV file: {error}") from error
-        for location, full in rows:
-            row = {key: full[key] or "" for key in needed}
-            if any(row[key].startswith("samples/dummy") for key in needed[:3]):
-                continue
-            # Without the unnamed column of line numbers, which differ between the parts and the complete table.
-            response = tuple((str(k), str(v)) for k, v in full.items() if k not in ("", "Unnamed: 0"))
-            if seen.setdefault(response, path) != path:
-                raise UsageError(
-                    f"{location}: also in {seen[response]}; give the complete table or its parts, not both"
-                )
-            for key in needed[3:]:
-                if row[key] not in _ANSWERS:
-                    raise UsageError(f"{location}: {key} is {row[key]!r}, expected {', '.join(_ANSWERS)}")
-            responses.append((location, row))
-    if not responses:
-        raise UsageError(f"{', '.join(map(str, paths))}: no responses")
-    return responses
-
-
-def count_votes(responses: Iterable[tuple[str, Mapping[str, str]]]) -> tuple[Ballot, ...]:
-    """Pool responses by instrument, test, reference and the set of samples.
-
-    Args:
-        responses: (location, response) pairs, as `read_answers` returns them.
-
-    Returns:
-        One ballot per triplet, sorted.
-
-    Raises:
-        UsageError: A path does not have the expected form, or its roles belong to no test.
-    """
-    pooled: dict[tuple[str, str, str, tuple[str, str]], dict[str, list[int]]] = {}
-    for location, row in responses:
-        paths = {key: row[key] for key in ("reference", "sample_a", "sample_b")}
-        roles = {}
-        for key, path in paths.items():
-            match = _ROLE.fullmatch(path.rpartition("/")[2])
-            if match is None or path.count("/") < 1 or ".." in path.split("/"):
-                raise UsageError(f"{location}: {key} is {path!r}, expected setN/M/instrument/ROLE_id-segment.wav")
-            roles[key] = match[1]
-        given = (roles["sample_a"], roles["sample_b"])
-        test = next((name for name, sides in TESTS.items() if tuple(sorted(given)) == sides), None)
-        if test is None or roles["reference"] != "X":
-            raise UsageError(f"{location}: compares {roles['reference']} with {given[0]} and {given[1]}; expected X "
-                             "with A and B, or X with Y and C")  # fmt: skip
-        swapped = given != TESTS[test]
-        samples = (paths["sample_b"], paths["sample_a"]) if swapped else (paths["sample_a"], paths["sample_b"])
-        triplet = (paths["reference"].split("/")[-2], test, paths["reference"], samples)
-        votes = pooled.setdefault(triplet, {question: [0, 0] for question in QUESTIONS})
-        for question in QUESTIONS:
-            answer = row[f"answer_{question}"]
-            if answer != "NA":
-                votes[question][(answer[0] == "B") != swapped] += 1
-    return tuple(
-        Ballot(*triplet, votes={question: (first, second) for question, (first, second) in votes.items()})
-        for triplet, votes in sorted(pooled.items())
-    )
 
 
 def majority_triplets(
@@ -192,9 +73,7 @@ def majority_triplets(
     triplets = []
     for ballot in ballots:
         first, second = ballot.votes[question]
-        most = max(first, second)
-        # Integer arithmetic: with 0.75 as a float the comparison would depend on rounding.
-        if most * majority.denominator <= (first + second) * majority.numerator:
+        if not has_majority((first, second), majority):
             continue
         chosen, other = ballot.samples if first > second else ballot.samples[::-1]
         triplets.append(
@@ -204,7 +83,7 @@ def majority_triplets(
                 full_span(audio / other),
                 space=ballot.instrument,
                 group=ballot.test,
-                agreement=most / (first + second),
+                agreement=max(first, second) / (first + second),
             )
         )
     return triplets
