@@ -3,16 +3,20 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PARALLEL := --numprocesses=auto --dist=worksteal
+# Tests start hundreds of processes. Without the files of compiled code, each would compile the package again.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo docs mutate test test-all check house build clean
+.PHONY: demo docs mutate test test-all check compile-tests house build clean
 
 demo: $(VENV)/.base
 	$(BIN)/soundalike demo
 
-test: $(VENV)/.dev check
+test: $(VENV)/.dev
+	$(MAKE) --jobs=2 --output-sync check compile-tests
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
-test-all: $(VENV)/.dev check  # also slow tests, more examples, the wheels without a compiler, a second Python
+test-all: $(VENV)/.dev  # also slow tests, more examples, the wheels without a compiler, a second Python
+	$(MAKE) --jobs=2 --output-sync check compile-tests
 	$(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=thorough
 	bash .ci/test-wheel $(BIN)/python
 	bash .ci/test-python 3.13 $(BIN)/python
@@ -22,6 +26,9 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_house.py
+
+compile-tests: $(VENV)/.dev  # once, while the types are checked, instead of in every process that runs tests
+	@$(BIN)/python -m pytest --collect-only -qq > /dev/null || true
 
 house: $(VENV)/bin/python  # count imports between packages and list broken rules
 	$(BIN)/python tools/house.py
