@@ -110,10 +110,10 @@ def suggest_removable_models(_: click.Context, __: click.Parameter, typed: str) 
 
 
 def _is_removable(model: str) -> bool:
-    from soundalike.models import installed_folder
+    from soundalike.models import is_installed
 
     try:
-        return installed_folder(model).is_dir()
+        return is_installed(model)
     except ValueError:  # a bundled model
         return False
 

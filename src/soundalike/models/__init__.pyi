@@ -9,6 +9,8 @@ from .heads import unit_rows as unit_rows
 from .installed import find_model as find_model
 from .installed import installed_folder as installed_folder
 from .installed import installed_models as installed_models
+from .installed import is_installed as is_installed
+from .installed import replaced_folder as replaced_folder
 from .joint_head import JointShape as JointShape
 from .joint_head import attention_mask as attention_mask
 from .joint_head import load_joint as load_joint

@@ -50,7 +50,7 @@ def convert(source: Path, out: Path) -> None:
         out: The file to write.
 
     Raises:
-        ModelError: `source` holds no such checkpoint, or it is damaged.
+        ModelError: `source` holds no such checkpoint, or it is damaged or cannot be read.
 
     Example:
         >>> convert(Path("musicnn-0.1.0-py3-none-any.whl"), Path("musicnn.safetensors"))
@@ -68,7 +68,7 @@ def read_checkpoint(source: Path) -> Mapping[str, FloatArray]:
         source: The wheel of musicnn 0.1.0, the folder of the package, or its folder `MTT_musicnn`.
 
     Raises:
-        ModelError: `source` holds no such checkpoint, or it is damaged.
+        ModelError: `source` holds no such checkpoint, or it is damaged or cannot be read.
 
     Example:
         >>> read_checkpoint(Path("musicnn-0.1.0-py3-none-any.whl"))["dense/kernel"].shape
@@ -94,8 +94,10 @@ def _files(source: Path) -> tuple[bytes, bytes]:
                 source,
             )
             index, data = ((folder / name).read_bytes() for name in names)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+    except (FileNotFoundError, NotADirectoryError, KeyError, zipfile.BadZipFile) as error:
         raise ModelError(f"{source} holds no checkpoint of {_MODEL}; {_REMEDY}") from error
+    except OSError as error:
+        raise ModelError(f"{error.filename or source} cannot be read ({error.strerror}); {_REMEDY}") from error
     return index, data
 
 

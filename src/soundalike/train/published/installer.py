@@ -21,7 +21,15 @@ from soundalike.core.errors import ModelError, UsageError
 from soundalike.core.files import FULL_DISK
 from soundalike.core.sqlite import primary_code, take_lock
 from soundalike.core.types import Calibration, FloatArray, Level
-from soundalike.models import at_levels, extract, installed_folder, load_head, load_recipe
+from soundalike.models import (
+    at_levels,
+    extract,
+    installed_folder,
+    is_installed,
+    load_head,
+    load_recipe,
+    replaced_folder,
+)
 from soundalike.train.common.calibration import calibrate_random_pairs
 from soundalike.train.common.recipe import space_entry, write_model
 from soundalike.train.heads.merit_checkpoints import read_merit_head
@@ -82,7 +90,7 @@ def plan(name: str, *, backbone: str | None = None, heads: str | None = None, fo
         raise UsageError(f"unknown model {name!r}; known: {', '.join(PUBLISHED)}")
     model = PUBLISHED[name]
     folder = installed_folder(name)
-    if folder.exists() and not force:
+    if is_installed(name) and not force:
         raise UsageError(f"{name} is installed at {folder}; give --force to install it again")
     missing = [module for module in model.modules if find_spec(module) is None]
     if missing:
@@ -176,7 +184,7 @@ def remove(name: str) -> Path:
         folder = installed_folder(name)
     except ValueError:
         raise UsageError(f"{name} is not an installed model; those that are bundled cannot be removed") from None
-    if not folder.is_dir():
+    if not is_installed(name):
         raise UsageError(f"{name} is not installed; see: soundalike list models")
     with _making(folder) as made:
         folder.rename(made.parent / "old")
@@ -187,19 +195,19 @@ def remove(name: str) -> Path:
 def _making(folder: Path) -> Iterator[Path]:
     """Yield a new folder to make a model in, on the same disk as `folder`, and remove it at the end.
 
-    One process at a time does this, so what another one left behind is removed first.
+    One process at a time does this, so what a killed one left behind is tidied first.
     """
     parent = folder.parent
-    partial = parent / _PARTIAL
+    made = parent / _PARTIAL / folder.name
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with closing(take_lock(parent / ".lock")):
+            _tidy(parent)
             try:
-                shutil.rmtree(partial, ignore_errors=True)
-                (partial / folder.name).mkdir(parents=True)
-                yield partial / folder.name
+                made.mkdir(parents=True)
+                yield made
             finally:
-                shutil.rmtree(partial, ignore_errors=True)
+                _tidy(parent)
     except sqlite3.Error as error:
         if primary_code(error) == sqlite3.SQLITE_BUSY:
             raise UsageError("another process is installing or removing a model; wait for it") from error
@@ -211,16 +219,22 @@ def _making(folder: Path) -> Iterator[Path]:
 
 
 def _replace(made: Path, folder: Path) -> None:
-    """Rename a complete model to its folder, and what was there out of the way."""
-    old = made.parent / "old"
+    """Rename a complete model to its folder, and what was there out of the way, to where it is found until then."""
     if folder.exists():
-        folder.rename(old)
-    try:
-        made.rename(folder)
-    except BaseException:  # an interruption too
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        raise
+        replaced = replaced_folder(folder)
+        replaced.parent.mkdir(exist_ok=True)
+        folder.rename(replaced)
+    made.rename(folder)
+
+
+def _tidy(parent: Path) -> None:
+    """Put back models that were renamed out of the way for others which did not come, and remove what else is left."""
+    replaced = replaced_folder(parent / "any").parent
+    for old in replaced.glob("*"):
+        if not (parent / old.name).exists():
+            old.rename(parent / old.name)
+    for left in (parent / _PARTIAL, replaced):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _weights_source(model: PublishedModel, given: str | None) -> Source:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +38,7 @@ class Source:
             The path; None if no such file exists.
 
         Raises:
-            UsageError: The source is a file, not a folder.
+            UsageError: The source is a file, not a folder, or a folder that cannot be read.
             ModelError: The hub cannot be reached, or does not have or give the files.
 
         Example:
@@ -47,10 +46,13 @@ class Source:
             PosixPath('/home/ann/.cache/huggingface/hub/.../config.json')
         """
         if self.path is None:
-            return next((file for name in alternatives if (file := _download(self.name, name))), None)
-        if not self.path.is_dir():
-            raise UsageError(f"{self.name} is a file; expected a folder with {alternatives[0]}")
-        return next((file for name in alternatives if (file := self.path / name).is_file()), None)
+            return _first_download(self.name, alternatives)
+        try:
+            if not self.path.is_dir():
+                raise UsageError(f"{self.name} is a file; expected a folder with {alternatives[0]}")
+            return next((file for name in alternatives if (file := self.path / name).is_file()), None)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
 
 
 def find_source(given: str, option: str) -> Source:
@@ -61,13 +63,19 @@ def find_source(given: str, option: str) -> Source:
         option: The command-line option, named in error messages.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: It is neither, or a path that cannot be read.
 
     Example:
         >>> find_source("m-a-p/MERT-v1-330M", "--backbone").path is None
         True
     """
     path = as_path(given, option)
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if os.path.lexists(path):
         return Source(given, path)
     if _HUB_ID.fullmatch(given):
@@ -81,15 +89,50 @@ def link_or_copy(file: Path, target: Path) -> None:
     """Make `target` a hard link to a file, or a copy where links are impossible. Parents of `target` are created.
 
     Raises:
-        OSError: The file cannot be read, or `target` cannot be written.
+        UsageError: The file cannot be read.
+        OSError: `target` cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The file itself: a link to a symbolic link would break with it, and the hub's cache consists of such links.
-    file = file.resolve()
     try:
-        target.hardlink_to(file)
+        # The file itself: a link to a symbolic link would break with it, and the hub's cache consists of such links.
+        target.hardlink_to(file.resolve())
     except OSError:
-        shutil.copyfile(file, target)
+        with target.open("wb") as out:
+            for piece in _pieces(file):
+                out.write(piece)
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    """Yield the content of a file. Raises UsageError if it cannot be read."""
+    try:
+        with file.open("rb") as content:
+            while piece := content.read(2**20):
+                yield piece
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    where = error.filename or path
+    return UsageError(f"{where} cannot be read ({error.strerror or error}); check its permissions and its disk")
+
+
+class _UnreachableError(ModelError):
+    """The hub cannot be reached, and the cache of its client does not have the file."""
+
+
+def _first_download(repository: str, alternatives: Sequence[str]) -> Path | None:
+    """Return the path of the first file that the repository has, or without a connection, that is in the cache."""
+    unreachable = None
+    for name in alternatives:
+        try:
+            if file := _download(repository, name):
+                return file
+        except _UnreachableError as error:
+            unreachable = unreachable or error
+    if unreachable:
+        raise unreachable
+    return None
 
 
 def _download(repository: str, name: str) -> Path | None:
@@ -108,7 +151,7 @@ def _download(repository: str, name: str) -> Path | None:
             f"{repository} is neither a folder here nor a public repository of the Hugging Face hub; check the name"
         ) from error
     except errors.LocalEntryNotFoundError as error:
-        raise ModelError(
+        raise _UnreachableError(
             f"the Hugging Face hub cannot be reached for {name} of {repository}; try again later, or download it "
             "elsewhere and give the folder"
         ) from error
