@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from pathlib import Path
 
@@ -193,6 +194,28 @@ def test_parts_of_the_split_are_disjoint(tmp_path: Path) -> None:
     assert names["test"] == {"triplets_31", "triplets_32"}
     assert len(names["validation"]) == 4  # a tenth of 40
     assert names["train"] | names["validation"] == set(split["train"] if split else ())
+
+
+def test_the_published_split_is_that_of_merits_code(tmp_path: Path) -> None:
+    """create_split.py sorts and shuffles all names, train_head.py those for training; both start from the seed."""
+    names = sorted(f"triplets_{number}" for number in range(1, 41))
+    for name in names:
+        triplet = tmp_path / "melody" / name / "triplet"
+        triplet.mkdir(parents=True)
+        for clip in CLIPS:
+            (triplet / f"{clip}.wav").touch()
+    everything = names[:]
+    random.Random(42).shuffle(everything)
+    training = sorted(everything[4:])
+    random.Random(42).shuffle(training)
+    listed = {"train": sorted(training[3:]), "validation": training[:3], "test": everything[:4]}
+    for split in (None, {"test": everything[:4]}, listed):
+        if split:
+            (tmp_path / "split.json").write_text(json.dumps(split))
+        parts = read_folders(tmp_path, seed=42, published=True)["melody"]
+        found = {part: [folder.name for folder in parts[part]] for part in PARTS}
+        assert (found["train"], found["validation"]) == (training[3:], training[:3])
+        assert set(found["test"]) == set(everything[:4])
 
 
 def test_missing_and_inaudible_clips_have_no_row(data: Path) -> None:

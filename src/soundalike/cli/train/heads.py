@@ -24,7 +24,7 @@ from soundalike.cli.train.progress import (
 )
 from soundalike.core.errors import one_line
 from soundalike.train.data import NEGATIVES, SAMPLINGS
-from soundalike.train.heads import LOSSES, HeadSettings
+from soundalike.train.heads import LOSSES, SCALINGS, HeadSettings
 
 if TYPE_CHECKING:
     from soundalike.train.common import Epoch
@@ -92,6 +92,12 @@ def _read_features(ctx: click.Context, param: click.Parameter, text: str) -> dic
     help=f"What batches are drawn from (default: {_USUAL.sampling}).",
 )
 @option(
+    "--scaling",
+    type=click.Choice(SCALINGS),
+    default=_USUAL.scaling,
+    help=f"How features are scaled before a head (default: {_USUAL.scaling}).",
+)
+@option(
     "--batch",
     type=WholeNumber(),
     default=_USUAL.batch,
@@ -139,6 +145,9 @@ def heads(
     clip are computed once and cached. An interrupted run continues where it stopped. OUT/split.json lists the folders
     of training, validation and test; `evaluate triplets` uses it, and says if a model was trained on what it is tested
     on. Needs soundalike[train], except with --linear.
+
+    With --sampling merit --scaling none --seed 42, a head is trained as MERIT's code does: on the same features, its
+    weights are equal.
 
     \b
       soundalike train heads --triplets triplets --out mine

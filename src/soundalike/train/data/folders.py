@@ -9,7 +9,7 @@ from MERIT, or from the user.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class ClipFolder:
         return tuple(clip for clip in clips if clip is not None)
 
 
-def read_folders(place: Path, seed: int) -> dict[str, dict[str, tuple[ClipFolder, ...]]]:
+def read_folders(place: Path, seed: int, *, published: bool = False) -> dict[str, dict[str, tuple[ClipFolder, ...]]]:
     """Find triplet folders and split them.
 
     The file split.json in `place` lists folder names under "train", "validation" and "test". If it has no list for
@@ -64,9 +64,11 @@ def read_folders(place: Path, seed: int) -> dict[str, dict[str, tuple[ClipFolder
     Args:
         place: The folder with one subfolder per factor.
         seed: Seed of the split.
+        published: Draw what split.json does not list as MERIT's code does with this seed, and order the folders as its
+            trainer takes them.
 
     Returns:
-        {factor: {part: folders}} with the parts in `PARTS`. Folders are ordered by number.
+        {factor: {part: folders}} with the parts in `PARTS`. Folders are ordered by number, unless `published`.
 
     Raises:
         UsageError: There are no triplet folders, one has no anchor or positive, split.json is invalid, or a part has no
@@ -88,7 +90,7 @@ def read_folders(place: Path, seed: int) -> dict[str, dict[str, tuple[ClipFolder
     for factor in factors:
         paths = {path.name: path for path in (place / factor).glob("triplets_*") if path.is_dir()}
         ordered = sorted(paths, key=lambda name: (len(name), name))
-        parts = _split(ordered, split, seed)
+        parts = (_published_split if published else _split)(ordered, split, seed)
         read[factor] = {part: tuple(_read(paths[name]) for name in parts[part]) for part in PARTS}
         for part in PARTS:
             if not read[factor][part]:
@@ -98,7 +100,7 @@ def read_folders(place: Path, seed: int) -> dict[str, dict[str, tuple[ClipFolder
 
 def _split(names: Sequence[str], split: Mapping[str, object], seed: int) -> dict[str, list[str]]:
     """Return the names of the folders of each part."""
-    known = {part: listed for part in PARTS if isinstance(listed := split.get(part), list)}
+    known = _listed(split)
     shuffled = list(names)
     random.Random(seed).shuffle(shuffled)
     held_out = max(1, round(_HELD_OUT * len(names)))
@@ -107,6 +109,31 @@ def _split(names: Sequence[str], split: Mapping[str, object], seed: int) -> dict
     validation = set(known.get("validation", [name for name in shuffled if name in train][:held_out]))
     chosen = {"train": train - validation, "validation": validation - test, "test": test}
     return {part: [name for name in names if name in chosen[part]] for part in PARTS}
+
+
+def _published_split(names: Sequence[str], split: Mapping[str, object], seed: int) -> dict[str, list[str]]:
+    """Return the names of the folders of each part, split and ordered as in MERIT's code."""
+
+    def shuffled(chosen: Iterable[str]) -> list[str]:
+        ordered = sorted(chosen)
+        random.Random(seed).shuffle(ordered)
+        return ordered
+
+    known = _listed(split)
+    test = set(known.get("test", shuffled(names)[: max(1, round(_HELD_OUT * len(names)))]))
+    listed = {*known.get("train", names), *known.get("validation", ())}
+    order = shuffled(listed.intersection(names) - test)
+    validation = set(known.get("validation", order[: max(1, int(_HELD_OUT * len(order)))]))
+    return {
+        "train": [name for name in order if name not in validation],
+        "validation": [name for name in order if name in validation],
+        "test": [name for name in names if name in test],
+    }
+
+
+def _listed(split: Mapping[str, object]) -> dict[str, list[str]]:
+    """Return the parts that a split lists."""
+    return {part: listed for part in PARTS if isinstance(listed := split.get(part), list)}
 
 
 def _read(folder: Path) -> ClipFolder:

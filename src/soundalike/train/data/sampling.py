@@ -22,10 +22,10 @@ from soundalike.core.types import IntArray
 __all__ = ["NEGATIVES", "SAMPLINGS", "Batch", "Negatives", "Sampling", "TripletSet", "Triplets"]
 
 Negatives: TypeAlias = Literal["neutral", "adversarial", "both", "in-batch"]
-Sampling: TypeAlias = Literal["folders", "triplets"]
+Sampling: TypeAlias = Literal["folders", "triplets", "merit"]
 
 NEGATIVES: tuple[Negatives, ...] = ("neutral", "adversarial", "both", "in-batch")
-SAMPLINGS: tuple[Sampling, ...] = ("folders", "triplets")
+SAMPLINGS: tuple[Sampling, ...] = ("folders", "triplets", "merit")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +64,7 @@ class Triplets:
 
     def steps(self, size: int, sampling: Sampling) -> int:
         """Return the number of batches of about `size` triplets in an epoch."""
-        if sampling == "triplets":
+        if sampling != "folders":
             return -(-len(self) // size)
         folders = len(self.bounds) - 1
         return -(-folders // max(1, size * folders // len(self)))
@@ -75,8 +75,7 @@ class Triplets:
         Args:
             steps: The number of batches. Their sizes are as equal as possible; some are empty if there are too few
                 folders or triplets.
-            sampling: "folders" keeps the triplets of a folder in one batch; "triplets" shuffles single triplets, as
-                published.
+            sampling: "folders" keeps the triplets of a folder in one batch; "triplets" shuffles single triplets.
             random: Generator for the order; None keeps the order.
 
         Yields:
@@ -92,6 +91,19 @@ class Triplets:
             ends = np.cumsum(sizes)
             within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - sizes, sizes)
             yield self._batch(self.rows[np.repeat(self.bounds[part], sizes) + within])
+
+    def batches_of(self, order: IntArray, size: int) -> Iterator[Batch]:
+        """Divide triplets into batches of exactly `size`, and a last one of the rest.
+
+        Args:
+            order: Positions of triplets in `rows`, in the order to take them.
+            size: Triplets per batch.
+
+        Yields:
+            The batches.
+        """
+        for start in range(0, len(order), size):
+            yield self._batch(self.rows[order[start : start + size]])
 
     def renumber(self, used: IntArray) -> Triplets:
         """Return the same triplets for a matrix of only the rows `used`, which are sorted and include all of theirs."""

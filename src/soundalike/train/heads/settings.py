@@ -9,23 +9,30 @@ from typing import Literal, TypeAlias
 from soundalike.core.errors import UsageError
 from soundalike.train.data.sampling import NEGATIVES, SAMPLINGS, Negatives, Sampling
 
-__all__ = ["LOSSES", "HeadSettings", "Loss"]
+__all__ = ["LOSSES", "SCALINGS", "HeadSettings", "Loss", "Scaling"]
 
 Loss: TypeAlias = Literal["circle-merit", "circle-sun", "triplet-margin", "supervised-contrastive"]
 
+Scaling: TypeAlias = Literal["standard", "none"]
+
 LOSSES: tuple[Loss, ...] = ("circle-merit", "circle-sun", "triplet-margin", "supervised-contrastive")
+SCALINGS: tuple[Scaling, ...] = ("standard", "none")
 
 
 @dataclass(frozen=True, slots=True)
 class HeadSettings:
-    """Settings for training a head. The defaults are MERIT's, except `sampling`.
+    """Settings for training a head. The defaults are MERIT's, except `sampling`, `scaling` and `seed`.
+
+    With sampling="merit", scaling="none" and seed=42, a head is trained exactly as MERIT's code does.
 
     Attributes:
         loss: The loss (`soundalike.train.common.losses`).
         negatives: Which negatives of a folder to train on. With "in-batch" the negative of a pair is the semi-hard row
             of another folder in the batch, and validation uses all negatives of the folders.
-        sampling: "folders" draws batches of whole folders. "triplets" shuffles single triplets, as published; an epoch
-            then costs many times as much.
+        sampling: "folders" draws batches of whole folders. "triplets" shuffles single triplets; an epoch then costs
+            many times as much. "merit" does so too, in the very order and batches of MERIT's code with the same seed.
+        scaling: "standard" scales features to mean 0 and variance 1 over the training rows, and folds this into the
+            head. "none" takes features as they are, as MERIT's code does.
         hidden: Units of the hidden layer, h. Not used by the joint head.
         out: Dims of the space, d.
         dropout: Dropout after the hidden layer, from 0 to below 1. Not used by the joint head.
@@ -50,6 +57,7 @@ class HeadSettings:
     loss: Loss = "circle-merit"
     negatives: Negatives = "neutral"
     sampling: Sampling = "folders"
+    scaling: Scaling = "standard"
     hidden: int = 512
     out: int = 128
     dropout: float = 0.0
@@ -64,7 +72,12 @@ class HeadSettings:
     bf16: bool = False
 
     def __post_init__(self) -> None:
-        for name, known in (("loss", LOSSES), ("negatives", NEGATIVES), ("sampling", SAMPLINGS)):
+        for name, known in (
+            ("loss", LOSSES),
+            ("negatives", NEGATIVES),
+            ("sampling", SAMPLINGS),
+            ("scaling", SCALINGS),
+        ):
             if getattr(self, name) not in known:
                 raise UsageError(f"unknown {name} {getattr(self, name)!r}; known: {', '.join(known)}")
         for name in ("hidden", "out", "batch", "epochs", "patience"):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from soundalike.core.errors import UsageError
-from soundalike.core.types import FloatArray, IntArray
+from soundalike.core.types import FloatArray
 from soundalike.models import JointShape
 from soundalike.train.common import losses
 from soundalike.train.common.checkpoints import (
@@ -40,6 +40,8 @@ from soundalike.train.common.checkpoints import (
 )
 from soundalike.train.data.sampling import Batch, Negatives, Triplets, TripletSet
 from soundalike.train.heads.joint import JointNetwork, fold_joint
+from soundalike.train.heads.merit_order import merit_order
+from soundalike.train.heads.scaling import CHUNK, Scaler, measure_scaling
 from soundalike.train.heads.settings import HeadSettings
 
 __all__ = ["HeadSettings", "Progress", "TrainedHead", "train_head", "train_joint"]
@@ -50,8 +52,6 @@ Progress: TypeAlias = Callable[[Epoch], None]
 _Project: TypeAlias = Callable[[Tensor, str], Tensor]
 """Projects standardised features (R, D) to rows (R, d) of a factor, before normalisation."""
 
-_CHUNK = 2048
-"""Rows to standardise or project at once."""
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
 
 
@@ -74,20 +74,6 @@ class TrainedHead:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Scaling:
-    """Standardisation of features: mean and standard deviation, (D,) float64 each."""
-
-    mean: FloatArray
-    deviation: FloatArray
-
-    @property
-    def inverse(self) -> FloatArray:
-        """1 / deviation. 0 for a column that is constant in training, because nothing was learned about it."""
-        constant = self.deviation <= 1e-6 * np.abs(self.mean)
-        return np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, self.deviation))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _FitTask:
     """Training and validation triplets of a factor. Their rows are positions on the device."""
 
@@ -107,8 +93,8 @@ def train_head(
 ) -> TrainedHead:
     """Train the head of one factor, unit(W2 relu(W1 x + b1)).
 
-    Features are standardised by the mean and standard deviation of the training rows. The standardisation is folded
-    into W1 and b1 of the result. The same seed and settings give the same head.
+    Features are standardised by the mean and standard deviation of the training rows, unless `settings.scaling` is
+    "none". The standardisation is folded into W1 and b1 of the result. The same seed and settings give the same head.
 
     Args:
         features: (n, D) float32.
@@ -184,6 +170,8 @@ def train_joint(
         >>> head.tensors["joint.out.melody.weight"].shape
         (128, 128)
     """
+    if settings.sampling == "merit":
+        raise UsageError("the sampling merit is for one head per factor; choose another one for a joint head")
     if sum(blocks) != features.shape[1] or not factors:
         raise ValueError(f"blocks {blocks} and {len(factors)} factors for features of {features.shape[1]} dims")
     with seeded(settings.device, settings.seed):
@@ -192,7 +180,7 @@ def train_joint(
     return _result(fold_joint(best, blocks, scaling.mean, scaling.inverse), scaling, curves)
 
 
-def _result(tensors: Mapping[str, FloatArray], scaling: _Scaling, curves: tuple[Epoch, ...]) -> TrainedHead:
+def _result(tensors: Mapping[str, FloatArray], scaling: Scaler, curves: tuple[Epoch, ...]) -> TrainedHead:
     converted = {
         name: np.asarray(tensor, np.float32 if np.issubdtype(tensor.dtype, np.floating) else None, order="C")
         for name, tensor in tensors.items()
@@ -208,8 +196,9 @@ def _fit(
     settings: HeadSettings,
     checkpoint: Path | None,
     progress: Progress | None,
-) -> tuple[Mapping[str, Tensor], _Scaling, tuple[Epoch, ...]]:
+) -> tuple[Mapping[str, Tensor], Scaler, tuple[Epoch, ...]]:
     """Train a module. Return its state after the best epoch, the standardisation and the curves."""
+    state = torch.get_rng_state()
     rows, scaling, tasks = _prepare(features, factors, settings)
     module.to(rows.device)
     optimizer = torch.optim.AdamW(module.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True)
@@ -220,7 +209,7 @@ def _fit(
     saved = time.monotonic()
     while not _done(run.curves, settings):
         number = len(run.curves) + 1
-        train_loss = _train_epoch(module, project, optimizer, rows, tasks, settings, number)
+        train_loss = _train_epoch(module, project, optimizer, rows, tasks, settings, number, state)
         epoch = Epoch(number, train_loss, *_validate(module, project, rows, tasks, settings))
         run = run.after(epoch, module)
         if checkpoint and (_done(run.curves, settings) or time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS):
@@ -241,9 +230,7 @@ def _best(curves: tuple[Epoch, ...]) -> int:
     return min(curves, key=lambda epoch: epoch.validation_loss).number
 
 
-def _identity(
-    settings: HeadSettings, module: nn.Module, scaling: _Scaling, tasks: Sequence[_FitTask]
-) -> dict[str, Any]:
+def _identity(settings: HeadSettings, module: nn.Module, scaling: Scaler, tasks: Sequence[_FitTask]) -> dict[str, Any]:
     """Return what must be equal in a run and its checkpoint.
 
     The device may differ: a run can continue on another one, with nearly the same result.
@@ -255,7 +242,7 @@ def _identity(
 
 def _prepare(
     features: FloatArray, factors: Mapping[str, tuple[TripletSet, TripletSet]], settings: HeadSettings
-) -> tuple[Tensor, _Scaling, list[_FitTask]]:
+) -> tuple[Tensor, Scaler, list[_FitTask]]:
     """Standardise the rows that occur in triplets, copy them to the device, and renumber the triplets accordingly."""
     validated: Negatives = "both" if settings.negatives == "in-batch" else settings.negatives
     tasks = [
@@ -270,14 +257,13 @@ def _prepare(
     used = np.union1d(trained, np.concatenate([task.validation.rows.ravel() for task in tasks]))
     if features.ndim != 2 or used[-1] >= len(features):
         raise ValueError(f"features of shape {features.shape}; expected (n, D) with n > {used[-1]}")
-    scaling = _measure_scaling(features, trained)
-    inverse = scaling.inverse
+    scaling = measure_scaling(features, trained, settings.scaling)
     rows = torch.empty((len(used), features.shape[1]), device=settings.device)
-    for start in range(0, len(used), _CHUNK):
-        part = features[used[start : start + _CHUNK]]
+    for start in range(0, len(used), CHUNK):
+        part = features[used[start : start + CHUNK]]
         if not np.isfinite(part).all():
             raise UsageError("the features have NaN or infinite values; delete the cache and embed the clips again")
-        rows[start : start + _CHUNK] = torch.from_numpy((part - scaling.mean) * inverse)
+        rows[start : start + CHUNK] = torch.from_numpy((part - scaling.mean) * scaling.inverse)
     return (
         rows,
         scaling,
@@ -290,14 +276,6 @@ def _folders_per_batch(triplets: Triplets, settings: HeadSettings) -> int:
     return folders // triplets.steps(settings.batch, settings.sampling) if settings.sampling == "folders" else folders
 
 
-def _measure_scaling(features: FloatArray, rows: IntArray) -> _Scaling:
-    """Return the mean and standard deviation of some rows, in chunks, because a copy of all may not fit into memory."""
-    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-    mean = sum(features[chunk].sum(axis=0, dtype=np.float64) for chunk in chunks) / len(rows)
-    squares = sum(np.square(features[chunk] - mean).sum(axis=0) for chunk in chunks)
-    return _Scaling(mean, np.sqrt(squares / len(rows)))
-
-
 def _train_epoch(
     module: nn.Module,
     project: _Project,
@@ -306,6 +284,7 @@ def _train_epoch(
     tasks: Sequence[_FitTask],
     settings: HeadSettings,
     number: int,
+    state: Tensor,
 ) -> float:
     """Train for one epoch. Return the mean loss, summed over factors.
 
@@ -317,7 +296,7 @@ def _train_epoch(
     torch.manual_seed(int(random.integers(2**63)))
     module.train()
     total = torch.zeros((), device=rows.device)
-    epoch = zip(*(task.train.batches(steps, settings.sampling, random) for task in tasks), strict=True)
+    epoch = zip(*(_batches(task.train, steps, settings, number, random, state) for task in tasks), strict=True)
     for step, batches in enumerate(epoch, start=(number - 1) * steps):
         cosine = math.cos(math.pi * step / (settings.epochs * steps))
         optimizer.param_groups[0]["lr"] = settings.lr_end + (settings.lr - settings.lr_end) * (1 + cosine) / 2
@@ -335,6 +314,20 @@ def _train_epoch(
     return float(total)
 
 
+def _batches(
+    triplets: Triplets,
+    steps: int,
+    settings: HeadSettings,
+    number: int,
+    random: np.random.Generator,
+    state: Tensor,
+) -> Iterator[Batch]:
+    """Return the batches of an epoch. `state` is that of torch's generator once the weights were drawn."""
+    if settings.sampling == "merit":
+        return triplets.batches_of(merit_order(len(triplets), state, number), settings.batch)
+    return triplets.batches(steps, settings.sampling, random)
+
+
 @torch.inference_mode()
 def _validate(
     module: nn.Module, project: _Project, rows: Tensor, tasks: Sequence[_FitTask], settings: HeadSettings
@@ -345,7 +338,7 @@ def _validate(
     for number, task in enumerate(tasks):
         validated = np.unique(task.validation.rows)
         triplets, used = task.validation.renumber(validated), torch.from_numpy(validated).to(rows.device)
-        z = torch.cat([_unit_rows(project, rows[part], task.name, settings) for part in torch.split(used, _CHUNK)])
+        z = torch.cat([_unit_rows(project, rows[part], task.name, settings) for part in torch.split(used, CHUNK)])
         for batch in triplets.batches(triplets.steps(settings.batch, "folders"), "folders", None):
             part = z[torch.from_numpy(batch.rows).to(rows.device)]
             loss[number] += _loss(part, batch, settings, mined=False) * _loss_weight(batch, settings)

@@ -139,7 +139,7 @@ def train_heads(
     job = replace(job, backbone=job.backbone or default_backbone())
     make_folder(job.out / "checkpoints", "--out")
     backbone = load_named_backbone(str(job.backbone))
-    parts = _chosen(job, settings.seed)
+    parts = _chosen(job, settings)
     paths = sorted({c for of in parts.values() for folders in of.values() for one in folders for c in one.clips})
     with EmbeddingCache.open(job.cache or job.out / "cache", backbone) as cache:
         done = embed(cache, paths, jobs=jobs, progress=embedding)
@@ -193,8 +193,8 @@ def default_backbone() -> str:
     return load_recipe(DEFAULT_MODEL).spaces[0].backbone
 
 
-def _chosen(job: HeadsJob, seed: int) -> dict[str, dict[str, tuple[ClipFolder, ...]]]:
-    parts = read_folders(job.triplets, seed)
+def _chosen(job: HeadsJob, settings: HeadSettings) -> dict[str, dict[str, tuple[ClipFolder, ...]]]:
+    parts = read_folders(job.triplets, settings.seed, published=settings.sampling == "merit")
     if unknown := [name for name in (*job.factors, *job.features) if name not in parts]:
         raise UsageError(f"{job.triplets} has no factor {unknown[0]!r}; it has {', '.join(parts)}")
     if job.kind == "joint" and len(set(job.features.values())) > 1:
