@@ -31,7 +31,7 @@ class InstallRecord:
     model: str
     folder: str
     licence: str
-    backbone: str
+    backbone: str | None
     heads: str | None
     spaces: Sequence[str]
     bytes: int
@@ -58,9 +58,9 @@ class InstallRecord:
 def install(name: str, backbone: str | None, heads: str | None, yes: bool, force: bool, as_json: bool) -> int:
     """Install a model whose weights others publish.
 
-    The licence of the weights is shown first, and you confirm it before anything is downloaded or copied. Then the
-    bundled demo clips are encoded to measure how similar random recordings are. Local weights are linked, not copied,
-    where the disk allows it. After an error, nothing is left.
+    The licence of the weights is shown first, and you confirm it before anything is downloaded or copied. The baseline
+    mfcc has no weights, so nothing is asked. Then the bundled demo clips are encoded to measure how similar random
+    recordings are. Local weights are linked, not copied, where the disk allows it. After an error, nothing is left.
 
     \b
       soundalike models install merit
@@ -86,8 +86,8 @@ def install(name: str, backbone: str | None, heads: str | None, yes: bool, force
     spaces = [space.name for space in job.model.spaces]
     size = size_of(folder)
     if as_json:
-        heads_from = job.heads.name if job.heads else None
-        print_json(InstallRecord(name, str(folder), job.model.licence, job.backbone.name, heads_from, spaces, size))
+        weights, heads_from = (source.name if source else None for source in (job.backbone, job.heads))
+        print_json(InstallRecord(name, str(folder), job.model.licence, weights, heads_from, spaces, size))
     else:
         print(f"{name} installed: {count(len(spaces), 'space')} ({', '.join(spaces)}), {size / 1e6:,.1f} MB")
         print(f"in {one_line(folder)}; use it with: soundalike index ~/Music --model {name}")
@@ -95,12 +95,15 @@ def install(name: str, backbone: str | None, heads: str | None, yes: bool, force
 
 
 def _confirm_licence(job: InstallJob, yes: bool) -> None:
-    """Show the licence, and ask whether the user accepts it.
+    """Show the licence, and ask whether the user accepts it. Nothing is asked for a model without weights.
 
     Raises:
         UsageError: The user does not, or cannot be asked.
     """
     model = job.model
+    if job.backbone is None:
+        print(one_line(model.summary), file=sys.stderr)
+        return
     heads = f", heads: {job.heads.name}" if job.heads else ""
     for line in (model.summary, f"Weights: {job.backbone.name}{heads}", f"Licence: {model.licence}. {model.terms}"):
         print(one_line(line), file=sys.stderr)

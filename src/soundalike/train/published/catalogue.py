@@ -65,7 +65,7 @@ class PublishedModel:
         extra: The extra of this package that brings `modules`, or None.
         modules: The modules that the model needs besides those of the base installation.
         backbone: The name of its backbone.
-        weights: The weights of the backbone.
+        weights: The weights of the backbone; None if it needs none.
         spaces: Its spaces.
         heads: The id of the checkpoints of its heads on the hub, if it has any.
     """
@@ -77,7 +77,7 @@ class PublishedModel:
     extra: str | None
     modules: tuple[str, ...]
     backbone: str
-    weights: PublishedWeights
+    weights: PublishedWeights | None
     spaces: tuple[PublishedSpace, ...]
     heads: str | None = None
 
@@ -168,6 +168,17 @@ _MODELS = (
         backbone="efficientat",
         weights=PublishedWeights(None, "https://github.com/fschmid56/EfficientAT/releases (mn04_as_mAP_432.pt)"),
         spaces=(PublishedSpace("overall", "embedding"),),
+    ),
+    PublishedModel(
+        name="mfcc",
+        summary="MFCC: mean and standard deviation of 20 mel-frequency cepstral coefficients, a baseline.",
+        licence="Apache-2.0",
+        terms="Free for any use; keep the copyright notice.",
+        extra=None,
+        modules=(),
+        backbone="mfcc",
+        weights=None,
+        spaces=(PublishedSpace("overall", "mfcc"),),
     ),
 )
 PUBLISHED: Mapping[str, PublishedModel] = MappingProxyType({model.name: model for model in _MODELS})

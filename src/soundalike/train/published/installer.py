@@ -33,7 +33,7 @@ from soundalike.models import (
 from soundalike.train.common.calibration import calibrate_random_pairs
 from soundalike.train.common.recipe import space_entry, write_model
 from soundalike.train.heads.merit_checkpoints import read_merit_head
-from soundalike.train.published.catalogue import PUBLISHED, PublishedModel, PublishedSpace
+from soundalike.train.published.catalogue import PUBLISHED, PublishedModel, PublishedSpace, PublishedWeights
 from soundalike.train.published.sources import Source, find_source, link_or_copy
 
 __all__ = ["CalibrationClip", "InstallJob", "install", "plan", "remove"]
@@ -56,14 +56,14 @@ class InstallJob:
 
     Attributes:
         model: The model.
-        backbone: Where the weights of the backbone are.
+        backbone: Where the weights of the backbone are; None if it needs none.
         heads: Where the checkpoints of the heads are, if the model has any.
         folder: Where the model will be.
         force: Whether to replace it if it is installed.
     """
 
     model: PublishedModel
-    backbone: Source
+    backbone: Source | None
     heads: Source | None
     folder: Path
     force: bool
@@ -79,8 +79,8 @@ def plan(name: str, *, backbone: str | None = None, heads: str | None = None, fo
         force: Replace the model if it is installed.
 
     Raises:
-        UsageError: The model is unknown or installed, a module is missing, a path does not exist, or `heads` is given
-            for a model without.
+        UsageError: The model is unknown or installed, a module is missing, a path does not exist, or `backbone` or
+            `heads` is given for a model without.
 
     Example:
         >>> plan("merit").backbone.name
@@ -100,6 +100,8 @@ def plan(name: str, *, backbone: str | None = None, heads: str | None = None, fo
         )
     if heads is not None and model.heads is None:
         raise UsageError(f"{name} has no heads; leave out --heads")
+    if backbone is not None and model.weights is None:
+        raise UsageError(f"{name} needs no weights; leave out --backbone")
     source = _weights_source(model, backbone)
     place = model.heads if heads is None else heads
     return InstallJob(model, source, None if place is None else find_source(place, "--heads"), folder, force)
@@ -133,7 +135,9 @@ def install(
     with _making(job.folder) as made:
         tensors = _read_heads(job)  # before the weights of the backbone, which take a hundred times as long to download
         weights = _take_weights(job, made)
-        backbone: Backbone = plugins.load("backbones", model.backbone, weights=weights)
+        backbone: Backbone = plugins.load(
+            "backbones", model.backbone, **({} if weights is None else {"weights": weights})
+        )
         _check_sizes(model, backbone, tensors)
         calibrations = _calibrate(model, backbone, tensors, clips, progress)
         spaces = [
@@ -160,7 +164,7 @@ def install(
                 if source
             ],
             seed=_SEED,
-            backbones={model.backbone: weights.name},
+            backbones=None if weights is None else {model.backbone: weights.name},
         )
         load_recipe(str(made))  # what was written can be read
         _replace(made, job.folder)
@@ -237,9 +241,11 @@ def _tidy(parent: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _weights_source(model: PublishedModel, given: str | None) -> Source:
+def _weights_source(model: PublishedModel, given: str | None) -> Source | None:
     """Return where the weights of the backbone are: as given, published, or in an installed package."""
     published = model.weights
+    if published is None:
+        return None
     place = published.origin if given is None else given
     if place is not None:
         return find_source(place, "--backbone")
@@ -252,11 +258,13 @@ def _weights_source(model: PublishedModel, given: str | None) -> Source:
     return Source(str(found), found)
 
 
-def _take_weights(job: InstallJob, made: Path) -> Path:
-    """Put the weights of the backbone into the folder of the model; return their path, a folder or file."""
+def _take_weights(job: InstallJob, made: Path) -> Path | None:
+    """Put the weights of the backbone into the folder of the model; return their path, a folder or file, if any."""
     name, published, source = job.model.backbone, job.model.weights, job.backbone
+    if published is None or source is None:
+        return None
     if published.files and (source.path is None or source.path.is_dir() or not published.convert):
-        files = [_file(source, names, job.model) for names in published.files]
+        files = [_file(source, names, published) for names in published.files]
         for file in files:
             link_or_copy(file, made / name / file.name)
         return made / name
@@ -273,12 +281,12 @@ def _take_weights(job: InstallJob, made: Path) -> Path:
     return target
 
 
-def _file(source: Source, names: Sequence[str], model: PublishedModel) -> Path:
+def _file(source: Source, names: Sequence[str], published: PublishedWeights) -> Path:
     """Return one file of a folder of weights. Raises UsageError if it is missing."""
     file = source.file(names)
     if file is None:
         raise UsageError(
-            f"--backbone: {source.name} has no {' or '.join(names)}; expected a folder such as {model.weights.page}"
+            f"--backbone: {source.name} has no {' or '.join(names)}; expected a folder such as {published.page}"
         )
     return file
 
