@@ -18,11 +18,12 @@ from tiny_mert import CONFIG, PROCESSOR, reference, write_tiny_mert
 from conftest import TUNES, tune
 from soundalike.audio.stream import windows
 from soundalike.backbones.mert import MertBackbone, normalised
-from soundalike.backbones.mert_network import DEVICE_VARIABLE, MertNetwork, MertSettings, chosen_device
+from soundalike.backbones.mert_network import DEVICE_VARIABLE, MertNetwork, MertSettings
 from soundalike.backbones.weight_files import weights_version
 from soundalike.core.errors import ModelError, UsageError
-from soundalike.core.types import Calibration, FloatArray
+from soundalike.core.types import LEVELS, Calibration, FloatArray
 from soundalike.evaluate import attribute_model
+from soundalike.models import Model
 from soundalike.train.common.recipe import space_entry, write_model
 
 torch = pytest.importorskip("torch", reason="MERT needs torch: pip install 'soundalike[mert]'")
@@ -262,10 +263,33 @@ def test_a_device_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pyte
     settings = MertSettings.read(write_tiny_mert(tmp_path / "mert"))
     monkeypatch.setenv(DEVICE_VARIABLE, "gpu")
     with pytest.raises(UsageError, match="SOUNDALIKE_DEVICE is 'gpu'; expected auto, cpu, onnx, int8, cuda"):
-        chosen_device()
-    monkeypatch.setenv(DEVICE_VARIABLE, "cuda:99")
+        MertBackbone(settings.folder)
     with pytest.raises(UsageError, match=r"the device cuda:99 cannot be used \(.*\); set SOUNDALIKE_DEVICE=cpu"):
-        MertNetwork(settings, chosen_device())
+        MertNetwork(settings, "cuda:99")
+
+
+def test_rows_of_8_bit_products_are_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, versions = write_tiny_mert(tmp_path / "model" / "mert"), {}
+    for device in ("auto", "cpu", "onnx", "int8"):
+        monkeypatch.setenv(DEVICE_VARIABLE, device)
+        versions[device] = MertBackbone(folder).version
+    assert versions["auto"] == versions["cpu"] == versions["onnx"] != versions["int8"]
+
+    level = dict.fromkeys(LEVELS, Calibration(0.0, 1.0, tuple(np.linspace(-1, 1, 101))))
+    for made, used, remedy in (
+        ("int8", "cpu", "set SOUNDALIKE_DEVICE=int8, or install"),
+        ("cpu", "int8", "set SOUNDALIKE_DEVICE to another device than int8, or install"),
+    ):
+        monkeypatch.setenv(DEVICE_VARIABLE, made)
+        entry = space_entry("overall", MertBackbone(folder), "layers", "identity", 160, level)
+        write_model(
+            folder.parent, name="mert", summary="", licence="CC0-1.0", spaces=[entry], seed=0, trained_on=[],
+            tensors={"none": np.zeros(1, np.float32)}, backbones={"mert": "mert"},
+        )  # fmt: skip
+        assert Model.load(folder.parent).backbones["mert"].version == versions[made]
+        monkeypatch.setenv(DEVICE_VARIABLE, used)
+        with pytest.raises(ModelError, match=remedy):
+            Model.load(folder.parent)
 
 
 @pytest.mark.parametrize(("device", "least"), [("onnx", 1 - 1e-6), ("int8", 0.999)])

@@ -13,7 +13,7 @@ from typing import IO, ClassVar
 import numpy as np
 
 from soundalike.backbones.base import Backbone, Blocks, Features, WindowGrid, window_bounds
-from soundalike.backbones.mert_network import MertNetwork, MertSettings, chosen_device
+from soundalike.backbones.mert_network import DEVICE_VARIABLE, MertNetwork, MertSettings, chosen_device, named_device
 from soundalike.backbones.mert_onnx import MertOnnx
 from soundalike.backbones.weight_files import weights_version
 from soundalike.core.errors import ModelError
@@ -23,7 +23,8 @@ __all__ = ["CLIP", "MertBackbone", "create", "normalised"]
 
 CLIP = 10.0
 """Seconds of a clip. A shorter window is padded with zeros, as MERIT does for training; a longer one stays whole."""
-_CODE = 1
+_CODE, _CODE_INT8 = 1, 1_000_001
+"""Versions of the code. Products in 8 bits give other rows, which are never compared with exact ones."""
 _LOADING = threading.Lock()
 """Held while a network is loaded, so that threads that share a model do not load it twice."""
 _SILENT = 1e-7  # variance below which a window is silent: -70 dBFS, as for the other backbones
@@ -41,8 +42,11 @@ class MertBackbone:
         folder: The model in the layout of the hub: config.json, preprocessor_config.json, and model.safetensors or
             pytorch_model.bin.
 
+    The device is that of the environment variable SOUNDALIKE_DEVICE when the backbone is created.
+
     Raises:
         ModelError: A file is missing or invalid.
+        UsageError: SOUNDALIKE_DEVICE has an unknown value.
 
     Example:
         >>> backbone = MertBackbone(Path("MERT-v1-330M"))
@@ -54,6 +58,7 @@ class MertBackbone:
 
     def __init__(self, folder: Path) -> None:
         self.settings = MertSettings.read(folder)
+        self._device = named_device()
         self._network: MertNetwork | MertOnnx | None = None
 
     @property
@@ -74,15 +79,24 @@ class MertBackbone:
 
     @cached_property
     def version(self) -> int:
-        """Version of the code and the weights. It does not depend on the device, which only affects rounding."""
-        return weights_version(_CODE, self.settings.files)
+        """Version of the code and the weights. Of all devices, only `int8` has its own: others differ by rounding."""
+        return weights_version(_CODE_INT8 if self._device == "int8" else _CODE, self.settings.files)
+
+    @property
+    def variants(self) -> Mapping[int, str]:
+        """The versions that these weights give, and what to set for each."""
+        files = self.settings.files
+        return {
+            weights_version(_CODE, files): f"{DEVICE_VARIABLE} to another device than int8",
+            weights_version(_CODE_INT8, files): f"{DEVICE_VARIABLE}=int8",
+        }
 
     @property
     def network(self) -> MertNetwork | MertOnnx:
         """The network on the chosen device. Raises ModelError if the weights are invalid or an extra is missing."""
         with _LOADING:
             if self._network is None:
-                device = chosen_device()
+                device = chosen_device(self._device)
                 if device in ("onnx", "int8"):
                     self._network = MertOnnx(self.settings, self.version, int8=device == "int8")
                 else:

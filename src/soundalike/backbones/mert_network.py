@@ -25,7 +25,7 @@ from soundalike.core.types import FloatArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DEVICE_VARIABLE", "MertNetwork", "MertSettings", "chosen_device", "processor_flags"]
+__all__ = ["DEVICE_VARIABLE", "MertNetwork", "MertSettings", "chosen_device", "named_device", "processor_flags"]
 
 DEVICE_VARIABLE = "SOUNDALIKE_DEVICE"
 """Environment variable with the device to run on: auto, cpu, cuda, cuda:1 or mps; or onnx or int8, which compute with
@@ -263,19 +263,32 @@ def _renamed(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return renamed
 
 
-def chosen_device() -> str:
-    """Return the device to run on, from the environment variable SOUNDALIKE_DEVICE.
+def named_device() -> str:
+    """Return the value of the environment variable SOUNDALIKE_DEVICE, or auto.
 
     Raises:
         UsageError: The variable has another value than auto, cpu, onnx, int8, cuda, cuda:N or mps.
 
     Example:
-        >>> chosen_device()
-        'cpu'
+        >>> named_device()
+        'auto'
     """
     named = os.environ.get(DEVICE_VARIABLE) or "auto"
     if not re.fullmatch(r"auto|cpu|onnx|int8|cuda(:\d+)?|mps", named):
         raise UsageError(f"{DEVICE_VARIABLE} is {named!r}; expected auto, cpu, onnx, int8, cuda, cuda:N or mps")
+    return named
+
+
+def chosen_device(named: str) -> str:
+    """Return the device to run on: the named one, or for auto, cuda if there is a GPU, else cpu.
+
+    Raises:
+        ModelError: torch, which knows about GPUs, is not installed.
+
+    Example:
+        >>> chosen_device("auto")
+        'cpu'
+    """
     if named != "auto":
         return named
     try:

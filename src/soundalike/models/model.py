@@ -187,9 +187,12 @@ class Model:
             self._heads[space.name] = load_space_head(space, self._backbones[space.backbone], tensors)
         for name, version in recipe.backbone_versions.items():
             if self._backbones[name].version != version:
+                # The same weights may give several versions.
+                setting = getattr(self._backbones[name], "variants", {}).get(version)
+                remedy = f"set {setting}, or install the model again" if setting else "install the model again"
                 raise ModelError(
                     f"model {recipe.name} was made for version {version} of {name}, but version "
-                    f"{self._backbones[name].version} is installed; install the model again"
+                    f"{self._backbones[name].version} is installed; {remedy}"
                 )
 
     @classmethod
