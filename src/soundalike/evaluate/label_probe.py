@@ -239,6 +239,7 @@ def probe_reports(
     report = partial(model_report, encoded, args, protocol=probe.protocol, options=options, rows=found.rows)
     intervals = f"Intervals: bootstrap over {len(set(groups)):,} songs. n: triplets. Ties count {probe.ties:g}."
     notes = [*probe.notes, *found.fusions.notes, _inaudible(encoded)]
+    unfused = "; - where a recording has no fused vector" if args.fusion else ""
     reports = [
         report(accuracy, f"{probe.title}: {data}", chance=50.0, notes=[intervals, *notes]),
         report(
@@ -252,10 +253,7 @@ def probe_reports(
             f"{probe.title}, distances: {data}",
             chance=[np.nan, np.nan, 0.0],
             unit="",
-            notes=[
-                "1 - cosine, means over triplets; - where a recording has no fused vector. Margin: d_AN - d_AP. "
-                "Intervals: bootstrap over songs."
-            ],
+            notes=[f"1 - cosine, means over triplets{unfused}. Margin: d_AN - d_AP. Intervals: bootstrap over songs."],
         ),
         _precision_report(probe, found, args, report),
     ]
