@@ -28,6 +28,7 @@ RECORDS = {
     "presets": "cli.presets:PresetsRecord",
     "demo": "cli.demo:DemoRecord",
     "render": "cli.render:RenderRecord",
+    "train-weights": "cli.train.weights:LearnedPresetRecord",
     "library-info": "cli.library.info:InfoRecord",
     "library-ls": "cli.library.ls:TracksRecord",
     "library-show": "api.records.tracks:TrackDetailsRecord",

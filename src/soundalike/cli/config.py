@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from soundalike.core.errors import UsageError
-from soundalike.core.presets import PRESETS, Preset
+from soundalike.core.presets import PRESETS, Preset, parse_presets
 from soundalike.core.settings import config_file
 
 __all__ = ["Config", "read_config"]
@@ -79,7 +79,7 @@ def _read(path: Path) -> Config:
         model=_text(path, found, "model"),
         weights=_text(path, found, "weights"),
         exclude=_patterns(path, found.get("exclude", [])),
-        presets={**PRESETS, **_presets(path, found.get("presets", {}))},
+        presets={**PRESETS, **parse_presets(path, found.get("presets", {}))},
     )
 
 
@@ -101,16 +101,3 @@ def _patterns(path: Path, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
         raise UsageError(f'{path}: exclude is {value!r}; expected a list of patterns, such as ["*.wav"]')
     return tuple(value)
-
-
-def _presets(path: Path, value: Any) -> dict[str, Preset]:
-    if not isinstance(value, dict):
-        raise UsageError(f"{path}: presets is {value!r}; expected a table of names and weights")
-    presets = {}
-    for name, weights in value.items():
-        if not isinstance(weights, str) or not weights:
-            raise UsageError(f'{path}: presets.{name} is {weights!r}; expected weights, such as "rhythm=2,timbre=1"')
-        if set(name) & set("=, "):
-            raise UsageError(f"{path}: the preset {name!r} has a name with =, a comma or a space; choose another one")
-        presets[name] = Preset(weights)
-    return presets

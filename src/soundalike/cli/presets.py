@@ -44,6 +44,9 @@ def presets(as_json: bool) -> int:
     \b
       [presets]
       drums = "rhythm=3,timbre=1"
+      quiet = { weights = "timbre=1", summary = "the same sound" }
+
+    `soundalike train weights` writes one that is learned from listeners.
 
     \b
       soundalike presets

@@ -44,9 +44,10 @@ METHODS: tuple[Method, ...] = ("OLS", "ridge", "non-negative")
 Fit: TypeAlias = Callable[[FloatArray, FloatArray], FloatArray]
 """Takes features (m, k) and answers (m,), and returns weights (k,)."""
 
-_RESAMPLES = 1000
-_SWEEPS = 10_000
+_RESAMPLES = 500
+_ROUNDS = 3
 _CONVERGED = 1e-12
+_TINY = 1e-300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +99,7 @@ def fit_ridge(features: FloatArray, answers: FloatArray, penalty: float = 1.0) -
 
 
 def fit_nonnegative(features: FloatArray, answers: FloatArray) -> FloatArray:
-    """Fit weights that are at least 0 by least squares, with coordinate descent.
+    """Fit weights that are at least 0 by least squares, with the active sets of Lawson and Hanson.
 
     Args:
         features: (m, k).
@@ -116,16 +117,26 @@ def fit_nonnegative(features: FloatArray, answers: FloatArray) -> FloatArray:
     """
     rows, y = _checked(features, answers, 0.0)
     gram, target = rows.T @ rows, rows.T @ y
-    weights = np.zeros(rows.shape[1])
-    active = np.flatnonzero(np.diag(gram) > 0)
-    for _ in range(_SWEEPS):
-        largest = 0.0
-        for k in active:
-            value = max(0.0, weights[k] + (target[k] - gram[k] @ weights) / gram[k, k])
-            largest = max(largest, abs(value - weights[k]))
-            weights[k] = value
-        if largest <= _CONVERGED * max(1.0, float(weights.max(initial=0.0))):
+    weights, passive = np.zeros(rows.shape[1]), np.zeros(rows.shape[1], dtype=np.bool_)
+    smallest = _CONVERGED * float(np.abs(target).max(initial=0.0))
+    for _ in range(_ROUNDS * rows.shape[1]):  # each round frees one weight; rounding may let it repeat itself
+        gradient = np.where(passive, -np.inf, target - gram @ weights)
+        if not gradient.max(initial=-np.inf) > smallest:
             break
+        passive[gradient.argmax()] = True
+        while passive.any():
+            free = np.flatnonzero(passive)
+            found = np.linalg.lstsq(gram[np.ix_(free, free)], target[free], rcond=None)[0]
+            negative = found <= 0
+            if not negative.any():
+                weights[free] = found
+                break
+            now = weights[free]
+            steps = np.where(negative, now / np.maximum(now - found, _TINY), np.inf)
+            weights[free] = now + steps.min() * (found - now)
+            passive[free[negative & (weights[free] <= _CONVERGED)]] = False
+            passive[free[steps.argmin()]] = False
+            weights[~passive] = 0.0
     return weights
 
 

@@ -126,12 +126,23 @@ class InstSimAbx:
                 ) from error
         return found
 
+    @staticmethod
+    def song_of(name: str) -> str:
+        """Return the track of Slakh2100 that a clip is from, by its path in the labels.
+
+        Example:
+            >>> dataset.song_of("set2/1/bass/X_2086-27.wav")
+            'Track02086'
+        """
+        found = _NAME.fullmatch(name.rpartition("/")[2])
+        return f"Track{int(found[1]):05d}" if found else name
+
     def items(self) -> Iterator[Item]:
         """Yield the clips that the labels name. Raises UsageError if something is missing."""
         if problem := self.missing():
             raise UsageError(problem)
         for name in self._clips():
-            labels = {"label": name.split("/")[-2], "song": song_of(name)}
+            labels = {"label": name.split("/")[-2], "song": self.song_of(name)}
             yield Item(self.root / name, labels=labels)
 
 
@@ -146,14 +157,3 @@ def _segments(body: Mapping[str, Any]) -> Iterator[tuple[str, Segment]]:
                             f"Track{int(entry['ID']):05d}", entry["index_s"] / rate, entry["index_e"] / rate
                         )
                         yield f"set{number}/{sample}/{instrument}/{entry['filename']}", segment
-
-
-def song_of(name: str) -> str:
-    """Return the track of Slakh2100 that a clip is from, by its path in the labels.
-
-    Example:
-        >>> song_of("set2/1/bass/X_2086-27.wav")
-        'Track02086'
-    """
-    found = _NAME.fullmatch(name.rpartition("/")[2])
-    return f"Track{int(found[1]):05d}" if found else name

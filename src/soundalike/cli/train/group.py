@@ -18,6 +18,7 @@ train: click.Command = Group(
         "heads": Entry("train.heads:heads", "train projection heads on triplet folders"),
         "embed": Entry("train.embed:embed", "compute the features of triplet folders, or of a shard of them"),
         "merge": Entry("train.merge:merge", "merge the features of several machines into one cache"),
+        "weights": Entry("train.weights:weights", "learn weights of spaces from what listeners find alike"),
         "attribution": Entry("train.attribution:attribution", "show which features the heads of a model use"),
     },
     help="Fit a model from audio, as the bundled models were made.",

@@ -50,14 +50,13 @@ from soundalike.evaluate.base import (
     triplet_outcome,
 )
 from soundalike.evaluate.estimates import Estimate, clopper_pearson
+from soundalike.evaluate.judgement_options import SHARE, label_files, read_share
 
 __all__ = ["ListeningTest", "create", "majority_triplets"]
 
-_MAJORITY = Fraction(3, 4)
-
 
 def majority_triplets(
-    ballots: Iterable[Ballot], question: str, audio: Path, majority: Fraction = _MAJORITY
+    ballots: Iterable[Ballot], question: str, audio: Path, majority: Fraction = SHARE
 ) -> list[Triplet]:
     """Return the triplets in which strictly more than `majority` of the votes agree.
 
@@ -99,7 +98,7 @@ class ListeningTest:
         """Return `--labels`, `--audio` and `--majority`."""
         return [
             ManyOption(
-                ["--labels"], required=True, callback=_label_files, metavar="FILE...", help="CSV files of responses."
+                ["--labels"], required=True, callback=label_files, metavar="FILE...", help="CSV files of responses."
             ),
             click.Option(
                 ["--audio"],
@@ -110,8 +109,8 @@ class ListeningTest:
             ),
             click.Option(
                 ["--majority"],
-                type=TextType("SHARE", _read_share),
-                default=_MAJORITY,
+                type=TextType("SHARE", read_share),
+                default=SHARE,
                 metavar="SHARE",
                 help="Use triplets in which strictly more than this share of the votes agree (default: 0.75).",
             ),
@@ -172,21 +171,6 @@ class ListeningTest:
                 "half."
             ],
         )
-
-
-def _label_files(_: click.Context, __: click.Parameter, given: Sequence[Sequence[str]]) -> list[Path]:
-    """The files of every use of `--labels`."""
-    return [Path(name) for names in given for name in names]
-
-
-def _read_share(text: str) -> Fraction:
-    try:
-        share = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        share = Fraction(-1)
-    if not Fraction(1, 2) <= share < 1:
-        raise ValueError(f"expected a number of at least 0.5 and below 1, found {text!r}")
-    return share
 
 
 def create() -> Protocol:

@@ -10,7 +10,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from soundalike.core.palette import space_colours
-from soundalike.core.presets import PRESETS
+from soundalike.core.presets import PRESETS, read_presets
+from soundalike.core.settings import config_file
 from soundalike.library.catalog import Failure
 from soundalike.models import DEFAULT_MODEL, parse_weights
 from soundalike.serve.answers import json_response
@@ -150,7 +151,8 @@ def _group(name: str, source: str) -> str:
 
 def _presets(spaces: set[str]) -> list[PresetInfo]:
     """The presets whose spaces are all there."""
-    found = [PresetInfo(name, one.summary, dict(parse_weights(one.weights))) for name, one in PRESETS.items()]
+    known = {**PRESETS, **read_presets(config_file())}
+    found = [PresetInfo(name, one.summary, dict(parse_weights(one.weights))) for name, one in known.items()]
     return [one for one in found if set(one.weights) <= spaces]
 
 
