@@ -61,7 +61,7 @@ INSIDE: Mapping[str, Mapping[str, frozenset[str]]] = {
         "jobs": frozenset({"common", "data", "heads", "transcriber", "descriptors"}),
     },
 }
-PLUGINS = ("audio/datasets", "backbones", "evaluate/protocols", "library/stores")
+PLUGINS = ("audio/datasets", "audio/separators", "backbones", "evaluate/protocols", "library/stores")
 LONGEST = 400
 
 

@@ -355,7 +355,7 @@ def test_library_info(run, stocked: Path) -> None:
     assert "12 tracks, 24 passages" in run("library", "info").out
 
 
-@pytest.mark.parametrize("what", ["models", "spaces", "backbones", "datasets", "protocols", "stores"])
+@pytest.mark.parametrize("what", ["models", "spaces", "backbones", "datasets", "protocols", "separators", "stores"])
 def test_list(run, what: str) -> None:
     rows = run("list", what, "--json").json[what]
     printed = run("list", what).out

@@ -18,8 +18,8 @@ import numpy as np
 
 from soundalike.backbones.analysis.mel_frames import MelSettings, embed_windows, mel_frames, slaney_mel_matrix
 from soundalike.backbones.base import Backbone, Blocks, Features, WindowGrid
-from soundalike.backbones.weight_files import tensors_version
 from soundalike.core.errors import ModelError, one_line
+from soundalike.core.tensors import tensors_version
 from soundalike.core.types import AnyArray, FloatArray
 
 __all__ = ["ClapBackbone", "create"]

@@ -17,8 +17,9 @@ import numpy as np
 from soundalike.backbones.analysis.mel_frames import Levels, MelSettings, embed_windows, kaldi_mel_matrix, mel_frames
 from soundalike.backbones.analysis.mobilenet import MobileNet
 from soundalike.backbones.base import Backbone, Blocks, Features, WindowGrid
-from soundalike.backbones.weight_files import read_torch_tensors, tensors_version
+from soundalike.backbones.weight_files import read_torch_tensors
 from soundalike.core.errors import ModelError
+from soundalike.core.tensors import tensors_version
 from soundalike.core.types import AnyArray, FloatArray
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from soundalike.backbones.analysis.mel_frames import Levels, MelSettings, embed_
 from soundalike.backbones.analysis.musicnn_checkpoint import installed_package, read_checkpoint
 from soundalike.backbones.analysis.musicnn_network import BANDS, DIM, Musicnn
 from soundalike.backbones.base import Backbone, Blocks, Features, WindowGrid
-from soundalike.backbones.weight_files import tensors_version
 from soundalike.core.errors import ModelError
+from soundalike.core.tensors import tensors_version
 from soundalike.core.types import AnyArray, FloatArray
 
 __all__ = ["MusicnnBackbone", "create"]

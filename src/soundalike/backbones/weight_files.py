@@ -5,22 +5,19 @@ from __future__ import annotations
 import hashlib
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from soundalike.core.errors import AudioError, ModelError, UsageError, one_line
 from soundalike.core.files import content_hash, write_atomic
 from soundalike.core.settings import cache_folder
-from soundalike.core.types import AnyArray
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["read_torch_tensors", "tensors_version", "weights_version"]
+__all__ = ["read_torch_tensors", "weights_version"]
 
 _ALLOWING = threading.Lock()
 """Held while torch accepts more types in pickles: it keeps one list of them for all threads."""
@@ -66,27 +63,6 @@ def _digest(file: Path) -> str:
     except (OSError, UsageError):
         pass  # the cache only saves time
     return digest
-
-
-def tensors_version(code: int, tensors: Mapping[str, AnyArray]) -> int:
-    """Return the version of a backbone: a digest of the version of its code and of its tensors, whatever their file.
-
-    Args:
-        code: Version of the code.
-        tensors: The tensors by name.
-
-    Returns:
-        An integer from 0 to 2**31 - 1.
-
-    Example:
-        >>> tensors_version(1, {"w": np.zeros(3)}) == tensors_version(1, {"w": np.ones(3)})
-        False
-    """
-    digest = hashlib.blake2b(str(code).encode(), digest_size=4)
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
-        digest.update(np.ascontiguousarray(tensor).tobytes())
-    return int.from_bytes(digest.digest()) >> 1
 
 
 def read_torch_tensors(path: Path, extra: str) -> dict[str, torch.Tensor]:

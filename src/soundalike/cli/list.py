@@ -20,7 +20,7 @@ __all__ = ["list_members"]
 
 _RANKS = {"models": {3: 3, 4: 2, 5: 1}}
 """The columns that leave a narrow table, by their numbers."""
-_PLUGINS = ("backbones", "datasets", "protocols", "stores")
+_PLUGINS = ("backbones", "datasets", "protocols", "separators", "stores")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class ListRecord(TypedDict, total=False):
     backbones: Sequence[PluginRecord]
     datasets: Sequence[PluginRecord]
     protocols: Sequence[PluginRecord]
+    separators: Sequence[PluginRecord]
     stores: Sequence[PluginRecord]
 
 

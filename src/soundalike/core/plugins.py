@@ -26,6 +26,7 @@ FOLDERS = {
     "backbones": "backbones",
     "datasets": "audio/datasets",
     "protocols": "evaluate/protocols",
+    "separators": "audio/separators",
     "stores": "library/stores",
 }
 """The plug-in folders and their paths in this package."""

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["cache_folder", "config_file", "data_folder", "default_library"]
+from soundalike.core.errors import UsageError
+
+__all__ = ["cache_folder", "config_file", "data_folder", "default_library", "stem_cache_bytes"]
 
 _APP = "soundalike"
 _XDG_VARIABLES = {"data": "XDG_DATA_HOME", "cache": "XDG_CACHE_HOME", "config": "XDG_CONFIG_HOME"}
@@ -59,6 +61,29 @@ def default_library() -> Path:
     """
     chosen = os.environ.get("SOUNDALIKE_LIBRARY")
     return Path(chosen) if chosen else data_folder() / "library"
+
+
+def stem_cache_bytes() -> int:
+    """Return how many bytes of separated stems the cache may hold.
+
+    Returns:
+        `$SOUNDALIKE_STEM_CACHE` gigabytes of 10^9 bytes if it is set and not empty, else 20.
+
+    Raises:
+        UsageError: It is not a number of at least 0.
+
+    Example:
+        >>> stem_cache_bytes()
+        20000000000
+    """
+    text = os.environ.get("SOUNDALIKE_STEM_CACHE") or "20"
+    try:
+        gigabytes = float(text)
+        if not 0 <= gigabytes <= 1e9:
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"SOUNDALIKE_STEM_CACHE is {text!r}; expected gigabytes, such as 50") from None
+    return int(gigabytes * 1e9)
 
 
 def _user_folder(kind: Literal["data", "cache", "config"]) -> Path:
