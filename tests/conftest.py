@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 RATE = 22050
 
-pytest_plugins = ["allowed_skips", "pytester", "served_pages"]
+pytest_plugins = ["allowed_skips", "halves", "pytester", "served_pages"]
 
 # `make test` tries fewer examples of every property than `make test-all`, which asks for the other profile.
 settings.register_profile("quick", max_examples=40, deadline=None)

@@ -109,7 +109,7 @@ def test_who_does_not_accept_the_licence_installs_nothing(
 
 
 def test_wrong_names_and_places(refused: Callable[..., str], tmp_path: Path, mert: Path, heads: Path) -> None:
-    assert refused("install", "mirit").startswith("NAME: 'mirit' is not one of 'merit', 'mert', 'mert-95m'")
+    assert refused("install", "mirit").startswith("unknown model 'mirit'; known: merit, mert, mert-95m")
     nowhere = tmp_path / "nowhere"
     assert refused("install", "mert", "--backbone", nowhere) == (
         f"--backbone: {nowhere} does not exist, and is no id on the Hugging Face hub, such as m-a-p/MERT-v1-330M"

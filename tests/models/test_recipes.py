@@ -176,7 +176,7 @@ def test_calibration_is_checked(copy: Path) -> None:
 def test_unsupported_recipes_are_rejected(copy: Path) -> None:
     recipe = json.loads((copy / "recipe.json").read_text())
     for field, value, message in (
-        ("source", "drums", "has source 'drums'; this version supports only 'mix'"),
+        ("source", "drums", "the source 'drums' is a stem, and the recipe names no separator"),
         ("feature", "mood", "has no feature 'mood'"),
         ("backbone", "nope", "unknown backbone 'nope'; known: .*dsp"),
         ("backbone_version", 99, "made for version 99 of dsp"),

@@ -26,6 +26,7 @@ __all__ = [
     "open_recordings",
     "optional_filter",
     "optional_model",
+    "optional_models",
     "recording_names",
 ]
 
@@ -40,6 +41,15 @@ ExampleLike: TypeAlias = AudioInput | tuple[AudioInput, WeightsLike] | Example
 def optional_model(model: StrPath | None) -> str | None:
     """The name or folder of a model as text, or None for the default one."""
     return None if model is None else as_model_name(model)
+
+
+def optional_models(models: StrPath | Sequence[StrPath] | None) -> tuple[str, ...]:
+    """The names or folders of one model or several as text; none for the default ones."""
+    if models is None or isinstance(models, str | os.PathLike):
+        return () if models is None else (as_model_name(models),)
+    if not isinstance(models, Iterable):
+        raise UsageError(f"model is {shown(models)}; expected the name or folder of a model, or a list of these")
+    return tuple(map(as_model_name, models))
 
 
 def optional_filter(where: Filter | str | None) -> Filter | None:

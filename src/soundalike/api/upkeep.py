@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from soundalike.api.arguments import Progress, StrPath, optional_model
+from soundalike.api.arguments import Progress, StrPath, optional_models
 from soundalike.api.writing import WriterGate
 from soundalike.core.arguments import as_callback, as_count, as_flag
 from soundalike.core.errors import UsageError
@@ -37,7 +37,7 @@ class Upkeep:
     def index(
         self,
         *sources: StrPath,
-        model: StrPath | None = None,
+        model: StrPath | Sequence[StrPath] | None = None,
         jobs: int | None = None,
         retry: bool = False,
         prune: bool = False,
@@ -55,7 +55,8 @@ class Upkeep:
 
         Args:
             sources: Folders, which are searched recursively, and audio files.
-            model: The model to encode with; None takes the models that the library holds, or the default one.
+            model: The model to encode with, or several, besides those that the library holds. None takes those, or the
+                default one.
             jobs: The number of worker processes; None starts one per core.
             retry: Try files again that failed before.
             prune: Remove tracks whose files are missing or excluded, except below folders of which nothing is left
@@ -84,7 +85,7 @@ class Upkeep:
         job = functools.partial(
             index_files,
             sources=paths,
-            model=optional_model(model),
+            model=optional_models(model),
             jobs=None if jobs is None else as_count(jobs, "jobs"),
             retry=as_flag(retry, "retry"),
             prune=as_flag(prune, "prune"),

@@ -27,6 +27,7 @@ from .same_audio import relate as relate
 from .stream import HOP as HOP
 from .stream import MAX_SECONDS as MAX_SECONDS
 from .stream import WINDOW as WINDOW
+from .stream import AudioStream as AudioStream
 from .stream import load as load
 from .stream import windows as windows
 from .suffixes import AUDIO_SUFFIXES as AUDIO_SUFFIXES

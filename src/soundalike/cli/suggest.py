@@ -21,6 +21,7 @@ __all__ = [
     "suggest_examples",
     "suggest_files",
     "suggest_models",
+    "suggest_published_models",
     "suggest_recordings",
     "suggest_removable_models",
     "suggest_spaces",
@@ -100,6 +101,17 @@ def suggest_models(_: click.Context, __: click.Parameter, typed: str) -> list[Co
 
     found = [CompletionItem(name) for name in installed_models() if name.startswith(typed)]
     return found or [CompletionItem(typed, type="dir")]
+
+
+def suggest_published_models(_: click.Context, __: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Models whose weights others publish, and installed ones on the stems of every separator."""
+    from soundalike.core import plugins
+    from soundalike.models import installed_models, split_stem_model, stem_model_name
+    from soundalike.train.published import PUBLISHED
+
+    bases = [name for name in installed_models() if split_stem_model(name) is None]
+    on_stems = [stem_model_name(base, separator) for base in bases for separator in plugins.names("separators")]
+    return [CompletionItem(name) for name in [*PUBLISHED, *on_stems] if name.startswith(typed)]
 
 
 def suggest_removable_models(_: click.Context, __: click.Parameter, typed: str) -> list[CompletionItem]:

@@ -125,6 +125,7 @@ class Space:
         head: Kind of head, one of `soundalike.models.heads.KINDS`.
         dim: Dimensions of a row.
         calibration: The null distribution per level.
+        tensors: The name under which the weights hold the head; None is the short name.
     """
 
     model: str
@@ -135,6 +136,7 @@ class Space:
     head: str
     dim: int
     calibration: Mapping[Level, Calibration]
+    tensors: str | None = None
 
     @property
     def full_name(self) -> str:

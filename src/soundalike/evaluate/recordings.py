@@ -85,8 +85,8 @@ def _load(path: Path, end: float | None) -> Audio:
 
 def _encode(sources: _Sources, seconds: float | None, task: tuple[str, Span]) -> tuple[dict[str, FloatArray], float]:
     """Encode one item in a worker process, as `encode_clips` wants it."""
-    from soundalike.audio import MonoStream, load, recording_file
-    from soundalike.models import load_once, mean_rows
+    from soundalike.audio import load, recording_file
+    from soundalike.models import extract, load_once, mean_rows
 
     name, clip = task
     model, files = load_once(name), sources[clip]
@@ -99,10 +99,7 @@ def _encode(sources: _Sources, seconds: float | None, task: tuple[str, Span]) ->
         return {space: rows[0] for space, rows in encoding.track.rows.items()}, encoding.info.duration
     window = np.array([[0.0, seconds]])
     with recording_file(_cut(audio, seconds)) as path:
-        features = {
-            backbone: one.features(MonoStream(path, one.rate), lambda _: window)
-            for backbone, one in model.backbones.items()
-        }
+        features = extract(model.backbones, path, grid=lambda _: window).features
     return dict(mean_rows(model.project(features))), seconds
 
 

@@ -29,7 +29,9 @@ from .null_distribution import NullDistribution as NullDistribution
 from .recipes import DEFAULT_MODEL as DEFAULT_MODEL
 from .recipes import FORMAT as FORMAT
 from .recipes import MAGIC as MAGIC
+from .recipes import MIX as MIX
 from .recipes import Recipe as Recipe
+from .recipes import SeparatorVersion as SeparatorVersion
 from .recipes import load_recipe as load_recipe
 from .recipes import parse_weights as parse_weights
 from .recipes import resolve_weights as resolve_weights
@@ -44,6 +46,13 @@ from .score import percentiles as percentiles
 from .score import presence as presence
 from .score import query_terms as query_terms
 from .score import score_rows as score_rows
+from .stem_backbone import StemBackbone as StemBackbone
+from .stem_files import load_separator as load_separator
+from .stem_files import stem_files as stem_files
+from .stems import space_name as space_name
+from .stems import split_stem_model as split_stem_model
+from .stems import stem_model_name as stem_model_name
+from .stems import stem_recipe as stem_recipe
 from .weights import METHODS as METHODS
 from .weights import Method as Method
 from .weights import bootstrap_weights as bootstrap_weights

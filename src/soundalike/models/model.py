@@ -13,7 +13,7 @@ import numpy as np
 from soundalike.audio import AudioInfo, AudioInput, Words, is_one_input, label_of, recording_file
 from soundalike.backbones import Backbone, FeatureRows
 from soundalike.core.arguments import as_model_name, as_number
-from soundalike.core.errors import ModelError
+from soundalike.core.errors import AudioError, ModelError
 from soundalike.core.files import absolute
 from soundalike.core.types import BoolArray, Descriptors, FloatArray, Level, Space, Span, Vectors
 from soundalike.models.backbone_weights import load_backbone
@@ -21,8 +21,9 @@ from soundalike.models.extraction import RecordingFeatures, extract
 from soundalike.models.heads import AnyHead, load_head, unit_rows
 from soundalike.models.installed import installed_models
 from soundalike.models.joint_head import load_joint
-from soundalike.models.recipes import DEFAULT_MODEL, Recipe, load_recipe, recipe_version
+from soundalike.models.recipes import DEFAULT_MODEL, MIX, Recipe, load_recipe, recipe_version
 from soundalike.models.score import presence
+from soundalike.models.stem_backbone import StemBackbone, feature_name
 
 __all__ = [
     "Encoding",
@@ -175,24 +176,28 @@ class Model:
             raise ModelError(
                 f"model {recipe.name}: the inputs of its joint heads are {named}; expected the same input for all"
             )
+        loaded: dict[str, Backbone] = {}
         self._backbones: dict[str, Backbone] = {}
         self._heads: dict[str, AnyHead] = {}
         for space in recipe.spaces:
-            if space.source != "mix":
-                raise ModelError(
-                    f"space {space.full_name} has source {space.source!r}; this version supports only 'mix'"
+            if space.backbone not in loaded:
+                loaded[space.backbone] = load_backbone(recipe, space.backbone)
+            backbone, name = loaded[space.backbone], feature_name(recipe, space.source, space.backbone)
+            if name not in self._backbones:
+                self._backbones[name] = (
+                    StemBackbone(backbone, space.source, recipe.separator)
+                    if space.source != MIX and recipe.separator is not None
+                    else backbone
                 )
-            if space.backbone not in self._backbones:
-                self._backbones[space.backbone] = load_backbone(recipe, space.backbone)
-            self._heads[space.name] = load_space_head(space, self._backbones[space.backbone], tensors)
+            self._heads[space.name] = load_space_head(space, backbone, tensors)
         for name, version in recipe.backbone_versions.items():
-            if self._backbones[name].version != version:
+            if loaded[name].version != version:
                 # The same weights may give several versions.
-                setting = getattr(self._backbones[name], "variants", {}).get(version)
+                setting = getattr(loaded[name], "variants", {}).get(version)
                 remedy = f"set {setting}, or install the model again" if setting else "install the model again"
                 raise ModelError(
                     f"model {recipe.name} was made for version {version} of {name}, but version "
-                    f"{self._backbones[name].version} is installed; {remedy}"
+                    f"{loaded[name].version} is installed; {remedy}"
                 )
 
     @classmethod
@@ -226,8 +231,13 @@ class Model:
 
     @property
     def backbones(self) -> Mapping[str, Backbone]:
-        """The backbones of the model by name."""
+        """What extracts the features of the model, by name: backbones, and `StemBackbone` for spaces of stems."""
         return self._backbones
+
+    @property
+    def describes(self) -> bool:
+        """Whether it measures the tempo, key and meter of recordings: a space is of the mix. Those of stems differ."""
+        return any(space.source == MIX for space in self.spaces)
 
     # A binary file object is iterable too, but it is one recording.
     @overload
@@ -269,14 +279,20 @@ class Model:
     def encode_features(self, recording: RecordingFeatures) -> Encoding:
         """Encode a recording from features that `extract` has computed, with at least the backbones of this model.
 
+        Raises:
+            AudioError: The recording could not be separated into the stems of this model.
+
         Example:
             >>> model = Model.load("dsp")
             >>> model.encode_features(extract(model.backbones, Path("song.wav"))).track.rows["melody"].shape
             (1, 128)
         """
+        if (separator := self.recipe.separator) and (failure := recording.failures.get(separator)):
+            raise AudioError(failure)
         rows = at_levels(self.project(recording.features))
-        # Descriptors and windows are those of the backbone of the first space.
-        first = recording.features[self.spaces[0].backbone]
+        # Descriptors and windows are those of the backbone of the first space; all backbones have the same windows.
+        own = next((space for space in self.spaces if space.source == MIX), self.spaces[0])
+        first = recording.features[feature_name(self.recipe, own.source, own.backbone)]
         full_span, digest = recording.span, self.recipe.digest
         spans = tuple(
             Span(full_span.track, full_span.start + low, full_span.start + high) for low, high in first.windows.tolist()
@@ -284,7 +300,7 @@ class Model:
         return Encoding(
             passages=Vectors(spans, rows["passage"], digest),
             track=Vectors((full_span,), rows["track"], digest),
-            descriptors=_measurable(first.descriptors, recording.info),
+            descriptors=_measurable(first.descriptors if self.describes else Descriptors(), recording.info),
             info=recording.info,
             fingerprint=recording.fingerprint,
         )
@@ -308,7 +324,9 @@ class Model:
             (47, 128)
         """
         return {
-            space.name: self._heads[space.name](*join_features(features[space.backbone], space.feature))
+            space.name: self._heads[space.name](
+                *join_features(features[feature_name(self.recipe, space.source, space.backbone)], space.feature)
+            )
             for space in self.spaces
         }
 
@@ -336,10 +354,10 @@ def load_space_head(space: Space, backbone: Backbone, tensors: Mapping[str, Floa
     Raises:
         ModelError: The head does not fit the weights or the backbone.
     """
-    blocks = feature_blocks(space, backbone)
+    blocks, name = feature_blocks(space, backbone), space.tensors or space.name
     if space.head == "joint":
-        return load_joint(space.name, tensors, blocks=tuple(size for _, size in blocks), out_dim=space.dim)
-    return load_head(space.head, space.name, tensors, blocks=blocks, out_dim=space.dim)
+        return load_joint(name, tensors, blocks=tuple(size for _, size in blocks), out_dim=space.dim)
+    return load_head(space.head, name, tensors, blocks=blocks, out_dim=space.dim)
 
 
 _LOADED: dict[str, tuple[object, Model]] = {}

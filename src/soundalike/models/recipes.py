@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from soundalike.core import plugins
 from soundalike.core.errors import ModelError, UsageError
 from soundalike.core.files import absolute
 from soundalike.core.names import check_name, check_unique
@@ -27,7 +28,9 @@ __all__ = [
     "DEFAULT_MODEL",
     "FORMAT",
     "MAGIC",
+    "MIX",
     "Recipe",
+    "SeparatorVersion",
     "load_recipe",
     "parse_weights",
     "recipe_version",
@@ -37,9 +40,19 @@ __all__ = [
 DEFAULT_MODEL = "compact"
 MAGIC = "soundalike-model"
 FORMAT = 1
+MIX = "mix"
+"""The source of a space that is not a stem."""
 
 _SMALLEST, _LARGEST = 1e-6, 1e6  # limits of the magnitude of a weight
 _WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class SeparatorVersion:
+    """The separator that makes the stems of a model. `version` changes whenever the stems may change."""
+
+    name: str
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,8 @@ class Recipe:
         backbone_weights: Path of the weights, a file or a folder, of each backbone that does not come with its weights.
         weights: Path of the safetensors file.
         digest: Identifies the rows: it changes whenever a row may change.
+        separator: What separates the stems that spaces have as their source; None for a model of mixes.
+        base: The digest of the model from which this one was derived; None if it was not derived.
     """
 
     name: str
@@ -65,6 +80,8 @@ class Recipe:
     backbone_weights: Mapping[str, Path]
     weights: Path
     digest: str
+    separator: SeparatorVersion | None = None
+    base: str | None = None
 
     def space(self, name: str) -> Space:
         """Return a space by its short name or its full name `model/name`.
@@ -101,9 +118,11 @@ def load_recipe(model: str) -> Recipe:
     """
     folder = find_model(model)
     if not os.path.isfile(folder / "recipe.json"):  # noqa: PTH113 - Path.is_file raises an error for a long name
+        on_stems = any(model.endswith(f"-{separator}") for separator in plugins.names("separators"))
+        hint = f"; install it with: soundalike models install {model}" if on_stems else ""
         raise ModelError(
             f"unknown model {model!r}; installed: {', '.join(installed_models())}, "
-            "or give the path of a folder with a recipe.json"
+            f"or give the path of a folder with a recipe.json{hint}"
         )
     try:
         raw = (folder / "recipe.json").read_bytes()
@@ -136,6 +155,7 @@ def load_recipe(model: str) -> Recipe:
         for entry in body["spaces"]:
             if versions.setdefault(entry["backbone"], entry["backbone_version"]) != entry["backbone_version"]:
                 raise ValueError(f"two versions of {entry['backbone']}")
+        separator = _separator(body.get("separator"), spaces)
         recipe = Recipe(
             name=name,
             summary=str(body["summary"]),
@@ -144,7 +164,9 @@ def load_recipe(model: str) -> Recipe:
             backbone_versions=versions,
             backbone_weights=_backbone_weights(folder, body.get("backbones", {}), versions),
             weights=weights,
-            digest=_digest(spaces, versions, found),
+            digest=_digest(spaces, versions, found, separator),
+            separator=separator,
+            base=body.get("base"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"model {model}: recipe.json is incomplete ({error!r}); install the model again") from error
@@ -167,13 +189,29 @@ def recipe_version(model: str) -> tuple[tuple[int, int, int], ...] | None:
     return tuple((status.st_ino, status.st_mtime_ns, status.st_size) for status in found)
 
 
-def _digest(spaces: Sequence[Space], versions: Mapping[str, int], weights: str) -> str:
+def _digest(
+    spaces: Sequence[Space], versions: Mapping[str, int], weights: str, separator: SeparatorVersion | None
+) -> str:
     """Return a digest of everything that affects a row. A new calibration or summary requires no new encoding."""
     table = [
         [space.name, space.source, space.backbone, versions[space.backbone], space.feature, space.head, space.dim]
+        + ([] if space.tensors is None else [space.tensors])
         for space in spaces
     ]
-    return hashlib.sha256(json.dumps([table, weights]).encode()).hexdigest()[:32]
+    made_with = [] if separator is None else [[separator.name, separator.version]]
+    return hashlib.sha256(json.dumps([table, weights, *made_with]).encode()).hexdigest()[:32]
+
+
+def _separator(entry: Mapping[str, Any] | None, spaces: Sequence[Space]) -> SeparatorVersion | None:
+    """Return the separator of a recipe. Raises ValueError if a space needs one and there is none, or none does."""
+    stems = [space.source for space in spaces if space.source != MIX]
+    if entry is None:
+        if stems:
+            raise ValueError(f"the source {stems[0]!r} is a stem, and the recipe names no separator")
+        return None
+    if not stems:
+        raise ValueError(f"a separator, {entry['name']!r}, but no space with a stem as its source")
+    return SeparatorVersion(str(entry["name"]), int(entry["version"]))
 
 
 def _backbone_weights(folder: Path, table: Mapping[str, Any], used: Collection[str]) -> dict[str, Path]:
@@ -193,8 +231,11 @@ def _check_names(body: Mapping[str, Any]) -> None:
     for entry in body["spaces"]:
         check_name("space", entry["name"])
         check_name("backbone", entry["backbone"])
+        check_name("source", entry["source"])
         for feature in str(entry["feature"]).split("+"):
             check_name("feature", feature)
+    if separator := body.get("separator"):
+        check_name("separator", separator["name"])
     check_unique("space", (entry["name"] for entry in body["spaces"]))
 
 
@@ -219,6 +260,7 @@ def _space(model: str, entry: Mapping[str, Any]) -> Space:
         head=str(entry["head"]),
         dim=int(entry["dim"]),
         calibration=calibration,
+        tensors=entry.get("tensors"),
     )
 
 

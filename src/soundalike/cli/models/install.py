@@ -13,8 +13,9 @@ import click
 from soundalike.cli.arguments import argument, json_option, option
 from soundalike.cli.cells import count
 from soundalike.cli.commands import command
+from soundalike.cli.models.stems import install_stem_model
 from soundalike.cli.output import Progress, print_json, print_message
-from soundalike.cli.suggest import suggest_files
+from soundalike.cli.suggest import suggest_files, suggest_published_models
 from soundalike.core.errors import UsageError, one_line
 from soundalike.train.published.catalogue import PUBLISHED
 
@@ -38,7 +39,13 @@ class InstallRecord:
 
 
 @command("install")
-@argument("name", type=click.Choice(list(PUBLISHED)), metavar="NAME", help=f"The model: {', '.join(PUBLISHED)}.")
+@argument(
+    "name",
+    metavar="NAME",
+    shell_complete=suggest_published_models,
+    help=f"The model: {', '.join(PUBLISHED)}; or MODEL-SEPARATOR, such as compact-spleeter: a model on the stems of a "
+    "separator.",
+)
 @option(
     "--backbone",
     metavar="PATH|ID",
@@ -56,7 +63,7 @@ class InstallRecord:
 @option("--force", is_flag=True, help="Install the model again if it is installed.")
 @json_option()
 def install(name: str, backbone: str | None, heads: str | None, yes: bool, force: bool, as_json: bool) -> int:
-    """Install a model whose weights others publish.
+    """Install a model whose weights others publish, or one that listens to the stems of recordings.
 
     The licence of the weights is shown first, and you confirm it before anything is downloaded or copied. The baseline
     mfcc has no weights, so nothing is asked. Then the bundled demo clips are encoded to measure how similar random
@@ -66,11 +73,23 @@ def install(name: str, backbone: str | None, heads: str | None, yes: bool, force
       soundalike models install merit
       soundalike models install merit --backbone MERT-v1-330M --heads heads --yes
       soundalike index ~/Music --model merit
+
+    MODEL-SEPARATOR is an installed model on the stems that a separator makes of recordings. Its spaces are called
+    vocals.melody, or vocals if the model has only the space overall. The demo clips are separated too.
+
+    \b
+      soundalike models install compact-spleeter
+      soundalike index ~/Music --stems spleeter
     """
     from soundalike.core.files import size_of
     from soundalike.demo import load_clips
+    from soundalike.models import split_stem_model
     from soundalike.train import published
 
+    if name not in PUBLISHED and (parts := split_stem_model(name)):
+        if backbone or heads:
+            raise UsageError(f"{name} has the weights of {parts[0]}; leave out --backbone and --heads")
+        return _install_stems(*parts, force=force, as_json=as_json)
     job = published.plan(name, backbone=backbone, heads=heads, force=force)
     _confirm_licence(job, yes)
     for source in (job.heads, job.backbone):
@@ -91,6 +110,26 @@ def install(name: str, backbone: str | None, heads: str | None, yes: bool, force
     else:
         print(f"{name} installed: {count(len(spaces), 'space')} ({', '.join(spaces)}), {size / 1e6:,.1f} MB")
         print(f"in {one_line(folder)}; use it with: soundalike index ~/Music --model {name}")
+    return 0
+
+
+def _install_stems(base: str, separator: str, *, force: bool, as_json: bool) -> int:
+    """Install a model on stems. Its weights are those of the base, which are here, and nothing is downloaded."""
+    from soundalike.core.files import size_of
+    from soundalike.models import load_recipe
+    from soundalike.train import published
+
+    job = published.plan_stems(base, separator)
+    if published.is_current(job) and not force:
+        raise UsageError(f"{job.name} is installed at {job.folder}; give --force to install it again")
+    install_stem_model(job, quiet=as_json)
+    recipe = load_recipe(job.name)
+    spaces, size = [space.name for space in recipe.spaces], size_of(job.folder)
+    if as_json:
+        print_json(InstallRecord(job.name, str(job.folder), recipe.licence, job.base.name, None, spaces, size))
+    else:
+        print(f"{job.name} installed: {count(len(spaces), 'space')} ({', '.join(spaces)})")
+        print(f"in {one_line(job.folder)}; use it with: soundalike index ~/Music --stems {separator}")
     return 0
 
 

@@ -6,13 +6,13 @@ A track that lacks a model is projected from stored backbone features if there a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 from soundalike.audio import fingerprint_of, read_tags
-from soundalike.core.errors import UsageError
+from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.executors.processes import run_tasks
 from soundalike.core.files import absolute, content_hash
 from soundalike.core.types import LEVELS
@@ -24,7 +24,7 @@ from soundalike.library.indexing.plan import Planner, backbones_of
 from soundalike.library.indexing.writer import EncodedFile, EncodeTask, IndexReport, NewFingerprint, Projected, Writer
 from soundalike.library.kept_features import KeptFeatures
 from soundalike.library.stale_rows import remove_stale_rows
-from soundalike.models import DEFAULT_MODEL, Model, at_levels, extract, load_once
+from soundalike.models import DEFAULT_MODEL, Model, at_levels, extract, load_once, load_separator
 
 __all__ = ["IndexReport", "Waiting", "index_files"]
 
@@ -43,16 +43,26 @@ def _encode(task: EncodeTask) -> EncodedFile | NewFingerprint | Projected:
     if task.features is not None:
         return {source: at_levels(model.project(task.features)) for source, model in models.items()}
     backbones = {name: one for model in models.values() for name, one in model.backbones.items()}
-    digest, tags, recording = content_hash(path), read_tags(path), extract(backbones, path)
-    encodings = {source: model.encode_features(recording) for source, model in models.items()}
-    return EncodedFile(digest, tags, encodings, {name: recording.features[name] for name in task.keep})
+    digest, tags = content_hash(path), read_tags(path)
+    recording = extract(backbones, path, content_hash=digest)
+    # A recording that cannot be separated has no rows of the models that need its stems, but those of the others.
+    failed = recording.failures
+    encodings = {
+        source: model.encode_features(recording)
+        for source, model in models.items()
+        if model.recipe.separator not in failed
+    }
+    if not encodings:
+        raise AudioError("; ".join(failed.values()))
+    kept = {name: recording.features[name] for name in task.keep if name in recording.features}
+    return EncodedFile(digest, tags, encodings, kept, "; ".join(failed.values()) or None)
 
 
 def index_files(
     library: LibraryFolder,
     sources: Sequence[Path],
     *,
-    model: str | None = None,
+    model: str | Sequence[str] | None = None,
     jobs: int | None = None,
     retry: bool = False,
     prune: bool = False,
@@ -74,7 +84,8 @@ def index_files(
     Args:
         library: The library, open for writing.
         sources: Folders, which are searched recursively, and audio files.
-        model: The model to encode with; None takes the models that the library holds, or the default one.
+        model: The model to encode with, or several, besides those that the library holds; None adds none to these, or
+            takes the default one.
         jobs: The number of worker processes; None starts one per core.
         retry: Try files again that could not be read before.
         prune: Remove tracks whose files are missing or excluded, but not those that are `away`.
@@ -110,6 +121,7 @@ def index_files(
     try:
         planner = Planner(library, models, features, report, found)
         tasks = planner.plan(retry=retry, keep=keep_features, jobs=jobs, comparing=comparing)
+        _load_separators(models, tasks)
         steps = _Indexer(library, models, features, report).work(tasks, jobs, waiting)
         try:
             for done, _ in enumerate(steps, start=1):
@@ -134,13 +146,21 @@ def _nothing_found(library: LibraryFolder, found: FoundFiles) -> UsageError:
     return UsageError(f"{source}: {describe_absent(source, reason, held[source])}")
 
 
-def _prepare_models(library: LibraryFolder, model: str | None) -> dict[str, Model]:
+def _load_separators(models: Mapping[str, Model], tasks: Sequence[EncodeTask]) -> None:
+    """Check that what the tasks need is there, before any worker finds that it is not. Raises ModelError."""
+    for source in {source for task in tasks if not task.project for source in task.models}:
+        if separator := models[source].recipe.separator:
+            load_separator(separator)
+
+
+def _prepare_models(library: LibraryFolder, model: str | Sequence[str] | None) -> dict[str, Model]:
     """The models to encode with, by what to load them from: those of the library, and the requested one.
 
     Rows of another version of a model count as not encoded, and their files are deleted.
     """
     held = library.catalog.models()
-    requested = [Model.load(model or DEFAULT_MODEL)] if model or not held else []
+    names = [model] if isinstance(model, str) else list(model or ())
+    requested = [Model.load(name) for name in names or ([] if held else [DEFAULT_MODEL])]
     wanted = {one.name: (one, one.source) for one in requested}
     for name, kept in held.items():
         if name not in wanted:

@@ -96,13 +96,14 @@ class EncodeTask:
 class EncodedFile:
     """What a worker returns: the digest and tags of the file, an encoding per model, and the features to store.
 
-    `encodings` maps what a model is loaded from to its encoding.
+    `encodings` maps what a model is loaded from to its encoding. `problem` says why those of other models are missing.
     """
 
     content_hash: str
     tags: Tags
     encodings: Mapping[str, Encoding]
     features: Mapping[str, FeatureRows]
+    problem: str | None = None
 
     @property
     def first(self) -> Encoding:
@@ -162,7 +163,9 @@ class Writer:
             }
             self._done.append(_Entry(task, rows, outcome.features, outcome))
             self._report.audio_seconds += outcome.first.info.duration
-            if outcome.first.silent:
+            if outcome.problem:
+                self._report.failed.append((str(task.file.path), outcome.problem))
+            if self._describing(outcome)[1].silent:
                 self._report.silent.append(str(task.file.path))
             if warning := outcome.first.warning:
                 self._report.warnings.append((str(task.file.path), warning))
@@ -296,17 +299,17 @@ class Writer:
         return track_id
 
     def _describing(self, encoded: EncodedFile) -> tuple[str, Encoding]:
-        """The model whose descriptors are stored, and its encoding: the default model, or else the first one."""
-        by_name = {self._models[source].name: encoding for source, encoding in encoded.encodings.items()}
-        name = DEFAULT_MODEL if DEFAULT_MODEL in by_name else next(iter(by_name))
-        return name, by_name[name]
+        """The model whose descriptors are stored, and its encoding: the default model, or else the first of the mix."""
+        found = {self._models[source]: encoding for source, encoding in encoded.encodings.items()}
+        model = min(found, key=lambda one: (one.name != DEFAULT_MODEL, not one.describes))
+        return model.name, found[model]
 
     def _refresh_descriptors(self, entry: _Entry, track_id: int) -> None:
         """Store the descriptors of another model that encoded the same audio, unless those of the default model stay.
 
         Rows that were projected from stored features bring no descriptors. Inside a transaction.
         """
-        if entry.encoded is None:
+        if entry.encoded is None or not any(self._models[source].describes for source in entry.rows):
             return
         model, encoding = self._describing(entry.encoded)
         if model != DEFAULT_MODEL and self._catalog.is_encoded(track_id, DEFAULT_MODEL):

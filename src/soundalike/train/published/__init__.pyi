@@ -1,7 +1,11 @@
 from .catalogue import PUBLISHED as PUBLISHED
 from .catalogue import PublishedModel as PublishedModel
-from .installer import CalibrationClip as CalibrationClip
 from .installer import InstallJob as InstallJob
 from .installer import install as install
 from .installer import plan as plan
 from .installer import remove as remove
+from .null_distributions import CalibrationClip as CalibrationClip
+from .stem_models import StemJob as StemJob
+from .stem_models import install_stems as install_stems
+from .stem_models import is_current as is_current
+from .stem_models import plan_stems as plan_stems

@@ -5,49 +5,24 @@ A model is made in a temporary folder beside the installed ones, and renamed whe
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
 from soundalike.backbones import Backbone
 from soundalike.core import plugins
 from soundalike.core.errors import ModelError, UsageError
-from soundalike.core.files import FULL_DISK
-from soundalike.core.sqlite import primary_code, take_lock
 from soundalike.core.types import Calibration, FloatArray, Level
-from soundalike.models import (
-    at_levels,
-    extract,
-    installed_folder,
-    is_installed,
-    load_head,
-    load_recipe,
-    replaced_folder,
-)
-from soundalike.train.common.calibration import calibrate_random_pairs
+from soundalike.models import extract, installed_folder, is_installed, load_head, load_recipe
 from soundalike.train.common.recipe import space_entry, write_model
 from soundalike.train.heads.merit_checkpoints import read_merit_head
 from soundalike.train.published.catalogue import PUBLISHED, PublishedModel, PublishedSpace, PublishedWeights
+from soundalike.train.published.model_folder import making, put_in_place
+from soundalike.train.published.null_distributions import SEED, CalibrationClip, Progress, measure_null_distributions
 from soundalike.train.published.sources import Source, find_source, link_or_copy
 
-__all__ = ["CalibrationClip", "InstallJob", "install", "plan", "remove"]
-
-_PARTIAL = ".partial"
-_SEED = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationClip:
-    """A clip to calibrate with: its file, and properties such as its tune. The clips of a pair differ in all."""
-
-    path: Path
-    properties: tuple[str, ...]
+__all__ = ["InstallJob", "install", "plan", "remove"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +62,9 @@ def plan(name: str, *, backbone: str | None = None, heads: str | None = None, fo
         'm-a-p/MERT-v1-330M'
     """
     if name not in PUBLISHED:
-        raise UsageError(f"unknown model {name!r}; known: {', '.join(PUBLISHED)}")
+        raise UsageError(
+            f"unknown model {name!r}; known: {', '.join(PUBLISHED)}, or MODEL-SEPARATOR, such as compact-spleeter"
+        )
     model = PUBLISHED[name]
     folder = installed_folder(name)
     if is_installed(name) and not force:
@@ -111,7 +88,7 @@ def install(
     job: InstallJob,
     clips: Sequence[CalibrationClip],
     *,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Install a model. After an error or an interruption, nothing of it is left.
 
@@ -132,7 +109,7 @@ def install(
         'merit'
     """
     model = job.model
-    with _making(job.folder) as made:
+    with making(job.folder) as made:
         tensors = _read_heads(job)  # before the weights of the backbone, which take a hundred times as long to download
         weights = _take_weights(job, made)
         backbone: Backbone = plugins.load(
@@ -163,11 +140,11 @@ def install(
                 for source in (job.backbone, job.heads)
                 if source
             ],
-            seed=_SEED,
+            seed=SEED,
             backbones=None if weights is None else {model.backbone: weights.name},
         )
         load_recipe(str(made))  # what was written can be read
-        _replace(made, job.folder)
+        put_in_place(made, job.folder)
     return job.folder
 
 
@@ -190,55 +167,9 @@ def remove(name: str) -> Path:
         raise UsageError(f"{name} is not an installed model; those that are bundled cannot be removed") from None
     if not is_installed(name):
         raise UsageError(f"{name} is not installed; see: soundalike list models")
-    with _making(folder) as made:
+    with making(folder) as made:
         folder.rename(made.parent / "old")
     return folder
-
-
-@contextmanager
-def _making(folder: Path) -> Iterator[Path]:
-    """Yield a new folder to make a model in, on the same disk as `folder`, and remove it at the end.
-
-    One process at a time does this, so what a killed one left behind is tidied first.
-    """
-    parent = folder.parent
-    made = parent / _PARTIAL / folder.name
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        with closing(take_lock(parent / ".lock")):
-            _tidy(parent)
-            try:
-                made.mkdir(parents=True)
-                yield made
-            finally:
-                _tidy(parent)
-    except sqlite3.Error as error:
-        if primary_code(error) == sqlite3.SQLITE_BUSY:
-            raise UsageError("another process is installing or removing a model; wait for it") from error
-        raise UsageError(f"cannot write to {parent} ({error})") from error
-    except OSError as error:
-        remedy = "free some space" if error.errno in FULL_DISK else "check its permissions"
-        where = error.filename or parent
-        raise UsageError(f"{folder.name} cannot be changed: {where}: {error.strerror or error}; {remedy}") from error
-
-
-def _replace(made: Path, folder: Path) -> None:
-    """Rename a complete model to its folder, and what was there out of the way, to where it is found until then."""
-    if folder.exists():
-        replaced = replaced_folder(folder)
-        replaced.parent.mkdir(exist_ok=True)
-        folder.rename(replaced)
-    made.rename(folder)
-
-
-def _tidy(parent: Path) -> None:
-    """Put back models that were renamed out of the way for others which did not come, and remove what else is left."""
-    replaced = replaced_folder(parent / "any").parent
-    for old in replaced.glob("*"):
-        if not (parent / old.name).exists():
-            old.rename(parent / old.name)
-    for left in (parent / _PARTIAL, replaced):
-        shutil.rmtree(left, ignore_errors=True)
 
 
 def _weights_source(model: PublishedModel, given: str | None) -> Source | None:
@@ -332,7 +263,7 @@ def _calibrate(
     backbone: Backbone,
     tensors: Mapping[str, FloatArray],
     clips: Sequence[CalibrationClip],
-    progress: Callable[[int, int, float], None] | None,
+    progress: Progress | None,
 ) -> dict[str, dict[Level, Calibration]]:
     """Encode the clips, and measure the null distribution of every space at both levels."""
     heads = {
@@ -345,29 +276,14 @@ def _calibrate(
         )
         for space in model.spaces
     }
-    rows: dict[tuple[str, Level], list[FloatArray]] = {}
-    seconds = 0.0
-    for done, clip in enumerate(clips, start=1):
-        recording = extract({backbone.name: backbone}, clip.path)
+
+    def encode(path: Path) -> tuple[Mapping[str, FloatArray], float]:
+        recording = extract({backbone.name: backbone}, path)
         features = recording.features[backbone.name]
         passages = {
             space.name: heads[space.name](features.rows[space.feature], features.audible[space.feature])
             for space in model.spaces
         }
-        for level, of_level in at_levels(passages).items():
-            for name, part in of_level.items():
-                rows.setdefault((name, level), []).append(part)
-        seconds += recording.info.duration
-        if progress:
-            progress(done, len(clips), seconds)
-    numbers = [
-        [sorted({c.properties[n] for c in clips}).index(p) for n, p in enumerate(clip.properties)] for clip in clips
-    ]
-    calibrations: dict[str, dict[Level, Calibration]] = {space.name: {} for space in model.spaces}
-    for (name, level), parts in rows.items():
-        groups = np.repeat(numbers, [len(part) for part in parts], axis=0)
-        try:
-            calibrations[name][level] = calibrate_random_pairs(np.vstack(parts), groups, np.random.default_rng(_SEED))
-        except ValueError as error:
-            raise ModelError(f"the weights cannot be used: in the space {name}, {error}") from error
-    return calibrations
+        return passages, recording.info.duration
+
+    return measure_null_distributions(encode, clips, progress, fewest=0)
