@@ -32,7 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 KILLED = """
     import os, signal, sys
     from pathlib import Path
-    from soundalike.train.published import installer
+    from soundalike.train.published.model_folder import making, put_in_place
 
     folder, made, moment = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3].split(" ")[0]
     path = str(folder.parent / sys.argv[3].split(" ")[1])
@@ -42,10 +42,10 @@ KILLED = """
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(kill)
-    with installer._making(folder) as place:
+    with making(folder) as place:
         place.rmdir()
         made.rename(place)
-        installer._replace(place, folder)
+        put_in_place(place, folder)
 """
 
 
