@@ -1,5 +1,6 @@
 from .api import Library as Library
 from .api import compare as compare
+from .api import compare_stems as compare_stems
 from .api import load_model as load_model
 from .api import open as open
 from .core.errors import AudioError as AudioError

@@ -11,15 +11,23 @@ import numpy as np
 
 from soundalike.api.arguments import Region, WeightsLike, open_recordings
 from soundalike.audio import AudioInput, is_one_input, label_of
-from soundalike.core.arguments import as_choice, as_flag, shown
+from soundalike.core.arguments import as_choice, as_flag, as_model_name, shown
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.files import absolute
 from soundalike.core.types import LEVELS, Level, Vectors
 from soundalike.library import LibraryFolder, load_encoding
-from soundalike.models import Encoding, Model
-from soundalike.search import Comparison, as_region, as_weights, choose_level, compare_encodings
+from soundalike.models import Encoding, Model, load_once, stem_model_name
+from soundalike.search import (
+    Comparison,
+    StemMatrix,
+    as_region,
+    as_weights,
+    choose_level,
+    compare_encodings,
+    make_stem_matrix,
+)
 
-__all__ = ["compare_with", "embed_recordings", "encode_named"]
+__all__ = ["compare_stems_with", "compare_with", "embed_recordings", "encode_named"]
 
 
 def compare_with(
@@ -51,6 +59,29 @@ def compare_with(
         except (AudioError, UsageError) as error:
             raise type(error)(f"{label_of(a)} and {label_of(b)}: {error}") from error
     return found.renamed(labels)
+
+
+def compare_stems_with(
+    model: Model,
+    library: LibraryFolder | None,
+    a: AudioInput,
+    b: AudioInput,
+    separator: str,
+    region: Region,
+    region_b: Region,
+    by: Level | None,
+) -> StemMatrix:
+    """Compare two recordings with a model of mixes and with its stem model; see `soundalike.compare_stems`."""
+    on_stems = load_once(stem_model_name(model.name, as_model_name(separator)))
+    with ExitStack() as stack:
+        paths = open_recordings(stack, [a, b])  # both models read the same files, and the stems are made once
+        parts = (None, region, region_b, by, False)
+        labels = {str(path): label_of(source) for source, path in zip((a, b), paths, strict=True)}
+        held = library.catalog.models() if library is not None else {}
+        current = on_stems.name in held and held[on_stems.name].digest == on_stems.recipe.digest
+        mix = compare_with(model, library, *paths, *parts)
+        stems = compare_with(on_stems, library if current else None, *paths, *parts)
+        return make_stem_matrix(mix, model.spaces, stems, on_stems.spaces).renamed(labels)
 
 
 def _stored(

@@ -16,9 +16,9 @@ from soundalike.library import LibraryFolder
 from soundalike.models import DEFAULT_MODEL, Model, load_once
 
 if TYPE_CHECKING:
-    from soundalike.search import Comparison
+    from soundalike.search import Comparison, StemMatrix
 
-__all__ = ["compare", "load_model", "open"]
+__all__ = ["compare", "compare_stems", "load_model", "open"]
 
 
 def open(path: StrPath, *, create: bool = False, threads: int = 1, incomplete: bool = False) -> Library:
@@ -112,3 +112,41 @@ def compare(
     from soundalike.api.encoding import compare_with
 
     return compare_with(load_once(as_model_name(model)), None, a, b, weights, region, region_b, by, align)
+
+
+def compare_stems(
+    a: AudioInput,
+    b: AudioInput,
+    stems: str = "spleeter",
+    *,
+    model: StrPath = DEFAULT_MODEL,
+    region: Region = None,
+    region_b: Region = None,
+    by: Level | None = None,
+) -> StemMatrix:
+    """Compare the stems of two recordings, and their mixes, in every factor, without a library.
+
+    Args:
+        a: The query.
+        b: The recording that is scored as a match of `a`.
+        stems: The separator. The model on its stems must be installed: `soundalike models install compact-spleeter`.
+        model: The name or folder of the model of mixes.
+        region, region_b, by: As for `compare`. Every row compares passages, or none does; if so, the best passage of
+            `b` is chosen once by the mix, and once by all stems together.
+
+    Returns:
+        One cell per source (the mix and every stem) and factor.
+
+    Raises:
+        AudioError: A recording cannot be read or separated.
+        ModelError: The model on the stems is not installed.
+        UsageError: An argument is wrong, or a recording has no audible content.
+
+    Example:
+        >>> matrix = soundalike.compare_stems("a.wav", "b.wav")
+        >>> matrix.cells["vocals", "melody"].score.z
+        1.7
+    """
+    from soundalike.api.encoding import compare_stems_with
+
+    return compare_stems_with(load_once(as_model_name(model)), None, a, b, stems, region, region_b, by)

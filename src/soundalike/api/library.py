@@ -34,7 +34,7 @@ from soundalike.search import Query, as_filter, as_weights
 if TYPE_CHECKING:
     from soundalike.library.catalog import Filter, Track
     from soundalike.models import Correction
-    from soundalike.search import Comparison, Duplicates, Journey, SearchResults, Versions
+    from soundalike.search import Comparison, Duplicates, Journey, SearchResults, StemMatrix, Versions
 
 __all__ = ["Library"]
 
@@ -187,6 +187,26 @@ class Library(Upkeep):
 
         library = self.folder
         return compare_with(library.model(optional_model(model)), library, a, b, weights, region, region_b, by, align)
+
+    def compare_stems(
+        self,
+        a: AudioInput,
+        b: AudioInput,
+        stems: str = "spleeter",
+        *,
+        model: str | None = None,
+        region: Region = None,
+        region_b: Region = None,
+        by: Level | None = None,
+    ) -> StemMatrix:
+        """Compare the stems of two recordings, and their mixes, in every factor; see `soundalike.compare_stems`.
+
+        Stems that the library holds are not separated again, and are measured against its random pairs.
+        """
+        from soundalike.api.encoding import compare_stems_with
+
+        library = self.folder
+        return compare_stems_with(library.model(optional_model(model)), library, a, b, stems, region, region_b, by)
 
     def path(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +21,18 @@ from soundalike.cli.arguments import (
 from soundalike.cli.cells import clock, rarity, share_bar, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.inputs import absolute_name, chosen_library, one_standard_input, recording
+from soundalike.cli.models.stems import ready_stem_model
 from soundalike.cli.output import print_json, print_warnings
 from soundalike.cli.references import level_text, reference_text
+from soundalike.cli.stems import default_separator, stems_option
 from soundalike.cli.suggest import suggest_files
 from soundalike.cli.table import Cell, fitted_name, has_blocks, print_facts, print_table
-from soundalike.core.errors import one_line
+from soundalike.core.errors import UsageError, one_line
 from soundalike.core.palette import space_colours
 
 if TYPE_CHECKING:
     from soundalike.core.types import Alignment
-    from soundalike.search import Comparison
+    from soundalike.search import Comparison, MatrixCell, StemMatrix
 
 __all__ = ["compare"]
 
@@ -48,6 +51,8 @@ _RELIABLE = 0.3
     "--by", type=LEVEL, help="Compare whole tracks or passages (default: passages for a region or if A is below 30 s)."
 )
 @option("--align", is_flag=True, help="Also find the transposition, tempo ratio and offset.")
+@stems_option("Compare the stems that a separator makes of both recordings, such as spleeter.")
+@option("--matrix", is_flag=True, help="Compare the mix and every stem in every factor, as a table.")
 @model_option()
 @library_option()
 @json_option()
@@ -59,6 +64,8 @@ def compare(
     region_b: tuple[float, float | None] | None,
     by: Any,
     align: bool,
+    separator: str | None,
+    matrix: bool,
     model: str | None,
     library_path: Path | None,
     as_json: bool,
@@ -78,29 +85,86 @@ def compare(
     The score is the weighted mean of z over the spaces; the shares sum to it. The percentile is the percentage of
     random pairs that are less alike. Random pairs are those of the library, if one is given that holds 200 recordings,
     else those of the model. If A is shorter than 30 s, or a region is given, B is scored by its best passage.
+
+    \b
+      soundalike compare a.wav b.wav --stems spleeter
+                                         the vocals and the accompaniment, each in every space
+      soundalike compare a.wav b.wav --matrix
+                                         the mix and every stem as rows, melody, rhythm, timbre and harmony as columns
+
+    A cell of the matrix holds the z of one space and its percentile; n/a is a stem that is silent in A or B. The
+    separator of --matrix is that of --stems, else the one that the library holds stems of, else spleeter.
     """
     from soundalike import api
-    from soundalike.models import DEFAULT_MODEL
+    from soundalike.models import DEFAULT_MODEL, split_stem_model
 
     one_standard_input([a, b])
     options: dict[str, Any] = {
         "weights": weights, "region": region, "region_b": region_b, "by": by, "align": align,
     }  # fmt: skip
     first, second = recording(a), recording(b)
-    if library_path is None:
-        found = api.compare(first, second, model=DEFAULT_MODEL if model is None else model, **options)
-    else:
-        with chosen_library(library_path) as library:
-            found = library.compare(first, second, model=model, **options)
+    if matrix and (weights is not None or align):
+        raise UsageError("--matrix compares every space by itself; leave out --weights and --align")
+    table: StemMatrix | None = None
+    with nullcontext() if library_path is None else chosen_library(library_path) as library:
+        opened = api if library is None else library
+        name = DEFAULT_MODEL if library is None and model is None else model
+        if matrix:
+            base = library.folder.model(model).name if library is not None else str(name)
+            if (parts := split_stem_model(base)) is not None:
+                base, separator = parts[0], separator or parts[1]
+            separator = separator or default_separator(library, base)
+            ready_stem_model(base, separator, quiet=as_json)
+            del options["weights"], options["align"]
+            table = opened.compare_stems(first, second, separator, model=base, **options)
+            found = table.mix
+        elif separator is not None:
+            base = library.folder.model(model).name if library is not None else str(name)
+            on_stems = ready_stem_model(base, separator, quiet=as_json)
+            opened = library if library is not None and on_stems in library.models else api
+            found = opened.compare(first, second, model=on_stems, **options)
+        else:
+            found = opened.compare(first, second, model=name, **options)
     print_warnings(found.warnings)
     if as_json:
-        print_json(comparison_record(absolute_name(a), absolute_name(b), found))
+        print_json(comparison_record(absolute_name(a), absolute_name(b), found, table))
+    elif table is not None:
+        _print_matrix(a, b, table)
     else:
         _print_comparison(a, b, found, aligned=align)
     return 0
 
 
 _BAR = 10
+_HEARD = 3
+"""Cells of a matrix whose most similar passages are named."""
+
+
+def _print_matrix(a: str, b: str, matrix: StemMatrix) -> None:
+    """Print one row per source and one column per factor, and where the most similar cells can be heard."""
+    mix = matrix.mix
+    for letter, name in (("A", a), ("B", b)):
+        print(f"{letter}  {fitted_name(one_line(name), 3)}")
+    kind = "whole tracks" if mix.level == "track" else f"best passages of B{level_text(mix.level_reason, 'A')}"
+    print_facts(f"models {mix.model} and {matrix.stems.model}", kind, "z and percentile of every cell")
+    print_facts(reference_text(mix.reference, mix.recordings, mix.model, [mix.match.spaces]))
+    rows = [
+        [source, *(_cell_text(matrix.cells.get((source, factor))) for factor in matrix.factors)]
+        for source in matrix.sources
+    ]
+    print_table(["", *matrix.factors], rows, left=[0], stretch=0)
+    audible = [cell for cell in matrix if cell.score.z is not None and cell.pair is not None]
+    for cell in sorted(audible, key=lambda one: -(one.score.z or 0.0))[:_HEARD]:
+        pair = cell.pair
+        if pair is not None:
+            spans = [f"{clock(span.start)}-{clock(span.end)}" for span in (pair.a, pair.b)]
+            print_facts(f"{cell.source} {cell.factor}: A {spans[0]}, B {spans[1]}")
+
+
+def _cell_text(cell: MatrixCell | None) -> str:
+    if cell is None:
+        return ""
+    return "n/a" if cell.score.z is None else f"{cell.score.z:+.1f} {rarity(cell.score.percentile):>5}"
 
 
 def _print_comparison(a: str, b: str, found: Comparison, *, aligned: bool) -> None:

@@ -25,7 +25,9 @@ from soundalike.cli.config import read_config
 from soundalike.cli.exit_codes import DONE, INTERRUPTED, PARTLY
 from soundalike.cli.file_lists import is_playlist, read_playlist, read_standard_input
 from soundalike.cli.inputs import chosen_library, library_folder
+from soundalike.cli.models.stems import ready_stem_model
 from soundalike.cli.output import Progress, print_interrupted, print_json, print_message, print_warnings
+from soundalike.cli.stems import announce_cost, base_models, stems_option
 from soundalike.core.errors import LibraryError, UsageError, one_line
 from soundalike.core.files import absolute
 from soundalike.core.options import TextType
@@ -77,6 +79,7 @@ def _read_interval(text: str) -> float:
 @option("--prune", is_flag=True, help="Remove tracks from the library whose files are missing or excluded.")
 @option("--retry", is_flag=True, help="Also try files that failed in an earlier run and have not changed since.")
 @option("--keep-features", is_flag=True, help="Also store backbone features, for other models on the same backbone.")
+@stems_option("Also encode the stems that a separator makes of every recording: vocals.melody, drums.rhythm and so on.")
 @jobs_option()
 @model_option()
 @library_option()
@@ -88,6 +91,7 @@ def index(
     prune: bool,
     retry: bool,
     keep_features: bool,
+    separator: str | None,
     jobs: int | None,
     model: str | None,
     library_path: Path | None,
@@ -129,6 +133,14 @@ def index(
     \b
       soundalike index ~/Music --keep-features
       soundalike index ~/Music --model my/model    another on that backbone
+
+    With --stems every recording is separated too, and each model of the library gets a twin for the stems: with
+    spleeter, compact gets compact-spleeter. Before it starts, the command says how long that will take. Recordings that
+    cannot be separated keep the rows of their mix. Later runs encode the stems of new files without the option.
+
+    \b
+      soundalike index ~/Music --stems spleeter
+      soundalike search song.mp3 --model compact-spleeter -w vocals.melody
     """
     from soundalike.api.records.index import index_record
 
@@ -149,8 +161,14 @@ def index(
                     comparing.end()
                     progress.restart()
 
+            models = [] if model is None else [model]
+            if separator is not None and not again:
+                bases = base_models(library, model)
+                on_stems = [ready_stem_model(base, separator, quiet=as_json) for base in bases]
+                announce_cost(library, paths, on_stems, separator, jobs=jobs, exclude=patterns)
+                models = [*bases, *on_stems]
             report = library.index(
-                *paths, model=model, jobs=jobs, retry=retry and not again, prune=prune, keep_features=keep_features,
+                *paths, model=models, jobs=jobs, retry=retry and not again, prune=prune, keep_features=keep_features,
                 exclude=patterns, progress=progress, waiting=progress.wait, comparing=compare,
             )  # fmt: skip
             progress.end()

@@ -24,6 +24,9 @@ from .query import parse_region as parse_region
 from .results import Results as Results
 from .results import SearchResults as SearchResults
 from .search import search_library as search_library
+from .stem_matrix import MatrixCell as MatrixCell
+from .stem_matrix import StemMatrix as StemMatrix
+from .stem_matrix import make_stem_matrix as make_stem_matrix
 from .versions import DEFAULT_WEIGHTS as DEFAULT_WEIGHTS
 from .versions import Candidate as Candidate
 from .versions import Family as Family
