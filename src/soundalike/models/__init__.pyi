@@ -48,7 +48,6 @@ from .score import query_terms as query_terms
 from .score import score_rows as score_rows
 from .stem_backbone import StemBackbone as StemBackbone
 from .stem_files import load_separator as load_separator
-from .stem_files import stem_files as stem_files
 from .stems import space_name as space_name
 from .stems import split_stem_model as split_stem_model
 from .stems import stem_model_name as stem_model_name
