@@ -74,13 +74,13 @@ def compare_stems_with(
     """Compare two recordings with a model of mixes and with its stem model; see `soundalike.compare_stems`."""
     on_stems = load_once(stem_model_name(model.name, as_model_name(separator)))
     with ExitStack() as stack:
-        paths = open_recordings(stack, [a, b])  # both models read the same files, and the stems are made once
-        parts = (None, region, region_b, by, False)
+        first, second = paths = open_recordings(stack, [a, b])  # one file for both models
         labels = {str(path): label_of(source) for source, path in zip((a, b), paths, strict=True)}
         held = library.catalog.models() if library is not None else {}
         current = on_stems.name in held and held[on_stems.name].digest == on_stems.recipe.digest
-        mix = compare_with(model, library, *paths, *parts)
-        stems = compare_with(on_stems, library if current else None, *paths, *parts)
+        mix = compare_with(model, library, first, second, None, region, region_b, by, align=False)
+        of_stems = library if current else None
+        stems = compare_with(on_stems, of_stems, first, second, None, region, region_b, by, align=False)
         return make_stem_matrix(mix, model.spaces, stems, on_stems.spaces).renamed(labels)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from soundalike.cli.arguments import option
+from soundalike.cli.arguments import Decorator, option
 from soundalike.cli.cells import clock, count, near
 from soundalike.cli.output import print_message
 
@@ -26,7 +26,7 @@ def suggest_separators(_: click.Context, __: click.Parameter, typed: str) -> lis
     return [CompletionItem(name) for name in plugins.names("separators") if name.startswith(typed)]
 
 
-def stems_option(help: str) -> Any:
+def stems_option(help: str) -> Decorator[Any]:
     """Declare `--stems`."""
     return option("--stems", "separator", metavar="SEPARATOR", shell_complete=suggest_separators, help=help)
 

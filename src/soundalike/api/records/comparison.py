@@ -10,7 +10,8 @@ from soundalike.api.records.matches import MatchRecord, SpaceRecord, WarningReco
 from soundalike.core.literals import LevelReason, PercentileSource
 
 if TYPE_CHECKING:
-    from soundalike.search import Comparison, PassagePair, StemMatrix
+    from soundalike.search import Comparison, StemMatrix
+    from soundalike.search.compare import PassagePair
 
 __all__ = ["ComparisonRecord", "comparison_record"]
 
