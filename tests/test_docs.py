@@ -84,7 +84,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`Music`, and every audio file that the README and the tour name.
 
     `Music` has 200 different recordings, the fewest with families in `versions`, and one of them twice. Some have
-    tags, and some last six seconds, so that a tempo is found.
+    tags, and some last six seconds, so that a tempo is found. `Less music` has those and the one that is there twice.
     """
     folder = tmp_path_factory.mktemp("recordings")
     (folder / "Music").mkdir()
@@ -99,6 +99,9 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file.artist, file.genre = f"Artist {number}", "Jazz"
             file.write(tune(notes, seconds=6, beat=beat, seed=number))
     shutil.copy(folder / "Music" / "001.wav", folder / "Music" / "copy.wav")
+    (folder / "Less music").mkdir()
+    for file in (*(folder / "Music").glob("*.flac"), folder / "Music" / "001.wav", folder / "Music" / "copy.wav"):
+        shutil.copy(file, folder / "Less music")
     for number, name in enumerate(sorted(set(NAMED_FILES.findall("\n".join([*CONSOLE, *EXAMPLES]))))):
         notes = [note + number for note in list(TUNES.values())[number % len(TUNES)]]
         # A region that the tour asks for is in the first minute of `song`.
@@ -107,10 +110,10 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """A working directory with these files that is the user's home too, and nothing of the real one in the environment.
 
-    The folder `music` of the Python example has a few of the files.
+    `Music` has all 200 where `versions` asks for them. The folder `music` of the Python example has a few of the files.
     """
     for name in [name for name in os.environ if name.startswith(("SOUNDALIKE_", "XDG_"))]:
         monkeypatch.delenv(name)
@@ -118,7 +121,8 @@ def home(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / ".data"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "Music").symlink_to(recordings / "Music")
+    is_for_versions = "$ soundalike versions" in request.node.callspec.params.get("block", "")
+    (tmp_path / "Music").symlink_to(recordings / ("Music" if is_for_versions else "Less music"))
     for file in recordings.iterdir():
         if file.is_file():
             shutil.copy(file, tmp_path)

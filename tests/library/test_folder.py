@@ -167,12 +167,12 @@ def test_percentiles_are_the_librarys_own_from_200_tracks_on(tmp_path: Path) -> 
     shutil.copy(tmp_path / "in" / "0.wav", tmp_path / "in" / "copy.wav")
     query = Query(tmp_path / "in" / "0.wav", include_self=True, k=1)
     with LibraryFolder.create(tmp_path / "library") as library:
-        assert index_files(library, [tmp_path / "in"]).failed == []
+        assert index_files(library, [tmp_path / "in"], model="dsp").failed == []
         assert search_library(library, query).matches[0].spaces["melody"].percentile_source == "model", (
             "a copy is no other track"
         )
         write(tmp_path / "in" / "199.wav", tune(TUNES["up"], seconds=1.5, beat=0.25))
-        index_files(library, [tmp_path / "in"])
+        index_files(library, [tmp_path / "in"], model="dsp")
         part = search_library(library, query).matches[0].spaces["melody"]
         assert part.percentile_source == "library"
         assert part.percentile == 100

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import scipy.fft
+import scipy  # loads scipy.fft on first use: models open without it
 
 from soundalike.core.types import FloatArray
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -188,6 +189,7 @@ class Fingerprinter:
         return levels
 
 
+@cache
 def _triangles() -> FloatArray:
     """Weights (3073, 24) of the bins of a frame in overlapping triangular bands."""
     bins = np.log(np.maximum(np.arange(_WINDOW // 2 + 1) * _RATE / _WINDOW, 1.0))[:, None]

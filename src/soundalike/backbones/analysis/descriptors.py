@@ -11,7 +11,7 @@ In shapes, f counts frames.
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
+import scipy  # loads scipy.fft on first use: models open without it
 
 from soundalike.audio import dsp
 from soundalike.core.types import FloatArray

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
+import scipy  # loads scipy.fft on first use: models open without it
 
 from soundalike.audio.dsp import rechunk
 from soundalike.backbones.analysis.spectra import FrameList
