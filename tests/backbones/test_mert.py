@@ -117,7 +117,7 @@ def test_the_layers_are_the_blocks_of_the_attribution(tmp_path: Path) -> None:
         },
         trained_on=[],
         seed=0,
-        backbones={"mert": "mert"},
+        backbones={"mert": {"weights": "mert"}},
     )
     report = attribute_model(str(tmp_path / "model"))
     assert report.columns == tuple(norms)
@@ -284,7 +284,7 @@ def test_rows_of_8_bit_products_are_of_another_version(tmp_path: Path, monkeypat
         entry = space_entry("overall", MertBackbone(folder), "layers", "identity", 160, level)
         write_model(
             folder.parent, name="mert", summary="", licence="CC0-1.0", spaces=[entry], seed=0, trained_on=[],
-            tensors={"none": np.zeros(1, np.float32)}, backbones={"mert": "mert"},
+            tensors={"none": np.zeros(1, np.float32)}, backbones={"mert": {"weights": "mert"}},
         )  # fmt: skip
         assert Model.load(folder.parent).backbones["mert"].version == versions[made]
         monkeypatch.setenv(DEVICE_VARIABLE, used)

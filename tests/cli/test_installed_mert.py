@@ -63,7 +63,9 @@ def test_merit_is_installed_and_used_as_any_model(home: Path, run: Run, tmp_path
     assert (home / "merit" / "mert" / "pytorch_model.bin").samefile(mert / "pytorch_model.bin"), "linked, not copied"
     assert {one.name for one in home.iterdir()} == {"merit", ".lock"}
     recipe = json.loads((home / "merit" / "recipe.json").read_text())
-    assert recipe["licence"] == "CC-BY-NC-4.0" and recipe["backbones"] == {"mert": {"weights": "mert"}}
+    assert recipe["licence"] == "CC-BY-NC-4.0"
+    credit = "MERT by Li et al., 2024, https://huggingface.co/m-a-p/MERT-v1-330M"
+    assert recipe["backbones"] == {"mert": {"weights": "mert", "licence": "CC-BY-NC-4.0", "credit": credit}}
 
     # The rows are the published arithmetic on the feature of the backbone.
     model = Model.load("merit")
@@ -121,6 +123,19 @@ def test_merit_is_installed_from_the_hub(home: Path, run: Run, tmp_path: Path, m
     assert {one.name for one in (home / "merit" / "mert").iterdir()} == {
         "config.json", "preprocessor_config.json", "pytorch_model.bin",
     }  # fmt: skip
+
+
+def test_the_licence_of_another_repository_is_kept(
+    home: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mert = write_tiny_mert(tmp_path / "mert")
+    (mert / "README.md").write_text("---\nlicense: mit\n---\n")
+    with serve_hub({"one/mert": mert}, tmp_path / "cache", monkeypatch):
+        assert run("models", "install", "mert", "--backbone", "one/mert", "--yes")["licence"] == "mit"
+    recipe = json.loads((home / "mert" / "recipe.json").read_text())
+    owner = {"licence": "mit", "credit": "https://huggingface.co/one/mert"}
+    assert recipe["licence"] == "mit" and recipe["backbones"]["mert"] == {"weights": "mert", **owner}
+    assert recipe["trained_on"] == [{"name": "the weights of one/mert", "licence": "mit"}]
 
 
 def test_mert_without_heads(home: Path, run: Run, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def refused(home: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str
         out, err = capsys.readouterr()
         *licence, message = [line for line in err.splitlines() if not line.startswith("fetching ")]
         assert out == "" and message.startswith("soundalike: ") and len(message) < 400
-        assert not licence or (len(licence) == 3 and licence[2].startswith("Licence: CC-BY-NC-4.0. ")), err
+        assert not licence or (len(licence) == 3 and licence[2].startswith("Licence: CC-BY-NC-4.0")), err
         assert not home.exists() or all(one.name.startswith(".lock") for one in home.iterdir())
         return message.removeprefix("soundalike: ")
 
@@ -82,7 +82,7 @@ def test_the_licence_is_accepted_before_anything_is_written(
     refused: Callable[..., str], home: Path, mert: Path, heads: Path
 ) -> None:
     found = refused("install", "merit", "--backbone", mert, "--heads", heads)
-    assert found == "nobody can be asked to accept the licence CC-BY-NC-4.0; give --yes to accept it"
+    assert found == "nobody can be asked to accept the licence (CC-BY-NC-4.0); give --yes to accept it"
     assert not home.exists()
 
 
@@ -103,6 +103,39 @@ def test_who_does_not_accept_the_licence_installs_nothing(
     assert "Install it under this licence? [y/N]" in err
     assert ("the licence was not accepted; nothing was installed" in err) == (code == 2)
     assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "shown"),
+    [
+        ({"README.md": "---\ntags: [music]\nlicense: mit\n---\n# Other"}, "mit"),
+        ({"README.md": "---\nlicense:\n- 'apache-2.0'\ntags: x\n---\n"}, "apache-2.0"),
+        ({"README.md": "---\nlicense: other # ours\nlicense_name: own-terms\n---\n"}, "own-terms"),
+        ({"README.md": "license: mit", "LICENSE": "\nBSD 3-Clause License\n\nAll"}, "BSD 3-Clause License (LICENSE)"),
+        ({"README.md": "---\nlicense:\ntags: x\n---\nlicense: mit"}, None),
+        ({}, None),
+    ],
+)
+def test_the_licence_of_another_repository_is_what_it_states(
+    files: dict[str, str], shown: str | None, home: Path, mert: Path, heads: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for name, text in files.items():
+        (mert / name).write_text(text)
+    place = tmp_path / "cache"
+    with serve_hub({"one/mert": mert, "m-a-p/MERT-v1-330M": mert, "amaai-lab/merit": heads}, place, monkeypatch):
+        assumed = "CC-BY-NC-4.0. Give credit; commercial use is not allowed."
+        other = shown or "unknown: check https://huggingface.co/one/mert"
+        for backbone, expected in (
+            ("m-a-p/MERT-v1-330M", assumed),
+            ("one/mert", f"{other} AND CC-BY-NC-4.0. It is not that of the published weights"),
+            (mert, f"{shown} AND CC-BY-NC-4.0. It" if shown else f"{assumed} Your files state none"),
+        ):
+            assert main(["models", "install", "merit", "--backbone", str(backbone)]) == 2
+            *_, licence, last = capsys.readouterr().err.splitlines()
+            assert licence.startswith(f"Licence: {expected}")
+            assert last.startswith("soundalike: nobody can be asked to accept the licence (")
+    assert {file.name for file in place.rglob("*") if file.is_symlink()} <= set(files), "no weights were downloaded"
 
 
 # Wrong sources ------------------------------------------------------------------------------------------------------

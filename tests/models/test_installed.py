@@ -77,11 +77,11 @@ def test_only_names_are_looked_up_among_installed_models(home: Path, tmp_path: P
 
 def test_weights_of_backbones_are_found_from_the_folder_of_the_model(home: Path, tmp_path: Path) -> None:
     folder = put(home / "mine", backbones={"dsp": {"weights": "some/weights"}})
-    assert load_recipe("mine").backbone_weights == {"dsp": folder / "some" / "weights"}
+    assert load_recipe("mine").backbone_weights["dsp"].path == folder / "some" / "weights"
     assert load_recipe("mine").digest == load_recipe("dsp").digest  # `backbone_version` covers them
     assert load_recipe("dsp").backbone_weights == {}
     other = put(home / "other", backbones={"dsp": {"weights": str(tmp_path / "w.pt")}})
-    assert load_recipe(str(other)).backbone_weights == {"dsp": tmp_path / "w.pt"}
+    assert load_recipe(str(other)).backbone_weights["dsp"].path == tmp_path / "w.pt"
     with pytest.raises(UsageError, match="the backbone 'dsp' takes no weights"):
         load_backbone(load_recipe("mine"), "dsp")
 
@@ -91,6 +91,7 @@ def test_weights_of_backbones_are_found_from_the_folder_of_the_model(home: Path,
     [
         ({"logmel": {"weights": "x"}}, "weights of logmel, which no space uses"),
         ({"dsp": {}}, "recipe.json is incomplete"),
+        ({"dsp": {"model": "../dsp"}}, "'../dsp' cannot be the name of a model"),
         ({"dsp": "x"}, "recipe.json is incomplete"),
         (["dsp"], "recipe.json is incomplete"),
         (7, "recipe.json is incomplete"),

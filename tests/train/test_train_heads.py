@@ -14,7 +14,7 @@ from tiny_mert import write_tiny_mert
 
 from soundalike.cli.main import main
 from soundalike.core import plugins
-from soundalike.core.errors import UsageError
+from soundalike.core.errors import ModelError, UsageError
 from soundalike.models.model import Model
 from soundalike.models.recipes import load_recipe
 from soundalike.train.common.recipe import space_entry, write_model
@@ -295,12 +295,36 @@ def test_a_backbone_takes_the_weights_of_an_installed_model(
     weights = write_tiny_mert(tmp_path / "home" / "models" / "mert" / "weights")
     backbone = plugins.load("backbones", "mert", weights=weights)
     calibration = dict(load_recipe("dsp").space("melody").calibration)
+    owner = {"licence": "CC-BY-NC-4.0", "credit": "MERT by Li et al."}
     write_model(
         weights.parent, name="mert", summary="random", licence="CC0-1.0", tensors={"none": np.zeros(1, np.float32)},
         spaces=[space_entry("overall", backbone, "layers", "identity", backbone.dims["layers"], calibration)],
-        trained_on=[], seed=0, backbones={"mert": "weights"},
+        trained_on=[], seed=0, backbones={"mert": {"weights": "weights", **owner}},
     )  # fmt: skip
     assert train(data, tmp_path / "mine", *given) == 0
-    model = Model.load(str(tmp_path / "mine"))
-    assert model.recipe.backbone_weights == {"mert": weights}
-    assert model.encode(data / "brightness" / "triplets_1" / "triplet" / "anchor.wav").track.rows["brightness"].any()
+    recipe = json.loads((tmp_path / "mine" / "recipe.json").read_text())
+    assert recipe["backbones"] == {"mert": {"model": "mert", **owner}}, "no path of this machine"
+    assert recipe["licence"].startswith("CC-BY-NC-4.0 (weights of mert); heads: ")
+    clip = data / "brightness" / "triplets_1" / "triplet" / "anchor.wav"
+    rows = Model.load(str(tmp_path / "mine")).encode(clip).track.rows["brightness"]
+    assert rows.any()
+
+    # On another machine, where another installed model brings the same weights, and one brings others.
+    (tmp_path / "mine").rename(tmp_path / "moved")
+    (tmp_path / "home").rename(tmp_path / "elsewhere")
+    remedy = r"mert brings \(MERT by Li et al\.\); install it with: soundalike models install mert"
+    with pytest.raises(ModelError, match=remedy):
+        Model.load(str(tmp_path / "moved"))
+    installed = tmp_path / "home" / "models"
+    shutil.copytree(tmp_path / "elsewhere" / "models" / "mert", installed / "merit")
+    assert np.array_equal(Model.load(str(tmp_path / "moved")).encode(clip).track.rows["brightness"], rows)
+    other = shutil.copytree(installed / "merit", installed / "mert")
+    shutil.rmtree(other / "weights")
+    write_tiny_mert(other / "weights", seed=1)
+    changed = json.loads((other / "recipe.json").read_text())
+    changed["spaces"][0]["backbone_version"] = plugins.load("backbones", "mert", weights=other / "weights").version
+    (other / "recipe.json").write_text(json.dumps(changed))
+    assert np.array_equal(Model.load(str(tmp_path / "moved")).encode(clip).track.rows["brightness"], rows)
+    shutil.rmtree(installed / "merit")
+    with pytest.raises(ModelError, match="was made for version"):
+        Model.load(str(tmp_path / "moved"))

@@ -30,6 +30,7 @@ from .recipes import DEFAULT_MODEL as DEFAULT_MODEL
 from .recipes import FORMAT as FORMAT
 from .recipes import MAGIC as MAGIC
 from .recipes import MIX as MIX
+from .recipes import BackboneWeights as BackboneWeights
 from .recipes import Recipe as Recipe
 from .recipes import SeparatorVersion as SeparatorVersion
 from .recipes import load_recipe as load_recipe

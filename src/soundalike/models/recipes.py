@@ -29,6 +29,7 @@ __all__ = [
     "FORMAT",
     "MAGIC",
     "MIX",
+    "BackboneWeights",
     "Recipe",
     "SeparatorVersion",
     "load_recipe",
@@ -56,6 +57,23 @@ class SeparatorVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class BackboneWeights:
+    """The weights of a backbone that comes without them.
+
+    Attributes:
+        path: A file or a folder. In a recipe, None says that an installed model brings them.
+        model: The installed model that brings them; None if the model itself does.
+        licence: Their licence, if it is known.
+        credit: Whom to name for them, if it is known.
+    """
+
+    path: Path | None
+    model: str | None
+    licence: str | None
+    credit: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """The description of a model.
 
@@ -65,7 +83,7 @@ class Recipe:
         licence: Licence of the weights, an SPDX expression.
         spaces: The spaces.
         backbone_versions: The version of each backbone that the model was made for.
-        backbone_weights: Path of the weights, a file or a folder, of each backbone that does not come with its weights.
+        backbone_weights: The weights of each backbone that does not come with its own.
         weights: Path of the safetensors file.
         digest: Identifies the rows: it changes whenever a row may change.
         separator: What separates the stems that spaces have as their source; None for a model of mixes.
@@ -77,7 +95,7 @@ class Recipe:
     licence: str
     spaces: tuple[Space, ...]
     backbone_versions: Mapping[str, int]
-    backbone_weights: Mapping[str, Path]
+    backbone_weights: Mapping[str, BackboneWeights]
     weights: Path
     digest: str
     separator: SeparatorVersion | None = None
@@ -214,15 +232,20 @@ def _separator(entry: Mapping[str, Any] | None, spaces: Sequence[Space]) -> Sepa
     return SeparatorVersion(str(entry["name"]), int(entry["version"]))
 
 
-def _backbone_weights(folder: Path, table: Mapping[str, Any], used: Collection[str]) -> dict[str, Path]:
-    """Return the absolute path of the weights of each backbone in `table`. Relative paths begin at the model's folder.
+def _backbone_weights(folder: Path, table: Mapping[str, Any], used: Collection[str]) -> dict[str, BackboneWeights]:
+    """Return the weights of each backbone in `table`. Relative paths begin at the model's folder.
 
     Whether the files exist is for the backbone to say. The digest of the recipe need not cover them: the version of the
     backbone does, because it is made from its weights.
     """
     if unused := ", ".join(sorted(set(table) - set(used))):
         raise ValueError(f"weights of {unused}, which no space uses")
-    return {name: absolute(folder / str(entry["weights"])) for name, entry in dict(table).items()}
+    found = {}
+    for name, entry in dict(table).items():
+        model = check_name("model", entry["model"]) if "model" in entry else None
+        path = None if model else absolute(folder / str(entry["weights"]))
+        found[name] = BackboneWeights(path, model, entry.get("licence"), entry.get("credit"))
+    return found
 
 
 def _check_names(body: Mapping[str, Any]) -> None:

@@ -90,15 +90,15 @@ def install(name: str, backbone: str | None, heads: str | None, yes: bool, force
         if backbone or heads:
             raise UsageError(f"{name} has the weights of {parts[0]}; leave out --backbone and --heads")
         return _install_stems(*parts, force=force, as_json=as_json)
-    job = published.plan(name, backbone=backbone, heads=heads, force=force)
-    _confirm_licence(job, yes)
-    for source in (job.heads, job.backbone):
-        if source and source.path is None and not as_json:
-            print_message(f"fetching {source.name} from the Hugging Face hub, if it is not in the cache")
     # Read by the client of the hub when it is imported. Its bars are for terminals only.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     if as_json or not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    job = published.plan(name, backbone=backbone, heads=heads, force=force)
+    _confirm_licence(job, yes)
+    for source in reversed(job.sources):
+        if source.path is None and not as_json:
+            print_message(f"fetching {source.name} from the Hugging Face hub, if it is not in the cache")
     clips = [published.CalibrationClip(c.path, (c.tune, c.groove, c.instruments)) for c in load_clips()]
     with Progress("clip", enabled=not as_json) as progress:
         folder = published.install(job, clips, progress=progress)
@@ -106,7 +106,7 @@ def install(name: str, backbone: str | None, heads: str | None, yes: bool, force
     size = size_of(folder)
     if as_json:
         weights, heads_from = (source.name if source else None for source in (job.backbone, job.heads))
-        print_json(InstallRecord(name, str(folder), job.model.licence, weights, heads_from, spaces, size))
+        print_json(InstallRecord(name, str(folder), job.licence, weights, heads_from, spaces, size))
     else:
         print(f"{name} installed: {count(len(spaces), 'space')} ({', '.join(spaces)}), {size / 1e6:,.1f} MB")
         print(f"in {one_line(folder)}; use it with: soundalike index ~/Music --model {name}")
@@ -144,12 +144,12 @@ def _confirm_licence(job: InstallJob, yes: bool) -> None:
         print(one_line(model.summary), file=sys.stderr)
         return
     heads = f", heads: {job.heads.name}" if job.heads else ""
-    for line in (model.summary, f"Weights: {job.backbone.name}{heads}", f"Licence: {model.licence}. {model.terms}"):
+    for line in (model.summary, f"Weights: {job.backbone.name}{heads}", f"Licence: {job.licence}. {job.terms}"):
         print(one_line(line), file=sys.stderr)
     if yes:
         return
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(f"nobody can be asked to accept the licence {model.licence}; give --yes to accept it")
+        raise UsageError(f"nobody can be asked to accept the licence ({job.licence}); give --yes to accept it")
     try:
         accepted = click.confirm("Install it under this licence?", err=True)
     except click.Abort:

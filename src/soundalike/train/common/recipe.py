@@ -55,7 +55,7 @@ def write_model(
     tensors: Mapping[str, FloatArray],
     trained_on: Sequence[Mapping[str, object]],
     seed: int,
-    backbones: Mapping[str, str] | None = None,
+    backbones: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
     """Write a model. The same arguments give the same bytes.
 
@@ -68,7 +68,8 @@ def write_model(
         tensors: The weights, by name.
         trained_on: The sources of the training data, with their licences.
         seed: The seed of the training.
-        backbones: The weights of each backbone that does not come with its own: a file or a folder, relative to `out`.
+        backbones: The weights of each backbone that does not come with its own: under `weights` a file or a folder
+            relative to `out`, or under `model` the installed model that brings them; and their `licence` and `credit`.
 
     Raises:
         UsageError: The folder cannot be made or written to.
@@ -94,7 +95,7 @@ def write_model(
         "seed": seed,
     }
     if backbones:
-        recipe["backbones"] = {backbone: {"weights": path} for backbone, path in backbones.items()}
+        recipe["backbones"] = {backbone: dict(entry) for backbone, entry in backbones.items()}
     make_folder(out, "--out")
     write_atomic(out / "weights.safetensors", lambda file: file.write(weights))
     write_json(out / "recipe.json", recipe)

@@ -18,7 +18,15 @@ from soundalike.core.errors import UsageError
 from soundalike.core.files import content_hash, make_folder, read_json, write_json
 from soundalike.core.names import check_name, check_unique
 from soundalike.core.types import BoolArray, Calibration, FloatArray, IntArray, Level
-from soundalike.models import DEFAULT_MODEL, installed_weights, load_head, load_joint, load_named_backbone, load_recipe
+from soundalike.models import (
+    DEFAULT_MODEL,
+    BackboneWeights,
+    installed_weights,
+    load_head,
+    load_joint,
+    load_named_backbone,
+    load_recipe,
+)
 from soundalike.train.common.calibration import calibrate_random_pairs
 from soundalike.train.common.projection import triplet_accuracy
 from soundalike.train.common.recipe import space_entry, write_model
@@ -55,7 +63,7 @@ class HeadsJob:
             for a feature of several parts it is one projection per part, side by side.
         features: The feature of each factor, such as {"melody": "melody+line"}; by default all of the backbone.
         summary: The summary of the recipe; None makes one.
-        licence: The licence of the weights.
+        licence: The licence of the heads.
     """
 
     triplets: Path
@@ -159,16 +167,17 @@ def train_heads(
         calibration = _calibrate(factors, outputs[factor.name], settings.seed)
         dim = outputs[factor.name].shape[1]
         spaces.append(space_entry(factor.name, backbone, factor.feature, _kind(job, factor), dim, calibration))
+    weights = installed_weights(backbone.name)
     write_model(
         job.out,
         name=job.name,
         summary=job.summary or _summary(job, settings, factors),
-        licence=job.licence,
+        licence=f"{weights.licence} (weights of {backbone.name}); heads: {job.licence}" if weights else job.licence,
         spaces=spaces,
         tensors=tensors,
         trained_on=_credits(job, len(paths)),
         seed=settings.seed,
-        backbones={backbone.name: str(weights)} if (weights := installed_weights(backbone.name)) else None,
+        backbones={backbone.name: _entry(weights)} if weights else None,
     )
     _write_split(job.out, parts)
     for file in (job.out / "checkpoints").glob("*.safetensors"):
@@ -352,6 +361,12 @@ def _summary(job: HeadsJob, settings: HeadSettings, factors: Sequence[_Factor]) 
         return f"Linear heads on {job.backbone}, {count} folders."
     how = "A joint head" if job.kind == "joint" else "Two-layer heads"
     return f"{how} on {job.backbone}: {settings.loss}, {settings.negatives} negatives, {count} folders."
+
+
+def _entry(weights: BackboneWeights) -> dict[str, str]:
+    """The entry of the weights of a backbone in a recipe. It names their model, because its folder is elsewhere."""
+    entry = {"model": weights.model, "licence": weights.licence, "credit": weights.credit}
+    return {key: value for key, value in entry.items() if value}
 
 
 def _credits(job: HeadsJob, clips: int) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ class PublishedWeights:
         origin: Where they are by default: an id on the Hugging Face hub. None: the user gives a path, or `package`
             finds them.
         page: Where to look for them, for messages and people.
+        authors: Whom to credit for them.
         files: The files of a folder of weights; of several alternatives, the first that exists. Empty: the weights are
             one file.
         package: Returns the folder of an installed Python package that has them; None if there is none.
@@ -48,9 +49,15 @@ class PublishedWeights:
 
     origin: str | None
     page: str
+    authors: str
     files: tuple[tuple[str, ...], ...] = ()
     package: Callable[[], Path | None] | None = None
     convert: Callable[[Path, Path], None] | None = None
+
+    @property
+    def credit(self) -> str:
+        """What a model with these weights says about where they come from."""
+        return f"{self.authors}, {self.page}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +91,13 @@ class PublishedModel:
 
 _TRANSFORMERS = ("torch", "transformers", "huggingface_hub")
 _NON_COMMERCIAL = "Give credit; commercial use is not allowed."
+_MERT, _CLAP = "MERT by Li et al., 2024", "LAION-CLAP by Wu et al., 2023"
 _HUB_FILES = (("config.json",), ("preprocessor_config.json",), ("model.safetensors", "pytorch_model.bin"))
 
 
-def _on_hub(repository: str) -> PublishedWeights:
+def _on_hub(repository: str, authors: str) -> PublishedWeights:
     """Return weights that transformers reads, by their id on the hub."""
-    return PublishedWeights(repository, f"https://huggingface.co/{repository}", _HUB_FILES)
+    return PublishedWeights(repository, f"https://huggingface.co/{repository}", authors, _HUB_FILES)
 
 
 _MODELS = (
@@ -101,7 +109,7 @@ _MODELS = (
         extra="mert",
         modules=_TRANSFORMERS,
         backbone="mert",
-        weights=_on_hub("m-a-p/MERT-v1-330M"),
+        weights=_on_hub("m-a-p/MERT-v1-330M", _MERT),
         spaces=(
             PublishedSpace("melody", "layers", ("head_mel/best_head.pt", "melody/best_head.pt")),
             PublishedSpace("rhythm", "layers", ("head_rhy/best_head.pt", "rhythm/best_head.pt")),
@@ -117,7 +125,7 @@ _MODELS = (
         extra="mert",
         modules=_TRANSFORMERS,
         backbone="mert",
-        weights=_on_hub("m-a-p/MERT-v1-330M"),
+        weights=_on_hub("m-a-p/MERT-v1-330M", _MERT),
         spaces=(PublishedSpace("overall", "layers"),),
     ),
     PublishedModel(
@@ -128,7 +136,7 @@ _MODELS = (
         extra="mert",
         modules=_TRANSFORMERS,
         backbone="mert",
-        weights=_on_hub("m-a-p/MERT-v1-95M"),
+        weights=_on_hub("m-a-p/MERT-v1-95M", _MERT),
         spaces=(PublishedSpace("overall", "layers"),),
     ),
     PublishedModel(
@@ -139,7 +147,7 @@ _MODELS = (
         extra="mert",
         modules=_TRANSFORMERS,
         backbone="clap",
-        weights=replace(_on_hub("laion/clap-htsat-unfused"), convert=clap_checkpoint.convert),
+        weights=replace(_on_hub("laion/clap-htsat-unfused", _CLAP), convert=clap_checkpoint.convert),
         spaces=(PublishedSpace("overall", "embedding"),),
     ),
     PublishedModel(
@@ -153,6 +161,7 @@ _MODELS = (
         weights=PublishedWeights(
             None,
             "https://pypi.org/project/musicnn (pip install --no-deps musicnn)",
+            "musicnn by Pons and Serra, 2019",
             package=musicnn_checkpoint.installed_package,
             convert=musicnn_checkpoint.convert,
         ),
@@ -166,7 +175,11 @@ _MODELS = (
         extra="mert",
         modules=("torch",),
         backbone="efficientat",
-        weights=PublishedWeights(None, "https://github.com/fschmid56/EfficientAT/releases (mn04_as_mAP_432.pt)"),
+        weights=PublishedWeights(
+            None,
+            "https://github.com/fschmid56/EfficientAT/releases (mn04_as_mAP_432.pt)",
+            "EfficientAT by Schmid, Koutini and Widmer, 2023",
+        ),
         spaces=(PublishedSpace("overall", "embedding"),),
     ),
     PublishedModel(

@@ -18,6 +18,7 @@ from soundalike.models import extract, installed_folder, is_installed, load_head
 from soundalike.train.common.recipe import space_entry, write_model
 from soundalike.train.heads.merit_checkpoints import read_merit_head
 from soundalike.train.published.catalogue import PUBLISHED, PublishedModel, PublishedSpace, PublishedWeights
+from soundalike.train.published.licences import with_licence
 from soundalike.train.published.model_folder import making, put_in_place
 from soundalike.train.published.null_distributions import SEED, CalibrationClip, Progress, measure_null_distributions
 from soundalike.train.published.sources import Source, find_source, link_or_copy
@@ -43,9 +44,30 @@ class InstallJob:
     folder: Path
     force: bool
 
+    @property
+    def licence(self) -> str:
+        """The licences of all weights, joined by AND."""
+        return " AND ".join(dict.fromkeys(one.licence for one in self.sources)) or self.model.licence
+
+    @property
+    def terms(self) -> str:
+        """What the licence means for the user."""
+        if self.licence != self.model.licence:
+            return "It is not that of the published weights; read it before you use them."
+        if any(one.assumed for one in self.sources):
+            return f"{self.model.terms} Your files state none, so they are taken for the published weights."
+        return self.model.terms
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Where the files come from."""
+        return tuple(one for one in (self.backbone, self.heads) if one)
+
 
 def plan(name: str, *, backbone: str | None = None, heads: str | None = None, force: bool = False) -> InstallJob:
-    """Check what can be checked before anything is downloaded or written.
+    """Check what can be checked before weights are downloaded or anything is written.
+
+    Of another repository on the hub than the published one, the model card is downloaded, for its licence.
 
     Args:
         name: The name of the model, a key of `PUBLISHED`.
@@ -80,8 +102,12 @@ def plan(name: str, *, backbone: str | None = None, heads: str | None = None, fo
     if backbone is not None and model.weights is None:
         raise UsageError(f"{name} needs no weights; leave out --backbone")
     source = _weights_source(model, backbone)
-    place = model.heads if heads is None else heads
-    return InstallJob(model, source, None if place is None else find_source(place, "--heads"), folder, force)
+    head_source = None
+    if (place := model.heads if heads is None else heads) is not None:
+        head_source = with_licence(
+            find_source(place, "--heads"), model.heads, model.licence, f"https://huggingface.co/{model.heads}"
+        )
+    return InstallJob(model, source, head_source, folder, force)
 
 
 def install(
@@ -115,6 +141,10 @@ def install(
         backbone: Backbone = plugins.load(
             "backbones", model.backbone, **({} if weights is None else {"weights": weights})
         )
+        backbones = {}
+        if weights and job.backbone:
+            owner = {"licence": job.backbone.licence, "credit": job.backbone.credit}
+            backbones[model.backbone] = {"weights": weights.name, **owner}
         _check_sizes(model, backbone, tensors)
         calibrations = _calibrate(model, backbone, tensors, clips, progress)
         spaces = [
@@ -132,16 +162,12 @@ def install(
             made,
             name=model.name,
             summary=model.summary,
-            licence=model.licence,
+            licence=job.licence,
             spaces=spaces,
             tensors=tensors,
-            trained_on=[
-                {"name": f"the weights of {source.name}", "licence": model.licence}
-                for source in (job.backbone, job.heads)
-                if source
-            ],
+            trained_on=[{"name": f"the weights of {source.name}", "licence": source.licence} for source in job.sources],
             seed=SEED,
-            backbones=None if weights is None else {model.backbone: weights.name},
+            backbones=backbones,
         )
         load_recipe(str(made))  # what was written can be read
         put_in_place(made, job.folder)
@@ -179,14 +205,15 @@ def _weights_source(model: PublishedModel, given: str | None) -> Source | None:
         return None
     place = published.origin if given is None else given
     if place is not None:
-        return find_source(place, "--backbone")
+        found_source = find_source(place, "--backbone")
+        return with_licence(found_source, published.origin, model.licence, published.credit)
     found = published.package() if published.package else None
     if found is None:
         raise UsageError(
             f"the weights of {model.name} are not on the hub; get them from {published.page}, then give "
             "their path with --backbone"
         )
-    return Source(str(found), found)
+    return Source(str(found), found, model.licence, published.credit)
 
 
 def _take_weights(job: InstallJob, made: Path) -> Path | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from soundalike.core.errors import ModelError, UsageError, one_line
 from soundalike.core.files import FULL_DISK, as_path
 
-__all__ = ["Source", "find_source", "link_or_copy"]
+__all__ = ["Source", "UnreachableError", "find_source", "link_or_copy"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -23,10 +23,16 @@ class Source:
     Attributes:
         name: The path or id, for messages.
         path: The local file or folder; None if the files are on the hub.
+        licence: The licence of the files, or that it is unknown; empty until it was looked for.
+        credit: Whom to credit for them.
+        assumed: Whether they state no licence, and are taken for copies of the published files.
     """
 
     name: str
     path: Path | None
+    licence: str = ""
+    credit: str = ""
+    assumed: bool = False
 
     def file(self, alternatives: Sequence[str]) -> Path | None:
         """Return the local path of the first of several files that exists, after downloading it if it is on the hub.
@@ -117,7 +123,7 @@ def _unreadable(path: Path, error: OSError) -> UsageError:
     return UsageError(f"{where} cannot be read ({error.strerror or error}); check its permissions and its disk")
 
 
-class _UnreachableError(ModelError):
+class UnreachableError(ModelError):
     """The hub cannot be reached, and the cache of its client does not have the file."""
 
 
@@ -128,7 +134,7 @@ def _first_download(repository: str, alternatives: Sequence[str]) -> Path | None
         try:
             if file := _download(repository, name):
                 return file
-        except _UnreachableError as error:
+        except UnreachableError as error:
             unreachable = unreachable or error
     if unreachable:
         raise unreachable
@@ -151,7 +157,7 @@ def _download(repository: str, name: str) -> Path | None:
             f"{repository} is neither a folder here nor a public repository of the Hugging Face hub; check the name"
         ) from error
     except errors.LocalEntryNotFoundError as error:
-        raise _UnreachableError(
+        raise UnreachableError(
             f"the Hugging Face hub cannot be reached for {name} of {repository}; try again later, or download it "
             "elsewhere and give the folder"
         ) from error

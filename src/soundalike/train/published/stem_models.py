@@ -139,7 +139,9 @@ def _link_weights(base: Recipe, backbones: Mapping[str, dict[str, str]], made: P
     """Link the weights of the heads and of the backbones into a new model folder, and say so in `backbones`."""
     link_or_copy(base.weights, made / base.weights.name)
     for name, entry in backbones.items():
-        source = base.backbone_weights[name]
+        source = base.backbone_weights[name].path
+        if source is None:  # an installed model brings them
+            continue
         for file in source.rglob("*") if source.is_dir() else [source]:
             if file.is_file():
                 link_or_copy(file, made / name / file.relative_to(source) if source.is_dir() else made / source.name)
