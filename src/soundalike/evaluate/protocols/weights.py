@@ -1,8 +1,7 @@
 """Weights from people: how much does each space or stem count for listeners?
 
     soundalike evaluate weights --labels labels.csv --audio clips
-    soundalike evaluate weights --labels labels.csv --audio clips --true-stems 6
-    soundalike evaluate weights --labels Inst-Sim-ABX-Dataset --slakh slakh2100 --true-stems 6 --model clap
+    soundalike evaluate weights --labels Inst-Sim-ABX-Dataset --slakh slakh
 
 Labels are CSV files with the columns x, a, b and answer (A or B: which one sounds more like x), and optionally votes,
 question, song_x, song_a and song_b; or the folder of Inst-Sim-ABX, of which the judgements on mixes are used.
