@@ -26,13 +26,13 @@ from soundalike.search.query import Query
 from soundalike.search.search import search_library
 
 COMMAND = [sys.executable, "-m", "soundalike"]
-FILES = 96
+FILES = 64  # twice as many as are committed at once
 Rows = list[tuple[str, float, float, bytes]]
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ninety-six short recordings, and one file that cannot be decoded. The small model encodes them: see `index`."""
+    """Sixty-four short recordings, and one file that cannot be decoded. The small model encodes them: see `index`."""
     folder = tmp_path_factory.mktemp("many")
     for number in range(FILES):
         notes = [note + number % 7 for note in list(TUNES.values())[number % 4]]
