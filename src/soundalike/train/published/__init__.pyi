@@ -5,6 +5,12 @@ from .installer import install as install
 from .installer import plan as plan
 from .installer import remove as remove
 from .null_distributions import CalibrationClip as CalibrationClip
+from .separators import SEPARATORS as SEPARATORS
+from .separators import SeparatorJob as SeparatorJob
+from .separators import can_separate as can_separate
+from .separators import install_separator as install_separator
+from .separators import plan_separator as plan_separator
+from .separators import remove_separator as remove_separator
 from .stem_models import StemJob as StemJob
 from .stem_models import install_stems as install_stems
 from .stem_models import is_current as is_current
