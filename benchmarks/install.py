@@ -72,6 +72,7 @@ PURPOSE = {
 EXTRAS = {
     "render": "`soundalike render` and `evaluate render`; also needs FluidSynth and a soundfont of the system",
     "train": "`soundalike train heads` and `train compact`; searching with what they make does not need it",
+    "demucs": "the separators `demucs` and `demucs6`",
     "mert": "the models that `soundalike models install` installs, except `musicnn`",
     "plot": "the pictures of `evaluate --plot`",
     "faiss": "the prefilter for libraries above three million rows",
