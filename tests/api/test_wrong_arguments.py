@@ -68,6 +68,7 @@ ARGUMENTS: dict[str, tuple[set[str], str | None]] = {
     "hubness": (set(), None),
     "tempo": ({"none"}, None),
     "tempo_step": ({"none", "int", "decimal"}, None),
+    "stems": ({"text"}, None),
     "sources": ({"text"}, "source"),
     "paths": ({"text"}, "path"),
     "text": ({"text"}, None),

@@ -47,7 +47,7 @@ def optional_models(models: StrPath | Sequence[StrPath] | None) -> tuple[str, ..
     """The names or folders of one model or several as text; none for the default ones."""
     if models is None or isinstance(models, str | os.PathLike):
         return () if models is None else (as_model_name(models),)
-    if not isinstance(models, Iterable):
+    if not isinstance(models, Iterable) or isinstance(models, bytes | Mapping):
         raise UsageError(f"model is {shown(models)}; expected the name or folder of a model, or a list of these")
     return tuple(map(as_model_name, models))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from soundalike.api.arguments import Region, WeightsLike, open_recordings
 from soundalike.audio import AudioInput, is_one_input, label_of
-from soundalike.core.arguments import as_choice, as_flag, as_model_name, shown
+from soundalike.core.arguments import as_choice, as_flag, shown
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.files import absolute
 from soundalike.core.types import LEVELS, Level, Vectors
@@ -72,9 +72,13 @@ def compare_stems_with(
     by: Level | None,
 ) -> StemMatrix:
     """Compare two recordings with a model of mixes and with its stem model; see `soundalike.compare_stems`."""
-    on_stems = load_once(stem_model_name(model.name, as_model_name(separator)))
+    if not isinstance(separator, str):
+        raise UsageError(f"stems is {shown(separator)}; expected the name of a separator, such as 'spleeter'")
+    as_choice(by, "by", (*LEVELS, None))
+    as_region(region), as_region(region_b)
     with ExitStack() as stack:
         first, second = paths = open_recordings(stack, [a, b])  # one file for both models
+        on_stems = load_once(stem_model_name(model.name, separator))
         labels = {str(path): label_of(source) for source, path in zip((a, b), paths, strict=True)}
         held = library.catalog.models() if library is not None else {}
         current = on_stems.name in held and held[on_stems.name].digest == on_stems.recipe.digest

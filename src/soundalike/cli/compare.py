@@ -88,9 +88,9 @@ def compare(
 
     \b
       soundalike compare a.wav b.wav --stems spleeter
-                                         the vocals and the accompaniment, each in every space
+                                         vocals and accompaniment in every space
       soundalike compare a.wav b.wav --matrix
-                                         the mix and every stem as rows, melody, rhythm, timbre and harmony as columns
+                                         mix and stems as rows, spaces as columns
 
     A cell of the matrix holds the z of one space and its percentile; n/a is a stem that is silent in A or B. The
     separator of --matrix is that of --stems, else the one that the library holds stems of, else spleeter.
