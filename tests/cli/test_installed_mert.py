@@ -169,6 +169,7 @@ def test_weights_that_do_not_fit(
     out, err = capsys.readouterr()
     line = err.splitlines()[-1]
     assert out == "" and line.startswith("soundalike: ") and message in line and len(err.splitlines()) == 4
+    assert ".partial" not in line  # the file of the user is named
     assert "run" not in out and {one.name for one in home.iterdir()} == {".lock"}
 
 

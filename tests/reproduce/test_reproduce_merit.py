@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -181,9 +182,16 @@ def test_a_run_that_fails_does_not_end_the_others(
     assert main(["reproduce", "merit", folders[0], "--jobs", "1"]) == 2
 
 
+def without_a_stem(data: Path, empty: Path) -> Path:
+    shutil.copytree(data / "musdb", empty / "musdb")
+    (empty / "musdb" / "train" / "Cat - One" / "bass.wav").unlink()
+    return empty / "musdb"
+
+
 MISTAKES: list[tuple[Callable[[Path, Path], list[Path]], str]] = [
     (lambda data, empty: [data / "nowhere"], "nowhere is not a folder"),
-    (lambda data, empty: [empty], "holds none of the data of the paper; expected one of: triplet folders of MERIT"),
+    (lambda data, empty: [empty], "holds none of the data of the paper, or not all .* triplet folders of MERIT"),
+    (lambda data, empty: [without_a_stem(data, empty)], "MUSDB18-HQ.* lacks train/Cat - One/bass.wav"),
     (lambda data, empty: [data / "musdb", data / "musdb"], "both hold MUSDB18-HQ; give one of them"),
 ]
 

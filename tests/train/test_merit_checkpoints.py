@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,10 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
             return (print, ("run",))
 
     assert "holds more than weights" in read_error(save(tmp_path / "trap.pt", {"state_dict": Trap()}))
+    (tmp_path / "pickle.pt").write_bytes(pickle.dumps(Trap()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # torch warns about its protocol
+        assert "is not a PyTorch checkpoint, or holds more" in read_error(tmp_path / "pickle.pt")
 
 
 @pytest.mark.parametrize("name", ["state_dict", "in_dim", "encoder", "val_acc"])

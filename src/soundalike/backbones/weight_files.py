@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import threading
 import warnings
@@ -103,13 +104,15 @@ def read_torch_tensors(path: Path, extra: str) -> dict[str, torch.Tensor]:
             warnings.simplefilter("ignore")  # about files that were not made by torch, which are refused below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
+        if error.errno == errno.EINVAL:  # torch seeks before the start of an archive that is too short
+            raise ModelError(f"{path} is damaged or truncated; download it again") from error
         raise ModelError(f"{path} cannot be read ({error.strerror or error}); give the path of the weights") from error
     except UnpicklingError as error:
         raise ModelError(
             f"{path} holds more than tensors, or is no file of torch.save; download it again from its authors"
         ) from error
     except Exception as error:  # a damaged archive fails in many ways
-        why = one_line(f"{type(error).__name__}: {error}").split("\\n")[0][:120]
+        why = one_line(f"{type(error).__name__}: {error}").split("\\n")[0].split(". ")[0][:120]
         raise ModelError(f"{path} is damaged or no file of weights ({why}); download it again") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]

@@ -84,8 +84,8 @@ def find_data(folders: Sequence[Path]) -> dict[str, Path]:
             raise UsageError(f"{folder} is not a folder; give folders of datasets")
         kind = _kind(folder)
         if kind is None:
-            known = "; ".join([_TRIPLETS, *(_about(name) for name in _PROBES)])
-            raise UsageError(f"{folder} holds none of the data of the paper; expected one of: {known}")
+            known = ". ".join([_TRIPLETS, *(_lacking(name, folder) for name in _PROBES)])
+            raise UsageError(f"{folder} holds none of the data of the paper, or not all of it. Expected: {known}")
         if kind in found:
             raise UsageError(f"{found[kind]} and {folder} both hold {_named(kind)}; give one of them")
         found[kind] = folder
@@ -106,6 +106,12 @@ def _kind(folder: Path) -> str | None:
 def _about(kind: str) -> str:
     about = plugins.load("datasets", _DATASETS[kind][0], root=Path()).about
     return f"{about.title}: {about.layout}"
+
+
+def _lacking(kind: str, folder: Path) -> str:
+    """What a dataset is called, and what a folder lacks for it."""
+    dataset = plugins.load("datasets", _DATASETS[kind][0], root=folder)
+    return f"{dataset.about.title}: {dataset.missing()}"
 
 
 def _named(kind: str) -> str:

@@ -8,6 +8,7 @@ loaded with `weights_only=True`, so code in a file is never run.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -123,7 +124,9 @@ def _load(path: Path) -> Any:
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}; give a checkpoint (.pt)") from error
     try:
-        return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about files that were not made by torch, which are refused below
+            return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load documents no set of exceptions
         if data.startswith(_ZIP):
             raise ModelError(

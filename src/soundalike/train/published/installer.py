@@ -5,7 +5,8 @@ A model is made in a temporary folder beside the installed ones, and renamed whe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -138,15 +139,16 @@ def install(
     with making(job.folder) as made:
         tensors = _read_heads(job)  # before the weights of the backbone, which take a hundred times as long to download
         weights = _take_weights(job, made)
-        backbone: Backbone = plugins.load(
-            "backbones", model.backbone, **({} if weights is None else {"weights": weights})
-        )
         backbones = {}
         if weights and job.backbone:
             owner = {"licence": job.backbone.licence, "credit": job.backbone.credit}
             backbones[model.backbone] = {"weights": weights.name, **owner}
-        _check_sizes(model, backbone, tensors)
-        calibrations = _calibrate(model, backbone, tensors, clips, progress)
+        with _naming_the_source(job, weights):
+            backbone: Backbone = plugins.load(
+                "backbones", model.backbone, **({} if weights is None else {"weights": weights})
+            )
+            _check_sizes(model, backbone, tensors)
+            calibrations = _calibrate(model, backbone, tensors, clips, progress)
         spaces = [
             space_entry(
                 space.name,
@@ -237,6 +239,17 @@ def _take_weights(job: InstallJob, made: Path) -> Path | None:
     target = made / f"{name}{source.path.suffix}"
     link_or_copy(source.path, target)
     return target
+
+
+@contextmanager
+def _naming_the_source(job: InstallJob, weights: Path | None) -> Iterator[None]:
+    """Let messages about the weights of the backbone name the files of the user, not those in the temporary folder."""
+    try:
+        yield
+    except ModelError as error:
+        if weights is None or job.backbone is None:
+            raise
+        raise ModelError(str(error).replace(str(weights), job.backbone.name)) from error
 
 
 def _file(source: Source, names: Sequence[str], published: PublishedWeights) -> Path:
