@@ -84,9 +84,9 @@ def test_a_space_that_is_not_audible_meets_no_bound() -> None:
     [
         (
             {"at_least": "mood=5"},
-            "unknown space 'mood' in --at-least; compact has melody, rhythm, timbre, harmony",
+            "unknown space 'mood' in --at-least; known: melody, rhythm, timbre, harmony",
         ),
-        ({"at_most": {"mood": 5}}, "unknown space 'mood' in --at-most; compact has melody"),
+        ({"at_most": {"mood": 5}}, "unknown space 'mood' in --at-most; known: melody"),
         ({"at_least": "melody=101"}, "the bound of melody is 101; expected a percentile of 0 to 100"),
         ({"at_most": {"melody": -1}}, "the bound of melody is -1; expected a percentile of 0 to 100"),
         ({"at_least": "melody"}, "cannot read the bound 'melody'; expected SPACE=PERCENTILE"),

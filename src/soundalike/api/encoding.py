@@ -9,14 +9,24 @@ from pathlib import Path
 
 import numpy as np
 
-from soundalike.api.arguments import Region, WeightsLike, open_recordings
+from soundalike.api.arguments import Region, StrPath, WeightsLike, open_recordings, optional_model
 from soundalike.audio import AudioInput, is_one_input, label_of
 from soundalike.core.arguments import as_choice, as_flag, shown
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.files import absolute
 from soundalike.core.types import LEVELS, Level, Vectors
 from soundalike.library import LibraryFolder, load_encoding
-from soundalike.models import Encoding, Model, load_once, stem_model_name
+from soundalike.models import (
+    DEFAULT_MODEL,
+    Encoding,
+    Model,
+    SearchSpaces,
+    encode_with,
+    installed_spaces,
+    join_encodings,
+    load_once,
+    stem_model_name,
+)
 from soundalike.search import (
     Comparison,
     StemMatrix,
@@ -27,11 +37,19 @@ from soundalike.search import (
     make_stem_matrix,
 )
 
-__all__ = ["compare_stems_with", "compare_with", "embed_recordings", "encode_named"]
+__all__ = ["compare_stems_with", "compare_with", "embed_recordings", "encode_named", "spaces_of_request"]
+
+
+def spaces_of_request(model: StrPath | None, library: LibraryFolder | None, weights: WeightsLike) -> SearchSpaces:
+    """Find the spaces of a comparison. Without a library, weights may name spaces of every installed model."""
+    names = as_weights(weights) or {}
+    if library is not None:
+        return library.spaces(optional_model(model), names)
+    return SearchSpaces.find(load_once(DEFAULT_MODEL if model is None else as_model_name(model)), names, installed_spaces)
 
 
 def compare_with(
-    model: Model,
+    spaces: SearchSpaces,
     library: LibraryFolder | None,
     a: AudioInput,
     b: AudioInput,
@@ -41,20 +59,21 @@ def compare_with(
     by: Level | None,
     align: bool,
 ) -> Comparison:
-    """Encode two recordings with a model and score `b` as a match of `a`; see `soundalike.compare`."""
+    """Encode two recordings and score `b` as a match of `a`; see `soundalike.compare`."""
     by, align = as_choice(by, "by", (*LEVELS, None)), as_flag(align, "align")
-    chosen, first_part, second_part = as_weights(weights), as_region(region), as_region(region_b)
+    first_part, second_part = as_region(region), as_region(region_b)
+    resolved = spaces.weights(as_weights(weights))
     with ExitStack() as stack:
         paths = open_recordings(stack, [a, b])
         labels = {str(path): label_of(source) for source, path in zip((a, b), paths, strict=True)}
-        first = _stored(library, model, a, first_part, paths[0]) or encode_named(model, a, first_part, paths[0])
-        second = _stored(library, model, b, second_part, paths[1]) or encode_named(model, b, second_part, paths[1])
+        first = _encode(library, spaces, a, first_part, paths[0])
+        second = _encode(library, spaces, b, second_part, paths[1])
         part = region is not None or region_b is not None
         level, reason = choose_level(by, region=part, seconds=first.info.duration)
-        reference = library.reference(model, level) if library is not None else None
+        reference = library.reference(spaces, level) if library is not None else None
         try:
             found = compare_encodings(
-                model, first, second, chosen, level=level, aligned=align, reference=reference, level_reason=reason
+                spaces, first, second, resolved, level=level, aligned=align, reference=reference, level_reason=reason
             )
         except (AudioError, UsageError) as error:
             raise type(error)(f"{label_of(a)} and {label_of(b)}: {error}") from error
@@ -82,35 +101,39 @@ def compare_stems_with(
         labels = {str(path): label_of(source) for source, path in zip((a, b), paths, strict=True)}
         held = library.catalog.models() if library is not None else {}
         current = on_stems.name in held and held[on_stems.name].digest == on_stems.recipe.digest
-        mix = compare_with(model, library, first, second, None, region, region_b, by, align=False)
+        mix = compare_with(SearchSpaces.of(model), library, first, second, None, region, region_b, by, align=False)
         of_stems = library if current else None
-        stems = compare_with(on_stems, of_stems, first, second, None, region, region_b, by, align=False)
+        stems = compare_with(SearchSpaces.of(on_stems), of_stems, first, second, None, region, region_b, by, align=False)
         return make_stem_matrix(mix, model.spaces, stems, on_stems.spaces).renamed(labels)
 
 
-def _stored(
+def _encode(
     library: LibraryFolder | None,
-    model: Model,
+    spaces: SearchSpaces,
     source: AudioInput,
     region: tuple[float | None, float | None],
     path: Path,
-) -> Encoding | None:
-    """The stored encoding of a whole file of the library, which need not be decoded again."""
-    if library is None or region != (None, None) or not isinstance(source, str | os.PathLike):
-        return None
-    return load_encoding(library, absolute(path), model)
-
-
-def encode_named(
-    model: Model,
-    source: AudioInput,
-    region: tuple[float | None, float | None] = (None, None),
-    path: Path | None = None,
 ) -> Encoding:
-    """Encode a recording, or a region in seconds, from `path` if it is given. An AudioError names the recording."""
+    """Encode a recording at `path`, or a region in seconds. A whole file of the library need not be decoded again."""
+    found: dict[str, Encoding] = {}
+    if library is not None and region == (None, None) and isinstance(source, str | os.PathLike):
+        for model in spaces.models:
+            if (stored := load_encoding(library, absolute(path), model)) is not None:
+                found[model.name] = stored
+    rest = [model for model in spaces.models if model.name not in found]
     start, end = region
     try:
-        return model.encode(path if path is not None else source, start=start or 0.0, end=end)
+        made = encode_with(rest, path, start=start or 0.0, end=end)
+    except AudioError as error:
+        raise AudioError(f"{label_of(source)}: {error}") from error
+    found |= {model.name: encoding for model, encoding in zip(rest, made, strict=True)}
+    return join_encodings(spaces, [found[model.name] for model in spaces.models])
+
+
+def encode_named(model: Model, source: AudioInput) -> Encoding:
+    """Encode a recording. An AudioError names it."""
+    try:
+        return model.encode(source)
     except AudioError as error:
         raise AudioError(f"{label_of(source)}: {error}") from error
 

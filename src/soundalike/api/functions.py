@@ -91,7 +91,8 @@ def compare(
     Args:
         a: The query.
         b: The recording that is scored as a match of `a`.
-        weights: Weights of the spaces; None weighs each 1.
+        weights: Weights of the spaces; None weighs each of the model 1. Spaces of other installed models may be named
+            too, as in `Library.search`.
         model: The name or folder of a model.
         region: Use only this part of `a`: (start, end) in seconds, or text such as "0:30-0:40".
         region_b: Use only this part of `b`.
@@ -109,9 +110,10 @@ def compare(
         >>> soundalike.compare("a.wav", "b.wav").match.score
         1.73
     """
-    from soundalike.api.encoding import compare_with
+    from soundalike.api.encoding import compare_with, spaces_of_request
 
-    return compare_with(load_once(as_model_name(model)), None, a, b, weights, region, region_b, by, align)
+    spaces = spaces_of_request(model, None, weights)
+    return compare_with(spaces, None, a, b, weights, region, region_b, by, align)
 
 
 def compare_stems(

@@ -134,7 +134,8 @@ class Library(Upkeep):
 
         Args:
             query: A recording, in the library or not; or a `Query`, which then is the only argument.
-            weights: Weights of the spaces, any sign; None weighs each 1.
+            weights: Weights of the spaces, any sign; None weighs each of the model 1. Spaces of other models that the
+                library holds may be named too: by the short name where only one model has it, or as "dsp/rhythm".
             k: The number of matches.
             where: Conditions on tracks, such as "bpm 90..110 and genre = jazz", or "bpm ~ query and key ~ query".
             by: Compare whole tracks or passages. None compares passages if the query is a region or shorter than 30 s.
@@ -183,10 +184,11 @@ class Library(Upkeep):
 
         See `soundalike.compare` for the arguments.
         """
-        from soundalike.api.encoding import compare_with
+        from soundalike.api.encoding import compare_with, spaces_of_request
 
         library = self.folder
-        return compare_with(library.model(optional_model(model)), library, a, b, weights, region, region_b, by, align)
+        spaces = spaces_of_request(model, library, weights)
+        return compare_with(spaces, library, a, b, weights, region, region_b, by, align)
 
     def compare_stems(
         self,

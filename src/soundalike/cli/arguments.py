@@ -235,7 +235,8 @@ def weights_option(default: str = _EQUAL) -> Decorator[Any]:
         callback=chosen,
         shell_complete=suggest_weights,
         help="How much each space counts, such as melody=2,timbre=-1, or the name of a preset (see: soundalike "
-        f"presets). Weights may be negative; spaces that are not named weigh 0 (default: {default}).",
+        f"presets). Weights may be negative; spaces that are not named weigh 0 (default: {default}). Spaces of other "
+        "models of the library may be named too, such as dsp/rhythm.",
     )
 
 

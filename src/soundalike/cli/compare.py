@@ -23,7 +23,7 @@ from soundalike.cli.commands import command
 from soundalike.cli.inputs import absolute_name, chosen_library, one_standard_input, recording
 from soundalike.cli.models.stems import ready_stem_model
 from soundalike.cli.output import print_json, print_warnings
-from soundalike.cli.references import level_text, reference_text
+from soundalike.cli.references import level_text, models_text, reference_text
 from soundalike.cli.stems import default_separator, stems_option
 from soundalike.cli.suggest import suggest_files
 from soundalike.cli.table import Cell, fitted_name, has_blocks, print_facts, print_table
@@ -173,8 +173,8 @@ def _print_comparison(a: str, b: str, found: Comparison, *, aligned: bool) -> No
     for letter, name in (("A", a), ("B", b)):
         print(f"{letter}  {fitted_name(one_line(name), 3)}")
     print_facts(f"score {match.score:+.2f}", f"percentile {rarity(match.percentile)}", kind)
-    print_facts(f"weights: {weights_text(found.weights)}", f"model {found.model}")
-    print_facts(reference_text(found.reference, found.recordings, found.model, [match.spaces]))
+    print_facts(f"weights: {weights_text(found.weights)}", models_text(found.models))
+    print_facts(reference_text(found.reference, found.recordings, found.models, [match.spaces]))
     rows: list[list[Cell]] = []
     largest = max(abs(one.share) for one in match.spaces.values())
     colours = space_colours(match.spaces)

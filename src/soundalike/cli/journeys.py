@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from soundalike.cli.cells import near, weights_text
 from soundalike.cli.match_table import MatchRow, check_match_columns, copy_notes, print_matches
 from soundalike.cli.output import print_styled
-from soundalike.cli.references import reference_text
+from soundalike.cli.references import models_text, reference_text
 from soundalike.cli.table import print_facts
 from soundalike.core.errors import one_line
 
@@ -41,8 +41,8 @@ def print_heading(title: str, journey: Journey, output: Output) -> None:
     """Print what was asked for. Raises UsageError if a chosen column is unknown."""
     check_match_columns(output.columns, list(journey.weights))
     scores = [match.spaces for match in journey.matches]
-    print_facts(title, f"weights: {weights_text(journey.weights)}", f"model {journey.model}")
-    print_facts(reference_text(journey.reference, journey.recordings, journey.model, scores))
+    print_facts(title, f"weights: {weights_text(journey.weights)}", models_text(journey.models))
+    print_facts(reference_text(journey.reference, journey.recordings, journey.models, scores))
 
 
 def print_journey(journey: Journey, rows: Sequence[MatchRow], output: Output) -> None:

@@ -94,7 +94,12 @@ def report_corrupt(paths: Sequence[str]) -> int:
 
 
 def report_missing(results: Results) -> None:
-    """Say which matches were left out because their files are not there."""
+    """Say which tracks were left out because their files are not there, or because a model has not encoded them."""
+    for model, number in results.not_encoded.items():
+        tracks = "1 track" if number == 1 else f"{number:,} tracks"
+        print_message(
+            f"{tracks}, not encoded by {model}; add with: soundalike index --model {model} DIR", "left out", "yellow"
+        )
     if results.absent_folders:
         names = ", ".join(map(near, results.absent_folders[:3])) + (", ..." if len(results.absent_folders) > 3 else "")
         print_message(f"tracks below {names}, which is gone or empty; is its disk mounted?", "left out", "yellow")

@@ -36,7 +36,7 @@ from soundalike.cli.output import (
     report_corrupt,
     report_missing,
 )
-from soundalike.cli.references import level_text, reference_text
+from soundalike.cli.references import level_text, models_text, reference_text
 from soundalike.cli.suggest import suggest_examples, suggest_recordings
 from soundalike.cli.table import fitted_name, print_facts
 from soundalike.cli.take_files import take_files
@@ -235,7 +235,7 @@ def _print_results(results: SearchResults, output: Output, *, conditions: bool) 
         f"{fitted_name(one_line(query.track), 32)}  {clock(query.start)} to {clock(query.end)}",
         f"against {against}{reason}",
         f"weights: {weights_text(results.weights)}",
-        f"model {results.model}",
+        models_text(results.models),
         "" if results.hubness == "none" else f"hubness: {results.hubness}",
         "ordered by percentile" if results.level == "passage" else "",
     )
@@ -247,7 +247,7 @@ def _print_results(results: SearchResults, output: Output, *, conditions: bool) 
         ]
         print_facts(f"and {', '.join(others)}", f"scores are the mean over {len(results.examples)} examples")
     scores = [match.spaces for match in results.matches]
-    print_facts(reference_text(results.reference, results.recordings, results.model, scores))
+    print_facts(reference_text(results.reference, results.recordings, results.models, scores))
     bounded = [f"{name} at least {value:g}%" for name, value in results.at_least.items()]
     bounded += [f"{name} at most {value:g}%" for name, value in results.at_most.items()]
     if bounded:

@@ -118,7 +118,8 @@ class Space:
 
     Attributes:
         model: Name of the model.
-        name: Short name, unique within the model, such as "melody".
+        name: Short name, unique within the model, such as "melody". In a request over several models, the full name if
+            the short one names another space.
         source: The signal that is encoded: "mix" or a stem.
         backbone: Name of the backbone that extracts the features.
         feature: The feature that the head projects; "a+b" joins two.
@@ -139,9 +140,14 @@ class Space:
     tensors: str | None = None
 
     @property
+    def short_name(self) -> str:
+        """The name that is unique within the model."""
+        return self.name.rpartition("/")[2]
+
+    @property
     def full_name(self) -> str:
-        """The name `model/name`, unique across models."""
-        return f"{self.model}/{self.name}"
+        """The name `model/short_name`, unique across models."""
+        return f"{self.model}/{self.short_name}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -11,26 +11,26 @@ from typing import Self
 
 import numpy as np
 
-from soundalike.audio import HOP, WINDOW, is_artist
+from soundalike.audio import HOP, WINDOW
 from soundalike.core import plugins
-from soundalike.core.errors import LibraryError, ModelError
+from soundalike.core.errors import LibraryError
 from soundalike.core.files import absolute, foreign_files, size_of
 from soundalike.core.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space, Span, Vectors
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.filters import Filter
 from soundalike.library.catalog.schema import CATALOG_FILES, FORMAT
 from soundalike.library.catalog.track import Track
-from soundalike.library.held_models import load_held
+from soundalike.library.held_models import find_held, spaces_of_models
 from soundalike.library.kept_features import feature_costs
 from soundalike.library.migrations import migrate
 from soundalike.library.presence import folder_is_there, is_there
 from soundalike.library.snapshot_arrays import SnapshotArrays
 from soundalike.library.stores.base import RestorableRowsError, Store, read_verified
 from soundalike.library.stores.row_groups import positions_of, runs
-from soundalike.library.subject import Candidates, Subject, describe_file
+from soundalike.library.subject import Candidates, Subject
 from soundalike.library.views import Place, SharedViews, View
 from soundalike.library.writer_lock import writer_lock
-from soundalike.models import DEFAULT_MODEL, Model, Reference, load_once
+from soundalike.models import LevelRows, Model, Reference, SearchSpaces, Spaces, encode_with
 
 __all__ = [
     "Candidates",
@@ -212,28 +212,33 @@ class LibraryFolder:
             LibraryError: The library is empty.
             ModelError: The library does not hold the model or holds another version of it, or the model was removed.
         """
-        held = self.catalog.models()
-        if not held:
-            raise LibraryError(f"the library at {self.path} is empty; fill it with: soundalike index DIR")
-        chosen = name if name is not None else (DEFAULT_MODEL if DEFAULT_MODEL in held else next(iter(held)))
-        # A model that was given by its folder is held under the name in its recipe.
-        model = load_held(self.path, chosen, held[chosen]) if chosen in held else load_once(chosen)
-        if model.name not in held:
-            raise ModelError(
-                f"the library at {self.path} holds {', '.join(held)}, not {model.name}; "
-                f"ask with --model {next(iter(held))}, or add it with: soundalike index --model {chosen} DIR"
-            )
-        if held[model.name].digest != model.recipe.digest:
-            raise ModelError(
-                f"the library at {self.path} was encoded by another version of {model.name}; "
-                "encode it again with: soundalike index DIR"
-            )
-        return model
+        return find_held(self.path, name, self.catalog.models())
+
+    def spaces(self, model: str | None, names: Iterable[str]) -> SearchSpaces:
+        """The spaces of a request: those of its model, and those of other models that it names.
+
+        Raises:
+            UsageError: Several models have a space of a name.
+            LibraryError, ModelError: See `model`.
+        """
+
+        def held() -> dict[str, list[str]]:
+            return spaces_of_models(self.catalog.models(), self.catalog.spaces())
+
+        return SearchSpaces.find(self.model(model), names, held, self.model)
 
     # Searching --------------------------------------------------------------------------------------------------
 
-    def subject(self, path: Path, model: Model, start: float | None = None, end: float | None = None) -> Subject:
-        """Encode a file, or a region of it in seconds. A whole file that the library holds is not decoded again.
+    def subject(self, path: Path, model: Spaces, start: float | None = None, end: float | None = None) -> Subject:
+        """Encode a file, or a region of it in seconds; see `subjects`."""
+        return Subject.joined(model, self.subjects(path, model.models, start, end))
+
+    def subjects(
+        self, path: Path, models: Sequence[Model], start: float | None = None, end: float | None = None
+    ) -> list[Subject]:
+        """Encode a file, or a region of it in seconds, with each of some models.
+
+        Rows that the library holds of a whole file are not made again.
 
         Raises:
             AudioError: The file cannot be read.
@@ -243,54 +248,50 @@ class LibraryFolder:
             own = self.catalog.track_at(path)
             # If the file has changed since, its stored rows are of other audio; the track is still the query's own.
             known = own if own is not None and is_current(own) else None
-            whole = start is None and end is None
-            if known and whole and self.catalog.is_encoded(known.id, model.name) and not self._is_corrupt(known, model):
-                track = self._rows_of(known, model, "track")
-                return Subject(
-                    span=Span(str(path), 0.0, known.duration),
-                    passages=self._rows_of(known, model, "passage"),
-                    track={name: rows[0] for name, rows in track.items()},
-                    audio_hash=known.audio_hash,
-                    fingerprint=self.catalog.fingerprints.get(known.id),
-                    artists=tuple(filter(is_artist, known.artists)),
-                    own=own,
-                    warning=known.warning,
-                    description=known,
-                )
-            encoding = model.encode(path, start=start or 0.0, end=end)
-            description = known or describe_file(path, encoding, model.name)
-            return Subject(
-                span=encoding.track.spans[0],
-                passages=encoding.passages.rows,
-                track={name: rows[0] for name, rows in encoding.track.rows.items()},
-                audio_hash=known.audio_hash if known else encoding.info.audio_hash,
-                fingerprint=self.catalog.fingerprints.get(known.id) if known else encoding.fingerprint,
-                artists=tuple(filter(is_artist, description.artists)),
-                own=own,
-                warning=encoding.warning,
-                description=description,
-            )
+            words = self.catalog.fingerprints.get(known.id) if known else None
+            found: dict[str, Subject] = {}
+            if known and words is not None and start is None and end is None:
+                stored = [one for one in models if self._has_rows(known, one)]
+                found = {one.name: Subject.of_track(known, self._rows_of(known, one), words) for one in stored}
+            rest = [one for one in models if one.name not in found]
+            for one, encoding in zip(rest, encode_with(rest, path, start=start or 0.0, end=end), strict=True):
+                found[one.name] = Subject.of_encoding(path, encoding, one.name, own, known, words)
+            return [found[one.name] for one in models]
 
-    def _rows_of(self, track: Track, model: Model, level: Level) -> dict[str, FloatArray]:
-        first, count = self.catalog.rows_of(track.id, level)
-        return self.rows(model.spaces, level, np.arange(first, first + count))
+    def _has_rows(self, track: Track, model: Model) -> bool:
+        return self.catalog.is_encoded(track.id, model.name) and not self._is_corrupt(track, model)
+
+    def _rows_of(self, track: Track, model: Model) -> LevelRows:
+        places = {level: self.catalog.rows_of(track.id, level) for level in LEVELS}
+        return {
+            level: self.rows(model.spaces, level, np.arange(first, first + count))
+            for level, (first, count) in places.items()
+        }
 
     def rows(self, spaces: Iterable[Space], level: Level, positions: IntArray) -> dict[str, FloatArray]:
         """The rows (m, d) of each space, by short name, at `positions` (m,)."""
         return {s.name: self.store.read(level, s.full_name, s.dim, positions) for s in spaces}
 
-    def candidates(self, model: Model, level: Level, where: Filter, artists: Collection[str] = ()) -> Candidates:
+    def candidates(self, model: Spaces, level: Level, where: Filter, artists: Collection[str] = ()) -> Candidates:
         """The tracks that meet a filter, without those of some artists and on disks that are not mounted.
 
-        Single files that are not there are left out later (`find_absent`). To be used inside `snapshot`.
+        Of several models, the tracks that all of them encoded. Single files that are not there are left out later
+        (`find_absent`). To be used inside `snapshot`.
         """
         table, groups = self.arrays.table(model.name, level), self.arrays.groups(model.name, level)
-        wanted = np.ones(len(table), np.bool_)
+        wanted = self._meeting(table[:, 2], where, artists)
+        lacking = {name: self._meeting(ids, where, artists) for name, ids in self.arrays.not_encoded(model).items()}
+        counts = {name: int(np.count_nonzero(met)) for name, met in lacking.items() if met.any()}
+        return Candidates(table, groups, None if wanted.all() else wanted, counts)
+
+    def _meeting(self, ids: IntArray, where: Filter, artists: Collection[str]) -> BoolArray:
+        """Which tracks (n,) meet a filter, are by none of some artists, and on disks that are mounted."""
+        met = np.ones(len(ids), np.bool_)
         if where != Filter() or artists:
-            wanted = self.arrays.columns().select(table[:, 2], where, exclude_artists=artists)
+            met = self.arrays.columns().select(ids, where, exclude_artists=artists)
         if away := list(self.absent_roots()):
-            wanted = wanted & ~np.isin(self.arrays.root_ids(table[:, 2]), away)
-        return Candidates(table, groups, None if wanted.all() else wanted)
+            met = met & ~np.isin(self.arrays.root_ids(ids), away)
+        return met
 
     def absent_roots(self) -> dict[int, Path]:
         """The folders from which tracks were indexed and that are gone or empty, by id; none if there are very many."""
@@ -307,14 +308,14 @@ class LibraryFolder:
             absent[part] = [not is_there(path) for path in self.catalog.paths.of(ids[part].tolist())]
         return absent
 
-    def find_corrupt(self, model: Model, level: Level, rows: IntArray, ids: IntArray) -> BoolArray:
+    def find_corrupt(self, model: Spaces, level: Level, rows: IntArray, ids: IntArray) -> BoolArray:
         """Which matches (m,), given their rows and the ids of their tracks, fail a checksum."""
         corrupt = np.isin(ids, self.catalog.database.corrupt_tracks(ids.tolist()))
         for space in model.spaces:
             corrupt |= self.store.corrupt(level, space.full_name, space.dim, rows)
         return corrupt
 
-    def _is_corrupt(self, track: Track, model: Model) -> bool:
+    def _is_corrupt(self, track: Track, model: Spaces) -> bool:
         """Whether any row or the entry of a track fails its checksum."""
         for level in LEVELS:
             first, count = self.catalog.rows_of(track.id, level)
@@ -322,7 +323,7 @@ class LibraryFolder:
                 return True
         return False
 
-    def reference(self, model: Model, level: Level) -> Reference:
+    def reference(self, model: Spaces, level: Level) -> Reference:
         """See `SnapshotArrays.reference`."""
         with self.snapshot():
             return self.arrays.reference(model, level)

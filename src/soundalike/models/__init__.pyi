@@ -47,6 +47,12 @@ from .score import percentiles as percentiles
 from .score import presence as presence
 from .score import query_terms as query_terms
 from .score import score_rows as score_rows
+from .search_spaces import SearchSpaces as SearchSpaces
+from .search_spaces import Spaces as Spaces
+from .search_spaces import encode_with as encode_with
+from .search_spaces import installed_spaces as installed_spaces
+from .search_spaces import join_encodings as join_encodings
+from .search_spaces import select_rows as select_rows
 from .stem_backbone import StemBackbone as StemBackbone
 from .stem_files import load_separator as load_separator
 from .stems import space_name as space_name

@@ -225,6 +225,11 @@ class Model:
         return self.recipe.name
 
     @property
+    def models(self) -> tuple[Model, ...]:
+        """The model itself: what is compared may be spaces of several models (`search_spaces.py`)."""
+        return (self,)
+
+    @property
     def spaces(self) -> tuple[Space, ...]:
         """The spaces of the model."""
         return self.recipe.spaces

@@ -321,12 +321,20 @@ def parse_weights(text: str) -> Weights:
     return Weights(values)
 
 
-def resolve_weights(weights: Mapping[str, float] | None, spaces: Sequence[Space]) -> Weights:
-    """Return the weight of every space, by short name.
+def resolve_weights(
+    weights: Mapping[str, float] | None,
+    spaces: Sequence[Space],
+    aliases: Mapping[str, str] | None = None,
+    others: Sequence[str] = (),
+) -> Weights:
+    """Return the weight of every space, by name.
 
     Args:
-        weights: Weights by short or full name. Spaces that are not named have weight 0. None means weight 1 for all.
-        spaces: The spaces of the model.
+        weights: Weights by name or full name. Spaces that are not named have weight 0. None means weight 1 for all of
+            the model of the first space.
+        spaces: The spaces of the model, or of a request over several models (`search_spaces.py`).
+        aliases: The names of spaces by further names that `weights` may use.
+        others: Further names that are known, for messages.
 
     Returns:
         The weight of every space in `spaces`.
@@ -339,13 +347,14 @@ def resolve_weights(weights: Mapping[str, float] | None, spaces: Sequence[Space]
         {'melody': 2.0, 'rhythm': 0.0, 'timbre': 0.0, 'harmony': 0.0}
     """
     if weights is None:
-        return Weights({space.name: 1.0 for space in spaces})
-    known = {alias: space.name for space in spaces for alias in (space.full_name, space.name)}
+        return Weights({space.name: float(space.model == spaces[0].model) for space in spaces})
+    known = dict(aliases or {}) | {alias: space.name for space in spaces for alias in (space.full_name, space.name)}
     values = {space.name: 0.0 for space in spaces}
     named: dict[str, str] = {}
     for name, value in weights.items():
         if name not in known:
-            raise UsageError(f"unknown space {name!r}; known: {', '.join(space.name for space in spaces)}")
+            listed = dict.fromkeys([*(space.name for space in spaces), *others])
+            raise UsageError(f"unknown space {name!r}; known: {', '.join(listed)}")
         if known[name] in named:
             raise UsageError(
                 f"the weight of {known[name]} is given twice, as {named[known[name]]} and {name}; give it once"

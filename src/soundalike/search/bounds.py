@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from soundalike.core.errors import UsageError
-from soundalike.core.types import BoolArray, FloatArray, Space
-from soundalike.models import percentiles, presence
+from soundalike.core.types import BoolArray, FloatArray
+from soundalike.models import SearchSpaces, percentiles, presence
 from soundalike.search.compiled_query import CompiledQuery
 from soundalike.search.query import Query, as_bounds
 
@@ -18,7 +18,7 @@ __all__ = ["Bounds", "bounds_of"]
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The lowest and highest percentiles, by short space name."""
+    """The lowest and highest percentiles, by the names of spaces."""
 
     at_least: Mapping[str, float]
     at_most: Mapping[str, float]
@@ -33,7 +33,7 @@ class Bounds:
 
         Args:
             compiled: The query.
-            rows: The rows (m, d) of candidates by short space name.
+            rows: The rows (m, d) of candidates by space.
 
         Returns:
             (m,) bool.
@@ -52,22 +52,19 @@ class Bounds:
         return found
 
 
-def bounds_of(query: Query, spaces: Sequence[Space]) -> Bounds:
-    """The bounds of a query by short space name.
+def bounds_of(query: Query, spaces: SearchSpaces) -> Bounds:
+    """The bounds of a query by the names of spaces.
 
     Raises:
         UsageError: A space is unknown, or no percentile can meet both of its bounds.
     """
-    names = {name: space.name for space in spaces for name in (space.name, space.full_name)}
+    names = spaces.names
     found: list[dict[str, float]] = []
     for option, given in (("--at-least", query.at_least), ("--at-most", query.at_most)):
         resolved = {}
         for name, value in (as_bounds(given) or {}).items():
             if name not in names:
-                raise UsageError(
-                    f"unknown space {name!r} in {option}; {spaces[0].model} has "
-                    f"{', '.join(space.name for space in spaces)}"
-                )
+                raise UsageError(f"unknown space {name!r} in {option}; known: {spaces.known}")
             resolved[names[name]] = value
         found.append(resolved)
     at_least, at_most = found

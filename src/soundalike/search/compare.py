@@ -12,8 +12,8 @@ from soundalike.core.errors import UsageError
 from soundalike.core.types import Level, LevelReason, Match, PercentileSource, SpaceScore, Span, Weights
 from soundalike.models import (
     Encoding,
-    Model,
     Reference,
+    Spaces,
     explain,
     mean_rows,
     presence,
@@ -48,6 +48,7 @@ class Comparison:
         reference: What the score and percentiles are measured against: random pairs of the library, or of the model.
         recordings: The number of different recordings of the library; 0 without one.
         level_reason: Why this level was compared.
+        models: The names of all models whose spaces are compared, `model` first.
     """
 
     match: Match
@@ -59,6 +60,7 @@ class Comparison:
     reference: PercentileSource = "model"
     recordings: int = 0
     level_reason: LevelReason = "requested"
+    models: tuple[str, ...] = ()
 
     def renamed(self, names: Mapping[str, str]) -> Self:
         """The same comparison with its recordings under other names: {old: new}."""
@@ -74,7 +76,7 @@ class Comparison:
 
 
 def compare_encodings(
-    model: Model,
+    model: Spaces,
     a: Encoding,
     b: Encoding,
     weights: Mapping[str, float] | None = None,
@@ -89,10 +91,10 @@ def compare_encodings(
     At the passage level, a recording is compared with itself as a whole: the mean of its passages is no single one.
 
     Args:
-        model: The model that encoded both.
+        model: The model that encoded both, or the spaces of several.
         a: The query.
         b: The recording to score; at the passage level its best passage is scored.
-        weights: Weights of the spaces; None weighs each 1.
+        weights: Weights by the names of the spaces; None weighs each of the first model 1.
         level: "track" or "passage".
         aligned: Also align the passages that most spaces find similar, unless neither melody nor harmony is audible in
             both recordings: onsets alone line up with anything.
@@ -133,8 +135,9 @@ def compare_encodings(
         alignment = align(*_passages_to_align(a, b, active))
     warnings = tuple((one.track.spans[0].track, one.warning) for one in (a, b) if one.warning)
     match = Match(span, score, parts, a.track.spans[0], alignment, percentile=percentile)
+    models = tuple(one.name for one in model.models)
     used = reference.source, reference.recordings, level_reason
-    return Comparison(match, level, model.name, resolved, pairs, warnings, *used)
+    return Comparison(match, level, models[0], resolved, pairs, warnings, *used, models)
 
 
 def _check_audible(name: str, encoding: Encoding, weights: Weights, region: str) -> None:

@@ -21,29 +21,29 @@ from soundalike.library.stores import BestOf, Hits
 from soundalike.models import (
     Background,
     Reference,
+    SearchSpaces,
     Term,
     combine_terms,
     explain,
     mean_rows,
     query_terms,
-    resolve_weights,
 )
 from soundalike.search.query import Example, Query, as_weights
 
 __all__ = ["CompiledQuery", "ExampleTerms", "resolve_examples"]
 
 
-def resolve_examples(query: Query, spaces: Sequence[Space]) -> tuple[Example, ...]:
+def resolve_examples(query: Query, spaces: SearchSpaces) -> tuple[Example, ...]:
     """All examples of a query, the query first, with weights for every space.
 
     Raises:
         UsageError: A space is unknown, or every weight of an example is 0; the message names the example.
     """
-    weights = resolve_weights(as_weights(query.weights), spaces)
+    weights = spaces.weights(as_weights(query.weights))
     found = [Example(query.path, weights=weights)]
     for example in query.examples:
         try:
-            own = weights if example.weights is None else resolve_weights(as_weights(example.weights), spaces)
+            own = weights if example.weights is None else spaces.weights(as_weights(example.weights))
         except UsageError as error:
             raise UsageError(f"{'like' if example.like else 'unlike'} {example.path}: {error}") from error
         found.append(replace(example, weights=own))
@@ -95,7 +95,7 @@ class CompiledQuery:
         """Compile resolved examples.
 
         Args:
-            reference: The calibrated spaces of the model, at the level of the query.
+            reference: The calibrated spaces of the request, at the level of the query.
             examples: The examples, with weights for every space.
             subjects: The encoded examples.
             positions: The positions of their rows in the library, -1 for none.
@@ -119,7 +119,7 @@ class CompiledQuery:
 
     @property
     def spaces(self) -> tuple[Space, ...]:
-        """The calibrated spaces of the model."""
+        """The calibrated spaces of the request."""
         return self.reference.spaces
 
     @property

@@ -11,7 +11,7 @@ from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.types import IntArray, Match, Span, Weights
 from soundalike.library import LibraryFolder, Subject
 from soundalike.library.catalog import Track
-from soundalike.models import Model, query_terms
+from soundalike.models import SearchSpaces, query_terms
 from soundalike.search.playlist_files import PlaylistEntry
 from soundalike.search.results import Results
 
@@ -69,11 +69,11 @@ class Recording:
         return cls(tracks[best], tuple(str(tracks[other].path) for other in others))
 
 
-def encode_whole(library: LibraryFolder, path: Path, model: Model, weights: Weights) -> Subject:
+def encode_whole(library: LibraryFolder, path: Path, spaces: SearchSpaces, weights: Weights) -> Subject:
     """Encode a whole recording; errors name it. Raises AudioError, or UsageError if it has no audible content."""
     try:
-        subject = library.subject(path, model)
-        query_terms(model.spaces, subject.track, weights, "track")
+        subject = library.subject(path, spaces)
+        query_terms(spaces.spaces, subject.track, weights, "track")
     except (AudioError, UsageError) as error:
         raise type(error)(f"{path}: {error}") from error
     return subject

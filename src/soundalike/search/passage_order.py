@@ -11,7 +11,7 @@ import numpy as np
 from soundalike.core.types import FloatArray, IntArray
 from soundalike.library import Candidates, LibraryFolder, Subject
 from soundalike.library.stores import Hits
-from soundalike.models import Model, score_rows
+from soundalike.models import Spaces, score_rows
 from soundalike.search.compiled_query import CompiledQuery
 
 __all__ = ["PassageOrder"]
@@ -27,7 +27,7 @@ class PassageOrder:
     def __init__(
         self,
         library: LibraryFolder,
-        model: Model,
+        model: Spaces,
         compiled: CompiledQuery,
         candidates: Candidates,
         itself: Subject | None = None,

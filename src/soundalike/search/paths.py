@@ -14,7 +14,7 @@ from soundalike.core.errors import UsageError
 from soundalike.core.types import FloatArray, Match, Span, Weights
 from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Filter
-from soundalike.models import Reference, explain, mutual_scores, query_terms, resolve_weights
+from soundalike.models import Reference, explain, mutual_scores, query_terms
 from soundalike.search.copies import CopyFinder, Sound
 from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
 from soundalike.search.results import describe_match
@@ -71,8 +71,8 @@ def find_path(
         told = f"{condition.field} {condition.operator} query"
         raise UsageError(f"'{told}' needs one query, and a path has two ends; write a value instead of query")
     with library.snapshot():
-        chosen = library.model(model)
-        resolved = resolve_weights(weights, chosen.spaces)
+        chosen = library.spaces(model, weights or ())
+        resolved = chosen.weights(weights)
         negative = [f"{name} weighs {weight:g}" for name, weight in resolved.items() if weight < 0]
         if negative:
             raise UsageError(f"{negative[0]}; a path needs weights of 0 or more")
@@ -93,7 +93,7 @@ def find_path(
         corrupt, pool = paths_of(library, pool[bad, 2]), pool[~bad]
         absent = library.find_absent(pool[:, 2])
         missing, pool = paths_of(library, pool[absent, 2]), pool[~absent]
-        finder = CopyFinder(library, chosen)
+        finder = CopyFinder(library, chosen.models[0])
         finder.add(library.catalog.tracks_of(pool[:, 2].tolist()))
         of_ends = sorted({number for subject in (first, last) for number in finder.copies_of_subject(subject)})
         # Row 0 is A, the last row is B, and the pool is in between.
@@ -119,7 +119,7 @@ def find_path(
     played = [first.description, *(one.best for one in recordings)]
     return Journey(
         first.span,
-        chosen.name,
+        chosen.models[0].name,
         resolved,
         tuple(
             replace(describe_match(match, rank, held.get(match.path), before), copies=copies)
@@ -131,6 +131,8 @@ def find_path(
         tuple(map(str, library.absent_roots().values())),
         reference.source,
         reference.recordings,
+        tuple(one.name for one in chosen.models),
+        candidates.not_encoded,
         end=last.span,
         direct=direct,
         note=note,

@@ -16,7 +16,7 @@ from soundalike.core.text import fold
 from soundalike.core.types import BoolArray, Match
 from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Filter, NumberCondition, Track, half_and_double
-from soundalike.models import explain, query_terms, resolve_weights, score_rows
+from soundalike.models import explain, query_terms, score_rows
 from soundalike.search.copies import CopyFinder
 from soundalike.search.journey import Journey, Recording, encode_whole, paths_of, whole_track
 from soundalike.search.query import relative_to
@@ -88,8 +88,8 @@ def build_playlist(
         in_range = (half_and_double(low, high),) if half_double else between
         where = Filter((*(where or Filter()).conditions, *in_range))
     with library.snapshot():
-        chosen = library.model(model)
-        resolved = resolve_weights(weights, chosen.spaces)
+        chosen = library.spaces(model, weights or ())
+        resolved = chosen.weights(weights)
         subject = encode_whole(library, seed, chosen, resolved)
         conditions = relative_to(where or Filter(), subject)
         ours = [subject.own.id] if subject.own is not None else []
@@ -108,7 +108,7 @@ def build_playlist(
         listed = library.catalog.tracks_of(found_ids[usable].tolist())
         pool = _Pool(listed, tempo_step, half_double=half_double, harmonic=harmonic)
         sizes = {name: abs(weight) for name, weight in resolved.items()}
-        finder = CopyFinder(library, chosen)
+        finder = CopyFinder(library, chosen.models[0])
         finder.add(pool.tracks)
         of_seed = finder.copies_of_subject(subject)
         remaining = pool.eligible()
@@ -141,7 +141,7 @@ def build_playlist(
     held = {str(track.path): track for track in known}
     return Journey(
         subject.span,
-        chosen.name,
+        chosen.models[0].name,
         resolved,
         tuple(
             replace(describe_match(match, rank, held[match.path], subject.description), copies=one.copies)
@@ -153,6 +153,8 @@ def build_playlist(
         tuple(map(str, library.absent_roots().values())),
         reference.source,
         reference.recordings,
+        tuple(one.name for one in chosen.models),
+        candidates.not_encoded,
         note=note,
         copies=tuple(str(pool.tracks[number].path) for number in of_seed),
     )

@@ -53,7 +53,8 @@ class Query:
         path: The recording to ask with.
         start: Start of a region in seconds; None is the beginning.
         end: End of a region in seconds; None is the end.
-        weights: Weights of the spaces, any sign, as a mapping or as text ("melody=2,timbre=-1"); None weighs each 1.
+        weights: Weights of the spaces, any sign, as a mapping or as text ("melody=2,timbre=-1"); None weighs each of
+            the model 1. Spaces of other models that the library holds may be named too ("melody=2,dsp/rhythm=1").
         by: Compare whole tracks or passages. None compares passages if the query is a region or shorter than 30 s.
         k: The number of matches.
         where: Conditions on tracks, such as "bpm 90..110 and genre = jazz", or "bpm ~ query".
@@ -89,6 +90,12 @@ class Query:
     at_least: Mapping[str, float] | str | None = None
     at_most: Mapping[str, float] | str | None = None
     all_copies: bool = False
+
+    @property
+    def named_spaces(self) -> tuple[str, ...]:
+        """The names of spaces in the weights and bounds."""
+        given = [self.weights, *(one.weights for one in self.examples), self.at_least, self.at_most]
+        return tuple(name for one in given if isinstance(one, Mapping) for name in one)
 
     def __post_init__(self) -> None:
         for name in ("start", "end"):

@@ -10,7 +10,7 @@ import numpy as np
 from soundalike.core.errors import LibraryError
 from soundalike.core.types import FloatArray, IntArray, Level, Space
 from soundalike.library import LibraryFolder
-from soundalike.models import Model, presence
+from soundalike.models import Model, Spaces, presence
 
 __all__ = ["ROWS", "Recordings", "audible_recordings", "blocks", "check_rows", "different_recordings", "read_rows"]
 
@@ -64,7 +64,7 @@ def different_recordings(library: LibraryFolder, model: Model) -> Recordings:
     return Recordings(groups[first, 0], tuple(tuple(sorted(ids)) for ids in members), np.arange(len(first)))
 
 
-def check_rows(library: LibraryFolder, model: Model, level: Level, rows: IntArray, ids: IntArray) -> None:
+def check_rows(library: LibraryFolder, model: Spaces, level: Level, rows: IntArray, ids: IntArray) -> None:
     """Raise LibraryError if rows at positions (m,), of the tracks with ids (m,), are corrupt."""
     corrupt = np.unique(ids[library.find_corrupt(model, level, rows, ids)])
     if len(corrupt):

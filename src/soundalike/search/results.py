@@ -58,7 +58,7 @@ class Results(Sequence[Match]):
     Attributes:
         query: The recording that was searched with, or a region of it.
         model: The name of the model.
-        weights: The weights of the spaces.
+        weights: The weights of the spaces, by the names that they have in this answer.
         matches: The matches.
         tracks: What the library knows of the tracks, by path.
         corrupt: Paths of tracks that were left out because their stored data fails its checksum.
@@ -67,6 +67,8 @@ class Results(Sequence[Match]):
             them were left out.
         reference: What scores and percentiles are measured against: random pairs of the library, or of the model.
         recordings: The number of different recordings of the library; from 200 on it is its own reference.
+        models: The names of all models whose spaces the request uses, `model` first.
+        not_encoded: How many tracks were left out because one of `models` has not encoded them, by its name.
     """
 
     query: Span
@@ -79,6 +81,8 @@ class Results(Sequence[Match]):
     absent_folders: tuple[str, ...] = ()
     reference: PercentileSource = "model"
     recordings: int = 0
+    models: tuple[str, ...] = ()
+    not_encoded: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.matches)

@@ -42,9 +42,9 @@ class Search:
         """
         self._library, self._catalog, self._store = library, library.catalog, library.store
         self._query = query
-        self._model = library.model(query.model)
-        self._examples = resolve_examples(query, self._model.spaces)
-        self._bounds = bounds_of(query, self._model.spaces)
+        self._spaces = library.spaces(query.model, query.named_spaces)
+        self._examples = resolve_examples(query, self._spaces)
+        self._bounds = bounds_of(query, self._spaces)
         self._subjects = subjects or self._encode()
         self._where = relative_to(as_filter(query.where), self._subjects[0])
         self._sounds = [Sound.of_subject(subject) for subject in self._subjects]
@@ -52,15 +52,17 @@ class Search:
 
     def answer(self) -> SearchResults:
         """The k best matches, and what was left out before them."""
-        query, model, compiled = self._query, self._model, self._compiled
+        query, spaces, compiled = self._query, self._spaces, self._compiled
         level, query_span, reference = compiled.level, self._subjects[0].span, compiled.reference
         likes = [subject for example, subject in zip(self._examples, self._subjects, strict=True) if example.like]
         artists = tuple(dict.fromkeys(artist for subject in likes for artist in subject.artists))
-        candidates = self._library.candidates(model, level, self._where, artists if query.exclude_same_artist else ())
+        candidates = self._library.candidates(spaces, level, self._where, artists if query.exclude_same_artist else ())
         table = candidates.table
-        order = PassageOrder(self._library, model, compiled, candidates, self._itself()) if level == "passage" else None
+        order = None
+        if level == "passage":
+            order = PassageOrder(self._library, spaces, compiled, candidates, self._itself())
         own = set() if query.include_self else {subject.own.id for subject in self._subjects if subject.own}
-        answer = AnswerList(None if query.all_copies else CopyFinder(self._library, model), query.k)
+        answer = AnswerList(None if query.all_copies else CopyFinder(self._library, spaces.models[0]), query.k)
         copies: list[str] = []
         corrupt: list[str] = []
         missing: list[str] = []
@@ -73,8 +75,8 @@ class Search:
         while True:
             hits = rescored.first(k) if rescored else order.first(k) if order else self._scan(candidates, k)
             groups, positions = hits.group[checked:], hits.row[checked:]
-            bad_rows = self._library.find_corrupt(model, level, positions, table[groups, 2])
-            held = self._library.rows(model.spaces, level, positions)
+            bad_rows = self._library.find_corrupt(spaces, level, positions, table[groups, 2])
+            held = self._library.rows(spaces.spaces, level, positions)
             if order:
                 order.replace_itself(groups, held)
             # Only what meets the bounds is looked up. Bounds say nothing about corrupt rows.
@@ -120,12 +122,14 @@ class Search:
         return SearchResults(
             query=query_span,
             level=level,
-            model=model.name,
+            model=spaces.models[0].name,
+            models=tuple(one.name for one in spaces.models),
             weights=Weights(as_weights(self._examples[0].weights) or {}),
             matches=tuple(matches),
             tracks=tracks,
             copies=tuple(copies),
             searched=candidates.count(own),
+            not_encoded=candidates.not_encoded,
             artists=artists,
             examples=self._examples if query.examples else (),
             hubness=query.hubness,
@@ -158,7 +162,7 @@ class Search:
         subjects = []
         for path, start, end in regions:
             try:
-                subjects.append(self._library.subject(Path(path), self._model, start, end))
+                subjects.append(self._library.subject(Path(path), self._spaces, start, end))
             except AudioError as error:
                 raise AudioError(f"{path}: {error}") from error
         return subjects
@@ -175,7 +179,7 @@ class Search:
     def _compile(self) -> CompiledQuery:
         query, subjects = self._query, self._subjects
         level, _ = self._level()
-        reference = self._library.reference(self._model, level)
+        reference = self._library.reference(self._spaces, level)
         if query.hubness == "none":
             return CompiledQuery.of(reference, self._examples, subjects, [-1] * len(subjects))
         if level != "track":
@@ -184,7 +188,7 @@ class Search:
                 "or without it"
             )
         own = [self._position(subject) for subject in subjects]
-        background = self._library.arrays.background(self._model)
+        background = self._library.arrays.background(self._spaces)
         return CompiledQuery.of(reference, self._examples, subjects, own, background)
 
     def _itself(self) -> Subject | None:
@@ -195,10 +199,11 @@ class Search:
 
     def _position(self, subject: Subject) -> int:
         """The position of a recording's row at the track level; -1 if the library has none, or another one."""
-        if subject.own is None or not self._catalog.is_encoded(subject.own.id, self._model.name):
+        own = subject.own
+        if own is None or not all(self._catalog.is_encoded(own.id, one.name) for one in self._spaces.models):
             return -1
-        position, _ = self._catalog.rows_of(subject.own.id, "track")
-        held = self._library.rows(self._model.spaces, "track", np.array([position]))
+        position, _ = self._catalog.rows_of(own.id, "track")
+        held = self._library.rows(self._spaces.spaces, "track", np.array([position]))
         return position if all(np.array_equal(held[name][0], row) for name, row in subject.track.items()) else -1
 
     def _relation(self, track: Track) -> Relation | None:

@@ -14,7 +14,7 @@ from soundalike.api import Library
 from soundalike.core.errors import AudioError, LibraryError, SoundalikeError, UsageError
 from soundalike.library import Subject, load_encoding
 from soundalike.library.catalog import Track
-from soundalike.models import Encoding, Model
+from soundalike.models import Encoding, Model, SearchSpaces, Spaces, encode_with, join_encodings
 from soundalike.serve.problems import ProblemError
 from soundalike.serve.requests import Recording
 from soundalike.serve.uploads import Uploads
@@ -36,23 +36,32 @@ class LeastRecentlyUsed(Generic[T]):
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """The value of a key, made if it is not there; threads that ask meanwhile wait for it."""
+        return self.get_all([key], lambda _: [make()])[0]
+
+    def get_all(self, keys: Sequence[Hashable], make: Callable[[list[int]], Sequence[T]]) -> list[T]:
+        """The values of several keys. `make` gets the places of those that are not there, and makes all of them."""
+        found: list[Future[T]] = []
+        mine: list[int] = []
         with self._lock:
-            found = self._values.get(key)
-            if found is None:
-                mine = self._values[key] = Future[T]()
-                while len(self._values) > self._size:
-                    self._values.popitem(last=False)
-            else:
-                self._values.move_to_end(key)
-        if found is not None:
-            return found.result()
+            for place, key in enumerate(keys):
+                if key in self._values:
+                    self._values.move_to_end(key)
+                else:
+                    self._values[key] = Future[T]()
+                    mine.append(place)
+                found.append(self._values[key])
+            while len(self._values) > self._size:
+                self._values.popitem(last=False)
         try:
-            mine.set_result(make())
+            for place, value in zip(mine, make(mine) if mine else (), strict=True):
+                found[place].set_result(value)
         except BaseException as error:
             with self._lock:
-                self._values.pop(key, None)
-            mine.set_exception(error)
-        return mine.result()
+                for place in mine:
+                    self._values.pop(keys[place], None)
+            for place in mine:
+                found[place].set_exception(error)
+        return [one.result() for one in found]
 
 
 class Recordings:
@@ -73,16 +82,22 @@ class Recordings:
             raise ProblemError(404, f"the library has no track {number}; its tracks are at /api/v1/tracks") from None
 
     def model(self, name: str | None) -> Model:
-        """A model that the library holds. Paths of models would tell which folders the machine has.
+        """A model that the library holds; see `spaces`."""
+        return self.spaces(name).models[0]
+
+    def spaces(self, name: str | None, names: Iterable[str] = ()) -> SearchSpaces:
+        """The spaces of a request, given the name of its model and the names of spaces in it.
+
+        Paths of models would tell which folders the machine has.
 
         Raises:
-            UsageError: The library does not hold it.
+            UsageError: The library does not hold the model, or several models have a space of a name.
             ProblemError: The library is empty.
         """
         if name is not None and (held := self._library.models) and name not in held:
             raise UsageError(f"the library holds {', '.join(held)}, not {name!r}")
         try:
-            return self._library.folder.model(name)
+            return self._library.folder.spaces(name, names)
         except LibraryError:
             if self._library.models:
                 raise
@@ -99,42 +114,56 @@ class Recordings:
         uploads = [self._uploads.get(one.upload) for one in recordings if one.upload is not None]
         return {str(upload.path): upload.name for upload in uploads}
 
-    def subject(self, recording: Recording, path: Path, model: Model) -> Subject:
-        """A recording, whose file is at `path`, encoded as a query."""
+    def subject(self, recording: Recording, path: Path, spaces: Spaces) -> Subject:
+        """A recording, whose file is at `path`, encoded as a query. What one model encoded serves every request."""
         # Indexing may change what the library knows of a track, so that its subject is of one generation.
         generation = self._library.folder.catalog.generation if recording.track is not None else None
-        key = (path, recording.start, recording.end, model.recipe.digest, generation)
-        return self._subjects.get(key, lambda: self._encode_subject(recording, path, model))
+        models = spaces.models
+        keys = [(path, recording.start, recording.end, one.recipe.digest, generation) for one in models]
 
-    def _encode_subject(self, recording: Recording, path: Path, model: Model) -> Subject:
+        def make(places: list[int]) -> list[Subject]:
+            return self._encode_subjects(recording, path, [models[place] for place in places])
+
+        return Subject.joined(spaces, self._subjects.get_all(keys, make))
+
+    def _encode_subjects(self, recording: Recording, path: Path, models: Sequence[Model]) -> list[Subject]:
         try:
             # The rows of a whole track are stored, and reading them takes no turn from those that decode.
             stored = recording.track is not None and not recording.is_region
             with nullcontext() if stored else self._turn():
-                found = self._library.folder.subject(path, model, recording.start, recording.end)
+                found = self._library.folder.subjects(path, models, recording.start, recording.end)
         except AudioError as error:
             raise AudioError(f"{path}: {error}") from error
         if recording.upload is not None and not recording.is_region:
-            return self._uploads.get(recording.upload).describe(found)
+            upload = self._uploads.get(recording.upload)
+            return [upload.describe(one) for one in found]
         return found
 
-    def encoding(self, recording: Recording, model: Model) -> Encoding:
+    def encoding(self, recording: Recording, spaces: Spaces) -> Encoding:
         """A recording, encoded with all its passages."""
-        path = self.path(recording)
+        path, models = self.path(recording), spaces.models
         stat = path.stat() if path.exists() else None
-        key = (path, stat and (stat.st_size, stat.st_mtime_ns), recording.start, recording.end, model.recipe.digest)
-        return self._encodings.get(key, lambda: self._encode(recording, path, model))
+        file = (path, stat and (stat.st_size, stat.st_mtime_ns), recording.start, recording.end)
 
-    def _encode(self, recording: Recording, path: Path, model: Model) -> Encoding:
+        def make(places: list[int]) -> list[Encoding]:
+            return self._encode(recording, path, [models[place] for place in places])
+
+        return join_encodings(spaces, self._encodings.get_all([(*file, one.recipe.digest) for one in models], make))
+
+    def _encode(self, recording: Recording, path: Path, models: Sequence[Model]) -> list[Encoding]:
+        found: dict[str, Encoding] = {}
         if recording.track is not None and not recording.is_region:
-            stored = load_encoding(self._library.folder, path, model)
-            if stored is not None:
-                return stored
-        try:
-            with self._turn():
-                return model.encode(path, start=recording.start or 0.0, end=recording.end)
-        except AudioError as error:
-            raise AudioError(f"{path}: {error}") from error
+            held = ((one, load_encoding(self._library.folder, path, one)) for one in models)
+            found = {one.name: stored for one, stored in held if stored is not None}
+        rest = [one for one in models if one.name not in found]
+        if rest:
+            try:
+                with self._turn():
+                    made = encode_with(rest, path, start=recording.start or 0.0, end=recording.end)
+            except AudioError as error:
+                raise AudioError(f"{path}: {error}") from error
+            found |= {one.name: encoding for one, encoding in zip(rest, made, strict=True)}
+        return [found[one.name] for one in models]
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

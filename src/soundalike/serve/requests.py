@@ -28,7 +28,11 @@ LARGEST_K = 1000
 TrackId = Annotated[int, Field(ge=1, lt=2**63, description="The number of a track in the library.")]
 Weights = Annotated[
     dict[str, FiniteFloat] | None,
-    Field(description="Weights of the spaces, any sign; null weighs each 1.", examples=[{"melody": 2, "timbre": -1}]),
+    Field(
+        description="Weights of the spaces, any sign; null weighs each of the model 1. Spaces of other models of the "
+        "library may be named too, such as dsp/rhythm.",
+        examples=[{"melody": 2, "timbre": -1}],
+    ),
 ]
 Bounds = Annotated[
     dict[str, Annotated[float, Field(ge=0, le=100)]] | None,

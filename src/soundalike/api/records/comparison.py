@@ -104,7 +104,7 @@ def comparison_record(a: str, b: str, found: Comparison, matrix: StemMatrix | No
         query=ComparisonQueryRecord(
             a, span.start if span else 0.0, span.end if span else 0.0, found.level, found.level_reason
         ),
-        models=[found.model] if matrix is None else [found.model, matrix.stems.model],
+        models=found.models if matrix is None else [*found.models, matrix.stems.model],
         reference=found.reference,
         weights=dict(found.weights),
         matches=[ComparedRecord.of(found.match, path=b, alignment=alignment)],

@@ -30,7 +30,8 @@ class PathQueryRecord:
 class PathRecord:
     """A path: `matches` are the tracks in between, `arrival` is B, `direct` is the score of B as a match of A.
 
-    `copies` are copies of A and B, which were left out.
+    `copies` are copies of A and B, which were left out. `not_encoded` is the number of tracks that were left out
+    because one of `models` has not encoded them, by its name.
     """
 
     query: PathQueryRecord
@@ -43,6 +44,7 @@ class PathRecord:
     corrupt: Sequence[str]
     missing: Sequence[str]
     absent_folders: Sequence[str]
+    not_encoded: Mapping[str, int]
     arrival: MatchRecord
     direct: float | None
     smallest: float | None
@@ -64,7 +66,10 @@ class PlaylistQueryRecord:
 
 @dataclass(frozen=True, slots=True)
 class PlaylistRecord:
-    """A playlist; `note` says why it is shorter than requested, if it is; `copies` are those of the seed, left out."""
+    """A playlist; `note` says why it is shorter than requested, if it is; `copies` are those of the seed, left out.
+
+    `not_encoded` is the number of tracks that were left out because one of `models` has not encoded them, by its name.
+    """
 
     query: PlaylistQueryRecord
     models: Sequence[str]
@@ -76,6 +81,7 @@ class PlaylistRecord:
     corrupt: Sequence[str]
     missing: Sequence[str]
     absent_folders: Sequence[str]
+    not_encoded: Mapping[str, int]
 
 
 def path_record(found: Journey, steps: int, where: str | None) -> PathRecord:
@@ -104,7 +110,7 @@ def _records(journey: Journey, matches: Sequence[Match]) -> list[MatchRecord]:
 def _facts(journey: Journey) -> dict[str, Any]:
     """The fields that the records of paths and playlists share, besides the query and the matches."""
     return {
-        "models": [journey.model],
+        "models": journey.models,
         "reference": journey.reference,
         "weights": dict(journey.weights),
         "note": journey.note,
@@ -112,4 +118,5 @@ def _facts(journey: Journey) -> dict[str, Any]:
         "corrupt": journey.corrupt,
         "missing": journey.missing,
         "absent_folders": journey.absent_folders,
+        "not_encoded": journey.not_encoded,
     }

@@ -65,7 +65,12 @@ class SearchMatchRecord(MatchRecord):
 
 @dataclass(frozen=True, slots=True)
 class SearchRecord:
-    """The answer to a search. `reference` says whose random pairs scores and percentiles are measured against."""
+    """The answer to a search.
+
+    `models` are the models whose spaces the request uses, its own model first. `reference` says whose random pairs
+    scores and percentiles are measured against. `not_encoded` is the number of tracks that were left out because one of
+    the models has not encoded them, by its name.
+    """
 
     query: SearchQueryRecord
     models: Sequence[str]
@@ -76,6 +81,7 @@ class SearchRecord:
     corrupt: Sequence[str]
     missing: Sequence[str]
     absent_folders: Sequence[str]
+    not_encoded: Mapping[str, int]
     examples: Sequence[ExampleRecord]
     warnings: Sequence[WarningRecord]
 
@@ -96,7 +102,7 @@ def search_record(results: SearchResults, where: str | None) -> SearchRecord:
             results.at_least,
             results.at_most,
         ),
-        models=[results.model],
+        models=results.models,
         reference=results.reference,
         weights=dict(results.weights),
         matches=[_match_record(results, match) for match in results],
@@ -104,6 +110,7 @@ def search_record(results: SearchResults, where: str | None) -> SearchRecord:
         corrupt=results.corrupt,
         missing=results.missing,
         absent_folders=results.absent_folders,
+        not_encoded=results.not_encoded,
         examples=[ExampleRecord(str(one.path), one.like, example_weights(one)) for one in results.examples],
         warnings=warning_records(results.warnings),
     )

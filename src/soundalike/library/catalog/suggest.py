@@ -49,8 +49,10 @@ def suggest_tracks(library: Path, start: str, limit: int = 50) -> list[tuple[str
 
 
 def suggest_spaces(library: Path) -> list[str]:
-    """The names of the spaces of a library; [] if it cannot be read."""
-    return [name for (name,) in _select(library, "SELECT DISTINCT name FROM spaces")]
+    """The names of the spaces of a library, and the full names if it holds several models; [] if it cannot be read."""
+    spaces = _select(library, "SELECT DISTINCT model, name FROM spaces")
+    full = [f"{model}/{name}" for model, name in spaces] if len({model for model, _ in spaces}) > 1 else []
+    return [*dict.fromkeys(name for _, name in spaces), *full]
 
 
 def _like(start: str) -> str:

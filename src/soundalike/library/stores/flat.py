@@ -168,7 +168,9 @@ class FlatStore:
 
         Loading the prefilter costs more than a scan or two, so the first search does without it.
         """
-        model = terms[0].space.model
+        model, *others = {term.space.model for term in terms}
+        if others:  # a prefilter covers one model
+            return None
         self._asked[level, model] = self._asked.get((level, model), 0) + 1
         prefilter = self._prefilter_of(level, model) if self._asked[level, model] > 1 else None
         if prefilter is None:

@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from soundalike.api.records.comparison import ComparisonRecord, comparison_record
+from soundalike.core.errors import UsageError
 from soundalike.core.types import FloatArray, Vectors
 from soundalike.models import Encoding
 from soundalike.search import choose_level, compare_encodings
@@ -29,14 +30,15 @@ _LARGEST = 1_000_000
 def compare(server: State, asked: CompareRequest) -> Response:
     """Score `b` as a match of `a`, with the most similar passages per space; `align` also lines them up."""
     folder, known = server.library.folder, server.recordings
-    model = known.model(asked.model)
+    spaces = known.spaces(asked.model, asked.weights or ())
+    weights = spaces.weights(asked.weights)
     region = asked.a.is_region or asked.b.is_region
     with known.named([asked.a, asked.b]) as names, folder.snapshot():
-        first, second = known.encoding(asked.a, model), known.encoding(asked.b, model)
+        first, second = known.encoding(asked.a, spaces), known.encoding(asked.b, spaces)
         level, reason = choose_level(asked.by, region=region, seconds=first.info.duration)
-        reference = folder.reference(model, level)
+        reference = folder.reference(spaces, level)
         found = compare_encodings(
-            model, first, second, asked.weights, level=level, aligned=asked.align, reference=reference,
+            spaces, first, second, weights, level=level, aligned=asked.align, reference=reference,
             level_reason=reason,
         )  # fmt: skip
     a, b = (_name(server, one, names) for one in (asked.a, asked.b))
@@ -75,11 +77,13 @@ class PassageMatrices:
 def passages(server: State, asked: PassagesRequest) -> Response:
     """Compare every passage of one recording with every passage of another."""
     folder = server.library.folder
-    model = server.recordings.model(asked.model)
-    names = asked.spaces or tuple(space.name for space in model.spaces)
-    chosen = [model.recipe.space(name).name for name in names]
+    spaces = server.recordings.spaces(asked.model, asked.spaces)
+    known = spaces.names
+    if unknown := [name for name in asked.spaces if name not in known]:
+        raise UsageError(f"unknown space {unknown[0]!r}; known: {spaces.known}")
+    chosen = [known[name] for name in asked.spaces] or [space.name for space in spaces.spaces]
     with server.recordings.named([asked.a, asked.b]):
-        first, second = server.recordings.encoding(asked.a, model), server.recordings.encoding(asked.b, model)
+        first, second = server.recordings.encoding(asked.a, spaces), server.recordings.encoding(asked.b, spaces)
     cells = len(first.passages) * len(second.passages)
     if cells * len(chosen) > _LARGEST:
         raise ProblemError(
@@ -87,9 +91,9 @@ def passages(server: State, asked: PassagesRequest) -> Response:
             "fewer spaces"
         )  # fmt: skip
     with folder.snapshot():
-        calibrations = {one.name: one.calibration["passage"] for one in folder.reference(model, "passage").spaces}
+        calibrations = {one.name: one.calibration["passage"] for one in folder.reference(spaces, "passage").spaces}
     answer = PassageMatrices(
-        model=model.name,
+        model=spaces.models[0].name,
         a=_times(first),
         b=_times(second),
         spaces={name: _matrix(first.passages, second.passages, name) for name in chosen},

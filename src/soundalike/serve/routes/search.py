@@ -31,10 +31,11 @@ def search_results(server: Server, asked: SearchRequest) -> SearchResults:
     known, query = server.recordings, asked.query
     others = [(example, True) for example in asked.like] + [(example, False) for example in asked.unlike]
     everything = [query, *(example for example, _ in others)]
-    model = known.model(asked.model)
+    given = [asked.weights, *(one.weights for one, _ in others), asked.at_least, asked.at_most]
+    spaces = known.spaces(asked.model, [name for one in given for name in one or ()])
     with known.named(everything) as names, server.library.folder.snapshot():
         paths = [known.path(one) for one in everything]
-        subjects = [known.subject(one, path, model) for one, path in zip(everything, paths, strict=True)]
+        subjects = [known.subject(one, path, spaces) for one, path in zip(everything, paths, strict=True)]
         examples = tuple(Example(path, like, one.weights) for path, (one, like) in zip(paths[1:], others, strict=True))
         wanted = Query(
             paths[0], query.start, query.end, asked.weights, asked.by, asked.offset + asked.k, asked.where,
