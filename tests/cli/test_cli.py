@@ -150,7 +150,7 @@ def test_search_json_has_stable_keys(run, music: Path) -> None:
     found = run("search", music / "up" / "0.wav", "--json", "-k", "2", "-w", "melody=2,timbre=-1").json
     assert list(found) == [
         "schema", "query", "models", "reference", "weights", "matches", "copies", "corrupt", "missing",
-        "absent_folders", "examples", "warnings",
+        "absent_folders", "not_encoded", "examples", "warnings",
     ]  # fmt: skip
     assert found["schema"] == "search/1"
     assert (found["models"], found["reference"]) == (["compact"], "model")

@@ -259,7 +259,7 @@ def test_search_by_several(run, music: Path) -> None:
     assert set(told) == {
         "schema",
         "query", "models", "reference", "weights", "matches", "copies", "corrupt", "missing", "absent_folders",
-        "examples",
+        "not_encoded", "examples",
         "warnings",
     }  # fmt: skip
     assert [(one["path"], one["like"]) for one in told["examples"]] == [

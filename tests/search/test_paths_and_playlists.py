@@ -520,7 +520,7 @@ def test_the_path_command_in_json(run, music: Path, made) -> None:
     assert code == 0
     assert list(found) == [
         "schema", "query", "models", "reference", "weights", "matches", "note", "copies", "corrupt",
-        "missing", "absent_folders", "arrival", "direct", "smallest",
+        "missing", "absent_folders", "not_encoded", "arrival", "direct", "smallest",
     ]  # fmt: skip
     assert found["query"] == {"a": str(outside), "b": str(music / "leaps" / "1.wav"), "steps": 2, "where": None}
     assert len(found["matches"]) == 2
@@ -544,7 +544,7 @@ def test_the_playlist_command(run, music: Path, tmp_path: Path) -> None:
     found = json.loads(out)
     assert list(found) == [
         "schema", "query", "models", "reference", "weights", "matches", "note", "copies", "corrupt", "missing",
-        "absent_folders",
+        "absent_folders", "not_encoded",
     ]  # fmt: skip
     assert found["query"] == {"path": str(seed), "length": 4, "where": None, "spread": 0.5, "tempo": [110.0, 130.0],
                               "tempo_step": 2.0, "half_double": False, "harmonic": False}  # fmt: skip

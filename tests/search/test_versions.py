@@ -125,7 +125,7 @@ def subject(library: LibraryFolder, track: Track):
     from soundalike.core.types import Span
     from soundalike.library.subject import Subject
 
-    rows = {name: part[0] for name, part in library._rows_of(track, library.model(), "track").items()}
+    rows = {name: part[0] for name, part in library._rows_of(track, library.model())["track"].items()}
     return Subject(Span(str(track.path), 0.0, 60.0), {}, rows, track.audio_hash, np.zeros(0, np.uint32), (), track)
 
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as state from "../../../src/soundalike/serve/page/state.js";
-import { grouped, sliderWeights, spacesOf } from "../../../src/soundalike/serve/page/spaces.js";
+import { byModel, grouped, otherSpaces, searchSpaces, sliderWeights, spacesOf } from "../../../src/soundalike/serve/page/spaces.js";
 
 const read = (text) => state.readSearch(new URLSearchParams(text));
 
@@ -59,4 +59,18 @@ test("spaces of the model that is used", () => {
   assert.deepEqual(grouped(spaces).map((one) => one.title), ["Factors", "Instruments", "Concepts"]);
   assert.deepEqual(sliderWeights(spaces.slice(0, 2), null), { melody: 0.5, jazz: 0.5 });
   assert.deepEqual(sliderWeights(spaces.slice(0, 2), { jazz: -1 }), { melody: 0, jazz: -1 });
+});
+
+test("spaces of other models have the names that answers give them", () => {
+  const space = (name, model) => ({ name, model, group: "factor", source: "mix", colour: "#000", dim: 1 });
+  const spaces = [space("melody", "x"), space("melody", "y"), space("drums", "y"), space("bass", "z"), space("bass", "w")];
+  const library = { spaces, models: [{ name: "x", default: true }, { name: "y", default: false }] };
+  const others = otherSpaces(library, null);
+  assert.deepEqual(others.map((one) => one.name), ["y/melody", "drums", "z/bass", "w/bass"]);
+  assert.deepEqual(otherSpaces(library, "y").map((one) => one.name), ["x/melody", "z/bass", "w/bass"]);
+  assert.deepEqual(byModel(others).map((one) => [one.title, one.spaces.length]), [["y", 2], ["z", 1], ["w", 1]]);
+  assert.deepEqual(searchSpaces(library, null, null).map((one) => one.name), ["melody"]);
+  const shown = searchSpaces(library, null, { melody: 1, drums: 0 }, { "y/melody": 90 }, { gone: 3 });
+  assert.deepEqual(shown.map((one) => one.name), ["melody", "y/melody", "drums"]);
+  assert.equal(new Set(shown.map((one) => one.colour)).size, 3);
 });

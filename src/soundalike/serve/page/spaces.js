@@ -14,14 +14,62 @@ const GROUPS = /** @type {const} */ ([
   ["concept", "Concepts"],
 ]);
 
+/** The colours of spaces of other models, in the order in which they are shown. */
+const MORE = ["#0f93a8", "#c94b86", "#6b8f1d", "#7263cf", "#96613c", "#75808c"];
+
 /**
- * The spaces that a search with a model uses; null is the default model.
+ * @param {LibraryRecord} library
+ * @param {string | null} model Null is the default model.
+ */
+function modelOf(library, model) {
+  return model ?? library.models.find((one) => one.default)?.name;
+}
+
+/**
+ * The spaces of a model; null is the default model.
  * @param {LibraryRecord} library
  * @param {string | null} model
  */
 export function spacesOf(library, model) {
-  const name = model ?? library.models.find((one) => one.default)?.name;
+  const name = modelOf(library, model);
   return library.spaces.filter((space) => space.model === name);
+}
+
+/**
+ * The spaces of all other models that a search with a model may name, under the names that answers give them: the short
+ * one, or MODEL/SPACE where several models have a space of that name.
+ * @param {LibraryRecord} library
+ * @param {string | null} model
+ */
+export function otherSpaces(library, model) {
+  const name = modelOf(library, model);
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  for (const space of library.spaces) counts.set(space.name, (counts.get(space.name) ?? 0) + 1);
+  return library.spaces
+    .filter((space) => space.model !== name)
+    .map((space) => (counts.get(space.name) === 1 ? space : { ...space, name: `${space.model}/${space.name}` }));
+}
+
+/**
+ * The spaces that a search shows: those of its model, and the others that it names.
+ * @param {LibraryRecord} library
+ * @param {string | null} model
+ * @param {...(Record<string, unknown> | null)} named Weights and bounds.
+ */
+export function searchSpaces(library, model, ...named) {
+  const names = new Set(named.flatMap((one) => Object.keys(one ?? {})));
+  const others = otherSpaces(library, model).filter((space) => names.has(space.name));
+  return [...spacesOf(library, model), ...others.map((space, n) => ({ ...space, colour: MORE[n % MORE.length] }))];
+}
+
+/**
+ * Spaces by model.
+ * @param {SpaceInfo[]} spaces
+ */
+export function byModel(spaces) {
+  const models = [...new Set(spaces.map((space) => space.model))];
+  return models.map((model) => ({ title: model, spaces: spaces.filter((space) => space.model === model) }));
 }
 
 /**

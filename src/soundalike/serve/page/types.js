@@ -131,6 +131,7 @@
  * @property {string[]} corrupt
  * @property {string[]} missing
  * @property {string[]} absent_folders
+ * @property {Record<string, number>} not_encoded Tracks that a model of the search lacks, by its name.
  * @property {{path: string, warning: string}[]} warnings
  *
  * @typedef {object} Alignment How B lines up with A; see `soundalike.core.types.Alignment`.

@@ -6,7 +6,7 @@
 import { isAbort, latestOnly, newestWins, post } from "../api.js";
 import { fill, h, icon } from "../dom.js";
 import { levelled, lineOf } from "../sound.js";
-import { spacesOf } from "../spaces.js";
+import { searchSpaces } from "../spaces.js";
 import { nonzero } from "../state.js";
 import { clock, closer, signed, toMeet } from "../words.js";
 import { Duet } from "../components/duet.js";
@@ -123,7 +123,7 @@ export function createView(app) {
     swap.parentElement?.toggleAttribute("hidden", !both);
     meet.checked = state.meet;
     for (const { together, input } of orders) input.checked = together === state.together;
-    rows.build(spacesOf(app.library, state.model), state.weights);
+    rows.build(searchSpaces(app.library, state.model, state.weights), state.weights);
     const body = request();
     const key = JSON.stringify(body);
     if (key !== asked) {
@@ -136,7 +136,7 @@ export function createView(app) {
 
   function show() {
     if (!found) return;
-    const spaces = spacesOf(app.library, state.model);
+    const spaces = searchSpaces(app.library, state.model, state.weights);
     const [match] = found.matches;
     const [first] = Object.values(match.spaces);
     overall.textContent = match.percentile === null || !first ? `Score ${signed(match.score)}.`
@@ -224,14 +224,14 @@ export function createView(app) {
 
   /** The spaces of which matrices are shown. */
   function chosen() {
-    const spaces = spacesOf(app.library, state.model);
+    const spaces = searchSpaces(app.library, state.model, state.weights);
     if (state.matrix !== null) return spaces.filter(({ name }) => state.matrix?.includes(name));
     return spaces.filter(({ name }) => found?.passages[name]).slice(0, 2);
   }
 
   /** @param {string[]} names Those that are shown. */
   function showChoices(names) {
-    const spaces = spacesOf(app.library, state.model);
+    const spaces = searchSpaces(app.library, state.model, state.weights);
     if (choices.children.length !== spaces.length) {
       fill(choices, ...spaces.map(({ name }) => h("button", { type: "button", class: "button preset", "data-space": name, onclick: () => {
         const shown = chosen().map((one) => one.name);

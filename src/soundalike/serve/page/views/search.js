@@ -6,7 +6,7 @@
 import { ApiError, get, isAbort, newestWins, post } from "../api.js";
 import { fill, h, iconButton, named } from "../dom.js";
 import { across, lineOf, trackSound } from "../sound.js";
-import { spacesOf } from "../spaces.js";
+import { otherSpaces, searchSpaces } from "../spaces.js";
 import { MATCHES, readSearch, searchRequest, writeSearch } from "../state.js";
 import { counted, titleOf } from "../words.js";
 import { filterPanel } from "./search/filters.js";
@@ -90,11 +90,15 @@ export function createView(app) {
     change({ start: region?.start ?? null, end: region?.end ?? null }, done, "region");
   }
 
+  function shownSpaces() {
+    return searchSpaces(library, state.model, state.weights, state.atLeast, state.atMost);
+  }
+
   /** Ask for what the state says, unless that was asked last. */
   function refresh() {
     layout();
-    const spaces = spacesOf(library, state.model);
-    weights.show(spaces, state.weights);
+    const spaces = shownSpaces();
+    weights.show(spaces, state.weights, otherSpaces(library, state.model));
     filters.show(spaces, state);
     showExamples();
     const request = searchRequest(state);
@@ -115,7 +119,7 @@ export function createView(app) {
     found = answer;
     filters.complain(null);
     for (const match of answer.matches) if (match.id !== null) titles.set(match.id, titleOf(match));
-    results.show(answer, { spaces: spacesOf(library, state.model), status }, answer.matches.length >= state.k && state.k < MOST);
+    results.show(answer, { spaces: shownSpaces(), status }, answer.matches.length >= state.k && state.k < MOST);
     const [first] = answer.matches;
     app.announce(first ? `${counted(answer.matches.length, "result")}, first ${titleOf(first)}` : "No results");
   }

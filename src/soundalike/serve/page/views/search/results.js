@@ -29,15 +29,18 @@ export function summary(found) {
 }
 
 /**
- * Where the map marks what was found.
+ * Where the map marks what was found. It is made of the spaces of one model, that of the search.
  * @param {SearchRecord} found
+ * @param {{name: string, model: string}[]} spaces
  */
-export function onMap({ matches, weights, models }) {
+export function onMap({ matches, weights, models }, spaces) {
   const params = new URLSearchParams({ hits: matches.flatMap(({ id }) => id ?? []).join(",") });
+  const own = spaces.filter(({ model }) => model === models[0]).map(({ name }) => name);
   // The map weighs every space the same, too, when nothing else is asked for.
-  const all = Object.keys(matches[0]?.spaces ?? {}).map((name) => weights[name]);
-  if (new Set(all).size > 1) params.set("w", writeValues(weights));
-  if (models.length === 1) params.set("model", models[0]);
+  if (new Set(own.map((name) => weights[name])).size > 1) {
+    params.set("w", writeValues(Object.fromEntries(own.map((name) => [name, weights[name]]))));
+  }
+  params.set("model", models[0]);
   return address("/map", params);
 }
 
@@ -117,6 +120,7 @@ export function resultList(events) {
     const parts = found.warnings.map((one) => [named(one.path), `: ${one.warning}`]);
     if (found.missing.length) parts.push([`${counted(found.missing.length, "file")} of the library cannot be found.`]);
     if (found.corrupt.length) parts.push([`${counted(found.corrupt.length, "track")} left out: their data is damaged.`]);
+    for (const [model, tracks] of Object.entries(found.not_encoded)) parts.push([`${counted(tracks, "track")} left out: not encoded by ${model}.`]);
     if (found.absent_folders.length) parts.push(["Folders that are not there now: ", ...found.absent_folders.flatMap((path) => [named(path), " "])]);
     if (found.copies.length) parts.push([`${counted(found.copies.length, "copy", "copies")} of the query left out.`]);
     fill(notes, ...parts.map((part) => h("p", { class: "field-note" }, ...part)));
@@ -133,7 +137,7 @@ export function resultList(events) {
       const scale = scaleOf(found.matches.map((match) => Object.values(match.spaces).map((one) => one.share)));
       list.setAttribute("aria-busy", "false");
       about.textContent = summary(found);
-      map.href = onMap(found);
+      map.href = onMap(found, context.spaces);
       const spaces = context.spaces.map((space) => space.name).join();
       if (spaces !== legendKey) fill(key, legend(context.spaces));
       legendKey = spaces;

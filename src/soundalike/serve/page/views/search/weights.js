@@ -1,9 +1,9 @@
 /**
- * The weights: one slider per space, in groups, and presets that set all of them.
+ * The weights: one slider per space, in groups, presets that set all of them, and a list of spaces to add.
  */
 
-import { fill, h } from "../../dom.js";
-import { grouped, MIDDLE, sliderWeights } from "../../spaces.js";
+import { fill, h, iconButton } from "../../dom.js";
+import { byModel, grouped, MIDDLE, sliderWeights } from "../../spaces.js";
 import { presetWeights, sameQuestion } from "../../state.js";
 import { weightSlider } from "../../components/slider.js";
 
@@ -16,13 +16,15 @@ import { weightSlider } from "../../components/slider.js";
 export function weightPanel(presets, changed) {
   const choices = h("div", { class: "presets", role: "group", "aria-label": "Presets" });
   const groups = h("div", { class: "weight-groups" });
+  const adder = h("select", { class: "weight-adder", "aria-label": "Add a space of another model", onchange: () => add(adder.value) });
   const help = h("p", { class: "field-note" }, "Right: alike. Left: different. Double-click or Delete: does not count.");
-  const element = h("section", { class: "weights", "aria-label": "Weights" }, h("h2", {}, "What counts"), choices, groups, help);
+  const element = h("section", { class: "weights", "aria-label": "Weights" }, h("h2", {}, "What counts"), choices, groups, adder, help);
   /** @type {Map<string, import("../../components/slider.js").Slider>} */
   let sliders = new Map();
   /** @type {{weights: Weights, button: HTMLButtonElement}[]} */
   let buttons = [];
   let shown = "";
+  let offered = "";
 
   /** @returns {Weights} */
   function values() {
@@ -43,6 +45,32 @@ export function weightPanel(presets, changed) {
     changed(values(), done, name);
   }
 
+  /** @param {string} name */
+  function add(name) {
+    if (name) changed({ ...values(), [name]: MIDDLE }, true, `add ${name}`);
+  }
+
+  /** @param {string} name */
+  function remove(name) {
+    const { [name]: _, ...rest } = values();
+    changed(rest, true, `remove ${name}`);
+  }
+
+  /**
+   * The spaces of other models that can be added, in groups.
+   * @param {import("../../types.js").SpaceInfo[]} spaces
+   */
+  function offer(spaces) {
+    const key = spaces.map((space) => space.name).join();
+    adder.hidden = !spaces.length;
+    if (key === offered) return;
+    offered = key;
+    const options = byModel(spaces).map((group) =>
+      h("optgroup", { label: group.title }, ...group.spaces.map((space) => h("option", { value: space.name }, space.name))),
+    );
+    fill(adder, h("option", { value: "" }, "Add a space…"), ...options);
+  }
+
   /** @param {import("../../types.js").SpaceInfo[]} spaces */
   function build(spaces) {
     sliders = new Map(
@@ -51,7 +79,13 @@ export function weightPanel(presets, changed) {
         weightSlider(space, { input: () => tell(false, space.name), change: () => tell(true, space.name) }),
       ]),
     );
-    const all = grouped(spaces);
+    const model = spaces[0]?.model;
+    const others = spaces.filter((space) => space.model !== model);
+    for (const { name } of others) {
+      const button = iconButton("remove", `Remove ${name}`, { class: "weight-remove", onclick: () => remove(name) });
+      sliders.get(name)?.element.append(button);
+    }
+    const all = [...grouped(spaces.filter((space) => space.model === model)), ...byModel(others)];
     fill(
       groups,
       ...all.map((group) =>
@@ -83,8 +117,10 @@ export function weightPanel(presets, changed) {
     /**
      * @param {import("../../types.js").SpaceInfo[]} spaces
      * @param {Weights | null} weights
+     * @param {import("../../types.js").SpaceInfo[]} [others] Spaces of other models, which can be added.
      */
-    show(spaces, weights) {
+    show(spaces, weights, others = []) {
+      offer(others.filter((other) => !spaces.some((space) => space.name === other.name)));
       const key = spaces.map((space) => `${space.model}/${space.name}`).join();
       if (key !== shown) build(spaces);
       shown = key;
