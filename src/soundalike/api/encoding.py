@@ -17,7 +17,6 @@ from soundalike.core.files import absolute
 from soundalike.core.types import LEVELS, Level, Vectors
 from soundalike.library import LibraryFolder, load_encoding
 from soundalike.models import (
-    DEFAULT_MODEL,
     Encoding,
     Model,
     SearchSpaces,
@@ -45,7 +44,7 @@ def spaces_of_request(model: StrPath | None, library: LibraryFolder | None, weig
     names = as_weights(weights) or {}
     if library is not None:
         return library.spaces(optional_model(model), names)
-    return SearchSpaces.find(load_once(DEFAULT_MODEL if model is None else as_model_name(model)), names, installed_spaces)
+    return SearchSpaces.find(load_once(as_model_name(model)), names, installed_spaces)
 
 
 def compare_with(
@@ -101,9 +100,10 @@ def compare_stems_with(
         labels = {str(path): label_of(source) for source, path in zip((a, b), paths, strict=True)}
         held = library.catalog.models() if library is not None else {}
         current = on_stems.name in held and held[on_stems.name].digest == on_stems.recipe.digest
-        mix = compare_with(SearchSpaces.of(model), library, first, second, None, region, region_b, by, align=False)
-        of_stems = library if current else None
-        stems = compare_with(SearchSpaces.of(on_stems), of_stems, first, second, None, region, region_b, by, align=False)
+        of_mix, of_stems = SearchSpaces.of(model), SearchSpaces.of(on_stems)
+        mix = compare_with(of_mix, library, first, second, None, region, region_b, by, align=False)
+        there = library if current else None
+        stems = compare_with(of_stems, there, first, second, None, region, region_b, by, align=False)
         return make_stem_matrix(mix, model.spaces, stems, on_stems.spaces).renamed(labels)
 
 
