@@ -11,7 +11,7 @@ import numpy as np
 
 from soundalike.api.arguments import Region, StrPath, WeightsLike, open_recordings, optional_model
 from soundalike.audio import AudioInput, is_one_input, label_of
-from soundalike.core.arguments import as_choice, as_flag, shown
+from soundalike.core.arguments import as_choice, as_flag, as_model_name, shown
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.files import absolute
 from soundalike.core.types import LEVELS, Level, Vectors
