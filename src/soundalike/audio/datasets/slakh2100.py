@@ -104,7 +104,7 @@ def read_metadata(text: str) -> dict[str, dict[str, str]]:
         {'S00': {'program_num': '33'}}
     """
     stems: dict[str, dict[str, str]] = {}
-    inside, name, depth = False, "", 0
+    inside, name, depth, inner = False, "", 0, 0
     for line in text.splitlines():
         key, colon, value = line.strip().partition(":")
         indent = len(line) - len(line.lstrip())
@@ -113,10 +113,12 @@ def read_metadata(text: str) -> dict[str, dict[str, str]]:
         if indent == 0:
             inside = key == "stems"
         elif inside and (not stems or indent <= depth):
-            name, depth = key.strip("'\""), indent
+            name, depth, inner = key.strip("'\""), indent, 0
             stems[name] = {}
         elif inside:
-            stems[name][key] = value.strip().strip("'\"")
+            inner = inner or indent
+            if indent == inner:  # MedleyDB lists the microphones of a stem below it
+                stems[name][key] = value.strip().strip("'\"")
     return stems
 
 

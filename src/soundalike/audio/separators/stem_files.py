@@ -20,8 +20,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from soundalike.audio.datasets.slakh2100 import read_metadata, stem_class
 from soundalike.audio.separators.base import STEMS
 from soundalike.audio.suffixes import AUDIO_SUFFIXES
 from soundalike.core.errors import AudioError
@@ -34,7 +34,6 @@ _WORDS = {
     "vocal": "vocals", "vox": "vocals", "voice": "vocals", "drum": "drums", "basses": "bass", "guitars": "guitar",
     "pianos": "piano", "residuals": "other",
 }  # fmt: skip
-_PROGRAMS = {"piano": range(8), "guitar": range(24, 32), "bass": range(32, 40), "drums": range(128, 129)}
 _INSTRUMENTS = (  # of MedleyDB: the first pattern that is found in the name of an instrument
     ("vocals", re.compile(r"singer|vocal|vocalists|choir|rapper|screamer|beatbox")),
     ("drums", re.compile(r"drum|kick|snare|cymbal|hi-?hat|tom\b|toms\b")),
@@ -84,21 +83,15 @@ def _listed(folder: Path, path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _slakh(folder: Path) -> Iterator[tuple[str, Path]]:
-    stems = _read_yaml(folder / "metadata.yaml").get("stems")
-    for name, entry in sorted(stems.items()) if isinstance(stems, dict) else ():
-        if isinstance(entry, dict) and entry.get("audio_rendered", "true") == "true":
-            yield _slakh_stem(entry), _with_any_suffix(folder / "stems" / name)
-
-
-def _slakh_stem(entry: Mapping[str, Any]) -> str:
-    """Return the stem of an entry of metadata.yaml."""
-    if entry.get("is_drum") == "true":
-        return "drums"
-    if _stem_of_name(str(entry.get("inst_class", ""))) == "vocals":
-        return "vocals"
-    program = str(entry.get("program_num", ""))
-    number = int(program) if program.isdecimal() else -1
-    return next((stem for stem, programs in _PROGRAMS.items() if number in programs), "other")
+    for name, entry in sorted(_read_list(folder / "metadata.yaml").items()):
+        if entry.get("audio_rendered", "true").lower() == "true":
+            program = entry.get("program_num", "")
+            stem = stem_class(
+                int(program) if program.isdecimal() else -1,
+                is_drum=entry.get("is_drum", "").lower() == "true",
+                sung=entry.get("inst_class", "").lower() == "vocals",
+            )
+            yield _exact_stem(stem), _with_any_suffix(folder / "stems" / name)
 
 
 def _with_any_suffix(file: Path) -> Path:
@@ -120,13 +113,11 @@ def _moises(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _medley(folder: Path, song: str) -> Iterator[tuple[str, Path]]:
-    stems = _read_yaml(folder / f"{song}_METADATA.yaml").get("stems")
-    for name, entry in sorted(stems.items()) if isinstance(stems, dict) else ():
-        if isinstance(entry, dict):
-            file = entry.get("filename") or f"{song}_STEM_{name.removeprefix('S')}.wav"
-            instrument = str(entry.get("instrument", "")).lower()
-            stem = next((stem for stem, pattern in _INSTRUMENTS if pattern.search(instrument)), "other")
-            yield stem, folder / f"{song}_STEMS" / str(file)
+    for name, entry in sorted(_read_list(folder / f"{song}_METADATA.yaml").items()):
+        instrument = entry.get("instrument", "").lower()
+        stem = next((stem for stem, pattern in _INSTRUMENTS if pattern.search(instrument)), "other")
+        file = entry.get("filename") or f"{song}_STEM_{name.removeprefix('S')}.wav"
+        yield stem, folder / f"{song}_STEMS" / file
 
 
 def _plain(folder: Path, path: Path) -> Iterator[tuple[str, Path]]:
@@ -155,30 +146,9 @@ def _stem_of_name(name: str) -> str | None:
     return text if text in _SOURCES else _WORDS.get(text)
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
-    """Read nested mappings of texts, which is what the two lists consist of; other YAML is left out.
-
-    Raises:
-        AudioError: The file cannot be read, or is no text.
-    """
-    root: dict[str, Any] = {}
-    open_maps: list[tuple[int, dict[str, Any]]] = [(-1, root)]
+def _read_list(file: Path) -> dict[str, dict[str, str]]:
+    """Return the entries of the stems of a YAML file. Raises AudioError if it cannot be read."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        return read_metadata(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise AudioError(f"its list of stems {file} cannot be read ({error})") from error
-    for line in lines:
-        key, separator, value = line.strip().partition(":")
-        if not separator or key.startswith(("#", "-")):
-            continue
-        indent = len(line) - len(line.lstrip())
-        while open_maps[-1][0] >= indent:
-            open_maps.pop()
-        plain = value.strip().strip("'\"")
-        if plain:
-            open_maps[-1][1][key.strip("'\"")] = plain
-        else:
-            below: dict[str, Any] = {}
-            open_maps[-1][1][key.strip("'\"")] = below
-            open_maps.append((indent, below))
-    return root

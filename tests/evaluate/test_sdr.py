@@ -1,0 +1,81 @@
+"""SDR beside the numbers of museval, and the protocol that measures separators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from formulas import formula_sound
+
+from conftest import write
+from soundalike.core import plugins
+from soundalike.core.errors import UsageError
+from soundalike.evaluate.sdr import frame_sdr, median_over_songs, song_sdr
+from tiny_separators import write_tiny_spleeter
+
+RATE = 8000
+# museval 0.4.1, bss_eval with windows and hops of one second.
+MUSEVAL = [
+    [10.021472314600661, 10.012760584099652, np.nan, 10.004425155153012],
+    [13.861186398674125, 13.861299630662824, np.nan, 13.08264760881431],
+]
+
+
+def signals() -> tuple[np.ndarray, np.ndarray]:
+    time = np.arange(4 * RATE) / RATE
+    first = np.stack([formula_sound(4, RATE), 0.5 * formula_sound(4, RATE)[::-1]])
+    second = np.stack([0.2 * np.sin(2 * np.pi * 330 * time), 0.1 * np.cos(2 * np.pi * 555 * time)])
+    second[:, 2 * RATE : 3 * RATE] = 0
+    estimates = np.stack([0.9 * first + 0.2 * second, 0.8 * second + 0.05 * first]).astype(np.float32)
+    estimates[1, :, 2 * RATE :] += 0.01
+    return np.stack([first, second]).astype(np.float32), estimates
+
+
+def test_frames_equal_those_of_museval() -> None:
+    references, estimates = signals()
+    assert frame_sdr(references, estimates, RATE) == pytest.approx(np.array(MUSEVAL), abs=1e-4, nan_ok=True)
+    assert song_sdr(references, estimates, RATE) == pytest.approx(np.nanmedian(MUSEVAL, axis=1), abs=1e-4)
+
+
+def test_edges_of_the_sdr() -> None:
+    references, _ = signals()
+    assert np.isposinf(frame_sdr(references, references, RATE)[:, 0]).all()
+    assert np.isnan(song_sdr(references, np.zeros_like(references), RATE)).all()
+    assert frame_sdr(references[:, :, : RATE + 5], references[:, :, : RATE + 5], RATE).shape == (2, 1)
+    with pytest.raises(ValueError, match="expected the same"):
+        frame_sdr(references, references[:1], RATE)
+
+
+def test_medians_over_songs_have_intervals_that_contain_them() -> None:
+    values = np.array([[1.0, np.nan], [2.0, 5.0], [9.0, np.nan], [3.0, np.nan], [4.0, np.nan]])
+    found = median_over_songs(values, seed=0)
+    assert found.value.tolist() == [3.0, 5.0]
+    assert 1.0 <= found.low[0] < 3.0 < found.high[0] <= 9.0
+    assert np.isnan(found.low[1])
+    assert found.n.tolist() == [5, 1]
+
+
+def test_the_protocol_measures_a_separator_beside_the_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    folder = tmp_path / "data" / "soundalike" / "separators" / "spleeter"
+    folder.mkdir(parents=True)
+    write_tiny_spleeter(folder / "spleeter")
+    sound = formula_sound(1.2, 44_100)
+    for song, gain in (("a", 1.0), ("b", 0.5)):
+        for stem, signal in {"vocals": sound, "drums": sound[::-1], "bass": -sound / 2, "other": sound / 3}.items():
+            write(tmp_path / "musdb" / "train" / song / f"{stem}.wav", gain * signal, 44_100)
+    protocol = plugins.load("protocols", "separation")
+    args = SimpleNamespace(data=tmp_path / "musdb", separator="spleeter", seed=0, model=None, jobs=1)
+    over, each = protocol.run(args)
+    assert over.rows == ("stems", "mix")
+    assert over.columns == ("vocals (dB)", "accompaniment (dB)")
+    mix = sound + sound[::-1] - sound / 2 + sound / 3
+    expected = 10 * np.log10(np.square(sound[:44_100]).sum() / np.square((mix - sound)[:44_100]).sum())
+    assert over.values[1, 0] == pytest.approx(expected, abs=0.05)
+    assert each.rows == ("a", "b")
+    assert np.isfinite(each.values).all()
+    (tmp_path / "musdb" / "train" / "a" / "vocals.wav").unlink()
+    with pytest.raises(UsageError, match="lacks train/a/vocals.wav"):
+        protocol.run(args)
