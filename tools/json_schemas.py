@@ -46,6 +46,7 @@ RECORDS = {
     "separators-install": "cli.separators.install:SeparatorInstallRecord",
     "separators-remove": "cli.separators.remove:SeparatorRemovedRecord",
     "reproduce-merit": "cli.reproduce:ReproductionRecord",
+    "reproduce-instrument-weights": "cli.reproduce:ReproductionRecord",
     "train-compact": "cli.train.compact:CompactRecord",
     "train-dsp": "cli.train.dsp:DspRecord",
     "train-descriptors": "cli.train.descriptors:DescriptorsRecord",

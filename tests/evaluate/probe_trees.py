@@ -144,11 +144,11 @@ def abx_row(answer: str, subject: int, *paths: str) -> str:
     return f"0,ex202407,subject{subject},{','.join(paths)},NA,NA,{answer},{answer},1000"
 
 
-def inst_sim_abx(root: Path, clips: bool = True) -> Path:
-    """Judgements on mixes of `slakh2100`: five votes each on six triplets, one attention check, and the segments."""
+def inst_sim_abx(root: Path, clips: bool = True, sets: int = 6) -> Path:
+    """Judgements on mixes of `slakh2100`: five votes each, one attention check, and the segments."""
     rows = [",ex_name,subject_id,reference,sample_a,sample_b,answer_timbre,answer_rhythm,answer_melody,answer_total,x"]
     config: dict[str, object] = {}
-    for number in range(6):
+    for number in range(sets):
         x, a, b = 1 + number % 4, 1 + (number + 1) % 4, 1 + (number + 2) % 4
         names = {role: f"{role}_{song}-0.wav" for role, song in (("X", x), ("A", a), ("B", b))}
         paths = [f"set{number}/0/mix/{name}" for name in names.values()]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from probe_trees import inst_sim_abx, slakh2100
 from test_protocols import SPACES, evaluate
 
 from conftest import TUNES, tune, write
@@ -178,3 +179,16 @@ def test_missing_agreement_and_missing_audio(study: Path) -> None:
     for share in ("1", "0.4", "most", "1/0"):
         with pytest.raises(click.BadParameter, match="expected a number of at least 0.5 and below 1"):
             evaluate(*command, study, "--majority", share)
+
+
+def test_clips_are_read_from_slakh(tmp_path: Path) -> None:
+    slakh = slakh2100(tmp_path / "slakh", seconds=1.2)
+    abx = inst_sim_abx(tmp_path / "abx", clips=False)
+    total, melody = evaluate("abx", "--labels", abx, "--slakh", slakh)
+    assert total.columns == ("mix",) and total.n[0].tolist() == [6] and "question melody" in melody.title
+    for options, message in (
+        (("--labels", abx), "give the folder of the clips with --audio, or of Slakh2100 with --slakh"),
+        (("--labels", abx / "csvs/inst_sim_abx_answers.csv", "--slakh", slakh), "give the folder of Inst-Sim-ABX with"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            evaluate("abx", *options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,9 +26,9 @@ from soundalike.cli.table import print_table
 from soundalike.core.errors import UsageError, one_line
 
 if TYPE_CHECKING:
-    from soundalike.reproduce import Comparison, Measurement
+    from soundalike.reproduce import Comparison, Measurement, ProtocolRuns
 
-__all__ = ["merit", "reproduce"]
+__all__ = ["instrument_weights", "merit", "reproduce"]
 
 _INTRODUCTION = """\
 Every number that the paper prints, beside the same number as measured here. Measured values have their 95 % interval
@@ -103,17 +103,82 @@ def merit(
       soundalike reproduce merit triplets MUSDB18HQ BallroomData -o merit.md
       soundalike reproduce merit MUSDB18HQ --also compact --also dsp
     """
-    from soundalike.core.files import write_atomic
     from soundalike.models import load_recipe
-    from soundalike.reproduce import MeritStudy, ProtocolRuns, find_data, markdown_page
+    from soundalike.reproduce import MeritStudy, find_data
 
     for name in also:
         load_recipe(name)
     data = find_data(folders)
-    if output and output.is_dir():  # before any work, which would be lost
+    _check_output(output)
+
+    def study(runs: ProtocolRuns) -> list[Comparison]:
+        return MeritStudy(data, runs, others=also, split=split).tables()
+
+    return _reproduce(study, "MERIT, reproduced", output, seed, jobs, as_json)
+
+
+@command("instrument-weights")
+@argument("folders", type=GIVEN_PATH, nargs=-1, required=True, metavar="DIR...", help="Inst-Sim-ABX, and Slakh2100.")
+@option("--also", multiple=True, metavar="MODEL", help="Another model to measure on the same data. May be repeated.")
+@option("--stem-model", multiple=True, metavar="MODEL", help="A stem model to measure with those of --also.")
+@option("-o", "--output", type=GIVEN_PATH, metavar="FILE", help="Write a page (Markdown) with all tables.")
+@seed_option()
+@jobs_option()
+@json_option()
+def instrument_weights(
+    folders: tuple[Path, ...],
+    also: tuple[str, ...],
+    stem_model: tuple[str, ...],
+    output: Path | None,
+    seed: int,
+    jobs: int | None,
+    as_json: bool,
+) -> int:
+    """Measure every number of the paper on weights per instrument, and print the paper's beside it.
+
+    Vohra and Akama weigh the stems of CLAP and MuQ-MuLan as listeners do. Each DIR is the folder of a dataset: that of
+    Inst-Sim-ABX, with csvs/ and sample_configs/, and that of Slakh2100. With the labels alone, triplets are counted.
+    The models clap and muq, and their stem models, are used as far as they are installed.
+
+    \b
+      soundalike reproduce instrument-weights Inst-Sim-ABX-Dataset slakh
+      soundalike reproduce instrument-weights Inst-Sim-ABX-Dataset slakh \\
+        --also compact --stem-model compact-spleeter -o weights.md
+    """
+    from soundalike.models import load_recipe
+    from soundalike.reproduce import InstrumentWeightStudy, find_listening_data
+
+    for name in (*also, *stem_model):
+        load_recipe(name)
+    data = find_listening_data(folders)
+    _check_output(output)
+
+    def study(runs: ProtocolRuns) -> list[Comparison]:
+        return InstrumentWeightStudy(data, runs, others=also, stem_models=stem_model).tables()
+
+    return _reproduce(study, "Weights per instrument, reproduced", output, seed, jobs, as_json)
+
+
+def _check_output(output: Path | None) -> None:
+    """Raise UsageError if a page cannot be written, before any work, which would be lost."""
+    if output and output.is_dir():
         raise UsageError(f"cannot write {output}: it is a folder; give a file")
     if output and not output.absolute().parent.is_dir():
         raise UsageError(f"cannot write {output}: its folder does not exist")
+
+
+def _reproduce(
+    study: Callable[[ProtocolRuns], list[Comparison]],
+    title: str,
+    output: Path | None,
+    seed: int,
+    jobs: int | None,
+    as_json: bool,
+) -> int:
+    """Measure the tables of a study, print them, and write the page."""
+    from soundalike.core.files import write_atomic
+    from soundalike.reproduce import ProtocolRuns, markdown_page
+
     with Progress("clip", enabled=not as_json) as progress:
 
         def started(what: str) -> None:
@@ -121,14 +186,14 @@ def merit(
             progress.restart()
 
         runs = ProtocolRuns(seed=seed, jobs=jobs, progress=progress, started=started)
-        tables = MeritStudy(data, runs, others=also, split=split).tables()
+        tables = study(runs)
     if as_json:
         print_json(ReproductionRecord([_record(table) for table in tables], runs.failed))
     else:
         for table in tables:
             _print(table)
     if output:
-        page = markdown_page("MERIT, reproduced", _INTRODUCTION, tables)
+        page = markdown_page(title, _INTRODUCTION, tables)
         write_atomic(output, lambda file: file.write(page.encode()))
         if not as_json:
             print(f"written: {one_line(output)}")
@@ -178,7 +243,10 @@ def _print(table: Comparison) -> None:
 
 reproduce: click.Command = Group(
     "reproduce",
-    {"merit": Entry("reproduce:merit", "MERIT: melody, rhythm and timbre heads on MERT")},
+    {
+        "merit": Entry("reproduce:merit", "MERIT: melody, rhythm and timbre heads on MERT"),
+        "instrument-weights": Entry("reproduce:instrument_weights", "weights per instrument that listeners agree with"),
+    },
     title="papers",
     help="Measure all tables and figures of a paper again, with its printed numbers beside them.",
     params=shared_parameters("json"),

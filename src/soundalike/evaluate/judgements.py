@@ -12,7 +12,7 @@ import csv
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,12 +24,22 @@ from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.core.types import FloatArray, IntArray
 
-__all__ = ["MIX", "Clip", "Judgements", "clips_of_slakh", "merge_stems", "read_judgements"]
+__all__ = [
+    "MIX",
+    "STEM_NAMES",
+    "Clip",
+    "Judgements",
+    "clips_of_slakh",
+    "merge_stems",
+    "read_judgements",
+    "segments_of_slakh",
+]
 
 MIX = "mix"
 _COLUMNS = ("x", "a", "b", "answer")
 _REGION = re.compile(r"(.+)@([0-9.]+)-([0-9.]+)")
-_STEM_NAMES = {"residuals": "other", "mixture": MIX}
+STEM_NAMES: Mapping[str, str] = {"residuals": "other", "mixture": MIX}
+"""Other names of stems, and what they are called here."""
 _OF_FOUR = {"guitar": "other", "piano": "other"}
 
 
@@ -178,7 +188,7 @@ def _clips_below(root: Path) -> Callable[[str], Clip]:
             found: dict[str, tuple[Path, ...]] = {}
             for file in sorted(path.iterdir()):
                 if file.suffix.lower() in AUDIO_SUFFIXES:
-                    stem = _STEM_NAMES.get(file.stem.lower(), file.stem.lower())
+                    stem = STEM_NAMES.get(file.stem.lower(), file.stem.lower())
                     found[stem] = (*found.get(stem, ()), file)
             if not found:
                 raise UsageError(f"{path} holds no audio; expected one file per stem, and the mix")
@@ -210,8 +220,34 @@ def clips_of_slakh(root: Path) -> Callable[[str], Clip]:
             raise UsageError(f"{root} holds no track {song}; the labels name it")
         if not start < end:
             raise UsageError(f"{name}: the part ends before it starts; expected TRACK@START-END in seconds")
-        stems = {_STEM_NAMES.get(label, label): files for label, files in track.by_class().items()}
+        stems = {STEM_NAMES.get(label, label): files for label, files in track.by_class().items()}
         return Clip(name, {MIX: (track.mix,), **stems}, song, start, end)
+
+    return find
+
+
+def segments_of_slakh(root: Path, slakh: Path) -> Callable[[str], Clip]:
+    """Return a function that finds the segments of Slakh2100 that the clips of Inst-Sim-ABX are, by their paths.
+
+    Args:
+        root: The folder of Inst-Sim-ABX.
+        slakh: The folder of Slakh2100.
+
+    Raises:
+        UsageError: One of the folders is incomplete. So does the function for an unknown clip.
+
+    Example:
+        >>> segments_of_slakh(Path("Inst-Sim-ABX-Dataset"), Path("slakh2100"))("set2/1/bass/X_2086-27.wav").song
+        'Track02086'
+    """
+    segments = plugins.load("datasets", "inst_sim_abx", root=root).segments()
+    tracks = clips_of_slakh(slakh)
+
+    def find(name: str) -> Clip:
+        segment = segments.get(name)
+        if segment is None:
+            raise UsageError(f"the configurations of {root} do not say where {name} is from")
+        return replace(tracks(segment.track), name=name, start=segment.start, end=segment.end)
 
     return find
 
@@ -222,20 +258,9 @@ def _inst_sim_abx(root: Path, audio: Path | None, slakh: Path | None) -> Judgeme
     ballots = [ballot for ballot in dataset.ballots() if ballot.instrument == MIX]
     if not ballots:
         raise UsageError(f"{root} has no judgements on mixes")
-    if slakh:
-        find, segments = clips_of_slakh(slakh), dataset.segments()
-    else:
-        find, segments = _clips_below(audio or root), {}
-    clips: dict[str, Clip] = {}
-    for name in dict.fromkeys(name for ballot in ballots for name in (ballot.reference, *ballot.samples)):
-        if slakh:
-            segment = segments.get(name)
-            if segment is None:
-                raise UsageError(f"the configurations of {root} do not say where {name} is from")
-            one = find(segment.track)
-            clips[name] = Clip(name, one.files, one.song, segment.start, segment.end)
-        else:
-            clips[name] = Clip(name, find(name).files, dataset.song_of(name))
+    find = segments_of_slakh(root, slakh) if slakh else _clips_below(audio or root)
+    names = dict.fromkeys(name for ballot in ballots for name in (ballot.reference, *ballot.samples))
+    clips = {name: replace(find(name), song=dataset.song_of(name)) for name in names}
     index = {name: n for n, name in enumerate(clips)}
     return Judgements(
         tuple(clips.values()),

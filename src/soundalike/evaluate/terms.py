@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,12 +17,18 @@ from soundalike.evaluate.base import EncodedClips, Progress, encode_clips
 from soundalike.evaluate.judgements import MIX, Clip, Judgements, merge_stems
 from soundalike.models import load_recipe
 
-__all__ = ["SIX_STEMS", "Term", "TermSet", "measure_terms", "true_stem_space"]
+__all__ = ["SIX_STEMS", "Source", "Term", "TermSet", "encode_sums", "measure_terms", "true_stem_space"]
 
 SIX_STEMS = ("vocals", "drums", "bass", "guitar", "piano", "other")
 _FOUR_STEMS = ("vocals", "drums", "bass", "other")
 
-_Sources: TypeAlias = Mapping[Span, tuple[tuple[Path, ...], float, float]]
+
+class Source(NamedTuple):
+    """What a span stands for: the sum of files between two times; nothing audible without files."""
+
+    files: tuple[Path, ...]
+    start: float
+    end: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,7 @@ def true_stem_space(stem: str, space: str, count: int) -> str:
     return stem if count == 1 and space == "overall" else f"{stem}.{space}"
 
 
-def _encode(sources: _Sources, task: tuple[str, Span]) -> tuple[dict[str, FloatArray], float]:
+def _encode(sources: Mapping[Span, Source], task: tuple[str, Span]) -> tuple[dict[str, FloatArray], float]:
     """Encode the sum of files in a worker process; without files, no row is audible."""
     from soundalike.audio import load
     from soundalike.evaluate.recordings import mix
@@ -169,12 +175,22 @@ def _encode_sources(
 ) -> tuple[EncodedClips, dict[tuple[str, int], Span]]:
     """Encode the mix and stems of all clips; also the spans that stand for the source and number of a clip."""
     names: dict[tuple[str, int], Span] = {}
-    sources: dict[Span, tuple[tuple[Path, ...], float, float]] = {}
+    sources: dict[Span, Source] = {}
     for number, clip in enumerate(clips):
         files = merge_stems(clip.files, stems)
         for source in used:
             span = Span(clip.name if source == MIX else f"{clip.name} ({source})", clip.start, clip.end)
             names[source, number] = span
-            sources[span] = (files.get(source, ()), clip.start, clip.end)
-    encoded = encode_clips(sources, model, jobs=jobs, progress=progress, encode=partial(_encode, sources))
-    return encoded, names
+            sources[span] = Source(files.get(source, ()), clip.start, clip.end)
+    return encode_sums(sources, model, jobs=jobs, progress=progress), names
+
+
+def encode_sums(
+    sources: Mapping[Span, Source], model: str | None, *, jobs: int | None = None, progress: Progress | None = None
+) -> EncodedClips:
+    """Encode sums of files. See `encode_clips` for the other arguments and the errors.
+
+    Example:
+        >>> encode_sums({Span("song (drums)", 0.0, 5.0): Source((kick, snare), 0.0, 5.0)}, "compact")
+    """
+    return encode_clips(sources, model, jobs=jobs, progress=progress, encode=partial(_encode, sources))

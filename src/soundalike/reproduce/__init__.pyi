@@ -3,6 +3,8 @@ from .comparison import ComparisonRow as ComparisonRow
 from .comparison import Measurement as Measurement
 from .comparison import comparison_lines as comparison_lines
 from .comparison import markdown_page as markdown_page
+from .instrument_weights import InstrumentWeightStudy as InstrumentWeightStudy
+from .instrument_weights import find_listening_data as find_listening_data
 from .merit import MeritStudy as MeritStudy
 from .merit import find_data as find_data
 from .runs import ProtocolRuns as ProtocolRuns

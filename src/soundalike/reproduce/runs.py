@@ -72,8 +72,8 @@ class ProtocolRuns:
         return self._done[key]
 
     def _run(self, protocol: str, model: str, data: Sequence[str], options: Sequence[str]) -> Run:
-        if not (find_model(model) / "recipe.json").is_file():
-            return Run(missing=f"The model {model} is not installed: soundalike models install {model}")
+        if missing := self.missing_model(model):
+            return Run(missing=missing)
         member: Protocol = plugins.load("protocols", protocol)
         self.started(" ".join([protocol, "with", model, *options]))
         chosen = self._parse(member, [*options, *data])
@@ -84,6 +84,13 @@ class ProtocolRuns:
             problem = one_line(f"{protocol} with {model}: {error}")
             self.failed.append(problem)
             return Run(missing=f"Failed: {problem}")
+
+    @staticmethod
+    def missing_model(model: str) -> str | None:
+        """Return what to do if a model is not installed; None if it is."""
+        if (find_model(model) / "recipe.json").is_file():
+            return None
+        return f"The model {model} is not installed: soundalike models install {model}"
 
     @property
     def succeeded(self) -> int:

@@ -1,6 +1,7 @@
 """Listening tests in the Inst-Sim-ABX format: does a space choose the same sample as the listeners?
 
     soundalike evaluate abx --labels labels.csv --audio recordings
+    soundalike evaluate abx --labels Inst-Sim-ABX-Dataset --slakh slakh
 
 Give the labels (CSV files with one response per line) and the audio that they name. The labels belong to their authors
 and are not part of this package. The columns are reference, sample_a, sample_b, answer_timbre, answer_rhythm,
@@ -35,6 +36,7 @@ import click
 import numpy as np
 
 from soundalike.audio.datasets import QUESTIONS, TESTS, Ballot, count_votes, has_majority, read_answers
+from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.core.options import ManyOption, TextType
 from soundalike.core.types import BoolArray, Report, Triplet
@@ -51,6 +53,8 @@ from soundalike.evaluate.base import (
 )
 from soundalike.evaluate.estimates import Estimate, clopper_pearson
 from soundalike.evaluate.judgement_options import SHARE, label_files, read_share
+from soundalike.evaluate.judgements import STEM_NAMES, Clip, segments_of_slakh
+from soundalike.evaluate.terms import Source, encode_sums
 
 __all__ = ["ListeningTest", "create", "majority_triplets"]
 
@@ -95,17 +99,26 @@ class ListeningTest:
     summary: ClassVar[str] = "listening tests in the Inst-Sim-ABX format: is A or B more like X?"
 
     def options(self) -> Sequence[click.Parameter]:
-        """Return `--labels`, `--audio` and `--majority`."""
+        """Return `--labels`, `--audio`, `--slakh` and `--majority`."""
         return [
             ManyOption(
-                ["--labels"], required=True, callback=label_files, metavar="FILE...", help="CSV files of responses."
+                ["--labels"],
+                required=True,
+                callback=label_files,
+                metavar="FILE...",
+                help="CSV files of responses, or the folder of Inst-Sim-ABX.",
             ),
             click.Option(
                 ["--audio"],
                 type=click.Path(path_type=Path),
-                required=True,
                 metavar="DIR",
                 help="Folder that the paths in the labels start from.",
+            ),
+            click.Option(
+                ["--slakh"],
+                type=click.Path(path_type=Path),
+                metavar="DIR",
+                help="Slakh2100, instead of --audio; then --labels is the folder of Inst-Sim-ABX.",
             ),
             click.Option(
                 ["--majority"],
@@ -118,9 +131,21 @@ class ListeningTest:
 
     def run(self, args: SimpleNamespace, progress: Progress | None = None) -> tuple[Report, ...]:
         """Return one report per question and test. Raises UsageError, AudioError or ModelError."""
-        check_folder(args.audio, "the clips that the labels name")
-        ballots = count_votes(read_answers(args.labels))
-        triplets = {question: majority_triplets(ballots, question, args.audio, args.majority) for question in QUESTIONS}
+        if (args.audio is None) == (args.slakh is None):
+            raise UsageError("give the folder of the clips with --audio, or of Slakh2100 with --slakh")
+        root = args.labels[0] if args.labels[0].is_dir() else None
+        if args.slakh and root is None:
+            raise UsageError(
+                "with --slakh, give the folder of Inst-Sim-ABX with --labels: it says where clips are from"
+            )
+        if args.audio:
+            check_folder(args.audio, "the clips that the labels name")
+        if root:
+            ballots = plugins.load("datasets", "inst_sim_abx", root=root).ballots()
+        else:
+            ballots = count_votes(read_answers(args.labels))
+        audio = args.audio or Path()
+        triplets = {question: majority_triplets(ballots, question, audio, args.majority) for question in QUESTIONS}
         clips = {
             clip
             for of_question in triplets.values()
@@ -129,10 +154,15 @@ class ListeningTest:
         }
         if not clips:
             raise UsageError(f"the votes agree on none of {len(ballots)} triplets; give a lower --majority")
-        missing = sorted(clip.track for clip in clips if not Path(clip.track).is_file())
-        if missing:
-            raise UsageError(f"{len(missing)} of {len(clips)} clips do not exist, such as {missing[0]}")
-        encoded = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
+        if args.slakh and root:
+            find = segments_of_slakh(root, args.slakh)
+            sources = {clip: _source(find(Path(clip.track).as_posix()), clip.track) for clip in clips}
+            encoded = encode_sums(sources, args.model, jobs=args.jobs, progress=progress)
+        else:
+            missing = sorted(clip.track for clip in clips if not Path(clip.track).is_file())
+            if missing:
+                raise UsageError(f"{len(missing)} of {len(clips)} clips do not exist, such as {missing[0]}")
+            encoded = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
         tables = {
             (question, test): [triplet for triplet in triplets[question] if triplet.group == test]
             for question in QUESTIONS
@@ -164,13 +194,19 @@ class ListeningTest:
             columns,
             f"Listening test {test}, question {question}: {len(triplets):,} triplets",
             protocol=self.name,
-            options=f"--labels FILE --audio DIR --majority {share}",
+            options=f"--labels FILE {'--slakh' if args.slakh else '--audio'} DIR --majority {share}",
             chance=50.0,
             notes=[
                 f"n: triplets in which more than {share} of the votes agree. Intervals: Clopper-Pearson. Ties count "
                 "half."
             ],
         )
+
+
+def _source(clip: Clip, name: str) -> Source:
+    """The files of a clip: the sum of the stems of its instrument, or the mix."""
+    instrument = Path(name).parts[-2]
+    return Source(clip.files.get(STEM_NAMES.get(instrument, instrument), ()), clip.start, clip.end)
 
 
 def create() -> Protocol:
