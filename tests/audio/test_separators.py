@@ -31,6 +31,7 @@ def loudly(seconds: float, rate: int = RATE) -> np.ndarray:
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr("soundalike.audio.separators.spleeter.installed_package", lambda: None)
 
 
 @pytest.fixture(params=plugins.names("separators"), scope="module")

@@ -73,7 +73,7 @@ class Spleeter:
     stems: ClassVar[tuple[str, ...]] = NETWORKS
     rate: ClassVar[int] = 44_100
     licence: ClassVar[str] = "MIT"
-    gate: ClassVar[float] = -20.0  # see docs/howto/stems.md for what was measured
+    gate: ClassVar[float] = -20.0  # measured: docs/howto/separate.md
 
     def __init__(self, weights: Path, *, frames: int = 2048, context: int = 256) -> None:
         tensors = read_weights(weights)
