@@ -65,6 +65,7 @@ def halves(_distribution: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     load_separator.cache_clear()
     monkeypatch.syspath_prepend(_distribution)
     monkeypatch.setattr("soundalike.audio.separators.cache.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("soundalike.library.stem_encodings.cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr("soundalike.models.installed.data_folder", lambda: tmp_path / "data")
     for name in ("cache", "data"):  # for processes that a test starts
         monkeypatch.setenv(f"XDG_{name.upper()}_HOME", str(tmp_path / "user" / name))

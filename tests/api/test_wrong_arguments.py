@@ -46,7 +46,7 @@ ARGUMENTS: dict[str, tuple[set[str], str | None]] = {
     **dict.fromkeys(("path", "old", "new", "Example.path", "Query.path"), PATH),
     **dict.fromkeys(("a", "b", "query", "seed", "recordings"), RECORDING),
     **dict.fromkeys(("at_least", "at_most"), ({"none"}, "bound|percentile")),
-    **dict.fromkeys(("threads", "k", "steps", "length"), ({"int"}, None)),
+    **dict.fromkeys(("threads", "k", "steps", "length", "shortlist"), ({"int"}, None)),
     **dict.fromkeys(("spread", "false_discovery_rate"), (set(), "spread|false.discovery")),
     **dict.fromkeys(("start", "end"), ({"none", "int", "decimal"}, None)),
     "exclude": ({"text"}, "exclude|pattern"),
@@ -55,7 +55,9 @@ ARGUMENTS: dict[str, tuple[set[str], str | None]] = {
     "compare.model": ({"text"}, None),
     "model": MODEL,
     "weights": WEIGHTS,
-    **dict.fromkeys(("Query.weights", "Example.weights"), ({"none", "text"}, "weight|space")),  # of any model
+    **dict.fromkeys(
+        ("Query.weights", "Example.weights", "Library.search_stems.weights"), ({"none", "text"}, "weight|space")
+    ),  # of any model
     "where": ({"none"}, "where|condition"),
     "by": ({"none"}, None),
     "Library.embed.by": (set(), None),

@@ -21,6 +21,7 @@ from soundalike.api.arguments import (
     recording_names,
 )
 from soundalike.api.details import TrackDetails, find_tracks, select_tracks, track_details
+from soundalike.api.stem_queries import StemQueries
 from soundalike.api.upkeep import Upkeep
 from soundalike.api.writing import WriterGate
 from soundalike.audio import AudioInput
@@ -40,7 +41,7 @@ __all__ = ["Library"]
 
 
 # The methods import what opening and listing do not need, so that `from soundalike import Library` is quick.
-class Library(Upkeep):
+class Library(Upkeep, StemQueries):
     """A library of tracks that can be searched by how they sound. Made by `soundalike.open`.
 
     `len(library)` is the number of tracks, `path in library` asks for one, and iteration yields `Track` records in the

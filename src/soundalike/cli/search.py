@@ -29,7 +29,9 @@ from soundalike.cli.commands import command
 from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import chosen_library, named_recording, one_standard_input, typed_names
 from soundalike.cli.match_table import MatchRow, check_match_columns, copy_notes, print_matches
+from soundalike.cli.models.stems import ready_stem_model
 from soundalike.cli.output import (
+    Progress,
     print_message,
     print_styled,
     print_warnings,
@@ -37,12 +39,15 @@ from soundalike.cli.output import (
     report_missing,
 )
 from soundalike.cli.references import level_text, models_text, reference_text
+from soundalike.cli.stems import stems_option
 from soundalike.cli.suggest import suggest_examples, suggest_recordings
 from soundalike.cli.table import fitted_name, print_facts
 from soundalike.cli.take_files import take_files
 from soundalike.core.errors import UsageError, one_line
 
 if TYPE_CHECKING:
+    from soundalike.api import Library
+    from soundalike.audio import AudioInput
     from soundalike.core.types import Match
     from soundalike.search import SearchResults
 
@@ -107,6 +112,14 @@ def _read_examples(
 @option("--exclude-same-artist", is_flag=True, help="Leave out tracks by any artist of the query.")
 @option("--include-self", is_flag=True, help="Keep the query and its copies among the matches.")
 @option("--collapse", is_flag=True, help="Show only the best version of each piece (after: soundalike versions).")
+@stems_option("Search by the stems that a separator makes, such as spleeter, in a library without stems too.")
+@option(
+    "--shortlist",
+    type=WholeNumber(),
+    default=50,
+    metavar="N",
+    help="With --stems: how many of the tracks that are most alike by the mix to separate (default: 50).",
+)
 @option("--all-copies", is_flag=True, help="List every copy of a recording, not only the best file.")
 @m3u_option("the matches")
 @option("--play", is_flag=True, help="Open the matches with the player of your system.")
@@ -130,6 +143,8 @@ def search(
     exclude_same_artist: bool,
     include_self: bool,
     collapse: bool,
+    separator: str | None,
+    shortlist: int,
     all_copies: bool,
     model: str | None,
     library_path: Path | None,
@@ -169,30 +184,35 @@ def search(
     of a long track may fit by chance. For passages, the percentage is therefore that of random tracks with as many
     audible passages whose best one is less alike, and tracks are listed in that order.
 
+    --stems adds the spaces of stems, such as vocals.melody. If the library was not indexed with them, the tracks that
+    are most alike by the mix are separated first, and only these are found; what was separated is kept for later
+    searches.
+
+    \b
+      soundalike search song.mp3 --stems spleeter -w vocals.melody=2,rhythm
+                                         a similar voice over a similar groove
+
     --like and --unlike follow AUDIO. With them, the score is the mean over all examples, and examples to be unlike
     count negatively. Each is scored as a search with it alone; --json shows what each contributes.
     """
     names = [audio, *(name for name, _ in [*like, *unlike])]
     one_standard_input(names)
     with chosen_library(library_path) as library:
-        results = library.search(
-            named_recording(library, audio),
-            weights=weights,
-            k=k,
-            where=where,
-            by=by,
-            region=region,
-            like=[(named_recording(library, name), own) for name, own in like],
-            unlike=[(named_recording(library, name), own) for name, own in unlike],
-            exclude_same_artist=exclude_same_artist,
-            include_self=include_self,
-            collapse=collapse,
-            all_copies=all_copies,
-            hubness=hubness,
-            at_least=_joined("--at-least", at_least),
-            at_most=_joined("--at-most", at_most),
-            model=model,
-        )
+        asked: dict[str, Any] = {
+            "weights": weights, "k": k, "where": where, "by": by, "region": region, "model": model,
+            "exclude_same_artist": exclude_same_artist, "include_self": include_self, "collapse": collapse,
+            "all_copies": all_copies,
+        }  # fmt: skip
+        recording = named_recording(library, audio)
+        more: dict[str, Any] = {
+            "like": [(named_recording(library, name), own) for name, own in like],
+            "unlike": [(named_recording(library, name), own) for name, own in unlike],
+            "at_least": _joined("--at-least", at_least), "at_most": _joined("--at-most", at_most), "hubness": hubness,
+        }  # fmt: skip
+        if separator is not None:
+            results = _search_stems(library, recording, separator, shortlist, asked, more, quiet=not output.is_table)
+        else:
+            results = library.search(recording, **asked, **more)
     print_warnings(results.warnings)
     if exclude_same_artist and not results.artists:
         print_message("the query has no artist tag, so --exclude-same-artist has no effect")
@@ -213,6 +233,32 @@ def search(
     if copy_to or link_to or play:
         failed |= take_files([match.path for match in results], copy_to=copy_to, link_to=link_to, play=play)
     return failed
+
+
+def _search_stems(
+    library: Library,
+    recording: AudioInput,
+    separator: str,
+    shortlist: int,
+    asked: dict[str, Any],
+    more: dict[str, Any],
+    *,
+    quiet: bool,
+) -> SearchResults:
+    """Search by the stems that the library holds, or else by those of a shortlist."""
+    base = library.folder.model(asked["model"])
+    on_stems = ready_stem_model(base.source, separator, quiet=quiet)
+    if on_stems in library.models:
+        spaces = library.folder.model(on_stems).spaces
+        weights = asked["weights"] or {space.full_name: 1.0 for space in spaces}
+        return library.search(recording, **{**asked, "weights": weights}, **more)
+    if more["like"] or more["unlike"] or more["at_least"] or more["at_most"] or more["hubness"] != "none":
+        raise UsageError(
+            "--like, --unlike, --at-least, --at-most and --hubness need the stems of every track; index them first: "
+            f"soundalike index --stems {separator} DIR"
+        )
+    with Progress("track", enabled=not quiet) as progress:
+        return library.search_stems(recording, separator, shortlist=shortlist, progress=progress, **asked)
 
 
 def _joined(option: str, given: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
@@ -239,6 +285,11 @@ def _print_results(results: SearchResults, output: Output, *, conditions: bool) 
         "" if results.hubness == "none" else f"hubness: {results.hubness}",
         "ordered by percentile" if results.level == "passage" else "",
     )
+    if results.shortlist is not None:
+        print_facts(
+            f"only the {count(results.shortlist, 'track')} most alike by the mix were compared by their stems "
+            "(--shortlist); to compare all: soundalike index --stems SEPARATOR DIR"
+        )
     if results.examples:
         others = [
             f"{'like' if one.like else 'unlike'} {fitted_name(one_line(one.path), 50)} "

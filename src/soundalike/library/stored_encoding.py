@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from soundalike.audio import AudioInfo
-from soundalike.core.types import LEVELS, Descriptors, Vectors
+from soundalike.audio import AudioInfo, Words
+from soundalike.core.types import LEVELS, Descriptors, Level, Vectors
+from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder, is_current, span_of
 from soundalike.models import Encoding, Model
 
-__all__ = ["load_encoding"]
+__all__ = ["encoding_of", "load_encoding"]
 
 
 def load_encoding(library: LibraryFolder, path: Path, model: Model) -> Encoding | None:
@@ -42,16 +44,26 @@ def load_encoding(library: LibraryFolder, path: Path, model: Model) -> Encoding 
                 return None
             spans = tuple(span_of(track, level, number) for number in range(count))
             levels[level] = Vectors(spans, library.rows(model.spaces, level, positions), model.recipe.digest)
-        return Encoding(
-            passages=levels["passage"],
-            track=levels["track"],
-            descriptors=Descriptors(
-                track.tempo, track.key, track.loudness, track.key_confidence, track.meter, track.tempo_confidence,
-                track.meter_confidence,
-            ),
-            info=AudioInfo(
-                track.rate, track.channels, track.codec, track.duration, track.audio_hash, track.warning,
-                bit_rate=track.bit_rate,
-            ),
-            fingerprint=library.catalog.fingerprints.get(track.id),
-        )  # fmt: skip
+        return encoding_of(track, levels, library.catalog.fingerprints.get(track.id))
+
+
+def encoding_of(track: Track, levels: Mapping[Level, Vectors], fingerprint: Words) -> Encoding:
+    """Return the encoding of a track, given its rows, with the facts that its entry holds.
+
+    Example:
+        >>> encoding_of(track, levels, catalog.fingerprints.get(track.id)).info.duration
+        240.0
+    """
+    return Encoding(
+        passages=levels["passage"],
+        track=levels["track"],
+        descriptors=Descriptors(
+            track.tempo, track.key, track.loudness, track.key_confidence, track.meter, track.tempo_confidence,
+            track.meter_confidence,
+        ),
+        info=AudioInfo(
+            track.rate, track.channels, track.codec, track.duration, track.audio_hash, track.warning,
+            bit_rate=track.bit_rate,
+        ),
+        fingerprint=fingerprint,
+    )  # fmt: skip

@@ -24,6 +24,8 @@ from .query import parse_region as parse_region
 from .results import Results as Results
 from .results import SearchResults as SearchResults
 from .search import search_library as search_library
+from .shortlist import SHORTLIST as SHORTLIST
+from .shortlist import search_shortlist as search_shortlist
 from .stem_matrix import MatrixCell as MatrixCell
 from .stem_matrix import StemMatrix as StemMatrix
 from .stem_matrix import make_stem_matrix as make_stem_matrix

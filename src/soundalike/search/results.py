@@ -263,6 +263,8 @@ class SearchResults(Results):
             search did not collapse families.
         warnings: Paths of examples that could be decoded in part, and what is missing.
         level_reason: Why this level was compared.
+        shortlist: How many tracks, the most similar by their mixes, were compared by their stems; None if the search
+            compared all tracks.
         at_least: The lowest percentile per space that a match may have.
         at_most: The highest one.
     """
@@ -276,6 +278,7 @@ class SearchResults(Results):
     versions: Mapping[str, tuple[str, ...]] | None = None
     warnings: tuple[tuple[str, str], ...] = ()
     level_reason: LevelReason = "requested"
+    shortlist: int | None = None
     at_least: Mapping[str, float] = field(default_factory=dict)
     at_most: Mapping[str, float] = field(default_factory=dict)
 

@@ -18,7 +18,10 @@ __all__ = ["SearchMatchRecord", "SearchRecord", "example_weights", "search_recor
 
 @dataclass(frozen=True, slots=True)
 class SearchQueryRecord:
-    """The recording, or region of one, that was searched with."""
+    """The recording, or region of one, that was searched with.
+
+    `shortlist` is null, or the number of tracks, the most similar by their mixes, that were compared by their stems.
+    """
 
     path: str
     start: float
@@ -30,6 +33,7 @@ class SearchQueryRecord:
     level_reason: LevelReason
     at_least: Mapping[str, float]
     at_most: Mapping[str, float]
+    shortlist: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ def search_record(results: SearchResults, where: str | None) -> SearchRecord:
             results.level_reason,
             results.at_least,
             results.at_most,
+            results.shortlist,
         ),
         models=results.models,
         reference=results.reference,
