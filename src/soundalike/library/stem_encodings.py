@@ -1,13 +1,12 @@
 """Encode the stems of tracks whose library holds none, and keep the rows in the user's cache.
 
-They lie there as `encodings/DIGEST/CONTENT_HASH.npz`: the digest is that of the model, and the content hash that of the
+They lie there as `encodings/DIGEST/CONTENT_HASH.safetensors`, by the digest of the model and the content hash of the
 recording. Above a limit in bytes, those that have not been used for the longest time are removed.
 """
 
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.executors.processes import run_tasks
+from soundalike.core.files import write_atomic
 from soundalike.core.settings import cache_folder
 from soundalike.core.types import LEVELS, FloatArray, Vectors
 from soundalike.library.catalog.track import Track
@@ -81,7 +81,7 @@ def encode_stems(
         by_hash.setdefault(track.content_hash, []).append(track)
     rows: dict[str, Mapping[str, FloatArray]] = {}
     for key in by_hash:
-        if (found := _read(folder / f"{key}.npz", model)) is not None:
+        if (found := _read(folder / f"{key}.safetensors", model)) is not None:
             rows[key] = found
     failures: dict[int, str] = {}
     tasks = [_StemTask(own[0].path, key, model.source) for key, own in by_hash.items() if key not in rows]
@@ -94,7 +94,7 @@ def encode_stems(
             raise outcome
         else:
             rows[task.content_hash] = outcome
-            _write(folder / f"{task.content_hash}.npz", outcome)
+            _write(folder / f"{task.content_hash}.safetensors", outcome)
         done += len(own)
         if progress:
             progress(done, len(tracks))
@@ -118,29 +118,32 @@ def _encoding(track: Track, rows: Mapping[str, FloatArray], model: Model) -> Enc
 
 def _read(file: Path, model: Model) -> Mapping[str, FloatArray] | None:
     """The rows in a file of the cache; None if there are none, or they cannot be read."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            rows = {space.name: stored[space.name] for space in model.spaces}
+        rows: dict[str, FloatArray] = load_file(file)
         os.utime(file)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, SafetensorError):
         return None
-    fits = all(rows[space.name].ndim == 2 and rows[space.name].shape[1] == space.dim for space in model.spaces)
+    fits = {name: part.shape[1:] for name, part in rows.items()} == {space.name: (space.dim,) for space in model.spaces}
     return rows if fits else None
 
 
 def _write(file: Path, rows: Mapping[str, FloatArray]) -> None:
     """Write rows to the cache. Without space or permission the cache stays as it is: the rows can be made again."""
-    from soundalike.core.files import write_atomic
+    from safetensors.numpy import save
 
+    content = save({name: np.ascontiguousarray(part) for name, part in rows.items()})
     with suppress(OSError, UsageError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, lambda stream: np.savez(stream, **rows))
+        write_atomic(file, lambda stream: stream.write(content))
 
 
 def _trim(root: Path) -> None:
     """Remove the files that were not used for the longest time until the cache is within its limit."""
     entries = []
-    for file in root.glob("*/*.npz"):
+    for file in root.glob("*/*.safetensors"):
         with suppress(OSError):  # another process has removed it
             status = file.stat()
             entries.append((status.st_mtime, status.st_size, file))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeAlias
 
 from soundalike.core.errors import AudioError, UsageError
@@ -121,14 +122,14 @@ def search_shortlist(
 
 def _own_track(library: LibraryFolder, query: Query) -> Track | None:
     """The track of the library that the query is, if it is a whole file that has not changed."""
-    track = library.catalog.track_at(absolute(query.path))
+    track = library.catalog.track_at(absolute(Path(query.path)))
     whole = query.start is None and query.end is None
     return track if track is not None and whole and is_current(track) else None
 
 
 def _encode_query(library: LibraryFolder, query: Query, spaces: SearchSpaces, on_stems: Encoding | None) -> Encoding:
     """The query in all spaces."""
-    path = absolute(query.path)
+    path = absolute(Path(query.path))
     try:
         if on_stems is not None and (of_mix := load_encoding(library, path, spaces.models[0])) is not None:
             return join_encodings(spaces, [of_mix, on_stems])
