@@ -50,6 +50,7 @@ INSIDE: Mapping[str, Mapping[str, frozenset[str]]] = {
         "sources": frozenset({"score"}),
         "sound": frozenset({"score"}),
         "folders": frozenset({"score", "sources", "sound"}),
+        "songs": frozenset({"score", "sources", "sound", "folders"}),
     },
     "train": {
         "common": frozenset(),

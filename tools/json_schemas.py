@@ -29,6 +29,7 @@ RECORDS = {
     "demo": "cli.demo:DemoRecord",
     "render": "cli.render:RenderRecord",
     "train-weights": "cli.train.weights:LearnedPresetRecord",
+    "render-songs": "cli.render_songs:RenderSongsRecord",
     "library-info": "cli.library.info:InfoRecord",
     "library-ls": "cli.library.ls:TracksRecord",
     "library-show": "api.records.tracks:TrackDetailsRecord",

@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 
 from soundalike.core.options import join_values
 
-__all__ = ["Command", "Entry", "Group", "command", "describe_error"]
+__all__ = ["Command", "CommandGroup", "Entry", "Group", "command", "describe_error"]
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -78,10 +78,18 @@ def command(name: str, **attributes: Any) -> Callable[[Callable[..., int]], clic
 class Group(_HelpPage, click.Group):
     """A group of commands. `--help` prints their summaries and imports none of them."""
 
-    def __init__(self, name: str, entries: Mapping[str, Entry], *, title: str = "commands", **attributes: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        entries: Mapping[str, Entry],
+        *,
+        title: str = "commands",
+        callback: Callable[..., Any] | None = None,
+        **attributes: Any,
+    ) -> None:
         super().__init__(
             name,
-            callback=_show_help,
+            callback=callback or _show_help,
             invoke_without_command=True,
             context_settings=_SETTINGS,
             subcommand_metavar=f"{title.removesuffix('s').upper()} [ARGS]...",
@@ -126,6 +134,37 @@ class Group(_HelpPage, click.Group):
             meant = f"; did you mean {near[0]}?" if near else ""
             raise click.UsageError(f"unknown {noun} {args[0]!r}{meant or f'; known: {known}'}", ctx)
         return super().resolve_command(ctx, args)
+
+
+class CommandGroup(Group):
+    """A command that has commands of its own: `render` makes triplets, and `render songs` makes songs.
+
+    Options that the command requires are optional for the group, which reports them if no other command is named.
+    """
+
+    def __init__(self, own: click.Command, entries: Mapping[str, Entry]) -> None:
+        self._required = [one for one in own.params if one.required]
+        for one in self._required:
+            one.required = False
+        self._run = own.callback
+        super().__init__(own.name or "", entries, callback=self._call, params=own.params, help=own.help)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments as a command does; see `soundalike.core.options.ManyOption`."""
+        if args[:1] and args[0] not in self.entries:
+            short = [part for argument in args for part in _split_short(argument)]
+            args = join_values(self.get_params(ctx), short, strict=not ctx.resilient_parsing)
+        return super().parse_args(ctx, args)
+
+    def _call(self, **values: Any) -> int:
+        """Run the own command unless another one is named. Raises click.MissingParameter."""
+        ctx = click.get_current_context()
+        if ctx.invoked_subcommand is not None or self._run is None:
+            return 0
+        for one in self._required:
+            if values.get(one.name or "") is None:
+                raise click.MissingParameter(ctx=ctx, param=one)
+        return int(self._run(**values))
 
 
 def _show_help(**_: Any) -> None:

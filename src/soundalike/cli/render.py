@@ -12,7 +12,7 @@ import click
 
 from soundalike.cli.arguments import GIVEN_PATH, WholeNumber, jobs_option, json_option, option, seed_option
 from soundalike.cli.cells import clock, count
-from soundalike.cli.commands import command
+from soundalike.cli.commands import CommandGroup, Entry, command
 from soundalike.cli.exit_codes import INTERRUPTED
 from soundalike.cli.output import Progress, print_interrupted, print_json, print_message
 from soundalike.core.errors import UsageError, one_line
@@ -22,7 +22,7 @@ from soundalike.core.options import TextType
 if TYPE_CHECKING:
     from soundalike.render.folders import RenderReport
 
-__all__ = ["render"]
+__all__ = ["SkippedSourceRecord", "print_notes", "render"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _read_seconds(text: str) -> float:
 )
 @jobs_option()
 @json_option()
-def render(
+def _render(
     output: Path,
     folders: int,
     factors: str | None,
@@ -143,7 +143,8 @@ def render(
                                          only what training never uses
 
     You can interrupt a run at any time: the next one continues. A run with more --folders adds to the existing ones.
-    Rendering needs soundalike[render], FluidSynth and a soundfont.
+    Rendering needs soundalike[render], FluidSynth and a soundfont. `soundalike render songs` makes whole songs instead,
+    with one file per instrument.
     """
     from soundalike.render.folders import Settings
     from soundalike.render.folders import render as render_folders
@@ -176,6 +177,11 @@ def render(
     return 1 if report.failed else 0
 
 
+render: click.Command = CommandGroup(
+    _render, {"songs": Entry("render_songs:songs", "make whole songs with one file per instrument")}
+)
+
+
 def _read_factors(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
     names = text.split(",") if text is not None else known
     if unknown := [name for name in names if name not in known]:
@@ -183,16 +189,21 @@ def _read_factors(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
     return tuple(factor for factor in known if factor in names)
 
 
-def _print_report(output: Path, report: RenderReport) -> None:
-    for problem in report.problems:
+def print_notes(problems: Sequence[str], skipped: Sequence[tuple[str, str]]) -> None:
+    """Print notes about sounds, and why sources of music, given as (name, reason), were left out."""
+    for problem in problems:
         print_message(problem, "note", "yellow")
-    if report.skipped:
-        reason, _ = Counter(reason for _, reason in report.skipped).most_common(1)[0]
-        often = "" if len(report.skipped) == 1 else ", most often"
+    if skipped:
+        reason, _ = Counter(reason for _, reason in skipped).most_common(1)[0]
+        often = "" if len(skipped) == 1 else ", most often"
         print_message(
-            f"{count(len(report.skipped), 'source')} of music{often} because: {reason} (--json lists them)",
+            f"{count(len(skipped), 'source')} of music{often} because: {reason} (--json lists them)",
             "left out", "yellow",
         )  # fmt: skip
+
+
+def _print_report(output: Path, report: RenderReport) -> None:
+    print_notes(report.problems, report.skipped)
     audio, seconds = clock(report.audio_seconds), clock(report.seconds)
     line = f"{count(report.made, 'folder')} rendered ({count(report.clips, 'clip')}, {audio} of audio) in {seconds}"
     if report.core_seconds:

@@ -61,9 +61,6 @@ _LAYOUTS: Mapping[str, Mapping[tuple[Role, ...], float]] = {
         ("lead", "comp", "bass", "drums"): 0.33,
     },
 }
-# Range of tempi in quarter notes per minute, for grooves of unknown tempo.
-_TEMPI = {"4/4": (78.0, 150.0), "3/4": (85.0, 165.0), "6/8": (95.0, 175.0), "9/8": (95.0, 175.0)}
-_SLOWEST, _FASTEST = 70.0, 180.0
 _STRETCH = {"rhythm": 1.04}  # largest ratio of two tempi; 1.15 for the other factors
 _OFFSET = 2.0  # beats, before or after the start of the anchor
 
@@ -138,9 +135,7 @@ def draw_folder(stock: Stock, factor: str, number: int, seed: int, attempt: int 
 
     sparse = bool(rng.random() < 0.4)
     first = stock.rhythm(rng, meter)
-    low, high = _TEMPI[meter]
-    tempo = first.groove.tempo or float(rng.uniform(low, high))
-    tempo = float(np.clip(tempo * rng.uniform(0.95, 1.05), _SLOWEST, _FASTEST))
+    tempo = stock.tempo(rng, first.groove)
     # In timbre folders all clips have the same parts. Otherwise the number of parts would be a cue.
     shared_layout = draw_layout() if factor == "timbre" else None
     drawn: list[_Music] = []

@@ -45,6 +45,9 @@ Material = TypeVar("Material")
 _METERS = {"4/4": 0.52, "6/8": 0.22, "3/4": 0.18, "9/8": 0.08}
 # Two pieces of material count as different if their similarity is below these limits (measures: melodies.py).
 _MELODY_LIMIT, _CHORD_LIMIT, _GROOVE_LIMIT = 0.45, 0.55, 0.72
+# Range of tempi in quarter notes per minute, for grooves of unknown tempo.
+_TEMPI = {"4/4": (78.0, 150.0), "3/4": (85.0, 165.0), "6/8": (95.0, 175.0), "9/8": (95.0, 175.0)}
+_SLOWEST, _FASTEST = 70.0, 180.0
 _TRIES = 24
 _CLIPS = 8  # per folder, each of a different work
 _HUMAN, _ENOUGH = 0.7, 80  # share of human grooves, if the meter has at least this many
@@ -193,6 +196,11 @@ class Stock:
         groove = _draw_unlike(draw, [rhythm.groove for rhythm in unlike], groove_similarity, _GROOVE_LIMIT, fits)
         comp = _draw_style(rng, comp_styles(meter), [rhythm.comp for rhythm in unlike])
         return Rhythm(groove, comp, _draw_style(rng, bass_styles(meter), [rhythm.bass for rhythm in unlike]))
+
+    def tempo(self, rng: np.random.Generator, groove: Groove) -> float:
+        """Draw a tempo in quarter notes per minute: near that of the groove, if it is known."""
+        tempo = groove.tempo or float(rng.uniform(*_TEMPI[groove.meter]))
+        return float(np.clip(tempo * rng.uniform(0.95, 1.05), _SLOWEST, _FASTEST))
 
     def band(self, rng: np.random.Generator, layout: Sequence[Role], unlike: Sequence[Band] = ()) -> Band:
         """Draw sounds for the roles of a layout, their levels and the amount of reverberation.

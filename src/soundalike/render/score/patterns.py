@@ -15,7 +15,7 @@ import numpy as np
 from soundalike.core.errors import UsageError
 from soundalike.render.score.music import BAR, METERS, PULSE, Groove, Hit
 
-__all__ = ["VOICES", "draw_pattern", "voice"]
+__all__ = ["FILLS", "VOICES", "draw_pattern", "voice"]
 
 # The register of a stroke: low, middle or high. General MIDI percussion notes that are not listed are high.
 VOICES = ("low", "snare", "hat")
@@ -25,11 +25,12 @@ _SNARE = {37, 38, 39, 40, 47, 48, 50, *range(60, 64), 65, 66, 76, 77}
 _CLOSED_HAT, _OPEN_HAT = 42, 46
 _TWELFTH = 12  # names give onsets in twelfths of a beat, which are integers for both triplets and sixteenths
 _VELOCITY = {"X": 108, "x": 86, "g": 42}
-_FILLS = {
+FILLS = {
     3: ("xxx", ".xx", "x.x", "xx."),
     4: ("xxxx", "x.xx", "xx.x", "..xx", ".xxx", "x.x."),
     6: ("x.x.x.", "x.x.xx", "xxxxxx", "x..xx.", "..x.x.", "....xx"),
 }
+"""Fills of one pulse, by the number of steps in the pulse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +307,7 @@ def _vary(
 ) -> None:
     """Vary the last bar: play a fill on its last pulse, or draw kick and snare again. `pulse`, `bar`: in steps."""
     if rng.random() < 0.5:
-        fill = _FILLS[pulse][rng.integers(len(_FILLS[pulse]))]
+        fill = FILLS[pulse][rng.integers(len(FILLS[pulse]))]
         drum, marks = played[1]
         marks[-pulse:] = fill
         if rng.random() < 0.4:  # play the fill on a tom

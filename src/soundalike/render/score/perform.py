@@ -97,20 +97,21 @@ def _played(
     last = math.floor((scene.offset + seconds / beat) / loop)
     starts = np.array([event.start for event in events])
     ends = np.array([event.start + event.length for event in events])
+    written = np.array([event.velocity for event in events])
     if role != "drums":  # strokes are played as written
         starts, ends = _swung(starts, scene), _swung(ends, scene)
     played = []
     for repeat in range(first, last + 1):
         jitters = np.clip(rng.normal(0, _JITTER, len(events)), -_MOST_JITTER, _MOST_JITTER)
-        accents = rng.normal(0, _VELOCITY_JITTER, len(events))
-        for event, start, end, jitter, accent in zip(events, starts, ends, jitters, accents, strict=True):
+        velocities = np.clip(written + rng.normal(0, _VELOCITY_JITTER, len(events)), 1, 127).astype(np.int64)
+        rows = zip(events, starts.tolist(), ends.tolist(), jitters.tolist(), velocities.tolist(), strict=True)
+        for event, start, end, jitter, velocity in rows:
             onset, until = ((repeat * loop + at - scene.offset) * beat for at in (start, end))
             sustained = role != "drums" and until > _LEAST_REMAINDER
             if onset >= seconds - _LAST_ONSET or (onset < -1e-6 and not sustained):
                 continue
-            at = max(float(onset + jitter), 0.0)
-            velocity = int(np.clip(event.velocity + accent, 1, 127))
-            played.append(Played(at, max(float(until + jitter), at + _SHORTEST), event.note, velocity))
+            at = max(onset + jitter, 0.0)
+            played.append(Played(at, max(until + jitter, at + _SHORTEST), event.note, velocity))
     return _separate(played)
 
 

@@ -10,7 +10,7 @@ from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.types import FloatArray
 from soundalike.render.score.music import Effects
 
-__all__ = ["amplified", "apply", "draw_effects"]
+__all__ = ["amplified", "apply", "compression", "draw_effects", "filtered"]
 
 _PEAK = 0.9  # highest peak of a clip
 _TILT_CENTRE = 1000.0  # Hz
@@ -71,7 +71,7 @@ def apply(samples: FloatArray, effects: Effects, level: float, rate: int, seed: 
     Example:
         >>> out = apply(samples, Effects(squash=4.0, codec="mp3", quality=0.5), -16.0, 32000, seed=1)
     """
-    out = _filtered(samples.astype(np.float32), effects, rate)
+    out = filtered(samples.astype(np.float32), effects, rate)
     if effects.squash > 1:
         out = _compressed(out, effects.squash, rate)
     if effects.hiss_db is not None:
@@ -122,8 +122,20 @@ def _levelled(samples: FloatArray, level: float) -> FloatArray:
     return (samples * min(10 ** (level / 20) / rms, _PEAK / float(np.abs(samples).max()))).astype(np.float32)
 
 
-def _filtered(samples: FloatArray, effects: Effects, rate: int) -> FloatArray:
-    """Apply tilt, high-pass and low-pass in one pass. A low-pass near or above the Nyquist frequency is skipped."""
+def filtered(samples: FloatArray, effects: Effects, rate: int) -> FloatArray:
+    """Apply tilt, high-pass and low-pass in one pass. A low-pass near or above the Nyquist frequency is skipped.
+
+    Args:
+        samples: (t,) samples.
+        effects: The filters. Other effects are ignored.
+        rate: Sample rate in Hz.
+
+    Returns:
+        (t,) float32 samples.
+
+    Example:
+        >>> brighter = filtered(samples, Effects(tilt_db=3.0), 44100)
+    """
     from scipy import signal
 
     # A shelf around _TILT_CENTRE: low * LP + high * (1 - LP), where LP is a first-order low-pass.
@@ -139,7 +151,23 @@ def _filtered(samples: FloatArray, effects: Effects, rate: int) -> FloatArray:
 
 
 def _compressed(samples: FloatArray, ratio: float, rate: int) -> FloatArray:
-    """Compress levels above a threshold of 6 dB below RMS by `ratio`."""
+    return (samples * compression(samples, ratio, rate)).astype(np.float32)
+
+
+def compression(samples: FloatArray, ratio: float, rate: int) -> FloatArray:
+    """Return the gain of a compressor that reduces levels above a threshold of 6 dB below RMS by `ratio`.
+
+    Args:
+        samples: (t,) samples.
+        ratio: The ratio, from 1 (no compression).
+        rate: Sample rate in Hz.
+
+    Returns:
+        The (t,) factors, at most 1.
+
+    Example:
+        >>> gain = compression(mix, 2.0, 44100)  # applied to every stem, their sum is the compressed mix
+    """
     from scipy import signal
 
     hop = int(_HOP * rate)
@@ -152,10 +180,10 @@ def _compressed(samples: FloatArray, ratio: float, rate: int) -> FloatArray:
     )
     threshold = power.mean() * 10 ** (-_BELOW / 10)
     if threshold == 0:
-        return samples
+        return np.ones(len(samples))
     over = np.maximum(np.maximum(fast, slow) / threshold, 1.0)
     gain = over ** (-(1 - 1 / ratio) / 2)
-    return (samples * np.interp(np.arange(len(samples)), np.arange(count) * hop, gain)).astype(np.float32)
+    return np.interp(np.arange(len(samples)), np.arange(count) * hop, gain)
 
 
 def _hiss(length: int, rng: np.random.Generator) -> FloatArray:

@@ -14,7 +14,7 @@ import numpy as np
 from soundalike.core.types import FloatArray
 from soundalike.render.score.music import ROLES, Band, Role
 
-__all__ = ["balance", "draw_levels", "is_mute", "loudness", "resample", "room"]
+__all__ = ["balance", "draw_levels", "is_mute", "loudness", "resample", "reverberation", "room"]
 
 _FRAME = 0.1  # seconds, about the integration time of loudness perception
 _SILENCE = -120.0  # dB
@@ -239,6 +239,26 @@ def room(samples: FloatArray, rate: int, amount: float, seed: int) -> FloatArray
 
 def _impulse_response(rate: int, amount: float, rng: np.random.Generator) -> FloatArray:
     """Return a (t,) float32 impulse response: the direct sound, early reflections and decaying noise."""
+    response = reverberation(rate, amount, rng)
+    response *= 0.6 * amount
+    response[0] = 1.0
+    return response.astype(np.float32)
+
+
+def reverberation(rate: int, amount: float, rng: np.random.Generator) -> FloatArray:
+    """Draw the impulse response of a room without the direct sound: early reflections, and decaying noise of energy 1.
+
+    Args:
+        rate: Sample rate in Hz, above 8000.
+        amount: Length of the reverberation, from 0 (0.25 s) to 1 (up to 1.6 s).
+        rng: The random generator.
+
+    Returns:
+        (t,) float64 samples.
+
+    Example:
+        >>> response = reverberation(44100, 0.4, np.random.default_rng(1))
+    """
     from scipy import signal
 
     length = 0.25 + 1.35 * amount * rng.uniform(0.7, 1.0)
@@ -254,9 +274,7 @@ def _impulse_response(rate: int, amount: float, rng: np.random.Generator) -> Flo
     response = np.concatenate([np.zeros(onset), tail / np.sqrt(np.sum(np.square(tail)))])
     echoes = rng.integers(int(0.003 * rate), int(0.045 * rate), size=rng.integers(4, 9))
     response[echoes] += rng.uniform(0.1, 0.4, len(echoes)) * rng.choice([-1.0, 1.0], len(echoes))
-    response *= 0.6 * amount
-    response[0] = 1.0
-    return response.astype(np.float32)
+    return response
 
 
 def resample(samples: FloatArray, rate: int, to: int, *, length: int | None = None) -> FloatArray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,10 @@ from soundalike.core.types import FloatArray
 from soundalike.render.score.music import ROLES, Band, Played, Role, Sound, SplitPart
 from soundalike.render.sound.effects import amplified
 from soundalike.render.sound.fluid import DRUM_BANK, SYNTH_RATE, Player, read_presets
+from soundalike.render.sound.general_midi import DRUM_PROGRAM, INSTRUMENT_NAMES, KIT_NAMES
+from soundalike.render.sound.percussion import play_strokes
 from soundalike.render.sound.soundfonts import Soundfont, split_soundfonts
+from soundalike.render.sound.synthesis import add
 
 if TYPE_CHECKING:
     from soundalike.render.sound.kits import Kit
@@ -73,32 +77,10 @@ _CENTRE_NOTES: Mapping[int, int] = {
     **{40: 74, 41: 66, 60: 62, 67: 55, 70: 54},
 }
 _CENTRE_NOTE = 72
+_STROKE = 0.4  # seconds after which `play_shared` ends a stroke
 _VIBRATO = {*range(40, 44), *range(52, 55), *range(64, 69), *range(71, 76), 80, 81, 85}
 _PLUCKED = {*range(16), *range(24, 32), 45, 46, *range(104, 109), 112, 114}
 _PLUCKED_KINDS = {"plucked", "mallet"}
-
-_KITS = {0: "Standard", 8: "Room", 16: "Power", 24: "Electronic", 25: "TR-808", 32: "Jazz", 40: "Brush"}
-
-# General MIDI Level 1, programs 0 to 127.
-_GENERAL_MIDI = """
-    Acoustic Grand Piano,Bright Acoustic Piano,Electric Grand Piano,Honky-tonk Piano,Electric Piano 1,Electric Piano 2,
-    Harpsichord,Clavi,Celesta,Glockenspiel,Music Box,Vibraphone,Marimba,Xylophone,Tubular Bells,Dulcimer,Drawbar Organ,
-    Percussive Organ,Rock Organ,Church Organ,Reed Organ,Accordion,Harmonica,Tango Accordion,Acoustic Guitar (nylon),
-    Acoustic Guitar (steel),Electric Guitar (jazz),Electric Guitar (clean),Electric Guitar (muted),Overdriven Guitar,
-    Distortion Guitar,Guitar Harmonics,Acoustic Bass,Electric Bass (finger),Electric Bass (pick),Fretless Bass,
-    Slap Bass 1,Slap Bass 2,Synth Bass 1,Synth Bass 2,Violin,Viola,Cello,Contrabass,Tremolo Strings,Pizzicato Strings,
-    Orchestral Harp,Timpani,String Ensemble 1,String Ensemble 2,Synth Strings 1,Synth Strings 2,Choir Aahs,Voice Oohs,
-    Synth Voice,Orchestra Hit,Trumpet,Trombone,Tuba,Muted Trumpet,French Horn,Brass Section,Synth Brass 1,Synth Brass 2,
-    Soprano Sax,Alto Sax,Tenor Sax,Baritone Sax,Oboe,English Horn,Bassoon,Clarinet,Piccolo,Flute,Recorder,Pan Flute,
-    Blown Bottle,Shakuhachi,Whistle,Ocarina,Lead 1 (square),Lead 2 (sawtooth),Lead 3 (calliope),Lead 4 (chiff),
-    Lead 5 (charang),Lead 6 (voice),Lead 7 (fifths),Lead 8 (bass + lead),Pad 1 (new age),Pad 2 (warm),
-    Pad 3 (polysynth),Pad 4 (choir),Pad 5 (bowed),Pad 6 (metallic),Pad 7 (halo),Pad 8 (sweep),FX 1 (rain),
-    FX 2 (soundtrack),FX 3 (crystal),FX 4 (atmosphere),FX 5 (brightness),FX 6 (goblins),FX 7 (echoes),FX 8 (sci-fi),
-    Sitar,Banjo,Shamisen,Koto,Kalimba,Bagpipe,Fiddle,Shanai,Tinkle Bell,Agogo,Steel Drums,Woodblock,Taiko Drum,
-    Melodic Tom,Synth Drum,Reverse Cymbal,Guitar Fret Noise,Breath Noise,Seashore,Bird Tweet,Telephone Ring,Helicopter,
-    Applause,Gunshot
-"""
-_NAMES = tuple(name.strip() for name in _GENERAL_MIDI.split(","))
 
 
 class Orchestra:
@@ -130,6 +112,7 @@ class Orchestra:
 
         self._soundfonts = {soundfont.bank: soundfont for soundfont in split_soundfonts(soundfonts)}
         self._synthesis: Mapping[str, Voices | Singers] = {VOICES: Voices(), SINGERS: Singers()}
+        self._voices = voices
         self._kits = _find_kits() if kits else {}
         self._players: dict[str, Player] = {}
         presets = {bank: read_presets(soundfont.path) for bank, soundfont in self._soundfonts.items()}
@@ -174,6 +157,21 @@ class Orchestra:
         """Return all sounds for a role in a part of the split."""
         return self._pools[role, part]
 
+    def own_sounds(self, role: Role) -> tuple[Sound, ...]:
+        """Return the synthesised sounds for a role, whatever part of the split they belong to."""
+        banks = self._synthesis.items() if self._voices else ()
+        return tuple(Sound(bank, program) for bank, synthesis in banks for program in synthesis.programs(role))
+
+    def general_midi(self, sound: Sound, role: Role) -> int:
+        """Return the General MIDI program of a sound, `DRUM_PROGRAM` for drum kits.
+
+        Synthesised voices have the program that they resemble most, and singers that of Voice Oohs.
+        """
+        if role == "drums":
+            return DRUM_PROGRAM
+        synthesis = self._synthesis.get(sound.bank)
+        return synthesis.general_midi(sound.program) if synthesis else sound.program
+
     def draw(self, role: Role, part: SplitPart, rng: np.random.Generator, unlike: Sequence[Sound] = ()) -> Sound:
         """Draw a sound for a role: first its origin, then its program.
 
@@ -199,7 +197,7 @@ class Orchestra:
         candidates = [
             sound for sound, similarity in zip(pool, similarities, strict=True) if similarity == min(similarities)
         ]
-        weights = self._weights(candidates, role)
+        weights = self.weights(candidates, role)
         return candidates[int(rng.choice(len(candidates), p=weights / weights.sum()))]
 
     def play(self, sound: Sound, role: Role, notes: Sequence[Played], seconds: float) -> FloatArray:
@@ -221,13 +219,45 @@ class Orchestra:
             return synthesis.play(sound.program, role, notes, seconds)
         if sound.bank in self._kits:
             return self._kits[sound.bank].play(notes, seconds)
-        path = self._soundfont(sound).path
-        if sound.bank not in self._players:
-            self._players[sound.bank] = Player(path)
         drums = role == "drums"
         vibrato = not drums and self.vibrato(sound)
-        out = self._players[sound.bank].play(sound.program, notes, seconds, drums=drums, vibrato=vibrato)
+        out = self._player(sound).play(sound.program, notes, seconds, drums=drums, vibrato=vibrato)
         drive = 0.0 if drums else _DRIVE.get(sound.program, 0.0)
+        return amplified(out, drive, SYNTH_RATE) if drive else out
+
+    def play_shared(self, sound: Sound, role: Role, notes: Sequence[Played], seconds: float) -> FloatArray:
+        """Play a part as `play` does, but synthesise equal notes only once.
+
+        Parts of whole songs repeat most of their notes, so this takes a fraction of the time. Starts are not rounded
+        to the blocks of FluidSynth, and a closed hi-hat stops an open one.
+
+        Args:
+            sound, role, notes, seconds: As for `play`. Notes are equal if their lengths differ by less than 1.5 ms and
+                they have the same pitch and velocity. The length of a stroke does not matter.
+
+        Returns:
+            (t,) float32 mono samples at SYNTH_RATE.
+
+        Raises:
+            UsageError: The bank or program of the sound does not exist.
+        """
+        if sound.bank in self._synthesis or sound.bank in self._kits:
+            return self.play(sound, role, notes, seconds)
+        player, drums = self._player(sound), role == "drums"
+
+        def key(note: Played) -> tuple[int, int, int]:
+            return note.note, note.velocity, 0 if drums else round(689 * (note.end - note.start))
+
+        distinct = {key(note): note for note in notes}
+        held = [replace(note, end=note.start + _STROKE) if drums else note for note in distinct.values()]
+        vibrato = not drums and self.vibrato(sound)
+        found = dict(zip(distinct, player.sounds(sound.program, held, drums, vibrato), strict=True))
+        if drums:
+            return play_strokes(notes, seconds, lambda drum, velocity: found[drum, velocity, 0])
+        out = np.zeros(round(seconds * SYNTH_RATE), np.float32)
+        for note in notes:
+            add(out, found[key(note)], round(note.start * SYNTH_RATE))
+        drive = _DRIVE.get(sound.program, 0.0)
         return amplified(out, drive, SYNTH_RATE) if drive else out
 
     def describe(self, sound: Sound, role: Role) -> str:
@@ -241,7 +271,7 @@ class Orchestra:
         if sound.bank in self._kits:
             return f"{self._kits[sound.bank].name} (sampled kit)"
         bank = self._soundfont(sound).bank
-        name = f"{_KITS.get(sound.program, 'Drum')} Kit" if role == "drums" else _NAMES[sound.program]
+        name = f"{KIT_NAMES.get(sound.program, 'Drum')} Kit" if role == "drums" else INSTRUMENT_NAMES[sound.program]
         return f"{name} ({bank} {sound.program})"
 
     def describe_band(self, band: Band) -> dict[Role, str]:
@@ -282,6 +312,12 @@ class Orchestra:
             raise UsageError(f"no soundfont or kit is called {sound.bank}; install it or give --soundfont FILE")
         return self._soundfonts[sound.bank]
 
+    def _player(self, sound: Sound) -> Player:
+        path = self._soundfont(sound).path
+        if sound.bank not in self._players:
+            self._players[sound.bank] = Player(path)
+        return self._players[sound.bank]
+
     def _similarity(self, sound: Sound, other: Sound, role: Role) -> int:
         """Return 2 for equal sounds, 1 for similar sounds, else 0."""
         return 2 if sound == other else int(self._instrument(sound, role) == self._instrument(other, role))
@@ -294,8 +330,8 @@ class Orchestra:
             return self.family(sound), sound.program
         return "General MIDI", sound.program if role == "bass" else sound.program // 8
 
-    def _weights(self, sounds: Sequence[Sound], role: Role) -> FloatArray:
-        """Return the (n,) weights with which sounds are drawn."""
+    def weights(self, sounds: Sequence[Sound], role: Role) -> FloatArray:
+        """Return the (n,) weights with which some sounds of a role are drawn."""
         weights = [PROGRAMS[role][sound.program] if sound.bank in self._soundfonts else 1 for sound in sounds]
         in_bank: Counter[str] = Counter()
         for sound, weight in zip(sounds, weights, strict=True):

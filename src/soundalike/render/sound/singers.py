@@ -23,6 +23,7 @@ from soundalike.render.sound.synthesis import RATE, harmonic_table, without_rumb
 __all__ = ["Singer", "Singers"]
 
 _COUNT = 64
+_GENERAL_MIDI = 53  # Voice Oohs
 _MANNERS = ("plain", "breathy", "raspy", "doubled")
 _HOP, _WINDOW = 256, 1024
 _BREAK = 0.15  # seconds; a rest of this length ends a phrase
@@ -149,6 +150,10 @@ class Singers:
             UsageError: There is no such singer.
         """
         return _singer(program).kind
+
+    def general_midi(self, program: int) -> int:
+        """Return the General MIDI program for MIDI files: Voice Oohs."""
+        return _GENERAL_MIDI
 
     def centre_note(self, program: int) -> int:
         """Return the MIDI note around which a singer sings.

@@ -11,6 +11,7 @@ import numpy as np
 from soundalike.core.errors import UsageError
 from soundalike.core.types import FloatArray
 from soundalike.render.score.music import ROLES, Played, Role
+from soundalike.render.sound.general_midi import DRUM_PROGRAM
 from soundalike.render.sound.percussion import DrumKit, play_strokes
 from soundalike.render.sound.synthesis import (
     RATE,
@@ -56,11 +57,12 @@ _VOWELS = {
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """The sound of a program: its tone generator, its envelope and a short description."""
+    """The sound of a program: tone generator, envelope, short description and most similar General MIDI program."""
 
     tone: Tone
     envelope: Envelope
     description: str
+    general_midi: int
 
 
 class Voices:
@@ -99,6 +101,14 @@ class Voices:
             kit = DrumKit.draw(program)
             return f"synthesised drums, pitch x{kit.pitch:.2f}, ring x{kit.ring:.2f}, drive {kit.drive:g}"
         return _patch(program).description
+
+    def general_midi(self, program: int) -> int:
+        """Return the General MIDI program that a program resembles most, `DRUM_PROGRAM` for drum kits.
+
+        Raises:
+            UsageError: There is no such program.
+        """
+        return DRUM_PROGRAM if _entry(program)[1] == "drums" else _patch(program).general_midi
 
     def play(self, program: int, role: Role, notes: Sequence[Played], seconds: float) -> FloatArray:
         """Play a part.
@@ -230,7 +240,8 @@ def _subtractive(rng: np.random.Generator, role: Role) -> Patch:
     vibrato = _vibrato(rng, role) if len(detune) == 1 else None
     wave = Wave(tuple(harmonics.tolist()), detune, low_pass, vibrato=vibrato)
     described = f"{len(detune)} x {shape}, low-pass at {low_pass.cutoff:.0f} Hz, {low_pass.sweep:.1f} octaves of sweep"
-    return Patch(wave, _sustained(rng, role), described)
+    leads = {"saw": 81, "triangle": 79}
+    return Patch(wave, _sustained(rng, role), described, {"comp": 90, "bass": 38}.get(role, leads.get(shape, 80)))
 
 
 def _vocal(rng: np.random.Generator, role: Role) -> Patch:
@@ -241,7 +252,7 @@ def _vocal(rng: np.random.Generator, role: Role) -> Patch:
     vibrato = Vibrato(rng.uniform(15, 45), rng.uniform(4.8, 6.2), rng.uniform(0.2, 0.5))
     envelope = Envelope(rng.uniform(0.02, 0.06), 0.5, rng.uniform(0.75, 0.95), rng.uniform(0.08, 0.2))
     wave = Wave(tuple(harmonics.tolist()), (0.0,), None, formants, vibrato)
-    return Patch(wave, envelope, f"voice singing {vowel}, formants x{size:.2f}")
+    return Patch(wave, envelope, f"voice singing {vowel}, formants x{size:.2f}", 54)
 
 
 def _organ(rng: np.random.Generator, role: Role) -> Patch:
@@ -249,7 +260,7 @@ def _organ(rng: np.random.Generator, role: Role) -> Patch:
     bars[[0, 1, 2, 3, 4, 5, 7, 15]] = rng.choice([0.0, 0.1, 0.25, 0.5, 0.8], 8)
     bars[0] = rng.uniform(0.6, 1.0)
     envelope = Envelope(0.004, 0.2, rng.uniform(0.8, 1.0), rng.uniform(0.03, 0.08))
-    return Patch(Wave(tuple(bars.tolist()), (-1.5, 1.5)), envelope, "drawbar organ")
+    return Patch(Wave(tuple(bars.tolist()), (-1.5, 1.5)), envelope, "drawbar organ", 16)
 
 
 def _fm(rng: np.random.Generator, role: Role) -> Patch:
@@ -283,7 +294,8 @@ def _fm(rng: np.random.Generator, role: Role) -> Patch:
         pairs = (Operators(1, ratio, rng.uniform(1.5, 3.5), rng.uniform(0.6, 1.6), rng.uniform(0.1, 0.5)),)
         envelope = _sustained(rng, role)
     tone = FrequencyModulation(pairs, _vibrato(rng, role) if family in ("brass", "reed") else None)
-    return Patch(tone, envelope, f"{2 * len(pairs)}-operator FM {family}")
+    program = {"electric piano": 5, "bell": 14, "clavinet": 7, "bass": 38, "brass": 62, "reed": 71}[family]
+    return Patch(tone, envelope, f"{2 * len(pairs)}-operator FM {family}", program)
 
 
 def _plucked(rng: np.random.Generator, role: Role) -> Patch:
@@ -296,20 +308,21 @@ def _plucked(rng: np.random.Generator, role: Role) -> Patch:
     damping = rng.uniform(0.3, 0.9)
     tone = Partials(tuple(ratios.tolist()), tuple(levels.tolist()), ring, damping)
     described = f"string plucked at {place:.2f} of its length, ringing {ring:.1f} s"
-    return Patch(tone, Envelope(0.002, 1.0, 1.0, rng.uniform(0.08, 0.3)), described)
+    return Patch(tone, Envelope(0.002, 1.0, 1.0, rng.uniform(0.08, 0.3)), described, 33 if role == "bass" else 24)
 
 
 def _mallet(rng: np.random.Generator, role: Role) -> Patch:
-    material, ratios = [
-        ("marimba", (1.0, 3.99, 9.8)),
-        ("xylophone", (1.0, 3.0, 6.1, 10.2)),
-        ("glockenspiel", (1.0, 2.76, 5.4, 8.9)),
-        ("kalimba", (1.0, 5.6, 9.7)),
+    material, ratios, program = [
+        ("marimba", (1.0, 3.99, 9.8), 12),
+        ("xylophone", (1.0, 3.0, 6.1, 10.2), 13),
+        ("glockenspiel", (1.0, 2.76, 5.4, 8.9), 9),
+        ("kalimba", (1.0, 5.6, 9.7), 108),
     ][rng.integers(4)]
     levels = (1.0, *(rng.uniform(0.1, 0.5) / k for k in range(1, len(ratios))))
     ring = rng.uniform(0.7, 3.0)
     tone = Partials(ratios, levels, ring, rng.uniform(0.8, 1.4))
-    return Patch(tone, Envelope(0.002, 1.0, 1.0, rng.uniform(0.1, 0.4)), f"{material}, ringing {ring:.1f} s")
+    envelope = Envelope(0.002, 1.0, 1.0, rng.uniform(0.1, 0.4))
+    return Patch(tone, envelope, f"{material}, ringing {ring:.1f} s", program)
 
 
 def _breath(rng: np.random.Generator, role: Role) -> Patch:
@@ -317,7 +330,7 @@ def _breath(rng: np.random.Generator, role: Role) -> Patch:
     air, width = rng.uniform(0.08, 0.4), rng.uniform(0.15, 0.6)
     tone = Breath(Wave(harmonics, (0.0,), vibrato=_vibrato(rng, role, 25.0)), air, width)
     envelope = Envelope(rng.uniform(0.02, 0.06), 0.3, rng.uniform(0.7, 0.95), rng.uniform(0.06, 0.15))
-    return Patch(tone, envelope, f"flute, breath at {20 * np.log10(air):.0f} dB")
+    return Patch(tone, envelope, f"flute, breath at {20 * np.log10(air):.0f} dB", 73)
 
 
 _PATCH_BUILDERS: Mapping[str, Callable[[np.random.Generator, Role], Patch]] = {

@@ -1,0 +1,16 @@
+from .draw import draw_song as draw_song
+from .factory import SongsReport as SongsReport
+from .factory import draw_again as draw_again
+from .factory import render_songs as render_songs
+from .instruments import Instruments as Instruments
+from .layout import is_complete as is_complete
+from .layout import track_path as track_path
+from .mixdown import mix_song as mix_song
+from .playing import perform_song as perform_song
+from .settings import LONGEST as LONGEST
+from .settings import SHORTEST as SHORTEST
+from .settings import SongSettings as SongSettings
+from .settings import song_orchestra as song_orchestra
+from .song import STEM_CLASSES as STEM_CLASSES
+from .song import Song as Song
+from .song import class_of as class_of
