@@ -11,6 +11,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from soundalike.cli.commands import CommandGroup
 from soundalike.cli.main import ROOT
 
 
@@ -41,7 +42,7 @@ def section(path: str, command: click.Command) -> list[str]:
     lines = [f"({'-'.join(words)})=", f"{'#' * (len(words) + 1)} {path}", ""]
     lines += ["```text", " ".join([path, *command.collect_usage_pieces(context)]), "```", ""]
     lines += prose(inspect.cleandoc(command.help or ""))
-    if isinstance(command, click.Group):
+    if isinstance(command, click.Group) and not isinstance(command, CommandGroup):
         return lines
     lines += [f"```{{program}} {path}", "```", ""]
     for parameter in command.get_params(context):

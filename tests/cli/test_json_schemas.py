@@ -11,6 +11,7 @@ import pytest
 
 from conftest import TUNES, tune, write
 from json_schemas import RECORDS, schema_of
+from soundalike.cli.commands import CommandGroup
 from soundalike.cli.main import ROOT, main
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
@@ -30,7 +31,8 @@ def commands_with_json(group: click.Group, *above: str) -> list[str]:
         command = group.get_command(click.Context(group), name)
         if isinstance(command, click.Group):
             found += commands_with_json(command, *above, name)
-        elif command and any("--json" in parameter.opts for parameter in command.params):
+        own = command and (isinstance(command, CommandGroup) or not isinstance(command, click.Group))
+        if command and own and any("--json" in parameter.opts for parameter in command.params):
             found.append("-".join([*above, name]))
     return found
 

@@ -289,6 +289,7 @@ def test_an_interrupted_run_is_completed_by_the_next_run(place: Place, rendered:
     assert not list(out.rglob(".*"))
 
 
+@pytest.mark.slow
 def test_without_a_soundfont_synthesised_instruments_play(
     place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -16,6 +16,18 @@ _BODIES: tuple[tuple[SectionKind, ...], ...] = (("verse", "chorus"), ("verse", "
 _ENERGY: Mapping[SectionKind, tuple[float, float]] = {
     "intro": (0.8, 0.9), "verse": (0.82, 0.92), "chorus": (0.96, 1.04), "bridge": (0.8, 0.95), "outro": (0.82, 0.95),
 }  # fmt: skip
+# The probabilities with which functions play, of which one set is drawn.
+_INTROS: tuple[Mapping[Function, float], ...] = (
+    {"comp": 0.5, "pad": 0.4},
+    {"comp": 0.5, "pad": 0.5, "drums": 1.0, "bass": 0.5},
+    {"comp": 0.3, "bass": 1.0, "drums": 0.7},
+    {"comp": 0.8, "pad": 0.6, "drums": 1.0, "bass": 1.0, "lead": 1.0},
+)
+_BRIDGES: tuple[Mapping[Function, float], ...] = (
+    {"comp": 0.5, "pad": 1.0, "bass": 0.6, "lead": 0.8, "vocals": 0.3},
+    {"comp": 0.6, "drums": 1.0, "bass": 0.3, "lead": 1.0},
+    {"comp": 0.8, "pad": 0.5, "drums": 1.0, "bass": 1.0, "lead": 1.0},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,28 +113,7 @@ def _draw_playing(rng: np.random.Generator, kind: SectionKind, take: int, voices
         names.setdefault(voice.function, []).append(voice.name)
     comps, sung = names.get("comp", []), bool(names.get("vocals"))
     # The probability of each function. Chord parts are drawn one by one, others together.
-    shares: Mapping[Function, float]
-    if kind == "intro":
-        shares = [
-            {"comp": 0.5, "pad": 0.4},
-            {"comp": 0.5, "pad": 0.5, "drums": 1.0, "bass": 0.5},
-            {"comp": 0.3, "bass": 1.0, "drums": 0.7},
-            {"comp": 0.8, "pad": 0.6, "drums": 1.0, "bass": 1.0, "lead": 1.0},
-        ][rng.integers(4)]
-    elif kind == "verse":
-        more = 0.4 if take else 0.0
-        shares = {"comp": 0.5 + more, "pad": 0.2 + more, "drums": 0.9 + 0.1 * (take > 0), "bass": 0.85 + more / 2,
-                  "vocals": 1.0, "lead": 0.1 if sung else 1.0}  # fmt: skip
-    elif kind == "chorus":
-        shares = {"comp": 0.93, "pad": 0.85, "drums": 1.0, "bass": 1.0, "vocals": 1.0, "lead": 0.3 if sung else 1.0}
-    elif kind == "bridge":
-        shares = [
-            {"comp": 0.5, "pad": 1.0, "bass": 0.6, "lead": 0.8, "vocals": 0.3},
-            {"comp": 0.6, "drums": 1.0, "bass": 0.3, "lead": 1.0},
-            {"comp": 0.8, "pad": 0.5, "drums": 1.0, "bass": 1.0, "lead": 1.0},
-        ][rng.integers(3)]
-    else:
-        shares = {"comp": 0.7, "pad": 0.6, "drums": 0.7, "bass": 0.8, "lead": 0.3, "vocals": 0.2}
+    shares: Mapping[Function, float] = _draw_shares(rng, kind, take, sung)
     playing = {name for name in comps if rng.random() < shares.get("comp", 0.0)}
     for function in ("pad", "drums", "bass", "lead", "vocals"):
         draws = rng.random(len(names.get(function, [])))
@@ -134,6 +125,27 @@ def _draw_playing(rng: np.random.Generator, kind: SectionKind, take: int, voices
         chords = comps or names.get("pad") or pitched
         playing.update(chords[rng.integers(len(chords)) :][:1])
     return frozenset(playing)
+
+
+def _draw_shares(rng: np.random.Generator, kind: SectionKind, take: int, sung: bool) -> Mapping[Function, float]:
+    """Draw the probability with which each function plays in a section."""
+    if kind == "intro":
+        return _INTROS[rng.integers(len(_INTROS))]
+    if kind == "bridge":
+        return _BRIDGES[rng.integers(len(_BRIDGES))]
+    if kind == "verse":
+        more = 0.4 if take else 0.0
+        return {
+            "comp": 0.5 + more,
+            "pad": 0.2 + more,
+            "drums": 0.9 + more / 4,
+            "bass": 0.85 + more / 2,
+            "vocals": 1.0,
+            "lead": 0.1 if sung else 1.0,
+        }
+    if kind == "chorus":
+        return {"comp": 0.93, "pad": 0.85, "drums": 1.0, "bass": 1.0, "vocals": 1.0, "lead": 0.3 if sung else 1.0}
+    return {"comp": 0.7, "pad": 0.6, "drums": 0.7, "bass": 0.8, "lead": 0.3, "vocals": 0.2}
 
 
 def _with_all_parts(

@@ -117,7 +117,9 @@ def mix_song(song: Song, performance: SongPerformance, orchestra: Orchestra, wat
         constant *= _FULL_SCALE / highest
         rounded = {name: np.rint(stem * (_FULL_SCALE / highest)) for name, stem in rounded.items()}
     found = {name: stem.astype(np.int16) for name, stem in rounded.items()}
-    mix = np.sum(list(found.values()), axis=0, dtype=np.int32).astype(np.int16)
+    mix = np.zeros(length, np.int16)
+    for stem in found.values():  # the limiter has made the sum fit
+        mix += stem
     shift = 20 * math.log10(constant)
     mixed = {name: MixedStem(stem, levels[name] + shift) for name, stem in found.items()}
     if watch:
