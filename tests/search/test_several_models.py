@@ -35,7 +35,7 @@ from soundalike.models import (
     query_terms,
 )
 from soundalike.models.heads import unit_rows
-from soundalike.search import build_playlist, compare_encodings, find_path
+from soundalike.search import build_playlist, compare_encodings, find_path, find_versions
 from soundalike.search.query import Example, Query
 from soundalike.search.search import search_library
 
@@ -312,6 +312,43 @@ def compared(library: LibraryFolder, a: int, b: int, asked: str) -> float:
             for row in first
         )
         return explain(library.reference(spaces, "track").spaces, one, two, spaces.weights({asked: 1}), "track")[0]
+
+
+def test_versions_follow(several: LibraryFolder) -> None:
+    found = find_versions(several, weights={"melody": 1.0, "dsp/rhythm": 2.0})
+    assert (found.model, found.models) == ("compact", MODELS)
+    assert found.not_encoded == {"compact": 2, "dsp": 3}
+    assert len(BOTH) - 30 < found.recordings <= len(BOTH), "some are silent in both spaces"
+    assert [name for name, weight in found.weights.items() if weight] == ["melody", "dsp/rhythm"]
+
+
+def test_the_server_follows(several_api: Library, place: Path) -> None:
+    pytest.importorskip("fastapi")
+    from fastapi.testclient import TestClient
+
+    from soundalike.serve import create_app
+    from soundalike.serve.jobs.map import make_map
+    from soundalike.serve.jobs.requests import MapJob
+
+    asked = {"melody": 2.0, "dsp/rhythm": -1.0}
+    expected = several_api.compare(song(place, 8), song(place, 9), weights=asked)
+    a, b = {"track": 9}, {"track": 10}
+    with TestClient(create_app(several_api), base_url="http://127.0.0.1") as client:
+        compared = client.post("/api/v1/compare", json={"a": a, "b": b, "weights": asked}).json()
+        assert compared["models"] == ["compact", "dsp"]
+        assert compared["matches"][0]["score"] == expected.match.score
+        matrices = client.post("/api/v1/passages", json={"a": a, "b": b, "spaces": ["melody", "dsp/rhythm"]}).json()
+        assert list(matrices["spaces"]) == ["melody", "dsp/rhythm"] == list(matrices["mean"])
+        wrong = client.post("/api/v1/passages", json={"a": a, "b": b, "spaces": ["dsp/mood"]})
+        assert (wrong.status_code, wrong.json()["detail"].split(";")[0]) == (400, "unknown space 'dsp/mood'")
+        way = client.post("/api/v1/path", json={"a": a, "b": {"track": 11}, "steps": 2, "weights": {"dsp/rhythm": 1}})
+        assert (way.json()["models"], way.json()["not_encoded"]) == (["compact", "dsp"], {"compact": 2, "dsp": 3})
+        lacking = client.post("/api/v1/search", json={"query": {"track": 4}, "weights": asked})
+        assert lacking.status_code == 422, "track 3 must be encoded by dsp, and its file is empty"
+    made = make_map(several_api.folder, MapJob(kind="map", weights={"melody": 1, "dsp/rhythm": 1}), place / "map.bin")
+    assert (made.model, made.weights) == ("compact", {"melody": 1.0, "dsp/rhythm": 1.0})
+    assert made.tracks + made.left_out == TRACKS
+    assert made.left_out >= len(ONLY_COMPACT) + len(ONLY_DSP)
 
 
 # Names ------------------------------------------------------------------------------------------------------------

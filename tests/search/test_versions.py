@@ -319,7 +319,7 @@ def test_versions_are_listed_and_stored(run, planted: Path, tmp_path: Path) -> N
     found = json.loads(out)
     assert code == 0
     assert set(found) == {"schema", "models", "weights", "false_discovery_rate", "recordings", "tests", "pairs",
-                          "expected_false", "families", "candidates"}  # fmt: skip
+                          "expected_false", "not_encoded", "families", "candidates"}  # fmt: skip
     assert (found["families"], found["pairs"], found["expected_false"]) == ([], 0, 0.0)
     with LibraryFolder(tmp_path / "library") as opened:
         assert opened.catalog.families.by_track() == {}

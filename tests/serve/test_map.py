@@ -17,6 +17,7 @@ from soundalike.library.folder import LibraryFolder
 from soundalike.models.heads import unit_rows
 from soundalike.models.model import Model, load_once
 from soundalike.models.score import mutual_scores
+from soundalike.models.search_spaces import SearchSpaces
 from soundalike.serve.app import create_app
 from soundalike.serve.jobs import map as maps
 from soundalike.serve.jobs.map import Points, make_map, positive_weights, principal_components, scaled
@@ -122,9 +123,9 @@ def test_coordinates_are_scaled_by_one_factor() -> None:
 
 
 def test_only_weights_above_zero_count(model: Model) -> None:
-    assert positive_weights({"melody": 2, "timbre": -1}, model.spaces) == {"melody": 2}
+    assert positive_weights({"melody": 2, "timbre": -1}, SearchSpaces.of(model)) == {"melody": 2}
     with pytest.raises(UsageError, match="every weight is 0 or less; a map needs a space with a weight above 0"):
-        positive_weights({"timbre": -1}, model.spaces)
+        positive_weights({"timbre": -1}, SearchSpaces.of(model))
 
 
 def test_clusters_stay_apart_and_silent_tracks_have_no_place(clustered: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -93,13 +93,18 @@ def report_corrupt(paths: Sequence[str]) -> int:
     return 1 if paths else 0
 
 
-def report_missing(results: Results) -> None:
-    """Say which tracks were left out because their files are not there, or because a model has not encoded them."""
-    for model, number in results.not_encoded.items():
+def report_not_encoded(not_encoded: Mapping[str, int]) -> None:
+    """Say how many tracks were left out because a model has not encoded them."""
+    for model, number in not_encoded.items():
         tracks = "1 track" if number == 1 else f"{number:,} tracks"
         print_message(
             f"{tracks}, not encoded by {model}; add with: soundalike index --model {model} DIR", "left out", "yellow"
         )
+
+
+def report_missing(results: Results) -> None:
+    """Say which tracks were left out because their files are not there, or because a model has not encoded them."""
+    report_not_encoded(results.not_encoded)
     if results.absent_folders:
         names = ", ".join(map(near, results.absent_folders[:3])) + (", ..." if len(results.absent_folders) > 3 else "")
         print_message(f"tracks below {names}, which is gone or empty; is its disk mounted?", "left out", "yellow")

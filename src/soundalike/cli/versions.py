@@ -19,8 +19,9 @@ from soundalike.cli.cells import count, track_name, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import library_folder
-from soundalike.cli.output import Progress
+from soundalike.cli.output import Progress, report_not_encoded
 from soundalike.cli.playlist_output import track_entries
+from soundalike.cli.references import models_text
 from soundalike.cli.table import print_facts, print_table
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def versions(
             _print_families(found)
 
     output.print(lambda: _answer(found), show)
+    report_not_encoded(found.not_encoded)
     return 0
 
 
@@ -140,7 +142,7 @@ def _print_candidates(found: Versions) -> None:
 def _compared(found: Versions) -> str:
     return (
         f"{count(found.recordings, 'recording')}, {count(found.tests, 'pair')}; "
-        f"weights: {weights_text(found.weights)}; model {found.model}"
+        f"weights: {weights_text(found.weights)}; {models_text(found.models)}"
     )
 
 

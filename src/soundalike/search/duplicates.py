@@ -18,7 +18,7 @@ from soundalike.core.types import FloatArray, IntArray
 from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Track
 from soundalike.library.stores import Groups
-from soundalike.models import Model, mean_rows, presence, query_terms
+from soundalike.models import Model, Spaces, mean_rows, presence, query_terms
 from soundalike.search.alike import JoinedRows
 from soundalike.search.copies import Sound, group_copies, quality, why_best
 from soundalike.search.recordings import ROWS, Recordings, blocks, check_rows, different_recordings, read_rows
@@ -127,7 +127,7 @@ def find_duplicates(library: LibraryFolder, model: str | None = None, progress: 
 
 
 def nearest_recordings(
-    library: LibraryFolder, model: Model, weights: Mapping[str, float], rows: IntArray, progress: Progress | None
+    library: LibraryFolder, model: Spaces, weights: Mapping[str, float], rows: IntArray, progress: Progress | None
 ) -> tuple[IntArray, IntArray]:
     """Every recording with its nearest others: the numbers (m,) of the queries, and (m,) of their matches."""
     nearest = _Nearest(library, model, weights, rows)
@@ -145,7 +145,7 @@ def nearest_recordings(
 class _Nearest:
     """Finds the recordings whose rows are nearest to given rows."""
 
-    def __init__(self, library: LibraryFolder, model: Model, weights: Mapping[str, float], rows: IntArray) -> None:
+    def __init__(self, library: LibraryFolder, model: Spaces, weights: Mapping[str, float], rows: IntArray) -> None:
         self._library, self._weights = library, weights
         self._order = np.argsort(rows)  # a store reads fastest in the order of rows
         self._groups = Groups.of(np.stack([rows[self._order], np.ones_like(rows)], axis=1))

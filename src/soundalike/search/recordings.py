@@ -10,7 +10,7 @@ import numpy as np
 from soundalike.core.errors import LibraryError
 from soundalike.core.types import FloatArray, IntArray, Level, Space
 from soundalike.library import LibraryFolder
-from soundalike.models import Model, Spaces, presence
+from soundalike.models import Spaces, presence
 
 __all__ = ["ROWS", "Recordings", "audible_recordings", "blocks", "check_rows", "different_recordings", "read_rows"]
 
@@ -50,8 +50,8 @@ def _root(lead: list[int], n: int) -> int:
     return n
 
 
-def different_recordings(library: LibraryFolder, model: Model) -> Recordings:
-    """Every recording that a model encoded and of which a file is there, by `audio_hash`; copies share one."""
+def different_recordings(library: LibraryFolder, model: Spaces) -> Recordings:
+    """Every recording that the models encoded and of which a file is there, by `audio_hash`; copies share one."""
     groups = library.arrays.table(model.name, "track")
     groups = groups[~library.find_absent(groups[:, 2])]
     check_rows(library, model, "track", groups[:, 0], groups[:, 2])
@@ -79,7 +79,7 @@ def read_rows(library: LibraryFolder, space: Space, positions: IntArray) -> Floa
     return library.store.read("track", space.full_name, space.dim, positions)
 
 
-def audible_recordings(library: LibraryFolder, model: Model, weights: Mapping[str, float], rows: IntArray) -> IntArray:
+def audible_recordings(library: LibraryFolder, model: Spaces, weights: Mapping[str, float], rows: IntArray) -> IntArray:
     """The numbers (m,) of the recordings that are audible in a space with a weight."""
     audible = np.zeros(len(rows), dtype=bool)
     for space in model.spaces:

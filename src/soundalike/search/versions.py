@@ -24,7 +24,7 @@ ranked, by their score against the calibration of the model, as candidates witho
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -35,7 +35,7 @@ from soundalike.core.errors import UsageError
 from soundalike.core.types import FloatArray, IntArray, Space, Weights
 from soundalike.library import LibraryFolder
 from soundalike.library.catalog import Track
-from soundalike.models import presence, resolve_weights
+from soundalike.models import presence
 from soundalike.search.duplicates import Progress, nearest_recordings, related_recordings
 from soundalike.search.recordings import (
     ROWS,
@@ -111,6 +111,8 @@ class Versions:
             candidates.
         candidates: With fewer than 200 recordings, pairs that score above 0, which is what random pairs of the model
             score on average; highest score first. Otherwise empty.
+        models: The names of all models whose spaces were used, `model` first.
+        not_encoded: How many tracks were left out because one of `models` has not encoded them, by its name.
     """
 
     families: tuple[Family, ...]
@@ -122,6 +124,8 @@ class Versions:
     found: int
     expected_false: float | None
     candidates: tuple[Candidate, ...] = ()
+    models: tuple[str, ...] = ()
+    not_encoded: Mapping[str, int] = field(default_factory=dict)
 
 
 def find_versions(
@@ -156,12 +160,14 @@ def find_versions(
     if not 0 < rate < 1:
         raise UsageError(f"the false-discovery rate is {rate:g}; expected a number between 0 and 1, such as 0.05")
     with library.snapshot():
-        chosen = library.model(model)
-        resolved = resolve_weights(DEFAULT_WEIGHTS if weights is None else weights, chosen.spaces)
+        chosen = library.spaces(model, weights or ())
+        resolved = chosen.weights(DEFAULT_WEIGHTS if weights is None else weights)
+        models, not_encoded = tuple(one.name for one in chosen.models), library.arrays.not_encoded(chosen)
+        lacking = {name: len(ids) for name, ids in not_encoded.items() if len(ids)}
         recordings = different_recordings(library, chosen)
         recordings = recordings.only(audible_recordings(library, chosen, resolved, recordings.rows))
         left, right = nearest_recordings(library, chosen, resolved, recordings.rows, progress)
-        merged = recordings.merged(related_recordings(library, chosen, recordings, left, right).copies())
+        merged = recordings.merged(related_recordings(library, chosen.models[0], recordings, left, right).copies())
         count = len(merged.rows)
         tests = count * (count - 1) // 2
         pairs = np.unique(np.sort(np.stack([merged.now[left], merged.now[right]], axis=1), axis=1), axis=0)
@@ -169,7 +175,7 @@ def find_versions(
         if count < _FEWEST:
             scorer = _Scorer(library, chosen.spaces, resolved, merged.rows)
             candidates = _candidates(library, merged, left, right, scorer.raw(left, right))
-            return Versions((), chosen.name, resolved, None, count, tests, 0, None, candidates)
+            return Versions((), models[0], resolved, None, count, tests, 0, None, candidates, models, lacking)
         scorer = _Scorer(library, library.reference(chosen, "track").spaces, resolved, merged.rows)
         last = max(_END / (count - 1), _LEAST_END)
         try:
@@ -197,7 +203,8 @@ def find_versions(
     families.sort(key=lambda family: (family.q, family.members[0][0].id))
     found = sum(len(family.pairs) for family in families)
     expected = found * max((family.q for family in families), default=0.0)
-    return Versions(tuple(families), chosen.name, resolved, rate, count, tests, found, expected)
+    tallied = rate, count, tests, found, expected
+    return Versions(tuple(families), models[0], resolved, *tallied, (), models, lacking)
 
 
 def store_versions(library: LibraryFolder, found: Versions) -> None:

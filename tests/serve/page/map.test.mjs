@@ -133,13 +133,11 @@ test("closeness has groups by percentile", () => {
 });
 
 test("results of a search lead to the map", () => {
-  const spaces = [{ name: "melody", model: "compact" }, { name: "timbre", model: "compact" }, { name: "drums", model: "other" }];
   const matches = [{ id: 3 }, { id: null }, { id: 5 }];
-  assert.equal(onMap({ matches, weights: { melody: 1, timbre: 1 }, models: ["compact"] }, spaces), "/map?hits=3,5&model=compact");
-  for (const weights of [{ melody: 1, timbre: -0.5 }, { melody: 1, timbre: 0 }]) {
-    // The map has the spaces of one model.
-    const found = { matches, weights: { ...weights, drums: 1 }, models: ["compact", "other"] };
-    const read = readMap(new URL(onMap(found, spaces), "http://x").searchParams);
+  assert.equal(onMap({ matches, weights: { melody: 1, timbre: 1 }, models: ["compact"] }), "/map?hits=3,5&model=compact");
+  for (const weights of [{ melody: 1, timbre: -0.5 }, { melody: 1, "dsp/rhythm": 1 }]) {
+    const models = ["compact", ...("dsp/rhythm" in weights ? ["dsp"] : [])];
+    const read = readMap(new URL(onMap({ matches, weights, models }), "http://x").searchParams);
     assert.deepEqual([read.hits, read.weights, read.model], [[3, 5], weights, "compact"]);
   }
 });

@@ -53,6 +53,7 @@ class CandidateRecord:
 class VersionsRecord:
     """All version families of a library; see `soundalike.search.Versions`.
 
+    `not_encoded` is the number of tracks that were left out because one of `models` has not encoded them, by its name.
     With fewer than 200 recordings there are `candidates` and no families, and both rates are null.
     """
 
@@ -63,6 +64,7 @@ class VersionsRecord:
     tests: int
     pairs: int
     expected_false: float | None
+    not_encoded: Mapping[str, int]
     families: Sequence[FamilyRecord]
     candidates: Sequence[CandidateRecord]
 
@@ -70,13 +72,14 @@ class VersionsRecord:
 def versions_record(found: Versions) -> VersionsRecord:
     """Return the record of the versions of a library."""
     return VersionsRecord(
-        models=[found.model],
+        models=found.models,
         weights=dict(found.weights),
         false_discovery_rate=found.rate,
         recordings=found.recordings,
         tests=found.tests,
         pairs=found.found,
         expected_false=found.expected_false,
+        not_encoded=found.not_encoded,
         families=[
             FamilyRecord(
                 q=family.q,

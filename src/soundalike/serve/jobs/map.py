@@ -31,9 +31,9 @@ import numpy as np
 
 from soundalike.core.errors import ModelError, UsageError
 from soundalike.core.files import write_atomic
-from soundalike.core.types import FloatArray, IntArray, Space
+from soundalike.core.types import FloatArray, IntArray
 from soundalike.library import LibraryFolder
-from soundalike.models import Model, presence, resolve_weights
+from soundalike.models import SearchSpaces, presence
 from soundalike.search import as_filter
 from soundalike.serve.jobs.requests import MapJob, MapMethod
 
@@ -50,7 +50,10 @@ _COMPONENTS = 64
 
 @dataclass(frozen=True, slots=True)
 class MapRecord:
-    """A map that was made. `weights` are those that had an effect; `left_out` counts silent and corrupt tracks."""
+    """A map that was made. `weights` are those that had an effect.
+
+    `left_out` counts tracks that are silent or corrupt, or that one of the models has not encoded.
+    """
 
     model: str
     method: Literal["pca", "umap"]
@@ -144,9 +147,9 @@ def scaled(coordinates: FloatArray) -> FloatArray:
     return np.clip(moved / reach if reach > 0 else 0 * moved, -1, 1).astype(np.float32)
 
 
-def positive_weights(weights: Mapping[str, float] | None, spaces: Sequence[Space]) -> dict[str, float]:
-    """Return the weights above 0 by short name. Raises UsageError if there are none, or a space is unknown."""
-    positive = {name: weight for name, weight in resolve_weights(weights, spaces).items() if weight > 0}
+def positive_weights(weights: Mapping[str, float] | None, spaces: SearchSpaces) -> dict[str, float]:
+    """Return the weights above 0 by name. Raises UsageError if there are none, or a space is unknown."""
+    positive = {name: weight for name, weight in spaces.weights(weights).items() if weight > 0}
     if not positive:
         raise UsageError("every weight is 0 or less; a map needs a space with a weight above 0")
     return positive
@@ -168,11 +171,11 @@ def make_map(
         ModelError: The library does not hold the model, or UMAP is asked for and not installed.
     """
     with library.snapshot():
-        model = library.model(job.model)
-        weights = positive_weights(job.weights, model.spaces)
-        rows, ids, left_out = _tracks(library, model, weights, job.where)
+        used = library.spaces(job.model, job.weights or ())
+        weights = positive_weights(job.weights, used)
+        rows, ids, left_out = _tracks(library, used, weights, job.where)
         method = _method(job.method, len(ids))
-        spaces = [one for one in library.reference(model, "track").spaces if one.name in weights]
+        spaces = [one for one in library.reference(used, "track").spaces if one.name in weights]
 
         def read(number: int, part: slice) -> FloatArray:
             space = spaces[number]
@@ -191,19 +194,19 @@ def make_map(
         coordinates = _umap(coordinates)
     placed = scaled(coordinates)
     write_atomic(output, lambda file: file.write(ids.astype("<i8").tobytes() + placed.astype("<f4").tobytes()))
-    return MapRecord(model.name, method, weights, len(ids), left_out)
+    return MapRecord(used.models[0].name, method, weights, len(ids), left_out)
 
 
 def _tracks(
-    library: LibraryFolder, model: Model, weights: Mapping[str, float], where: str | None
+    library: LibraryFolder, used: SearchSpaces, weights: Mapping[str, float], where: str | None
 ) -> tuple[IntArray, IntArray, int]:
     """The rows (n,) and ids (n,) of the tracks to place, and how many are left out."""
-    found = library.candidates(model, "track", as_filter(where))
+    found = library.candidates(used, "track", as_filter(where))
     wanted = np.ones(len(found.table), np.bool_) if found.wanted is None else found.wanted
-    audible = library.arrays.audible(model, "track", weights) > 0
+    audible = library.arrays.audible(used, "track", weights) > 0
     chosen = found.table[wanted & audible]
     corrupt = np.zeros(len(chosen), np.bool_)
-    for space in model.spaces:
+    for space in used.spaces:
         for first in range(0, len(chosen), _ROWS) if space.name in weights else ():
             part = slice(first, first + _ROWS)
             corrupt[part] |= library.store.corrupt("track", space.full_name, space.dim, chosen[part, 0])
@@ -213,7 +216,8 @@ def _tracks(
             f"there is no track to place: {int(wanted.sum()):,} meet the conditions, and none of them is audible in "
             f"{', '.join(weights)}; choose other conditions or weights"
         )
-    return chosen[:, 0], chosen[:, 2], int(wanted.sum()) - len(chosen)
+    left_out = int(wanted.sum()) - len(chosen) + sum(found.not_encoded.values())
+    return chosen[:, 0], chosen[:, 2], left_out
 
 
 def _method(asked: MapMethod, tracks: int) -> Literal["pca", "umap"]:

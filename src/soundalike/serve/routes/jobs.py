@@ -15,7 +15,6 @@ from soundalike.audio.datasets.ignore import check_patterns
 from soundalike.core.arguments import shown
 from soundalike.core.errors import UsageError
 from soundalike.core.files import as_path
-from soundalike.models import resolve_weights
 from soundalike.search import as_filter
 from soundalike.serve.jobs.events import job_events
 from soundalike.serve.jobs.map import positive_weights
@@ -79,13 +78,15 @@ def _checked(server: Server, asked: JobRequest) -> tuple[JobRequest, Hashable | 
     if shared and held and asked.model not in (None, *held):  # a path would tell which folders exist
         raise UsageError(f"the library holds the models {', '.join(held)}, not {shown(asked.model)}; name one of them")
     folder = server.library.folder
-    model = folder.model(asked.model)
+    weights = asked.weights if isinstance(asked, VersionsJob | MapJob) else None
+    spaces = folder.spaces(asked.model, weights or ())
     if isinstance(asked, VersionsJob) and asked.weights is not None:
-        resolve_weights(asked.weights, model.spaces)
+        spaces.weights(asked.weights)
     if isinstance(asked, MapJob):
         as_filter(asked.where)
-        weights = tuple(sorted(positive_weights(asked.weights, model.spaces).items()))
-        return asked, ("map", weights, asked.method, model.recipe.digest, asked.where, folder.catalog.generation)
+        positive = tuple(sorted(positive_weights(asked.weights, spaces).items()))
+        digests = tuple(one.recipe.digest for one in spaces.models)
+        return asked, ("map", positive, asked.method, digests, asked.where, folder.catalog.generation)
     return asked, None
 
 

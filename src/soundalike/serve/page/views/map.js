@@ -7,7 +7,7 @@ import { ApiError, get, isAbort, post } from "../api.js";
 import { fill, h, named } from "../dom.js";
 import { cancelJob, followJob, isFinished, startJob } from "../jobs.js";
 import { trackSound } from "../sound.js";
-import { spacesOf } from "../spaces.js";
+import { otherSpaces, searchSpaces } from "../spaces.js";
 import { cssColour } from "../theme.js";
 import { counted, facts, titleOf } from "../words.js";
 import { jobProgress } from "../components/job-progress.js";
@@ -112,8 +112,8 @@ export function createView(app) {
   }
 
   function refresh() {
-    const spaces = spacesOf(library, state.model);
-    weights.show(spaces, state.weights);
+    const spaces = searchSpaces(library, state.model, state.weights);
+    weights.show(spaces, state.weights, otherSpaces(library, state.model));
     controls.show(state, spaces);
     stage?.setCamera(state.at);
     const request = mapRequest(state);
@@ -259,7 +259,7 @@ export function createView(app) {
 
   /** @param {string} name */
   async function closeness(name) {
-    const tone = spacesOf(library, state.model).find((space) => space.name === name)?.colour ?? "#2f7fd6";
+    const tone = searchSpaces(library, state.model, state.weights).find((space) => space.name === name)?.colour ?? "#2f7fd6";
     /** @type {Map<number, number>} */
     const percentiles = new Map();
     /** @type {(Node | string)[]} */

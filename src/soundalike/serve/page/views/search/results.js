@@ -29,17 +29,13 @@ export function summary(found) {
 }
 
 /**
- * Where the map marks what was found. It is made of the spaces of one model, that of the search.
+ * Where the map marks what was found.
  * @param {SearchRecord} found
- * @param {{name: string, model: string}[]} spaces
  */
-export function onMap({ matches, weights, models }, spaces) {
+export function onMap({ matches, weights, models }) {
   const params = new URLSearchParams({ hits: matches.flatMap(({ id }) => id ?? []).join(",") });
-  const own = spaces.filter(({ model }) => model === models[0]).map(({ name }) => name);
-  // The map weighs every space the same, too, when nothing else is asked for.
-  if (new Set(own.map((name) => weights[name])).size > 1) {
-    params.set("w", writeValues(Object.fromEntries(own.map((name) => [name, weights[name]]))));
-  }
+  // The map weighs every space of one model the same, too, when nothing else is asked for.
+  if (models.length > 1 || new Set(Object.values(weights)).size > 1) params.set("w", writeValues(weights));
   params.set("model", models[0]);
   return address("/map", params);
 }
@@ -137,7 +133,7 @@ export function resultList(events) {
       const scale = scaleOf(found.matches.map((match) => Object.values(match.spaces).map((one) => one.share)));
       list.setAttribute("aria-busy", "false");
       about.textContent = summary(found);
-      map.href = onMap(found, context.spaces);
+      map.href = onMap(found);
       const spaces = context.spaces.map((space) => space.name).join();
       if (spaces !== legendKey) fill(key, legend(context.spaces));
       legendKey = spaces;
