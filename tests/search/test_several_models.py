@@ -322,7 +322,7 @@ def test_versions_follow(several: LibraryFolder) -> None:
     assert [name for name, weight in found.weights.items() if weight] == ["melody", "dsp/rhythm"]
 
 
-def test_the_server_follows(several_api: Library, place: Path) -> None:
+def test_the_server_follows(several_api: Library, place: Path, tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("fastapi")
     from fastapi.testclient import TestClient
 
@@ -343,6 +343,11 @@ def test_the_server_follows(several_api: Library, place: Path) -> None:
         assert (wrong.status_code, wrong.json()["detail"].split(";")[0]) == (400, "unknown space 'dsp/mood'")
         way = client.post("/api/v1/path", json={"a": a, "b": {"track": 11}, "steps": 2, "weights": {"dsp/rhythm": 1}})
         assert (way.json()["models"], way.json()["not_encoded"]) == (["compact", "dsp"], {"compact": 2, "dsp": 3})
+        settings = '[presets]\nmine = "compact/melody=1,dsp/rhythm=-2"\nother = "mood=1"\n'
+        (tmp_path / "config.toml").write_text(settings)
+        monkeypatch.setenv("SOUNDALIKE_CONFIG", str(tmp_path / "config.toml"))
+        presets = {one["name"]: one["weights"] for one in client.get("/api/v1/library").json()["presets"]}
+        assert presets["mine"] == {"melody": 1.0, "dsp/rhythm": -2.0} and "groove" in presets and "other" not in presets
         lacking = client.post("/api/v1/search", json={"query": {"track": 4}, "weights": asked})
         assert lacking.status_code == 422, "track 3 must be encoded by dsp, and its file is empty"
     made = make_map(several_api.folder, MapJob(kind="map", weights={"melody": 1, "dsp/rhythm": 1}), place / "map.bin")

@@ -52,6 +52,7 @@ from .search_spaces import Spaces as Spaces
 from .search_spaces import encode_with as encode_with
 from .search_spaces import installed_spaces as installed_spaces
 from .search_spaces import join_encodings as join_encodings
+from .search_spaces import name_in_answers as name_in_answers
 from .search_spaces import select_rows as select_rows
 from .stem_backbone import StemBackbone as StemBackbone
 from .stem_files import load_separator as load_separator

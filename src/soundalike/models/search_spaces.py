@@ -25,7 +25,15 @@ from soundalike.models.installed import installed_models
 from soundalike.models.model import Encoding, Model, load_once
 from soundalike.models.recipes import load_recipe, resolve_weights
 
-__all__ = ["SearchSpaces", "Spaces", "encode_with", "installed_spaces", "join_encodings", "select_rows"]
+__all__ = [
+    "SearchSpaces",
+    "Spaces",
+    "encode_with",
+    "installed_spaces",
+    "join_encodings",
+    "name_in_answers",
+    "select_rows",
+]
 
 
 class Spaces(Protocol):
@@ -115,8 +123,7 @@ class SearchSpaces:
             models.append(load(other))
             for space in models[-1].spaces:
                 if (other, space.name) in used:
-                    is_short = _candidates(space.name, model.name, table) == [(other, space.name)]
-                    labels[other, space.name] = space.name if is_short else space.full_name
+                    labels[other, space.name] = _label(other, space.name, model.name, table)
                     spaces.append(replace(space, name=labels[other, space.name]))
         aliases = {name: labels.get(place, place[1]) for name, place in found.items()}
         others = tuple(f"{one}/{space}" for one, names in table.items() if one != model.name for space in names)
@@ -236,6 +243,32 @@ def encode_with(
         found = extract(backbones, path, start=start, end=end, label=label)
         features |= dict.fromkeys(members, found)
     return [model.encode_features(features[number]) for number, model in enumerate(models)]
+
+
+def _label(model: str, space: str, asked: str, held: Mapping[str, Collection[str]]) -> str:
+    """The name that answers to a request with the model `asked` give to a space: the shortest one that is only its."""
+    return space if _candidates(space, asked, held) == [(model, space)] else f"{model}/{space}"
+
+
+def name_in_answers(name: str, model: str, held: Mapping[str, Collection[str]]) -> str | None:
+    """Return what answers call the space that a request names.
+
+    Args:
+        name: A name of a space, as in weights.
+        model: The name of the model of the request.
+        held: The short names of the spaces of every model that may be used.
+
+    Returns:
+        The name; None if no model has such a space, or several have it.
+
+    Example:
+        >>> name_in_answers("dsp/melody", "compact", {"compact": ["melody"], "dsp": ["melody", "tempo"]})
+        'dsp/melody'
+        >>> name_in_answers("dsp/tempo", "compact", {"compact": ["melody"], "dsp": ["melody", "tempo"]})
+        'tempo'
+    """
+    found = _candidates(name, model, held)
+    return _label(*found[0], model, held) if len(found) == 1 else None
 
 
 def installed_spaces() -> dict[str, list[str]]:

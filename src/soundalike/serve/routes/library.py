@@ -13,7 +13,7 @@ from soundalike.core.palette import space_colours
 from soundalike.core.presets import PRESETS, read_presets
 from soundalike.core.settings import config_file
 from soundalike.library.catalog import Failure
-from soundalike.models import DEFAULT_MODEL, parse_weights
+from soundalike.models import DEFAULT_MODEL, name_in_answers, parse_weights
 from soundalike.serve.answers import json_response
 from soundalike.serve.problems import PROBLEMS
 from soundalike.serve.state import Server, State
@@ -108,7 +108,7 @@ def show_library(server: State) -> Response:
             bytes=info["bytes"],
             models=_models(server, counts),
             spaces=spaces,
-            presets=_presets({space.name for space in spaces}),
+            presets=_presets(spaces, default.name) if default else [],
             reference=folder.reference(default, "track").source if default else "model",
             absent_folders=[str(one) for one in folder.absent_roots().values()],
             folders=_folders(server),
@@ -149,11 +149,18 @@ def _group(name: str, source: str) -> str:
     return "factor" if name in _FACTORS else "concept"
 
 
-def _presets(spaces: set[str]) -> list[PresetInfo]:
-    """The presets whose spaces are all there."""
-    known = {**PRESETS, **read_presets(config_file())}
-    found = [PresetInfo(name, one.summary, dict(parse_weights(one.weights))) for name, one in known.items()]
-    return [one for one in found if set(one.weights) <= spaces]
+def _presets(spaces: Sequence[SpaceInfo], model: str) -> list[PresetInfo]:
+    """The presets whose spaces are all there, under the names that they have in answers with a model."""
+    held: dict[str, list[str]] = {}
+    for space in spaces:
+        held.setdefault(space.model, []).append(space.name)
+    found = []
+    for name, one in {**PRESETS, **read_presets(config_file())}.items():
+        weights = parse_weights(one.weights)
+        names = {given: name_in_answers(given, model, held) for given in weights}
+        if all(names.values()):
+            found.append(PresetInfo(name, one.summary, {str(names[given]): weights[given] for given in weights}))
+    return found
 
 
 @router.get("/models", response_model=list[ModelRecord])

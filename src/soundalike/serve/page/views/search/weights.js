@@ -71,8 +71,11 @@ export function weightPanel(presets, changed) {
     fill(adder, h("option", { value: "" }, "Add a space…"), ...options);
   }
 
-  /** @param {import("../../types.js").SpaceInfo[]} spaces */
-  function build(spaces) {
+  /**
+   * @param {import("../../types.js").SpaceInfo[]} spaces
+   * @param {import("../../types.js").SpaceInfo[]} more Spaces of other models, which presets may add.
+   */
+  function build(spaces, more) {
     sliders = new Map(
       spaces.map((space) => [
         space.name,
@@ -98,14 +101,16 @@ export function weightPanel(presets, changed) {
     );
     const names = spaces.map((space) => space.name);
     const everything = { name: "everything", summary: "every space counts the same", weights: Object.fromEntries(names.map((name) => [name, MIDDLE])) };
+    const known = new Set([...names, ...more.map((space) => space.name)]);
     const fitting = presets
-      .filter((preset) => preset.name !== "everything" && Object.keys(preset.weights).every((name) => names.includes(name)))
-      .map((preset) => ({ ...preset, weights: presetWeights(preset.weights, names) }));
+      .filter((preset) => preset.name !== "everything" && Object.keys(preset.weights).every((name) => known.has(name)))
+      .map((preset) => ({ ...preset, weights: presetWeights(preset.weights, [...new Set([...names, ...Object.keys(preset.weights)])]) }));
     buttons = [everything, ...fitting].map(({ name, summary, weights }) => {
       const button = h("button", { type: "button", class: "button preset", title: summary }, name);
       button.addEventListener("click", () => {
         for (const [space, slider] of sliders) slider.set(weights[space]);
-        tell(true, "");
+        press();
+        changed(weights, true, "");
       });
       return { weights, button };
     });
@@ -122,7 +127,7 @@ export function weightPanel(presets, changed) {
     show(spaces, weights, others = []) {
       offer(others.filter((other) => !spaces.some((space) => space.name === other.name)));
       const key = spaces.map((space) => `${space.model}/${space.name}`).join();
-      if (key !== shown) build(spaces);
+      if (key !== shown) build(spaces, others);
       shown = key;
       for (const [name, weight] of Object.entries(sliderWeights(spaces, weights))) {
         const slider = sliders.get(name);
