@@ -170,11 +170,13 @@ def test_the_protocol_reports_recovery_and_agreement(tmp_path: Path) -> None:
     songs = with_notes(slakh2100(tmp_path / "songs", songs=8, seconds=1.6))
     given = ("--songs", songs, "--model", "dsp", "--space", "timbre", "--triplets", "80", "--segments", "2",
              "--seconds", "0.8", "--noise", "0.1", "--stem-weights", "bass=1,drums=0.5")  # fmt: skip
-    recovery, agreement, gain = run(*given, "--true-stems", "4", "--save-labels", tmp_path / "l.csv")
+    recovery, many, agreement, gain = run(*given, "--true-stems", "4", "--save-labels", tmp_path / "l.csv")
     assert recovery.rows == ("drums", "bass", "mix") and recovery.columns[0] == "listeners"
     known, found = recovery.values[:2, 0], recovery.values[:2, 1]
     assert known.sum() == pytest.approx(100) and known[1] > known[0]
     assert np.abs(found - known).max() < 20  # few songs, and the drums take few values
+    assert many.rows == ("drums", "bass") and many.n.min() == 100
+    assert many.values[:, 0].sum() == pytest.approx(100) and np.abs(many.values[:, 0] - many.values[:, 1]).max() < 20
     rows = dict(zip(agreement.rows, agreement.values[:, 0], strict=True))
     assert rows["what they compare, OLS"] > 85
     assert gain.rows == ("mix and true stems, ridge - mix, ridge",)
