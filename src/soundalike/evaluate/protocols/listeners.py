@@ -53,6 +53,7 @@ __all__ = ["SimulatedListeners", "create"]
 
 _WEIGHTS = "vocals=1,drums=1,bass=0.5,guitar=0.75,piano=0.5,other=0.25"
 _PARAMETERS = "parameters"
+_NOISE = 0.3
 _FEWEST = 30
 _GROUPS = 100
 _COVERAGE_RESAMPLES = 100
@@ -90,7 +91,7 @@ class SimulatedListeners:
             click.Option(
                 ["--noise"],
                 type=click.FloatRange(0),
-                default=0.3,
+                default=_NOISE,
                 metavar="NUMBER",
                 help="Noise of an answer, in standard deviations of what decides (default: 0.3).",
             ),
@@ -304,7 +305,12 @@ class SimulatedListeners:
     ) -> Report:
         others = "".join(f" --with {name}" for name in args.with_models)
         others += "".join(f" --space {name}" for name in args.space)
-        others += f" --triplets {args.triplets} --segments {args.segments}"
+        others += "" if args.true_stems == 6 else f" --true-stems {args.true_stems}"
+        others += f" --triplets {args.triplets} --segments {args.segments} --seconds {args.seconds:g}"
+        if dict(args.stem_weights) != dict(parse_weights(_WEIGHTS)):
+            listed = ",".join(f"{stem}={weight:g}" for stem, weight in args.stem_weights.items())
+            others += f" --stem-weights {listed}"
+        others += "" if args.noise == _NOISE else f" --noise {args.noise:g}"
         others += f" --seed {args.seed}" if args.seed else ""
         listener = "" if args.listener == _PARAMETERS else f" --listener {args.listener}"
         return make_report(
