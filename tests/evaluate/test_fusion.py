@@ -169,7 +169,8 @@ def test_vectors_of_different_dimensions_can_only_be_concatenated(name: str) -> 
 
 def arguments(**options: object) -> SimpleNamespace:
     return SimpleNamespace(
-        **{"model": None, "seed": 0, "jobs": 1, "fusion": True, "weights": None, "all_anchors": False} | options
+        **{"model": None, "seed": 0, "jobs": 1, "fusion": True, "weights": None, "all_anchors": False, "chosen": ()}
+        | options
     )
 
 

@@ -6,7 +6,8 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ from conftest import TUNES, tune, write
 from soundalike.cli.evaluate import protocol_command
 from soundalike.core import plugins
 from soundalike.core.errors import AudioError, ModelError, UsageError
-from soundalike.core.types import Calibration, Report, Space, Span, Triplet
+from soundalike.core.types import Calibration, FloatArray, Report, Space, Span, Triplet
 from soundalike.evaluate.base import (
     EncodedClips,
     encode_clips,
@@ -33,7 +34,8 @@ from soundalike.evaluate.base import (
 from soundalike.evaluate.estimates import Estimate
 from soundalike.evaluate.protocols.probes import inaudible_triplets, read_probes
 from soundalike.evaluate.protocols.triplets import read_split, read_triplets
-from soundalike.models import load_recipe
+from soundalike.models import Model, load_recipe
+from soundalike.train.published import install_stems, plan_joined
 
 MEMBERS = plugins.names("protocols")
 SPACES = ["melody", "rhythm", "timbre", "harmony"]
@@ -229,6 +231,58 @@ def test_probes_from_folder_to_report(probes: Path) -> None:
     assert not difference.values.any() and not difference.low.any() and not difference.chance.any()
     (repeated,) = evaluate("probes", "--data", probes)
     assert np.array_equal(repeated.values, report.values) and np.array_equal(repeated.low, report.low)
+
+
+def test_one_probe_alone(probes: Path) -> None:
+    (alone,) = evaluate("probes", "--data", probes, "--probe", "timbre")
+    assert alone.columns == ("timbre",) and alone.title == "Probes: 2 triplets of 6 clips"
+    assert alone.values[SPACES.index("timbre"), 0] == 100
+    assert alone.command == "soundalike evaluate probes --data DIR --probe timbre --model compact"
+    with pytest.raises(UsageError, match="has no probe rhythm; it has timbre, melody"):
+        evaluate("probes", "--data", probes, "--probe", "rhythm")
+
+
+def test_melody_on_the_vocals_beside_that_of_the_mix(probes: Path, halves: Path) -> None:
+    install_stems(plan_joined("dsp", "halves"), [])
+
+    def run(*options: object) -> tuple[Report, ...]:
+        given = ["--data", str(probes), "--probe", "melody", "--model", "dsp-stems", "--jobs", "1", *map(str, options)]
+        context = protocol_command("probes").make_context("probes", given)
+        found: tuple[Report, ...] = plugins.load("protocols", "probes").run(SimpleNamespace(**context.params))
+        return found
+
+    weights = "melody=1,vocals.melody=1"
+    report, difference = run("--fusion", "--weights", weights, "--against", "dsp")
+    assert report.rows[:5] == (*SPACES, "vocals.melody") and report.rows[-1] == "melody to vocals.melody"
+    # The rows by plain loops: the anchor on the mix or on its stem, the others on their stem.
+    model = Model.load("dsp-stems")
+    mu = model.recipe.space("melody").calibration["track"].mu
+
+    @cache
+    def rows(path: str) -> Mapping[str, FloatArray]:
+        return model.encode(path).track.rows
+
+    def cosine(one: FloatArray, other: FloatArray) -> float:
+        return float(one @ other) if one.any() and other.any() else mu
+
+    outcomes = []
+    for triplet in read_probes(probes):
+        if triplet.space == "melody":
+            clips = (triplet.anchor, triplet.positive, triplet.negative)
+            mixes, vocals = ([rows(clip.track)[name][0] for clip in clips] for name in ("melody", "vocals.melody"))
+            gains = [
+                cosine(anchor, others[1]) - cosine(anchor, others[2])
+                for anchor, others in ((vocals[0], vocals), (mixes[0], vocals), (mixes[0], mixes))
+            ]
+            outcomes.append(np.heaviside([gains[0], gains[1], gains[0] + gains[2]], 0.5))
+    names = ("vocals.melody", "melody to vocals.melody", "fused scores: weighted mean")
+    at = [report.rows.index(name) for name in names]
+    assert report.values[at, 0] == pytest.approx(100 * np.mean(outcomes, axis=0))
+    # Rows that the other model does not have are compared with its melody.
+    melody = run("--model", "dsp")[0].values[SPACES.index("melody"), 0]
+    assert difference.rows == report.rows
+    assert difference.values[at, 0] == pytest.approx(report.values[at, 0] - melody)
+    assert difference.values[difference.rows.index("rhythm"), 0] == 0
 
 
 def test_a_space_for_everything_is_compared_with_the_space_that_is_named_as_the_probe(

@@ -20,9 +20,9 @@ from soundalike.core.errors import AudioError, ModelError, UsageError
 from soundalike.models.model import Model
 from soundalike.models.recipes import SeparatorVersion, load_recipe, resolve_weights
 from soundalike.models.score import explain, query_terms, score_rows
-from soundalike.models.stems import space_name, split_stem_model, stem_recipe
+from soundalike.models.stems import joined_base, space_name, split_stem_model, stem_recipe
 from soundalike.search.compare import compare_encodings
-from soundalike.train.published import CalibrationClip, install_stems, is_current, plan_stems
+from soundalike.train.published import CalibrationClip, install_stems, is_current, plan_joined, plan_stems
 
 SPACES = ["melody", "rhythm", "timbre", "harmony"]
 NAMES = [f"{stem}.{space}" for stem in ("bass", "vocals") for space in SPACES]
@@ -149,6 +149,39 @@ def test_the_digest_follows_the_separator_and_the_base(dsp_halves: str, monkeypa
     body = json.loads((after.weights.parent / "recipe.json").read_text())
     (after.weights.parent / "recipe.json").write_text(json.dumps({**body, "base": "0" * 32}))
     assert not is_current(job)
+
+
+def test_a_joined_model_has_its_base_and_the_melody_of_the_vocals(dsp_halves: str, tmp_path: Path) -> None:
+    base, job = load_recipe("dsp"), plan_joined("dsp", "halves")
+    assert job.name == "dsp-stems" and (joined_base("dsp-stems"), joined_base("dsp-halves")) == ("dsp", None)
+    assert not is_current(job)
+    assert install_stems(job, []) == ("vocals.melody",)
+    assert is_current(job)
+    recipe = load_recipe("dsp-stems")
+    assert [space.name for space in recipe.spaces] == [*SPACES, "vocals.melody"]
+    assert [space.source for space in recipe.spaces] == ["mix"] * 4 + ["vocals"]
+    assert recipe.licence == "Apache-2.0 AND MIT"
+    for name in SPACES:
+        assert recipe.space(name).calibration == base.space(name).calibration
+    path = write(tmp_path / "song.wav", tune(TUNES["up"], seconds=6))
+    joined, mixes, stems = (Model.load(one).encode(path) for one in ("dsp-stems", "dsp", dsp_halves))
+    for name in SPACES:
+        assert np.array_equal(joined.track.rows[name], mixes.track.rows[name])
+    assert np.array_equal(joined.track.rows["vocals.melody"], stems.track.rows["vocals.melody"])
+    assert joined.descriptors == mixes.descriptors
+    with pytest.raises(UsageError, match="dsp-stems is a stem model itself"):
+        plan_joined("dsp-stems", "halves")
+    with pytest.raises(ModelError, match="unknown model 'compact-stems'; .*: soundalike models install compact-stems"):
+        load_recipe("compact-stems")
+
+
+def test_calibration_of_mixes_is_that_of_the_base(halves: Path, tmp_path: Path) -> None:
+    files = [write(tmp_path / f"{n}.wav", tune([n + note for note in TUNES["up"]], seconds=1)) for n in range(12)]
+    clips = [CalibrationClip(file, (file.name,)) for file in files]
+    install_stems(plan_joined("dsp", "halves"), clips)
+    base, recipe = load_recipe("dsp"), load_recipe("dsp-stems")
+    assert recipe.space("melody").calibration == base.space("melody").calibration
+    assert recipe.space("vocals.melody").calibration != base.space("melody").calibration
 
 
 def test_another_version_of_the_separator_is_refused(dsp_halves: str, made: Callable[..., Path]) -> None:

@@ -111,7 +111,8 @@ def suggest_published_models(_: click.Context, __: click.Parameter, typed: str) 
 
     bases = [name for name in installed_models() if split_stem_model(name) is None]
     on_stems = [stem_model_name(base, separator) for base in bases for separator in plugins.names("separators")]
-    return [CompletionItem(name) for name in [*PUBLISHED, *on_stems] if name.startswith(typed)]
+    names = [*PUBLISHED, "compact-stems", *on_stems]
+    return [CompletionItem(name) for name in names if name.startswith(typed)]
 
 
 def suggest_removable_models(_: click.Context, __: click.Parameter, typed: str) -> list[CompletionItem]:

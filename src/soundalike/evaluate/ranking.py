@@ -19,6 +19,7 @@ __all__ = [
     "NEIGHBOURS",
     "among_best",
     "average_precision_at",
+    "chance_of_one",
     "chance_precision_at",
     "chance_scores",
     "hubness",
@@ -26,6 +27,7 @@ __all__ = [
     "ranked",
     "relevance",
     "scores",
+    "scores_of_one",
 ]
 
 CUTS = (1, 5, 10)
@@ -208,3 +210,41 @@ def chance_precision_at(allowed: BoolArray, right: BoolArray, k: int = NEIGHBOUR
             hits_so_far = 1 + (ranks - 1) * (r - 1) / max(c - 1, 1)
             found[query] = (r / c * hits_so_far / ranks).sum() / min(k, r)
     return found
+
+
+def scores_of_one(similarity: FloatArray, right: IntArray, allowed: BoolArray) -> FloatArray:
+    """Return recall@1 and the reciprocal rank of the only right candidate of every query.
+
+    Both are expected values over random orders of equally similar candidates.
+
+    Args:
+        similarity: (m, n), one row per query.
+        right: The number of the right candidate of each query, (m,).
+        allowed: Which candidates a query has, (m, n) bool; the right one is among them.
+
+    Returns:
+        (m, 2).
+
+    Example:
+        >>> scores_of_one(np.array([[0.9, 0.5, 0.5]]), np.array([1]), np.ones((1, 3), bool)).round(3).tolist()
+        [[0.0, 0.417]]
+    """
+    own = np.take_along_axis(similarity, right[:, None], axis=1)
+    above = (allowed & (similarity > own)).sum(axis=1)
+    tied = (allowed & (similarity == own)).sum(axis=1)  # with the right one
+    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, similarity.shape[1] + 1))])
+    return np.stack([(above == 0) / tied, (harmonic[above + tied] - harmonic[above]) / tied], axis=1)
+
+
+def chance_of_one(allowed: BoolArray) -> FloatArray:
+    """Return the expected `scores_of_one` of every query for a random ranking, (m, 2).
+
+    With c candidates and H the c-th harmonic number: P(first) = 1 / c, E[1 / rank] = H / c.
+
+    Example:
+        >>> chance_of_one(np.ones((1, 4), bool)).round(3).tolist()
+        [[0.25, 0.521]]
+    """
+    counts = allowed.sum(axis=1)
+    harmonic = np.cumsum(1 / np.arange(1, allowed.shape[1] + 1))[counts - 1]
+    return np.stack([1 / counts, harmonic / counts], axis=1)

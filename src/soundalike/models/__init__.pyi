@@ -56,6 +56,8 @@ from .search_spaces import name_in_answers as name_in_answers
 from .search_spaces import select_rows as select_rows
 from .stem_backbone import StemBackbone as StemBackbone
 from .stem_files import load_separator as load_separator
+from .stems import joined_base as joined_base
+from .stems import joined_recipe as joined_recipe
 from .stems import space_name as space_name
 from .stems import split_stem_model as split_stem_model
 from .stems import stem_model_name as stem_model_name

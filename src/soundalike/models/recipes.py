@@ -136,7 +136,7 @@ def load_recipe(model: str) -> Recipe:
     """
     folder = find_model(model)
     if not os.path.isfile(folder / "recipe.json"):  # noqa: PTH113 - Path.is_file raises an error for a long name
-        on_stems = any(model.endswith(f"-{separator}") for separator in plugins.names("separators"))
+        on_stems = any(model.endswith(f"-{one}") for one in ("stems", *plugins.names("separators")))
         hint = f"; install it with: soundalike models install {model}" if on_stems else ""
         raise ModelError(
             f"unknown model {model!r}; installed: {', '.join(installed_models())}, "

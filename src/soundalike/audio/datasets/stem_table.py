@@ -17,8 +17,8 @@ _TABLE = "stems.csv"
 _COLUMNS = ("song", "path", "stem_class")
 
 
-def create(root: Path) -> StemTable:
-    """Return the dataset of the folder that holds `stems.csv`.
+def create(root: Path, *, complete: bool = True) -> StemTable:
+    """Return the dataset of the folder that holds `stems.csv`; with `complete` false, of all its songs.
 
     Raises UsageError if `root` is not a folder.
 
@@ -27,13 +27,14 @@ def create(root: Path) -> StemTable:
         >>> item.labels["label"], list(item.stems)
         ('bass', ['S02_R01'])
     """
-    return StemTable(existing_folder(root, StemTable.about))
+    return StemTable(existing_folder(root, StemTable.about), complete=complete)
 
 
 class StemTable:
     """One item per song and stem class, for the songs with a stem of every class.
 
-    Songs without one of the classes, such as instrumentals, are left out, so that every song has the same classes.
+    Songs without one of the classes, such as instrumentals, are left out, so that every song has the same classes,
+    unless all songs are asked for.
     """
 
     about: ClassVar[About] = About(
@@ -44,11 +45,12 @@ class StemTable:
         layout="stems.csv with the columns song, path (below the folder, or below the one above), stem_class",
     )
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, complete: bool = True) -> None:
         self.root = root
+        self._only_complete = complete
 
     def _read(self) -> dict[str, Mapping[str, list[Path]]]:
-        """The files by song and class, for the songs with every class."""
+        """The files by song and class, for the songs with every class, or for all."""
         table = self.root / _TABLE
         songs: dict[str, dict[str, list[Path]]] = {}
         lost: list[str] = []
@@ -74,6 +76,8 @@ class StemTable:
             raise UsageError(f"{table} is not a UTF-8 CSV file: {error}") from error
         if lost:
             raise UsageError(f"{table}: {len(lost):,} of its files do not exist: {first_of(lost, most=2)}")
+        if not self._only_complete:
+            return dict(songs)
         complete = _complete(songs)
         if not complete:
             raise UsageError(f"{table} names no song with a stem of every class")

@@ -18,7 +18,7 @@ from soundalike.core.errors import UsageError, one_line
 from soundalike.train.published.catalogue import PUBLISHED
 
 if TYPE_CHECKING:
-    from soundalike.train.published import InstallJob
+    from soundalike.train.published import InstallJob, StemJob
 
 __all__ = ["install"]
 
@@ -42,7 +42,7 @@ class InstallRecord:
     metavar="NAME",
     shell_complete=suggest_published_models,
     help=f"The model: {', '.join(PUBLISHED)}; or MODEL-SEPARATOR, such as compact-spleeter: a model on the stems of a "
-    "separator.",
+    "separator; or compact-stems: a model with its melody on the vocals.",
 )
 @option(
     "--backbone",
@@ -73,21 +73,27 @@ def install(name: str, backbone: str | None, heads: str | None, yes: bool, force
       soundalike index ~/Music --model merit
 
     MODEL-SEPARATOR is an installed model on the stems that a separator makes of recordings. Its spaces are called
-    vocals.melody, or vocals if the model has only the space overall. The demo clips are separated too.
+    vocals.melody, or vocals if the model has only the space overall. The demo clips are separated too. compact-stems is
+    compact with one more space: vocals.melody, on the vocals of spleeter.
 
     \b
       soundalike models install compact-spleeter
       soundalike index ~/Music --stems spleeter
+      soundalike models install compact-stems
+      soundalike index ~/Music --model compact-stems
     """
     from soundalike.core.files import size_of
     from soundalike.demo import load_clips
-    from soundalike.models import split_stem_model
+    from soundalike.models import joined_base, split_stem_model
     from soundalike.train import published
 
-    if name not in PUBLISHED and (parts := split_stem_model(name)):
+    parts, joined = split_stem_model(name), joined_base(name)
+    if name not in PUBLISHED and (base := parts[0] if parts else joined):
         if backbone or heads:
-            raise UsageError(f"{name} has the weights of {parts[0]}; leave out --backbone and --heads")
-        return _install_stems(*parts, force=force, as_json=as_json)
+            raise UsageError(f"{name} has the weights of {base}; leave out --backbone and --heads")
+        on_stems = published.plan_stems(*parts) if parts else published.plan_joined(base)
+        how = f"--stems {parts[1]}" if parts else f"--model {name}"
+        return _install_stems(on_stems, how, force=force, as_json=as_json)
     quiet_hub(as_json)
     job = published.plan(name, backbone=backbone, heads=heads, force=force)
     _confirm(job, yes)
@@ -108,13 +114,12 @@ def install(name: str, backbone: str | None, heads: str | None, yes: bool, force
     return 0
 
 
-def _install_stems(base: str, separator: str, *, force: bool, as_json: bool) -> int:
+def _install_stems(job: StemJob, how: str, *, force: bool, as_json: bool) -> int:
     """Install a model on stems. Its weights are those of the base, which are here, and nothing is downloaded."""
     from soundalike.core.files import size_of
     from soundalike.models import load_recipe
     from soundalike.train import published
 
-    job = published.plan_stems(base, separator)
     if published.is_current(job) and not force:
         raise UsageError(f"{job.name} is installed at {job.folder}; give --force to install it again")
     install_stem_model(job, quiet=as_json)
@@ -124,7 +129,7 @@ def _install_stems(base: str, separator: str, *, force: bool, as_json: bool) -> 
         print_json(InstallRecord(job.name, str(job.folder), recipe.licence, job.base.name, None, spaces, size))
     else:
         print(f"{job.name} installed: {count(len(spaces), 'space')} ({', '.join(spaces)})")
-        print(f"in {one_line(job.folder)}; use it with: soundalike index ~/Music --stems {separator}")
+        print(f"in {one_line(job.folder)}; use it with: soundalike index ~/Music {how}")
     return 0
 
 

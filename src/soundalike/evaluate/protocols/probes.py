@@ -13,13 +13,18 @@ bootstrapped over songs.
 
 With --against, a second table gives the difference to another model, with paired intervals. The spaces are those that
 both models have. If they share none, each space is compared with the other model's space that is named as the probe.
-With --fusion, further rows combine all spaces of the model, by their scores and by their vectors: mean, product,
-maximum and concatenation, and weighted means with --weights.
+So is every space of a model with stems, and each of its fusions that the other model does not have. With --fusion,
+further rows combine all spaces of the model, by their scores and by their vectors: mean, product, maximum and
+concatenation, and weighted means with --weights.
+
+A space of stems such as vocals.melody separates every clip. If the model has melody too, the row "melody to
+vocals.melody" takes the anchor as it is: a stem, which needs no separation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -40,9 +45,11 @@ from soundalike.evaluate.base import (
     model_report,
     order_columns,
     triplet_outcome,
+    triplet_rows,
 )
 from soundalike.evaluate.estimates import Estimate, bootstrap, paired
-from soundalike.evaluate.fused_rows import check_fusion, fusion_options, margins_with_fusions
+from soundalike.evaluate.fused_rows import Margins, check_fusion, fusion_options, margins_with_fusions
+from soundalike.models import DEFAULT_MODEL, MIX, load_recipe, parse_weights
 
 __all__ = ["Probes", "create", "inaudible_triplets", "read_probes"]
 
@@ -104,7 +111,7 @@ class Probes:
     summary: ClassVar[str] = "fixed triplets of real clips, each testing one factor"
 
     def options(self) -> Sequence[click.Parameter]:
-        """Return `--data`, `--against`, `--fusion` and `--weights`."""
+        """Return `--data`, `--against`, `--probe`, `--fusion` and `--weights`."""
         return [
             click.Option(
                 ["--data"],
@@ -114,6 +121,9 @@ class Probes:
                 help="Folder with clips and triplets.json.",
             ),
             click.Option(["--against"], metavar="MODEL", help="Also report the difference to another model."),
+            click.Option(
+                ["--probe", "chosen"], multiple=True, metavar="NAME", help="Only this probe. May be repeated."
+            ),
             *fusion_options(),
         ]
 
@@ -122,13 +132,14 @@ class Probes:
 
         Raises UsageError, AudioError or ModelError.
         """
-        for model in (args.model, args.against) if args.against else (args.model,):
-            check_fusion(args, model)
-        triplets = read_probes(args.data)
+        check_fusion(args, args.model)
+        theirs = _rival_arguments(args) if args.against else args
+        triplets = _only(read_probes(args.data), args.chosen, args.data)
         clips = {clip for triplet in triplets for clip in (triplet.anchor, triplet.positive, triplet.negative)}
         encoded = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
-        margins = margins_with_fusions(encoded, triplets, args)
+        margins = _with_anchors_as_they_are(margins_with_fusions(encoded, triplets, args), encoded, triplets)
         outcomes = triplet_outcome(margins.values)
+        options = " ".join([*(f"--probe {probe}" for probe in args.chosen), margins.options])
         probes = order_columns((triplet.space for triplet in triplets), encoded)
         songs = len({triplet.group for triplet in triplets})
         inaudible = inaudible_triplets(encoded, triplets).sum(axis=0)
@@ -147,7 +158,7 @@ class Probes:
             columns,
             f"Probes: {data}",
             protocol=self.name,
-            options=f"--data DIR {margins.options}",
+            options=f"--data DIR {options}",
             chance=50.0,
             rows=margins.rows,
             notes=notes,
@@ -155,22 +166,21 @@ class Probes:
         if not args.against:
             return (report,)
         rival = encode_clips(clips, args.against, jobs=args.jobs, progress=progress)
-        rival_margins = margins_with_fusions(rival, triplets, args)
-        rows = [name for name in margins.rows if name in rival_margins.rows]
-        pairs = {probe: [(name, name) for name in rows] for probe in probes}
-        if not rows:  # a model with one space for everything, against one with a space per probe
-            rows = list(margins.rows)
-            pairs = {probe: [(name, probe) for name in rows] for probe in probes}
-            if not set(probes) <= set(rival_margins.rows):
-                raise UsageError(
-                    f"{encoded.model} and {rival.model} share no space, and not every probe is named as one of "
-                    f"{rival.model}, which has {', '.join(rival_margins.rows)}"
-                )
-        theirs = triplet_outcome(rival_margins.values)
+        rival_margins = margins_with_fusions(rival, triplets, theirs)
+        pairs = _pairs(
+            margins.rows, rival_margins.rows, probes, on_stems=any(one.source != MIX for one in encoded.spaces)
+        )
+        if pairs is None:
+            raise UsageError(
+                f"{encoded.model} and {rival.model} share no space, and not every probe is named as one of "
+                f"{rival.model}, which has {', '.join(rival_margins.rows)}"
+            )
+        rows = [name for name, _ in pairs[probes[0]]]
+        rival_outcomes = triplet_outcome(rival_margins.values)
         columns = {}
         for probe, names in pairs.items():
             left = outcomes[:, [margins.rows.index(name) for name, _ in names]]
-            right = theirs[:, [rival_margins.rows.index(name) for _, name in names]]
+            right = rival_outcomes[:, [rival_margins.rows.index(name) for _, name in names]]
             columns[probe] = _column(left, right, triplets, probe, args.seed)
         difference = model_report(
             encoded,
@@ -178,7 +188,7 @@ class Probes:
             columns,
             f"Probes, {encoded.model} minus {rival.model}: {data}",
             protocol=self.name,
-            options=f"--data DIR --against {rival.model} {margins.options}",
+            options=f"--data DIR --against {rival.model} {options}",
             chance=0.0,
             rows=rows,
             notes=[
@@ -187,6 +197,65 @@ class Probes:
             ],
         )
         return report, difference
+
+
+def _only(triplets: Sequence[Triplet], chosen: Sequence[str], folder: Path) -> tuple[Triplet, ...]:
+    """The triplets of the chosen probes, or all. Raises UsageError if there is no such probe."""
+    known = dict.fromkeys(triplet.space for triplet in triplets)
+    if unknown := [probe for probe in chosen if probe not in known]:
+        raise UsageError(f"{folder} has no probe {unknown[0]}; it has {', '.join(known)}")
+    return tuple(triplet for triplet in triplets if not chosen or triplet.space in chosen)
+
+
+def _rival_arguments(args: SimpleNamespace) -> SimpleNamespace:
+    """The arguments for the other model: without fusions if `--weights` names spaces of stems, which it does not have.
+
+    Raises UsageError or ModelError, as `check_fusion`.
+    """
+    ours = load_recipe(args.model or DEFAULT_MODEL).spaces
+    stems = {space.name for space in ours if space.source != MIX}
+    if args.weights not in (None, "published") and stems & parse_weights(args.weights).keys():
+        return SimpleNamespace(**{**vars(args), "fusion": False, "weights": None})
+    check_fusion(args, args.against)
+    return args
+
+
+def _pairs(
+    rows: Sequence[str], rival: Sequence[str], probes: Sequence[str], *, on_stems: bool
+) -> dict[str, list[tuple[str, str]]] | None:
+    """Per probe, each row with that of the other model to compare it with; None if there is none."""
+    shared = [name for name in rows if name in rival]
+    if shared and not on_stems:
+        return {probe: [(name, name) for name in shared] for probe in probes}
+    if not set(probes) <= set(rival):
+        return None
+    # A model with one space for everything, or with spaces of stems, against one with a space per probe.
+    return {probe: [(name, name if name in shared else probe) for name in rows] for probe in probes}
+
+
+def _with_anchors_as_they_are(margins: Margins, encoded: EncodedClips, triplets: Sequence[Triplet]) -> Margins:
+    """Add a row per space that the model has on mixes and on a stem: the anchor as it is, the others separated."""
+    on_mixes = {space.name: space for space in encoded.spaces if space.source == MIX}
+    anchor, positive, negative = triplet_rows(encoded, triplets)
+    for space in encoded.spaces:
+        plain = on_mixes.get(space.name.removeprefix(f"{space.source}."))
+        if space.source == MIX or plain is None or plain.dim != space.dim:
+            continue
+        asked, audible = encoded.rows[plain.name][anchor].astype(np.float64), encoded.audible(plain)[anchor]
+        sides = []
+        for other in (positive, negative):
+            cosine = np.einsum("md,md->m", asked, encoded.rows[space.name][other].astype(np.float64))
+            present = audible & encoded.audible(space)[other]
+            sides.append(np.where(present, cosine, space.calibration["track"].mu))
+        near, far = (side[:, None] for side in sides)
+        margins = replace(
+            margins,
+            rows=(*margins.rows, f"{plain.name} to {space.name}"),
+            values=np.hstack([margins.values, near - far]),
+            near=np.hstack([margins.near, near]),
+            far=np.hstack([margins.far, far]),
+        )
+    return margins
 
 
 def _column(

@@ -14,4 +14,5 @@ from .separators import remove_separator as remove_separator
 from .stem_models import StemJob as StemJob
 from .stem_models import install_stems as install_stems
 from .stem_models import is_current as is_current
+from .stem_models import plan_joined as plan_joined
 from .stem_models import plan_stems as plan_stems

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,12 +15,13 @@ from soundalike.core.errors import AudioError, ModelError, UsageError
 from soundalike.core.files import write_json
 from soundalike.core.types import FloatArray
 from soundalike.models import (
+    MIX,
     Model,
     Recipe,
     SeparatorVersion,
     installed_folder,
+    joined_recipe,
     load_recipe,
-    stem_model_name,
     stem_recipe,
 )
 from soundalike.train.published.model_folder import making, put_in_place
@@ -29,7 +31,10 @@ from soundalike.train.published.sources import link_or_copy
 if TYPE_CHECKING:
     from soundalike.audio.separators import Separator
 
-__all__ = ["StemJob", "install_stems", "is_current", "plan_stems"]
+__all__ = ["StemJob", "install_stems", "is_current", "plan_joined", "plan_stems"]
+
+_VOICES = "spleeter"
+"""The separator of models that join mixes and vocals: it needs no download."""
 
 _FEWEST = 12
 """Clips in which a space must be audible, of the 36 demo clips. With fewer, the calibration of the base stays."""
@@ -37,10 +42,11 @@ _FEWEST = 12
 
 @dataclass(frozen=True, slots=True)
 class StemJob:
-    """A stem model to install: its base, the separator, and the folder where it will be."""
+    """A stem model to install: its base, the separator, its recipe, and the folder where it will be."""
 
     base: Recipe
     separator: Separator
+    body: Mapping[str, Any]
     folder: Path
 
     @property
@@ -65,12 +71,35 @@ def plan_stems(base: str, separator: str) -> StemJob:
         'compact-spleeter'
     """
     recipe, found = load_recipe(base), plugins.load("separators", separator)
-    stem_recipe(recipe, SeparatorVersion(found.name, found.version), found.stems, found.licence)
+    body = stem_recipe(recipe, SeparatorVersion(found.name, found.version), found.stems, found.licence)
+    return _job(recipe, found, body)
+
+
+def plan_joined(base: str, separator: str = _VOICES) -> StemJob:
+    """Check what can be checked before a model is made that joins its base with `vocals.melody`.
+
+    Args:
+        base: The name or folder of the base model.
+        separator: The name of a separator that makes vocals.
+
+    Raises:
+        UsageError: As for `plan_stems`, or the base has no space `melody`.
+        ModelError: There is no such base model, or the separator lacks its weights.
+
+    Example:
+        >>> plan_joined("compact").name
+        'compact-stems'
+    """
+    recipe, found = load_recipe(base), plugins.load("separators", separator)
+    return _job(recipe, found, joined_recipe(recipe, SeparatorVersion(found.name, found.version), found.licence))
+
+
+def _job(base: Recipe, separator: Separator, body: Mapping[str, Any]) -> StemJob:
     try:
-        folder = installed_folder(stem_model_name(recipe.name, found.name))
+        folder = installed_folder(body["name"])
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return StemJob(recipe, found, folder)
+    return StemJob(base, separator, body, folder)
 
 
 def is_current(job: StemJob) -> bool:
@@ -110,8 +139,7 @@ def install_stems(
         >>> install_stems(plan_stems("compact", "spleeter"), clips)
         ()
     """
-    version = SeparatorVersion(job.separator.name, job.separator.version)
-    body = stem_recipe(job.base, version, job.separator.stems, job.separator.licence)
+    body = deepcopy(dict(job.body))
     with making(job.folder) as made:
         _link_weights(job.base, body.get("backbones", {}), made)
         write_json(made / "recipe.json", body)
@@ -126,13 +154,14 @@ def install_stems(
             return encoding.passages.rows, encoding.info.duration
 
         measured = measure_null_distributions(encode, clips, progress, fewest=_FEWEST)
-        for entry in body["spaces"]:
+        on_stems = [entry for entry in body["spaces"] if entry["source"] != MIX]
+        for entry in on_stems:  # the base has better ones of mixes
             if calibration := measured.get(entry["name"]):
                 entry["calibration"] = {level: asdict(one) for level, one in calibration.items()}
         write_json(made / "recipe.json", body)
         load_recipe(str(made))  # what was written can be read
         put_in_place(made, job.folder)
-    return tuple(space.name for space in model.spaces if space.name not in measured)
+    return tuple(entry["name"] for entry in on_stems if entry["name"] not in measured)
 
 
 def _link_weights(base: Recipe, backbones: Mapping[str, dict[str, str]], made: Path) -> None:
