@@ -24,6 +24,7 @@ STRIDE = 2**LAYERS
 """The number of frames and of bins must be a multiple of this."""
 _EPSILON = 1e-3
 _CROP = [1, 1, 2, 2]  # zeros before and after each axis
+_TAPS = ([3, 1], [4, 2, 0])  # of a transposed convolution that reach even and odd outputs, from the left
 
 
 def tensor_shapes(width: int = 16) -> dict[str, tuple[int, ...]]:
@@ -80,6 +81,7 @@ class SpleeterNetwork:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or usable_cores())
         options.log_severity_level = 3
+        options.enable_cpu_mem_arena = False  # which would keep the most that both networks ever needed
         content = _build({name: tensors[prefix + name] for name in shapes})
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
@@ -115,9 +117,30 @@ def _build(tensors: Mapping[str, FloatArray]) -> bytes:
     for layer in range(1, LAYERS + 1):
         if layer > 1:
             value = graph.node("Concat", skips[LAYERS - layer], value, axis=1)
-        weights = tensors[f"up{layer}.0.weight"], tensors[f"up{layer}.0.bias"]
-        value = graph.node("Relu", graph.node("ConvTranspose", value, *weights, strides=[2, 2], pads=_CROP))
+        value = _upsample(graph, value, tensors[f"up{layer}.0.weight"], tensors[f"up{layer}.0.bias"])
         value = normalise(value, f"up{layer}.3")
     weights = tensors["up7.0.weight"], tensors["up7.0.bias"]
     value = graph.node("Sigmoid", graph.node("Conv", value, *weights, dilations=[2, 2], pads=[3, 3, 3, 3]))
     return graph.finish(graph.node("Mul", value, "x"))
+
+
+def _upsample(graph: OnnxGraph, value: str, weight: FloatArray, bias: FloatArray) -> str:
+    """Add a transposed convolution of stride 2 with rectified output.
+
+    With more than one channel it is one convolution for each parity of row and column, which onnxruntime runs faster
+    and in a fraction of the memory: its own operator keeps the products of every tap.
+
+    Args:
+        graph: The graph.
+        value: The name of the input.
+        weight: (in, out, 5, 5).
+        bias: (out,).
+    """
+    if len(bias) == 1:
+        return graph.node("Relu", graph.node("ConvTranspose", value, weight, bias, strides=[2, 2], pads=_CROP))
+    outputs = []
+    for row, rows in enumerate(_TAPS):
+        for column, columns in enumerate(_TAPS):
+            part = weight[:, :, rows][:, :, :, columns].transpose(1, 0, 2, 3)
+            outputs.append(graph.node("Relu", graph.node("Conv", value, part, bias, pads=[1, 1, row, column])))
+    return graph.node("DepthToSpace", graph.node("Concat", *outputs, axis=1), blocksize=2, mode="DCR")

@@ -22,7 +22,6 @@ import click
 import numpy as np
 
 from soundalike.audio.separators import Separator
-from soundalike.audio.stereo import StereoStream
 from soundalike.core import plugins
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.types import FloatArray, Item, Report
@@ -84,6 +83,8 @@ def create() -> Protocol:
 
 def _true_stems(items: Sequence[Item], rate: int) -> dict[str, FloatArray]:
     """Return the true stems of a song as (2, t) by class, all as long as the longest file."""
+    from soundalike.audio.stereo import StereoStream
+
     parts: dict[str, list[FloatArray]] = {}
     for item in items:
         for path in item.stems.values() if item.stems else [item.path]:
