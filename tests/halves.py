@@ -5,11 +5,10 @@ Its stems are what is below 400 Hz, called bass, and the rest, called vocals.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-
-from conftest import TUNES, tune, write
 
 CODE = """
 import os
@@ -74,12 +73,21 @@ def halves(_distribution: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return log
 
 
-@pytest.fixture
-def dsp_halves(halves: Path, tmp_path: Path) -> str:
-    """Install the model `dsp` on the stems of `halves`; returns its name."""
-    from soundalike.train.published import CalibrationClip, install_stems, plan_stems
+@pytest.fixture(scope="session")
+def _made(_distribution: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the model `dsp` on the stems of `halves`."""
+    from soundalike.train.published import install_stems, plan_stems
 
-    clip = CalibrationClip(write(tmp_path / "clip.wav", tune(TUNES["up"], seconds=1)), ("up",))
-    install_stems(job := plan_stems("dsp", "halves"), [clip])
-    halves.unlink()
-    return job.name
+    folder = tmp_path_factory.mktemp("stem model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(_distribution)
+        patch.setattr("soundalike.models.installed.data_folder", lambda: folder)
+        install_stems(job := plan_stems("dsp", "halves"), [])
+    return job.folder
+
+
+@pytest.fixture
+def dsp_halves(halves: Path, _made: Path, tmp_path: Path) -> str:
+    """Install the model `dsp` on the stems of `halves`; returns its name."""
+    shutil.copytree(_made, tmp_path / "data" / "models" / _made.name)
+    return _made.name

@@ -36,9 +36,9 @@ def run(halves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
 
 @pytest.fixture
 def songs(tmp_path: Path) -> Path:
-    """Two recordings of 3 s."""
+    """Two recordings of 1.5 s."""
     for name in ("up", "leaps"):
-        write(tmp_path / "songs" / f"{name}.wav", tune(TUNES[name], seconds=3))
+        write(tmp_path / "songs" / f"{name}.wav", tune(TUNES[name], seconds=1.5))
     return tmp_path / "songs"
 
 
@@ -48,11 +48,11 @@ def test_indexing_with_stems_says_what_it_costs_and_does_it_once(
     arguments = ("index", songs, "--stems", "halves", "--model", "dsp", "--library", tmp_path / "library")
     code, out, err = run(*arguments)
     assert code == 0
-    assert out.startswith("2 files encoded (0:06.0 of audio)")
+    assert out.startswith("2 files encoded (0:03.0 of audio)")
     lines = err.splitlines()
     assert lines[0].startswith("installing dsp-halves: dsp on the stems of halves (bass, vocals), licence MIT")
     assert lines[1].startswith("too few of the demo clips have sound in bass.melody, ")
-    assert lines[2].startswith("stems of halves: 2 files, 0:06.0 of audio; about 0:0")
+    assert lines[2].startswith("stems of halves: 2 files, 0:03.0 of audio; about 0:0")
     assert lines[3].startswith("the stems take about ")
     assert lines[4] == "Ctrl-C stops the run; the next one continues"
     with open_library(tmp_path / "library") as library:
@@ -63,7 +63,7 @@ def test_indexing_with_stems_says_what_it_costs_and_does_it_once(
     assert "2 unchanged" in out
     assert halves.read_text() == log
     # Without the option, the models are those of the library.
-    write(songs / "down.wav", tune(TUNES["down"], seconds=3))
+    write(songs / "down.wav", tune(TUNES["down"], seconds=1.5))
     assert run("index", songs, "--library", tmp_path / "library")[0] == 0
     code, out, _ = run(
         "search", songs / "down.wav", "--model", "dsp-halves", "--library", tmp_path / "library", "--json"
@@ -101,7 +101,7 @@ def test_wrong_options_are_one_line(run: Run, songs: Path, tmp_path: Path) -> No
     assert not (tmp_path / "new").exists()
 
 
-def test_a_matrix_has_the_mix_and_the_stems_as_rows(run: Run, songs: Path, tmp_path: Path) -> None:
+def test_a_matrix_has_the_mix_and_the_stems_as_rows(run: Run, songs: Path) -> None:
     a, b = songs / "up.wav", songs / "leaps.wav"
     with pytest.raises(ModelError, match="install it with: soundalike models install dsp-halves"):
         compare_stems(a, b, "halves", model="dsp")
@@ -126,7 +126,13 @@ def test_a_matrix_has_the_mix_and_the_stems_as_rows(run: Run, songs: Path, tmp_p
             assert (cell["passages"] is None) == (not cell["score"]["audible"])
     made = compare_stems(a, b, "halves", model="dsp")
     assert [cell.score.z for cell in made] == [matrix["cells"][cell.source][cell.factor]["score"]["z"] for cell in made]
+
+
+@pytest.mark.slow
+def test_the_matrix_of_a_library_is_that_of_its_rows(run: Run, songs: Path, tmp_path: Path) -> None:
+    a, b = songs / "up.wav", songs / "leaps.wav"
     run("index", songs, "--stems", "halves", "--model", "dsp", "--library", tmp_path / "library")
+    made = compare_stems(a, b, "halves", model="dsp")
     with open_library(tmp_path / "library") as library:
         held = library.compare_stems(a, b, "halves")
         assert [cell.score.z for cell in held] == [cell.score.z for cell in made]

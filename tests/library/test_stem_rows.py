@@ -21,9 +21,9 @@ BOTH = ["dsp", "dsp-halves"]
 
 @pytest.fixture
 def songs(tmp_path: Path) -> Path:
-    """Four recordings of 3 s, and a copy of one."""
+    """Four recordings of 1.5 s, and a copy of one."""
     for name, notes in TUNES.items():
-        write(tmp_path / "songs" / f"{name}.wav", tune(notes, seconds=3))
+        write(tmp_path / "songs" / f"{name}.wav", tune(notes, seconds=1.5))
     shutil.copy(tmp_path / "songs" / "up.wav", tmp_path / "songs" / "up2.wav")
     return tmp_path / "songs"
 
@@ -130,6 +130,7 @@ def test_an_interrupted_run_continues_without_separating_again(
         assert library.check().ok
 
 
+@pytest.mark.slow
 def test_another_version_of_the_separator_makes_other_rows(
     filled: Library, songs: Path, halves: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +148,7 @@ def test_another_version_of_the_separator_makes_other_rows(
     assert filled.check().ok
 
 
+@pytest.mark.slow
 def test_stored_features_of_stems_serve_another_model(
     dsp_halves: str, songs: Path, tmp_path: Path, halves: Path
 ) -> None:
@@ -165,6 +167,7 @@ def test_stored_features_of_stems_serve_another_model(
         assert library.check().ok
 
 
+@pytest.mark.slow
 def test_exports_carry_the_rows_of_stems(filled: Library, songs: Path, tmp_path: Path, halves: Path) -> None:
     pytest.importorskip("pyarrow", reason="exchange needs pyarrow: pip install 'soundalike[parquet]'")
     from soundalike.library.exchange import Export, export_library, import_library

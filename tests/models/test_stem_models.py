@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import TUNES, tune, write
@@ -115,6 +115,7 @@ def test_shares_sum_to_the_score(low_and_full: tuple[Model, Path, Path]) -> None
     model, low, full = low_and_full
     encodings = [model.encode(low), model.encode(full)]
 
+    @settings(max_examples=20)
     @given(
         st.dictionaries(st.sampled_from(NAMES), st.floats(-3, 3).filter(lambda one: abs(one) > 1e-3), min_size=1),
         st.sampled_from([(0, 1), (1, 0), (1, 1)]),

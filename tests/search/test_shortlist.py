@@ -21,8 +21,8 @@ WEIGHTS = {"vocals.melody": 2.0, "bass.rhythm": 1.0, "timbre": -0.5}
 def library(halves: Path, tmp_path: Path) -> Iterator[Library]:
     """A library of five short recordings, without stems; one of them cannot be separated."""
     for name, notes in TUNES.items():
-        write(tmp_path / "songs" / f"{name}.wav", tune(notes, seconds=3))
-    write(tmp_path / "songs" / "inseparable.wav", tune(TUNES["up"], seconds=3, harmonics=2))
+        write(tmp_path / "songs" / f"{name}.wav", tune(notes, seconds=1.5))
+    write(tmp_path / "songs" / "inseparable.wav", tune(TUNES["up"], seconds=1.5, harmonics=2))
     with open_library(tmp_path / "library", create=True) as library:
         library.index(tmp_path / "songs", model="dsp")
         yield library
@@ -55,13 +55,13 @@ def test_only_the_shortlist_is_separated_and_its_order_is_that_of_all_stems(
 
 
 def test_a_shorter_list_holds_what_the_mix_finds_first(library: Library, dsp_halves: str, tmp_path: Path) -> None:
-    query = write(tmp_path / "new.wav", tune(TUNES["leaps"], seconds=3, harmonics=3))
+    query = write(tmp_path / "new.wav", tune(TUNES["leaps"], seconds=1.5, harmonics=3))
     first = library.search(query, weights={"rhythm": 1.0}, k=2, model="dsp")
     found = library.search_stems(query, "halves", weights={"vocals.timbre": 1.0, "rhythm": 1.0}, shortlist=2)
     assert found.shortlist == 2 - len(found.warnings)
     assert {one.path for one in found} | {path for path, _ in found.warnings} == {one.path for one in first}
-    everything = library.search_stems(query, "halves", shortlist=2, region=(0.5, 2.5))
-    assert (everything.level, everything.query.start, everything.query.end) == ("passage", 0.5, 2.5)
+    everything = library.search_stems(query, "halves", shortlist=2, region=(0.25, 1.25))
+    assert (everything.level, everything.query.start, everything.query.end) == ("passage", 0.25, 1.25)
     assert [name for name, weight in everything.weights.items() if weight] == [
         f"{stem}.{space}" for stem in ("bass", "vocals") for space in ("melody", "rhythm", "timbre", "harmony")
     ]
@@ -92,6 +92,14 @@ def test_the_command_says_that_only_a_shortlist_was_compared(
     assert record["query"]["shortlist"] == len(record["matches"]) > 0
     assert main([*asked, "--at-least", "rhythm=1"]) == 2
     assert "need the stems of every track; index them first" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_command_compares_all_tracks_of_a_library_with_stems(
+    library: Library, dsp_halves: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ("--library", str(tmp_path / "library"))
+    asked = ["search", str(tmp_path / "songs" / "up.wav"), *place, "--stems", "halves", "--shortlist", "2"]
     library.index(tmp_path / "songs", model=["dsp", dsp_halves])
     assert main([*asked, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
