@@ -55,6 +55,24 @@ def assert_equal_rows(rows: Mapping[str, np.ndarray], others: Mapping[str, np.nd
         assert np.array_equal(part, others[name])
 
 
+def test_a_request_weighs_factors_of_the_mix_and_of_stems(filled: Library, songs: Path, halves: Path) -> None:
+    options = {"by": "track", "all_copies": True}
+    alone = [
+        {match.path: match.score for match in filled.search(songs / "up.wav", model=model, weights=name, **options)}
+        for model, name in (("dsp", "melody"), ("dsp-halves", "bass.rhythm"))
+    ]
+    for name in ("bass.rhythm", "dsp/bass.rhythm", "dsp-halves/bass.rhythm"):
+        found = filled.search(songs / "up.wav", weights={"melody": 1, name: -2}, **options)
+        assert (found.models, list(found.weights)[4:]) == (("dsp", "dsp-halves"), ["bass.rhythm"])
+        assert len(found) == 3
+        for match in found:
+            assert match.score == pytest.approx((alone[0][match.path] - 2 * alone[1][match.path]) / 3)
+            assert match.score == pytest.approx(sum(one.share for one in match.spaces.values()))
+    other = write(songs.parent / "other.wav", tune(TUNES["leaps"], seconds=3, seed=5, drums=(0, 3)))
+    found = filled.search(other, weights="melody,bass.rhythm")
+    assert len(found) == 4 and separated(halves).count("other.wav") == 1
+
+
 def test_a_library_holds_a_model_and_the_same_on_stems(filled: Library, songs: Path, halves: Path) -> None:
     assert filled.models == tuple(BOTH)
     assert separated(halves) == ["down.wav", "leaps.wav", "pedal.wav", "up.wav"]  # each content once
