@@ -1,7 +1,8 @@
-"""Searches by stems, of a library that holds none."""
+"""Searches by stems of a library that holds none, and searches for loops like a stem."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -88,3 +89,63 @@ class StemQueries:
             on_stems = load_once(stem_model_name(self.folder.model(asked.model).name, stems))
             found = search_shortlist(self.folder, asked, on_stems, shortlist=count, jobs=jobs, progress=progress)
             return found.renamed(names)
+
+    def search_loops(
+        self,
+        query: AudioInput,
+        stem: str,
+        separator: str | None = None,
+        *,
+        weights: WeightsLike = None,
+        k: int = 10,
+        where: Filter | str | None = None,
+        by: Level | None = None,
+        region: Region = None,
+        all_copies: bool = False,
+        at_least: WeightsLike = None,
+        at_most: WeightsLike = None,
+        model: str | None = None,
+        separating: Callable[[str], None] | None = None,
+    ) -> SearchResults:
+        """Find loops and one-shots that sound like one stem of a recording, and what each needs to fit it.
+
+        The library is one of loops: `library.index("loops")`. Its tracks are compared as they are, since a loop is a
+        stem itself.
+
+        Args:
+            query: A recording, in the library or not.
+            stem: The stem to search with: vocals, drums, bass, guitar, piano, other or accompaniment.
+            separator: What makes the stem. None takes the stem files beside the recording, if there are any of this
+                stem, else an installed separator, spleeter before others.
+            weights: Weights of spaces of the mix; None takes those that suit the stem: rhythm and timbre for drums,
+                melody and timbre for vocals, melody, rhythm and timbre for bass, harmony, rhythm and timbre for others.
+            by: Compare passages, the default, or whole tracks.
+            k, where, region, all_copies, at_least, at_most, model: As for `search`.
+            separating: Called with the name of the separator, if the recording has to be separated first.
+
+        Returns:
+            The matches. `stretch` is the factor by which each must be played faster, 0.71 to 1.41, and `semitones` the
+            transposition that it needs, -5 to 6; None where it has no tempo or no pitch, and `semitones` also for
+            drums.
+
+        Raises:
+            AudioError: The query cannot be read or separated.
+            ModelError: The separator is not installed.
+            UsageError: An argument is wrong, no separator makes the stem, or the stem is silent.
+
+        Example:
+            >>> [(match.stretch, match.semitones) for match in library.search_loops("song.wav", "bass", k=2)]
+            [(1.111, -3), (0.945, 2)]
+        """
+        from soundalike.search import search_loops
+
+        for name, value in (("stem", stem), ("separator", separator)):
+            if not isinstance(value, str) and (name == "stem" or value is not None):
+                raise UsageError(f"{name} is {shown(value)}; expected a name, such as 'drums' or 'spleeter'")
+        separating = as_callback(separating, "separating")
+        with ExitStack() as stack:
+            asked, names = open_query(
+                stack, query, (), (), weights=weights, k=k, where=where, by=by, region=region,
+                model=optional_model(model), all_copies=all_copies, at_least=at_least, at_most=at_most,
+            )  # fmt: skip
+            return search_loops(self.folder, asked, stem, separator, separating=separating).renamed(names)

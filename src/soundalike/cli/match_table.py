@@ -116,6 +116,7 @@ def print_matches(
     spaces: Sequence[str],
     *,
     parts: bool = False,
+    fit: bool = False,
     wide: bool = False,
     columns: Sequence[str] | None = None,
 ) -> None:
@@ -125,6 +126,7 @@ def print_matches(
         rows: The lines.
         spaces: The spaces to show.
         parts: Whether passages were compared, whose percentiles decide the order.
+        fit: Show the stretch and the transposition that each match needs.
         wide: Show shares and percentages of the spaces in a terminal of any width.
         columns: The columns, instead of those that fit; see `MATCH_COLUMNS`.
     """
@@ -132,10 +134,13 @@ def print_matches(
     shown = iter(names)
     names = [one_line(row.name) if row.name is not None else next(shown) for row in rows]
     excerpts = any(_is_excerpt(row) for row in rows)
-    chosen = columns or ["#", "track", "score", *(["percentile"] if parts or wide else []), "spaces", "bpm", "key",
+    chosen = columns or ["#", "track", "score", *(["percentile"] if parts or wide else []), "spaces",
+                         *(["stretch", "semitones"] if fit else []), "bpm", "key",
                          *(["time"] if excerpts else [])]  # fmt: skip
     numbers = (
-        wide or columns is not None or _has_room_for_numbers(rows, spaces, names, others=12 * parts + 15 * excerpts)
+        wide
+        or columns is not None
+        or _has_room_for_numbers(rows, spaces, names, others=12 * parts + 20 * fit + 15 * excerpts)
     )
     header: list[str] = []
     cells: list[list[Cell]] = [[] for _ in rows]

@@ -28,6 +28,7 @@ from soundalike.cli.cells import clock, count, near, weights_text
 from soundalike.cli.commands import command
 from soundalike.cli.formats import Answer, Output, output_options
 from soundalike.cli.inputs import chosen_library, named_recording, one_standard_input, typed_names
+from soundalike.cli.loops import check_stem, folder_library, search_with_stem
 from soundalike.cli.match_table import MatchRow, check_match_columns, copy_notes, print_matches
 from soundalike.cli.models.stems import ready_stem_model
 from soundalike.cli.output import (
@@ -39,7 +40,7 @@ from soundalike.cli.output import (
     report_missing,
 )
 from soundalike.cli.references import level_text, models_text, reference_text
-from soundalike.cli.stems import stems_option
+from soundalike.cli.stems import stems_option, suggest_separators
 from soundalike.cli.suggest import suggest_examples, suggest_recordings
 from soundalike.cli.table import fitted_name, print_facts
 from soundalike.cli.take_files import take_files
@@ -120,6 +121,18 @@ def _read_examples(
     metavar="N",
     help="With --stems: how many of the tracks that are most alike by the mix to separate (default: 50).",
 )
+@option("--stem", metavar="STEM", help="Search with one stem of AUDIO, such as drums, for loops that sound like it.")
+@option(
+    "--with", "maker", metavar="SEPARATOR", shell_complete=suggest_separators, help="With --stem: what makes the stem "
+    "(default: given, the stem files beside AUDIO, else an installed separator, spleeter before others)."
+)  # fmt: skip
+@option(
+    "--in",
+    "folder",
+    type=GIVEN_PATH,
+    metavar="FOLDER",
+    help="Search a folder of audio files, which is indexed first, instead of a library.",
+)
 @option("--all-copies", is_flag=True, help="List every copy of a recording, not only the best file.")
 @m3u_option("the matches")
 @option("--play", is_flag=True, help="Open the matches with the player of your system.")
@@ -145,6 +158,9 @@ def search(
     collapse: bool,
     separator: str | None,
     shortlist: int,
+    stem: str | None,
+    maker: str | None,
+    folder: Path | None,
     all_copies: bool,
     model: str | None,
     library_path: Path | None,
@@ -192,12 +208,36 @@ def search(
       soundalike search song.mp3 --stems spleeter -w vocals.melody=2,rhythm
                                          a similar voice over a similar groove
 
+    --stem searches with one stem of AUDIO, or of a region of it, for loops and one-shots, and shows the stretch and the
+    transposition that each needs. --in searches any folder of audio files: the first search indexes it, and later ones
+    what has changed.
+
+    
+      soundalike search song.mp3 --stem drums --in ~/Loops
+                                         loops that sound like its drums
+      soundalike search song.mp3 --stem vocals --region 0:30-0:40 --in ~/Loops
+
     --like and --unlike follow AUDIO. With them, the score is the mean over all examples, and examples to be unlike
     count negatively. Each is scored as a search with it alone; --json shows what each contributes.
     """
     names = [audio, *(name for name, _ in [*like, *unlike])]
     one_standard_input(names)
-    with chosen_library(library_path) as library:
+    if folder is not None and library_path is not None:
+        raise UsageError("--in and --library both say what to search; give one of them")
+    if stem is None and maker is not None:
+        raise UsageError("--with says what makes the stem of --stem; give --stem too, or use --stems")
+    if stem is not None and separator is not None:
+        raise UsageError(
+            "--stem searches with one stem, and --stems by all stems; give one of them, or --stem and --with"
+        )
+    if stem is not None:
+        check_stem(audio, stem, maker)
+    unread = False
+    if folder is None:
+        opened = chosen_library(library_path)
+    else:
+        opened, unread = folder_library(folder, model, quiet=not output.is_table)
+    with opened as library:
         asked: dict[str, Any] = {
             "weights": weights, "k": k, "where": where, "by": by, "region": region, "model": model,
             "exclude_same_artist": exclude_same_artist, "include_self": include_self, "collapse": collapse,
@@ -209,7 +249,9 @@ def search(
             "unlike": [(named_recording(library, name), own) for name, own in unlike],
             "at_least": _joined("--at-least", at_least), "at_most": _joined("--at-most", at_most), "hubness": hubness,
         }  # fmt: skip
-        if separator is not None:
+        if stem is not None:
+            results = search_with_stem(library, recording, stem, maker, {**asked, **more})
+        elif separator is not None:
             results = _search_stems(library, recording, separator, shortlist, asked, more, quiet=not output.is_table)
         else:
             results = library.search(recording, **asked, **more)
@@ -229,7 +271,7 @@ def search(
 
     output.print(answer, show)
     report_missing(results)
-    failed = report_corrupt(results.corrupt)
+    failed = report_corrupt(results.corrupt) | unread
     if copy_to or link_to or play:
         failed |= take_files([match.path for match in results], copy_to=copy_to, link_to=link_to, play=play)
     return failed
@@ -277,8 +319,11 @@ def _print_results(results: SearchResults, output: Output, *, conditions: bool) 
     query, tracks = results.query, count(results.searched, "track")
     against = tracks if results.level == "track" else f"the passages of {tracks}"
     reason = level_text(results.level_reason, "an example" if results.examples else "the query")
+    name = fitted_name(one_line(query.track), 32)
+    if results.stem is not None:
+        name = f"{results.stem} of {name} by {results.separator}"
     print_facts(
-        f"{fitted_name(one_line(query.track), 32)}  {clock(query.start)} to {clock(query.end)}",
+        f"{name}  {clock(query.start)} to {clock(query.end)}",
         f"against {against}{reason}",
         f"weights: {weights_text(results.weights)}",
         models_text(results.models),
@@ -321,7 +366,10 @@ def _print_matches(results: SearchResults, output: Output) -> None:
         MatchRow(match.path, results.tracks[match.path], match, str(match.rank), notes=_notes(results, match))
         for match in results
     ]
-    print_matches(rows, spaces, parts=results.level == "passage", wide=output.wide, columns=output.columns)
+    print_matches(
+        rows, spaces, parts=results.level == "passage", fit=results.stem is not None, wide=output.wide,
+        columns=output.columns,
+    )  # fmt: skip
 
 
 def _notes(results: SearchResults, match: Match) -> list[str]:

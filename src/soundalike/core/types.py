@@ -358,7 +358,7 @@ class Match:
     share audio: "other mix of the query", "contains the query", "part of the query", or with `include_self` "copy of
     the query". `stretch` and `semitones` are what the match needs to fit the query, or in a path the track before it:
     the factor of its speed, half and double tempo being equal, and its smallest transposition, relative keys being
-    equal; None if a tempo or a key is unknown.
+    equal; None if a tempo or a key is unknown. Searches for loops say more precisely what a match needs (`LoopFit`).
     """
 
     span: Span

@@ -55,6 +55,7 @@ from .search_spaces import join_encodings as join_encodings
 from .search_spaces import name_in_answers as name_in_answers
 from .search_spaces import select_rows as select_rows
 from .stem_backbone import StemBackbone as StemBackbone
+from .stem_files import is_silent as is_silent
 from .stem_files import load_separator as load_separator
 from .stems import joined_base as joined_base
 from .stems import joined_recipe as joined_recipe

@@ -8,7 +8,7 @@ correlation of onset strengths is added; it decides alone where nothing has pitc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from soundalike.audio import MonoStream, dsp
 from soundalike.backbones.analysis import descriptors
 from soundalike.core.types import Alignment, FloatArray, Span
 
-__all__ = ["align"]
+__all__ = ["AlignmentFrames", "align", "align_frames", "alignment_frames"]
 
 _RATE = 22050
 _HOP = 512
@@ -30,11 +30,18 @@ _LEAST_OVERLAP = 0.4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Sequence:
-    """Chroma (f, 12) and onset strength (f, m) every 23 ms, each with zero mean and unit energy per frame."""
+class AlignmentFrames:
+    """What a passage is aligned by, every 23 ms.
+
+    Attributes:
+        chroma: Pitch classes from A, (f, 12), with zero mean and unit energy per frame.
+        onsets: Onset strength (f, m), likewise.
+        profile: The share of each pitch class (12,) in the passage; zero without pitch.
+    """
 
     chroma: FloatArray
     onsets: FloatArray
+    profile: FloatArray
 
 
 def align(query: Span, match: Span) -> Alignment | None:
@@ -50,12 +57,26 @@ def align(query: Span, match: Span) -> Alignment | None:
         >>> align(Span("a.wav", 0, 10), Span("b.wav", 0, 10)).semitones
         3
     """
-    first, second = _extract(query), _extract(match)
+    return align_frames(alignment_frames(query), alignment_frames(match))
+
+
+def align_frames(first: AlignmentFrames, second: AlignmentFrames, ratios: FloatArray = _RATIOS) -> Alignment | None:
+    """Find how the frames of a match line up with those of a query; see `align`.
+
+    Args:
+        first: The frames of the query.
+        second: The frames of the match.
+        ratios: The tempo ratios to try, that of the match by that of the query.
+
+    Example:
+        >>> align_frames(alignment_frames(Span("a.wav", 0, 10)), alignment_frames(Span("b.wav", 0, 10))).semitones
+        3
+    """
     if not (first.chroma.any() and second.chroma.any()) and not (first.onsets.any() and second.onsets.any()):
         return None
     best = (-np.inf, 0, 1.0, 0.0)
-    for ratio in _RATIOS:
-        paced = _Sequence(_resample(second.chroma, ratio), _resample(second.onsets, ratio))
+    for ratio in ratios:
+        paced = replace(second, chroma=_resample(second.chroma, ratio), onsets=_resample(second.onsets, ratio))
         table = _correlate(first, paced)
         shift, lag = divmod(int(table.argmax()), table.shape[1])
         if table[shift, lag] > best[0]:
@@ -66,7 +87,16 @@ def align(query: Span, match: Span) -> Alignment | None:
     return Alignment(semitones, round(ratio, 3), round(offset, 2), round(min(max(agreement, -1.0), 1.0), 3))
 
 
-def _extract(span: Span) -> _Sequence:
+def alignment_frames(span: Span) -> AlignmentFrames:
+    """Compute what a passage is aligned by.
+
+    Raises:
+        AudioError: The recording cannot be read.
+
+    Example:
+        >>> alignment_frames(Span("a.wav", 0, 10)).chroma.shape
+        (431, 12)
+    """
     pitch, onset = dsp.SpectrumStream(_PITCH_SIZE, _HOP), dsp.SpectrumStream(_ONSET_SIZE, _HOP)
     stream = MonoStream(Path(span.track), _RATE, start=span.start, end=span.end)
     samples = np.concatenate(list(stream))
@@ -80,7 +110,8 @@ def _extract(span: Span) -> _Sequence:
     chroma = descriptors.chroma(peaks, offset)
     mel = dsp.mel_matrix(_ONSET_SIZE, _RATE, 12, 30.0, _RATE / 2)
     onsets = dsp.onset_strength(np.log(quick @ mel + 1e-7))
-    return _Sequence(_standard(chroma), _standard(onsets))
+    total = chroma.sum(axis=0)
+    return AlignmentFrames(_standard(chroma), _standard(onsets), total / max(float(total.sum()), 1e-9))
 
 
 def _standard(frames: FloatArray) -> FloatArray:
@@ -99,7 +130,7 @@ def _resample(frames: FloatArray, ratio: float) -> FloatArray:
     return frames[low] * (1 - part) + frames[np.minimum(low + 1, len(frames) - 1)] * part
 
 
-def _correlate(first: _Sequence, second: _Sequence) -> FloatArray:
+def _correlate(first: AlignmentFrames, second: AlignmentFrames) -> FloatArray:
     """(12, lags): mean agreement for each transposition of `second` and each lag -(f - 1) ... g - 1, in frames."""
     frames, others = len(first.chroma), len(second.chroma)
     size = scipy.fft.next_fast_len(frames + others - 1, real=True)

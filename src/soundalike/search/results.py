@@ -265,6 +265,8 @@ class SearchResults(Results):
         level_reason: Why this level was compared.
         shortlist: How many tracks, the most similar by their mixes, were compared by their stems; None if the search
             compared all tracks.
+        stem: The stem of the query that was searched with; None for the mix.
+        separator: The name of the separator that made the stem.
         at_least: The lowest percentile per space that a match may have.
         at_most: The highest one.
     """
@@ -279,6 +281,8 @@ class SearchResults(Results):
     warnings: tuple[tuple[str, str], ...] = ()
     level_reason: LevelReason = "requested"
     shortlist: int | None = None
+    stem: str | None = None
+    separator: str | None = None
     at_least: Mapping[str, float] = field(default_factory=dict)
     at_most: Mapping[str, float] = field(default_factory=dict)
 

@@ -21,6 +21,7 @@ class SearchQueryRecord:
     """The recording, or region of one, that was searched with.
 
     `shortlist` is null, or the number of tracks, the most similar by their mixes, that were compared by their stems.
+    `stem` is null, or the stem of the recording that was searched with, and `separator` what made it.
     """
 
     path: str
@@ -34,6 +35,8 @@ class SearchQueryRecord:
     at_least: Mapping[str, float]
     at_most: Mapping[str, float]
     shortlist: int | None
+    stem: str | None
+    separator: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,8 @@ def search_record(results: SearchResults, where: str | None) -> SearchRecord:
             results.at_least,
             results.at_most,
             results.shortlist,
+            results.stem,
+            results.separator,
         ),
         models=results.models,
         reference=results.reference,
