@@ -128,7 +128,7 @@ def test_long_recordings_wait_on_disk(tmp_path: Path, monkeypatch: pytest.Monkey
     backbone = MertBackbone(write_tiny_mert(tmp_path / "mert"))
     samples = tune(TUNES["up"], seconds=11, rate=RATE)
     expected = backbone.features([samples], windows).rows["layers"]
-    monkeypatch.setattr("soundalike.backbones.mert._IN_MEMORY", 1)
+    monkeypatch.setattr("soundalike.backbones.analysis.clips._IN_MEMORY", 1)
     assert np.array_equal(backbone.features(np.array_split(samples, 7), windows).rows["layers"], expected)
 
 

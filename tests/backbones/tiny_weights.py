@@ -11,6 +11,7 @@ import pytest
 from formulas import formula_tensor
 from safetensors.numpy import save_file
 from tiny_mert import write_tiny_mert
+from tiny_muq import write_tiny_muq
 
 
 def write_tiny_clap(folder: Path) -> Path:
@@ -42,6 +43,7 @@ _WRITERS: Mapping[str, tuple[tuple[str, ...], Callable[[Path], Path]]] = {
     "clap": (("torch", "transformers"), write_tiny_clap),
     "efficientat": (("torch",), partial(write_formula_weights, "efficientat")),
     "mert": (("torch", "transformers"), write_tiny_mert),
+    "muq": (("torch", "transformers"), write_tiny_muq),
     "musicnn": ((), partial(write_formula_weights, "musicnn")),
 }
 WITHOUT_WEIGHTS = tuple(_WRITERS)

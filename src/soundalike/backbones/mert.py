@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
 from types import MappingProxyType
-from typing import IO, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from soundalike.backbones.base import Backbone, Blocks, Features, WindowGrid, window_bounds
+from soundalike.backbones.analysis.clips import SILENT, Samples, embed_clips
+from soundalike.backbones.base import Backbone, Blocks, Features, WindowGrid
 from soundalike.backbones.mert_network import DEVICE_VARIABLE, MertNetwork, MertSettings, chosen_device, named_device
 from soundalike.backbones.mert_onnx import MertOnnx
 from soundalike.backbones.weight_files import weights_version
 from soundalike.core.errors import ModelError
-from soundalike.core.types import Descriptors, FloatArray
+from soundalike.core.types import FloatArray
 
 __all__ = ["CLIP", "MertBackbone", "create", "normalised"]
 
@@ -27,8 +27,6 @@ _CODE, _CODE_INT8 = 1, 1_000_001
 """Versions of the code. Products in 8 bits give other rows, which are never compared with exact ones."""
 _LOADING = threading.Lock()
 """Held while a network is loaded, so that threads that share a model do not load it twice."""
-_SILENT = 1e-7  # variance below which a window is silent: -70 dBFS, as for the other backbones
-_IN_MEMORY = 32 * 2**20  # bytes of samples, about six minutes; longer recordings wait in a temporary file
 
 
 class MertBackbone:
@@ -112,46 +110,16 @@ class MertBackbone:
             ModelError: The weights are invalid, or an extra is not installed.
             UsageError: The device in SOUNDALIKE_DEVICE does not exist.
         """
-        # The windows are known only at the end of the stream, and the samples of a long one would not fit in memory.
-        with SpooledTemporaryFile(max_size=_IN_MEMORY) as samples:
-            count = 0
-            for block in blocks:
-                samples.write(np.ascontiguousarray(block, np.float32).data)
-                count += len(block)
-            duration = count / self.rate
-            bounds = window_bounds(grid, duration)
-            rows = np.zeros((len(bounds), self.dims["layers"]), np.float32)
-            audible = np.zeros(len(bounds), np.bool_)
-            waiting: dict[int, FloatArray] = {}
+        return embed_clips(blocks, self.rate, grid, "layers", self.dims["layers"], self._clips, lambda: self.network)
 
-            def compute() -> None:
-                if waiting:
-                    rows[list(waiting)] = self.network(np.stack(list(waiting.values())))
-                    waiting.clear()
-
-            for index, (start, end) in enumerate(bounds):
-                clip = self._clip(samples, start, end)
-                if clip is None:
-                    continue
-                if waiting and (
-                    len(waiting) == self.network.batch_size or len(clip) != len(next(iter(waiting.values())))
-                ):
-                    compute()
-                waiting[index], audible[index] = clip, True
-            compute()
-        return Features(bounds, {"layers": rows}, {"layers": audible}, Descriptors(), duration)
-
-    def _clip(self, samples: IO[bytes], start: float, end: float) -> FloatArray | None:
-        """Return a window as a clip (t,); None if it is silent."""
-        first, last = round(start * self.rate), round(end * self.rate)
-        size = max(round(CLIP * self.rate), last - first)
-        samples.seek(4 * first)
-        found = np.frombuffer(samples.read(4 * (last - first)), np.float32)
-        if not len(found) or found.var() < _SILENT:
-            return None
-        clip = np.zeros(size, np.float32)
+    def _clips(self, samples: Samples, first: int, last: int) -> Iterator[FloatArray]:
+        """Yield a window as a clip (t,); nothing if it is silent."""
+        found = samples(first, last)
+        if not len(found) or found.var() < SILENT:
+            return
+        clip = np.zeros(max(round(CLIP * self.rate), last - first), np.float32)
         clip[: len(found)] = found
-        return normalised(clip) if self.settings.normalise else clip
+        yield normalised(clip) if self.settings.normalise else clip
 
 
 def normalised(clip: FloatArray) -> FloatArray:

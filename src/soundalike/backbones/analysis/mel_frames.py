@@ -17,7 +17,16 @@ from soundalike.backbones.analysis.spectra import FrameList
 from soundalike.backbones.base import Features, WindowGrid, window_bounds
 from soundalike.core.types import AnyArray, Descriptors, FloatArray
 
-__all__ = ["Levels", "MelFrames", "MelSettings", "embed_windows", "kaldi_mel_matrix", "mel_frames", "slaney_mel_matrix"]
+__all__ = [
+    "Levels",
+    "MelFrames",
+    "MelSettings",
+    "embed_windows",
+    "htk_mel_matrix",
+    "kaldi_mel_matrix",
+    "mel_frames",
+    "slaney_mel_matrix",
+]
 
 _SILENT = 1e-7  # mean square below which a window is silent: -70 dBFS
 _HOPS = 320  # hops per piece that is processed at a time
@@ -251,6 +260,27 @@ def kaldi_mel_matrix(size: int, rate: int, bands: int, low: float, high: float) 
     matrix = _triangles(_htk_mel(np.arange(size // 2 + 1) * rate / size), edges)
     matrix[-1] = 0.0
     return matrix
+
+
+def htk_mel_matrix(size: int, rate: int, bands: int) -> FloatArray:
+    """Return the mel filters of torchaudio's default: triangles of peak 1 that are straight in Hz, on HTK's mel scale.
+
+    The bands reach from 0 to half the sample rate.
+
+    Args:
+        size: FFT size.
+        rate: Sample rate in Hz.
+        bands: Number of bands.
+
+    Returns:
+        (size // 2 + 1, bands) float64.
+
+    Example:
+        >>> htk_mel_matrix(2048, 24_000, 128).shape
+        (1025, 128)
+    """
+    mels = np.linspace(0.0, _htk_mel(np.array(rate / 2)), bands + 2)
+    return _triangles(np.arange(size // 2 + 1) * rate / size, 700.0 * np.expm1(mels / 1127.0))
 
 
 def slaney_mel_matrix(size: int, rate: int, bands: int, low: float, high: float) -> FloatArray:

@@ -92,6 +92,7 @@ class PublishedModel:
 _TRANSFORMERS = ("torch", "transformers", "huggingface_hub")
 _NON_COMMERCIAL = "Give credit; commercial use is not allowed."
 _MERT, _CLAP = "MERT by Li et al., 2024", "LAION-CLAP by Wu et al., 2023"
+_MUQ = "MuQ-MuLan by Zhu et al., 2025"
 _HUB_FILES = (("config.json",), ("preprocessor_config.json",), ("model.safetensors", "pytorch_model.bin"))
 
 
@@ -148,6 +149,17 @@ _MODELS = (
         modules=_TRANSFORMERS,
         backbone="clap",
         weights=replace(_on_hub("laion/clap-htsat-unfused", _CLAP), convert=clap_checkpoint.convert),
+        spaces=(PublishedSpace("overall", "embedding"),),
+    ),
+    PublishedModel(
+        name="muq",
+        summary="MuQ-MuLan: the joint embedding of the audio tower of MuQ-MuLan-large.",
+        licence="CC-BY-NC-4.0",
+        terms=_NON_COMMERCIAL,
+        extra="mert",
+        modules=_TRANSFORMERS,
+        backbone="muq",
+        weights=replace(_on_hub("OpenMuQ/MuQ-MuLan-large", _MUQ), files=(_HUB_FILES[0], _HUB_FILES[-1])),
         spaces=(PublishedSpace("overall", "embedding"),),
     ),
     PublishedModel(
