@@ -102,7 +102,10 @@ def test_the_version_follows_the_weights(folder: Path, backbone: MuqBackbone, tm
 
 
 def _text(name: str, content: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_text(content) and None
+    def write(folder: Path) -> None:
+        (folder / name).write_text(content)
+
+    return write
 
 
 def _settings(section: str, **changes: object) -> Callable[[Path], None]:

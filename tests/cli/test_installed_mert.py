@@ -19,6 +19,7 @@ pytest.importorskip("transformers", reason="MERT needs transformers: pip install
 from fastapi.testclient import TestClient  # noqa: E402
 from test_models_command import FACTORS, Trap, write_heads  # noqa: E402
 from tiny_mert import write_tiny_mert  # noqa: E402
+from tiny_muq import write_tiny_muq  # noqa: E402
 
 from hub_server import serve_hub  # noqa: E402
 from json_schemas import schema_of  # noqa: E402
@@ -200,3 +201,23 @@ def test_an_interruption_and_a_full_disk_leave_what_was_there(
             assert main(arguments) == code
         assert message in capsys.readouterr().err.splitlines()[-1]
         assert {file: file.stat().st_ino for file in home.rglob("*") if file.is_file()} == before
+
+
+def test_muq_is_installed_from_the_hub_and_searched(
+    home: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = write_tiny_muq(tmp_path / "hub")
+    with serve_hub({"OpenMuQ/MuQ-MuLan-large": hub}, tmp_path / "cache", monkeypatch):
+        found = run("models", "install", "muq", "--yes")
+    assert found["spaces"] == ["overall"]
+    recipe = json.loads((home / "muq" / "recipe.json").read_text())
+    credit = "MuQ-MuLan by Zhu et al., 2025, https://huggingface.co/OpenMuQ/MuQ-MuLan-large"
+    assert recipe["backbones"] == {"muq": {"weights": "muq", "licence": "CC-BY-NC-4.0", "credit": credit}}
+    music = tmp_path / "music"
+    music.mkdir()
+    for clip in SOME:
+        shutil.copy(clip.path, music / clip.path.name)
+    library = tmp_path / "library"
+    assert run("index", music, "--library", library, "--model", "muq")["tracks"] == 3
+    answer = run("search", music / SOME[0].path.name, "--library", library)
+    assert answer["models"] == ["muq"] and len(answer["matches"]) == 2
