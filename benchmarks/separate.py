@@ -80,7 +80,7 @@ def main() -> None:
     report = report_of(
         "bench-separate",
         "Separation: cost on one core",
-        f"python benchmarks/separate.py --with {args.separator}",
+        f"python benchmarks/separate.py --with {args.separator} --seconds {args.seconds}",
         rows=list(rows),
         columns=["core-seconds", "x real time", "peak memory (MB)"],
         values=values,
