@@ -147,7 +147,7 @@ def _print_matrix(a: str, b: str, matrix: StemMatrix) -> None:
         print(f"{letter}  {fitted_name(one_line(name), 3)}")
     kind = "whole tracks" if mix.level == "track" else f"best passages of B{level_text(mix.level_reason, 'A')}"
     print_facts(f"models {mix.model} and {matrix.stems.model}", kind, "z and percentile of every cell")
-    print_facts(reference_text(mix.reference, mix.recordings, mix.model, [mix.match.spaces]))
+    print_facts(reference_text(mix.reference, mix.recordings, [mix.model], [mix.match.spaces]))
     rows = [
         [source, *(_cell_text(matrix.cells.get((source, factor))) for factor in matrix.factors)]
         for source in matrix.sources

@@ -74,9 +74,13 @@ def announce_cost(
     )  # fmt: skip
     if not cost.files:
         return
+    begin = f"stems of {separator}: {count(cost.files, 'file')}, {clock(cost.audio_seconds)} of audio"
+    if cost.seconds is None:
+        print_message(f"{begin}; how long it takes is unknown, as the separator needs stems beside the recordings")
+        return
     print_message(
-        f"stems of {separator}: {count(cost.files, 'file')}, {clock(cost.audio_seconds)} of audio; about "
-        f"{clock(cost.seconds)} on {count(cost.processes, 'core')}, at {cost.work:.2f} s of work per second of audio"
+        f"{begin}; about {clock(cost.seconds)} on {count(cost.processes, 'core')}, at {cost.work:.2f} s of work per "
+        "second of audio"
     )
     megabytes, limit = min(cost.disk, cost.limit) / 1e6, cost.limit / 1e9
     print_message(

@@ -13,6 +13,7 @@ import numpy as np
 from soundalike.audio import AudioInfo, Fingerprinter, MonoStream, Words, windows
 from soundalike.backbones import Backbone, Blocks, Features, WindowGrid
 from soundalike.core.errors import AudioError, ModelError
+from soundalike.core.files import content_hash as hash_of
 from soundalike.core.types import Descriptors, FloatArray, Span
 from soundalike.models.recipes import SeparatorVersion
 from soundalike.models.stem_backbone import StemBackbone
@@ -79,14 +80,15 @@ def extract(
     """
     on_stems = {name: one for name, one in backbones.items() if isinstance(one, StemBackbone)}
     separators = dict.fromkeys(one.separator for one in on_stems.values())
-    stems: dict[SeparatorVersion, Mapping[str, Path]] = {}
     failures: dict[SeparatorVersion, str] = {}
+    if separators and content_hash is None:
+        content_hash = hash_of(path)
     for separator in separators:
         try:
-            stems[separator] = stem_files(separator, path, content_hash)
+            stem_files(separator, path, content_hash)
         except AudioError as error:
             failures[separator] = str(error)
-    if len(on_stems) == len(backbones) and not stems:
+    if len(on_stems) == len(backbones) and len(failures) == len(separators):
         raise AudioError("; ".join(failures.values()))
     features: dict[str, Features] = {}
     infos: list[AudioInfo] = []
@@ -106,8 +108,9 @@ def extract(
     # All models have the same passages: those of the mix.
     bounds = grid(infos[0].duration)
     for name, backbone in on_stems.items():
-        if (files := stems.get(backbone.separator)) is None:
+        if backbone.separator in failures:
             continue
+        files = stem_files(backbone.separator, path, content_hash)  # again: a full cache drops what is not used
         if (file := files.get(backbone.stem)) is None:
             made = f"{backbone.separator.name} makes {', '.join(files)}"
             raise ModelError(f"the model takes the stem {backbone.stem}, but {made}; install the model again")

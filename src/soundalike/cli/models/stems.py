@@ -40,7 +40,9 @@ def install_stem_model(job: StemJob, *, quiet: bool = False) -> None:
     with Progress("clip", enabled=not quiet) as progress:
         kept = published.install_stems(job, clips, progress=progress)
     if kept:
+        spaces = len(job.base.spaces) * len(job.separator.stems)
+        named = "any space" if len(kept) == spaces else ", ".join(kept)
         print_message(
-            f"too few of the demo clips have sound in {', '.join(kept)}: below 200 recordings, percentiles there are "
+            f"too few of the demo clips have sound in {named}: below 200 recordings, percentiles there are "
             f"those of {job.base.name} on mixes"
         )

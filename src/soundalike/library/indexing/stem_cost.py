@@ -32,7 +32,8 @@ class StemCost:
     Attributes:
         files: The number of recordings without rows of stems.
         audio_seconds: Their length.
-        work: Seconds of one process per second of audio, for separating and encoding, measured on a clip.
+        work: Seconds of one process per second of audio, for separating and encoding, measured on a clip; None if the
+            separator cannot separate the clip, as it needs stems beside a recording.
         processes: The number of processes.
         disk: Bytes that the stems take in the cache.
         limit: The largest number of bytes that the cache takes.
@@ -40,14 +41,16 @@ class StemCost:
 
     files: int
     audio_seconds: float
-    work: float
+    work: float | None
     processes: int
     disk: int
     limit: int
 
     @property
-    def seconds(self) -> float:
-        """The time that the run will take."""
+    def seconds(self) -> float | None:
+        """The time that the run will take; None if it is unknown."""
+        if self.work is None:
+            return None
         return self.audio_seconds * self.work / max(1, min(self.processes, self.files))
 
 
@@ -95,7 +98,10 @@ def estimate_stem_cost(
     separator = loaded[0].recipe.separator
     if not files or separator is None:
         return StemCost(files, seconds, 0.0, processes, 0, limit)
-    work, size = _measure(separator, loaded, clip)
+    try:
+        work, size = _measure(separator, loaded, clip)
+    except AudioError:
+        return StemCost(files, seconds, None, processes, 0, limit)
     return StemCost(files, seconds, work, processes, round(size * seconds), limit)
 
 
