@@ -432,6 +432,16 @@ def test_wrong_names_say_what_is_known(models) -> None:
     assert dict(found.weights(None)) == {"melody": 1.0, "rhythm": 1.0, "bass": 0.0}
 
 
+def test_a_model_that_is_not_held_keeps_its_names(models) -> None:
+    """Such as one in a folder, in a comparison without a library."""
+    held = {name: spaces for name, spaces in HELD.items() if name in ("compact-spleeter", "merit")}
+    found = SearchSpaces.find(models["compact"], ["merit/melody", "vocals.rhythm"], lambda: held, models.__getitem__)
+    assert [space.name for space in found.spaces] == ["melody", "rhythm", "vocals.rhythm", "merit/melody"]
+    assert dict(found.weights({"melody": 1, "merit/melody": 2})) == {
+        "melody": 1.0, "rhythm": 0.0, "vocals.rhythm": 0.0, "merit/melody": 2.0,
+    }  # fmt: skip
+
+
 def test_names_of_one_model_load_no_other(models) -> None:
     def fail(*_: object) -> Never:
         raise AssertionError

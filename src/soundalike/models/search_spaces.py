@@ -113,7 +113,8 @@ class SearchSpaces:
         foreign = [name for name in dict.fromkeys(names) if name not in own]
         if not foreign:
             return cls.of(model)
-        table = held()
+        # The model may be in a folder, and not among those that are held.
+        table = {**held(), model.name: [space.name for space in model.spaces]}
         found = {name: places[0] for name in foreign if (places := _places(name, model.name, table))}
         used = set(found.values())
         models, spaces, labels = [model], list(model.spaces), {}
