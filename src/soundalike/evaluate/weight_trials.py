@@ -16,6 +16,7 @@ from soundalike.evaluate.reports import make_report
 from soundalike.evaluate.terms import Term, TermSet
 from soundalike.models import (
     METHODS,
+    Method,
     bootstrap_weights,
     fitter,
     predicted_right,
@@ -83,6 +84,7 @@ def run_trials(
     penalty: float,
     seed: int,
     splits: int = _SPLITS,
+    methods: Sequence[Method] = METHODS,
 ) -> Trials:
     """Fit on parts of the triplets and test on the rest, by all methods, with the baselines on the same test parts.
 
@@ -95,12 +97,13 @@ def run_trials(
         penalty: The penalty of ridge regression.
         seed: Seed of the splits.
         splits: The number of random splits, 70 % to train and 30 % to test.
+        methods: How weights are fitted.
 
     Example:
         >>> trials = run_trials(features, answers, songs, tests, baselines(terms), penalty=1.0, seed=0)
         >>> trials.splits.mean(axis=0)
     """
-    fits = {method: fitter(method, penalty) for method in METHODS}
+    fits = {method: fitter(method, penalty) for method in methods}
 
     def outcomes(train: np.ndarray, test: np.ndarray) -> FloatArray:
         weights = [*fixed.values(), *(fit(features[train], answers[train]) for fit in fits.values())]
