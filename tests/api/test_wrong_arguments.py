@@ -42,7 +42,7 @@ ARGUMENTS: dict[str, tuple[set[str], str | None]] = {
         ("create", "incomplete", "align", "exclude_same_artist", "include_self", "collapse", "all_copies"), FLAG
     ),
     **dict.fromkeys(("half_double", "store", "retry", "prune", "keep_features", "missing", "repair", "harmonic"), FLAG),
-    **dict.fromkeys(("progress", "waiting", "comparing"), CALLBACK),
+    **dict.fromkeys(("progress", "waiting", "comparing", "separating"), CALLBACK),
     **dict.fromkeys(("path", "old", "new", "Example.path", "Query.path"), PATH),
     **dict.fromkeys(("a", "b", "query", "seed", "recordings"), RECORDING),
     **dict.fromkeys(("at_least", "at_most"), ({"none"}, "bound|percentile")),
@@ -56,7 +56,8 @@ ARGUMENTS: dict[str, tuple[set[str], str | None]] = {
     "model": MODEL,
     "weights": WEIGHTS,
     **dict.fromkeys(
-        ("Query.weights", "Example.weights", "Library.search_stems.weights"), ({"none", "text"}, "weight|space")
+        ("Query.weights", "Example.weights", "Library.search_stems.weights", "Library.search_loops.weights"),
+        ({"none", "text"}, "weight|space"),
     ),  # of any model
     "where": ({"none"}, "where|condition"),
     "by": ({"none"}, None),
@@ -71,6 +72,8 @@ ARGUMENTS: dict[str, tuple[set[str], str | None]] = {
     "tempo": ({"none"}, None),
     "tempo_step": ({"none", "int", "decimal"}, None),
     "stems": ({"text"}, None),
+    "stem": (set(), None),
+    "separator": ({"none"}, None),
     "sources": ({"text"}, "source"),
     "paths": ({"text"}, "path"),
     "text": ({"text"}, None),
@@ -113,6 +116,8 @@ def test_a_wrong_type_is_one_clear_usage_error(
     for one in inspect.signature(call).parameters.values():
         if one.default is inspect.Parameter.empty and one.kind is not inspect.Parameter.VAR_POSITIONAL:
             given[one.name] = tmp_path / "new" if function in ("open", "Library") else music / "up" / "0.wav"
+    if "stem" in given:
+        given["stem"] = "drums"
     for kind, value in VALUES.items():
         if kind in accepted:
             continue

@@ -185,7 +185,9 @@ def describe_error(error: click.UsageError) -> str:
     elif isinstance(error, click.NoSuchOption):
         found = f"unknown option {error.option_name}"
         if error.possibilities:
-            found += f"; did you mean {' or '.join(sorted(error.possibilities))}?"
+            # A short option such as --in is a possibility for many longer ones.
+            near = difflib.get_close_matches(error.option_name, error.possibilities, cutoff=0.7) or error.possibilities
+            found += f"; did you mean {' or '.join(sorted(near))}?"
     else:
         found = error.format_message()
         found = found[:1].lower() + found[1:]
