@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from test_factory import Outcome, Place, ask, contents, cut_short, one_line, own_place
 
 from conftest import mounted
+from soundalike.audio.datasets import slakh2100
 from soundalike.cli.main import main
 from soundalike.render.score.music import SPLIT
 from soundalike.render.songs import SongSettings, class_of, is_complete
@@ -181,6 +182,16 @@ def test_a_track_has_the_layout_and_the_metadata_of_slakh(rendered: Path) -> Non
             assert stem["integrated_loudness"] < 0 and stem["plugin_name"] and stem["midi_program_name"]
             stem_class = truth["stems"][name]["class"]
             assert stem_class == ("vocals" if stem["inst_class"] == "Vocals" else class_of(stem["program_num"]))
+
+
+def test_the_dataset_slakh2100_reads_the_tracks(rendered: Path) -> None:
+    read = {track.name: track.by_class() for track in slakh2100.create(rendered).tracks()}
+    found = {(song, path.stem, label) for song, classes in read.items() for label in classes for path in classes[label]}
+    assert found == {
+        (track.name, name, stem["class"])
+        for track in tracks(rendered)
+        for name, stem in json.loads((track / "song.json").read_bytes())["stems"].items()
+    }
 
 
 def test_the_mix_is_the_sum_of_its_stems_and_does_not_clip(rendered: Path) -> None:

@@ -289,8 +289,8 @@ def _voicings(progression: Progression, key: int) -> Iterator[list[int]]:
             for turn in range(len(tones))
             for octave in (-2, -1, 0)
         ]
-        voicing = min(inversions, key=lambda v: abs(np.mean(v) - centre) + 0.5 * abs(np.mean(v) - 60))
-        centre = float(np.mean(voicing))
+        voicing = min(inversions, key=lambda v: abs(sum(v) / len(v) - centre) + 0.5 * abs(sum(v) / len(v) - 60))
+        centre = sum(voicing) / len(voicing)
         yield voicing
 
 

@@ -36,7 +36,7 @@ _MOST_LIMITING = 5.0  # dB by which the limiter may lower the highest peak
 _QUIETEST = 1e-3  # peak of a part before mixing
 _REFERENCE = -23.0  # LUFS, of a part at level 0 before the bus
 _FADE_OUT, _SONG_FADE = 0.5, 6.0  # seconds at the end of a song, and of one that fades out
-_METERED = 262144  # samples
+_METERED = 60 * RATE // 10  # samples, a multiple of the 0.1 s in which loudness is measured
 _BREATH = 0.6  # seconds for which a run of a singer is synthesised beyond its last section
 
 
@@ -101,7 +101,9 @@ def mix_song(song: Song, performance: SongPerformance, orchestra: Orchestra, wat
         dry = _play(song, part, performance, orchestra)
         synthesis += time.process_time() - started
         stems[part.name], levels[part.name] = _channel(part, dry, room, length)
-    total = np.sum(list(stems.values()), axis=0)
+    total = np.zeros(length, np.float32)
+    for stem in stems.values():
+        total += stem
     gain = compression(total, song.bus.ratio, RATE).astype(np.float32) * _ending(song, length)
     total *= gain
     measured = _loudness(total)
@@ -111,12 +113,12 @@ def mix_song(song: Song, performance: SongPerformance, orchestra: Orchestra, wat
     total *= np.float32(constant)
     limit = limiter(total, _CEILING)
     gain *= limit * np.float32(constant * _FULL_SCALE)
-    rounded = {name: np.rint(stem * gain) for name, stem in stems.items()}
-    highest = max(float(np.abs(stem).max()) for stem in rounded.values())
-    if highest > _FULL_SCALE:  # two stems cancel each other in the mix
-        constant *= _FULL_SCALE / highest
-        rounded = {name: np.rint(stem * (_FULL_SCALE / highest)) for name, stem in rounded.items()}
-    found = {name: stem.astype(np.int16) for name, stem in rounded.items()}
+    for stem in stems.values():
+        stem *= gain
+    highest = max(float(np.abs(stem).max()) for stem in stems.values())
+    scale = min(1.0, _FULL_SCALE / highest)  # below 1 if two stems cancel each other in the mix
+    found = {name: np.rint(stem * np.float32(scale)).astype(np.int16) for name, stem in stems.items()}
+    constant *= scale
     mix = np.zeros(length, np.int16)
     for stem in found.values():  # the limiter has made the sum fit
         mix += stem
@@ -177,6 +179,8 @@ def _ending(song: Song, length: int) -> FloatArray:
 def _loudness(samples: FloatArray) -> float | None:
     """Return the integrated loudness of (t,) samples in LUFS. None if nothing passes the gates."""
     meter = LoudnessMeter(RATE, 1)
-    for start in range(0, len(samples), _METERED):  # blocks that stay in the cache of the processor
-        meter.add(samples[None, start : start + _METERED])
+    for start in range(0, len(samples), _METERED):
+        block = samples[None, start : start + _METERED]
+        if block.any():  # the meter ignores silence
+            meter.add(block)
     return meter.loudness()

@@ -163,13 +163,9 @@ def _perform_part(
         found = tuple(replace(note, end=stretch.seconds) for note in found[:1])
     if part.stem_class == "guitar" and part.function == "comp":
         found = _strummed(found)
-    # Section energies are factors on the velocities; a drummer's ghost notes stay soft.
     shift = 12 * part.octave if role == "comp" else 0
     until = stretch.seconds + (TAIL / 2 if stretch.is_ending else 0.0)
-    return [
-        _rounded(replace(note, note=note.note + shift, end=min(note.end, until)), stretch.start, stretch.section.energy)
-        for note in found
-    ]
+    return [_rounded(note, shift, until, stretch) for note in found]
 
 
 def _scene(song: Song, stretch: _Stretch, band: Band, rhythm: Rhythm, seed: int) -> Scene:
@@ -185,11 +181,12 @@ def _no_groove(song: Song) -> Groove:
     return Groove("", "", song.meter, BAR[song.meter], ())
 
 
-def _rounded(note: Played, start: float, energy: float) -> Played:
-    velocity = min(max(_VELOCITY_STEP * round(note.velocity * energy / _VELOCITY_STEP), _VELOCITY_STEP), 126)
-    length = max(_LENGTH_STEP * int((note.end - note.start) / _LENGTH_STEP), _SHORTEST)
-    onset = start + note.start
-    return Played(onset, onset + length, note.note, velocity)
+def _rounded(note: Played, shift: int, until: float, stretch: _Stretch) -> Played:
+    """Return a note of a stretch as a note of the song. It is transposed, and ends at `until` at the latest."""
+    velocity = _VELOCITY_STEP * round(note.velocity * stretch.section.energy / _VELOCITY_STEP)
+    length = max(_LENGTH_STEP * int((min(note.end, until) - note.start) / _LENGTH_STEP), _SHORTEST)
+    onset = stretch.start + note.start
+    return Played(onset, onset + length, note.note + shift, min(max(velocity, _VELOCITY_STEP), 126))
 
 
 def _strummed(notes: Sequence[Played]) -> tuple[Played, ...]:

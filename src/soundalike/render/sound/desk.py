@@ -10,11 +10,11 @@ import numpy as np
 
 from soundalike.core.types import FloatArray
 from soundalike.render.score.music import Effects
-from soundalike.render.sound.effects import filtered
+from soundalike.render.sound.effects import filtered, interpolated
 
 __all__ = ["channel_response", "convolve", "limiter", "pan_gain"]
 
-_BLOCK = 131072  # samples of a transform
+_BLOCK, _GROUP = 131072, 8  # samples of a transform, transforms at once
 _FILTER = 4096  # samples in which the filters of a channel die away
 _FRAME, _WINDOW = 32, 301  # samples; frames within which the limiter reacts and recovers (about 0.2 s)
 
@@ -58,15 +58,20 @@ def convolve(samples: FloatArray, response: FloatArray) -> FloatArray:
     from scipy import fft
 
     step = _BLOCK - len(response) + 1
-    count = -(-len(samples) // step)
-    blocks = np.zeros((count, step), np.float32)
-    blocks.ravel()[: len(samples)] = samples
-    sounding = np.flatnonzero(blocks.any(axis=1))
-    out = np.zeros(count * step + len(response) - 1, np.float32)
-    # Real transforms of several blocks at once are computed in vector registers.
-    wet = fft.irfft(fft.rfft(blocks[sounding], _BLOCK) * fft.rfft(response, _BLOCK), _BLOCK)
-    for row, block in zip(wet, sounding, strict=True):
-        out[block * step : block * step + _BLOCK] += row
+    spectrum = fft.rfft(response, _BLOCK)
+    pieces = [(start, samples[start : start + step]) for start in range(0, len(samples), step)]
+    sounding = [(start, piece) for start, piece in pieces if piece.any()]
+    out = np.zeros(len(samples) + _BLOCK, np.float32)
+    # Transforms of several blocks at once are computed in vector registers.
+    for first in range(0, len(sounding), _GROUP):
+        group = sounding[first : first + _GROUP]
+        blocks = np.zeros((len(group), _BLOCK), np.float32)
+        for block, (_, piece) in zip(blocks, group, strict=True):
+            block[: len(piece)] = piece
+        spectra = fft.rfft(blocks)
+        spectra *= spectrum
+        for (start, _), wet in zip(group, fft.irfft(spectra, _BLOCK, overwrite_x=True), strict=True):
+            out[start : start + _BLOCK] += wet
     return out[: len(samples)]
 
 
@@ -94,8 +99,8 @@ def limiter(samples: FloatArray, ceiling: float) -> FloatArray:
     # neighbouring frames, between which the gain is interpolated.
     lowest = ndimage.minimum_filter1d(needed, _WINDOW + 2, mode="nearest")
     gain = ndimage.uniform_filter1d(lowest, _WINDOW, mode="nearest")
-    places = (np.arange(len(samples), dtype=np.float32) - _FRAME / 2) / _FRAME
-    return np.interp(places, np.arange(count), gain).astype(np.float32)
+    first = np.full(_FRAME // 2, gain[0])  # values belong to the middle of their frames
+    return np.concatenate([first, interpolated(gain, _FRAME)])[: len(samples)].astype(np.float32)
 
 
 def pan_gain(pan: float) -> float:

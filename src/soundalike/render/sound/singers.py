@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from soundalike.core.errors import UsageError
-from soundalike.core.types import FloatArray
+from soundalike.core.types import FloatArray, IntArray
 from soundalike.render.score.music import Played, Role
 from soundalike.render.sound.synthesis import RATE, harmonic_table, without_rumble
 
@@ -221,16 +221,18 @@ def _sing(singer: Singer, notes: Sequence[Played], seconds: float, rng: np.rando
     cycles = np.cumsum(steps)
     source = _glottis(singer, cycles, float(frequency.max()))
     hiss = rng.standard_normal(len(source)).astype(np.float32)
-    tract = _vocal_tract(singer, notes, time, rng)
+    sounding = np.flatnonzero((voiced > 0) | (noise > 0))  # other frames are silent
+    voiced, noise, colour = (values[sounding] for values in (voiced, noise, colour))
+    tract = _vocal_tract(singer, notes, time, rng, sounding)
     edges = np.linspace(0, RATE / 2, _WINDOW // 2 + 1)
-    fricative = np.exp(-0.5 * np.square(np.log2((edges + 1) / colour[:, None]) / 0.5))
+    noisy = np.flatnonzero(noise)
+    fricative = np.exp(-0.5 * np.square(np.log2((edges + 1) / colour[noisy, None]) / 0.5))
     window = np.sin(np.pi * (np.arange(_WINDOW) + 0.5) / _WINDOW).astype(np.float32)
-    tone = _spectra(source, window) * tract * voiced[:, None]
-    air = _spectra(hiss, window) * (
-        0.3 * singer.breath * voiced[:, None] * np.sqrt(tract * tract.max(axis=1, keepdims=True))
-        + noise[:, None] * fricative
-    )
-    return _overlap_add(tone + air, window)[:samples]
+    tone = _spectra(source, window, sounding) * tract * voiced[:, None]
+    breath = 0.3 * singer.breath * voiced[:, None] * np.sqrt(tract * tract.max(axis=1, keepdims=True))
+    breath[noisy] += noise[noisy, None] * fricative
+    spectra = tone + _spectra(hiss, window, sounding) * breath
+    return _overlap_add(spectra, window, sounding, len(time))[:samples]
 
 
 def _phrase(notes: Sequence[Played]) -> list[_Tone]:
@@ -301,8 +303,10 @@ def _articulation(
     return _smooth(voiced, 3), _smooth(noise, 2), colour
 
 
-def _vocal_tract(singer: Singer, notes: Sequence[Played], time: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Return the (n, _WINDOW / 2 + 1) gains of the vocal tract at (n,) times, with one or two vowels per note."""
+def _vocal_tract(
+    singer: Singer, notes: Sequence[Played], time: FloatArray, rng: np.random.Generator, frames: IntArray
+) -> FloatArray:
+    """Return the (m, _WINDOW / 2 + 1) gains of the vocal tract in `frames`, with one or two vowels per note."""
     places = np.zeros((len(time), 5))
     levels = np.zeros((len(time), 5))
     for note in notes:
@@ -316,9 +320,9 @@ def _vocal_tract(singer: Singer, notes: Sequence[Played], time: FloatArray, rng:
     first = int(np.argmax(places[:, 0] > 0))
     places[:first], levels[:first] = places[first], levels[first]
     frequencies = np.linspace(0, RATE / 2, _WINDOW // 2 + 1, dtype=np.float32)
-    response = np.full((len(time), len(frequencies)), _FLOOR, np.float32)
+    response = np.full((len(frames), len(frequencies)), _FLOOR, np.float32)
     for column, width in enumerate(_WIDTHS):
-        place, level = (_smooth(part[:, column], 7).astype(np.float32)[:, None] for part in (places, levels))
+        place, level = (_smooth(part[:, column], 7)[frames, None].astype(np.float32) for part in (places, levels))
         response += level / (1 + np.square((frequencies - place) / np.float32(width)))
     return response * (frequencies < _HIGHEST)
 
@@ -346,15 +350,15 @@ def _smooth(values: FloatArray, width: int) -> FloatArray:
     return np.convolve(padded, kernel, mode="valid")
 
 
-def _spectra(samples: FloatArray, window: FloatArray) -> FloatArray:
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, (_WINDOW // 2, _WINDOW)), _WINDOW)[::_HOP]
-    return np.fft.rfft(frames[: len(samples) // _HOP] * window).astype(np.complex64)
+def _spectra(samples: FloatArray, window: FloatArray, frames: IntArray) -> FloatArray:
+    every = np.lib.stride_tricks.sliding_window_view(np.pad(samples, (_WINDOW // 2, _WINDOW)), _WINDOW)[::_HOP]
+    return np.fft.rfft(every[frames] * window).astype(np.complex64)
 
 
-def _overlap_add(spectra: FloatArray, window: FloatArray) -> FloatArray:
-    """Return the samples of spectra by overlap-add, the inverse of `_spectra`."""
-    frames = np.fft.irfft(spectra, _WINDOW).astype(np.float32) * window
-    out = np.zeros((len(frames) + _WINDOW // _HOP, _HOP), np.float32)
+def _overlap_add(spectra: FloatArray, window: FloatArray, frames: IntArray, count: int) -> FloatArray:
+    """Return the samples of `count` frames by overlap-add, the inverse of `_spectra`. Other frames are silent."""
+    found = np.fft.irfft(spectra, _WINDOW).astype(np.float32) * window
+    out = np.zeros((count + _WINDOW // _HOP, _HOP), np.float32)
     for part in range(_WINDOW // _HOP):
-        out[part : part + len(frames)] += frames[:, part * _HOP : (part + 1) * _HOP]
+        out[frames + part] += found[:, part * _HOP : (part + 1) * _HOP]
     return out.ravel()[_WINDOW // 2 :] * np.float32(2 * _HOP / _WINDOW)
