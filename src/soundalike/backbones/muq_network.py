@@ -105,7 +105,7 @@ class MuqSettings:
 
 
 class MuqNetwork:
-    """A loaded audio tower. It computes in 32 bits on every device, as its authors advise.
+    """A loaded audio tower. It computes in 32 bits on every device.
 
     Args:
         settings: What to load.
