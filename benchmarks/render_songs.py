@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from scipy import stats
 
 from common import report_of, show_and_save
 from soundalike.audio.loudness import LoudnessMeter
@@ -77,21 +78,23 @@ def real_songs(folder: Path) -> Iterator[list[FloatArray]]:
 
 
 def comparison(rendered: list[dict[str, float]], real: list[dict[str, float]], command: str) -> Report:
-    """Compare the means of rendered and real songs, with the standard deviation over songs as the interval."""
+    """Compare the means of rendered and real songs, with Student's intervals."""
     groups = [("rendered", rendered), ("MusicDelta", real)] if real else [("rendered", rendered)]
     names = [name for name in rendered[0] if name != "loudness, LUFS"]
     tables = [np.array([[song[name] for name in names] for song in songs]) for _, songs in groups]
-    means, deviations = (np.stack([kind(table, axis=0) for table in tables], axis=1) for kind in (np.mean, np.std))
+    means = np.stack([table.mean(axis=0) for table in tables], axis=1)
+    errors = np.stack([table.std(axis=0, ddof=1) / np.sqrt(len(table)) for table in tables], axis=1)
+    errors *= [stats.t.ppf(0.975, len(table) - 1) for table in tables]
     loudness = [song["loudness, LUFS"] for song in rendered]
     return report_of(
         "bench-songs-real",
-        "Rendered songs beside real ones: mean, and one standard deviation over songs to either side",
+        "Rendered songs beside real ones: means over songs",
         command,
         rows=names,
         columns=[name for name, _ in groups],
         values=means.tolist(),
-        low=(means - deviations).tolist(),
-        high=(means + deviations).tolist(),
+        low=(means - errors).tolist(),
+        high=(means + errors).tolist(),
         n=[[len(songs) for _, songs in groups]] * len(names),
         notes=[
             f"A stem is active in a second if its level is above {ACTIVE:g} dB relative to the loudest second of the "
