@@ -25,6 +25,7 @@ import soundalike
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 TOKEN = "a-secret-of-twenty-letters"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+STEM = "tracks/{track_id}/stems/{separator}/{stem}"
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
 
@@ -57,7 +58,7 @@ def test_every_route_is_described(schema: schemathesis.BaseSchema) -> None:
 
 
 def test_headers_for_ranges_are_described(schema: schemathesis.BaseSchema) -> None:
-    for path in ("tracks/{track_id}/audio", "uploads/{upload_id}/audio", "tracks/{track_id}/cover"):
+    for path in ("tracks/{track_id}/audio", "uploads/{upload_id}/audio", "tracks/{track_id}/cover", STEM):
         for method in ("get", "head"):
             parameters = schema.raw_schema["paths"][f"/api/v1/{path}"][method]["parameters"]
             names = {one["name"] for one in parameters if one["in"] == "header"}

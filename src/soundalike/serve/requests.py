@@ -107,6 +107,15 @@ class CompareRequest(_Body):
     weights: Weights = None
     by: Level | None = None
     align: bool = False
+    stems: Annotated[
+        str | None,
+        Field(
+            max_length=100,
+            examples=["spleeter"],
+            description="A separator: the answer has the matrix of the mix and every stem in every factor. Leave out "
+            "weights and align.",
+        ),
+    ] = None
     model: ModelName = None
 
 

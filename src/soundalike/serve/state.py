@@ -15,6 +15,7 @@ from soundalike.serve.music_index import MusicIndexCache
 from soundalike.serve.recordings import Recordings
 from soundalike.serve.settings import ServerSettings
 from soundalike.serve.sound.cache import SoundCache
+from soundalike.serve.stems import Stems
 from soundalike.serve.uploads import Uploads
 
 __all__ = ["Server", "State"]
@@ -28,6 +29,7 @@ class Server:
     settings: ServerSettings
     uploads: Uploads
     recordings: Recordings
+    stems: Stems
     jobs: JobRunner
     sounds: SoundCache
     metrics: Metrics
@@ -42,7 +44,8 @@ class Server:
         metrics = Metrics(library, jobs, uploads)
         recordings = Recordings(library, uploads)
         return cls(
-            library, settings, uploads, recordings, jobs, SoundCache(), metrics, MusicIndexCache(library)
+            library, settings, uploads, recordings, Stems(library, recordings), jobs, SoundCache(), metrics,
+            MusicIndexCache(library),
         )  # fmt: skip
 
     def close(self) -> None:

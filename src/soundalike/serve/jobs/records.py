@@ -13,6 +13,7 @@ from soundalike.api.records.index import IndexRecord
 from soundalike.api.records.remove import RemoveRecord
 from soundalike.api.records.versions import VersionsRecord
 from soundalike.serve.jobs.map import MapRecord
+from soundalike.serve.jobs.stems import SeparatedRecord
 
 __all__ = ["FINISHED", "JobProgress", "JobRecord", "JobState", "to_json"]
 
@@ -41,7 +42,7 @@ class JobRecord:
     """
 
     id: str
-    kind: Literal["index", "remove", "duplicates", "versions", "map"]
+    kind: Literal["index", "remove", "duplicates", "versions", "map", "stems"]
     arguments: Mapping[str, Any]
     state: JobState
     progress: JobProgress
@@ -49,7 +50,7 @@ class JobRecord:
     started: str | None = None
     finished: str | None = None
     error: str | None = None
-    result: IndexRecord | RemoveRecord | DuplicatesRecord | VersionsRecord | MapRecord | None = None
+    result: IndexRecord | RemoveRecord | DuplicatesRecord | VersionsRecord | MapRecord | SeparatedRecord | None = None
 
     @property
     def is_finished(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from soundalike.serve.requests import ModelName, Weights, Where
+from soundalike.serve.requests import ModelName, TrackId, Weights, Where
 
 __all__ = [
     "DuplicatesJob",
@@ -15,6 +15,7 @@ __all__ = [
     "MapJob",
     "MapMethod",
     "RemoveJob",
+    "StemsJob",
     "Task",
     "VersionsJob",
     "is_writing",
@@ -100,8 +101,16 @@ class MapJob(_Job):
     model: ModelName = None
 
 
+class StemsJob(_Job):
+    """Separate tracks, so that their stems can be played and compared. Those that are in the cache cost nothing."""
+
+    kind: Literal["stems"]
+    separator: Annotated[str, Field(max_length=100, description="The separator.", examples=["spleeter"])]
+    tracks: Annotated[tuple[TrackId, ...], Field(min_length=1, max_length=100)]
+
+
 JobRequest: TypeAlias = Annotated[
-    IndexJob | RemoveJob | DuplicatesJob | VersionsJob | MapJob, Field(discriminator="kind")
+    IndexJob | RemoveJob | DuplicatesJob | VersionsJob | MapJob | StemsJob, Field(discriminator="kind")
 ]
 
 

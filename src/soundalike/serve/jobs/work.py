@@ -15,7 +15,8 @@ from soundalike.api.records.versions import versions_record
 from soundalike.core.errors import one_line
 from soundalike.serve.jobs.map import make_map
 from soundalike.serve.jobs.records import JobProgress
-from soundalike.serve.jobs.requests import DuplicatesJob, IndexJob, MapJob, RemoveJob, Task
+from soundalike.serve.jobs.requests import DuplicatesJob, IndexJob, MapJob, RemoveJob, StemsJob, Task
+from soundalike.serve.jobs.stems import separate_tracks
 
 __all__ = ["Report", "do_task"]
 
@@ -45,6 +46,13 @@ def do_task(task: Task, report: Report) -> Any:
             return make_map(
                 library.folder, job, Path(task.output),
                 lambda done, total, message: report(JobProgress(done, total, message=message)),
+            )  # fmt: skip
+        if isinstance(job, StemsJob):
+            return separate_tracks(
+                library, job,
+                lambda done, total, path: report(
+                    JobProgress(done, total, message=f"separating {one_line(path.name)}", current=str(path))
+                ),
             )  # fmt: skip
         compare = functools.partial(_tell, report, "comparing tracks")
         if isinstance(job, DuplicatesJob):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from fastapi import APIRouter, Query, Request
+from fastapi import Path as InPath
 from pydantic import BaseModel, Field, FiniteFloat, model_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -58,6 +59,12 @@ For s seconds of A, cut s / `alignment.tempo_ratio` seconds of B; the excerpt th
 `b.start + alignment.offset` is negative, play B from 0, and A from
 `a.start - (b.start + alignment.offset) * alignment.tempo_ratio`.
 """
+
+_SEPARATED = """
+The stem has the length of the track. It comes from the cache of separated stems; if the track is not in it, the answer
+is 409, and a job `stems` separates it. Parameters are those of `/tracks/{track_id}/audio`.
+"""
+StemName = Annotated[str, InPath(max_length=100)]
 
 
 class SoundQuery(BaseModel, frozen=True):
@@ -141,6 +148,7 @@ _AUDIO: dict[str, Any] = {
     "description": _ALIGNMENT,
     "openapi_extra": range_headers(),
 }
+_STEM: dict[str, Any] = {**_AUDIO, "description": _SEPARATED}
 _PICTURE: dict[str, Any] = {
     "response_class": Response,
     "responses": range_responses(dict.fromkeys(_COVER_TYPES, _BINARY)),
@@ -164,6 +172,32 @@ async def upload_audio(
 ) -> Response:
     """Play an upload, or an excerpt of it."""
     return await _audio(server, request, _upload(server, upload_id), query.excerpt())
+
+
+@router.head("/tracks/{track_id}/stems/{separator}/{stem}", **_STEM)
+@router.get("/tracks/{track_id}/stems/{separator}/{stem}", **_STEM)
+async def stem_audio(
+    server: State,
+    request: Request,
+    track_id: TrackNumber,
+    separator: StemName,
+    stem: StemName,
+    query: Annotated[SoundQuery, Query()],
+) -> Response:
+    """Play one stem of a track, or an excerpt of it."""
+    found = await run_in_threadpool(_stem, server, track_id, separator, stem)
+    return await _audio(server, request, found, query.excerpt())
+
+
+def _stem(server: Server, number: int, separator: str, stem: str) -> _Named:
+    track = server.recordings.track(number)
+    StoredFile.of(track.path, f"track {number}")
+    found = server.stems.separator(separator)
+    if stem not in found.stems:
+        raise ProblemError(404, f"{found.name} makes no stem {stem!r}; it makes {', '.join(found.stems)}")
+    return _Named(
+        server.stems.files(found, track)[stem], f"{track.path.stem}.{stem}.flac", f"the {stem} of track {number}"
+    )
 
 
 async def _audio(server: Server, request: Request, recording: _Named, excerpt: Excerpt | None) -> Response:

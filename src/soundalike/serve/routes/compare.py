@@ -12,8 +12,8 @@ from starlette.responses import Response
 from soundalike.api.records.comparison import ComparisonRecord, comparison_record
 from soundalike.core.errors import UsageError
 from soundalike.core.types import FloatArray, Vectors
-from soundalike.models import Encoding
-from soundalike.search import choose_level, compare_encodings
+from soundalike.models import Encoding, SearchSpaces
+from soundalike.search import Comparison, choose_level, compare_encodings, make_stem_matrix
 from soundalike.serve.answers import json_response
 from soundalike.serve.problems import PROBLEMS, ProblemError
 from soundalike.serve.requests import CompareRequest, PassagesRequest, Recording
@@ -28,21 +28,44 @@ _LARGEST = 1_000_000
 
 @router.post("/compare", response_model=ComparisonRecord)
 def compare(server: State, asked: CompareRequest) -> Response:
-    """Score `b` as a match of `a`, with the most similar passages per space; `align` also lines them up."""
+    """Score `b` as a match of `a`, with the most similar passages per space; `align` also lines them up.
+
+    `stems` compares the mix and every stem in every factor. Both have to be tracks, and each has to be encoded by the
+    model on the stems or to be in the cache of separated stems; if not, the answer is 409, and a job `stems` separates
+    them. Percentiles are those of the library if it holds the model on the stems.
+    """
+    recordings = [asked.a, asked.b]
+    if asked.stems is not None:
+        if asked.weights is not None or asked.align:
+            raise UsageError("stems compares every space by itself; leave out weights and align")
+        of_mix, of_stems = server.stems.spaces(asked.stems, asked.model)
+        server.stems.check(recordings, of_stems.models[0])
+        mix, stems = _compared(server, asked, of_mix, {}), _compared(server, asked, of_stems, {})
+        matrix = make_stem_matrix(mix, of_mix.models[0].spaces, stems, of_stems.models[0].spaces)
+        a, b = (_name(server, one, {}) for one in recordings)
+        return json_response(comparison_record(a, b, mix, matrix))
+    spaces = server.recordings.spaces(asked.model, asked.weights or ())
+    with server.recordings.named(recordings) as names:
+        found = _compared(server, asked, spaces, names)
+    a, b = (_name(server, one, names) for one in recordings)
+    return json_response(comparison_record(a, b, found))
+
+
+def _compared(server: Server, asked: CompareRequest, spaces: SearchSpaces, names: Mapping[str, str]) -> Comparison:
+    """Compare two recordings in some spaces, with what answers call uploads."""
     folder, known = server.library.folder, server.recordings
-    spaces = known.spaces(asked.model, asked.weights or ())
     weights = spaces.weights(asked.weights)
     region = asked.a.is_region or asked.b.is_region
-    with known.named([asked.a, asked.b]) as names, folder.snapshot():
+    with folder.snapshot():
         first, second = known.encoding(asked.a, spaces), known.encoding(asked.b, spaces)
         level, reason = choose_level(asked.by, region=region, seconds=first.info.duration)
-        reference = folder.reference(spaces, level)
+        held = all(model.name in server.library.models for model in spaces.models)
+        reference = folder.reference(spaces, level) if held else None
         found = compare_encodings(
             spaces, first, second, weights, level=level, aligned=asked.align, reference=reference,
             level_reason=reason,
         )  # fmt: skip
-    a, b = (_name(server, one, names) for one in (asked.a, asked.b))
-    return json_response(comparison_record(a, b, found.renamed(names)))
+    return found.renamed(names)
 
 
 def _name(server: Server, recording: Recording, names: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ from soundalike.search import as_filter
 from soundalike.serve.jobs.events import job_events
 from soundalike.serve.jobs.map import positive_weights
 from soundalike.serve.jobs.records import JobRecord, to_json
-from soundalike.serve.jobs.requests import IndexJob, JobRequest, MapJob, RemoveJob, VersionsJob, is_writing
+from soundalike.serve.jobs.requests import IndexJob, JobRequest, MapJob, RemoveJob, StemsJob, VersionsJob, is_writing
 from soundalike.serve.problems import PROBLEMS, ProblemError
 from soundalike.serve.state import Server, State
 
@@ -44,7 +44,7 @@ _LOCATION = {
     },
 )  # fmt: skip
 def start_job(server: State, request: Request, asked: Annotated[JobRequest, Body()]) -> Response:
-    """Start a job: index or remove folders, find duplicates or versions, or make a map.
+    """Start a job: index or remove folders, find duplicates or versions, make a map, or separate tracks.
 
     Jobs that write to the library run one at a time, in the order of their requests; so do those that only read, beside
     them. `index`, `remove` and `versions` with `store` change what the library holds, and are refused by a server that
@@ -74,6 +74,11 @@ def _checked(server: Server, asked: JobRequest) -> tuple[JobRequest, Hashable | 
         return asked.model_copy(update={"sources": sources, "exclude": exclude}), None
     if isinstance(asked, RemoveJob):
         return asked.model_copy(update={"paths": tuple(_full_path(one) for one in asked.paths)}), None
+    if isinstance(asked, StemsJob):
+        server.stems.separator(asked.separator)
+        for number in asked.tracks:
+            server.recordings.track(number)
+        return asked, None
     held = server.library.models
     if shared and held and asked.model not in (None, *held):  # a path would tell which folders exist
         raise UsageError(f"the library holds the models {', '.join(held)}, not {shown(asked.model)}; name one of them")

@@ -26,13 +26,17 @@ _FACTORS = ("melody", "rhythm", "timbre", "harmony")
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """A model of the library. `licence` is that of its weights."""
+    """A model of the library. `licence` is that of its weights.
+
+    `separators` are those by whose stems recordings can be compared: the models on them are installed.
+    """
 
     name: str
     summary: str
     licence: str
     default: bool
     tracks: int
+    separators: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,13 @@ def _folders(server: Server) -> list[FolderInfo]:
 def _models(server: Server, counts: Mapping[str, int]) -> list[ModelRecord]:
     default = server.library.folder.model(None).name if counts else DEFAULT_MODEL
     recipes = [server.library.folder.model(name).recipe for name in counts]
-    return [ModelRecord(one.name, one.summary, one.licence, one.name == default, counts[one.name]) for one in recipes]
+    return [
+        ModelRecord(
+            one.name, one.summary, one.licence, one.name == default, counts[one.name],
+            server.stems.separators(one.name),
+        )
+        for one in recipes
+    ]  # fmt: skip
 
 
 def _spaces(server: Server) -> list[SpaceInfo]:
