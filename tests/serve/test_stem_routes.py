@@ -131,6 +131,7 @@ def test_what_cannot_be_had_is_said(client: TestClient, halves: Path) -> None:
     assert not halves.exists()
 
 
+@pytest.mark.slow
 def test_a_library_with_stems_needs_no_separation(
     client: TestClient, library: soundalike.Library, dsp_halves: str, cache: Path, tmp_path: Path, halves: Path
 ) -> None:

@@ -8,7 +8,7 @@ const read = (text) => readCompare(new URLSearchParams(text));
 test("a comparison goes to an address and back", () => {
   const all = {
     a: { track: 12, upload: null }, b: { track: null, upload: "x-1" }, weights: { melody: -0.5 }, model: "compact",
-    matrix: ["melody", "timbre"], meet: false, together: true,
+    matrix: ["melody", "timbre"], stems: "spleeter", meet: false, together: true,
   };
   assert.deepEqual(readCompare(writeCompare(all)), all);
   assert.equal(writeCompare(read("a=1&b=2")).toString(), "a=1&b=2");

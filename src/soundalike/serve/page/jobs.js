@@ -17,7 +17,7 @@ import { ApiError, get, post, remove } from "./api.js";
 /**
  * @typedef {object} JobRecord
  * @property {string} id
- * @property {"index" | "remove" | "duplicates" | "versions" | "map"} kind
+ * @property {"index" | "remove" | "duplicates" | "versions" | "map" | "stems"} kind
  * @property {Record<string, any>} arguments
  * @property {"waiting" | "running" | "done" | "failed" | "cancelled"} state
  * @property {JobProgress} progress

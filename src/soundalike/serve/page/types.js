@@ -20,6 +20,7 @@
  * @property {string} licence
  * @property {boolean} default
  * @property {number} tracks
+ * @property {string[]} separators
  *
  * @typedef {object} LibraryRecord
  * @property {string} path
@@ -145,12 +146,24 @@
  * @property {{start: number, end: number}} b
  * @property {number} similarity
  *
+ * @typedef {object} CellRecord
+ * @property {string} model
+ * @property {string} space
+ * @property {SpaceScore} score
+ * @property {PassagePair | null} passages
+ *
+ * @typedef {object} MatrixRecord
+ * @property {string[]} sources
+ * @property {string[]} factors
+ * @property {Record<string, Record<string, CellRecord>>} cells
+ *
  * @typedef {object} ComparisonRecord
  * @property {{path: string, start: number, end: number, level: string}} query
  * @property {"library" | "model"} reference
  * @property {Record<string, number>} weights
  * @property {(MatchRecord & {alignment: Alignment | null})[]} matches
  * @property {Record<string, PassagePair | null>} passages
+ * @property {MatrixRecord | null} matrix
  * @property {{path: string, warning: string}[]} warnings
  *
  * @typedef {object} Peaks

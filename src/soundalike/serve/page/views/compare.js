@@ -15,6 +15,7 @@ import { excerptAddress, meetingExcerpts, plainExcerpts } from "./compare/passag
 import { marks, ribbons } from "./compare/ribbons.js";
 import { pairInWords, spaceRows } from "./compare/rows.js";
 import { side } from "./compare/side.js";
+import { stemMatrix } from "./compare/stems.js";
 import { readCompare, recordingOf, writeCompare, writeSource } from "./compare/state.js";
 
 /** @typedef {import("./compare/state.js").CompareState} CompareState */
@@ -48,6 +49,11 @@ export function createView(app) {
     play: (name) => void playSpace(name),
     light: (name) => strands.light(name ?? duet.key),
   });
+  const stems = stemMatrix(app, {
+    choose: (separator) => change({ stems: separator }, true, "stems"),
+    sounds: () => ({ a: a.sound, b: b.sound }),
+    line: async (passages) => state.meet && request() ? lineOf(await align(passages)) : { a0: passages.a.start, b0: passages.b.start, ratio: 1 },
+  });
   const overall = h("p", { class: "compare-overall" });
   const now = h("p", { class: "compare-now number" });
   const stop = h("button", { type: "button", class: "button", onclick: () => duet.stop() }, icon("pause"), "Stop");
@@ -69,6 +75,7 @@ export function createView(app) {
   const details = h(
     "div", { class: "compare-details" },
     h("section", { class: "card compare-spaces", "aria-label": "Spaces" }, h("div", { class: "results-head" }, h("h2", {}, "What is alike"), overall), rows.element),
+    stems.element,
     h("section", { class: "card compare-matrix", "aria-label": "Passages" },
       h("h2", {}, "Every passage with every other"),
       h("p", { class: "soft" }, "Rows are passages of A, columns of B. The stronger the colour, the more alike; press a cell to hear it."), choices, grid),
@@ -124,6 +131,7 @@ export function createView(app) {
     meet.checked = state.meet;
     for (const { together, input } of orders) input.checked = together === state.together;
     rows.build(searchSpaces(app.library, state.model, state.weights), state.weights);
+    stems.show(state);
     const body = request();
     const key = JSON.stringify(body);
     if (key !== asked) {

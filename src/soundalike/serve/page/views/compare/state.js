@@ -2,7 +2,7 @@
  * What the address of the Compare view says. Pure functions, no DOM.
  *
  * `a` and `b` are numbers of tracks, or uploads as "u:ID"; `w` holds weights; `matrix` the spaces of which matrices are
- * shown; `meet=0` plays B as it is; `together=1` plays both at once.
+ * shown; `stems` the separator of which the stems are compared; `meet=0` plays B as it is; `together=1` plays both at once.
  */
 
 import { readTrack, readValues, writeValues } from "../../state.js";
@@ -16,6 +16,7 @@ import { readTrack, readValues, writeValues } from "../../state.js";
  * @property {Record<string, number> | null} weights Null weighs every space the same.
  * @property {string | null} model
  * @property {string[] | null} matrix Null shows that of the first space.
+ * @property {string | null} stems The separator of which the stems are compared.
  * @property {boolean} meet
  * @property {boolean} together
  */
@@ -47,6 +48,7 @@ export function readCompare(params) {
     weights: weights === null ? null : readValues(weights),
     model: params.get("model") || null,
     matrix: matrix === null ? null : matrix.split(",").filter(Boolean),
+    stems: params.get("stems") || null,
     meet: params.get("meet") !== "0",
     together: params.get("together") === "1",
   };
@@ -60,6 +62,7 @@ export function writeCompare(state) {
   if (state.weights !== null) params.set("w", writeValues(state.weights));
   if (state.model) params.set("model", state.model);
   if (state.matrix !== null) params.set("matrix", state.matrix.join(","));
+  if (state.stems) params.set("stems", state.stems);
   if (!state.meet) params.set("meet", "0");
   if (state.together) params.set("together", "1");
   return params;

@@ -54,5 +54,5 @@ export function indexInWords(result) {
 export function jobTitle(job) {
   const places = job.arguments.sources ?? job.arguments.paths ?? [];
   const where = places.length === 1 ? places[0] : counted(places.length, "file");
-  return { index: `Indexing ${where}`, remove: `Removing ${where}`, duplicates: "Finding duplicates", versions: "Finding versions", map: "Making a map" }[job.kind];
+  return { index: `Indexing ${where}`, remove: `Removing ${where}`, duplicates: "Finding duplicates", versions: "Finding versions", map: "Making a map", stems: `Separating ${counted(job.arguments.tracks?.length ?? 0, "track")}` }[job.kind];
 }
