@@ -146,3 +146,9 @@ def test_a_library_with_stems_needs_no_separation(
     status, why = problem(client.post("/api/v1/compare", json=BOTH | {"a": {"upload": upload}}))
     assert (status, why) == (400, "uploads are not separated; compare tracks of the library by stems")
     assert halves.read_text() == log
+    # A library that holds only the model on the stems has no rows of the mix, which is encoded for the answer.
+    with soundalike.open(tmp_path / "only stems", create=True) as only:
+        only.index(tmp_path / "music", model=dsp_halves, jobs=1)
+        with TestClient(create_app(only), base_url="http://127.0.0.1") as other:
+            assert other.get("/api/v1/models").json()[0]["separators"] == ["halves"]
+            assert other.post("/api/v1/compare", json=BOTH).json() == expected

@@ -71,10 +71,12 @@ class Stems:
         named = self._recordings.model(name)
         parts = split_stem_model(named.name)
         base = parts[0] if parts else joined_base(named.name)
-        model = named if base is None else self._recordings.model(base)
-        wanted = stem_model_name(model.name, separator)
-        on_stems = self._recordings.model(wanted) if wanted in self._library.models else load_once(wanted)
-        return SearchSpaces.of(model), SearchSpaces.of(on_stems)
+        model = named if base is None else self._model(base)
+        return SearchSpaces.of(model), SearchSpaces.of(self._model(stem_model_name(model.name, separator)))
+
+    def _model(self, name: str) -> Model:
+        """A model that the library holds, or else one that is installed."""
+        return self._recordings.model(name) if name in self._library.models else load_once(name)
 
     def separators(self, name: str) -> list[str]:
         """The separators by whose stems a model of the library can compare: the models on them are installed."""
