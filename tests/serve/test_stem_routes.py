@@ -17,6 +17,9 @@ from fastapi.testclient import TestClient
 import soundalike
 from conftest import TUNES, tune, write
 from soundalike.api.records.comparison import comparison_record
+from soundalike.api.records.search import search_record
+from soundalike.audio.separators import separated_stems
+from soundalike.core import plugins
 from soundalike.serve.answers import json_bytes
 from soundalike.serve.app import create_app
 
@@ -129,6 +132,73 @@ def test_what_cannot_be_had_is_said(client: TestClient, halves: Path) -> None:
         job = {"kind": "stems", "separator": "halves", "tracks": [1]} | change
         assert client.post("/api/v1/jobs", json=job).status_code == expected
     assert not halves.exists()
+
+
+def test_loops_like_a_stem_come_with_what_they_need(
+    client: TestClient, library: soundalike.Library, tmp_path: Path, halves: Path
+) -> None:
+    line = (45, 45, 48, 50, 45, 52, 50, 43)
+    high = tune((76, 79, 81, 84), seconds=5, drums=())
+    write(tmp_path / "songs" / "song.wav", tune(line, beat=0.5, seconds=5, drums=()) + 0.3 * high)
+    for name, samples in (
+        ("line", tune(line, beat=0.5, seconds=4, drums=())),
+        ("line up slow", tune([note + 3 for note in line], beat=0.5 / 0.9, seconds=4, drums=())),
+        ("note", tune((57,), seconds=0.4, drums=())),
+    ):
+        write(tmp_path / "loops" / f"{name}.wav", samples)
+    library.index(tmp_path / "songs", tmp_path / "loops", model="dsp", jobs=1)
+    song = library.folder.catalog.track_at(tmp_path / "songs" / "song.wav")
+    assert song is not None
+    where = 'path = "*/loops/*"'
+    asked = {"query": {"track": song.id}, "stem": "bass", "separator": "halves", "where": where, "k": 3}
+    status, why = problem(client.post("/api/v1/search", json=asked))
+    assert (status, f'{{"kind": "stems", "separator": "halves", "tracks": [{song.id}]}}' in why) == (409, True)
+    separated_stems(plugins.load("separators", "halves"), song.path)
+
+    def expected(**options: Any) -> dict[str, Any]:
+        found = library.search_loops(song.path, "bass", "halves", where=where, **{"k": 3} | options)
+        record: dict[str, Any] = json.loads(json_bytes(search_record(found, where)))
+        return record
+
+    whole = client.post("/api/v1/search", json=asked)
+    assert whole.status_code == 200, whole.text
+    assert whole.json() == expected()
+    assert (whole.json()["query"]["stem"], whole.json()["query"]["separator"]) == ("bass", "halves")
+    needed = {Path(one["path"]).stem: (one["stretch"], one["semitones"]) for one in whole.json()["matches"]}
+    assert needed["line"] == (pytest.approx(1.0, rel=0.01), 0)
+    assert needed["line up slow"] == (pytest.approx(1 / 0.9, rel=0.01), -3)
+    assert needed["note"][0] is None
+    region = client.post("/api/v1/search", json=asked | {"query": {"track": song.id, "start": 0.5, "end": 4.5}})
+    assert region.json() == expected(region=(0.5, 4.5))
+    weighted = client.post("/api/v1/search", json=asked | {"weights": {"timbre": 1}, "separator": None})
+    assert weighted.json() == expected(weights={"timbre": 1})
+    rest = client.post("/api/v1/search", json=asked | {"offset": 1, "k": 1}).json()["matches"]
+    assert rest == whole.json()["matches"][1:2]
+    assert halves.read_text() == "song.wav\n"
+
+
+def test_searches_with_a_stem_that_cannot_be_done_are_one_line(client: TestClient, tmp_path: Path) -> None:
+    content = (tmp_path / "music" / "up.wav").read_bytes()
+    upload = client.post("/api/v1/uploads?name=a.wav", content=content).json()["id"]
+    for change, status, message in (
+        ({"query": {"upload": upload}}, 400, "uploads are not separated; search with a stem of a track of the library"),
+        ({"query": {"track": 9}}, 404, "the library has no track 9"),
+        ({"stem": "drums"}, 400, "halves has no stem 'drums'; it has bass, vocals"),
+        ({"stem": "drum", "separator": None}, 400, "unknown stem 'drum'; expected one of vocals, drums, "),
+        ({"stem": None}, 400, "a separator needs a stem; give both, or leave both out"),
+        ({"separator": "nope"}, 400, "unknown separator 'nope'"),
+        ({"separator": "given"}, 422, "it has no stem files"),
+        ({"model": "nope"}, 400, "the library holds dsp"),
+        ({"collapse": True}, 400, "stem does not go with collapse; leave it out"),
+        (
+            {"like": [{"track": 2}], "hubness": "mutual-proximity"},
+            400,
+            "stem does not go with like, hubness; leave them",
+        ),
+    ):
+        asked = {"query": {"track": 1}, "stem": "bass", "separator": "halves"} | change
+        found, why = problem(client.post("/api/v1/search", json=asked))
+        assert (found, message in why) == (status, True), why
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from .levels import choose_level as choose_level
 from .loops import choose_separator as choose_separator
 from .loops import default_weights as default_weights
 from .loops import search_loops as search_loops
+from .loops import search_stem_file as search_stem_file
 from .paths import find_path as find_path
 from .playlist_files import PLAYLIST_FORMATS as PLAYLIST_FORMATS
 from .playlist_files import PLAYLIST_SUFFIXES as PLAYLIST_SUFFIXES

@@ -26,7 +26,7 @@ from soundalike.search.search import search_library
 if TYPE_CHECKING:
     from soundalike.audio.separators import Separator
 
-__all__ = ["MAKES", "choose_separator", "default_weights", "search_loops"]
+__all__ = ["MAKES", "choose_separator", "default_weights", "search_loops", "search_stem_file"]
 
 _WEIGHTS: Mapping[str, Sequence[str]] = {
     "drums": ("rhythm", "timbre"),
@@ -48,9 +48,18 @@ _PITCH_SPACES = ("melody", "harmony")
 _MARGIN = 5.0
 """Seconds on either side of the passage of the query that a loop is aligned with."""
 Separating = Callable[[str], None]
+Encode = Callable[[Path, SearchSpaces], Subject]
+"""Encode the query's region of a file."""
 
 
-def choose_separator(path: Path, stem: str, name: str | None = None) -> Separator:
+def _load(name: str) -> Separator:
+    loaded: Separator = plugins.load("separators", name)
+    return loaded
+
+
+def choose_separator(
+    path: Path, stem: str, name: str | None = None, load: Callable[[str], Separator] = _load
+) -> Separator:
     """Load the separator that is to make a stem of a recording.
 
     Args:
@@ -58,6 +67,7 @@ def choose_separator(path: Path, stem: str, name: str | None = None) -> Separato
         stem: The stem, such as "drums".
         name: The name of the separator. None takes `given` if there are stem files of this kind beside the recording,
             else the first that is installed and makes the stem, spleeter before others.
+        load: Loads a separator; pass one that keeps those that it has loaded.
 
     Raises:
         UsageError: There is no such separator, or none that is installed makes the stem.
@@ -71,7 +81,7 @@ def choose_separator(path: Path, stem: str, name: str | None = None) -> Separato
     from soundalike.audio.separators import STEMS, find_stems
 
     if name is not None:
-        chosen: Separator = plugins.load("separators", name)
+        chosen = load(name)
         if stem not in chosen.stems:
             raise UsageError(f"{name} has no stem {stem!r}; it has {', '.join(chosen.stems)}")
         return chosen
@@ -80,14 +90,13 @@ def choose_separator(path: Path, stem: str, name: str | None = None) -> Separato
     with suppress(AudioError):
         found = find_stems(path)
         if stem in found or (stem == "accompaniment" and set(found) - {"vocals"}):
-            given: Separator = plugins.load("separators", "given")
-            return given
+            return load("given")
     reasons = []
     for other in sorted(_others(), key=lambda one: one != "spleeter"):
         if stem not in MAKES.get(other, STEMS):
             continue
         try:
-            separator: Separator = plugins.load("separators", other)
+            separator = load(other)
         except ModelError as error:
             reasons.append(str(error))
             continue
@@ -159,30 +168,58 @@ def search_loops(
         if separating is not None and not is_separated(chosen, path):
             separating(chosen.name)
         file = separated_stems(chosen, path)[stem]
-        silent = is_silent(file)
     except AudioError as error:
         raise AudioError(f"{query.path}: {error}") from error
-    name = f"{query.path}: the stem {stem} of {chosen.name}"
+
+    def encode(one: Path, spaces: SearchSpaces) -> Subject:
+        return library.subject(one, spaces, query.start, query.end)
+
+    return search_stem_file(library, replace(query, path=path), file, encode, stem=stem, separator=chosen.name)
+
+
+def search_stem_file(
+    library: LibraryFolder, query: Query, file: Path, encode: Encode, *, stem: str, separator: str, offset: int = 0
+) -> SearchResults:
+    """Search as `search_loops` does, with a stem that was separated before.
+
+    Args:
+        library: The library of loops.
+        query: The recording, by its absolute path, or a region of it.
+        file: The file of the stem.
+        encode: Encodes the region of the query of a file, which is the stem or the recording.
+        stem: The stem.
+        separator: The name of the separator that made it.
+        offset: The number of matches to skip, of the k of the query.
+
+    Raises:
+        UsageError: The stem is silent.
+        AudioError: The recording or the stem cannot be read.
+        ModelError: The library does not hold the model.
+    """
+    path = Path(query.path)
+    name = f"{path}: the stem {stem} of {separator}"
+    try:
+        silent = is_silent(file)
+    except AudioError as error:
+        raise AudioError(f"{name}: {error}") from error
     if silent:
-        raise UsageError(f"{name} is silent; choose another --stem or separator")
+        raise UsageError(f"{name} is silent; choose another stem or separator")
     with library.snapshot():
         spaces = library.spaces(query.model, query.named_spaces)
         weights = query.weights or default_weights(stem, spaces.models[0].spaces)
         asked = replace(query, path=file, weights=weights, by=query.by or "passage", k=query.k + 1, include_self=True)
         try:
-            subject = library.subject(file, spaces, query.start, query.end)
+            subject = encode(file, spaces)
             found = search_library(library, asked, subject)
         except (AudioError, UsageError) as error:
             text = str(error).removeprefix(f"{file}: ")
             raise type(error)(f"{name}: {text}") from error
-        matches = [match for match in found if Path(match.path) != path][: query.k]
-        bpm = _tempo(library, spaces, query, stem, subject) if matches else None
+        matches = [match for match in found if Path(match.path) != path][offset : query.k]
+        bpm = _tempo(encode, spaces, path, stem, subject) if matches else None
         fitter = _Fitter(library, spaces, subject, found, bpm=bpm, unpitched=stem == "drums")
-        fitted = tuple(fitter.fitted(match, rank) for rank, match in enumerate(matches, start=1))
+        fitted = tuple(fitter.fitted(match, rank) for rank, match in enumerate(matches, start=offset + 1))
     tracks = {match.path: found.tracks[match.path] for match in fitted}
-    return replace(found, matches=fitted, tracks=tracks, stem=stem, separator=chosen.name).renamed(
-        {str(file): str(path)}
-    )
+    return replace(found, matches=fitted, tracks=tracks, stem=stem, separator=separator).renamed({str(file): str(path)})
 
 
 class _Fitter:
@@ -247,10 +284,10 @@ class _Fitter:
         return int(np.argmax(total))
 
 
-def _tempo(library: LibraryFolder, spaces: SearchSpaces, query: Query, stem: str, subject: Subject) -> float | None:
+def _tempo(encode: Encode, spaces: SearchSpaces, path: Path, stem: str, subject: Subject) -> float | None:
     """Return the tempo of the query: of drums their own, of other stems, which may rest, that of the mix."""
     own = subject.description.bpm if subject.description else None
     if own and stem == "drums":
         return own
-    mix = library.subject(Path(query.path), SearchSpaces.of(spaces.models[0]), query.start, query.end).description
+    mix = encode(path, SearchSpaces.of(spaces.models[0])).description
     return (mix.bpm if mix else None) or own

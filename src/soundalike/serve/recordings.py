@@ -115,7 +115,13 @@ class Recordings:
         return {str(upload.path): upload.name for upload in uploads}
 
     def subject(self, recording: Recording, path: Path, spaces: Spaces) -> Subject:
-        """A recording, whose file is at `path`, encoded as a query. What one model encoded serves every request."""
+        """A recording, encoded as a query. What one model encoded serves every request.
+
+        Args:
+            recording: The recording.
+            path: Its file, or that of one of its stems.
+            spaces: The spaces to encode it in.
+        """
         # Indexing may change what the library knows of a track, so that its subject is of one generation.
         generation = self._library.folder.catalog.generation if recording.track is not None else None
         models = spaces.models
@@ -129,7 +135,7 @@ class Recordings:
     def _encode_subjects(self, recording: Recording, path: Path, models: Sequence[Model]) -> list[Subject]:
         try:
             # The rows of a whole track are stored, and reading them takes no turn from those that decode.
-            stored = recording.track is not None and not recording.is_region
+            stored = not recording.is_region and self._library.folder.catalog.track_at(path) is not None
             with nullcontext() if stored else self._turn():
                 found = self._library.folder.subjects(path, models, recording.start, recording.end)
         except AudioError as error:

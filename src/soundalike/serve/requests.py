@@ -96,6 +96,23 @@ class SearchRequest(_Body):
     exclude_same_artist: bool = False
     include_self: bool = False
     hubness: Literal["none", "mutual-proximity"] = "none"
+    stem: Annotated[
+        str | None,
+        Field(
+            max_length=100,
+            examples=["drums"],
+            description="Search with this stem of a track: `stretch` and `semitones` are what each match, such as a "
+            "loop, needs to fit. Leave out like, unlike, collapse, exclude_same_artist, include_self and hubness.",
+        ),
+    ] = None
+    separator: Annotated[
+        str | None,
+        Field(
+            max_length=100,
+            examples=["spleeter"],
+            description="What makes the stem. Null takes the stem files beside the track, else one that is installed.",
+        ),
+    ] = None
     model: ModelName = None
 
 

@@ -20,6 +20,7 @@ from soundalike.models import (
     split_stem_model,
     stem_model_name,
 )
+from soundalike.search import choose_separator
 from soundalike.serve.problems import ProblemError
 from soundalike.serve.recordings import LeastRecentlyUsed, Recordings
 from soundalike.serve.requests import Recording
@@ -55,6 +56,22 @@ class Stems:
             409, f"track {track.id} has not been separated by {separator.name}; separate it with POST /api/v1/jobs and "
             f'{{"kind": "stems", "separator": "{separator.name}", "tracks": [{track.id}]}}'
         )  # fmt: skip
+
+    def file(self, track: Track, stem: str, separator: str | None) -> tuple[Separator, Path]:
+        """What makes a stem of a track, and the file of the stem.
+
+        Args:
+            track: The track.
+            stem: The stem.
+            separator: The name of the separator; None is the one that `choose_separator` takes.
+
+        Raises:
+            UsageError: No separator makes the stem.
+            ModelError: The separator lacks its extra or its weights.
+            ProblemError: The stem is not in the cache.
+        """
+        chosen = choose_separator(track.path, stem, separator, self.separator)
+        return chosen, self.files(chosen, track)[stem]
 
     def spaces(self, separator: str, name: str | None) -> tuple[SearchSpaces, SearchSpaces]:
         """The spaces of a model of the library on mixes, and those of the model on the stems.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from fastapi import APIRouter, Request
 from pydantic import TypeAdapter, ValidationError
@@ -12,8 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from soundalike.api.records.search import SearchRecord, search_record
-from soundalike.core.errors import SoundalikeError, one_line
-from soundalike.search import Example, Query, SearchResults, search_library
+from soundalike.core.errors import SoundalikeError, UsageError, one_line
+from soundalike.library import Subject
+from soundalike.models import SearchSpaces
+from soundalike.search import Example, Query, SearchResults, search_library, search_stem_file
 from soundalike.serve.answers import json_bytes, json_response
 from soundalike.serve.problems import PROBLEMS, ProblemError, describe_errors
 from soundalike.serve.requests import SearchRequest
@@ -28,6 +31,10 @@ _LARGEST_BATCH = 4 * 1024 * 1024
 
 def search_results(server: Server, asked: SearchRequest) -> SearchResults:
     """Answer a search request. Raises SoundalikeError or ProblemError."""
+    if asked.stem is not None:
+        return _stem_results(server, asked, asked.stem)
+    if asked.separator is not None:
+        raise UsageError("a separator needs a stem; give both, or leave both out")
     known, query = server.recordings, asked.query
     others = [(example, True) for example in asked.like] + [(example, False) for example in asked.unlike]
     everything = [query, *(example for example, _ in others)]
@@ -46,11 +53,38 @@ def search_results(server: Server, asked: SearchRequest) -> SearchResults:
     return replace(found, matches=found.matches[asked.offset :]).renamed(names)
 
 
+_NOT_WITH_STEM = ("like", "unlike", "collapse", "exclude_same_artist", "include_self")
+
+
+def _stem_results(server: Server, asked: SearchRequest, stem: str) -> SearchResults:
+    """Answer a search with one stem of a track."""
+    known, query, folder = server.recordings, asked.query, server.library.folder
+    refused = [name for name in _NOT_WITH_STEM if getattr(asked, name)]
+    refused += ["hubness"] if asked.hubness != "none" else []
+    if refused:
+        raise UsageError(f"stem does not go with {', '.join(refused)}; leave {'them' if refused[1:] else 'it'} out")
+    if query.track is None:
+        raise ProblemError(400, "uploads are not separated; search with a stem of a track of the library")
+    track, model = known.track(query.track), known.model(asked.model).name
+    separator, file = server.stems.file(track, stem, asked.separator)
+    wanted = Query(
+        track.path, query.start, query.end, asked.weights, asked.by, asked.offset + asked.k, asked.where,
+        model=model, at_least=asked.at_least, at_most=asked.at_most,
+        all_copies=asked.all_copies,
+    )  # fmt: skip
+
+    def encode(path: Path, spaces: SearchSpaces) -> Subject:
+        return known.subject(query, path, spaces)
+
+    return search_stem_file(folder, wanted, file, encode, stem=stem, separator=separator.name, offset=asked.offset)
+
+
 @router.post("/search", response_model=SearchRecord)
 def search(server: State, asked: SearchRequest) -> Response:
     """Find what sounds like a track, an upload, or a region of one.
 
-    The answer is that of `soundalike search --json`.
+    The answer is that of `soundalike search --json`. With `stem`, the query is a track; if it has not been separated,
+    the answer is 409, and a job `stems` separates it.
     """
     return json_response(search_record(search_results(server, asked), asked.where))
 
