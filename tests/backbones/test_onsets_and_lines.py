@@ -46,8 +46,11 @@ def test_the_beginning_and_the_end_of_a_passage_are_no_onsets(frame: int) -> Non
 def test_new_weights_need_new_rows_and_a_new_calibration_does_not() -> None:
     spaces = recipes.load_recipe("dsp").spaces
     versions = {"dsp": 1}
-    assert recipes._digest(spaces, versions, "one") != recipes._digest(spaces, versions, "other")
-    assert recipes._digest(spaces, versions, "one") != recipes._digest(spaces, {"dsp": 2}, "one")
+    digest = recipes._digest(spaces, versions, "one", None)
+    assert digest == recipes._digest(spaces, versions, "one", None)
+    assert digest != recipes._digest(spaces, versions, "other", None)
+    assert digest != recipes._digest(spaces, {"dsp": 2}, "one", None)
+    assert digest != recipes._digest(spaces, versions, "one", recipes.SeparatorVersion("halves", 1))
 
 
 def test_a_held_note_of_the_accompaniment_leaves_the_melody_as_it_is() -> None:

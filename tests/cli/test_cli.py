@@ -157,7 +157,8 @@ def test_search_json_has_stable_keys(run, music: Path) -> None:
     assert found["weights"] == {"melody": 2.0, "rhythm": 0.0, "timbre": -1.0, "harmony": 0.0}
     assert found["query"] == {"path": str(music / "up" / "0.wav"), "start": 0.0, "end": 12.0, "level": "passage",
                               "where": None, "searched": 11, "hubness": "none", "level_reason": "short",
-                              "at_least": {}, "at_most": {}}  # fmt: skip
+                              "at_least": {}, "at_most": {}, "stem": None, "separator": None,
+                              "shortlist": None}  # fmt: skip
     for match in found["matches"]:
         assert list(match) == [
             "rank", "id", "path", "title", "artist", "artists", "album", "bpm", "key", "camelot", "duration", "start",
@@ -290,7 +291,17 @@ def test_compare_shows_every_space(run, music: Path) -> None:
     assert [line.split()[0] for line in shown.out.splitlines()[6:10]] == ["melody", "rhythm", "timbre", "harmony"]
     told = run(*arguments, "--json").json
     assert "best passage of B (A is shorter than 30 s)" in shown.out
-    assert list(told) == ["schema", "query", "models", "reference", "weights", "matches", "passages", "warnings"]
+    assert list(told) == [
+        "schema",
+        "query",
+        "models",
+        "reference",
+        "weights",
+        "matches",
+        "passages",
+        "matrix",
+        "warnings",
+    ]
     assert (told["query"]["level"], told["query"]["level_reason"]) == ("passage", "short")
     assert set(told["matches"][0]["alignment"]) == {"semitones", "tempo_ratio", "offset", "agreement"}
     assert told["matches"][0]["alignment"]["semitones"] == 4

@@ -21,6 +21,7 @@ def address(stocked, music, tmp_path_factory):
         yield found
 
 
+@pytest.mark.slow
 def test_add_a_space_of_another_model_and_remove_it(open_page):
     page = open_page("/?track=1")
     page.locator(".result").first.wait_for()
@@ -47,6 +48,7 @@ def test_add_a_space_of_another_model_and_remove_it(open_page):
     note.filter(has_text="not encoded").wait_for(state="detached")
 
 
+@pytest.mark.slow
 def test_a_comparison_shows_the_spaces_that_are_named(open_page):
     page = open_page("/compare?a=1&b=2&w=melody:1,dsp/rhythm:1", strict=False)
     page.locator(".space-row[data-space='dsp/rhythm'] .space-words").filter(has_text="random").wait_for()

@@ -183,6 +183,7 @@ def test_negatives_share_no_factor(renders: Path, recordings: Path) -> None:
         assert len({source.path.parent for source in sources if source.folder == number}) == 1
 
 
+@pytest.mark.slow
 def test_test_folders_are_judged_by_and_not_fitted_on(renders: Path, recordings: Path, tmp_path: Path) -> None:
     changed, rng = tmp_path / "renders", np.random.default_rng(2)
     shutil.copytree(renders, changed)

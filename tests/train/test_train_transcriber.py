@@ -168,7 +168,14 @@ def test_invalid_spectra_are_reported_in_one_line(tmp_path: Path) -> None:
         open_material(tmp_path / "a.safetensors")
 
 
-@pytest.mark.parametrize(("name", "epochs"), [("strokes", 6), ("pitch", 6), ("colour", 12)])
+@pytest.mark.parametrize(
+    ("name", "epochs"),
+    [
+        ("strokes", 6),
+        pytest.param("pitch", 6, marks=pytest.mark.slow),
+        pytest.param("colour", 12, marks=pytest.mark.slow),
+    ],
+)
 def test_each_network_learns_its_task(material: Material, name: str, epochs: int) -> None:
     train = material.parts["train"]
     task = {"strokes": StrokeTask(), "pitch": PitchTask(), "colour": ColourTask(train)}[name]

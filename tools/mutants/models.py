@@ -15,7 +15,7 @@ MODELS = (
         "passages of a region lose the start of the region", ("tests/models/test_regions.py",),
     ),
     Mutant(
-        f"{_MODELS}/model.py", "if self._backbones[name].version != version:", "if False:",
+        f"{_MODELS}/model.py", "if loaded[name].version != version:", "if False:",
         "a model runs on another version of its backbone", ("tests/models/test_recipes.py", "tests/models/test_heads.py"),
     ),
     Mutant(
@@ -84,7 +84,7 @@ MODELS = (
         "a standard deviation of 0 is accepted", ("tests/models/test_recipes.py",),
     ),
     Mutant(
-        f"{_MODELS}/recipes.py", "[table, weights]", "[table]",
+        f"{_MODELS}/recipes.py", "[table, weights, *made_with]", "[table, *made_with]",
         "new weights do not need new rows", ("tests/backbones/test_onsets_and_lines.py",),
     ),
 )  # fmt: skip

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from soundalike.audio.separators import Separator, separated_stems
-from soundalike.audio.stereo import StereoStream
 from soundalike.core import plugins
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.types import FloatArray, Span
@@ -141,6 +140,8 @@ def prepare_song(
 
 def _sum(song: str, files: Sequence[Path]) -> FloatArray:
     """The sum of files as (2, t) at `_RATE`. Shorter files end early."""
+    from soundalike.audio.stereo import StereoStream
+
     total = np.zeros((2, 0), np.float32)
     for file in files:
         try:
