@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 
 import pytest
@@ -62,3 +63,39 @@ def test_stems_are_separated_compared_and_played(open_page, halves, problems):
     assert len(halves.read_text().split()) == 2
     page.get_by_role("button", name="halves").click()
     page.locator(".stem-cell").first.wait_for(state="detached")
+
+
+@pytest.mark.slow
+def test_loops_like_a_stem_are_found_with_what_they_need(open_page, halves, problems):
+    page = open_page("/?track=1&start=0.5&end=3.5", strict=False)
+    page.locator(".result").first.wait_for()
+    stem = page.get_by_role("combobox", name="Stem")
+    until(page, lambda: "bass by halves" in stem.locator("option").all_inner_texts())
+    stem.select_option("halves/bass")
+    about = page.locator(".results-about")
+    until(page, lambda: about.inner_text().endswith("with the bass by halves"), seconds=30)
+    assert halves.read_text().split() == ["leaps.wav"]
+    assert problems == ["Failed to load resource: the server responded with a status of 409 (Conflict)"]
+    problems.clear()
+    assert query(page)["stem"] == ["halves/bass"]
+    needed = page.locator(".result .meta").last.inner_text().replace("\u00a0", " ")
+    assert re.search(r"\d\.\d\d ×, .*\d semitones?$", needed), needed
+    assert page.get_by_role("button", name="More like up").is_disabled()
+    # The weights that suit the stem are shown: harmony does not count for basses.
+    values = [page.locator(f'.weight-row[data-space="{name}"] input').input_value() for name in ("melody", "harmony")]
+    assert values == ["1", "0"]
+    if shots := os.environ.get("SHOTS"):
+        page.screenshot(path=f"{shots}/loops.png", full_page=True)
+    assert_accessible(page)
+    page.emulate_media(color_scheme="dark")
+    assert_accessible(page)
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert_accessible(page)
+    # The address brings the search back, without separating again; the mix is one choice away.
+    page.reload()
+    until(page, lambda: about.inner_text().endswith("with the bass by halves"))
+    assert stem.input_value() == "halves/bass"
+    stem.select_option("")
+    until(page, lambda: "with the bass" not in about.inner_text() and "compared" in about.inner_text())
+    assert "stem" not in query(page)
+    assert len(halves.read_text().split()) == 1

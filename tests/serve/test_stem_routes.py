@@ -147,6 +147,9 @@ def test_loops_like_a_stem_come_with_what_they_need(
     ):
         write(tmp_path / "loops" / f"{name}.wav", samples)
     library.index(tmp_path / "songs", tmp_path / "loops", model="dsp", jobs=1)
+    offered = {one["name"]: one for one in client.get("/api/v1/separators").json()}
+    assert offered["halves"] == {"name": "halves", "stems": ["bass", "vocals"], "licence": "MIT"}
+    assert "given" not in offered
     song = library.folder.catalog.track_at(tmp_path / "songs" / "song.wav")
     assert song is not None
     where = 'path = "*/loops/*"'

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from soundalike.api import Library
 from soundalike.audio.separators import Separator, is_separated, separated_stems
 from soundalike.core import plugins
-from soundalike.core.errors import AudioError
+from soundalike.core.errors import AudioError, ModelError, UsageError
 from soundalike.library import is_current
 from soundalike.library.catalog import Track
 from soundalike.models import (
@@ -33,7 +34,7 @@ class Stems:
 
     def __init__(self, library: Library, recordings: Recordings) -> None:
         self._library, self._recordings = library, recordings
-        self._separators = LeastRecentlyUsed[Separator](4)
+        self._separators = LeastRecentlyUsed[Separator](8)
 
     def separator(self, name: str) -> Separator:
         """The separator of a name.
@@ -43,6 +44,14 @@ class Stems:
             ModelError: It lacks its extra or its weights.
         """
         return self._separators.get(name, lambda: plugins.load("separators", name))
+
+    def installed(self) -> list[Separator]:
+        """The separators that can separate any track: those that are installed, without `given`."""
+        found = []
+        for name in plugins.names("separators"):
+            with suppress(ModelError, UsageError):  # a broken one hides no other
+                found.append(self.separator(name))
+        return [one for one in found if one.name != "given"]
 
     def files(self, separator: Separator, track: Track) -> Mapping[str, Path]:
         """The files of the stems of a track. Raises ProblemError if they are not in the cache."""

@@ -9,7 +9,7 @@ test("a state goes to an address and back", () => {
   const all = {
     track: 12, upload: null, start: 3.25, end: 9.5, weights: { melody: 0.5, "muq/drums": -1 }, by: "passage",
     where: "genre = jazz & year < 1980", like: [3, 5], unlike: [7], otherArtists: true, collapse: true,
-    atLeast: { rhythm: 95 }, atMost: { timbre: 30.5 }, k: 40, model: "compact",
+    atLeast: { rhythm: 95 }, atMost: { timbre: 30.5 }, k: 40, model: "compact", stem: "spleeter/vocals",
   };
   assert.deepEqual(state.readSearch(state.writeSearch(all)), all);
   assert.deepEqual(read(state.address("/", state.writeSearch(all)).slice(2)), all);
@@ -41,6 +41,10 @@ test("what is asked of the server", () => {
   assert.deepEqual(asked.like, [{ track: 4 }]);
   assert.equal(asked.where, null);
   assert.equal(state.searchRequest(read("upload=x")).weights, null);
+  const { stem, separator, ...rest } = state.searchRequest(read("track=1&stem=spleeter/vocals&like=4"));
+  assert.deepEqual([stem, separator, "like" in rest], ["vocals", "spleeter", false]);
+  assert.ok(!("stem" in state.searchRequest(read("upload=x&stem=spleeter/vocals"))));
+  assert.equal(read("track=1&stem=vocals").stem, null);
 });
 
 test("presets fit the sliders", () => {

@@ -55,6 +55,9 @@ test("names and facts", () => {
   assert.equal(plain(words.toMeet(1.02, -1)), "tempo +2 %, −1 semitone");
   assert.equal(words.toMeet(1.001, 0), "");
   assert.equal(plain(words.toMeet(null, 2)), "+2 semitones");
+  assert.equal(plain(words.toFit(1.111, -3)), "stretch 1.11 ×, −3 semitones");
+  assert.equal(plain(words.toFit(null, 0)), "0 semitones");
+  assert.equal(words.toFit(null, null), "");
   assert.equal(words.counted(1, "track"), "1 track");
   assert.equal(words.counted(1200, "copy", "copies"), "1,200 copies");
   assert.deepEqual([999, 1500, 200e6].map(words.size), ["999 bytes", "1.5 kB", "200 MB"]);

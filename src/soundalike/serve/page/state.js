@@ -23,6 +23,7 @@
  * @property {Record<string, number>} atMost
  * @property {number} k
  * @property {string | null} model
+ * @property {string | null} stem The stem of the track to search with, as SEPARATOR/STEM; null is the mix.
  */
 
 export const MATCHES = 20;
@@ -88,6 +89,11 @@ function readLevel(text) {
   return text === "track" || text === "passage" ? text : null;
 }
 
+/** @param {string | null} text */
+function readStem(text) {
+  return text && /^[^/]+\/[^/]+$/.test(text) ? text : null;
+}
+
 /**
  * @param {URLSearchParams} params
  * @returns {SearchState}
@@ -113,6 +119,7 @@ export function readSearch(params) {
     atMost: readValues(params.get("most")),
     k: Math.min(MOST, Math.max(1, Math.floor(readNumber(params.get("k")) ?? MATCHES))),
     model: params.get("model") || null,
+    stem: readStem(params.get("stem")),
   };
 }
 
@@ -141,6 +148,7 @@ export function writeSearch(state) {
   add("most", writeValues(state.atMost));
   add("k", state.k === MATCHES ? null : state.k);
   add("model", state.model);
+  add("stem", state.track === null ? null : state.stem);
   return new URLSearchParams(pairs);
 }
 
@@ -173,19 +181,20 @@ export function searchRequest(state) {
   if (weights !== null && !Object.keys(weights).length) return null;
   const source = state.track !== null ? { track: state.track } : { upload: state.upload };
   const region = state.start === null ? {} : { start: state.start, end: state.end };
+  const asked = {
+    query: { ...source, ...region }, weights, k: state.k, by: state.by, where: state.where.trim() || null,
+    at_least: state.atLeast, at_most: state.atMost, model: state.model,
+  };
+  if (state.stem !== null && state.track !== null) {
+    const [separator, stem] = state.stem.split("/");
+    return { ...asked, stem, separator };
+  }
   return {
-    query: { ...source, ...region },
-    weights,
-    k: state.k,
-    by: state.by,
-    where: state.where.trim() || null,
+    ...asked,
     like: state.like.map((track) => ({ track })),
     unlike: state.unlike.map((track) => ({ track })),
-    at_least: state.atLeast,
-    at_most: state.atMost,
     collapse: state.collapse,
     exclude_same_artist: state.otherArtists,
-    model: state.model,
   };
 }
 

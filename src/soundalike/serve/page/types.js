@@ -22,6 +22,11 @@
  * @property {number} tracks
  * @property {string[]} separators
  *
+ * @typedef {object} SeparatorRecord
+ * @property {string} name
+ * @property {string[]} stems
+ * @property {string} licence
+ *
  * @typedef {object} LibraryRecord
  * @property {string} path
  * @property {number} tracks
@@ -121,6 +126,8 @@
  * @property {string | null} where
  * @property {number} searched
  * @property {string} level_reason
+ * @property {string | null} stem
+ * @property {string | null} separator
  *
  * @typedef {object} SearchRecord
  * @property {SearchQuery} query

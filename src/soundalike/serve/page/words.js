@@ -167,6 +167,18 @@ export function toMeet(stretch, semitones) {
 }
 
 /**
+ * What a loop needs to fit the query: "stretch 1.11 ×, −3 semitones"; "" if nothing is known.
+ * @param {number | null} stretch
+ * @param {number | null} semitones
+ */
+export function toFit(stretch, semitones) {
+  const parts = [];
+  if (stretch !== null) parts.push(`stretch ${stretch.toFixed(2)} ×`);
+  if (semitones !== null) parts.push(`${semitones ? signed(semitones, 0) : 0} semitone${Math.abs(semitones) === 1 ? "" : "s"}`);
+  return parts.map((part) => part.replaceAll(" ", "\u00a0")).join(", ");
+}
+
+/**
  * Bytes as a size: "200 MB".
  * @param {number} bytes
  */

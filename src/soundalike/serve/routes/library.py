@@ -40,6 +40,15 @@ class ModelRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SeparatorRecord:
+    """A separator that is installed, and the stems that it makes. `licence` is that of its weights."""
+
+    name: str
+    stems: Sequence[str]
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
 class SpaceInfo:
     """A space of a model of the library: one slider.
 
@@ -121,6 +130,12 @@ def show_library(server: State) -> Response:
             upload_seconds=server.settings.upload_seconds,
         )
     return json_response(record)
+
+
+@router.get("/separators", response_model=list[SeparatorRecord])
+def list_separators(server: State) -> Response:
+    """List the separators that are installed, by whose stems tracks can be searched with."""
+    return json_response([SeparatorRecord(one.name, one.stems, one.licence) for one in server.stems.installed()])
 
 
 def _folders(server: Server) -> list[FolderInfo]:

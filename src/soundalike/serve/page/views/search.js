@@ -9,6 +9,7 @@ import { across, lineOf, trackSound } from "../sound.js";
 import { otherSpaces, searchSpaces } from "../spaces.js";
 import { MATCHES, readSearch, searchRequest, writeSearch } from "../state.js";
 import { counted, titleOf } from "../words.js";
+import { isNotSeparated, separate } from "../components/separation.js";
 import { filterPanel } from "./search/filters.js";
 import { queryCard } from "./search/query.js";
 import { startScreen } from "./search/start.js";
@@ -38,10 +39,12 @@ export function createView(app) {
   let absent = false;
   /** @type {Map<number, string>} */
   const titles = new Map();
+  /** Jobs that separate tracks. @type {Map<string, Promise<void>>} */
+  const separating = new Map();
   /** @type {Map<string, Promise<import("../types.js").ComparisonRecord>>} */
   const alignments = new Map();
 
-  const card = queryCard(app, { region: setRegion });
+  const card = queryCard(app, { region: setRegion, stem: setStem });
   const weights = weightPanel(library.presets, (values, done, name) => {
     change({ weights: values }, done, `weight ${name}`);
   });
@@ -59,8 +62,10 @@ export function createView(app) {
   const search = newestWins(
     (/** @type {Request} */ request) => /** @type {Promise<SearchRecord>} */ (post("/search", request)),
     (answer) => showFound(answer),
-    (error) => showFailure(error),
+    (error, request) => void showFailure(error, request),
   );
+  /** @type {import("../types.js").SeparatorRecord[]} */
+  let separators = [];
 
   /**
    * Change the state, search, and write it to the address once it rests.
@@ -77,7 +82,7 @@ export function createView(app) {
   /** @param {{track: number | null, upload: string | null}} source */
   function choose(source) {
     choosing = false;
-    change({ ...source, start: null, end: null, like: [], unlike: [], k: MATCHES }, true, "query");
+    change({ ...source, start: null, end: null, like: [], unlike: [], stem: null, k: MATCHES }, true, "query");
     void load();
   }
 
@@ -90,15 +95,36 @@ export function createView(app) {
     change({ start: region?.start ?? null, end: region?.end ?? null }, done, "region");
   }
 
+  /** @param {string | null} stem */
+  function setStem(stem) {
+    const without = { like: [], unlike: [], otherArtists: false, collapse: false };
+    change({ stem, k: MATCHES, ...(stem === null ? {} : without) }, true, "stem");
+  }
+
+  async function learnSeparators() {
+    try {
+      separators = await get("/separators");
+      layout();
+    } catch (error) {
+      app.fail(error);
+    }
+  }
+
   function shownSpaces() {
     return searchSpaces(library, state.model, state.weights, state.atLeast, state.atMost);
+  }
+
+  /** @param {Record<string, number> | null} values */
+  function showWeights(values) {
+    weights.show(shownSpaces(), values, otherSpaces(library, state.model));
   }
 
   /** Ask for what the state says, unless that was asked last. */
   function refresh() {
     layout();
     const spaces = shownSpaces();
-    weights.show(spaces, state.weights, otherSpaces(library, state.model));
+    // Those that suit a stem come with the answer.
+    if (!state.stem || state.weights || !found?.query.stem) showWeights(state.weights);
     filters.show(spaces, state);
     showExamples();
     const request = searchRequest(state);
@@ -118,15 +144,48 @@ export function createView(app) {
   function showFound(answer) {
     found = answer;
     filters.complain(null);
+    // Without weights, those that suit the stem count.
+    if (answer.query.stem !== null && state.weights === null) showWeights(answer.weights);
     for (const match of answer.matches) if (match.id !== null) titles.set(match.id, titleOf(match));
     results.show(answer, { spaces: shownSpaces(), status }, answer.matches.length >= state.k && state.k < MOST);
     const [first] = answer.matches;
     app.announce(first ? `${counted(answer.matches.length, "result")}, first ${titleOf(first)}` : "No results");
   }
 
-  /** @param {unknown} error */
-  function showFailure(error) {
+  /**
+   * Separate the track of a request, and ask again unless something else was asked meanwhile.
+   * @param {Request & {separator: string}} request
+   */
+  async function separateFor(request) {
+    const key = JSON.stringify(request);
+    const name = `${request.separator}/${state.track}`;
+    try {
+      let job = separating.get(name);
+      if (!job) {
+        job = separate(request.separator, [state.track], (progress) => {
+          if (key === asked) results.explain(progress);
+        }, app.fail);
+        separating.set(name, job);
+      }
+      await job;
+      if (key === asked) search.ask(request);
+    } catch (error) {
+      if (key === asked) void showFailure(error, request);
+    } finally {
+      separating.delete(name);
+    }
+  }
+
+  /**
+   * @param {unknown} error
+   * @param {Request} request
+   */
+  function showFailure(error, request) {
     if (isAbort(error)) return;
+    if (isNotSeparated(error) && "separator" in request) {
+      void separateFor(request);
+      return;
+    }
     const reason = error instanceof Error ? error.message : String(error);
     asked = "";
     if (reason.startsWith("in the condition")) {
@@ -269,6 +328,7 @@ export function createView(app) {
     const chosen = !absent && (state.track !== null || state.upload !== null);
     start.show(chosen ? (choosing ? "again" : "hidden") : absent ? "absent" : "first");
     card.element.hidden = work.hidden = !chosen;
+    card.showStems(separators, state.stem, state.track !== null);
     card.change.setAttribute("aria-expanded", String(choosing));
   }
 
@@ -295,6 +355,7 @@ export function createView(app) {
     layout();
     if (choosing) start.element.querySelector("input")?.focus();
   });
+  void learnSeparators();
   player.addEventListener("change", () => results.refresh());
   playlist.addEventListener("change", () => results.refresh());
 

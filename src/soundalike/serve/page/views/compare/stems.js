@@ -3,11 +3,10 @@
  * are most alike, with the player.
  */
 
-import { ApiError, isAbort, latestOnly, post, problemOf } from "../../api.js";
+import { isAbort, latestOnly, post, problemOf } from "../../api.js";
 import { fill, h, icon, tint } from "../../dom.js";
-import { cancelJob, followJob, isFinished, startJob } from "../../jobs.js";
 import { percent, signed } from "../../words.js";
-import { jobProgress } from "../../components/job-progress.js";
+import { isNotSeparated, separate } from "../../components/separation.js";
 import { strength } from "./passages.js";
 import { pairInWords } from "./rows.js";
 import { recordingOf } from "./state.js";
@@ -26,8 +25,6 @@ import { recordingOf } from "./state.js";
  * @property {(passages: Pair) => Promise<Line>} line How the recordings line up in two passages.
  */
 
-/** The status of an answer that needs separated tracks. */
-const NOT_SEPARATED = 409;
 /** The strongest colour of a cell, in per cent: text on it stays readable. */
 const STRONGEST = 36;
 
@@ -70,27 +67,6 @@ export function stemMatrix(app, tell) {
     /** @type {Promise<import("../../types.js").ComparisonRecord>} */ (post("/compare", body, { signal })));
 
   /**
-   * Separate tracks. Rejects if one cannot be separated, or the job is cancelled.
-   * @param {string} separator
-   * @param {(number | null)[]} tracks
-   * @returns {Promise<void>}
-   */
-  async function separate(separator, tracks) {
-    const job = await startJob({ kind: "stems", separator, tracks });
-    const progress = jobProgress("Separate the recordings", () => void cancelJob(job.id).catch(app.fail));
-    fill(status, progress.element);
-    progress.show(job);
-    await new Promise((resolve, reject) => {
-      followJob(job.id, (now) => {
-        if (!isFinished(now)) progress.show(now);
-        else if (now.state !== "done") reject(new Error(now.error ?? "The recordings are not separated, as the job was cancelled."));
-        else if (now.result.failed.length) reject(new Error(now.result.failed[0].error));
-        else resolve(now);
-      }, reject);
-    }).finally(() => progress.element.remove());
-  }
-
-  /**
    * Do something that needs separated tracks; if they are not, separate them, and do it again.
    * @template T
    * @param {() => Promise<T>} work
@@ -101,9 +77,9 @@ export function stemMatrix(app, tell) {
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof ApiError && error.status === NOT_SEPARATED)) throw error;
+      if (!isNotSeparated(error)) throw error;
     }
-    await separate(separator, tracks);
+    await separate(separator, tracks, (progress) => fill(status, progress), app.fail);
     return work();
   }
 

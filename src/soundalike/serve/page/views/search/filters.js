@@ -5,7 +5,7 @@
 import { fill, freshId, h, tint } from "../../dom.js";
 
 /** @typedef {import("../../state.js").SearchState} SearchState */
-/** @typedef {Pick<SearchState, "where" | "by" | "otherArtists" | "collapse" | "atLeast" | "atMost" | "model" | "weights">} Filters */
+/** @typedef {Pick<SearchState, "where" | "by" | "otherArtists" | "collapse" | "atLeast" | "atMost" | "model" | "weights" | "stem">} Filters */
 
 const EXAMPLES = ["bpm 90..110", "genre = jazz", "key ~ query", "year < 1980 and artist != Bach"];
 const LEVELS = /** @type {const} */ ([["auto", ""], ["track", "track"], ["passage", "passage"]]);
@@ -95,6 +95,7 @@ export function filterPanel(library, changed) {
       for (const { input } of levels) input.checked = input.value === (filters.by ?? "");
       artists.checked = filters.otherArtists;
       collapse.checked = filters.collapse;
+      artists.disabled = collapse.disabled = filters.stem !== null;
       model.value = filters.model ?? library.models.find((one) => one.default)?.name ?? "";
       showBounds(spaces, { ...filters });
       if (Object.keys(filters.atLeast).length + Object.keys(filters.atMost).length) details.open = true;

@@ -17,6 +17,7 @@ import { peaksOf, Waveform } from "../../components/waveform.js";
  * What the Search view is told.
  * @typedef {object} QueryEvents
  * @property {(region: Region, done: boolean) => void} region
+ * @property {(stem: string | null) => void} stem
  */
 
 /**
@@ -34,6 +35,8 @@ export function queryCard(app, tell) {
   const end = h("input", { type: "text", inputMode: "decimal", autocomplete: "off", onchange: () => typed() });
   const whole = h("button", { type: "button", class: "button quiet", onclick: () => tell.region(null, true) }, "Use all of it");
   const hint = h("p", { class: "field-note" });
+  const stem = h("select", { onchange: () => tell.stem(stem.value || null) }, h("option", { value: "" }, "mix"));
+  const stems = h("label", { hidden: true }, "Stem", stem);
   const change = h("button", { type: "button", class: "button" }, icon("search"), "Other query");
   const element = h(
     "section", { class: "query card", "aria-label": "Query" },
@@ -43,7 +46,7 @@ export function queryCard(app, tell) {
     wave,
     h(
       "div", { class: "query-region" },
-      h("label", {}, "From", start), h("label", {}, "to", end), whole, hint,
+      h("label", {}, "From", start), h("label", {}, "to", end), whole, stems, hint,
     ),
   );
   const waveform = new Waveform(wave, { height: 84, regions: true });
@@ -52,6 +55,7 @@ export function queryCard(app, tell) {
   let sound = null;
   /** @type {Region} */
   let region = null;
+  let offered = "";
 
   function playing() {
     return player.playing && player.sound?.key === sound?.key;
@@ -146,6 +150,22 @@ export function queryCard(app, tell) {
         hint.textContent = "The waveform cannot be drawn. Give the part to search with in these fields.";
       }
       if (player.sound?.key === sound.key) waveform.setTime(player.time);
+    },
+    /**
+     * Show which stem is searched with, and the others that may be. Uploads have none.
+     * @param {import("../../types.js").SeparatorRecord[]} separators
+     * @param {string | null} value As SEPARATOR/STEM; null is the mix.
+     * @param {boolean} separable
+     */
+    showStems(separators, value, separable) {
+      stems.hidden = !separable || (!separators.length && value === null);
+      const values = separators.flatMap((one) => one.stems.map((name) => `${one.name}/${name}`));
+      if (value !== null && !values.includes(value)) values.push(value);
+      if (values.join() !== offered) {
+        fill(stem, h("option", { value: "" }, "mix"), ...values.map((one) => h("option", { value: one }, one.split("/").reverse().join(" by "))));
+      }
+      offered = values.join();
+      stem.value = value ?? "";
     },
     /** @param {Region} wanted */
     mark(wanted) {

@@ -25,7 +25,8 @@ function keyOf(match) {
  */
 export function summary(found) {
   const level = found.query.level === "track" ? "as whole tracks" : "by passages of 10 s";
-  return `${counted(found.query.searched, "track")} compared ${level}`;
+  const { stem, separator } = found.query;
+  return `${counted(found.query.searched, "track")} compared ${level}${stem === null ? "" : ` with the ${stem} by ${separator}`}`;
 }
 
 /**
@@ -126,7 +127,7 @@ export function resultList(events) {
     element,
     /**
      * @param {SearchRecord} found
-     * @param {Omit<RowContext, "scale" | "level">} context
+     * @param {Omit<RowContext, "scale" | "level" | "stem">} context
      * @param {boolean} canGrow Whether there may be more.
      */
     show(found, context, canGrow) {
@@ -138,7 +139,7 @@ export function resultList(events) {
       if (spaces !== legendKey) fill(key, legend(context.spaces));
       legendKey = spaces;
       remarks(found);
-      place(found.matches, { ...context, scale, level: found.query.level });
+      place(found.matches, { ...context, scale, level: found.query.level, stem: found.query.stem });
       list.hidden = map.hidden = !found.matches.length;
       message.hidden = found.matches.length > 0;
       if (!found.matches.length) fill(message, h("p", {}, "No track meets all conditions. Loosen the filters under “Where to look”."));

@@ -5,7 +5,7 @@
 import { dotted, fill, freshId, h, icon, iconButton, named, tint } from "../../dom.js";
 import { againstQuery } from "../../spaces.js";
 import { address } from "../../state.js";
-import { clock, closer, facts, fileName, percent, signed, spaceInWords, titleOf, toMeet } from "../../words.js";
+import { clock, closer, facts, fileName, percent, signed, spaceInWords, titleOf, toFit, toMeet } from "../../words.js";
 import { radar } from "../../components/radar.js";
 import { shareBar } from "../../components/shares.js";
 
@@ -29,6 +29,7 @@ import { shareBar } from "../../components/shares.js";
  * @property {SpaceInfo[]} spaces
  * @property {Scale} scale
  * @property {"track" | "passage"} level
+ * @property {string | null} stem The stem that was searched with.
  * @property {(match: SearchMatch) => {playing: boolean, paired: boolean, liked: boolean, unliked: boolean,
  *   collected: boolean}} status
  */
@@ -135,7 +136,8 @@ export function resultRow(events) {
     fill(about, ...dotted(match.artist, facts(match)));
     const from = context.level === "passage" && match.start > 0.5 ? `passage from ${clock(match.start)}` : "";
     const meet = toMeet(match.stretch, match.semitones);
-    meeting.textContent = [from, relationName(match.relation), meet && `to meet: ${meet}`].filter(Boolean).join(" · ");
+    const needed = context.stem === null ? meet && `to meet: ${meet}` : toFit(match.stretch, match.semitones);
+    meeting.textContent = [from, relationName(match.relation), needed].filter(Boolean).join(" · ");
     const passage = context.level === "passage" ? ` from ${clock(match.start)}` : "";
     label(like, `More like ${name}`, "More like this");
     label(unlike, `Less like ${name}`, "Less like this");
@@ -191,7 +193,9 @@ export function resultRow(events) {
     add.setAttribute("aria-pressed", String(now.collected));
     label(add, now.collected ? `Remove ${name} from the playlist` : `Add ${name} to the playlist`, now.collected ? "Remove from the playlist" : "Add to the playlist");
     const known = match.id !== null;
-    for (const button of [play, pair, like, unlike, add]) button.disabled = !known;
+    for (const button of [play, pair, add]) button.disabled = !known;
+    // Searches with a stem have no further examples.
+    for (const button of [like, unlike]) button.disabled = !known || context.stem !== null;
   }
 
   return {
