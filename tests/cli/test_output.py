@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,8 +21,9 @@ from hypothesis import strategies as st
 from soundalike.cli import output, table
 from soundalike.cli.cells import clock, count, rarity, share, share_bar, track_names
 from soundalike.cli.output import Progress, print_json, print_message, print_styled
+from soundalike.cli.reports import print_report
 from soundalike.cli.table import cell_width, cut_apart, cut_middle, print_facts, print_table
-from soundalike.core.types import SpaceScore
+from soundalike.core.types import Report, SpaceScore
 
 
 class Terminal(io.StringIO):
@@ -154,6 +156,25 @@ def test_a_pipe_gets_whole_lines_of_plain_text(capsys: pytest.CaptureFixture[str
     print_table(["#", "track"], [["1", LONG]], left=[1], ranks={0: 1})
     print_styled("a ", ("b", "red"), ("[link=x]c[/link]", "bold"))
     assert capsys.readouterr().out == f"#  track\n1  {LONG}\na b[link=x]c[/link]\n"
+
+
+def test_a_wide_report_is_divided_into_tables_that_fit(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    values = np.arange(8.0).reshape(2, 4)
+    rows = ("weighted mean, .4 .4 .2", "weighted mean, tuned")
+    columns, chance = ("melody", "rhythm", "timbre", "chords"), np.full(4, 50.0)
+    n = np.full((2, 4), 100)
+    print_report(
+        Report("probes", "Probes", "merit", rows, columns, values, values - 1, values + 1, n, chance, "%", "command")
+    )
+    lines = terminal.getvalue().splitlines()
+    assert max(map(cell_width, lines)) <= 60
+    for row, numbers in zip(rows, values, strict=True):
+        shown = [line.removeprefix(row).split("]") for line in lines if line.startswith(f"{row} ")]
+        assert len(shown) == 2, "each table names the rows in full"
+        found = [cell.split("[")[0].strip() for line in shown for cell in line if cell.strip()]
+        assert found == [f"{number:.1f}" for number in numbers]
 
 
 def test_messages_have_coloured_labels_and_one_line(terminal: Terminal) -> None:

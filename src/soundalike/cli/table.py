@@ -12,6 +12,7 @@ from soundalike.cli.output import print_styled
 __all__ = [
     "Cell",
     "cell_width",
+    "column_blocks",
     "cut_apart",
     "cut_middle",
     "fitted_name",
@@ -153,6 +154,32 @@ def print_table(
         indent = " " * (widths[shown[0]] + len(_GAP) if shown[0] != stretch else len(_GAP))
         for note in (notes or {}).get(number - 1, ()):
             print_styled((indent + (note if room is None else cut_middle(note, room - len(indent))), "dim"))
+
+
+def column_blocks(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Divide the columns of a table into blocks that fit the terminal, each with the first column for the names.
+
+    Args:
+        header: The titles of the columns.
+        rows: One sequence of cells per line.
+
+    Returns:
+        The indices of the columns of each block; one block with all columns if standard output is no terminal.
+
+    Example:
+        >>> column_blocks(["", "melody", "rhythm"], [["compact", "94.2", "90.9"]])
+        [[0, 1, 2]]
+    """
+    room = terminal_width()
+    widths = [max(cell_width(line[column]) for line in [header, *rows]) + len(_GAP) for column in range(len(header))]
+    blocks: list[list[int]] = [[0]]
+    for column in range(1, len(header)):
+        names = min(widths[0], max(_NARROW, (room or 0) // 2) + len(_GAP))
+        taken = names + sum(widths[one] for one in blocks[-1][1:]) - len(_GAP)
+        if room is not None and len(blocks[-1]) > 1 and taken + widths[column] > room:
+            blocks.append([0])
+        blocks[-1].append(column)
+    return blocks
 
 
 def _fitting(widths: Sequence[int], stretch: int, ranks: Mapping[int, int], room: int) -> list[int]:
