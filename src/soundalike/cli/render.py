@@ -21,8 +21,9 @@ from soundalike.core.options import TextType
 
 if TYPE_CHECKING:
     from soundalike.render.folders import RenderReport
+    from soundalike.render.songs import SongsReport
 
-__all__ = ["SkippedSourceRecord", "print_notes", "render"]
+__all__ = ["SkippedSourceRecord", "print_kept", "print_notes", "render"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +203,16 @@ def print_notes(problems: Sequence[str], skipped: Sequence[tuple[str, str]]) -> 
         )  # fmt: skip
 
 
+def print_kept(report: RenderReport | SongsReport) -> None:
+    """Print what a run kept or repaired of earlier ones, and how many drafts it rejected."""
+    notes = [(report.kept, "already there"), (report.repaired, "incomplete ones made again")]
+    if listed := ", ".join(f"{number:,} {what}" for number, what in notes if number):
+        print(listed)
+    if report.redrawn:
+        commonest = max(report.redrawn, key=lambda why: report.redrawn[why])
+        print(f"{count(sum(report.redrawn.values()), 'draft')} drawn again, most often because {commonest}")
+
+
 def _print_report(output: Path, report: RenderReport) -> None:
     print_notes(report.problems, report.skipped)
     audio, seconds = clock(report.audio_seconds), clock(report.seconds)
@@ -211,12 +222,7 @@ def _print_report(output: Path, report: RenderReport) -> None:
         overall = report.audio_seconds / report.core_seconds
         line += f"; × real time per core: synthesis {synthesis:.0f}, overall {overall:.0f}"
     print(line)
-    notes = [(report.kept, "already there"), (report.repaired, "incomplete ones made again")]
-    if listed := ", ".join(f"{number:,} {what}" for number, what in notes if number):
-        print(listed)
-    if report.redrawn:
-        commonest = max(report.redrawn, key=lambda why: report.redrawn[why])
-        print(f"{count(sum(report.redrawn.values()), 'draft')} drawn again, most often because {commonest}")
+    print_kept(report)
     print(f"written to {one_line(output)}; audit it with: soundalike evaluate render DIR")
     if report.interrupted:
         print_interrupted()

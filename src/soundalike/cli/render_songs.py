@@ -15,7 +15,7 @@ from soundalike.cli.cells import clock, count
 from soundalike.cli.commands import command
 from soundalike.cli.exit_codes import INTERRUPTED
 from soundalike.cli.output import Progress, print_interrupted, print_json, print_message
-from soundalike.cli.render import SkippedSourceRecord, print_notes
+from soundalike.cli.render import SkippedSourceRecord, print_kept, print_notes
 from soundalike.core.errors import one_line
 from soundalike.core.files import absolute
 from soundalike.core.options import TextType
@@ -159,12 +159,7 @@ def _print_report(output: Path, report: SongsReport) -> None:
     if report.core_seconds:
         line += f"; {report.audio_seconds / report.core_seconds:.0f} × real time per core"
     print(line)
-    notes = [(report.kept, "already there"), (report.repaired, "incomplete ones made again")]
-    if listed := ", ".join(f"{number:,} {what}" for number, what in notes if number):
-        print(listed)
-    if report.redrawn:
-        commonest = max(report.redrawn, key=lambda why: report.redrawn[why])
-        print(f"{count(sum(report.redrawn.values()), 'draft')} drawn again, most often because {commonest}")
+    print_kept(report)
     print(f"written to {one_line(output)}")
     if report.interrupted:
         print_interrupted()

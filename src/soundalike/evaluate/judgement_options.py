@@ -15,7 +15,16 @@ from soundalike.evaluate.judgements import Judgements, read_judgements
 from soundalike.evaluate.terms import TermSet, measure_terms
 from soundalike.models import DEFAULT_MODEL
 
-__all__ = ["SHARE", "judgement_options", "judgements_of", "label_files", "read_share", "term_options", "terms_of"]
+__all__ = [
+    "SHARE",
+    "judgement_options",
+    "judgements_of",
+    "label_files",
+    "majority_option",
+    "read_share",
+    "term_options",
+    "terms_of",
+]
 
 SHARE = Fraction(3, 4)
 """The share of votes of which strictly more must agree, as in the studies on Inst-Sim-ABX."""
@@ -65,13 +74,7 @@ def term_options() -> list[click.Parameter]:
         click.Option(
             ["--space"], multiple=True, metavar="NAME", help="Use only this space of --model. May be repeated."
         ),
-        click.Option(
-            ["--majority"],
-            type=TextType("SHARE", read_share),
-            default=SHARE,
-            metavar="SHARE",
-            help="Use triplets in which strictly more than this share of the votes agree (default: 0.75).",
-        ),
+        majority_option(),
         click.Option(["--at-least"], is_flag=True, help="This share of the votes, or more, must agree."),
         click.Option(
             ["--penalty"],
@@ -81,6 +84,17 @@ def term_options() -> list[click.Parameter]:
             help="Penalty of ridge regression (default: 1).",
         ),
     ]
+
+
+def majority_option() -> click.Option:
+    """Return `--majority`."""
+    return click.Option(
+        ["--majority"],
+        type=TextType("SHARE", read_share),
+        default=SHARE,
+        metavar="SHARE",
+        help="Use triplets in which strictly more than this share of the votes agree (default: 0.75).",
+    )
 
 
 def judgements_of(args: SimpleNamespace) -> Judgements:

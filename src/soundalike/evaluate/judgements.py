@@ -8,7 +8,6 @@ the clips are from; by default every clip is a song of its own, and every track 
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from soundalike.audio import AUDIO_SUFFIXES
-from soundalike.audio.datasets import QUESTIONS, has_majority
+from soundalike.audio.datasets import QUESTIONS, has_majority, read_lines
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.core.types import FloatArray, IntArray
@@ -154,18 +153,7 @@ def read_judgements(labels: Sequence[Path], audio: Path | None = None, slakh: Pa
 
 def _responses(path: Path) -> Iterator[dict[str, str]]:
     """The checked lines of a file, with all columns."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
-            missing = [column for column in _COLUMNS if column not in (table.fieldnames or ())]
-            if missing:
-                raise UsageError(f"{path} has no column {missing[0]}; expected {', '.join(_COLUMNS)}")
-            rows = [(f"{path}, line {table.line_num}", row) for row in table]
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except (csv.Error, UnicodeError) as error:
-        raise UsageError(f"{path} is not a UTF-8 CSV file: {error}") from error
-    for where, full in rows:
+    for where, full in read_lines(path, _COLUMNS):
         row = {name: (full.get(name) or "").strip() for name in (*_COLUMNS, "song_x", "song_a", "song_b")}
         row |= {"votes": full.get("votes") or "1", "question": full.get("question") or QUESTIONS[0]}
         if row["answer"].upper() not in ("A", "B"):

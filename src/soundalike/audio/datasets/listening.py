@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from soundalike.core.errors import UsageError
 
-__all__ = ["QUESTIONS", "TESTS", "Ballot", "count_votes", "has_majority", "read_answers"]
+__all__ = ["QUESTIONS", "TESTS", "Ballot", "count_votes", "has_majority", "read_answers", "read_lines"]
 
 QUESTIONS = ("total", "timbre", "rhythm", "melody")
 TESTS: Mapping[str, tuple[str, str]] = {"XAB": ("A", "B"), "XYC": ("C", "Y")}
@@ -56,18 +57,7 @@ def read_answers(paths: Sequence[Path]) -> list[tuple[str, dict[str, str]]]:
     seen: dict[tuple[tuple[str, str], ...], Path] = {}
     needed = ("reference", "sample_a", "sample_b", *(f"answer_{question}" for question in QUESTIONS))
     for path in paths:
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                table = csv.DictReader(file)
-                missing = [column for column in needed if column not in (table.fieldnames or ())]
-                if missing:
-                    raise UsageError(f"{path} has no column {missing[0]}; expected {', '.join(needed)}")
-                rows = [(f"{path}, line {table.line_num}", row) for row in table]
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-        except (csv.Error, UnicodeError) as error:
-            raise UsageError(f"{path} is not a UTF-8 CSV file: {error}") from error
-        for location, full in rows:
+        for location, full in read_lines(path, needed):
             row = {key: full[key] or "" for key in needed}
             if any(row[key].startswith("samples/dummy") for key in needed[:3]):
                 continue
@@ -84,6 +74,33 @@ def read_answers(paths: Sequence[Path]) -> list[tuple[str, dict[str, str]]]:
     if not responses:
         raise UsageError(f"{', '.join(map(str, paths))}: no responses")
     return responses
+
+
+def read_lines(path: Path, needed: Sequence[str]) -> list[tuple[str, dict[str, str | Any]]]:
+    """Return the lines of a CSV file with the location of each, which names the file and line for error messages.
+
+    Args:
+        path: A UTF-8 CSV file.
+        needed: The columns that it must have.
+
+    Raises:
+        UsageError: The file cannot be read, or lacks a column.
+
+    Example:
+        >>> read_lines(Path("labels.csv"), ("x", "a", "b", "answer"))[0]
+        ('labels.csv, line 2', {'x': 'a.wav', 'a': 'b.wav', 'b': 'c.wav', 'answer': 'A'})
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file)
+            missing = [column for column in needed if column not in (table.fieldnames or ())]
+            if missing:
+                raise UsageError(f"{path} has no column {missing[0]}; expected {', '.join(needed)}")
+            return [(f"{path}, line {table.line_num}", row) for row in table]
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except (csv.Error, UnicodeError) as error:
+        raise UsageError(f"{path} is not a UTF-8 CSV file: {error}") from error
 
 
 def count_votes(responses: Iterable[tuple[str, Mapping[str, str]]]) -> tuple[Ballot, ...]:

@@ -38,7 +38,7 @@ import numpy as np
 from soundalike.audio.datasets import QUESTIONS, TESTS, Ballot, count_votes, has_majority, read_answers
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
-from soundalike.core.options import ManyOption, TextType
+from soundalike.core.options import ManyOption
 from soundalike.core.types import BoolArray, Report, Triplet
 from soundalike.evaluate.base import (
     EncodedClips,
@@ -52,7 +52,7 @@ from soundalike.evaluate.base import (
     triplet_outcome,
 )
 from soundalike.evaluate.estimates import Estimate, clopper_pearson
-from soundalike.evaluate.judgement_options import SHARE, label_files, read_share
+from soundalike.evaluate.judgement_options import SHARE, label_files, majority_option
 from soundalike.evaluate.judgements import STEM_NAMES, Clip, segments_of_slakh
 from soundalike.evaluate.terms import Source, encode_sums
 
@@ -120,13 +120,7 @@ class ListeningTest:
                 metavar="DIR",
                 help="Slakh2100, instead of --audio; then --labels is the folder of Inst-Sim-ABX.",
             ),
-            click.Option(
-                ["--majority"],
-                type=TextType("SHARE", read_share),
-                default=SHARE,
-                metavar="SHARE",
-                help="Use triplets in which strictly more than this share of the votes agree (default: 0.75).",
-            ),
+            majority_option(),
         ]
 
     def run(self, args: SimpleNamespace, progress: Progress | None = None) -> tuple[Report, ...]:

@@ -16,7 +16,7 @@ from soundalike.render.score.music import FACTORS, SPLIT
 from soundalike.render.sound.orchestra import Orchestra
 from soundalike.render.sources.load import Sources
 
-__all__ = ["META", "folder_path", "is_complete", "open_render", "write_record", "write_split"]
+__all__ = ["META", "folder_path", "is_complete", "open_render", "record_difference", "write_record", "write_split"]
 
 META = "triplet_meta.json"
 
@@ -104,14 +104,19 @@ def write_record(out: Path, settings: Settings, sources: Sources, orchestra: Orc
     record, path = _make_record(settings, sources, orchestra), out / _RECORD
     if not path.exists():
         write_json(path, record)
-    elif changed := _difference(read_json(path), record):
+    elif changed := record_difference(read_json(path), record):
         raise UsageError(
             f"{out} holds folders that were not made with the same {changed}; use the same, or give another -o"
         )
 
 
-def _difference(before: Any, record: Mapping[str, Any]) -> str | None:
-    """Return what differs between two records, in words for the user. None if they match."""
+def record_difference(before: Any, record: Mapping[str, Any]) -> str | None:
+    """Return what differs between two records of rendered sets, in words for the user. None if they match.
+
+    Args:
+        before: What the file of a set holds.
+        record: What it would hold now: version, settings, sources and sounds.
+    """
     before = before if isinstance(before, dict) else {}
     changed = next((key for key in _RECORD_LABELS if before.get(key) != record[key]), None)
     if changed == "settings" and isinstance(old := before.get(changed), dict):
@@ -146,7 +151,7 @@ def open_render(out: Path) -> tuple[Settings, list[tuple[str, int]]]:
     except (TypeError, KeyError, ValueError) as error:
         raise UsageError(f"{out / _RECORD} is not a record of soundalike render; render into another folder") from error
     record = _make_record(settings, sources_of(settings.tunes, settings.grooves), orchestra_of(settings.soundfonts))
-    if changed := _difference(before, record):
+    if changed := record_difference(before, record):
         raise UsageError(f"{out} was not made with the {changed} found here; use the same, or render it again")
     found = [
         (factor, number) for factor, number in _folders(out) if is_complete(folder_path(out, factor, number), settings)

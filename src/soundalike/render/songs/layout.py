@@ -12,6 +12,7 @@ from typing import Any
 
 from soundalike.core.errors import UsageError
 from soundalike.core.files import foreign_files, read_json, write_json
+from soundalike.render.folders.record import record_difference
 from soundalike.render.score.music import SPLIT, SplitPart
 from soundalike.render.score.smf import MidiPart, song_midi
 from soundalike.render.score.truth import ROOTS
@@ -32,12 +33,6 @@ _VERSION = 1  # increase it when the same settings give other songs
 _SPLIT_FILE = "split.json"
 _DIGITS = 4  # decimals of times in seconds
 _DRUM_CHANNEL = 9
-_RECORD_LABELS = {
-    "version": "version of soundalike",
-    "settings": "settings",
-    "sources": "tunes or grooves",
-    "sounds": "soundfonts or kits",
-}
 
 
 def track_path(out: Path, part: SplitPart, number: int) -> Path:
@@ -259,19 +254,10 @@ def write_record(out: Path, settings: SongSettings, sources: Sources, orchestra:
         if others := foreign_files(out):
             raise UsageError(f"{out} holds no songs but {others[0].name}; give an empty folder to -o")
         write_json(path, record)
-    elif changed := _difference(read_json(path), record):
+    elif changed := record_difference(read_json(path), record):
         raise UsageError(
             f"{out} holds songs that were not made with the same {changed}; use the same, or give another -o"
         )
-
-
-def _difference(before: Any, record: Mapping[str, Any]) -> str | None:
-    """Return what differs between two records, in words for the user. None if they match."""
-    before = before if isinstance(before, dict) else {}
-    changed = next((key for key in _RECORD_LABELS if before.get(key) != record[key]), None)
-    if changed == "settings" and isinstance(old := before.get(changed), dict):
-        return f"settings: {', '.join(name for name, value in record[changed].items() if old.get(name, ...) != value)}"
-    return _RECORD_LABELS[changed] if changed else None
 
 
 def write_split(out: Path) -> None:
