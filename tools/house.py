@@ -58,8 +58,9 @@ INSIDE: Mapping[str, Mapping[str, frozenset[str]]] = {
         "heads": frozenset({"common", "data"}),
         "transcriber": frozenset({"common", "data"}),
         "descriptors": frozenset(),
+        "metric": frozenset({"common", "data"}),
         "published": frozenset({"common", "heads"}),
-        "jobs": frozenset({"common", "data", "heads", "transcriber", "descriptors"}),
+        "jobs": frozenset({"common", "data", "heads", "transcriber", "descriptors", "metric"}),
     },
 }
 PLUGINS = ("audio/datasets", "audio/separators", "backbones", "evaluate/protocols", "library/stores")

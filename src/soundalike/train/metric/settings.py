@@ -1,0 +1,204 @@
+"""Settings for learning the similarity of instruments, with the published values. This module does not need torch.
+
+Source: Imamura, Hashizume, Huang, Toda: Music Similarity Representation Learning Focusing on Individual Instruments
+with Source Separation and Human Preference, APSIPA Transactions on Signal and Information Processing 14, e303, 2025.
+Values marked "not printed" are ours; docs/instrument-similarity.md gives the reasons.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from soundalike.core.errors import UsageError
+
+__all__ = ["FIVE", "PUBLISHED", "SIX", "SMALL", "MetricSettings", "NetworkSettings", "SpectrumSettings"]
+
+FIVE: tuple[str, ...] = ("drums", "bass", "piano", "guitar", "other")
+"""The instruments of the paper in its order; `other` is its "residuals", everything but the four."""
+
+SIX: tuple[str, ...] = ("drums", "bass", "guitar", "piano", "vocals", "other")
+"""The instruments of rendered songs."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpectrumSettings:
+    """The short-time Fourier transform of all networks.
+
+    Attributes:
+        rate: Sampling rate in Hz.
+        size: Window and transform length in samples, even.
+        hop: Samples from one frame to the next.
+
+    Raises:
+        UsageError: A value is out of range.
+
+    Example:
+        >>> SpectrumSettings().bins, SpectrumSettings().frames(3.0)
+        (1024, 259)
+    """
+
+    rate: int = 44100
+    size: int = 2048
+    hop: int = 512
+
+    def __post_init__(self) -> None:
+        if self.rate < 1:
+            raise UsageError(f"rate is {self.rate}; expected at least 1 Hz")
+        if self.size < 4 or self.size % 2:
+            raise UsageError(f"size is {self.size}; expected an even number of at least 4 samples")
+        if not 1 <= self.hop <= self.size:
+            raise UsageError(f"hop is {self.hop}; expected 1 to size ({self.size}) samples")
+
+    @property
+    def bins(self) -> int:
+        """Frequency bins that the networks see: those of the transform without the Nyquist bin."""
+        return self.size // 2
+
+    def samples(self, seconds: float) -> int:
+        """Return the number of samples of a segment."""
+        return round(seconds * self.rate)
+
+    def frames(self, seconds: float) -> int:
+        """Return the number of frames of a segment. Frames are centred, so a segment of no length has one."""
+        return 1 + self.samples(seconds) // self.hop
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """Shape of the U-Nets. The defaults are those of Jansson et al., which the paper uses.
+
+    Attributes:
+        instruments: Names of the K instruments, in the order of rows, masks and slices.
+        channels: Channels after each layer of an encoder.
+        kernel: Side of the square convolution kernels, odd.
+        stride: Stride of each convolution, in frequency and time.
+        leak: Slope of the leaky ReLU below 0.
+        dropout: Dropout at the end of the first three layers of a decoder.
+        dim: Dims of one instrument's row, d.
+        bands: Log-mel bands that the extractors of one instrument see (Clean and Cascade); None for magnitudes. The
+            extractor of all instruments (Direct) always sees magnitudes.
+
+    Raises:
+        UsageError: A value is out of range.
+
+    Example:
+        >>> NetworkSettings(channels=(4, 8, 8, 16, 16, 32), dim=32, bands=64).dim
+        32
+    """
+
+    instruments: tuple[str, ...] = FIVE
+    channels: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
+    kernel: int = 5
+    stride: int = 2
+    leak: float = 0.2
+    dropout: float = 0.5
+    dim: int = 128
+    bands: int | None = 259
+
+    def __post_init__(self) -> None:
+        if not self.instruments or len(set(self.instruments)) < len(self.instruments):
+            raise UsageError(f"instruments are {', '.join(self.instruments) or 'missing'}; expected different names")
+        if len(self.channels) < 2 or min(self.channels) < 1:
+            raise UsageError(f"channels are {self.channels}; expected at least two layers of at least 1 channel")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise UsageError(f"kernel is {self.kernel}; expected an odd number of at least 1")
+        for name in ("stride", "dim", "bands"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}; expected at least 1")
+        for name in ("leak", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; expected 0 to below 1")
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSettings:
+    """Everything that a training of one method depends on, apart from the songs. The defaults are the published ones.
+
+    Attributes:
+        spectrum: The short-time Fourier transform.
+        network: The shape of the networks.
+        batch: Segments (separators, pre-training) or triplets per batch.
+        segment: Seconds of a segment for training.
+        paft_segment: Seconds of a segment of people's judgements.
+        test_segment: Seconds of a segment for validation and for music ID estimation.
+        margin: Margin of the triplet loss. Not printed.
+        separation_weight: Weight of the separation loss beside the triplet loss. Not printed.
+        epochs: The number of epochs at most.
+        patience: Stop after this many epochs without a lower validation loss; None trains for all epochs.
+        steps_per_epoch: Batches per epoch. Not printed.
+        paft_epochs: Epochs of fine-tuning on people's judgements.
+        fixed_triplets: Triplets of pseudo-pieces per instrument that Direct draws once, beforehand. Not printed.
+        lr_separators: Learning rate of the separators. Not printed.
+        lr_extractors: Learning rate of the extractors of one instrument: Clean and Cascade.
+        lr_tuning: Learning rate of end-to-end fine-tuning: Cascade-FT.
+        lr_direct: Learning rate of pre-training and training of Direct and Direct-Reconst.
+        lr_paft: Learning rate of fine-tuning on people's judgements.
+        seed: Seed of all random draws, at least 0.
+        device: A torch device such as "cpu" or "cuda".
+
+    Raises:
+        UsageError: A value is out of range.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> replace(SMALL, seed=1, epochs=2).epochs
+        2
+    """
+
+    spectrum: SpectrumSettings = field(default_factory=SpectrumSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    batch: int = 64
+    segment: float = 3.0
+    paft_segment: float = 5.0
+    test_segment: float = 10.0
+    margin: float = 1.0  # not printed: raw rows have no fixed scale, so that any value above 0 only sets their unit
+    separation_weight: float = 1.0  # not printed
+    epochs: int = 400
+    patience: int | None = 100
+    steps_per_epoch: int = 100  # not printed
+    paft_epochs: int = 100
+    fixed_triplets: int = 6400  # not printed: one epoch of new batches
+    lr_separators: float = 1e-4  # not printed: the one rate that the paper prints for reconstruction
+    lr_extractors: float = 5e-5
+    lr_tuning: float = 1e-5
+    lr_direct: float = 1e-4
+    lr_paft: float = 5e-5  # printed for Cascade-FT; not printed for the other methods
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "epochs", "patience", "steps_per_epoch", "paft_epochs", "fixed_triplets"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}; expected at least 1")
+        for name in ("segment", "paft_segment", "test_segment"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{name} is {getattr(self, name)}; expected more than 0 seconds")
+        rates = ("lr_separators", "lr_extractors", "lr_tuning", "lr_direct", "lr_paft")
+        for name in ("margin", "separation_weight", *rates):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name} is {getattr(self, name)}; expected a number of at least 0")
+        if self.seed < 0:
+            raise UsageError(f"seed is {self.seed}; expected at least 0")
+
+
+PUBLISHED = MetricSettings()
+"""The sizes, lengths and rates of the paper."""
+
+SMALL = MetricSettings(
+    spectrum=SpectrumSettings(rate=16000, size=1024, hop=512),
+    network=NetworkSettings(instruments=SIX, channels=(8, 16, 24, 32, 48, 64), dim=32, bands=96),
+    epochs=10,
+    patience=4,
+    steps_per_epoch=20,
+    paft_epochs=20,
+    fixed_triplets=640,
+    lr_separators=2e-3,
+    lr_extractors=1e-3,
+    lr_tuning=3e-4,
+    lr_direct=1e-3,
+    lr_paft=3e-4,
+)
+"""Sizes at which two cores train every method."""

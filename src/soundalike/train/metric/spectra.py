@@ -1,0 +1,109 @@
+"""Magnitude spectra and log-mel spectra in torch.
+
+n segments, t samples, b bins without the Nyquist bin, f frames.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from soundalike.train.metric.settings import SpectrumSettings
+
+__all__ = ["LogMel", "log_mel", "magnitudes", "mel_filters"]
+
+_FLOOR = 1e-2  # of a mel band before the logarithm; a sine of full scale reaches size / 4, so this is near -90 dB
+_LINEAR_TO = 1000.0  # Hz: below, Slaney's scale is linear with 200 / 3 Hz per mel; above, it is logarithmic
+_LINEAR_STEP = 200 / 3
+_LOG_STEP = math.log(6.4) / 27
+
+
+def magnitudes(samples: Tensor, settings: SpectrumSettings) -> Tensor:
+    """Return magnitude spectra, without the Nyquist bin.
+
+    Hann windows, centred frames, zeros beyond the ends, no scaling: a sine of amplitude 1 has a peak of size / 4.
+
+    Args:
+        samples: Mono audio (n, t) from -1 to 1 at `settings.rate`, float32.
+        settings: Window and hop.
+
+    Returns:
+        (n, b, f) float32, f = 1 + t // hop.
+
+    Example:
+        >>> magnitudes(torch.zeros(2, 16000), SpectrumSettings(16000, 1024, 512)).shape
+        torch.Size([2, 512, 32])
+    """
+    window = torch.hann_window(settings.size, device=samples.device, dtype=samples.dtype)
+    spectrum = torch.stft(
+        samples, settings.size, settings.hop, window=window, center=True, pad_mode="constant", return_complex=True
+    )
+    return spectrum[:, : settings.bins].abs()
+
+
+def mel_filters(settings: SpectrumSettings, bands: int) -> Tensor:
+    """Return triangular filters (bands, b) with peak 1 from 0 Hz to half the rate on Slaney's mel scale.
+
+    On this scale 259 bands at 44.1 kHz and 2,048 samples each contain a bin. The scale with one logarithm throughout
+    would leave low bands empty. A band narrower than the distance of two bins takes its nearest bin.
+
+    Example:
+        >>> mel_filters(SpectrumSettings(), 259).shape
+        torch.Size([259, 1024])
+    """
+    top = _hertz_to_mel(settings.rate / 2)
+    edges = torch.tensor([_mel_to_hertz(top * i / (bands + 1)) for i in range(bands + 2)], dtype=torch.float64)
+    bins = torch.arange(settings.bins, dtype=torch.float64) * settings.rate / settings.size
+    low, peak, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    filters = torch.minimum((bins - low) / (peak - low), (high - bins) / (high - peak)).clamp(min=0)
+    empty = filters.sum(dim=1) == 0
+    nearest = (bins - peak).abs().argmin(dim=1)
+    filters[empty, nearest[empty]] = 1
+    return filters.float()
+
+
+def _hertz_to_mel(hertz: float) -> float:
+    if hertz < _LINEAR_TO:
+        return hertz / _LINEAR_STEP
+    return _LINEAR_TO / _LINEAR_STEP + math.log(hertz / _LINEAR_TO) / _LOG_STEP
+
+
+def _mel_to_hertz(mel: float) -> float:
+    if mel < _LINEAR_TO / _LINEAR_STEP:
+        return mel * _LINEAR_STEP
+    return _LINEAR_TO * math.exp((mel - _LINEAR_TO / _LINEAR_STEP) * _LOG_STEP)
+
+
+class LogMel(nn.Module):
+    """Map magnitude spectra (n, b, f) to log-mel spectra (n, bands, f)."""
+
+    filters: Tensor
+
+    def __init__(self, settings: SpectrumSettings, bands: int) -> None:
+        super().__init__()
+        self.register_buffer("filters", mel_filters(settings, bands), persistent=False)
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        """Compute log-mel spectra."""
+        return torch.log(self.filters @ spectrum + _FLOOR)
+
+
+def log_mel(spectrum: Tensor, settings: SpectrumSettings, bands: int) -> Tensor:
+    """Return the natural logarithm of mel bands of magnitudes, with a floor near -90 dB.
+
+    Args:
+        spectrum: Magnitudes (n, b, f).
+        settings: What the magnitudes were made with.
+        bands: Number of mel bands, at least 1.
+
+    Returns:
+        (n, bands, f).
+
+    Example:
+        >>> log_mel(torch.zeros(1, 1024, 259), SpectrumSettings(), 259).shape
+        torch.Size([1, 259, 259])
+    """
+    output: Tensor = LogMel(settings, bands).to(spectrum.device)(spectrum)
+    return output
