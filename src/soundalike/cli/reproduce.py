@@ -26,7 +26,7 @@ from soundalike.cli.table import print_table
 from soundalike.core.errors import UsageError, one_line
 
 if TYPE_CHECKING:
-    from soundalike.reproduce import Comparison, Measurement, ProtocolRuns
+    from soundalike.reproduce import Comparison, ComparisonRow, ProtocolRuns
 
 __all__ = ["instrument_weights", "merit", "reproduce"]
 
@@ -37,13 +37,20 @@ and n. Rows without a model or data say what they need; run the command again wh
 
 @dataclass(frozen=True, slots=True)
 class NumberRecord:
-    """A number of the paper and as measured: null where there is none. `low` and `high` are the 95 % interval."""
+    """A number of the paper and as measured: null where there is none. `low` and `high` are the 95 % interval.
+
+    Deviations are standard deviations over several runs of a training.
+    """
 
     column: str
     printed: float | None
+    printed_low: float | None
+    printed_high: float | None
+    printed_deviation: float | None
     value: float | None
     low: float | None
     high: float | None
+    deviation: float | None
     n: int | None
 
 
@@ -58,7 +65,7 @@ class RowRecord:
 
 @dataclass(frozen=True, slots=True)
 class TableRecord:
-    """A table or figure of the paper. `unit` is "%" or empty."""
+    """A table or figure of the paper. `unit` is "%", "dB" or empty."""
 
     title: str
     unit: str
@@ -206,23 +213,29 @@ def _reproduce(
 
 def _record(table: Comparison) -> TableRecord:
     rows = [
-        RowRecord(
-            row.name,
-            [
-                _number_record(column, printed, one)
-                for column, printed, one in zip(table.columns, row.printed, row.measured, strict=True)
-            ],
-            row.missing,
-        )
+        RowRecord(row.name, [_number_record(row, at, column) for at, column in enumerate(table.columns)], row.missing)
         for row in table.rows
     ]
     return TableRecord(table.title, table.unit, rows, table.notes, table.commands)
 
 
-def _number_record(column: str, printed: float, one: Measurement | None) -> NumberRecord:
-    if one is None:
-        return NumberRecord(column, _finite(printed), None, None, None, None)
-    return NumberRecord(column, _finite(printed), one.value, _finite(one.low), _finite(one.high), one.n)
+def _number_record(row: ComparisonRow, at: int, column: str) -> NumberRecord:
+    low, high, deviation = (
+        _finite(numbers[at]) if numbers else None for numbers in (row.low, row.high, row.deviations)
+    )
+    one = row.measured[at]
+    return NumberRecord(
+        column,
+        _finite(row.printed[at]),
+        low,
+        high,
+        deviation,
+        one.value if one else None,
+        _finite(one.low) if one else None,
+        _finite(one.high) if one else None,
+        _finite(one.deviation) if one else None,
+        one.n if one else None,
+    )
 
 
 def _finite(number: float) -> float | None:

@@ -10,7 +10,9 @@ from typing import Any
 
 from soundalike.core.files import read_json
 
-__all__ = ["PrintedTable", "printed_note", "printed_tables"]
+__all__ = ["PrintedTable", "printed_note", "printed_remarks", "printed_tables"]
+
+_Rows = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,9 @@ class PrintedTable:
         rows: Names of r rows.
         columns: Names of c columns.
         values: r tuples of c numbers, NaN where nothing is printed.
+        low: Lower ends of printed intervals, as `values`; empty if the table has none.
+        high: Upper ends.
+        deviations: Printed standard deviations, as `values`; empty if the table has none.
     """
 
     where: str
@@ -31,14 +36,17 @@ class PrintedTable:
     unit: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
-    values: tuple[tuple[float, ...], ...]
+    values: _Rows
+    low: _Rows = ()
+    high: _Rows = ()
+    deviations: _Rows = ()
 
 
 def printed_tables(paper: str) -> Mapping[str, PrintedTable]:
     """Return the tables of a paper by their short names.
 
     Args:
-        paper: The paper: "merit".
+        paper: The paper: "merit", "instrument_weights" or "instrument_similarity".
 
     Example:
         >>> printed_tables("merit")["musdb"].values[-1]
@@ -49,8 +57,22 @@ def printed_tables(paper: str) -> Mapping[str, PrintedTable]:
 
 
 def _table(body: Mapping[str, Any]) -> PrintedTable:
-    rows = tuple(tuple(math.nan if value is None else float(value) for value in row) for row in body["values"])
-    return PrintedTable(body["where"], body["what"], body["unit"], tuple(body["rows"]), tuple(body["columns"]), rows)
+    values, low, high, deviations = (
+        tuple(tuple(math.nan if value is None else float(value) for value in row) for row in body.get(name, ()))
+        for name in ("values", "low", "high", "deviations")
+    )
+    names = tuple(body["rows"]), tuple(body["columns"])
+    return PrintedTable(body["where"], body["what"], body["unit"], *names, values, low, high, deviations)
+
+
+def printed_remarks(paper: str) -> tuple[str, ...]:
+    """Return what does not agree among the printed numbers of a paper, one remark per finding.
+
+    Example:
+        >>> len(printed_remarks("instrument_similarity"))
+        5
+    """
+    return tuple(read_json(Path(__file__).with_name(f"printed_{paper}.json")).get("remarks", ()))
 
 
 def printed_note(paper: str, table: str) -> str:

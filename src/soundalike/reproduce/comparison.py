@@ -13,12 +13,16 @@ __all__ = ["Comparison", "ComparisonRow", "Measurement", "comparison_lines", "ma
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One measured number with its 95 % interval, NaN without one, and the number of items behind it."""
+    """One measured number with its 95 % interval, NaN without one, and the number of items behind it.
+
+    `deviation` is its standard deviation over several runs; NaN with one run.
+    """
 
     value: float
     low: float
     high: float
     n: int
+    deviation: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,18 @@ class ComparisonRow:
         printed: What the paper prints, one number per column; NaN where it prints none.
         measured: What was measured, one per column; None where it was not.
         missing: Why nothing was measured, and how to measure it; None if it was.
+        low: Lower ends of the printed intervals, one per column, NaN where none is printed; empty without intervals.
+        high: Upper ends.
+        deviations: Printed standard deviations, likewise.
     """
 
     name: str
     printed: tuple[float, ...]
     measured: tuple[Measurement | None, ...]
     missing: str | None = None
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    deviations: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,7 @@ class Comparison:
 
     Attributes:
         title: What the table shows, and where the paper has it.
-        unit: "%" or "".
+        unit: "%", "dB", or "".
         columns: Names of the columns.
         rows: Its rows.
         notes: Remarks: the setting, and what differs from the paper.
@@ -91,8 +101,9 @@ def comparison_lines(table: Comparison) -> list[list[str]]:
     lines = [header]
     for row in table.rows:
         cells = [row.name]
-        for printed, measured in zip(row.printed, row.measured, strict=True):
-            cells += [_number(printed, table.unit), _cell(measured, table.unit, row.missing)]
+        for at, (printed, measured) in enumerate(zip(row.printed, row.measured, strict=True)):
+            low, high, deviation = (one[at] if one else math.nan for one in (row.low, row.high, row.deviations))
+            cells += [_text(printed, low, high, deviation, table.unit), _cell(measured, table.unit, row.missing)]
         lines.append(cells)
     return lines
 
@@ -100,14 +111,22 @@ def comparison_lines(table: Comparison) -> list[list[str]]:
 def _cell(measured: Measurement | None, unit: str, missing: str | None) -> str:
     if measured is None:
         return "missing" if missing else "-"
-    value = _number(measured.value, unit)
-    if not math.isnan(measured.low):
-        value += f" [{_number(measured.low, unit)}, {_number(measured.high, unit)}]"
+    value = _text(measured.value, measured.low, measured.high, measured.deviation, unit)
     return f"{value}, n = {measured.n:,}"
 
 
+def _text(value: float, low: float, high: float, deviation: float, unit: str) -> str:
+    """A number with its standard deviation and interval, as far as they are known."""
+    text = _number(value, unit)
+    if not math.isnan(deviation):
+        text += f" ± {_number(deviation, unit)}"
+    if not math.isnan(low):
+        text += f" [{_number(low, unit)}, {_number(high, unit)}]"
+    return text
+
+
 def _number(value: float, unit: str) -> str:
-    return "-" if math.isnan(value) else f"{value:.{1 if unit == '%' else 3}f}"
+    return "-" if math.isnan(value) else f"{value:.{1 if unit in ('%', 'dB') else 3}f}"
 
 
 def markdown_page(title: str, introduction: str, tables: Sequence[Comparison]) -> str:
