@@ -20,6 +20,7 @@ from conftest import TUNES, tune, write
 from soundalike.audio.datasets.listening import QUESTIONS, count_votes, read_answers
 from soundalike.core.errors import UsageError
 from soundalike.evaluate.protocols.abx import majority_triplets
+from soundalike.evaluate.reports import table as table_of
 
 HEADER = [
     "", "ex_name", "subject_id", "reference", "sample_a", "sample_b",
@@ -147,6 +148,7 @@ def study(tmp_path: Path) -> Path:
     for name in drums:
         write(tmp_path / name, np.zeros(22050, np.float32))
     rows = [response(A, B, "A+", timbre="B+", subject=n) for n in range(5)]
+    rows += [response(B, A, "A-", subject=6), response(A, B, "NA", subject=7)]
     rows += [response(Y, C, "A+", timbre="NA", subject=n) for n in range(5)]
     rows += [response(drums[1], drums[2], "B-", reference=drums[0], subject=n) for n in range(4)]
     table(tmp_path / "labels.csv", rows)
@@ -154,7 +156,7 @@ def study(tmp_path: Path) -> Path:
 
 
 def test_a_listening_test_from_labels_to_reports(study: Path) -> None:
-    total, same_song, timbre = evaluate("abx", "--labels", study / "labels.csv", "--audio", study)
+    total, same_song, timbre, *further = evaluate("abx", "--labels", study / "labels.csv", "--audio", study)
     assert "XAB, question total" in total.title and "XYC, question total" in same_song.title
     assert "XAB, question timbre" in timbre.title
     assert total.columns == ("drums", "piano", "pooled")
@@ -166,6 +168,12 @@ def test_a_listening_test_from_labels_to_reports(study: Path) -> None:
     assert same_song.columns == ("piano",)
     assert timbre.values[0].tolist() == [0]
     assert total.command.endswith("abx --labels FILE --audio DIR --majority 0.75 --model compact")
+    # Per response, the one vote of six for B counts against the model, and silent drums tie.
+    assert [report.title.partition(": ")[2] for report in further[:3]] == ["10 responses", "5 responses", "5 responses"]
+    assert further[0].values[0] == pytest.approx([50, 100 * 5 / 6, 70]) and further[0].n[0].tolist() == [4, 6, 10]
+    counts = further[3]
+    assert counts.columns == ("drums", "piano") and counts.values.T.tolist() == [[1, 1, 4, 4], [1, 1, 6, 6]]
+    assert [line[1:] for line in table_of(counts)[1:3]] == [["1", "1"], ["1", "1"]]
 
 
 def test_missing_agreement_and_missing_audio(study: Path) -> None:
@@ -184,7 +192,7 @@ def test_missing_agreement_and_missing_audio(study: Path) -> None:
 def test_clips_are_read_from_slakh(tmp_path: Path) -> None:
     slakh = slakh2100(tmp_path / "slakh", seconds=1.2)
     abx = inst_sim_abx(tmp_path / "abx", clips=False)
-    total, melody = evaluate("abx", "--labels", abx, "--slakh", slakh)
+    total, melody, *_ = evaluate("abx", "--labels", abx, "--slakh", slakh)
     assert total.columns == ("mix",) and total.n[0].tolist() == [6] and "question melody" in melody.title
     for options, message in (
         (("--labels", abx), "give the folder of the clips with --audio, or of Slakh2100 with --slakh"),

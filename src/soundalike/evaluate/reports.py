@@ -195,7 +195,7 @@ def table(report: Report) -> list[list[str]]:
         >>> for line in table(report):
         ...     print("\t".join(line))
     """
-    digits = 1 if report.unit == "%" else 3
+    digits = {"%": 1, "count": 0}.get(report.unit, 3)
     unit = f" ({report.unit})" if report.unit else ""
     lines = [["", *(column + unit for column in report.columns)]]
     for name, values, lows, highs in zip(report.rows, report.values, report.low, report.high, strict=True):

@@ -17,16 +17,20 @@ from another song.
   differ from the published ones.
 - Agreement is the share of these triplets in which the chosen sample is more similar to the reference, by cosine, than
   the other one. A tie counts half. Intervals are exact binomial (Clopper-Pearson) at 95 %, as published.
+- Agreement per response counts every vote on these triplets, those of the minority included. Further tables have it,
+  and the numbers of triplets and responses with and without a majority.
 
 On the published responses this gives 115, 112, 106 and 105 XAB triplets and 214, 194, 215 and 213 XYC triplets for
 drums, bass, piano and guitar, the counts of the authors' table.
 
-Reference: Hashizume and Toda, Inst-Sim-ABX, https://github.com/zume06/Inst-Sim-ABX-Dataset.
+References: Hashizume and Toda, Inst-Sim-ABX, https://github.com/zume06/Inst-Sim-ABX-Dataset; Imamura et al., Music
+Similarity Representation Learning Focusing on Individual Instruments, 2025, which prints agreement per response.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,7 +43,14 @@ from soundalike.audio.datasets import QUESTIONS, TESTS, Ballot, count_votes, has
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.core.options import ManyOption
-from soundalike.core.types import BoolArray, Report, Triplet
+from soundalike.core.types import BoolArray, FloatArray, Report, Triplet
+from soundalike.evaluate.agreement import (
+    JudgementCounts,
+    count_judgements,
+    majority_votes,
+    response_agreement,
+    triplet_agreement,
+)
 from soundalike.evaluate.base import (
     EncodedClips,
     Progress,
@@ -51,7 +62,7 @@ from soundalike.evaluate.base import (
     model_report,
     triplet_outcome,
 )
-from soundalike.evaluate.estimates import Estimate, clopper_pearson
+from soundalike.evaluate.estimates import Estimate
 from soundalike.evaluate.judgement_options import SHARE, label_files, majority_option
 from soundalike.evaluate.judgements import STEM_NAMES, Clip, segments_of_slakh
 from soundalike.evaluate.terms import Source, encode_sums
@@ -124,7 +135,10 @@ class ListeningTest:
         ]
 
     def run(self, args: SimpleNamespace, progress: Progress | None = None) -> tuple[Report, ...]:
-        """Return one report per question and test. Raises UsageError, AudioError or ModelError."""
+        """Return the agreement per triplet and per response, and the counts, per question and test.
+
+        Raises UsageError, AudioError or ModelError.
+        """
         if (args.audio is None) == (args.slakh is None):
             raise UsageError("give the folder of the clips with --audio, or of Slakh2100 with --slakh")
         root = args.labels[0] if args.labels[0].is_dir() else None
@@ -157,43 +171,96 @@ class ListeningTest:
             if missing:
                 raise UsageError(f"{len(missing)} of {len(clips)} clips do not exist, such as {missing[0]}")
             encoded = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
-        tables = {
-            (question, test): [triplet for triplet in triplets[question] if triplet.group == test]
-            for question in QUESTIONS
-            for test in TESTS
-        }
-        return tuple(
-            self._report(encoded, of_table, question, test, args)
-            for (question, test), of_table in tables.items()
-            if of_table
+        per_triplet, responses, counts = [], [], []
+        for question in QUESTIONS:
+            for test in TESTS:
+                of_table = [triplet for triplet in triplets[question] if triplet.group == test]
+                if of_table:
+                    of_test = [ballot for ballot in ballots if ballot.test == test]
+                    table = _Table(self.name, args, encoded, question, test, of_table, of_test)
+                    per_triplet.append(table.per_triplet())
+                    responses.append(table.per_response())
+                    counts.append(table.counts())
+        return (*per_triplet, *responses, *counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The reports on one question of one test: its triplets with a majority, and all its ballots."""
+
+    protocol: str
+    args: SimpleNamespace
+    encoded: EncodedClips
+    question: str
+    test: str
+    triplets: Sequence[Triplet]
+    ballots: Sequence[Ballot]
+
+    def per_triplet(self) -> Report:
+        outcomes = self._outcomes()
+        columns = self._columns(lambda chosen: triplet_agreement(outcomes[chosen]))
+        note = f"n: triplets in which more than {self._share} of the votes agree."
+        return self._report(columns, f"{len(self.triplets):,} triplets", note)
+
+    def per_response(self) -> Report:
+        outcomes = self._outcomes()
+        votes = majority_votes(self.ballots, self.question, self.args.majority)
+        columns = self._columns(lambda chosen: response_agreement(outcomes[chosen], votes[chosen]))
+        note = f"n: responses to triplets in which more than {self._share} of the votes agree."
+        return self._report(columns, f"{int(votes.sum()):,} responses", note)
+
+    def counts(self) -> Report:
+        instruments = sorted({ballot.instrument for ballot in self.ballots})
+        columns = {}
+        for name in instruments:
+            own = [ballot for ballot in self.ballots if ballot.instrument == name]
+            found = count_judgements(own, self.question, self.args.majority)
+            values = np.array([getattr(found, one.name) for one in fields(JudgementCounts)])
+            unknown = np.full(len(values), np.nan)
+            columns[name] = Estimate(values.astype(np.float64), unknown, unknown, values)
+        above = f"more than {self._share} of the votes agree"
+        return model_report(
+            self.encoded,
+            self.args,
+            columns,
+            f"Listening test {self.test}, question {self.question}: numbers of judgements",
+            protocol=self.protocol,
+            options=self._options,
+            chance=[np.nan] * len(columns),
+            unit="count",
+            rows=["triplets", f"triplets, {above}", "responses", f"responses, {above}"],
+            notes=["The same for every model. Responses without an opinion (NA) do not count."],
         )
 
-    def _report(
-        self, encoded: EncodedClips, triplets: Sequence[Triplet], question: str, test: str, args: SimpleNamespace
-    ) -> Report:
-        outcomes = triplet_outcome(margins(encoded, triplets))
+    def _outcomes(self) -> FloatArray:
+        return triplet_outcome(margins(self.encoded, self.triplets))
 
-        def agreement(chosen: BoolArray) -> Estimate:
-            part = outcomes[chosen]
-            return clopper_pearson(part.sum(axis=0), np.full(part.shape[1], len(part)))
+    @property
+    def _share(self) -> str:
+        return f"{float(self.args.majority):g}"
 
-        instruments = np.array([triplet.space for triplet in triplets])
+    @property
+    def _options(self) -> str:
+        return f"--labels FILE {'--slakh' if self.args.slakh else '--audio'} DIR --majority {self._share}"
+
+    def _columns(self, agreement: Callable[[BoolArray], Estimate]) -> dict[str, Estimate]:
+        """The agreement of the triplets of each instrument, and of all."""
+        instruments = np.array([triplet.space for triplet in self.triplets])
         columns = {str(name): agreement(instruments == name) for name in np.unique(instruments)}
         if len(columns) > 1:
-            columns["pooled"] = agreement(np.ones(len(triplets), dtype=np.bool_))
-        share = f"{float(args.majority):g}"
+            columns["pooled"] = agreement(np.ones(len(self.triplets), dtype=np.bool_))
+        return columns
+
+    def _report(self, columns: Mapping[str, Estimate], counted: str, note: str) -> Report:
         return model_report(
-            encoded,
-            args,
+            self.encoded,
+            self.args,
             columns,
-            f"Listening test {test}, question {question}: {len(triplets):,} triplets",
-            protocol=self.name,
-            options=f"--labels FILE {'--slakh' if args.slakh else '--audio'} DIR --majority {share}",
+            f"Listening test {self.test}, question {self.question}: {counted}",
+            protocol=self.protocol,
+            options=self._options,
             chance=50.0,
-            notes=[
-                f"n: triplets in which more than {share} of the votes agree. Intervals: Clopper-Pearson. Ties count "
-                "half."
-            ],
+            notes=[f"{note} Intervals: Clopper-Pearson. Ties count half."],
         )
 
 
