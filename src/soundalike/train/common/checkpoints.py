@@ -30,6 +30,7 @@ __all__ = [
     "MAGIC",
     "Checkpoint",
     "Epoch",
+    "compare_identity",
     "digest_arrays",
     "load_checkpoint",
     "save_checkpoint",
@@ -223,7 +224,7 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any], module: nn.Module, 
             facts = file.metadata() or {}
             if (facts.get("magic"), facts.get("format")) != (MAGIC, FORMAT):
                 raise UsageError(f"{path} is not a checkpoint of this version ({MAGIC} {FORMAT}); {_RESTART}")
-            _compare(path, json.loads(facts["identity"]), identity)
+            compare_identity(path, json.loads(facts["identity"]), identity)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         curves = tuple(Epoch(**epoch) for epoch in json.loads(facts["curves"]))
         module.load_state_dict(_select("now.", tensors))
@@ -244,8 +245,8 @@ def _select(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _compare(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Raise UsageError if a value of an identity differs."""
+def compare_identity(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Raise UsageError if a value of the identity of a run differs from what a file has; both hold JSON values."""
     for name in expected:
         if found.get(name) != expected[name]:
             raise UsageError(

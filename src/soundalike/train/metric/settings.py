@@ -129,6 +129,7 @@ class MetricSettings:
         patience: Stop after this many epochs without a lower validation loss; None trains for all epochs.
         steps_per_epoch: Batches per epoch. Not printed.
         paft_epochs: Epochs of fine-tuning on people's judgements.
+        validation: Segments or triplets of a stage's validation set. Not printed.
         fixed_triplets: Triplets of pseudo-pieces per instrument that Direct draws once, beforehand. Not printed.
         lr_separators: Learning rate of the separators. Not printed.
         lr_extractors: Learning rate of the extractors of one instrument: Clean and Cascade.
@@ -159,6 +160,7 @@ class MetricSettings:
     patience: int | None = 100
     steps_per_epoch: int = 100  # not printed
     paft_epochs: int = 100
+    validation: int = 256  # not printed
     fixed_triplets: int = 6400  # not printed: one epoch of new batches
     lr_separators: float = 1e-4  # not printed: the one rate that the paper prints for reconstruction
     lr_extractors: float = 5e-5
@@ -169,7 +171,7 @@ class MetricSettings:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for name in ("batch", "epochs", "patience", "steps_per_epoch", "paft_epochs", "fixed_triplets"):
+        for name in ("batch", "epochs", "patience", "steps_per_epoch", "paft_epochs", "validation", "fixed_triplets"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}; expected at least 1")
@@ -194,6 +196,7 @@ SMALL = MetricSettings(
     patience=4,
     steps_per_epoch=20,
     paft_epochs=20,
+    validation=64,
     fixed_triplets=640,
     lr_separators=2e-3,
     lr_extractors=1e-3,
