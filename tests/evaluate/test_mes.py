@@ -62,6 +62,7 @@ def test_outcomes_equal_a_plain_loop(metric: str, pseudo: bool, monkeypatch: pyt
     labels = [f"song {n}" for n in targets]
     pieces = [f"{target} on {other}" for target, other in zip(targets, others, strict=True)]
     audible = random.random(40) < 0.9
+    barred = random.random((40, 40)) < 0.2
     expected = []
     for query in range(40):
         distances = []
@@ -71,10 +72,13 @@ def test_outcomes_equal_a_plain_loop(metric: str, pseudo: bool, monkeypatch: pyt
             else:
                 lengths = math.hypot(*rows[query]) * math.hypot(*row)
                 distances.append(1 - sum(a * b for a, b in zip(rows[query], row, strict=True)) / lengths)
-        allowed = [n != query and bool(audible[n]) and not (pseudo and pieces[n] == pieces[query]) for n in range(40)]
+        allowed = [
+            n != query and bool(audible[n]) and not barred[query, n] and not (pseudo and pieces[n] == pieces[query])
+            for n in range(40)
+        ]
         expected.append(bool(audible[query]) and plain_vote(distances, allowed, targets, 5) == targets[query])
     excluded = pieces if pseudo else None
-    found = mes_outcomes(rows, labels, excluded, metric=metric, audible=audible)  # type: ignore[arg-type]
+    found = mes_outcomes(rows, labels, excluded, metric=metric, audible=audible, barred=barred)  # type: ignore[arg-type]
     assert found.tolist() == expected and 0 < sum(expected) < 40
 
 
@@ -97,6 +101,8 @@ def test_chance_is_that_of_rows_that_say_nothing() -> None:
     assert chance_of_vote(uneven) == pytest.approx(mes(rows, uneven), abs=0.06)
     # All candidates of the own label are excluded.
     assert chance_of_vote(["a", "a", "b", "b"], ["1", "1", "2", "2"]) == 0
+    others = np.array([[False, True, True], [True, False, False], [True, False, False]])
+    assert chance_of_vote(["a", "b", "b"], barred=others) == pytest.approx(2 / 3, abs=0.001)
 
 
 def test_wrong_shapes_are_named() -> None:

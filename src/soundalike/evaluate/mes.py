@@ -75,6 +75,7 @@ def mes_outcomes(
     k: int = NEIGHBOURS,
     metric: Metric = "l2",
     audible: BoolArray | None = None,
+    barred: BoolArray | None = None,
 ) -> BoolArray:
     """Return for every segment whether the vote of its nearest neighbours finds its label.
 
@@ -85,6 +86,7 @@ def mes_outcomes(
         k: The number of neighbours that vote.
         metric: "l2" or "cosine".
         audible: Which segments have a row, (n,) bool; None: all. One without is no candidate, and is not found.
+        barred: Which segments are no candidates for a query for another reason, (n, n) bool, one row per query.
 
     Returns:
         (n,) bool. A segment without candidates is not found.
@@ -100,7 +102,7 @@ def mes_outcomes(
     heard = np.ones(len(rows), np.bool_) if audible is None else audible
     found = np.full(len(rows), -1)
     for part in _blocks(len(rows)):
-        allowed = _allowed(part, group) & heard
+        allowed = _allowed(part, group, barred) & heard
         found[part] = vote(_distances(rows[part], rows, metric), allowed, number, k)
     return (found == number) & heard
 
@@ -134,7 +136,12 @@ def vote(distances: FloatArray, allowed: BoolArray, labels: IntArray, k: int = N
 
 
 def chance_of_vote(
-    labels: Sequence[str], excluded: Sequence[str] | None = None, *, k: int = NEIGHBOURS, seed: int = 0
+    labels: Sequence[str],
+    excluded: Sequence[str] | None = None,
+    *,
+    k: int = NEIGHBOURS,
+    seed: int = 0,
+    barred: BoolArray | None = None,
 ) -> float:
     """Return the score of rows that say nothing: k random candidates vote. Ten thousand votes are drawn.
 
@@ -143,6 +150,7 @@ def chance_of_vote(
         excluded: n names of groups, as in `mes`.
         k: The number of candidates that vote.
         seed: Seed of the draws.
+        barred: (n, n) bool, as in `mes_outcomes`.
 
     Returns:
         The share, 0 to 1; its standard error is at most 0.005.
@@ -160,7 +168,7 @@ def chance_of_vote(
     right = 0
     for _ in range(repeats):
         for part in _blocks(len(labels)):
-            allowed = _allowed(part, group)
+            allowed = _allowed(part, group, barred)
             right += int((vote(generator.random(allowed.shape), allowed, number, k) == number[part]).sum())
     return right / (repeats * len(labels))
 
@@ -183,8 +191,9 @@ def _blocks(count: int) -> Iterator[slice]:
     return (slice(first, min(first + size, count)) for first in range(0, count, size))
 
 
-def _allowed(part: slice, group: IntArray) -> BoolArray:
-    return group[part, None] != group
+def _allowed(part: slice, group: IntArray, barred: BoolArray | None) -> BoolArray:
+    allowed: BoolArray = group[part, None] != group
+    return allowed if barred is None else allowed & ~barred[part]
 
 
 def _distances(queries: FloatArray, rows: FloatArray, metric: Metric) -> FloatArray:

@@ -12,12 +12,22 @@ from typing import NamedTuple
 import numpy as np
 
 from soundalike.core.errors import UsageError
-from soundalike.core.types import FloatArray, Span
+from soundalike.core.types import Audio, FloatArray, Span
 from soundalike.evaluate.base import EncodedClips, Progress, encode_clips
 from soundalike.evaluate.judgements import MIX, Clip, Judgements, merge_stems
 from soundalike.models import load_recipe
 
-__all__ = ["SIX_STEMS", "Source", "Term", "TermSet", "encode_sums", "measure_terms", "true_stem_space"]
+__all__ = [
+    "SIX_STEMS",
+    "Source",
+    "Term",
+    "TermSet",
+    "encode_mixes",
+    "encode_sums",
+    "load_sources",
+    "measure_terms",
+    "true_stem_space",
+]
 
 SIX_STEMS = ("vocals", "drums", "bass", "guitar", "piano", "other")
 _FOUR_STEMS = ("vocals", "drums", "bass", "other")
@@ -82,21 +92,35 @@ def true_stem_space(stem: str, space: str, count: int) -> str:
     return stem if count == 1 and space == "overall" else f"{stem}.{space}"
 
 
-def _encode(sources: Mapping[Span, Source], task: tuple[str, Span]) -> tuple[dict[str, FloatArray], float]:
-    """Encode the sum of files in a worker process; without files, no row is audible."""
+def load_sources(sources: Sequence[Source]) -> Audio:
+    """Return the sum of parts of files. Raises AudioError if one cannot be decoded or they do not fit together.
+
+    Example:
+        >>> load_sources([Source((drums,), 0.0, 10.0), Source((bass, piano), 30.0, 40.0)]).duration
+        10.0
+    """
     from soundalike.audio import load
     from soundalike.evaluate.recordings import mix
+
+    return mix([load(file, start=one.start, end=_end(one)) for one in sources for file in one.files])
+
+
+def _end(source: Source) -> float | None:
+    return None if math.isinf(source.end) else source.end
+
+
+def _encode(sources: Mapping[Span, Sequence[Source]], task: tuple[str, Span]) -> tuple[dict[str, FloatArray], float]:
+    """Encode the sum of files in a worker process; without files, no row is audible."""
     from soundalike.models import load_once
 
     name, span = task
-    files, start, end = sources[span]
-    if not files:
+    parts = [one for one in sources[span] if one.files]
+    if not parts:
         return {}, 0.0
-    last = None if math.isinf(end) else end
-    if len(files) == 1:
-        encoding = load_once(name).encode(files[0], start=start, end=last)
+    if len(parts) == len(parts[0].files) == 1:
+        encoding = load_once(name).encode(parts[0].files[0], start=parts[0].start, end=_end(parts[0]))
     else:
-        encoding = load_once(name).encode(mix([load(file, start=start, end=last) for file in files]))
+        encoding = load_once(name).encode(load_sources(parts))
     return {space: rows[0] for space, rows in encoding.track.rows.items()}, encoding.info.duration
 
 
@@ -192,5 +216,27 @@ def encode_sums(
 
     Example:
         >>> encode_sums({Span("song (drums)", 0.0, 5.0): Source((kick, snare), 0.0, 5.0)}, "compact")
+    """
+    return encode_mixes({span: (one,) for span, one in sources.items()}, model, jobs=jobs, progress=progress)
+
+
+def encode_mixes(
+    sources: Mapping[Span, Sequence[Source]],
+    model: str | None,
+    *,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> EncodedClips:
+    """Encode sums of parts of several songs, such as the drums of one on the rest of another one.
+
+    Nothing is written to disk for longer than the encoding takes. See `encode_clips` for the other arguments and the
+    errors.
+
+    Args:
+        sources: What each span stands for.
+
+    Example:
+        >>> pseudo = (Source((drums_of_one,), 0.0, 10.0), Source((bass_of_other, piano_of_other), 20.0, 30.0))
+        >>> encode_mixes({Span("drums of one on other", 0.0, 10.0): pseudo}, "compact")
     """
     return encode_clips(sources, model, jobs=jobs, progress=progress, encode=partial(_encode, sources))

@@ -6,4 +6,7 @@ from .listening import has_majority as has_majority
 from .listening import read_answers as read_answers
 from .listening import read_lines as read_lines
 from .slakh2100 import SlakhStem as SlakhStem
+from .songs import SUBSETS as SUBSETS
+from .songs import SongFiles as SongFiles
+from .songs import find_songs as find_songs
 from .triplets import find_clips as find_clips

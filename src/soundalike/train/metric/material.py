@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from soundalike.audio import AudioStream, MonoStream
+from soundalike.audio.datasets import SUBSETS, SongFiles, find_songs
 from soundalike.core.errors import AudioError, SoundalikeError, UsageError
 from soundalike.core.executors.cores import usable_cores
 from soundalike.core.executors.processes import run_tasks
@@ -25,7 +26,6 @@ from soundalike.core.files import content_hash, make_folder, read_json, write_js
 from soundalike.core.types import FloatArray
 from soundalike.train.metric.pieces import BLOCK, GATE, Piece, is_stored, open_piece, store_piece
 from soundalike.train.metric.settings import MetricSettings
-from soundalike.train.metric.songs import SUBSETS, SongFiles, find_songs
 
 __all__ = ["Material", "load_material", "read_songs"]
 
