@@ -137,8 +137,8 @@ def mes_pseudo_segments(pieces: Sequence[PseudoPiece], audible: Sequence[BoolArr
                 "leave the piece out"
             )
         rows += [(piece.target, piece.rest, slot, group) for slot in slots]
-    target, rest, slot, group = np.array(rows, np.int64).reshape(-1, 4).T
-    return PseudoSegments(target, rest, slot, slot, group)
+    columns = np.array(rows, np.int64).reshape(-1, 4).T
+    return PseudoSegments(columns[0], columns[1], columns[2], columns[2], columns[3])
 
 
 def visualisation_set(

@@ -1,9 +1,9 @@
 """The songs to train on and to judge with, read once into a cache of mapped samples.
 
-The stems of each instrument are summed and resampled (see `pieces.py` for the files and the level gate, `songs.py` for
-the layouts and the rule for MIDI duplicates). The cache is keyed by the contents of the files and by the settings:
-songs that moved, or that another training has read, are not read again. Songs are written one by one and atomically, so
-that an interrupted run continues.
+The stems of each instrument are summed and resampled (see `pieces.py` for the files and the level gate, and
+`audio/datasets/songs.py` for the layouts and the rule for MIDI duplicates). The cache is keyed by the contents of the
+files and by the settings: songs that moved, or that another training has read, are not read again. Songs are written
+one by one and atomically, so that an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -228,26 +228,24 @@ def _store(task: _Task) -> _Stored:
     if is_stored(task.cache, key):
         return _Stored(key, digests, open_piece(task.song.name, task.cache, key).seconds)
     stems: list[FloatArray] = []
-    rates: dict[int, Path] = {}
     for name in task.instruments:
         total = np.zeros(0, np.float32)
         for file in task.song.stems.get(name, ()):
             try:
-                stream = MonoStream(file, task.rate)
-                signal = stream.read(lambda blocks: np.concatenate([np.zeros(0, np.float32), *blocks]))
+                signal = MonoStream(file, task.rate).read(_concatenate)
             except AudioError as error:
                 raise AudioError(f"{file.name}: {error}") from error
-            rates.setdefault(stream.info.rate, file)
             if len(signal) > len(total):
                 total, signal = signal, total
             total[: len(signal)] += signal
         stems.append(total)
-    if len(rates) > 1:
-        found = ", ".join(f"{file.name} has {rate:,} Hz" for rate, file in sorted(rates.items())[:2])
-        raise AudioError(f"{found}; expected one sampling rate per song")
     frames = max(map(len, stems))
     store_piece(task.cache, key, np.stack([np.pad(stem, (0, frames - len(stem))) for stem in stems]), task.rate)
     return _Stored(key, digests, frames / task.rate)
+
+
+def _concatenate(blocks: Iterator[FloatArray]) -> FloatArray:
+    return np.concatenate([np.zeros(0, np.float32), *blocks])
 
 
 def _key(task: _Task, digests: Mapping[str, str]) -> str:

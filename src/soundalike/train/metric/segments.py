@@ -135,6 +135,6 @@ def _audible(active: BoolArray, width: int, count: int) -> BoolArray:
     """Where segments of `width` blocks can start: (2K, count), per instrument, and for anything but each of them."""
     sums = np.pad(np.cumsum(active, axis=1), ((0, 0), (1, 0)))
     ends = np.minimum(np.arange(count) + width, active.shape[1])
-    audible: BoolArray = sums[:, ends] - sums[:, :count] >= max(AUDIBLE * width, 1)
-    others: BoolArray = audible.sum(axis=0) - audible > 0
+    audible = np.greater_equal(sums[:, ends] - sums[:, :count], max(AUDIBLE * width, 1))
+    others = np.greater(np.count_nonzero(audible, axis=0) - audible, 0)
     return np.concatenate([audible, others])

@@ -41,8 +41,8 @@ __all__ = [
     "swapped",
 ]
 
-_ATTEMPTS = 100
-"""Draws before a triplet is given up. Songs that lack an instrument make some draws fail."""
+_ATTEMPTS = 1000
+"""Draws before a triplet is given up. Where few songs have an instrument, some draws leave too few for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,29 +267,21 @@ def render(triplets: Sequence[Triplet], segments: Segments) -> tuple[FloatArray,
     """
     mixtures = np.empty((len(triplets), 3, segments.length), np.float32)
     targets = np.empty_like(mixtures)
+    rest = np.empty(segments.length, np.float32)
     for number, triplet in enumerate(triplets):
         for role, mixed in enumerate(triplet.roles):
-            _render(mixed, triplet.target, segments, mixtures[number, role], targets[number, role])
+            mixture, stem = mixtures[number, role], targets[number, role]
+            own = mixed.cuts[triplet.target]
+            segments.pieces[own.piece].read([triplet.target], own.start, stem)
+            mixture[:] = stem
+            others: dict[Cut, list[int]] = {}
+            for kind, cut in enumerate(mixed.cuts):
+                if kind != triplet.target:
+                    others.setdefault(cut, []).append(kind)
+            for cut, kinds in others.items():
+                segments.pieces[cut.piece].read(kinds, cut.start, rest)
+                mixture += rest
     return mixtures, targets
-
-
-def _render(mixed: Mixed, target: int, segments: Segments, mixture: FloatArray, stem: FloatArray) -> None:
-    """Fill in a mixture and the stem of its target. Integers of one song are summed before they are scaled."""
-    own = mixed.cuts[target]
-    stem[:] = segments.pieces[own.piece].cut(target, own.start, segments.length)
-    mixture[:] = stem
-    rest: dict[Cut, list[int]] = {}
-    for kind, cut in enumerate(mixed.cuts):
-        if kind != target:
-            rest.setdefault(cut, []).append(kind)
-    for cut, kinds in rest.items():
-        piece = segments.pieces[cut.piece]
-        part = piece.samples[:, cut.start : cut.start + segments.length]
-        summed = part[kinds[0]].astype(np.float32)
-        for kind in kinds[1:]:
-            summed += part[kind]
-        summed *= np.float32(piece.scale)
-        mixture[: len(summed)] += summed
 
 
 def _draw_all(
