@@ -125,7 +125,7 @@ class Separator(nn.Module):
 
     def mask(self, spectrum: Tensor) -> Tensor:
         """Map magnitudes (n, b, f) to a mask (n, b, f) from 0 to 1."""
-        mask: Tensor = self.decoder(self.encoder(spectrum[:, None]), _size(spectrum))
+        mask: Tensor = self.decoder(self.encoder(_image(spectrum)), _size(spectrum))
         return mask[:, 0]
 
     def forward(self, spectrum: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ class Extractor(nn.Module):
 
     def forward(self, spectrum: Tensor) -> Tensor:
         """Compute rows."""
-        row: Tensor = self.project(_average(self.encoder(self.mel(spectrum)[:, None])[-1]))
+        row: Tensor = self.project(_average(self.encoder(_image(self.mel(spectrum)))[-1]))
         return row
 
 
@@ -218,7 +218,7 @@ class Direct(nn.Module):
 
     def forward(self, spectrum: Tensor) -> Tensor:
         """Compute rows."""
-        return self._rows(self.encoder(spectrum[:, None]))
+        return self._rows(self.encoder(_image(spectrum)))
 
     def _rows(self, features: Sequence[Tensor]) -> Tensor:
         vector: Tensor = self.project(_average(features[-1]))
@@ -242,11 +242,11 @@ class DirectReconst(Direct):
 
     def reconstruct(self, spectrum: Tensor, target: Tensor) -> Tensor:
         """Separate from each mix, magnitudes (n, b, f), the instrument `target`, (n,) int64: (n, b, f)."""
-        return self._separate(spectrum, self.encoder(spectrum[:, None]), target)
+        return self._separate(spectrum, self.encoder(_image(spectrum)), target)
 
     def multitask(self, spectrum: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Compute rows (n, K, d) and the reconstruction (n, b, f) of the targets, encoding once."""
-        features = self.encoder(spectrum[:, None])
+        features = self.encoder(_image(spectrum))
         return self._rows(features), self._separate(spectrum, features, target)
 
     def _separate(self, spectrum: Tensor, features: Sequence[Tensor], target: Tensor) -> Tensor:
@@ -258,6 +258,11 @@ class DirectReconst(Direct):
                 part = decoder([each[chosen] for each in conditioned], _size(spectrum))[:, 0]
                 mask = mask.index_copy(0, chosen, part)
         return mask * spectrum
+
+
+def _image(spectrum: Tensor) -> Tensor:
+    """View (n, b, f) as (n, 1, b, f) whose channels come last in memory, as then do all maps: twice as fast on a CPU."""
+    return spectrum[..., None].permute(0, 3, 1, 2)
 
 
 def _size(spectrum: Tensor) -> tuple[int, int]:
