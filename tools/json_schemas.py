@@ -51,6 +51,7 @@ RECORDS = {
     "train-compact": "cli.train.compact:CompactRecord",
     "train-dsp": "cli.train.dsp:DspRecord",
     "train-descriptors": "cli.train.descriptors:DescriptorsRecord",
+    "train-instruments": "cli.train.instruments:InstrumentsRecord",
     "train-heads": "cli.train.heads:HeadsRecord",
     "train-embed": "cli.train.embed:EmbedRecord",
     "train-merge": "cli.train.merge:MergeRecord",

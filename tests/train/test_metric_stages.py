@@ -22,8 +22,9 @@ from soundalike.train.metric import fit as fit_module
 from soundalike.train.metric.batches import DrawnTriplets, Sources, StemMixes
 from soundalike.train.metric.direct import PretrainStage
 from soundalike.train.metric.material import Material
+from soundalike.train.metric.methods import METHODS
 from soundalike.train.metric.spectra import magnitudes
-from soundalike.train.metric.stages import METHODS, STAGES, Workspace, find_stages, load_stage, train_stage
+from soundalike.train.metric.stages import STAGES, Workspace, find_stages, load_stage, train_stage
 
 INSTRUMENTS = range(len(RANGES))
 JOINT = [name for name, stage in STAGES.items() if stage.joint]

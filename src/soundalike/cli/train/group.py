@@ -16,6 +16,7 @@ train: click.Command = Group(
         "compact": Entry("train.compact:compact", "train the model compact: networks and projections"),
         "descriptors": Entry("train.descriptors:descriptors", "fit the estimator of the tempo"),
         "heads": Entry("train.heads:heads", "train projection heads on triplet folders"),
+        "instruments": Entry("train.instruments:instruments", "train networks that describe each instrument of a mix"),
         "embed": Entry("train.embed:embed", "compute the features of triplet folders, or of a shard of them"),
         "merge": Entry("train.merge:merge", "merge the features of several machines into one cache"),
         "weights": Entry("train.weights:weights", "learn weights of spaces from what listeners find alike"),

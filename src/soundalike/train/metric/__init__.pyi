@@ -1,3 +1,4 @@
+from .methods import METHODS as METHODS
 from .settings import FIVE as FIVE
 from .settings import PUBLISHED as PUBLISHED
 from .settings import SIX as SIX

@@ -23,6 +23,7 @@ from soundalike.train.metric.cascade import Cascade, CascadeStage, CleanStage
 from soundalike.train.metric.direct import DirectStage, PretrainStage, ReconstStage
 from soundalike.train.metric.fit import Schedule, Stage, fit, initial_weights
 from soundalike.train.metric.material import Material
+from soundalike.train.metric.methods import METHODS
 from soundalike.train.metric.networks import (
     digest_network,
     identity_of,
@@ -34,7 +35,7 @@ from soundalike.train.metric.separation import SeparatorStage
 from soundalike.train.metric.settings import MetricSettings
 from soundalike.train.metric.unet import Direct, DirectReconst, Extractor, ExtractorBank, Separator
 
-__all__ = ["METHODS", "STAGES", "StageSpec", "Trained", "Workspace", "find_stages", "load_stage", "train_stage"]
+__all__ = ["STAGES", "StageSpec", "Trained", "Workspace", "find_stages", "load_stage", "train_stage"]
 
 Build: TypeAlias = "Callable[[Workspace, str, int], Stage[Any]]"
 
@@ -83,6 +84,10 @@ class Workspace:
             Segments(songs["train"], names, self.settings.segment),
             Segments(songs["validation"], names, self.settings.test_segment),
         )
+
+    def instruments(self, stage: StageSpec) -> tuple[int | None, ...]:
+        """Return the numbers of the instruments that have a network each; None alone if one network serves all."""
+        return (None,) if stage.joint else tuple(range(len(self.settings.network.instruments)))
 
     def path(self, stage: str, instrument: int | None) -> Path:
         """Return the file of a network; the instrument is None if there is one network for all."""
@@ -310,15 +315,3 @@ STAGES: Mapping[str, StageSpec] = {
     ]
 }
 """All stages by name. `cascade_normal` and `cascade_ft_normal` are the ablations without pseudo-pieces."""
-
-METHODS: Mapping[str, str] = {
-    "clean": "clean",
-    "cascade": "cascade",
-    "cascade-ft": "cascade_ft",
-    "direct": "direct",
-    "direct-da": "direct_da",
-    "direct-reconst": "direct_reconst",
-    "cascade-normal": "cascade_normal",
-    "cascade-ft-normal": "cascade_ft_normal",
-}
-"""The last stage of each method."""

@@ -1,0 +1,205 @@
+"""`soundalike train instruments`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from soundalike.cli.arguments import (
+    GIVEN_PATH,
+    WholeNumber,
+    check_folder,
+    jobs_option,
+    json_option,
+    option,
+    seed_option,
+)
+from soundalike.cli.commands import command
+from soundalike.cli.exit_codes import INTERRUPTED
+from soundalike.cli.output import Progress, print_interrupted, print_json, print_message
+from soundalike.cli.table import print_table
+from soundalike.cli.train.progress import Curves, curves, print_epoch
+from soundalike.core.errors import one_line
+from soundalike.core.files import write_atomic
+from soundalike.train.metric import METHODS, PUBLISHED, SMALL
+
+if TYPE_CHECKING:
+    from soundalike.train.common import Epoch
+    from soundalike.train.jobs.instruments import InstrumentsReport
+
+__all__ = ["instruments"]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRecord:
+    """A trained network; `found` says whether it was there before, `seconds` how long this run trained it."""
+
+    name: str
+    file: str
+    found: bool
+    seconds: float
+    best_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentsRecord:
+    """The networks of a method, in the order of training; `songs` counts those of each subset."""
+
+    work: str
+    method: str
+    songs: Mapping[str, int]
+    networks: Sequence[NetworkRecord]
+    curves: Curves
+    failed: Sequence[str]
+
+
+@command("instruments")
+@option(
+    "--songs",
+    type=GIVEN_PATH,
+    required=True,
+    metavar="DIR",
+    help="Slakh2100, or what `soundalike render songs` wrote, with parts train and validation.",
+)
+@option("--work", type=GIVEN_PATH, required=True, metavar="DIR", help="Where to keep samples and networks.")
+@option(
+    "--method",
+    type=click.Choice(list(METHODS)),
+    required=True,
+    metavar="NAME",
+    help=f"What to train: {', '.join(METHODS)}.",
+)
+@option(
+    "--small/--published",
+    default=True,
+    help="Sizes that train on two cores, or those of the paper (default: small).",
+)
+@option("--redux", type=GIVEN_PATH, metavar="FILE", help="The redux.json of slakh-utils: tracks of Slakh2100 to use.")
+@option("--recorded", type=GIVEN_PATH, metavar="DIR", help="Recordings with a stems.csv to train on as well.")
+@option("--recorded-songs", default="", metavar="SONG,...", help="The songs of --recorded to use (default: all).")
+@option("--epochs", type=WholeNumber(), metavar="N", help="Epochs of each network at most.")
+@option("--steps", type=WholeNumber(), metavar="N", help="Batches per epoch.")
+@option("--device", default="cpu", metavar="NAME", help="Device: cpu, or cuda if there is a GPU (default: cpu).")
+@option("--curves", "curve_file", type=GIVEN_PATH, metavar="FILE", help="Write the learning curves to a CSV file.")
+@seed_option()
+@jobs_option("Number of processes that read songs (default: one per core).")
+@json_option()
+def instruments(
+    songs: Path,
+    work: Path,
+    method: str,
+    small: bool,
+    redux: Path | None,
+    recorded: Path | None,
+    recorded_songs: str,
+    epochs: int | None,
+    steps: int | None,
+    device: str,
+    curve_file: Path | None,
+    seed: int,
+    jobs: int | None,
+    as_json: bool,
+) -> int:
+    """Train networks that describe each instrument of a mix, from songs with stems.
+
+    The methods are those of Imamura et al., 2025: clean (stems), cascade (separators, then extractors), cascade-ft
+    (both tuned together), direct, direct-da and direct-reconst (one network for the whole mix). Those that end in
+    normal are trained without pseudo-pieces. Every network that a method needs is trained once and kept in WORK, so
+    methods share them. An interrupted run continues, with the same result. Needs soundalike[train].
+
+    \b
+      soundalike render songs 200 -o songs
+      soundalike train instruments --songs songs --work scratch --method cascade-ft
+      soundalike train instruments --songs slakh2100_flac --work slakh --published \\
+          --method direct-reconst --device cuda
+    """
+    from soundalike.train.jobs import InstrumentsJob, InstrumentsProgress, train_instruments
+
+    if recorded_songs and not recorded:
+        raise click.UsageError("--recorded-songs needs --recorded", click.get_current_context())
+    if curve_file:
+        check_folder(curve_file)
+    usual = SMALL if small else PUBLISHED
+    settings = replace(
+        usual,
+        epochs=epochs or usual.epochs,
+        steps_per_epoch=steps or usual.steps_per_epoch,
+        seed=seed,
+        device=device,
+    )
+    chosen = [name for name in recorded_songs.split(",") if name]
+    job = InstrumentsJob(songs, work, method, settings, redux, {recorded: chosen} if recorded else {})
+    with Progress("song", enabled=not as_json) as progress:
+
+        def begin_step(name: str) -> None:
+            progress.restart()
+            if not as_json:
+                print_message(name, "step")
+
+        def show_epoch(network: str, epoch: Epoch) -> None:
+            progress.end()
+            if not as_json:
+                print_epoch(network, epoch)
+
+        try:
+            report = train_instruments(job, InstrumentsProgress(begin_step, progress, show_epoch), jobs=jobs)
+        except KeyboardInterrupt:
+            progress.end()
+            print_interrupted()
+            return INTERRUPTED
+    for name, reason in report.failed:
+        print_message(f"{one_line(name)}: {reason}", "failed")
+    if curve_file:
+        _write_curves(report, curve_file)
+    if as_json:
+        print_json(_record(work, method, report))
+    else:
+        _print_report(work, report)
+    return 1 if report.failed else 0
+
+
+def _write_curves(report: InstrumentsReport, path: Path) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["network", "epoch", "train_loss", "validation_loss", "validation_accuracy"])
+    for network in report.networks:
+        for epoch in network.curve:
+            losses = (epoch.train_loss, epoch.validation_loss, epoch.validation_accuracy)
+            writer.writerow([network.name, epoch.number, *(f"{value:.6g}" for value in losses)])
+    write_atomic(path, lambda file: file.write(text.getvalue().encode()))
+
+
+def _record(work: Path, method: str, report: InstrumentsReport) -> InstrumentsRecord:
+    return InstrumentsRecord(
+        work=str(work),
+        method=method,
+        songs=report.songs,
+        networks=[
+            NetworkRecord(one.name, str(one.path), one.found, round(one.seconds, 3), one.best.number)
+            for one in report.networks
+        ],
+        curves=curves({one.name: one.curve for one in report.networks}),
+        failed=[f"{name}: {reason}" for name, reason in report.failed],
+    )
+
+
+def _print_report(work: Path, report: InstrumentsReport) -> None:
+    rows = [
+        [
+            one.name,
+            f"{one.best.number} of {len(one.curve)}",
+            f"{one.curve[0].validation_loss:.3f}",
+            f"{one.best.validation_loss:.3f}",
+            f"{100 * one.best.validation_accuracy:.1f}",
+            "found" if one.found else f"{one.seconds:.0f}",
+        ]
+        for one in report.networks
+    ]
+    print_table(["network", "best epoch", "first loss", "best loss", "right (%)", "seconds"], rows, left=[0])
+    print(f"networks written: {one_line(work)}")

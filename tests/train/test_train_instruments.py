@@ -1,0 +1,187 @@
+"""`soundalike train instruments`: networks from songs with stems, run after run, and what goes wrong in one line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_metric_material import PROGRAMS, write_track
+from toy_songs import RANGES, TINY, toy_stems
+
+from soundalike.cli.main import main
+
+pytest.importorskip("torch", reason="instruments are trained with torch")
+from safetensors.torch import load_file
+
+SETTINGS = replace(TINY, network=replace(TINY.network, channels=(3, 4)))
+MODULE = "soundalike.cli.train.instruments"
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine songs in the layout of Slakh2100. They are read as if recorded at 8 kHz, so their pitches double."""
+    folder = tmp_path_factory.mktemp("songs")
+    random = np.random.default_rng(0)
+    assert set(RANGES) <= set(PROGRAMS)
+    for number in range(9):
+        stems = list(zip(RANGES, toy_stems(random, seconds=3.0), strict=True))
+        write_track(folder, "train" if number < 5 else "validation", f"Track{number:05d}", stems)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{MODULE}.SMALL", SETTINGS)
+
+
+def train(songs: Path, work: Path, method: str, *options: str) -> int:
+    return main(
+        [
+            "train",
+            "instruments",
+            "--songs",
+            str(songs),
+            "--work",
+            str(work),
+            "--method",
+            method,
+            "--jobs",
+            "1",
+            *options,
+        ]
+    )
+
+
+def test_a_method_is_trained_with_all_that_it_needs_and_only_once(
+    tmp_path: Path, songs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work, curves = tmp_path / "work", tmp_path / "curves.csv"
+    assert train(songs, work, "cascade", "--curves", str(curves)) == 0
+    out, err = capsys.readouterr()
+    assert "cascade.bass" in out
+    assert "cascade.other, epoch 2: loss" in err
+    files = [f"{stage}.{name}.safetensors" for stage in ("cascade", "separators") for name in RANGES]
+    assert {path.name for path in work.iterdir()} == {*files, "samples"}
+    with curves.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["network"], row["epoch"]) for row in rows[:3]] == [
+        ("separators.bass", "1"),
+        ("separators.bass", "2"),
+        ("separators.piano", "1"),
+    ]
+    assert len(rows) == 2 * 2 * len(RANGES)
+    assert all(float(row["validation_loss"]) > 0 for row in rows)
+
+    before = {path.name: path.stat().st_mtime_ns for path in work.glob("*.safetensors")}
+    assert train(songs, work, "cascade", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["schema"] == "train-instruments/1"
+    assert report["songs"] == {"train": 5, "validation": 4, "test": 0}
+    assert [network["found"] for network in report["networks"]] == [True] * 6
+    assert len(report["curves"]["cascade.piano"]) == 2
+    assert {path.name: path.stat().st_mtime_ns for path in work.glob("*.safetensors")} == before
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory, songs: Path) -> Path:
+    """A folder with the networks of Clean."""
+    work = tmp_path_factory.mktemp("clean")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"{MODULE}.SMALL", SETTINGS)
+        assert train(songs, work, "clean") == 0
+    return work
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", "1"], r"clean.bass.safetensors is of another run: its epochs is 2, expected 1; delete it"),
+        (["--seed", "5"], "its seed is 0, expected 5"),
+        (["--steps", "3"], "its steps_per_epoch is 2, expected 3"),
+        (["--recorded-songs", "a"], "--recorded-songs needs --recorded"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(
+    songs: Path, clean: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert train(songs, clean, "clean", *options) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_unknown_device_is_reported(tmp_path: Path, songs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(songs, tmp_path / "work", "clean", "--device", "quantum") == 2
+    assert "no device 'quantum' here; give cpu" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_unusable_songs_and_methods_are_reported(
+    tmp_path: Path, songs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    lines = []
+    for folder, method in ((empty, "clean"), (tmp_path / "none", "clean"), (songs, "wise")):
+        assert train(folder, tmp_path / "work", method) == 2
+        lines.append(capsys.readouterr().err.strip().splitlines()[-1])
+    assert all(str(folder) in line for folder, line in zip([empty, tmp_path / "none"], lines, strict=False))
+    assert "'wise' is not one of 'clean', 'cascade', 'cascade-ft'" in lines[2]
+
+
+def test_a_missing_stem_is_named(tmp_path: Path, songs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "songs"
+    for path in sorted(songs.rglob("*")):
+        if path.is_file() and path.name != "S01.wav":
+            (copy / path.relative_to(songs)).parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, copy / path.relative_to(songs))
+    assert train(copy, tmp_path / "work", "clean") == 2
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "S01" in line)
+    assert "missing" in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["cascade-ft", "direct-reconst"])
+def test_a_run_that_is_killed_again_and_again_gives_the_same_networks(tmp_path: Path, songs: Path, method: str) -> None:
+    settings = "replace(toy_songs.TINY, epochs=4, steps_per_epoch=4)"
+    script = (
+        "import sys, toy_songs; from dataclasses import replace; import soundalike.cli.train.instruments as module;"
+        "import soundalike.train.metric.fit as fit; fit._SECONDS_BETWEEN_CHECKPOINTS = 0.0;"
+        f"module.SMALL = {settings}; from soundalike.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+
+    def start(work: Path) -> subprocess.Popen[bytes]:
+        arguments = ["train", "instruments", "--songs", songs, "--work", work, "--method", method, "--jobs", "1"]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+        return subprocess.Popen(
+            [sys.executable, "-c", script, *map(str, arguments)], env=environment, stderr=subprocess.DEVNULL
+        )
+
+    began = time.monotonic()
+    assert start(tmp_path / "whole").wait() == 0
+    whole = time.monotonic() - began
+    random, killed = np.random.default_rng(0), 0
+    for _ in range(40):
+        process = start(tmp_path / "killed")
+        try:
+            assert process.wait(float(random.uniform(0.6, 1.0)) * whole) == 0
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            killed += 1
+    else:
+        pytest.fail("the run never ended")
+    assert killed
+    files = sorted((tmp_path / "whole").glob("*.safetensors"))
+    assert files
+    for path in files:
+        one, other = load_file(path), load_file(tmp_path / "killed" / path.name)
+        assert all(one[name].equal(other[name]) for name in one), path.name
+    assert not list((tmp_path / "killed").glob("*.unfinished"))
