@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from soundalike.audio.separators.spleeter_network import tensor_shapes
 from soundalike.audio.separators.spleeter_weights import NETWORKS
+from tiny_unet import write_tiny_masks
 
 
 def write_tiny_spleeter(path: Path, width: int = 1) -> Path:
@@ -48,6 +49,7 @@ _WRITERS: Mapping[str, tuple[tuple[str, ...], Callable[[Path], Path]]] = {
     "demucs": (("torch", "demucs"), lambda folder: write_tiny_demucs(folder, FOUR)),
     "demucs6": (("torch", "demucs"), lambda folder: write_tiny_demucs(folder, (*FOUR, "guitar", "piano"))),
     "spleeter": ((), write_tiny_spleeter),
+    "unet": (("torch", "onnx"), write_tiny_masks),
 }
 WITHOUT_WEIGHTS = tuple(_WRITERS)
 """The separators that come without weights."""
@@ -61,6 +63,7 @@ def separator_options(name: str, folder: Path) -> dict[str, Path]:
     if name not in _WRITERS:
         return {}
     modules, write = _WRITERS[name]
+    extra = "train" if name == "unet" else "demucs"
     for module in modules:
-        pytest.importorskip(module, reason=f"{name} runs in {module}: pip install 'soundalike[demucs]'")
+        pytest.importorskip(module, reason=f"{name} needs {module} here: pip install 'soundalike[{extra}]'")
     return {"weights": write(folder / name)}

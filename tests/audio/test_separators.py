@@ -116,7 +116,7 @@ def test_stems_are_cached_by_content(separator, tmp_path: Path, monkeypatch: pyt
     assert is_separated(separator, path)
     for file in files.values():
         info = sf.info(file)
-        assert (info.frames, info.samplerate, info.channels) == (round(0.4 * RATE), RATE, 2)
+        assert (info.frames, info.samplerate, info.channels) == (round(0.4 * separator.rate), separator.rate, 2)
         assert file.parent.parent.name == f"{separator.name}-{separator.version}"
     monkeypatch.setattr(type(separator), "separate", lambda *_, **__: pytest.fail("separated again"))
     assert separated_stems(separator, path) == files

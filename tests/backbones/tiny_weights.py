@@ -13,6 +13,8 @@ from safetensors.numpy import save_file
 from tiny_mert import write_tiny_mert
 from tiny_muq import write_tiny_muq
 
+from tiny_unet import write_tiny_rows
+
 
 def write_tiny_clap(folder: Path) -> Path:
     """Save a small random CLAP in the layout of the hub."""
@@ -45,6 +47,7 @@ _WRITERS: Mapping[str, tuple[tuple[str, ...], Callable[[Path], Path]]] = {
     "mert": (("torch", "transformers"), write_tiny_mert),
     "muq": (("torch", "transformers"), write_tiny_muq),
     "musicnn": ((), partial(write_formula_weights, "musicnn")),
+    "unet": (("torch", "onnx"), write_tiny_rows),
 }
 WITHOUT_WEIGHTS = tuple(_WRITERS)
 """The backbones that come without weights."""

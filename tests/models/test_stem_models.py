@@ -22,7 +22,8 @@ from soundalike.models.recipes import SeparatorVersion, load_recipe, resolve_wei
 from soundalike.models.score import explain, query_terms, score_rows
 from soundalike.models.stems import joined_base, space_name, split_stem_model, stem_recipe
 from soundalike.search.compare import compare_encodings
-from soundalike.train.published import CalibrationClip, install_stems, is_current, plan_joined, plan_stems
+from soundalike.train.common import CalibrationClip
+from soundalike.train.published import install_stems, is_current, plan_joined, plan_stems
 
 SPACES = ["melody", "rhythm", "timbre", "harmony"]
 NAMES = [f"{stem}.{space}" for stem in ("bass", "vocals") for space in SPACES]

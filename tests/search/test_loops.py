@@ -21,7 +21,7 @@ from soundalike.search import choose_separator
 from soundalike.search.align import alignment_frames
 from soundalike.search.loop_fit import LoopFit, fit_loop, fold_stretch
 from soundalike.search.loops import MAKES
-from tiny_separators import WITHOUT_WEIGHTS, separator_options
+from tiny_separators import separator_options
 
 LINE = (45, 45, 48, 50, 45, 52, 50, 43)
 OTHER = (40, 47, 45, 41, 40, 44, 47, 41)
@@ -239,7 +239,7 @@ def test_one_shots_have_no_tempo_and_move_to_the_strongest_pitch_of_the_query(tm
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == "spleeter" else pytest.mark.slow) for name in WITHOUT_WEIGHTS]
+    "name", [pytest.param(name, marks=[] if name == "spleeter" else pytest.mark.slow) for name in MAKES]
 )
 def test_what_separators_make_is_known_before_they_are_installed(name: str, tmp_path: Path) -> None:
     assert set(MAKES[name]) == set(plugins.load("separators", name, **separator_options(name, tmp_path)).stems)

@@ -6,4 +6,9 @@ from .cache import separated_stems as separated_stems
 from .cache import write_stems as write_stems
 from .gate import apply_gate as apply_gate
 from .installed import weights_folder as weights_folder
+from .spectra import magnitudes as magnitudes
 from .stem_files import find_stems as find_stems
+from .unet_network import UNET_KEY as UNET_KEY
+from .unet_network import UnetNetwork as UnetNetwork
+from .unet_network import UnetOutput as UnetOutput
+from .unet_network import UnetSettings as UnetSettings

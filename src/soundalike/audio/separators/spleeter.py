@@ -14,7 +14,7 @@ import numpy as np
 
 from soundalike.audio.separators.base import Separator, StemBlock
 from soundalike.audio.separators.installed import weights_folder
-from soundalike.audio.separators.spectra import BINS, Analysis, Synthesis
+from soundalike.audio.separators.spectra import Analysis, Piece, Synthesis, pieces
 from soundalike.audio.separators.spleeter_network import STRIDE, SpleeterNetwork
 from soundalike.audio.separators.spleeter_weights import NETWORKS, installed_package, read_weights
 from soundalike.audio.stereo import StereoStream
@@ -25,6 +25,7 @@ from soundalike.core.types import AnyArray, FloatArray
 __all__ = ["Spleeter", "create"]
 
 _CODE = 1  # raise this whenever other code gives other stems
+_SIZE, _HOP = 4096, 1024
 _SEEN = 1024  # bins that the networks see: to 11,025 Hz
 
 
@@ -91,7 +92,7 @@ class Spleeter:
 
     def separate_blocks(self, blocks: Iterable[FloatArray]) -> Iterator[StemBlock]:
         """Yield the stems of stereo blocks (2, t) float32 at 44.1 kHz."""
-        synthesis = Synthesis()
+        synthesis = Synthesis(_SIZE, _HOP)
         mix = np.zeros((2, 0), np.float32)  # whose vocals are not known yet
         arrived: list[FloatArray] = []
         for spectra in self._vocals(_recording(blocks, arrived)):
@@ -109,38 +110,18 @@ class Spleeter:
 
     def _vocals(self, blocks: Iterable[FloatArray]) -> Iterator[AnyArray]:
         """Yield the spectra (2, f, 2049) of the vocals, piece after piece."""
-        analysis = Analysis()
-        held = np.zeros((2, 0, BINS), np.complex64)  # from `before` spectra before the next piece on
-        parts: list[AnyArray] = []
-        before, count = 0, 0
-        for block in blocks:
-            parts.append(analysis.add(block))
-            count += parts[-1].shape[1]
-            while count >= before + self._frames + self._context:
-                held = np.concatenate([held, *parts], axis=1)
-                parts = []
-                yield self._masked(held[:, : before + self._frames + self._context], before, self._frames)
-                dropped = max(0, before + self._frames - self._context)
-                held = held[:, dropped:]
-                before, count = before + self._frames - dropped, count - dropped
-        held = np.concatenate([held, *parts, analysis.finish()], axis=1)
-        while held.shape[1] > before:
-            piece = held[:, : before + self._frames + self._context]
-            size = min(self._frames, held.shape[1] - before)
-            yield self._masked(piece, before, size)
-            dropped = max(0, before + self._frames - self._context)
-            held = held[:, dropped:]
-            before = before + self._frames - dropped
+        for piece in pieces(blocks, Analysis(_SIZE, _HOP), self._frames, self._context):
+            yield self._masked(piece)
 
-    def _masked(self, spectra: AnyArray, first: int, size: int) -> AnyArray:
-        """Return the vocals in `size` spectra from `first` on, seen with all of `spectra` (2, f, 2049)."""
-        frames = spectra.shape[1]
-        magnitudes = np.zeros((2, -(-frames // STRIDE) * STRIDE, _SEEN), np.float32)
-        np.abs(spectra[:, :, :_SEEN], out=magnitudes[:, :frames])
-        vocals = np.zeros((2, size, BINS), np.complex64)
+    def _masked(self, piece: Piece) -> AnyArray:
+        """Return the vocals (2, f, 2049) in a piece, seen with its context."""
+        spectra, inside = piece.spectra, slice(piece.first, piece.first + piece.size)
+        magnitudes = np.zeros((2, -(-spectra.shape[1] // STRIDE) * STRIDE, _SEEN), np.float32)
+        np.abs(spectra[:, :, :_SEEN], out=magnitudes[:, : spectra.shape[1]])
+        vocals = np.zeros((2, piece.size, spectra.shape[2]), np.complex64)
         if magnitudes.any():
-            power, other = (np.square(network.stem(magnitudes)[:, first : first + size]) for network in self._networks)
-            vocals[:, :, :_SEEN] = spectra[:, first : first + size, :_SEEN]
+            power, other = (np.square(network.stem(magnitudes)[:, inside]) for network in self._networks)
+            vocals[:, :, :_SEEN] = spectra[:, inside, :_SEEN]
             vocals[:, :, :_SEEN] *= (power + 0.5e-10) / (power + other + 1e-10)
         return vocals
 

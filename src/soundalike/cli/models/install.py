@@ -11,6 +11,7 @@ from soundalike.cli.arguments import argument, json_option, option
 from soundalike.cli.cells import count
 from soundalike.cli.commands import command
 from soundalike.cli.licence import confirm_licence, quiet_hub
+from soundalike.cli.models.clips import calibration_clips
 from soundalike.cli.models.stems import install_stem_model
 from soundalike.cli.output import Progress, print_json, print_message
 from soundalike.cli.suggest import suggest_files, suggest_published_models
@@ -83,7 +84,6 @@ def install(name: str, backbone: str | None, heads: str | None, yes: bool, force
       soundalike index ~/Music --model compact-stems
     """
     from soundalike.core.files import size_of
-    from soundalike.demo import load_clips
     from soundalike.models import joined_base, split_stem_model
     from soundalike.train import published
 
@@ -100,9 +100,8 @@ def install(name: str, backbone: str | None, heads: str | None, yes: bool, force
     for source in reversed(job.sources):
         if source.path is None and not as_json:
             print_message(f"fetching {source.name} from the Hugging Face hub, if it is not in the cache")
-    clips = [published.CalibrationClip(c.path, (c.tune, c.groove, c.instruments)) for c in load_clips()]
     with Progress("clip", enabled=not as_json) as progress:
-        folder = published.install(job, clips, progress=progress)
+        folder = published.install(job, calibration_clips(), progress=progress)
     spaces = [space.name for space in job.model.spaces]
     size = size_of(folder)
     if as_json:

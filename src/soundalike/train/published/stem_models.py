@@ -24,8 +24,8 @@ from soundalike.models import (
     load_recipe,
     stem_recipe,
 )
+from soundalike.train.common.null_distributions import CalibrationClip, Progress, measure_null_distributions
 from soundalike.train.published.model_folder import making, put_in_place
-from soundalike.train.published.null_distributions import CalibrationClip, Progress, measure_null_distributions
 from soundalike.train.published.sources import link_or_copy
 
 if TYPE_CHECKING:
