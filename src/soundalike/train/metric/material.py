@@ -31,7 +31,7 @@ __all__ = ["Material", "load_material", "read_songs"]
 
 _INDEX = "files.json"
 _FORMAT = 1
-_SPEED = 60.0
+_SPEED = 400.0
 """Seconds of stems that one core reads, resamples and stores per second; for the estimate only."""
 
 

@@ -28,7 +28,7 @@ BLOCK = 0.1
 GATE = -50.0
 """Level in dB, relative to the song's mix, from which an instrument sounds in a block."""
 _FORMAT = 2
-_OPEN_FILES = 256
+_OPEN_FILES = 512
 """Mappings that stay open. Each holds a file descriptor, of which processes often may have 1,024."""
 
 
@@ -89,8 +89,10 @@ class Piece:
         """
         part = self.samples[:, start : start + len(out)]
         summed = part[instruments[0]]
-        for instrument in instruments[1:]:
-            summed = summed + part[instrument]  # 16 bits hold every sum
+        if len(instruments) > 1:
+            summed = summed + part[instruments[1]]  # 16 bits hold every sum
+            for instrument in instruments[2:]:
+                summed += part[instrument]
         np.multiply(summed, np.float32(self.scale), out=out[: len(summed)])
         out[len(summed) :] = 0
 

@@ -273,14 +273,16 @@ def render(triplets: Sequence[Triplet], segments: Segments) -> tuple[FloatArray,
             mixture, stem = mixtures[number, role], targets[number, role]
             own = mixed.cuts[triplet.target]
             segments.pieces[own.piece].read([triplet.target], own.start, stem)
-            mixture[:] = stem
             others: dict[Cut, list[int]] = {}
             for kind, cut in enumerate(mixed.cuts):
                 if kind != triplet.target:
                     others.setdefault(cut, []).append(kind)
+            total = stem
             for cut, kinds in others.items():
                 segments.pieces[cut.piece].read(kinds, cut.start, rest)
-                mixture += rest
+                total = np.add(total, rest, out=mixture)
+            if total is stem:  # the only instrument
+                mixture[:] = stem
     return mixtures, targets
 
 
