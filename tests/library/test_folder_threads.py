@@ -100,7 +100,7 @@ def ask(library: LibraryFolder, query: Query) -> Answer:
 def run_threads(work: Callable[[int], None]) -> list[BaseException]:
     """Call `work` on every thread at once; returns the exceptions."""
     errors: list[BaseException] = []
-    start = threading.Barrier(THREADS)
+    start = threading.Barrier(THREADS, timeout=60)
 
     def run(number: int) -> None:
         try:
@@ -218,12 +218,12 @@ def test_threads_can_finish_what_they_began_before_the_library_was_closed(path: 
     connections = open_connections()
     library = LibraryFolder(path)
     expected = ask(library, query)
-    inside, closed = threading.Barrier(THREADS + 1), threading.Event()
+    inside, closed = threading.Barrier(THREADS + 1, timeout=60), threading.Event()
 
     def work(number: int) -> None:
         with library.snapshot():
             inside.wait()
-            closed.wait()
+            closed.wait(60)
             assert ask(library, query) == expected
             assert library.catalog.counts()["tracks"] == 12
         with pytest.raises(LibraryError, match="is closed; open it again"):

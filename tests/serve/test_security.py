@@ -331,7 +331,7 @@ def test_a_client_that_leaves_is_no_error_of_the_server(stocked_api: soundalike.
 
 def test_one_encoding_serves_all_who_ask_meanwhile() -> None:
     made: list[int] = []
-    ready = threading.Barrier(4)
+    ready = threading.Barrier(4, timeout=60)
     cache = LeastRecentlyUsed[int](2)
 
     def make() -> int:
