@@ -66,7 +66,8 @@ class Segments:
             if piece.rate != pieces[0].rate:
                 raise UsageError(f"{piece.name} has {piece.rate:,} Hz; expected {pieces[0].rate:,} Hz, as other songs")
             count = (piece.frames - self.length) // block + 1
-            self._starts.append([block * np.flatnonzero(row) for row in _audible(piece.active, width, max(count, 0))])
+            rows = _audible(piece.active, width, max(count, 0))
+            self._starts.append([(block * np.flatnonzero(row)).astype(np.int32) for row in rows])
         if not any(len(own) for starts in self._starts for own in starts):
             longest = max(piece.seconds for piece in self.pieces)
             raise UsageError(
