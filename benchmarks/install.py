@@ -79,7 +79,8 @@ EXTRAS = {
     "parquet": "Parquet, in and out",
     "pandas": "`to_dataframe()` of results",
     "serve": "`soundalike serve`: the HTTP interface, OpenSubsonic and the page; `make demo` installs it",
-    "map": "maps by UMAP, which keep neighbours together, for the page of `soundalike serve`; without it, PCA",
+    "map": "maps by UMAP, which keep neighbours together, for the page of `soundalike serve`; without it, PCA. And, "
+    "with `plot`, the pictures of `evaluate mes --tsne`",
 }
 
 

@@ -308,8 +308,8 @@ def _escape(text: str) -> str:
     return re.sub(r"([\\`*_|<>])", r"\\\1", " ".join(text.split()))
 
 
-def check_plot(path: Path) -> None:
-    """Check that a picture can be drawn, before any work is done. Raises UsageError."""
+def check_plot(path: Path, option: str = "--plot") -> None:
+    """Check that the picture of an option can be drawn, before any work is done. Raises UsageError."""
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise UsageError(f"cannot draw {path}: the name must end in .png, .svg or .pdf")
     if not path.absolute().parent.is_dir():
@@ -317,7 +317,7 @@ def check_plot(path: Path) -> None:
     try:
         import_module("matplotlib.figure")
     except ImportError as error:
-        raise UsageError("--plot needs matplotlib; install it with: pip install 'soundalike[plot]'") from error
+        raise UsageError(f"{option} needs matplotlib; install it with: pip install 'soundalike[plot]'") from error
 
 
 def plot(reports: Sequence[Report], path: Path) -> None:
