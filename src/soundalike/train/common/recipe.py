@@ -11,13 +11,20 @@ from typing import Any
 from soundalike.backbones import Backbone
 from soundalike.core.files import make_folder, write_atomic, write_json
 from soundalike.core.types import Calibration, FloatArray, Level
-from soundalike.models import FORMAT, MAGIC
+from soundalike.models import FORMAT, MAGIC, MIX, SeparatorVersion
 
 __all__ = ["space_entry", "write_model"]
 
 
 def space_entry(
-    name: str, backbone: Backbone, feature: str, head: str, dim: int, calibration: Mapping[Level, Calibration]
+    name: str,
+    backbone: Backbone,
+    feature: str,
+    head: str,
+    dim: int,
+    calibration: Mapping[Level, Calibration],
+    *,
+    source: str = MIX,
 ) -> dict[str, Any]:
     """Return the entry of a space in a recipe.
 
@@ -28,6 +35,7 @@ def space_entry(
         head: The kind of head.
         dim: Dims of its rows.
         calibration: Its null distribution at each level.
+        source: "mix", or the stem that it is of.
 
     Example:
         >>> space_entry("melody", backbone, "melody", "linear", 128, calibration)["source"]
@@ -35,7 +43,7 @@ def space_entry(
     """
     return {
         "name": name,
-        "source": "mix",
+        "source": source,
         "backbone": backbone.name,
         "backbone_version": backbone.version,
         "feature": feature,
@@ -56,6 +64,7 @@ def write_model(
     trained_on: Sequence[Mapping[str, object]],
     seed: int,
     backbones: Mapping[str, Mapping[str, str]] | None = None,
+    separator: SeparatorVersion | None = None,
 ) -> None:
     """Write a model. The same arguments give the same bytes.
 
@@ -70,6 +79,7 @@ def write_model(
         seed: The seed of the training.
         backbones: The weights of each backbone that does not come with its own: under `weights` a file or a folder
             relative to `out`, or under `model` the installed model that brings them; and their `licence` and `credit`.
+        separator: What makes the stems, if spaces are of stems.
 
     Raises:
         UsageError: The folder cannot be made or written to.
@@ -96,6 +106,8 @@ def write_model(
     }
     if backbones:
         recipe["backbones"] = {backbone: dict(entry) for backbone, entry in backbones.items()}
+    if separator:
+        recipe["separator"] = {"name": separator.name, "version": separator.version}
     make_folder(out, "--out")
     write_atomic(out / "weights.safetensors", lambda file: file.write(weights))
     write_json(out / "recipe.json", recipe)
