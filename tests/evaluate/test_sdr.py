@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from formulas import formula_sound
+from probe_trees import slakh2100
 
 from conftest import write
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
-from soundalike.evaluate.sdr import frame_sdr, median_over_songs, song_sdr
+from soundalike.evaluate.sdr import frame_sdr, instrument_sdr, median_over_songs, song_sdr
 from tiny_separators import write_tiny_spleeter
 
 RATE = 8000
@@ -48,6 +49,27 @@ def test_edges_of_the_sdr() -> None:
         frame_sdr(references, references[:1], RATE)
 
 
+def test_every_instrument_is_measured_by_itself() -> None:
+    random = np.random.default_rng(0)
+    true = {name: random.normal(size=(2, 3 * RATE)) for name in ("drums", "strings", "piano", "vocals")}
+    true["drums"][:, RATE : 2 * RATE] = 0
+    other = true["strings"] + true["piano"] + true["vocals"]
+    found = {"drums": 0.9 * true["drums"], "bass": true["drums"], "other": 0.99 * other}
+    drums, bass, rest = instrument_sdr(true, found, RATE)
+    assert (drums, rest) == (pytest.approx(20), pytest.approx(40)) and np.isnan(bass)
+    # The frame in which drums pause counts for the others, and is left out for the drums.
+    found["other"][:, RATE : 2 * RATE] = 0.5 * other[:, RATE : 2 * RATE]
+    found["drums"][:, RATE : 2 * RATE] = 1.0
+    frames = [
+        frame_sdr(other[None], found["other"][None], RATE),
+        frame_sdr(true["drums"][None], found["drums"][None], RATE),
+    ]
+    assert np.isfinite(frames[0]).all() and np.isnan(frames[1][0]).tolist() == [False, True, False]
+    assert instrument_sdr(true, found, RATE)[0] == pytest.approx(20)
+    accompaniment = {"accompaniment": 0.9 * (true["drums"] + other - true["vocals"])}
+    assert instrument_sdr(true, accompaniment, RATE) == pytest.approx([20])
+
+
 def test_medians_over_songs_have_intervals_that_contain_them() -> None:
     values = np.array([[1.0, np.nan], [2.0, 5.0], [9.0, np.nan], [3.0, np.nan], [4.0, np.nan]])
     found = median_over_songs(values, seed=0)
@@ -79,3 +101,10 @@ def test_the_protocol_measures_a_separator_beside_the_mix(tmp_path: Path, monkey
     (tmp_path / "musdb" / "train" / "a" / "vocals.wav").unlink()
     with pytest.raises(UsageError, match="lacks train/a/vocals.wav"):
         protocol.run(args)
+    # In the layout of Slakh2100: two songs of one MIDI file count once, and none has vocals.
+    args = SimpleNamespace(**(vars(args) | {"data": slakh2100(tmp_path / "slakh"), "part": "all"}))
+    over, each = protocol.run(args)
+    assert over.columns == ("accompaniment (dB)",) and over.n.tolist() == [[1], [1]] and each.rows == ("Track00002",)
+    assert np.isfinite(over.values[0]).all() and "--part all" in over.command
+    with pytest.raises(UsageError, match="no songs of the part validation"):
+        protocol.run(SimpleNamespace(**(vars(args) | {"part": "validation"})))

@@ -7,12 +7,14 @@ the SDR of a frame needs no distortion filters: it is the energy of the stem ove
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from soundalike.core.types import FloatArray
 from soundalike.evaluate.estimates import Estimate
 
-__all__ = ["frame_sdr", "median_over_songs", "song_sdr"]
+__all__ = ["frame_sdr", "instrument_sdr", "median_over_songs", "song_sdr"]
 
 _RESAMPLES = 2000
 
@@ -67,6 +69,34 @@ def song_sdr(references: FloatArray, estimates: FloatArray, rate: int) -> FloatA
     ratios = frame_sdr(references, estimates, rate)
     heard = ratios[:, ~np.isnan(ratios).any(axis=0)]
     return np.median(heard, axis=1) if heard.shape[1] else np.full(len(ratios), np.nan)
+
+
+def instrument_sdr(true: Mapping[str, FloatArray], found: Mapping[str, FloatArray], rate: int) -> FloatArray:
+    """Return the SDR of every separated stem of a song by itself, without the frames in which it is silent.
+
+    Songs of Slakh2100 lack instruments, and instruments pause. With the frames in which any stem is silent left out for
+    all, as for songs that always have all of them, little would remain.
+
+    Args:
+        true: The true stems (c, t) by the name of the instrument.
+        found: The s separated stems (c, t). "other" is compared with the sum of all that no other stem is named after,
+            and "accompaniment" with that of all but the vocals.
+        rate: Sample rate in Hz.
+
+    Returns:
+        (s,) float64 in dB; NaN if the song has no such instrument.
+
+    Example:
+        >>> instrument_sdr({"bass": np.ones((2, 8000))}, {"bass": np.full((2, 8000), 0.9)}, 8000).round()
+        array([20.])
+    """
+    values = np.full(len(found), np.nan)
+    for index, (name, signal) in enumerate(found.items()):
+        beside = {"other": set(found) - {"other"}, "accompaniment": {"vocals"}}.get(name, set(true) - {name})
+        own = [reference for label, reference in true.items() if label not in beside]
+        if own:
+            values[index] = song_sdr(np.sum(own, axis=0)[None], signal[None], rate)[0]
+    return values
 
 
 def median_over_songs(values: FloatArray, seed: int) -> Estimate:

@@ -127,7 +127,7 @@ def draw_tsne(panels: Sequence[Panel], path: Path, title: str = "", seed: int = 
         axis.set_yticks([])
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    note = "colour: piece of the target instrument; shape: piece of the other instruments"
+    note = "colour: piece of the target instrument\nshape: piece of the other instruments"
     figure.suptitle(f"{title}\n{note}" if title else note, fontsize="small")
     try:
         # Without the date, so that the same points are the same file.

@@ -1,13 +1,19 @@
 """Separation: how near are the stems of a separator to the true ones?
 
     soundalike evaluate separation --data MUSDB18HQ --with spleeter
+    soundalike evaluate separation --data SLAKH --with unet
 
 The folder is MUSDB18-HQ, {train,test}/<artist - title>/{vocals,drums,bass,other}.wav, or holds a table stems.csv with
-the columns song, path and stem_class; stems of one class are then summed. The mix is the sum of the stems.
+the columns song, path and stem_class; stems of one class are then summed. Or it is Slakh2100, or what `soundalike
+render songs` writes: then --part is used, without a second track from the same MIDI file, and every stem that the
+separator has is measured. The mix is the sum of the stems.
 
 The measure is the signal-to-distortion ratio by museval's definition (BSS Eval version 4): the median over frames of
 one second, then over songs. The row "mix" is that of the mix in the place of every stem: what doing nothing reaches.
 Stems that the data does not tell apart, such as guitar and piano, count as part of "other".
+
+Frames are left out in which a stem is silent: in MUSDB18-HQ for all stems, as museval does; in Slakh2100 for this stem
+alone, because songs there lack instruments. Songs without an instrument have no value for it.
 """
 
 from __future__ import annotations
@@ -16,19 +22,21 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import click
 import numpy as np
 
+from soundalike.audio.datasets import SUBSETS, find_songs
 from soundalike.audio.separators import Separator
 from soundalike.core import plugins
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.types import FloatArray, Item, Report
 from soundalike.evaluate.base import Progress, Protocol, check_folder
 from soundalike.evaluate.estimates import Estimate
+from soundalike.evaluate.mes_pieces import SIX
 from soundalike.evaluate.reports import make_report
-from soundalike.evaluate.sdr import median_over_songs, song_sdr
+from soundalike.evaluate.sdr import instrument_sdr, median_over_songs, song_sdr
 
 __all__ = ["Separation", "create"]
 
@@ -47,14 +55,23 @@ class Separation:
         return (
             click.Option(["--data"], required=True, type=click.Path(path_type=Path), metavar="DIR", help="The folder."),
             click.Option(["--with", "separator"], default="spleeter", type=click.Choice(names), help="The separator."),
+            click.Option(
+                ["--part"],
+                default="test",
+                show_default=True,
+                type=click.Choice([*SUBSETS, "all"]),
+                help="The part of Slakh2100.",
+            ),
         )
 
     def run(self, args: SimpleNamespace, progress: Progress | None = None) -> tuple[Report, ...]:
-        """Return the SDR over songs of two stems, of four if the separator has them, and per song.
+        """Return the SDR over songs of two stems, of all that data and separator have, and per song.
 
         Raises UsageError, AudioError or ModelError.
         """
-        check_folder(args.data, "MUSDB18-HQ, or with stems.csv")
+        check_folder(args.data, "MUSDB18-HQ, Slakh2100, or with stems.csv")
+        if next(args.data.glob("*/Track*"), None):
+            return _measure_instruments(args, progress)
         member = "stem_table" if (args.data / "stems.csv").exists() else "musdb18hq"
         songs: dict[str, list[Item]] = {}
         for item in plugins.load("datasets", member, root=args.data).items():
@@ -97,6 +114,48 @@ def _true_stems(items: Sequence[Item], rate: int) -> dict[str, FloatArray]:
         for signal in signals:
             stems[name][:, : signal.shape[1]] += signal
     return stems
+
+
+def _measure_instruments(args: SimpleNamespace, progress: Progress | None) -> tuple[Report, ...]:
+    """Measure every stem of a separator on songs in the layout of Slakh2100."""
+    songs = [song for song in find_songs(args.data, SIX) if args.part in (song.subset, "all")]
+    if not songs:
+        raise UsageError(f"{args.data} has no songs of the part {args.part}")
+    separator: Separator = plugins.load("separators", args.separator)
+    targets = list(separator.stems)
+    rows, seconds = [], 0.0
+    for number, song in enumerate(songs, start=1):
+        items = [Item(files[0], {str(file): file for file in files}, {"label": name})
+                 for name, files in song.stems.items()]  # fmt: skip
+        true = _true_stems(items, separator.rate)
+        found = _separated(separator, np.sum(list(true.values()), axis=0), song.name)
+        mix = dict.fromkeys(targets, found["mix"])
+        rows.append(
+            [instrument_sdr(true, {name: one[name] for name in targets}, separator.rate) for one in (found, mix)]
+        )
+        seconds += found["mix"].shape[1] / separator.rate
+        if progress:
+            progress(number, len(songs), seconds)
+    values = np.array(rows)
+    present = [index for index in range(len(targets)) if not np.isnan(values[:, 0, index]).all()]
+    names = [targets[index] for index in present]
+    if not names:
+        raise UsageError(f"no song has any of the stems {', '.join(targets)}")
+    part = "" if args.part == "test" else f" --part {args.part}"
+    made = {
+        "protocol": Separation.name,
+        "model": args.separator,
+        "unit": "",
+        "command": f"soundalike evaluate separation --data {args.data.name} --with {args.separator}{part}",
+        "chance": [np.nan] * len(names),
+    }
+    columns = {f"{name} (dB)": _column(values, index, args.seed) for name, index in zip(names, present, strict=True)}
+    note = "Per stem, without the frames of one second in which it is silent. n: songs with this instrument."
+    title = f"Separation: stems of {len(songs)} songs, SDR per instrument"
+    return (
+        make_report(columns, rows=["stems", "mix"], title=title, notes=[note], **made),
+        _per_song(values[:, :, present], [song.name for song in songs], names, made),
+    )
 
 
 def _separated(separator: Separator, mix: FloatArray, song: str) -> dict[str, FloatArray]:
@@ -160,14 +219,18 @@ def _reports(
                     **shared,
                 )
             )
+    return *reports, _per_song(values, songs, targets, {**shared, "chance": [np.nan] * len(targets)})
+
+
+def _per_song(values: FloatArray, songs: Sequence[str], targets: Sequence[str], shared: Mapping[str, Any]) -> Report:
     nothing = np.full(len(songs), np.nan)
-    per_song = {
-        f"{name} (dB)": Estimate(values[:, 0, index], nothing, nothing, np.ones(len(songs), np.int64))
+    columns = {
+        f"{name} (dB)": Estimate(
+            values[:, 0, index], nothing, nothing, (~np.isnan(values[:, 0, index])).astype(np.int64)
+        )
         for index, name in enumerate(targets)
     }
-    title = f"Separation: SDR of each of {len(songs)} songs"
-    reports.append(make_report(per_song, rows=songs, chance=[np.nan] * len(targets), title=title, **shared))
-    return tuple(reports)
+    return make_report(columns, rows=songs, title=f"Separation: SDR of each of {len(songs)} songs", **shared)
 
 
 def _column(values: FloatArray, index: int, seed: int) -> Estimate:
