@@ -31,7 +31,17 @@ from soundalike.train.metric.triplets import (
     source_combinations,
 )
 
-__all__ = ["DrawnTriplets", "Kind", "SourceBatch", "Sources", "StemBatch", "StemMixes", "TripletBatch", "Triplets"]
+__all__ = [
+    "DrawnTriplets",
+    "Kind",
+    "SourceBatch",
+    "Sources",
+    "StemBatch",
+    "StemMixes",
+    "TripletBatch",
+    "Triplets",
+    "draw_sources",
+]
 
 Kind: TypeAlias = Literal["normal", "pseudo", "fixed"]
 """Triplets of songs; of pseudo-pieces, new in each batch; or of pseudo-pieces that were drawn beforehand."""
@@ -75,6 +85,10 @@ class SourceBatch:
 
     stems: Tensor
     present: Tensor
+
+    def mixes(self) -> Tensor:
+        """Return the sum of the stems that are present (n, t)."""
+        return (self.stems * self.present[:, :, None]).sum(dim=1)
 
 
 class Triplets(ABC):
@@ -217,33 +231,55 @@ class Sources:
 
     def __init__(self, train: Segments, validation: Segments, settings: MetricSettings) -> None:
         self._train, self._validation = train, validation
-        self._combinations = source_combinations(len(train.instruments))
         self._batch, self._validated_batch = settings.batch, _validation_batch(settings)
         random = _validation_random(settings, None)
-        self._validated = random_mixtures(validation, None, settings.validation, random)
-        self._validated_present = self._choose(self._validated, validation, random)
+        self._validated = _draw_sources(validation, settings.validation, random)
 
     def batches(self, random: np.random.Generator, steps: int) -> Iterator[SourceBatch]:
         """Draw the batches of one epoch."""
         for _ in range(steps):
-            mixtures = random_mixtures(self._train, None, self._batch, random)
-            yield _sources(mixtures, self._choose(mixtures, self._train, random), self._train)
+            yield draw_sources(self._train, self._batch, random)
 
     def validation(self) -> Iterator[SourceBatch]:
         """Return the validation segments and combinations, the same in each epoch."""
-        for places in _chunks(range(len(self._validated)), self._validated_batch):
-            mixtures = [self._validated[place] for place in places]
-            yield _sources(mixtures, self._validated_present[list(places)], self._validation)
+        for drawn in _chunks(self._validated, self._validated_batch):
+            yield _render_sources(drawn, self._validation)
 
-    def _choose(self, mixtures: Sequence[Mixed], segments: Segments, random: np.random.Generator) -> BoolArray:
-        """Choose which instruments (n, K) are mixed; only those that sound in the segment count."""
-        chosen = np.empty((len(mixtures), len(segments.instruments)), bool)
-        for row, mixed in zip(chosen, mixtures, strict=True):
-            sounding = _sounding(mixed, segments)
-            row[:] = False
-            while not row.any():
-                row[:] = self._combinations[random.integers(len(self._combinations))] & sounding
-        return chosen
+
+def draw_sources(segments: Segments, count: int, random: np.random.Generator) -> SourceBatch:
+    """Draw segments of songs, each with a random combination of the stems that sound in it, never a silent one.
+
+    Args:
+        segments: Where to cut.
+        count: n.
+        random: Source of all draws.
+
+    Raises:
+        UsageError: There are too few songs.
+
+    Example:
+        >>> draw_sources(segments, 64, np.random.default_rng(0)).present.any(dim=1).all()
+        tensor(True)
+    """
+    return _render_sources(_draw_sources(segments, count, random), segments)
+
+
+def _draw_sources(segments: Segments, count: int, random: np.random.Generator) -> list[tuple[Mixed, BoolArray]]:
+    """Segments, and which of their instruments (K,) are mixed and sound."""
+    combinations = source_combinations(len(segments.instruments))
+    drawn = []
+    for mixed in random_mixtures(segments, None, count, random):
+        sounding = _sounding(mixed, segments)
+        present = np.zeros_like(sounding)
+        while not present.any():
+            present = combinations[random.integers(len(combinations))] & sounding
+        drawn.append((mixed, present))
+    return drawn
+
+
+def _render_sources(drawn: Sequence[tuple[Mixed, BoolArray]], segments: Segments) -> SourceBatch:
+    stems = render_stems([mixed for mixed, _ in drawn], segments)
+    return SourceBatch(torch.from_numpy(stems), torch.from_numpy(np.stack([present for _, present in drawn])))
 
 
 def _sounding(mixed: Mixed, segments: Segments) -> BoolArray:
@@ -253,10 +289,6 @@ def _sounding(mixed: Mixed, segments: Segments) -> BoolArray:
     size = round(BLOCK * piece.rate)
     active = piece.active[:, cut.start // size : -(-(cut.start + segments.length) // size)]
     return np.asarray(active.any(axis=1))
-
-
-def _sources(mixtures: Sequence[Mixed], present: BoolArray, segments: Segments) -> SourceBatch:
-    return SourceBatch(torch.from_numpy(render_stems(mixtures, segments)), torch.from_numpy(present))
 
 
 def _validation_random(settings: MetricSettings, target: int | None) -> np.random.Generator:

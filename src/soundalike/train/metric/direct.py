@@ -63,7 +63,7 @@ class PretrainStage(Stage[SourceBatch]):
         device = next(self.module.parameters()).device
         self.clean.to(device)
         stems, present = batch.stems.to(device), batch.present.to(device)
-        mixes = magnitudes((stems * present[:, :, None]).sum(dim=1), self._settings.spectrum)
+        mixes = magnitudes(batch.mixes().to(device), self._settings.spectrum)
         aims = self.aims(stems, present)
         loss = pretraining_l2(self.module(mixes), aims, present)
         with torch.no_grad():
