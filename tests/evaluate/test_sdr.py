@@ -66,6 +66,7 @@ def test_every_instrument_is_measured_by_itself() -> None:
     ]
     assert np.isfinite(frames[0]).all() and np.isnan(frames[1][0]).tolist() == [False, True, False]
     assert instrument_sdr(true, found, RATE)[0] == pytest.approx(20)
+    assert np.isnan(instrument_sdr({"drums": true["drums"]}, {"drums": true["drums"]}, RATE)).all()
     accompaniment = {"accompaniment": 0.9 * (true["drums"] + other - true["vocals"])}
     assert instrument_sdr(true, accompaniment, RATE) == pytest.approx([20])
 
@@ -101,10 +102,15 @@ def test_the_protocol_measures_a_separator_beside_the_mix(tmp_path: Path, monkey
     (tmp_path / "musdb" / "train" / "a" / "vocals.wav").unlink()
     with pytest.raises(UsageError, match="lacks train/a/vocals.wav"):
         protocol.run(args)
-    # In the layout of Slakh2100: two songs of one MIDI file count once, and none has vocals.
-    args = SimpleNamespace(**(vars(args) | {"data": slakh2100(tmp_path / "slakh"), "part": "all"}))
+    # In the layout of Slakh2100: two songs of one MIDI file count once. Without vocals there is nothing to separate.
+    slakh = slakh2100(tmp_path / "slakh", seconds=1.2)
+    args = SimpleNamespace(**(vars(args) | {"data": slakh, "part": "all"}))
+    with pytest.raises(UsageError, match="no song has any of the stems vocals, accompaniment"):
+        protocol.run(args)
+    metadata = slakh / "train" / "Track00002" / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace("Strings (continued)", "Vocals"))
     over, each = protocol.run(args)
-    assert over.columns == ("accompaniment (dB)",) and over.n.tolist() == [[1], [1]] and each.rows == ("Track00002",)
-    assert np.isfinite(over.values[0]).all() and "--part all" in over.command
+    assert over.n.tolist() == [[1, 1], [1, 1]] and each.rows == ("Track00002",)
+    assert np.isfinite(over.values).all() and "--part all" in over.command
     with pytest.raises(UsageError, match="no songs of the part validation"):
         protocol.run(SimpleNamespace(**(vars(args) | {"part": "validation"})))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,10 +18,10 @@ from soundalike.cli.evaluate import protocol_command
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.core.types import Audio, FloatArray, Report
-from soundalike.evaluate.ranking import chance_of_one, scores_of_one
+from soundalike.evaluate.ranking import chance_of_one, first_is_right, scores_of_one
 from soundalike.evaluate.recordings import mix
 from soundalike.evaluate.stem_clips import prepare_song, read_stem_files
-from soundalike.models import Model
+from soundalike.models import Model, find_model
 
 SPACES = ("melody", "rhythm", "timbre", "harmony")
 KINDS = ("bass", "other", "vocals")
@@ -49,9 +51,9 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def evaluate(*arguments: object) -> dict[str, Report]:
-    """Run the protocol with the model `dsp`; the reports by what their titles say of the setting."""
-    given = [*map(str, arguments), "--model", "dsp", "--jobs", "1"]
+def evaluate(*arguments: object, model: str | Path = "dsp") -> dict[str, Report]:
+    """Run the protocol; the reports by what their titles say of the setting."""
+    given = [*map(str, arguments), "--model", str(model), "--jobs", "1"]
     context = protocol_command("stems").make_context("stems", given)
     reports = plugins.load("protocols", "stems").run(SimpleNamespace(**context.params))
     assert all(report.command.startswith("soundalike evaluate stems --data DIR") for report in reports)
@@ -76,6 +78,18 @@ def test_scores_are_those_of_a_random_order_of_ties() -> None:
             into.append([np.mean([rank == 1 for rank in ranking]), np.mean([1 / rank for rank in ranking])])
     assert scores_of_one(similarity, right, allowed) == pytest.approx(np.array(expected))
     assert chance_of_one(allowed) == pytest.approx(np.array(by_chance))
+
+
+def test_the_class_of_the_first_counts_ties_as_in_a_random_order() -> None:
+    random = np.random.default_rng(2)
+    similarity = random.integers(0, 3, (30, 5)).astype(np.float64)
+    right, allowed = random.random((30, 5)) < 0.4, random.random((30, 5)) < 0.7
+    allowed[:, 0] = True
+    expected = []
+    for row, own, candidates in zip(similarity, right, allowed, strict=True):
+        firsts = [sorted(order, key=lambda one: -row[one])[0] for order in permutations(np.flatnonzero(candidates))]
+        expected.append(np.mean([own[first] for first in firsts]))
+    assert first_is_right(similarity, right, allowed) == pytest.approx(np.array(expected))
 
 
 # Clips --------------------------------------------------------------------------------------------------------------
@@ -113,8 +127,8 @@ def test_a_silent_half_is_no_query(tmp_path: Path) -> None:
 # The protocol -------------------------------------------------------------------------------------------------------
 
 
-def expected_scores(songs: Path, kind: str, shift: int, source: str, space: str) -> tuple[float, float]:
-    """Recall@1 and MRR of the true stem among all stems, by loops over encoded halves."""
+def expected_scores(songs: Path, kind: str, shift: int, source: str, space: str) -> tuple[float, ...]:
+    """Recall@1, MRR and the class of the first of all stems, by loops over encoded halves."""
     model, half = Model.load("dsp"), SECONDS / 2
     found = read_stem_files(songs)
     audio = {(song, one): load(files[0]) for song, stems in found.items() for one, files in stems.items()}
@@ -123,7 +137,7 @@ def expected_scores(songs: Path, kind: str, shift: int, source: str, space: str)
         return model.encode(whole, start=part * half, end=(part + 1) * half).track.rows[space][0]
 
     rows = {(*name, part): row(whole, part) for name, whole in audio.items() for part in (0, 1)}
-    hits, reciprocals = [], []
+    hits, reciprocals, classes = [], [], []
     for song, stems in found.items():
         if kind not in stems:
             continue
@@ -135,24 +149,30 @@ def expected_scores(songs: Path, kind: str, shift: int, source: str, space: str)
             rank = 1 + ranking.index((song, kind, (part + shift) % 2))
             hits.append(rank == 1)
             reciprocals.append(1 / rank)
-    return 100 * float(np.mean(hits)), 100 * float(np.mean(reciprocals))
+            classes.append(ranking[0][1] == kind)
+    return tuple(100 * float(np.mean(values)) for values in (hits, reciprocals, classes))
 
 
 def test_retrieval_is_that_of_plain_loops(songs: Path, halves: Path) -> None:
     reports = evaluate("--data", songs, "--with", "halves", "--with", "demucs")
     report = reports["other passage, among all stems"]
     assert report.title.endswith("8 stems of 3 songs")
-    assert report.columns[:2] == ("bass R@1", "bass MRR") and report.columns[-1] == "accompaniment MRR"
+    assert report.columns[:3] == ("bass R@1", "bass MRR", "bass class")
+    assert report.columns[-1] == "accompaniment class"
     assert report.rows[:5] == (*(f"mix: {space}" for space in SPACES), "mix: all spaces")
     for source in ("mix", "given"):
         at = report.rows.index(f"{source}: timbre"), report.columns.index("vocals R@1")
-        assert tuple(report.values[at[0], at[1] : at[1] + 2]) == pytest.approx(
+        assert tuple(report.values[at[0], at[1] : at[1] + 3]) == pytest.approx(
             expected_scores(songs, "vocals", 1, source, "timbre"), abs=1e-3
         )
     # 16 halves of stems are in two pools of 8; four queries for vocals, six for the bass.
-    assert report.n[0].tolist() == [6, 6, 6, 6, 4, 4, 4, 4]
-    assert report.chance[0] == pytest.approx(100 / 8)
-    assert reports["other passage, among stems of the class"].chance[0] == pytest.approx(100 / 3)
+    assert report.n[0].tolist() == [6] * 6 + [4] * 6
+    # Three of eight stems are basses.
+    assert (report.chance[0], report.chance[2]) == pytest.approx((100 / 8, 300 / 8))
+    assert reports["other passage, among stems of the class"].chance[:2] == pytest.approx([100 / 3, 1100 / 18])
+    costs = reports["core-seconds per minute of music"]
+    assert costs.rows == ("mix", "halves", "given") and costs.columns == ("separation (s)", "encoding (s)", "sum (s)")
+    assert costs.values[[0, 2], 0].tolist() == [0, 0] and (costs.values[:, 1] > 0).all()
     same = reports["same passage, among all stems"]
     given = [row.startswith("given") for row in same.rows]
     timbre = same.rows.index("given: timbre")
@@ -168,6 +188,40 @@ def test_retrieval_is_that_of_plain_loops(songs: Path, halves: Path) -> None:
     gain = reports["other passage, among all stems, minus the mix"]
     expected = report.values[found] - report.values[report.rows.index("mix: timbre")]
     assert gain.values[gain.rows.index("halves minus mix: timbre")] == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_model_may_hear_classes_in_the_mix(songs: Path, tmp_path: Path) -> None:
+    """The model `dsp` with other names of spaces."""
+    folder = tmp_path / "named"
+    shutil.copytree(find_model("dsp"), folder)
+    recipe = json.loads((folder / "recipe.json").read_text())
+    for space, name in zip(recipe["spaces"], ("bass", "other", "vocals", "drums"), strict=True):
+        space["tensors"], space["name"] = space["name"], name
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    report = evaluate("--data", songs, "--with", "demucs", model=folder)["other passage, among all stems"]
+    own = report.rows.index("mix: own space")
+    for kind in KINDS:
+        at = report.columns.index(f"{kind} R@1")
+        expected = report.values[report.rows.index(f"mix: {kind}"), at : at + 3]
+        assert report.values[own, at : at + 3].tolist() == expected.tolist()
+    assert np.isnan(report.values[own, report.columns.index("accompaniment R@1")])
+    assert any("named after the class" in note for note in report.notes)
+
+
+def test_guitars_and_pianos_may_be_classes_of_their_own(tmp_path: Path) -> None:
+    lines = ["song,path,instrument,stem_class"]
+    for name, instrument, kind in (
+        ("a", "clean electric guitar", "other"), ("b", "Grand Piano", "other"), ("c", "organ", "other"),
+        ("d", "electric bass", "bass"), ("e", "acoustic guitar", "other"),
+    ):  # fmt: skip
+        write(tmp_path / f"{name}.wav", tone(300, 2, 0.1))
+        lines.append(f"Cat,{name}.wav,{instrument},{kind}")
+    (tmp_path / "stems.csv").write_text("\n".join(lines) + "\n")
+    found = read_stem_files(tmp_path, by_instrument=True)["Cat"]
+    assert {kind: [file.stem for file in files] for kind, files in found.items()} == {
+        "bass": ["d"], "guitar": ["a", "e"], "other": ["c"], "piano": ["b"],
+    }  # fmt: skip
+    assert set(read_stem_files(tmp_path)["Cat"]) == {"bass", "other"}
 
 
 def test_what_cannot_be_measured_is_refused(songs: Path, tmp_path: Path) -> None:

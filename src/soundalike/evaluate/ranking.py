@@ -22,6 +22,7 @@ __all__ = [
     "chance_of_one",
     "chance_precision_at",
     "chance_scores",
+    "first_is_right",
     "hubness",
     "occurrences",
     "ranked",
@@ -248,3 +249,25 @@ def chance_of_one(allowed: BoolArray) -> FloatArray:
     counts = allowed.sum(axis=1)
     harmonic = np.cumsum(1 / np.arange(1, allowed.shape[1] + 1))[counts - 1]
     return np.stack([1 / counts, harmonic / counts], axis=1)
+
+
+def first_is_right(similarity: FloatArray, right: BoolArray, allowed: BoolArray) -> FloatArray:
+    """Return whether the most similar candidate of every query is one of the right ones.
+
+    It is an expected value over random orders of equally similar candidates.
+
+    Args:
+        similarity: (m, n), one row per query.
+        right: The right candidates, (m, n) bool.
+        allowed: Which candidates a query has, (m, n) bool, at least one each.
+
+    Returns:
+        (m,).
+
+    Example:
+        >>> first_is_right(np.array([[0.9, 0.9, 0.1]]), np.array([[True, False, True]]), np.ones((1, 3), bool)).tolist()
+        [0.5]
+    """
+    masked = np.where(allowed, similarity, -np.inf)
+    first = allowed & (masked == masked.max(axis=1, keepdims=True))
+    return (first & right).sum(axis=1) / first.sum(axis=1)

@@ -84,17 +84,18 @@ def instrument_sdr(true: Mapping[str, FloatArray], found: Mapping[str, FloatArra
         rate: Sample rate in Hz.
 
     Returns:
-        (s,) float64 in dB; NaN if the song has no such instrument.
+        (s,) float64 in dB; NaN if the song has no such instrument, or nothing else.
 
     Example:
-        >>> instrument_sdr({"bass": np.ones((2, 8000))}, {"bass": np.full((2, 8000), 0.9)}, 8000).round()
+        >>> true = {"bass": np.ones((2, 8000)), "drums": np.ones((2, 8000))}
+        >>> instrument_sdr(true, {"bass": np.full((2, 8000), 0.9)}, 8000).round()
         array([20.])
     """
     values = np.full(len(found), np.nan)
     for index, (name, signal) in enumerate(found.items()):
         beside = {"other": set(found) - {"other"}, "accompaniment": {"vocals"}}.get(name, set(true) - {name})
         own = [reference for label, reference in true.items() if label not in beside]
-        if own:
+        if 0 < len(own) < len(true):
             values[index] = song_sdr(np.sum(own, axis=0)[None], signal[None], rate)[0]
     return values
 

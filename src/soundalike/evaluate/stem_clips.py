@@ -49,11 +49,12 @@ class SongClips:
         return Span(str(self.files[source][kind]), start, end)
 
 
-def read_stem_files(root: Path) -> dict[str, dict[str, tuple[Path, ...]]]:
+def read_stem_files(root: Path, *, by_instrument: bool = False) -> dict[str, dict[str, tuple[Path, ...]]]:
     """Return the files of each stem class by song, sorted.
 
     Args:
         root: MUSDB18-HQ, or recordings that `stems.csv` lists. Songs may lack some of the classes.
+        by_instrument: Whether guitars and pianos are classes of their own, by the column "instrument" of `stems.csv`.
 
     Raises:
         UsageError: The folder holds neither.
@@ -64,7 +65,7 @@ def read_stem_files(root: Path) -> dict[str, dict[str, tuple[Path, ...]]]:
     """
     check_folder(root, "MUSDB18-HQ, or with stems.csv")
     if (root / "stems.csv").exists():
-        dataset = plugins.load("datasets", "stem_table", root=root, complete=False)
+        dataset = plugins.load("datasets", "stem_table", root=root, complete=False, by_instrument=by_instrument)
     else:
         dataset = plugins.load("datasets", "musdb18hq", root=root)
     songs: dict[str, dict[str, tuple[Path, ...]]] = {}

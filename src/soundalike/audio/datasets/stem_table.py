@@ -17,8 +17,14 @@ _TABLE = "stems.csv"
 _COLUMNS = ("song", "path", "stem_class")
 
 
-def create(root: Path, *, complete: bool = True) -> StemTable:
+_APART = ("guitar", "piano")
+
+
+def create(root: Path, *, complete: bool = True, by_instrument: bool = False) -> StemTable:
     """Return the dataset of the folder that holds `stems.csv`; with `complete` false, of all its songs.
+
+    With `by_instrument`, guitars and pianos of the class "other" are classes of their own: those whose text in the
+    column "instrument" names them, such as "clean electric guitar".
 
     Raises UsageError if `root` is not a folder.
 
@@ -27,7 +33,7 @@ def create(root: Path, *, complete: bool = True) -> StemTable:
         >>> item.labels["label"], list(item.stems)
         ('bass', ['S02_R01'])
     """
-    return StemTable(existing_folder(root, StemTable.about), complete=complete)
+    return StemTable(existing_folder(root, StemTable.about), complete=complete, by_instrument=by_instrument)
 
 
 class StemTable:
@@ -45,9 +51,10 @@ class StemTable:
         layout="stems.csv with the columns song, path (below the folder, or below the one above), stem_class",
     )
 
-    def __init__(self, root: Path, *, complete: bool = True) -> None:
+    def __init__(self, root: Path, *, complete: bool = True, by_instrument: bool = False) -> None:
         self.root = root
         self._only_complete = complete
+        self._by_instrument = by_instrument
 
     def _read(self) -> dict[str, Mapping[str, list[Path]]]:
         """The files by song and class, for the songs with every class, or for all."""
@@ -69,7 +76,7 @@ class StemTable:
                     if path is None:
                         lost.append(row["path"])
                     else:
-                        songs.setdefault(row["song"], {}).setdefault(row["stem_class"], []).append(path)
+                        songs.setdefault(row["song"], {}).setdefault(self._class_of(row), []).append(path)
         except OSError as error:
             raise UsageError(f"{table} cannot be read: {error.strerror}; expected {self.about.layout}") from error
         except (csv.Error, UnicodeError) as error:
@@ -82,6 +89,12 @@ class StemTable:
         if not complete:
             raise UsageError(f"{table} names no song with a stem of every class")
         return complete
+
+    def _class_of(self, row: Mapping[str, str]) -> str:
+        if self._by_instrument and row["stem_class"] == "other":
+            played = (row.get("instrument") or "").lower()
+            return next((name for name in _APART if name in played), "other")
+        return row["stem_class"]
 
     def _locate(self, path: str) -> Path | None:
         return next((found for place in (self.root, self.root.parent) if (found := place / path).is_file()), None)

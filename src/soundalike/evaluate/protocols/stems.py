@@ -15,8 +15,13 @@ Candidates are the true stems of all songs, of the same half (same passage) or o
 are of all classes, or only of the class that is asked for. The accompaniment is everything but the vocals, and its
 candidates of all classes are vocals and accompaniments. A stem more than 50 dB below its mix is left out.
 
-The result is recall@1, the share of queries that rank their stem first, and the mean reciprocal rank (MRR). Equally
-similar candidates count as in a random order. Further tables give the paired difference to the mix.
+The result is recall@1, the share of queries that rank their stem first, and the mean reciprocal rank (MRR); among all
+stems also the share whose first stem is of the class that is asked for, of whatever song (class). Equally similar
+candidates count as in a random order. Further tables give the paired difference to the mix, and core-seconds.
+
+A model may have spaces that are named after stem classes, which it hears in the mix, such as drums. The row "own space"
+compares every class in the space of its name. With --by-instrument, guitars and pianos that stems.csv lists in a column
+"instrument" are classes of their own.
 """
 
 from __future__ import annotations
@@ -38,16 +43,18 @@ from soundalike.core.files import make_folder
 from soundalike.core.types import BoolArray, FloatArray, IntArray, Report
 from soundalike.evaluate.base import EncodedClips, Progress, Protocol, encode_clips, model_report
 from soundalike.evaluate.estimates import Estimate, bootstrap
-from soundalike.evaluate.ranking import chance_of_one, scores_of_one
+from soundalike.evaluate.ranking import chance_of_one, first_is_right, scores_of_one
 from soundalike.evaluate.stem_clips import ACCOMPANIMENT, GIVEN, SongClips, prepare_song, read_stem_files
+from soundalike.evaluate.stem_costs import COST_COLUMNS, core_seconds
 
 __all__ = ["StemRetrieval", "create"]
 
 _MIX = "mix"
-_MEASURES = ("R@1", "MRR")
+_MEASURES = ("R@1", "MRR", "class")
 _PASSAGES = {"other passage": 1, "same passage": 0}
 _POOLS = ("among all stems", "among stems of the class")
 _ALL = "all spaces"
+_OWN = "own space"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,7 @@ class StemRetrieval:
                 show_default=True,
                 help="The longest part of a song to use: the one in which the most stems sound.",
             ),
+            click.Option(["--by-instrument"], is_flag=True, help="Guitars and pianos are classes of their own."),
         ]
 
     def run(self, args: SimpleNamespace, progress: Progress | None = None) -> tuple[Report, ...]:
@@ -101,7 +109,7 @@ class StemRetrieval:
 
         Raises UsageError, AudioError or ModelError.
         """
-        found = _chosen([read_stem_files(root) for root in args.data], args.songs)
+        found = _chosen([read_stem_files(root, by_instrument=args.by_instrument) for root in args.data], args.songs)
         separators, absent = _load_separators(args.separators)
         with TemporaryDirectory() as folder:
             songs: list[SongClips] = []
@@ -117,8 +125,11 @@ class StemRetrieval:
                 for half in (0, 1)
             }
             encoded = encode_clips(clips, args.model, jobs=args.jobs, progress=progress)
-        sources = [_MIX, *separators, GIVEN]
-        return _Tables(args, encoded, songs, sources, absent).reports()
+            sources = [_MIX, *separators, GIVEN]
+            longest = max(songs, key=lambda song: song.seconds)
+            costs = core_seconds(args.model, longest, sources, separators)
+        tables = _Tables(args, encoded, songs, sources, absent)
+        return *tables.reports(), tables.costs(costs, longest)
 
 
 def create() -> Protocol:
@@ -170,6 +181,7 @@ class _Tables:
         self._sources, self._absent = sources, absent
         self._spaces = [space.name for space in encoded.spaces] + ([_ALL] if len(encoded.spaces) > 1 else [])
         kinds = sorted({kind for song in songs for kind in song.files[GIVEN]} - {ACCOMPANIMENT})
+        self._spaces += [_OWN] if set(kinds) & set(self._spaces) else []
         self._kinds = [*kinds, ACCOMPANIMENT] if any(ACCOMPANIMENT in one.files[GIVEN] for one in songs) else kinds
         self._candidates = [(song, kind) for song in songs for kind in self._kinds if kind in song.files[GIVEN]]
 
@@ -205,13 +217,14 @@ class _Tables:
     def _measure(
         self, shift: int, pool: str
     ) -> tuple[dict[str, tuple[tuple[str, ...], dict[str, FloatArray]]], dict[str, FloatArray]]:
-        """Per class: the songs of the queries and (m, spaces, 2) scores by source; and the (2,) chance levels."""
+        """Per class: the songs of the queries and (m, spaces, 3) scores by source; and the (3,) chance levels."""
         measured, chance = {}, {}
         for kind in self._kinds:
             queries = self._queries(kind, shift, pool)
             if not queries.songs:
                 continue
-            chance[kind] = chance_of_one(queries.allowed).mean(axis=0)
+            by_class = (queries.allowed & self._of_class(kind)).sum(axis=1) / queries.allowed.sum(axis=1)
+            chance[kind] = np.append(chance_of_one(queries.allowed).mean(axis=0), by_class.mean())
             by_source = {}
             for source in self._sources:
                 if all(kind in song.files.get(source, {}) for song, own in self._candidates if own == kind):
@@ -220,7 +233,7 @@ class _Tables:
         return measured, chance
 
     def _scores(self, queries: _Queries, source: str, kind: str, shift: int) -> FloatArray:
-        """Recall@1 and the reciprocal rank of every query in every space: (m, spaces, 2)."""
+        """The three measures of every query in every space: (m, spaces, 3)."""
         encoded, songs = self._encoded, {song.song: song for song in self._songs}
         asked = encoded.positions(
             songs[song].span(source, kind, half) for song, half in zip(queries.songs, queries.halves, strict=True)
@@ -228,17 +241,33 @@ class _Tables:
         targets = np.stack(
             [encoded.positions(one.span(GIVEN, own, half) for one, own in self._candidates) for half in (0, 1)]
         )[(np.array(queries.halves) + shift) % 2]
-        columns, total = [], np.zeros(targets.shape)
+        by_space: dict[str, FloatArray] = {}
         for space in encoded.spaces:
             calibration = space.calibration["track"]
             left = np.repeat(asked, targets.shape[1])
             similar = encoded.similarity(space, left, targets.ravel()).reshape(targets.shape)
-            z = (similar - calibration.mu) / calibration.sigma
-            total += z
-            columns.append(scores_of_one(z, queries.right, queries.allowed))
-        if _ALL in self._spaces:
-            columns.append(scores_of_one(total, queries.right, queries.allowed))
+            by_space[space.name] = (similar - calibration.mu) / calibration.sigma
+        by_space[_ALL] = np.sum(list(by_space.values()), axis=0)
+        by_space[_OWN] = by_space.get(kind, np.full(targets.shape, np.nan))
+        right_class = np.broadcast_to(self._of_class(kind), targets.shape)
+        columns = []
+        for name in self._spaces:
+            z = by_space[name]
+            if np.isnan(z).any():
+                columns.append(np.full((len(z), len(_MEASURES)), np.nan))
+                continue
+            hit = first_is_right(z, right_class, queries.allowed)
+            columns.append(np.column_stack([scores_of_one(z, queries.right, queries.allowed), hit]))
         return np.stack(columns, axis=1)
+
+    def _of_class(self, kind: str) -> BoolArray:
+        """Which candidates are of a class, (candidates,)."""
+        return np.array([own == kind for _, own in self._candidates])
+
+    @staticmethod
+    def _measures(setting: str) -> Sequence[str]:
+        """The measures of a setting: among stems of one class, the class is no question."""
+        return _MEASURES if setting.endswith(_POOLS[0]) else _MEASURES[:2]
 
     def _values(
         self,
@@ -249,9 +278,9 @@ class _Tables:
         columns = {
             f"{kind} {name}": self._column(songs, [by_source.get(one) for one in self._sources], at, len(self._absent))
             for kind, (songs, by_source) in measured.items()
-            for at, name in enumerate(_MEASURES)
+            for at, name in enumerate(self._measures(setting))
         }
-        levels = [100 * float(level) for kind in measured for level in chance[kind]]
+        levels = [100 * float(chance[kind][at]) for kind in measured for at in range(len(self._measures(setting)))]
         absent = [f"{name}: weights absent" for name in self._absent]
         return self._report(columns, setting, self._sources, levels, "Intervals: bootstrap over the songs.", absent)
 
@@ -261,7 +290,9 @@ class _Tables:
         columns: dict[str, Estimate] = {}
         for kind, (songs, by_source) in measured.items():
             gains = [by_source[one] - by_source[_MIX] if one in by_source else None for one in self._sources[1:]]
-            columns |= {f"{kind} {name}": self._column(songs, gains, at) for at, name in enumerate(_MEASURES)}
+            columns |= {
+                f"{kind} {name}": self._column(songs, gains, at) for at, name in enumerate(self._measures(setting))
+            }
         rows = [f"{source} minus mix" for source in self._sources[1:]]
         note = "Percentage points. Intervals: paired bootstrap over the songs."
         return self._report(columns, f"{setting}, minus the mix", rows, [0.0] * len(columns), note)
@@ -269,7 +300,7 @@ class _Tables:
     def _column(
         self, songs: Sequence[str], parts: Sequence[FloatArray | None], measure: int, empty: int = 0
     ) -> Estimate:
-        """One measure in all rows, from (m, spaces, 2) per source, then empty rows.
+        """One measure in all rows, from (m, spaces, 3) per source, then empty rows.
 
         A source that does not make the class has no values, and n = 0.
         """
@@ -291,11 +322,6 @@ class _Tables:
         empty: Sequence[str] = (),
     ) -> Report:
         args = self._args
-        options = " ".join(
-            [*(["--data DIR"] * len(args.data)), *(f"--song {song}" for song in args.songs)]
-            + [f"--with {name}" for name in args.separators]
-            + [f"--seconds {args.seconds:g}"]
-        )
         stems = sum(kind != ACCOMPANIMENT for _, kind in self._candidates)
         minutes = sum(song.seconds for song in self._songs) / 60
         notes = [
@@ -303,16 +329,52 @@ class _Tables:
             f"The songs are cut to the {args.seconds:g} s in which the most stems sound: {minutes:.1f} minutes in all.",
             *(f"{name}: {why}." for name, why in self._absent.items()),
         ]
+        if _OWN in self._spaces:
+            notes.append(f"{_OWN.capitalize()}: the space that is named after the class.")
         if _ALL in self._spaces:
             notes.append(f"{_ALL.capitalize()}: the mean of z over the spaces of the model.")
         return model_report(
             self._encoded,
             args,
             columns,
-            f"Stem retrieval, {setting}: {stems} stems of {len(self._songs)} songs",
+            f"Stem retrieval, {setting}: {stems} stems of {len(self._songs)} songs"
+            + (", guitar and piano apart" if args.by_instrument else ""),
             protocol=StemRetrieval.name,
-            options=options,
+            options=self._options,
             chance=chance,
             rows=[*(f"{source}: {space}" for source in sources for space in self._spaces), *empty],
             notes=notes,
+        )
+
+    @property
+    def _options(self) -> str:
+        """The options that reproduce the run."""
+        args = self._args
+        return " ".join(
+            [*(["--data DIR"] * len(args.data)), *(f"--song {song}" for song in args.songs)]
+            + [f"--with {name}" for name in args.separators]
+            + [f"--seconds {args.seconds:g}"]
+            + (["--by-instrument"] if args.by_instrument else [])
+        )
+
+    def costs(self, values: FloatArray, song: SongClips) -> Report:
+        """Core-seconds per minute of music, by source."""
+        unknown, count = np.full(len(values), np.nan), np.ones(len(values), np.int64)
+        columns = {
+            f"{name} (s)": Estimate(values[:, at], unknown, unknown, count) for at, name in enumerate(COST_COLUMNS)
+        }
+        return model_report(
+            self._encoded,
+            self._args,
+            columns,
+            f"Stem retrieval, core-seconds per minute of music: {song.song}",
+            protocol=StemRetrieval.name,
+            options=self._options,
+            chance=[np.nan] * len(columns),
+            unit="",
+            rows=self._sources,
+            notes=[
+                f"Measured once, on {song.seconds:.0f} s of one song. A separator pays for its stems and for the "
+                "encoding of all of them; without a separator, only the mix is encoded."
+            ],
         )
