@@ -54,7 +54,7 @@ def test_a_missing_network_is_named(tmp_path: Path, workspace: Workspace) -> Non
         assemble(Workspace(tmp_path, TINY, workspace.material), "clean")
 
 
-class Ideal(nn.Module):
+class Ideal(nn.Module):  # type: ignore[misc]
     """Keep the bins of one instrument's range of pitches."""
 
     def __init__(self, low: float, high: float) -> None:

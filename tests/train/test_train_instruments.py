@@ -108,6 +108,8 @@ def clean(tmp_path_factory: pytest.TempPathFactory, songs: Path) -> Path:
         (["--seed", "5"], "its seed is 0, expected 5"),
         (["--steps", "3"], "its steps_per_epoch is 2, expected 3"),
         (["--recorded-songs", "a"], "--recorded-songs needs --recorded"),
+        (["-o", "model"], "--out needs --licence"),
+        (["-o", "model", "--licence", "CC0-1.0"], "give the separator that makes them with --separator"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(
@@ -144,6 +146,24 @@ def test_a_missing_stem_is_named(tmp_path: Path, songs: Path, capsys: pytest.Cap
     assert train(copy, tmp_path / "work", "clean") == 2
     (line,) = (line for line in capsys.readouterr().err.splitlines() if "S01" in line)
     assert "missing" in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["cascade", "direct-da"])
+def test_a_model_is_written_that_search_can_use(
+    tmp_path: Path, songs: Path, capsys: pytest.CaptureFixture[str], method: str
+) -> None:
+    model = tmp_path / "band"
+    assert train(songs, tmp_path / "work", method, "-o", str(model), "--licence", "CC0-1.0", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["out"] == str(model)
+    assert set(report["uncalibrated"]) <= set(RANGES)
+    recipe = json.loads((model / "recipe.json").read_text())
+    assert [space["name"] for space in recipe["spaces"]] == list(RANGES)
+    assert recipe["trained_on"] == [{"name": songs.name, "licence": "CC0-1.0", "n": 9}]
+    clips = [str(path) for path in sorted(songs.glob("train/*/mix.wav"))[:2]]
+    assert main(["compare", *clips, "--model", str(model), "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["weights"]) == set(RANGES)
 
 
 @pytest.mark.slow

@@ -49,13 +49,19 @@ class NetworkRecord:
 
 @dataclass(frozen=True, slots=True)
 class InstrumentsRecord:
-    """The networks of a method, in the order of training; `songs` counts those of each subset."""
+    """The networks of a method, in the order of training; `songs` counts those of each subset.
+
+    `out` is the folder of the model, if one was asked for, and `uncalibrated` names the instruments that are audible in
+    too few clips to calibrate them.
+    """
 
     work: str
     method: str
     songs: Mapping[str, int]
     networks: Sequence[NetworkRecord]
     curves: Curves
+    out: str | None
+    uncalibrated: Sequence[str]
     failed: Sequence[str]
 
 
@@ -87,6 +93,10 @@ class InstrumentsRecord:
 @option("--steps", type=WholeNumber(), metavar="N", help="Batches per epoch.")
 @option("--device", default="cpu", metavar="NAME", help="Device: cpu, or cuda if there is a GPU (default: cpu).")
 @option("--curves", "curve_file", type=GIVEN_PATH, metavar="FILE", help="Write the learning curves to a CSV file.")
+@option("-o", "--out", type=GIVEN_PATH, metavar="DIR", help="Write a model: one space per instrument.")
+@option("--name", metavar="NAME", help="Name of the model (default: that of its folder).")
+@option("--licence", default="", metavar="SPDX", help="Licence of the weights of the model, such as CC0-1.0.")
+@option("--separator", metavar="NAME", help="What makes the stems that a model of the method clean describes.")
 @seed_option()
 @jobs_option("Number of processes that read songs (default: one per core).")
 @json_option()
@@ -102,6 +112,10 @@ def instruments(
     steps: int | None,
     device: str,
     curve_file: Path | None,
+    out: Path | None,
+    name: str | None,
+    licence: str,
+    separator: str | None,
     seed: int,
     jobs: int | None,
     as_json: bool,
@@ -115,14 +129,19 @@ def instruments(
 
     \b
       soundalike render songs 200 -o songs
-      soundalike train instruments --songs songs --work scratch --method cascade-ft
+      soundalike train instruments --songs songs --work scratch --method cascade-ft \\
+          -o band --licence CC0-1.0
+      soundalike index ~/Music --model band
       soundalike train instruments --songs slakh2100_flac --work slakh --published \\
           --method direct-reconst --device cuda
     """
-    from soundalike.train.jobs import InstrumentsJob, InstrumentsProgress, train_instruments
+    from soundalike.cli.models.clips import calibration_clips
+    from soundalike.train.jobs import InstrumentModel, InstrumentsJob, InstrumentsProgress, train_instruments
 
     if recorded_songs and not recorded:
         raise click.UsageError("--recorded-songs needs --recorded", click.get_current_context())
+    if out and not licence:
+        raise click.UsageError("--out needs --licence, the licence of the weights", click.get_current_context())
     if curve_file:
         check_folder(curve_file)
     usual = SMALL if small else PUBLISHED
@@ -134,7 +153,8 @@ def instruments(
         device=device,
     )
     chosen = [name for name in recorded_songs.split(",") if name]
-    job = InstrumentsJob(songs, work, method, settings, redux, {recorded: chosen} if recorded else {})
+    model = InstrumentModel(out, name or out.absolute().name, licence, calibration_clips(), separator) if out else None
+    job = InstrumentsJob(songs, work, method, settings, redux, {recorded: chosen} if recorded else {}, model)
     with Progress("song", enabled=not as_json) as progress:
 
         def begin_step(name: str) -> None:
@@ -153,14 +173,18 @@ def instruments(
             progress.end()
             print_interrupted()
             return INTERRUPTED
-    for name, reason in report.failed:
-        print_message(f"{one_line(name)}: {reason}", "failed")
+    for song, reason in report.failed:
+        print_message(f"{one_line(song)}: {reason}", "failed")
     if curve_file:
         _write_curves(report, curve_file)
     if as_json:
-        print_json(_record(work, method, report))
+        print_json(_record(work, method, report, out))
     else:
         _print_report(work, report)
+        if report.uncalibrated:
+            print_message(f"audible in too few clips to calibrate: {', '.join(report.uncalibrated)}", "note")
+        if out:
+            print(f"model written: {one_line(out)}; try it with --model {one_line(out)}")
     return 1 if report.failed else 0
 
 
@@ -175,7 +199,7 @@ def _write_curves(report: InstrumentsReport, path: Path) -> None:
     write_atomic(path, lambda file: file.write(text.getvalue().encode()))
 
 
-def _record(work: Path, method: str, report: InstrumentsReport) -> InstrumentsRecord:
+def _record(work: Path, method: str, report: InstrumentsReport, out: Path | None) -> InstrumentsRecord:
     return InstrumentsRecord(
         work=str(work),
         method=method,
@@ -185,6 +209,8 @@ def _record(work: Path, method: str, report: InstrumentsReport) -> InstrumentsRe
             for one in report.networks
         ],
         curves=curves({one.name: one.curve for one in report.networks}),
+        out=str(out) if out else None,
+        uncalibrated=report.uncalibrated,
         failed=[f"{name}: {reason}" for name, reason in report.failed],
     )
 

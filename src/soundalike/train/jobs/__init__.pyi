@@ -7,6 +7,7 @@ from .dsp import fit as fit
 from .heads import HeadsJob as HeadsJob
 from .heads import default_backbone as default_backbone
 from .heads import train_heads as train_heads
+from .instruments import InstrumentModel as InstrumentModel
 from .instruments import InstrumentsJob as InstrumentsJob
 from .instruments import InstrumentsProgress as InstrumentsProgress
 from .instruments import train_instruments as train_instruments

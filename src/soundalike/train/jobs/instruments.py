@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundalike.core.errors import UsageError
 from soundalike.core.files import make_folder
+from soundalike.train.metric.methods import METHODS
 from soundalike.train.metric.settings import SMALL, MetricSettings
 
 if TYPE_CHECKING:
+    from soundalike.train.common import CalibrationClip
     from soundalike.train.common.checkpoints import Epoch
+    from soundalike.train.metric.stages import Workspace
 
 __all__ = [
     "SAMPLES",
+    "InstrumentModel",
     "InstrumentsJob",
     "InstrumentsProgress",
     "InstrumentsReport",
@@ -27,6 +32,25 @@ __all__ = [
 
 SAMPLES = "samples"
 """The folder below WORK for the samples of the songs."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentModel:
+    """The model to write.
+
+    Attributes:
+        out: Its folder.
+        name: Its name.
+        licence: The licence of the weights, an SPDX expression.
+        clips: The clips to calibrate with.
+        separator: What makes the stems, for the method clean only.
+    """
+
+    out: Path
+    name: str
+    licence: str
+    clips: Sequence[CalibrationClip]
+    separator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +64,7 @@ class InstrumentsJob:
         settings: How to train.
         redux: The file redux.json of slakh-utils, which says which tracks of Slakh2100 are used.
         recorded: Further folders with stems.csv, each with the names of its songs to train on.
+        model: The model to write at the end, if any.
     """
 
     songs: Path
@@ -48,6 +73,7 @@ class InstrumentsJob:
     settings: MetricSettings = SMALL
     redux: Path | None = None
     recorded: Mapping[Path, Sequence[str]] = field(default_factory=dict)
+    model: InstrumentModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +111,25 @@ class TrainedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class InstrumentsReport:
-    """The networks in the order of training, the number of songs per subset, and songs that could not be read."""
+    """What was trained.
+
+    Attributes:
+        networks: The networks in the order of training.
+        songs: The number of songs per subset.
+        failed: Songs that could not be read.
+        uncalibrated: Instruments that are audible in too few clips, if a model was written.
+    """
 
     networks: tuple[TrainedNetwork, ...]
     songs: Mapping[str, int]
     failed: tuple[tuple[str, str], ...]
+    uncalibrated: tuple[str, ...] = ()
 
 
 def train_instruments(
     job: InstrumentsJob, progress: InstrumentsProgress, *, jobs: int | None = None
 ) -> InstrumentsReport:
-    """Train the networks of a method that are not there yet.
+    """Train the networks of a method that are not there yet, and write the model if asked to.
 
     Args:
         job: What to train.
@@ -103,8 +137,9 @@ def train_instruments(
         jobs: The number of worker processes that read songs; None starts one per core.
 
     Raises:
-        UsageError: torch is missing, the method is unknown, there are too few songs, or a folder cannot be read or
-            written, or holds networks with other settings.
+        UsageError: torch is missing (or onnx, for a model), the method is unknown, there are too few songs, or a folder
+            cannot be read or written, or holds networks with other settings.
+        ModelError: No instrument is audible in enough of the clips.
         KeyboardInterrupt: The run was interrupted; the next one continues, with the same result.
 
     Example:
@@ -118,6 +153,8 @@ def train_instruments(
         raise UsageError("training networks needs torch; install it with: pip install 'soundalike[train]'") from error
     from soundalike.train.metric.material import load_material
 
+    if job.model:
+        _check_model(job.model, job.method)
     stages = find_stages(job.method)
     make_folder(job.work, "--work")
     progress.step("reading songs")
@@ -141,6 +178,56 @@ def train_instruments(
             trained = train_stage(stage, instrument, workspace, partial(progress.epoch, name))
             took = time.monotonic() - begun
             networks.append(TrainedNetwork(name, trained.path, trained.curve, trained.found, took))
-    return InstrumentsReport(
-        tuple(networks), {subset: len(songs) for subset, songs in material.songs.items()}, material.failed
+    songs = {subset: len(pieces) for subset, pieces in material.songs.items()}
+    report = InstrumentsReport(tuple(networks), songs, material.failed)
+    if job.model:
+        progress.step(f"writing the model {job.model.name}")
+        report = replace(report, uncalibrated=_write_model(job, job.model, workspace, report, progress))
+    return report
+
+
+def _check_model(model: InstrumentModel, method: str) -> None:
+    """Raise UsageError before hours of training, not after."""
+    if importlib.util.find_spec("onnx") is None:  # torch's exporter needs it
+        raise UsageError("writing a model needs onnx; install it with: pip install 'soundalike[train]'")
+    if method == "clean" and model.separator is None:
+        raise UsageError("the networks of clean describe stems; give the separator that makes them with --separator")
+    if method != "clean" and model.separator:
+        raise UsageError(f"{method} describes instruments of the mix; leave --separator {model.separator} out")
+    make_folder(model.out, "--out")
+
+
+def _write_model(
+    job: InstrumentsJob,
+    model: InstrumentModel,
+    workspace: Workspace,
+    report: InstrumentsReport,
+    progress: InstrumentsProgress,
+) -> tuple[str, ...]:
+    """Write the model; returns the instruments that are audible in too few clips."""
+    from soundalike.train.metric.assemble import export_method
+    from soundalike.train.metric.model_folder import About, write_instruments
+
+    trained_on: list[dict[str, object]] = [
+        {"name": job.songs.name, "licence": model.licence, "n": report.songs["train"] + report.songs["validation"]}
+    ]
+    about = About(
+        model.name,
+        f"The instruments of a mix: {', '.join(job.settings.network.instruments)}. Method: {job.method}.",
+        trained_on,
+        job.settings.seed,
+        _results(report),
     )
+    network = job.work / f"{METHODS[job.method]}.onnx"
+    export_method(workspace, job.method, network, licence=model.licence, half=True)
+    return write_instruments(network, model.out, about, model.clips, separator=model.separator, progress=progress.done)
+
+
+def _results(report: InstrumentsReport) -> str:
+    """The best validation results as Markdown."""
+    lines = ["| network | best epoch | validation loss | right (%) |", "|---|---|---|---|"]
+    for one in report.networks:
+        best = one.best
+        right = f"{100 * best.validation_accuracy:.1f}"
+        lines.append(f"| {one.name} | {best.number} of {len(one.curve)} | {best.validation_loss:.3f} | {right} |")
+    return "\n".join(lines)
