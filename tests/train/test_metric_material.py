@@ -14,11 +14,12 @@ import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soundalike.audio.activity import BLOCK, GATE, active_blocks
 from soundalike.audio.datasets.songs import find_songs, instrument_of
 from soundalike.core.errors import UsageError
 from soundalike.train.metric import FIVE, SIX, SMALL, MetricSettings
 from soundalike.train.metric.material import Material, load_material
-from soundalike.train.metric.pieces import BLOCK, GATE, Piece, active_blocks, open_piece, store_piece
+from soundalike.train.metric.pieces import Piece, open_piece, store_piece
 
 RATE = 8000
 SECONDS = 1.0

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from soundalike.audio.activity import AUDIBLE
 from soundalike.core.errors import UsageError
 from soundalike.train.metric.pieces import Piece, open_piece, store_piece
-from soundalike.train.metric.segments import AUDIBLE, Cut, Segments
+from soundalike.train.metric.segments import Cut, Segments
 from soundalike.train.metric.triplets import (
     Mixed,
     Triplet,

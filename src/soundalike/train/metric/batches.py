@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soundalike.audio.activity import BLOCK
 from soundalike.core.types import BoolArray, FloatArray
-from soundalike.train.metric.pieces import BLOCK
 from soundalike.train.metric.segments import Segments
 from soundalike.train.metric.settings import MetricSettings
 from soundalike.train.metric.triplets import (

@@ -18,13 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from soundalike.audio import AudioStream, MonoStream
+from soundalike.audio.activity import BLOCK, GATE
 from soundalike.audio.datasets import SUBSETS, SongFiles, find_songs
 from soundalike.core.errors import AudioError, SoundalikeError, UsageError
 from soundalike.core.executors.cores import usable_cores
 from soundalike.core.executors.processes import run_tasks
 from soundalike.core.files import content_hash, make_folder, read_json, write_json
 from soundalike.core.types import FloatArray
-from soundalike.train.metric.pieces import BLOCK, GATE, Piece, is_stored, open_piece, store_piece
+from soundalike.train.metric.pieces import Piece, is_stored, open_piece, store_piece
 from soundalike.train.metric.settings import MetricSettings
 
 __all__ = ["Material", "load_material", "read_songs"]

@@ -1,11 +1,9 @@
-"""The stems of one song as mapped samples on disk, and the level gate that tells where an instrument sounds.
+"""The stems of one song as mapped samples on disk.
 
 Samples are 16-bit integers that one factor per song scales, so that no sample clips, and neither does the sum of any
 instruments, which 16 bits hold too. K instruments, t samples, b blocks of `BLOCK` seconds, the last of which may be
 shorter.
-
-Level gate: an instrument sounds in a block if its root mean square lies above `GATE` dB relative to that of the mix of
-the whole song.
+`audio.activity` has the level gate that tells where an instrument sounds.
 """
 
 from __future__ import annotations
@@ -17,16 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from soundalike.audio.activity import active_blocks
 from soundalike.core import mapped_arrays
 from soundalike.core.errors import UsageError
 from soundalike.core.types import AnyArray, BoolArray, FloatArray
 
-__all__ = ["BLOCK", "GATE", "Piece", "active_blocks", "is_stored", "open_piece", "store_piece"]
+__all__ = ["Piece", "is_stored", "open_piece", "store_piece"]
 
-BLOCK = 0.1
-"""Seconds of a block of the level gate."""
-GATE = -50.0
-"""Level in dB, relative to the song's mix, from which an instrument sounds in a block."""
 _FORMAT = 2
 _OPEN_FILES = 512
 """Mappings that stay open. Each holds a file descriptor, of which processes often may have 1,024."""
@@ -95,25 +90,6 @@ class Piece:
                 summed += part[instrument]
         np.multiply(summed, np.float32(self.scale), out=out[: len(summed)])
         out[len(summed) :] = 0
-
-
-def active_blocks(stems: FloatArray, rate: int) -> BoolArray:
-    """Return in which blocks the K instruments (K, t) of a song sound: (K, b) bool.
-
-    Example:
-        >>> stems = np.zeros((2, 3000), np.float32)
-        >>> stems[0, 1000:] = 0.1
-        >>> active_blocks(stems, 10000).tolist()
-        [[False, True, True], [False, False, False]]
-    """
-    size = round(BLOCK * rate)
-    frames = stems.shape[1]
-    starts = np.arange(0, frames, size)
-    lengths = np.minimum(starts + size, frames) - starts
-    powers = np.stack([np.add.reduceat(np.square(row), starts, dtype=np.float64) for row in stems]) / lengths
-    reference = float(np.mean(np.square(stems.sum(axis=0)), dtype=np.float64))
-    found: BoolArray = powers > reference * 10 ** (GATE / 10)
-    return found
 
 
 def store_piece(folder: Path, key: str, stems: FloatArray, rate: int) -> None:

@@ -1,6 +1,6 @@
 """Where segments can be cut from songs so that the target is not silent, drawn without reading any sound.
 
-A segment is audible if its instrument sounds in `AUDIBLE` of its blocks or more (see `pieces.py` for the level gate).
+A segment is audible if its instrument sounds in `AUDIBLE` of its blocks or more (see `audio.activity`).
 Segments start on blocks. Lengths and starts are in samples.
 """
 
@@ -11,14 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from soundalike.audio.activity import BLOCK, audible_from
 from soundalike.core.errors import UsageError
 from soundalike.core.types import BoolArray, IntArray
-from soundalike.train.metric.pieces import BLOCK, Piece
+from soundalike.train.metric.pieces import Piece
 
-__all__ = ["AUDIBLE", "Cut", "Segments"]
-
-AUDIBLE = 0.25
-"""Part of the blocks of a segment in which an instrument must sound."""
+__all__ = ["Cut", "Segments"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +132,6 @@ class Segments:
 
 def _audible(active: BoolArray, width: int, count: int) -> BoolArray:
     """Where segments of `width` blocks can start: (2K, count), per instrument, and for anything but each of them."""
-    sums = np.pad(np.cumsum(active, axis=1), ((0, 0), (1, 0)))
-    ends = np.minimum(np.arange(count) + width, active.shape[1])
-    audible = np.greater_equal(sums[:, ends] - sums[:, :count], max(AUDIBLE * width, 1))
+    audible = audible_from(active, width, np.arange(count))
     others = np.greater(np.count_nonzero(audible, axis=0) - audible, 0)
     return np.concatenate([audible, others])
