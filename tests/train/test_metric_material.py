@@ -201,6 +201,8 @@ def test_a_song_is_read_again_only_if_its_content_or_the_settings_change(songs: 
     assert read(songs) == 0
     moved = songs.rename(tmp_path / "moved")
     assert read(moved) == 0
+    (cache / "files.json").unlink()
+    assert read(moved) == 0
     sf.write(moved / "train" / "Track00001" / "stems" / "S00.wav", noise(99), RATE, subtype="FLOAT")
     assert read(moved) == 1
     assert read(moved, ["drums", "other"]) == 4

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ from soundalike.train.metric.settings import MetricSettings
 __all__ = ["Material", "load_material", "read_songs"]
 
 _INDEX = "files.json"
+_WRITE_EVERY = 10.0
+"""Seconds between two writes of the index. Whole sets have tens of thousands of files."""
 _FORMAT = 1
 _SPEED = 400.0
 """Seconds of stems that one core reads, resamples and stores per second; for the estimate only."""
@@ -261,6 +264,7 @@ class _Index:
 
     def __init__(self, cache: Path) -> None:
         self._path = cache / _INDEX
+        self._written = time.monotonic()
         self._entries: dict[str, list[object]] = {}
         if self._path.exists():
             found = read_json(self._path)
@@ -276,13 +280,16 @@ class _Index:
         return found
 
     def add(self, digests: Mapping[str, str]) -> None:
-        """Keep the digests of files."""
+        """Keep the digests of files, on disk too once in a while, so that little is lost if the process is killed."""
         for file, digest in digests.items():
             self._entries[file] = [*_stamp(Path(file)), digest]
+        if time.monotonic() - self._written > _WRITE_EVERY:
+            self.write()
 
     def write(self) -> None:
         """Write the index. Without it, all files are hashed again."""
         write_json(self._path, self._entries)
+        self._written = time.monotonic()
 
 
 def _stamp(file: Path) -> list[object]:
