@@ -23,7 +23,7 @@ from soundalike.core.options import TextType
 if TYPE_CHECKING:
     from soundalike.render.songs import SongsReport
 
-__all__ = ["songs"]
+__all__ = ["read_lengths", "songs"]
 
 _RANGE = re.compile(r"(\d+(?:\.\d+)?)(?:\.\.(\d+(?:\.\d+)?))?")
 
@@ -56,7 +56,8 @@ class RenderSongsRecord:
     interrupted: bool
 
 
-def _read_lengths(text: str) -> tuple[float, float]:
+def read_lengths(text: str) -> tuple[float, float]:
+    """Return the range of lengths of songs that a text names, in seconds. Raises ValueError."""
     from soundalike.render.songs import LONGEST, SHORTEST
 
     found = _RANGE.fullmatch(text.strip())
@@ -74,7 +75,7 @@ def _read_lengths(text: str) -> tuple[float, float]:
 @option("-o", "--output", type=GIVEN_PATH, required=True, metavar="DIR", help="Where to write the songs.")
 @option(
     "--seconds",
-    type=TextType("LOW..HIGH", _read_lengths),
+    type=TextType("LOW..HIGH", read_lengths),
     default="60..180",
     metavar="LOW..HIGH",
     help="Range of lengths, within 20 to 600 s (default: 60..180).",

@@ -28,7 +28,7 @@ from soundalike.core.errors import UsageError, one_line
 if TYPE_CHECKING:
     from soundalike.reproduce import Comparison, ComparisonRow, ProtocolRuns
 
-__all__ = ["instrument_weights", "merit", "reproduce"]
+__all__ = ["check_output", "instrument_weights", "merit", "reproduce", "reproduce_paper"]
 
 _INTRODUCTION = """\
 Every number that the paper prints, beside the same number as measured here. Measured values have their 95 % interval
@@ -116,12 +116,12 @@ def merit(
     for name in also:
         load_recipe(name)
     data = find_data(folders)
-    _check_output(output)
+    check_output(output)
 
     def study(runs: ProtocolRuns) -> list[Comparison]:
         return MeritStudy(data, runs, others=also, split=split).tables()
 
-    return _reproduce(study, "MERIT, reproduced", output, seed, jobs, as_json)
+    return reproduce_paper(study, "MERIT, reproduced", output, seed, jobs, as_json)
 
 
 @command("instrument-weights")
@@ -158,15 +158,15 @@ def instrument_weights(
     for name in (*also, *stem_model):
         load_recipe(name)
     data = find_listening_data(folders)
-    _check_output(output)
+    check_output(output)
 
     def study(runs: ProtocolRuns) -> list[Comparison]:
         return InstrumentWeightStudy(data, runs, others=also, stem_models=stem_model).tables()
 
-    return _reproduce(study, "Weights per instrument, reproduced", output, seed, jobs, as_json)
+    return reproduce_paper(study, "Weights per instrument, reproduced", output, seed, jobs, as_json)
 
 
-def _check_output(output: Path | None) -> None:
+def check_output(output: Path | None) -> None:
     """Raise UsageError if a page cannot be written, before any work, which would be lost."""
     if output and output.is_dir():
         raise UsageError(f"cannot write {output}: it is a folder; give a file")
@@ -174,7 +174,7 @@ def _check_output(output: Path | None) -> None:
         raise UsageError(f"cannot write {output}: its folder does not exist")
 
 
-def _reproduce(
+def reproduce_paper(
     study: Callable[[ProtocolRuns], list[Comparison]],
     title: str,
     output: Path | None,
@@ -259,6 +259,9 @@ reproduce: click.Command = Group(
     {
         "merit": Entry("reproduce:merit", "MERIT: melody, rhythm and timbre heads on MERT"),
         "instrument-weights": Entry("reproduce:instrument_weights", "weights per instrument that listeners agree with"),
+        "instrument-similarity": Entry(
+            "reproduce_similarity:instrument_similarity", "networks that hear one instrument of a mix"
+        ),
     },
     title="papers",
     help="Measure all tables and figures of a paper again, with its printed numbers beside them.",

@@ -3,8 +3,12 @@ from .comparison import ComparisonRow as ComparisonRow
 from .comparison import Measurement as Measurement
 from .comparison import comparison_lines as comparison_lines
 from .comparison import markdown_page as markdown_page
+from .instrument_similarity import SimilarityStudy as SimilarityStudy
 from .instrument_weights import InstrumentWeightStudy as InstrumentWeightStudy
 from .instrument_weights import find_listening_data as find_listening_data
 from .merit import MeritStudy as MeritStudy
 from .merit import find_data as find_data
 from .runs import ProtocolRuns as ProtocolRuns
+from .similarity_runs import RenderedSongs as RenderedSongs
+from .similarity_runs import SimilarityRun as SimilarityRun
+from .similarity_runs import SimilaritySources as SimilaritySources

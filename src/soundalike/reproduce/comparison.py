@@ -88,22 +88,26 @@ def measurement_in(report: Report, row: str, column: str) -> Measurement | None:
 def comparison_lines(table: Comparison) -> list[list[str]]:
     """Return a comparison as lines of cells: a header, then one line per row.
 
-    A column of the table is two columns here: what the paper prints, and what was measured, with interval and n.
+    A column of the table is two columns here: what the paper prints, if it prints anything in this column, and what was
+    measured, with interval and n.
 
     Example:
         >>> comparison_lines(table)[1]
         ['H_tim', '78.9', '80.2 [77.0, 83.1], n = 600']
     """
     unit = f" ({table.unit})" if table.unit else ""
+    printed_columns = [any(not math.isnan(row.printed[at]) for row in table.rows) for at in range(len(table.columns))]
     header = [""]
-    for column in table.columns:
-        header += [f"{column}{unit}, printed", "measured"]
+    for column, printed in zip(table.columns, printed_columns, strict=True):
+        header += [f"{column}{unit}, printed", "measured"] if printed else [f"{column}{unit}"]
     lines = [header]
     for row in table.rows:
         cells = [row.name]
-        for at, (printed, measured) in enumerate(zip(row.printed, row.measured, strict=True)):
+        for at, measured in enumerate(row.measured):
             low, high, deviation = (one[at] if one else math.nan for one in (row.low, row.high, row.deviations))
-            cells += [_text(printed, low, high, deviation, table.unit), _cell(measured, table.unit, row.missing)]
+            if printed_columns[at]:
+                cells.append(_text(row.printed[at], low, high, deviation, table.unit))
+            cells.append(_cell(measured, table.unit, row.missing))
         lines.append(cells)
     return lines
 
