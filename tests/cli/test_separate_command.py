@@ -12,6 +12,7 @@ import soundfile as sf
 from conftest import TUNES, tune, write
 from soundalike.cli.main import main
 from tiny_separators import write_tiny_spleeter
+from tiny_unet import write_tiny_masks, write_tiny_rows
 
 RATE = 44_100
 
@@ -100,3 +101,26 @@ def test_nothing_is_left_of_weights_that_are_no_weights(tmp_path: Path, capsys: 
     assert main(["separators", "install", "spleeter", "--weights", str(wrong), "--yes"]) == 2
     assert "holds no networks of Spleeter" in capsys.readouterr().err
     assert list((tmp_path / "data" / "soundalike" / "separators").iterdir()) == []
+
+
+def test_trained_weights_are_installed_with_the_licence_in_their_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in ("torch", "onnx"):
+        pytest.importorskip(module, reason=f"unet needs {module} here: pip install 'soundalike[train]'")
+    assert main(["separators", "install", "unet"]) == 2
+    err = capsys.readouterr().err
+    assert "the weights of unet are not on the hub; get them from the working folder of `soundalike train" in err
+    rows = write_tiny_rows(tmp_path / "rows")
+    assert main(["separators", "install", "unet", "--weights", str(rows), "--yes"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "rows.onnx gives rows of instruments" in err
+    weights = write_tiny_masks(tmp_path / "masks")
+    assert main(["separators", "install", "unet", "--weights", str(weights), "--yes", "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert (found["licence"], found["stems"], found["bytes"]) == ("CC0-1.0", ["drums", "other"], weights.stat().st_size)
+    assert "Licence: CC0-1.0." in err
+    weights.unlink()
+    assert main(["separate", str(song(tmp_path / "a")), "--with", "unet", "-o", str(tmp_path / "out")]) == 0
+    assert sf.info(tmp_path / "out" / "song" / "drums.flac").samplerate == 16_000
