@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,19 +24,19 @@ from soundalike.cli.main import main
 pytest.importorskip("torch", reason="instruments are trained with torch")
 from safetensors.torch import load_file
 
-SETTINGS = replace(TINY, network=replace(TINY.network, channels=(3, 4)))
+SETTINGS = replace(TINY, network=replace(TINY.network, channels=(3, 4)), paft_segment=0.4, paft_epochs=2)
 MODULE = "soundalike.cli.train.instruments"
 
 
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nine songs in the layout of Slakh2100. They are read as if recorded at 8 kHz, so their pitches double."""
+    """Twelve songs in the layout of Slakh2100, at 8 kHz."""
     folder = tmp_path_factory.mktemp("songs")
     random = np.random.default_rng(0)
     assert set(RANGES) <= set(PROGRAMS)
-    for number in range(9):
-        stems = list(zip(RANGES, toy_stems(random, seconds=3.0), strict=True))
-        write_track(folder, "train" if number < 5 else "validation", f"Track{number:05d}", stems)
+    for number, part in enumerate([*["train"] * 5, *["validation"] * 4, *["test"] * 3]):
+        stems = list(zip(RANGES, np.repeat(toy_stems(random), 2, axis=1), strict=True))
+        write_track(folder, part, f"Track{number:05d}", stems)
     return folder
 
 
@@ -85,7 +87,7 @@ def test_a_method_is_trained_with_all_that_it_needs_and_only_once(
     assert train(songs, work, "cascade", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["schema"] == "train-instruments/1"
-    assert report["songs"] == {"train": 5, "validation": 4, "test": 0}
+    assert report["songs"] == {"train": 5, "validation": 4, "test": 3}
     assert [network["found"] for network in report["networks"]] == [True] * 6
     assert len(report["curves"]["cascade.piano"]) == 2
     assert {path.name: path.stat().st_mtime_ns for path in work.glob("*.safetensors")} == before
@@ -146,6 +148,51 @@ def test_a_missing_stem_is_named(tmp_path: Path, songs: Path, capsys: pytest.Cap
     assert train(copy, tmp_path / "work", "clean") == 2
     (line,) = (line for line in capsys.readouterr().err.splitlines() if "S01" in line)
     assert "missing" in line
+
+
+def write_labels(folder: Path, instruments: tuple[str, ...], first: int = 9) -> Path:
+    """Eight listeners, all but one of whom agree, on three tracks per instrument, in the layout of Inst-Sim-ABX."""
+    lines = ["ex_name,subject_id,reference,sample_a,sample_b,answer_timbre,answer_rhythm,answer_melody,answer_total"]
+    config: dict[str, object] = {}
+    for number, (instrument, shift) in enumerate(itertools.product(instruments, range(3))):
+        names = {role: f"{role}_{first + (at + shift) % 3}-{number}.wav" for at, role in enumerate("XAB")}
+        paths = ",".join(f"set1/{number}/{instrument}/{name}" for name in names.values())
+        lines += [f"ex,s{n},{paths},NA,NA,NA,{'A+' if n < 7 else 'B-'}" for n in range(8)]
+        config[str(number)] = {"test2": {instrument: {
+            role: {"ID": first + (at + shift) % 3, "filename": name, "sr": 100, "index_s": 20, "index_e": 60}
+            for at, (role, name) in enumerate(names.items())}}}  # fmt: skip
+    for path, text in {
+        "csvs/inst_sim_abx_answers.csv": "\n".join(lines) + "\n",
+        "sample_configs/dict_triplet_1.json": json.dumps({"1": config}),
+    }.items():
+        (folder / path).parent.mkdir(parents=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+def test_networks_are_tuned_on_judgements(
+    tmp_path: Path, songs: Path, clean: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = str(write_labels(tmp_path / "labels", ("bass", "residuals")))
+    assert train(songs, clean, "clean", "--paft", labels, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    tuned = ["paft.clean.bass", "paft.clean.other"]  # there are no judgements on the piano
+    assert [network["name"] for network in report["networks"]] == [f"clean.{name}" for name in RANGES] + tuned
+    assert [network["found"] for network in report["networks"]] == [True] * 3 + [False] * 2
+    before, after = load_file(clean / "clean.bass.safetensors"), load_file(report["networks"][3]["file"])
+    assert not before["project.weight"].equal(after["project.weight"])
+
+
+def test_judgements_that_do_not_fit_are_refused(
+    tmp_path: Path, songs: Path, clean: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = str(write_labels(tmp_path / "labels", ("bass",), first=90))
+    for method, message in (
+        ("clean", "none of 3 judgements with a majority is about segments of 3 songs"),
+        ("direct", "direct does not learn from judgements; leave --paft out, or choose one of clean, cascade"),
+    ):
+        assert train(songs, clean, method, "--paft", labels) == 2
+        assert re.search(message, capsys.readouterr().err.splitlines()[-1])
 
 
 @pytest.mark.slow

@@ -86,6 +86,7 @@ class InstrumentsRecord:
     default=True,
     help="Sizes that train on two cores, or those of the paper (default: small).",
 )
+@option("--paft", "labels", type=GIVEN_PATH, metavar="DIR", help="Tune the networks on the judgements of Inst-Sim-ABX.")
 @option("--redux", type=GIVEN_PATH, metavar="FILE", help="The redux.json of slakh-utils: tracks of Slakh2100 to use.")
 @option("--recorded", type=GIVEN_PATH, metavar="DIR", help="Recordings with a stems.csv to train on as well.")
 @option("--recorded-songs", default="", metavar="SONG,...", help="The songs of --recorded to use (default: all).")
@@ -105,6 +106,7 @@ def instruments(
     work: Path,
     method: str,
     small: bool,
+    labels: Path | None,
     redux: Path | None,
     recorded: Path | None,
     recorded_songs: str,
@@ -154,7 +156,7 @@ def instruments(
     )
     chosen = [name for name in recorded_songs.split(",") if name]
     model = InstrumentModel(out, name or out.absolute().name, licence, calibration_clips(), separator) if out else None
-    job = InstrumentsJob(songs, work, method, settings, redux, {recorded: chosen} if recorded else {}, model)
+    job = InstrumentsJob(songs, work, method, settings, redux, {recorded: chosen} if recorded else {}, model, labels)
     with Progress("song", enabled=not as_json) as progress:
 
         def begin_step(name: str) -> None:

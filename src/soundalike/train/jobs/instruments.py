@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from soundalike.core.errors import UsageError
 from soundalike.core.files import make_folder
-from soundalike.train.metric.methods import METHODS
+from soundalike.train.metric.methods import METHODS, TUNED_METHODS
 from soundalike.train.metric.settings import SMALL, MetricSettings
 
 if TYPE_CHECKING:
     from soundalike.train.common import CalibrationClip
     from soundalike.train.common.checkpoints import Epoch
-    from soundalike.train.metric.stages import Workspace
+    from soundalike.train.metric.stages import Trained, Workspace
 
 __all__ = [
     "SAMPLES",
@@ -65,6 +65,7 @@ class InstrumentsJob:
         redux: The file redux.json of slakh-utils, which says which tracks of Slakh2100 are used.
         recorded: Further folders with stems.csv, each with the names of its songs to train on.
         model: The model to write at the end, if any.
+        labels: The folder of Inst-Sim-ABX; the networks are then tuned on its judgements, about songs of the test part.
     """
 
     songs: Path
@@ -74,6 +75,7 @@ class InstrumentsJob:
     redux: Path | None = None
     recorded: Mapping[Path, Sequence[str]] = field(default_factory=dict)
     model: InstrumentModel | None = None
+    labels: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,9 @@ def train_instruments(
         raise UsageError("training networks needs torch; install it with: pip install 'soundalike[train]'") from error
     from soundalike.train.metric.material import load_material
 
+    if job.labels and job.method not in TUNED_METHODS:
+        known = ", ".join(TUNED_METHODS)
+        raise UsageError(f"{job.method} does not learn from judgements; leave --paft out, or choose one of {known}")
     if job.model:
         _check_model(job.model, job.method)
     stages = find_stages(job.method)
@@ -173,17 +178,46 @@ def train_instruments(
     for stage in stages:
         for instrument in workspace.instruments(stage):
             name = workspace.path(stage.name, instrument).stem
-            progress.step(name)
-            begun = time.monotonic()
-            trained = train_stage(stage, instrument, workspace, partial(progress.epoch, name))
-            took = time.monotonic() - begun
-            networks.append(TrainedNetwork(name, trained.path, trained.curve, trained.found, took))
+            networks.append(_timed(name, progress, partial(train_stage, stage, instrument, workspace)))
+    if job.labels:
+        networks += _tune(job, job.labels, workspace, progress)
     songs = {subset: len(pieces) for subset, pieces in material.songs.items()}
     report = InstrumentsReport(tuple(networks), songs, material.failed)
     if job.model:
         progress.step(f"writing the model {job.model.name}")
         report = replace(report, uncalibrated=_write_model(job, job.model, workspace, report, progress))
     return report
+
+
+def _timed(
+    name: str, progress: InstrumentsProgress, train: Callable[[Callable[[Epoch], None]], Trained]
+) -> TrainedNetwork:
+    progress.step(name)
+    begun = time.monotonic()
+    trained = train(partial(progress.epoch, name))
+    return TrainedNetwork(name, trained.path, trained.curve, trained.found, time.monotonic() - begun)
+
+
+def _tune(
+    job: InstrumentsJob, labels: Path, workspace: Workspace, progress: InstrumentsProgress
+) -> list[TrainedNetwork]:
+    """Tune the networks on the training part of the judgements; instruments without any stay as they are."""
+    from soundalike.train.metric.paft import PAFTS, train_paft
+    from soundalike.train.metric.preferences import JudgedSegments, find_preferences, read_listeners, split_preferences
+
+    settings, songs = workspace.settings, workspace.material.songs
+    names, seconds = settings.network.instruments, settings.paft_segment
+    found = find_preferences(read_listeners(labels, names), songs["test"], seconds, names)
+    trained, _ = split_preferences(found, settings.seed)
+    judged = JudgedSegments(songs["test"], songs["train"], names, seconds)
+    paft = PAFTS[TUNED_METHODS[job.method]]
+    networks = []
+    for number in [None] if paft.joint else range(len(names)):
+        if number is None or any(one.instrument == names[number] for one in trained):
+            name = f"paft.{paft.name}" + ("" if number is None else f".{names[number]}")
+            tune = partial(train_paft, paft, number, settings.seed, workspace, judged, trained, "paft")
+            networks.append(_timed(name, progress, tune))
+    return networks
 
 
 def _check_model(model: InstrumentModel, method: str) -> None:
@@ -207,6 +241,7 @@ def _write_model(
     """Write the model; returns the instruments that are audible in too few clips."""
     from soundalike.train.metric.assemble import export_method
     from soundalike.train.metric.model_folder import About, write_instruments
+    from soundalike.train.metric.paft import PAFTS
 
     trained_on: list[dict[str, object]] = [
         {"name": job.songs.name, "licence": model.licence, "n": report.songs["train"] + report.songs["validation"]}
@@ -219,7 +254,8 @@ def _write_model(
         _results(report),
     )
     network = job.work / f"{METHODS[job.method]}.onnx"
-    export_method(workspace, job.method, network, licence=model.licence, half=True)
+    paft = PAFTS[TUNED_METHODS[job.method]] if job.labels else None
+    export_method(workspace, job.method, network, licence=model.licence, paft=paft, half=True)
     return write_instruments(network, model.out, about, model.clips, separator=model.separator, progress=progress.done)
 
 

@@ -1,4 +1,5 @@
 from .methods import METHODS as METHODS
+from .methods import TUNED_METHODS as TUNED_METHODS
 from .settings import FIVE as FIVE
 from .settings import PUBLISHED as PUBLISHED
 from .settings import SIX as SIX

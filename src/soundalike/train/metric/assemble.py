@@ -16,10 +16,11 @@ from soundalike.train.metric.batches import draw_sources
 from soundalike.train.metric.cascade import Cascade
 from soundalike.train.metric.export import export_rows, relative_levels
 from soundalike.train.metric.methods import METHODS
+from soundalike.train.metric.paft import Paft, load_paft, paft_path
 from soundalike.train.metric.presence import fit_gates
 from soundalike.train.metric.settings import MetricSettings
 from soundalike.train.metric.spectra import magnitudes
-from soundalike.train.metric.stages import STAGES, Workspace
+from soundalike.train.metric.stages import STAGES, StageSpec, Workspace
 from soundalike.train.metric.unet import Direct, ExtractorBank, SeparatorBank
 
 __all__ = ["Assembled", "assemble", "export_method", "measure_gates"]
@@ -43,12 +44,14 @@ class Assembled:
     separate: SeparatorBank | None = None
 
 
-def assemble(workspace: Workspace, method: str) -> Assembled:
+def assemble(workspace: Workspace, method: str, paft: Paft | None = None) -> Assembled:
     """Load the networks of a method.
 
     Args:
         workspace: Where they are.
         method: One of `METHODS`.
+        paft: How they were tuned on judgements, with the seed of the settings. Instruments without judgements have the
+            networks from before that; with None, all have.
 
     Raises:
         UsageError: A network is missing or has other settings.
@@ -58,7 +61,7 @@ def assemble(workspace: Workspace, method: str) -> Assembled:
         True
     """
     stage, settings = STAGES[METHODS[method]], workspace.settings
-    networks = [workspace.network(stage.name, instrument) for instrument in workspace.instruments(stage)]
+    networks = [_load(workspace, stage, paft, one) for one in workspace.instruments(stage)]
     if isinstance(networks[0], Direct):
         return Assembled(networks[0])
     describe = ExtractorBank(settings.spectrum, settings.network)
@@ -69,6 +72,13 @@ def assemble(workspace: Workspace, method: str) -> Assembled:
     separate = SeparatorBank(settings.network)
     _fill(separate, [network.get_submodule("separator") for network in networks])
     return Assembled(describe, separate)
+
+
+def _load(workspace: Workspace, stage: StageSpec, paft: Paft | None, instrument: int | None) -> nn.Module:
+    settings = workspace.settings
+    if paft and paft_path(workspace.folder, paft, settings, settings.seed, instrument).exists():
+        return load_paft(workspace, paft, settings.seed, instrument)
+    return workspace.network(stage.name, instrument)
 
 
 def _fill(bank: ExtractorBank | SeparatorBank, networks: list[nn.Module]) -> None:
@@ -103,7 +113,7 @@ def measure_gates(workspace: Workspace, separate: SeparatorBank) -> tuple[float,
 
 
 def export_method(
-    workspace: Workspace, method: str, out: Path, *, licence: str, half: bool = False
+    workspace: Workspace, method: str, out: Path, *, licence: str, paft: Paft | None = None, half: bool = False
 ) -> tuple[float, ...] | None:
     """Write the graph of a method for the backbone `unet`.
 
@@ -112,6 +122,7 @@ def export_method(
         method: One of `METHODS`.
         out: The file to write.
         licence: Licence of the weights, an SPDX expression.
+        paft: How the networks were tuned on judgements; None takes those before that.
         half: Round weights to half precision.
 
     Returns:
@@ -124,7 +135,7 @@ def export_method(
         >>> export_method(workspace, "cascade-ft", Path("unet.onnx"), licence="Apache-2.0")
         (-21.3, -18.0, -24.2, -20.9, -19.5, -22.7)
     """
-    found = assemble(workspace, method)
+    found = assemble(workspace, method, paft)
     gates = measure_gates(workspace, found.separate) if found.separate else None
     settings: MetricSettings = workspace.settings
     export_rows(method, found.describe, settings, out, licence=licence, separate=found.separate, gates=gates, half=half)

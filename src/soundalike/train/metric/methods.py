@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["METHODS"]
+__all__ = ["METHODS", "TUNED_METHODS"]
 
 METHODS: Mapping[str, str] = {
     "clean": "clean",
@@ -17,3 +17,12 @@ METHODS: Mapping[str, str] = {
     "cascade-ft-normal": "cascade_ft_normal",
 }
 """The last stage of each method. Those that end in "normal" are ablations without pseudo-pieces."""
+
+TUNED_METHODS: Mapping[str, str] = {
+    "clean": "clean",
+    "cascade": "cascade",
+    "cascade-ft": "cascade-ft",
+    "direct-da": "direct",
+    "direct-reconst": "direct-reconst",
+}
+"""The names in `soundalike.train.metric.paft.PAFTS` of the methods that learn from judgements."""
