@@ -114,6 +114,7 @@ def instrument_similarity(
     """
     try:
         from soundalike.evaluate.tsne import check_tsne
+        from soundalike.render.songs import SongSettings
         from soundalike.reproduce import RenderedSongs, SimilarityRun, SimilaritySources, SimilarityStudy
     except ModuleNotFoundError as error:
         raise UsageError("training networks needs torch; install it with: pip install 'soundalike[train]'") from error
@@ -124,7 +125,8 @@ def instrument_similarity(
         check_tsne(figures / "figure7.png")
     usual = SMALL if small else PUBLISHED
     settings = replace(usual, network=replace(usual.network, instruments=FIVE), seed=seed, device=device)
-    sources = SimilaritySources(folder or RenderedSongs(songs, seconds), labels, redux, judgements, split)
+    rendered_songs = RenderedSongs(songs, SongSettings(seconds=seconds))
+    sources = SimilaritySources(folder or rendered_songs, labels, redux, judgements, split)
 
     failed: list[str] = []
 

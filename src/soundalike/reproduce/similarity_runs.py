@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,11 +51,11 @@ class RenderedSongs:
 
     Attributes:
         counts: How many of each part: train, validation, test.
-        seconds: Their shortest and longest length.
+        settings: Lengths and sources. The part is set for each part, and the seed is that of the run.
     """
 
     counts: tuple[int, int, int] = (120, 20, 45)
-    seconds: tuple[float, float] = (60.0, 60.0)
+    settings: SongSettings = field(default_factory=lambda: SongSettings(seconds=(60.0, 60.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,7 @@ class SimilarityRun:
         out = self.folder / "rendered" / part
         count = songs.counts[SUBSETS.index(part)]
         began = time.monotonic()
-        settings = SongSettings(seed=self.settings.seed, seconds=songs.seconds, part=part)
+        settings = replace(songs.settings, seed=self.settings.seed, part=part)
         report = render_songs(out, count, settings, jobs=self.jobs, progress=self.progress)
         if report.interrupted:
             raise KeyboardInterrupt

@@ -16,13 +16,13 @@ from typing import Final
 
 import numpy as np
 
+from soundalike.audio.activity import BLOCK
 from soundalike.core.errors import UsageError
 from soundalike.core.types import BoolArray, FloatArray
 from soundalike.evaluate.estimates import bootstrap
 from soundalike.evaluate.mes_pieces import Cutting, StemPiece
 from soundalike.evaluate.mes_sets import MesSet, normal_set, picture_set, pseudo_set
 from soundalike.reproduce.comparison import Measurement
-from soundalike.train.metric.pieces import BLOCK
 from soundalike.train.metric.segments import Cut, Segments
 from soundalike.train.metric.triplets import Mixed
 
