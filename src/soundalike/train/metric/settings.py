@@ -190,14 +190,15 @@ PUBLISHED = MetricSettings()
 """The sizes, lengths and rates of the paper."""
 
 SMALL = MetricSettings(
-    spectrum=SpectrumSettings(rate=16000, size=1024, hop=512),
-    network=NetworkSettings(instruments=SIX, channels=(8, 16, 24, 32, 48, 64), dim=32, bands=96),
-    epochs=10,
+    spectrum=SpectrumSettings(rate=12000, size=512, hop=256),  # a window of 43 ms; the published one lasts 46 ms
+    network=NetworkSettings(instruments=SIX, channels=(4, 8, 16, 32, 48, 64), dim=32, bands=96),
+    batch=32,
+    epochs=8,
     patience=4,
-    steps_per_epoch=20,
-    paft_epochs=20,
-    validation=64,
-    fixed_triplets=640,
+    steps_per_epoch=15,
+    paft_epochs=10,
+    validation=32,
+    fixed_triplets=320,
     lr_separators=2e-3,
     lr_extractors=1e-3,
     lr_tuning=3e-4,
