@@ -62,7 +62,9 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
         torch.testing.assert_close(one[name], other[name], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    "stage", [pytest.param(name, marks=[pytest.mark.slow] if name.endswith("normal") else []) for name in STAGES]
+)
 def test_an_interrupted_stage_gives_the_weights_of_an_uninterrupted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Workspace, stage: str
 ) -> None:
