@@ -81,7 +81,7 @@ class MusicEstimation:
                 show_default=True,
                 help="The part of the songs.",
             ),
-            click.Option(["--redux"], type=path, metavar="FILE", help="redux.json of slakh-utils: the tracks to use."),
+            click.Option(["--redux"], type=path, metavar="FILE", help="The redux.json of slakh-utils: tracks to use."),
             click.Option(
                 ["--seconds"], type=click.FloatRange(0.5), default=10.0, show_default=True, help="Length of a segment."
             ),
