@@ -22,12 +22,13 @@ from soundalike.cli.main import main
 from soundalike.evaluate.estimates import clopper_pearson
 from soundalike.evaluate.mes import mes_outcomes
 from soundalike.evaluate.sdr import song_sdr
+from soundalike.render.songs import SongSettings
 from soundalike.reproduce.comparison import Comparison, ComparisonRow, markdown_page
 from soundalike.reproduce.instrument_similarity import SimilarityStudy
 from soundalike.reproduce.similarity_agreement import Agreement
 from soundalike.reproduce.similarity_layout import Layout
 from soundalike.reproduce.similarity_rows import separated_sdr
-from soundalike.reproduce.similarity_runs import SimilarityRun, SimilaritySources
+from soundalike.reproduce.similarity_runs import RenderedSongs, SimilarityRun, SimilaritySources
 from soundalike.reproduce.similarity_sets import normal_segments, picture_segments, pseudo_segments
 from soundalike.train.metric import FIVE
 from soundalike.train.metric import fit as fit_module
@@ -312,3 +313,24 @@ def test_rows_without_judgements_say_what_they_need(songs: Path, tmp_path: Path)
             assert not any(row.measured)
     clean = row_of(by_title(tables, "Table 2"), "Clean")
     assert clean.missing is None and all(one and one.n >= 30 for one in clean.measured)
+
+
+@pytest.mark.slow
+def test_songs_are_rendered_part_by_part_and_found_again(tmp_path: Path) -> None:
+    from test_factory import own_place
+
+    with own_place(tmp_path / "place") as place:
+        tunes, grooves, *fonts = place.options[1::2]
+        settings = SongSettings(seconds=(20.0, 20.0), tunes=tunes, grooves=grooves, soundfonts=tuple(fonts))
+        said: list[str] = []
+        for expected in ("1 rendered in", ", 1 found"):
+            said.clear()
+            run = SimilarityRun(
+                tmp_path / "work", SETTINGS, SimilaritySources(RenderedSongs((1, 1, 1), settings)), 1, said.append
+            )
+            assert {part: len(songs) for part, songs in run.space.material.songs.items()} == {
+                "train": 1, "validation": 1, "test": 1,
+            }  # fmt: skip
+            assert all(any(line.startswith(f"songs of {part}: ") and expected in line for line in said)
+                       for part in ("train", "validation", "test"))  # fmt: skip
+        assert (tmp_path / "work" / "rendered" / "test" / "test" / "Track00001" / "metadata.yaml").is_file()
