@@ -334,3 +334,14 @@ def test_songs_are_rendered_part_by_part_and_found_again(tmp_path: Path) -> None
             assert all(any(line.startswith(f"songs of {part}: ") and expected in line for line in said)
                        for part in ("train", "validation", "test"))  # fmt: skip
         assert (tmp_path / "work" / "rendered" / "test" / "test" / "Track00001" / "metadata.yaml").is_file()
+
+
+@pytest.mark.slow
+def test_figure_7_has_a_picture_per_method(run: SimilarityRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sklearn", reason="soundalike[map] is not installed")
+    pytest.importorskip("matplotlib", reason="soundalike[map] is not installed")
+    for instrument in range(len(NAMES)):
+        train_stage(STAGES["clean"], instrument, run.space)
+    monkeypatch.setattr(SimilarityStudy, "_shown", lambda self: ["Clean"])
+    (picture,) = SimilarityStudy(run).draw(tmp_path / "figures")
+    assert picture.name == "figure7-clean.png" and picture.read_bytes().startswith(b"\x89PNG")

@@ -21,6 +21,7 @@ from typing import Final
 import numpy as np
 
 from soundalike.core.errors import UsageError, one_line
+from soundalike.core.files import make_folder
 from soundalike.evaluate.printed import printed_remarks
 from soundalike.evaluate.sdr import median_over_songs
 from soundalike.evaluate.tsne import Panel, draw_tsne
@@ -105,7 +106,7 @@ class SimilarityStudy:
             folder: Where to write; it is made.
 
         Returns:
-            The files.
+            The files. Instruments that are audible in too few segments have no panel.
 
         Raises:
             UsageError: matplotlib or scikit-learn is missing, or a file cannot be written.
@@ -114,17 +115,20 @@ class SimilarityStudy:
             >>> study.draw(Path("report"))
             [PosixPath('report/figure7-direct.png'), ...]
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, "--figures")
         files = []
         for name in self._shown():
             panels = []
-            for instrument in range(len(self.run.instruments)):
-                chosen = self._set("pictures", instrument)
+            for instrument, column in enumerate(self.layout.columns):
+                try:
+                    chosen = self._set("pictures", instrument)
+                except UsageError:  # table 6 says why
+                    continue
                 (drawn,) = chosen.draws
-                rows = self._rows(_STAGES[name], chosen)
-                panels.append(Panel(self.layout.columns[instrument], rows, drawn.targets, drawn.rests))
-            files.append(folder / f"figure7-{_STAGES[name].replace('_', '-')}.png")
-            draw_tsne(panels, files[-1], name, self.run.settings.seed)
+                panels.append(Panel(column, self._rows(_STAGES[name], chosen), drawn.targets, drawn.rests))
+            if panels:
+                files.append(folder / f"figure7-{_STAGES[name].replace('_', '-')}.png")
+                draw_tsne(panels, files[-1], name, self.run.settings.seed)
         return files
 
     def _shown(self) -> list[str]:
