@@ -2,10 +2,10 @@
 
     python benchmarks/instruments.py --save docs/results
 
-The weights are random, because time and memory do not depend on them. The networks are exported in single and in half
-precision. `clean`, `cascade` and `direct` are run by the backbone `unet` in windows of 10 s every 5 s, `separators` by
-the separator `unet`. Each length runs in a process of its own with one thread. What is measured includes decoding but
-not loading the weights. Needs soundalike[train].
+The weights are random, because time and memory do not depend on them. The networks are exported in every precision, and
+those in int8 are run: `clean`, `cascade` and `direct` by the backbone `unet` in windows of 10 s every 5 s, `separators`
+by the separator `unet`. Each length runs in a process of its own with one thread. What is measured includes decoding
+but not loading the weights. Needs soundalike[train].
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -44,42 +45,48 @@ def measure(method: str, network: Path, path: Path) -> dict[str, float]:
     return {"core": spent, "audio": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def in_child(method: str, network: Path, path: Path) -> dict[str, float]:
-    """Run `measure` in a new process with one thread."""
+def in_child(*task: str | Path, published: bool = False) -> dict[str, float]:
+    """Run `measure` or `export` in a new process with one thread. Its peak memory is not below that of this process."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    command = [sys.executable, __file__, "--child", method, str(network), str(path)]
+    command = [sys.executable, __file__, *(["--published"] if published else []), "--child", *map(str, task)]
     done = subprocess.run(command, env={**os.environ, **threads}, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
 
-def export(method: str, published: bool, out: Path, half: bool) -> None:
-    """Write random networks of a method."""
+def export(method: str, folder: Path, published: bool) -> dict[str, float]:
+    """Write random networks of a method in every precision; returns the sizes in MB."""
     import torch
 
-    from soundalike.train.metric import PUBLISHED, SMALL
+    from soundalike.train.metric import PUBLISHED, SMALL, Precision
     from soundalike.train.metric.export import export_rows, export_separators
     from soundalike.train.metric.unet import Direct, ExtractorBank, SeparatorBank
 
     torch.manual_seed(0)
     settings = PUBLISHED if published else SMALL
     spectrum, network = settings.spectrum, settings.network
-    if method == "separators":
-        export_separators(SeparatorBank(network), settings, out, licence="CC0-1.0", half=half)
-        return
+    separate = SeparatorBank(network) if method in ("cascade", "separators") else None
     describe = Direct(spectrum, network) if method == "direct" else ExtractorBank(spectrum, network)
-    separate = SeparatorBank(network) if method == "cascade" else None
     gates = [-20.0] * len(network.instruments) if separate else None
-    export_rows(method, describe, settings, out, licence="CC0-1.0", separate=separate, gates=gates, half=half)
+    sizes: dict[str, float] = {}
+    for precision in get_args(Precision):
+        out = folder / f"{method}.{precision}"
+        stored = {"licence": "CC0-1.0", "precision": precision}
+        if method == "separators":
+            export_separators(separate, settings, out, **stored)
+        else:
+            export_rows(method, describe, settings, out, separate=separate, gates=gates, **stored)
+        sizes[precision] = out.stat().st_size / 1e6
+    return sizes
 
 
-def agreement(whole: Path, half: Path) -> float:
-    """Return the least cosine between the outputs of both precisions, per instrument and segment."""
+def agreement(method: str, first: Path, second: Path) -> float:
+    """Return the least cosine between the outputs of two files, per instrument and segment."""
     from soundalike.audio.separators import UnetNetwork
 
     random, least = np.random.default_rng(0), 1.0
-    output = "masks" if "separators" in whole.name else "rows"
-    networks = [UnetNetwork(path, output, code=0) for path in (whole, half)]
+    output = "masks" if method == "separators" else "rows"
+    networks = [UnetNetwork(path, output, code=0) for path in (first, second)]
     settings = networks[0].settings
     for _ in range(_SPECTRA):
         shape = (1, settings.size // 2, 1 + 10 * settings.rate // settings.hop)
@@ -97,11 +104,13 @@ def main() -> None:
     parser.add_argument("--published", action="store_true", help="the sizes of the paper")
     parser.add_argument("--seconds", type=int, default=HOUR, help="length of the long recording")
     parser.add_argument("--save", type=Path, help="folder of reports")
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        method, network, path = args.child
-        print(json.dumps(measure(method, Path(network), Path(path))))
+        task, method, *paths = args.child
+        places = [Path(path) for path in paths]
+        found = export(method, *places, args.published) if task == "export" else measure(method, *places)
+        print(json.dumps(found))
         return
     from common import report_of, show_and_save
 
@@ -111,13 +120,11 @@ def main() -> None:
         write_music(place / "song.wav", SONG)
         write_music(place / "long.wav", args.seconds)
         for method in METHODS:
-            whole, half = place / f"{method}.onnx", place / f"{method}.half.onnx"
-            export(method, args.published, whole, half=False)
-            export(method, args.published, half, half=True)
-            song, long = (in_child(method, half, place / f"{name}.wav") for name in ("song", "long"))
-            sizes = [path.stat().st_size / 1e6 for path in (whole, half)]
+            sizes = in_child("export", method, place, published=args.published)
+            first, *_, last = (place / f"{method}.{precision}" for precision in sizes)
+            song, long = (in_child("measure", method, last, place / f"{name}.wav") for name in ("song", "long"))
             speeds = [song["core"], song["audio"] / song["core"], long["peak"]]
-            values.append([*sizes, 100 * agreement(whole, half), *speeds])
+            values.append([*sizes.values(), 100 * agreement(method, first, last), *speeds])
     kind = "published" if args.published else "small"
     report = report_of(
         f"bench-instruments-{kind}",
@@ -125,17 +132,16 @@ def main() -> None:
         f"python benchmarks/instruments.py --seconds {args.seconds}{' --published' if args.published else ''}",
         rows=METHODS,
         columns=[
-            "single precision (MB)",
-            "half precision (MB)",
-            "least cosine of both (%)",
+            *(f"{precision} (MB)" for precision in sizes),
+            "least cosine of int8 to float32 (%)",
             "core-seconds for 4 minutes",
             "x real time",
             f"peak memory, {args.seconds / 60:g} minutes (MB)",
         ],
         values=values,
-        n=[[1, 1, _SPECTRA, 1, 1, 1] for _ in values],
+        n=[[1, 1, 1, _SPECTRA, 1, 1, 1] for _ in values],
         model="unet",
-        notes=["Two cores that other work shared; time and memory are those of half precision, Python included."],
+        notes=["Two cores that other work shared; time and memory are those of int8, Python included."],
     )
     show_and_save(report, args.save)
 

@@ -16,7 +16,7 @@ from soundalike.audio.separators import UnetNetwork, magnitudes
 from soundalike.train.metric import spectra
 from soundalike.train.metric.export import Rows, export_rows, export_separators, relative_levels
 from soundalike.train.metric.presence import OPEN, balanced_accuracy, fit_gates
-from soundalike.train.metric.settings import SpectrumSettings
+from soundalike.train.metric.settings import SMALL, SpectrumSettings
 from soundalike.train.metric.unet import Direct, DirectReconst, ExtractorBank, SeparatorBank
 from tiny_unet import tiny_settings, write_tiny_rows
 
@@ -41,18 +41,18 @@ def networks() -> dict[str, torch.nn.Module]:
     return made
 
 
-def exported(method: str, networks: dict[str, torch.nn.Module], out: Path, half: bool = False) -> torch.nn.Module:
+def exported(method: str, networks: dict[str, torch.nn.Module], out: Path) -> torch.nn.Module:
     """Export a method; returns the module that the file has to equal."""
     separators, extractors = networks["separators"], networks["extractors"]
     if method == "separators":
-        export_separators(separators, SETTINGS, out, licence="CC0-1.0", half=half)
+        export_separators(separators, SETTINGS, out, licence="CC0-1.0")
         return separators
     cascade = method.startswith("cascade")
     describe = (
         extractors if cascade or method == "clean" else networks["direct-reconst" if "rec" in method else "direct"]
     )
     options = {"separate": separators, "gates": [-20.0, -25.5]} if cascade else {}
-    export_rows(method, describe, SETTINGS, out, licence="CC0-1.0", half=half, **options)
+    export_rows(method, describe, SETTINGS, out, licence="CC0-1.0", **options)
     return Rows(describe, separators if cascade else None, cascade)
 
 
@@ -69,21 +69,34 @@ def test_a_file_equals_torch(method: str, networks, tmp_path: Path) -> None:
         network.train()
     module = exported(method, networks, tmp_path / "a.onnx")
     assert all(network.training for network in networks.values())
-    exported(method, networks, tmp_path / "half.onnx", half=True)
     output = "masks" if method == "separators" else "rows"
-    network, half = (UnetNetwork(tmp_path / f"{name}.onnx", output, code=1) for name in ("a", "half"))
-    assert (tmp_path / "half.onnx").stat().st_size < (tmp_path / "a.onnx").stat().st_size
+    network = UnetNetwork(tmp_path / "a.onnx", output, code=1)
     generator = torch.Generator().manual_seed(1)
     for segments, frames in ((1, 1), (3, 40), (2, 157)):
         spectrum = 10 * torch.rand(segments, 256, frames, generator=generator)
         wanted = expected(module, spectrum)
-        for found, rounded, right in zip(network(spectrum.numpy()), half(spectrum.numpy()), wanted, strict=True):
+        for found, right in zip(network(spectrum.numpy()), wanted, strict=True):
             assert found.shape == right.shape
             assert np.abs(found - right).max() <= 1e-5
-            assert np.abs(rounded - right).max() > 0
-            if output == "rows" and right.ndim == 3:
-                norms = np.linalg.norm(rounded, axis=2) * np.linalg.norm(right, axis=2)
-                assert ((rounded * right).sum(axis=2) / norms).min() >= 0.9999
+
+
+def test_rounded_weights_take_less_space_and_change_rows_by_little(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Direct(SMALL.spectrum, SMALL.network)
+    with torch.no_grad():
+        network(10 * torch.rand(4, 512, 70))
+    spectrum = 10 * torch.rand(3, 512, 70)
+    right = expected(network, spectrum)[0]
+    sizes = {}
+    for precision, least in (("float32", 1.0), ("float16", 0.9999), ("int8", 0.999)):
+        path = tmp_path / precision
+        export_rows("direct", network, SMALL, path, licence="CC0-1.0", precision=precision)
+        found = UnetNetwork(path, "rows", code=1)(spectrum.numpy())[0]
+        cosines = (found * right).sum(axis=2) / np.linalg.norm(found, axis=2) / np.linalg.norm(right, axis=2)
+        assert cosines.min() >= least - 1e-6
+        assert (np.abs(found - right).max() > 1e-5) == (precision != "float32")
+        sizes[precision] = path.stat().st_size
+    assert sizes["float16"] < 0.52 * sizes["float32"] and sizes["int8"] < 0.27 * sizes["float32"]
 
 
 def test_the_same_networks_give_the_same_bytes(networks, tmp_path: Path) -> None:

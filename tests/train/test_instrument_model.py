@@ -57,7 +57,7 @@ def direct(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("networks") / "direct.onnx"
     network = Direct(SETTINGS.spectrum, SETTINGS.network)
-    export_rows("direct", network, SETTINGS, path, licence="CC0-1.0", half=True)
+    export_rows("direct", network, SETTINGS, path, licence="CC0-1.0", precision="int8")
     return path
 
 

@@ -19,6 +19,7 @@ import pytest
 from test_metric_material import PROGRAMS, write_track
 from toy_songs import RANGES, TINY, toy_stems
 
+from soundalike.audio.separators.unet import UnetSeparator
 from soundalike.cli.main import main
 
 pytest.importorskip("torch", reason="instruments are trained with torch")
@@ -204,6 +205,9 @@ def test_a_model_is_written_that_search_can_use(
     assert train(songs, tmp_path / "work", method, "-o", str(model), "--licence", "CC0-1.0", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["out"] == str(model)
+    assert report["separators"] == (str(tmp_path / "work" / "separators.onnx") if method == "cascade" else None)
+    if method == "cascade":
+        assert set(UnetSeparator(tmp_path / "work" / "separators.onnx").stems) == set(RANGES)
     assert set(report["uncalibrated"]) <= set(RANGES)
     recipe = json.loads((model / "recipe.json").read_text())
     assert [space["name"] for space in recipe["spaces"]] == list(RANGES)

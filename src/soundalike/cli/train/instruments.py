@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -27,7 +27,7 @@ from soundalike.cli.table import print_table
 from soundalike.cli.train.progress import Curves, curves, print_epoch
 from soundalike.core.errors import one_line
 from soundalike.core.files import write_atomic
-from soundalike.train.metric import METHODS, PUBLISHED, SMALL
+from soundalike.train.metric import METHODS, PUBLISHED, SMALL, Precision
 
 if TYPE_CHECKING:
     from soundalike.train.common import Epoch
@@ -61,6 +61,7 @@ class InstrumentsRecord:
     networks: Sequence[NetworkRecord]
     curves: Curves
     out: str | None
+    separators: str | None
     uncalibrated: Sequence[str]
     failed: Sequence[str]
 
@@ -97,6 +98,12 @@ class InstrumentsRecord:
 @option("-o", "--out", type=GIVEN_PATH, metavar="DIR", help="Write a model: one space per instrument.")
 @option("--name", metavar="NAME", help="Name of the model (default: that of its folder).")
 @option("--licence", default="", metavar="SPDX", help="Licence of the weights of the model, such as CC0-1.0.")
+@option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    default="float16",
+    help="How the model stores weights; int8 takes a quarter of the space of float32 (default: float16).",
+)
 @option("--separator", metavar="NAME", help="What makes the stems that a model of the method clean describes.")
 @seed_option()
 @jobs_option("Number of processes that read songs (default: one per core).")
@@ -117,6 +124,7 @@ def instruments(
     out: Path | None,
     name: str | None,
     licence: str,
+    precision: Precision,
     separator: str | None,
     seed: int,
     jobs: int | None,
@@ -155,7 +163,10 @@ def instruments(
         device=device,
     )
     chosen = [name for name in recorded_songs.split(",") if name]
-    model = InstrumentModel(out, name or out.absolute().name, licence, calibration_clips(), separator) if out else None
+    model = None
+    if out:
+        called = name or out.absolute().name
+        model = InstrumentModel(out, called, licence, calibration_clips(), separator, precision)
     job = InstrumentsJob(songs, work, method, settings, redux, {recorded: chosen} if recorded else {}, model, labels)
     with Progress("song", enabled=not as_json) as progress:
 
@@ -187,6 +198,9 @@ def instruments(
             print_message(f"audible in too few clips to calibrate: {', '.join(report.uncalibrated)}", "note")
         if out:
             print(f"model written: {one_line(out)}; try it with --model {one_line(out)}")
+        if report.separators:
+            weights = one_line(report.separators)
+            print(f"separators written: soundalike separators install unet --weights {weights}")
     return 1 if report.failed else 0
 
 
@@ -212,6 +226,7 @@ def _record(work: Path, method: str, report: InstrumentsReport, out: Path | None
         ],
         curves=curves({one.name: one.curve for one in report.networks}),
         out=str(out) if out else None,
+        separators=str(report.separators) if report.separators else None,
         uncalibrated=report.uncalibrated,
         failed=[f"{name}: {reason}" for name, reason in report.failed],
     )

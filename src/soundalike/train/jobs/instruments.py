@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from soundalike.core.errors import UsageError
 from soundalike.core.files import make_folder
 from soundalike.train.metric.methods import METHODS, TUNED_METHODS
-from soundalike.train.metric.settings import SMALL, MetricSettings
+from soundalike.train.metric.settings import SMALL, MetricSettings, Precision
 
 if TYPE_CHECKING:
     from soundalike.train.common import CalibrationClip
@@ -44,6 +44,7 @@ class InstrumentModel:
         licence: The licence of the weights, an SPDX expression.
         clips: The clips to calibrate with.
         separator: What makes the stems, for the method clean only.
+        precision: How the weights are stored.
     """
 
     out: Path
@@ -51,6 +52,7 @@ class InstrumentModel:
     licence: str
     clips: Sequence[CalibrationClip]
     separator: str | None = None
+    precision: Precision = "float16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +122,14 @@ class InstrumentsReport:
         songs: The number of songs per subset.
         failed: Songs that could not be read.
         uncalibrated: Instruments that are audible in too few clips, if a model was written.
+        separators: The file of the separators for the separator `unet`, if a model was written and its method has any.
     """
 
     networks: tuple[TrainedNetwork, ...]
     songs: Mapping[str, int]
     failed: tuple[tuple[str, str], ...]
     uncalibrated: tuple[str, ...] = ()
+    separators: Path | None = None
 
 
 def train_instruments(
@@ -185,7 +189,7 @@ def train_instruments(
     report = InstrumentsReport(tuple(networks), songs, material.failed)
     if job.model:
         progress.step(f"writing the model {job.model.name}")
-        report = replace(report, uncalibrated=_write_model(job, job.model, workspace, report, progress))
+        report = _write_model(job, job.model, workspace, report, progress)
     return report
 
 
@@ -237,11 +241,12 @@ def _write_model(
     workspace: Workspace,
     report: InstrumentsReport,
     progress: InstrumentsProgress,
-) -> tuple[str, ...]:
-    """Write the model; returns the instruments that are audible in too few clips."""
-    from soundalike.train.metric.assemble import export_method
+) -> InstrumentsReport:
+    """Write the model, and the separators if the method has any; returns the report with what was written."""
+    from soundalike.train.metric.assemble import export_method, export_stems
     from soundalike.train.metric.model_folder import About, write_instruments
     from soundalike.train.metric.paft import PAFTS
+    from soundalike.train.metric.stages import find_stages
 
     trained_on: list[dict[str, object]] = [
         {"name": job.songs.name, "licence": model.licence, "n": report.songs["train"] + report.songs["validation"]}
@@ -255,8 +260,14 @@ def _write_model(
     )
     network = job.work / f"{METHODS[job.method]}.onnx"
     paft = PAFTS[TUNED_METHODS[job.method]] if job.labels else None
-    export_method(workspace, job.method, network, licence=model.licence, paft=paft, half=True)
-    return write_instruments(network, model.out, about, model.clips, separator=model.separator, progress=progress.done)
+    licence, precision = model.licence, model.precision
+    export_method(workspace, job.method, network, licence=licence, paft=paft, precision=precision)
+    separators = None
+    if any(stage.name == "separators" for stage in find_stages(job.method)):
+        separators = job.work / "separators.onnx"
+        export_stems(workspace, separators, licence=licence, precision=precision)
+    left = write_instruments(network, model.out, about, model.clips, separator=model.separator, progress=progress.done)
+    return replace(report, uncalibrated=left, separators=separators)
 
 
 def _results(report: InstrumentsReport) -> str:

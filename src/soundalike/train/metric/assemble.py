@@ -14,16 +14,16 @@ from torch import nn
 
 from soundalike.train.metric.batches import draw_sources
 from soundalike.train.metric.cascade import Cascade
-from soundalike.train.metric.export import export_rows, relative_levels
+from soundalike.train.metric.export import export_rows, export_separators, relative_levels
 from soundalike.train.metric.methods import METHODS
 from soundalike.train.metric.paft import Paft, load_paft, paft_path
 from soundalike.train.metric.presence import fit_gates
-from soundalike.train.metric.settings import MetricSettings
+from soundalike.train.metric.settings import MetricSettings, Precision
 from soundalike.train.metric.spectra import magnitudes
 from soundalike.train.metric.stages import STAGES, StageSpec, Workspace
 from soundalike.train.metric.unet import Direct, ExtractorBank, SeparatorBank
 
-__all__ = ["Assembled", "assemble", "export_method", "measure_gates"]
+__all__ = ["Assembled", "assemble", "export_method", "export_stems", "measure_gates"]
 
 _SEED = 3
 """Distinguishes the draws of segments for gates from those for training and validation."""
@@ -113,7 +113,13 @@ def measure_gates(workspace: Workspace, separate: SeparatorBank) -> tuple[float,
 
 
 def export_method(
-    workspace: Workspace, method: str, out: Path, *, licence: str, paft: Paft | None = None, half: bool = False
+    workspace: Workspace,
+    method: str,
+    out: Path,
+    *,
+    licence: str,
+    paft: Paft | None = None,
+    precision: Precision = "float32",
 ) -> tuple[float, ...] | None:
     """Write the graph of a method for the backbone `unet`.
 
@@ -123,7 +129,7 @@ def export_method(
         out: The file to write.
         licence: Licence of the weights, an SPDX expression.
         paft: How the networks were tuned on judgements; None takes those before that.
-        half: Round weights to half precision.
+        precision: How weights are stored.
 
     Returns:
         The gates of Cascade; None for other methods.
@@ -138,5 +144,35 @@ def export_method(
     found = assemble(workspace, method, paft)
     gates = measure_gates(workspace, found.separate) if found.separate else None
     settings: MetricSettings = workspace.settings
-    export_rows(method, found.describe, settings, out, licence=licence, separate=found.separate, gates=gates, half=half)
+    export_rows(
+        method,
+        found.describe,
+        settings,
+        out,
+        licence=licence,
+        separate=found.separate,
+        gates=gates,
+        precision=precision,
+    )
     return gates
+
+
+def export_stems(workspace: Workspace, out: Path, *, licence: str, precision: Precision = "float32") -> None:
+    """Write the graph of the separators, as they were trained for separation alone, for the separator `unet`.
+
+    Args:
+        workspace: The networks and settings.
+        out: The file to write.
+        licence: Licence of the weights, an SPDX expression.
+        precision: How weights are stored.
+
+    Raises:
+        UsageError: A network is missing, or the file cannot be written.
+
+    Example:
+        >>> export_stems(workspace, Path("separators.onnx"), licence="Apache-2.0")
+    """
+    stage = STAGES["separators"]
+    separate = SeparatorBank(workspace.settings.network)
+    _fill(separate, [workspace.network(stage.name, number) for number in workspace.instruments(stage)])
+    export_separators(separate, workspace.settings, out, licence=licence, precision=precision)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from soundalike.audio.separators import UNET_KEY, UnetSettings
 from soundalike.core.files import make_folder, write_atomic
 from soundalike.train.metric.presence import OPEN
-from soundalike.train.metric.settings import MetricSettings
+from soundalike.train.metric.settings import MetricSettings, Precision
 from soundalike.train.metric.unet import Direct, ExtractorBank, SeparatorBank
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def export_rows(
     licence: str,
     separate: SeparatorBank | None = None,
     gates: Sequence[float] | None = None,
-    half: bool = False,
+    precision: Precision = "float32",
 ) -> None:
     """Write the graph of a method for the backbone `unet`.
 
@@ -109,7 +109,7 @@ def export_rows(
         licence: Licence of the weights, an SPDX expression.
         separate: The separators of Cascade.
         gates: Level in dB relative to the mix from which each instrument counts as audible (`fit_gates`). None: always.
-        half: Round weights to half precision, for a file of half the size.
+        precision: How weights are stored.
 
     Raises:
         UsageError: The file cannot be written.
@@ -131,11 +131,11 @@ def export_rows(
         gates=None if gates is None else tuple(float(gate) for gate in gates),
         licence=licence,
     )
-    _write(Rows(describe, separate, gates is not None), about, out, half)
+    _write(Rows(describe, separate, gates is not None), about, out, precision)
 
 
 def export_separators(
-    separate: SeparatorBank, settings: MetricSettings, out: Path, *, licence: str, half: bool = False
+    separate: SeparatorBank, settings: MetricSettings, out: Path, *, licence: str, precision: Precision = "float32"
 ) -> None:
     """Write the graph of separators for the separator `unet`.
 
@@ -144,7 +144,7 @@ def export_separators(
         settings: What they were made with.
         out: The file to write.
         licence: Licence of the weights, an SPDX expression.
-        half: Round weights to half precision, for a file of half the size.
+        precision: How weights are stored.
 
     Raises:
         UsageError: The file cannot be written.
@@ -163,16 +163,16 @@ def export_separators(
         gates=None,
         licence=licence,
     )
-    _write(_Masks(separate), about, out, half)
+    _write(_Masks(separate), about, out, precision)
 
 
-def _write(network: nn.Module, about: UnetSettings, out: Path, half: bool) -> None:
+def _write(network: nn.Module, about: UnetSettings, out: Path, precision: Precision) -> None:
     import onnx
 
     model = _traced(network, about)
     _state_sizes(model, about)
-    if half:
-        _halve_weights(model)
+    _share_constants(model)
+    _store_weights(model, precision)
     entry = model.metadata_props.add()
     entry.key, entry.value = UNET_KEY, about.to_json()
     onnx.checker.check_model(model)
@@ -225,14 +225,56 @@ def _state_sizes(model: onnx.ModelProto, about: UnetSettings) -> None:
                 dim.dim_value = size
 
 
-def _halve_weights(model: onnx.ModelProto) -> None:
-    """Store large tensors in half precision; a node turns each to float32 when the file is loaded."""
+def _share_constants(model: onnx.ModelProto) -> None:
+    """Keep large constants once: each extractor brings the same mel filters, as a node of its own."""
+    from onnx import numpy_helper
+
+    names: dict[tuple[tuple[int, ...], bytes], str] = {}
+    renamed: dict[str, str] = {}
+    for node in list(model.graph.node):
+        if node.op_type != "Constant" or np.prod(node.attribute[0].t.dims) < _SMALLEST:
+            continue
+        values = numpy_helper.to_array(node.attribute[0].t)
+        key = (values.shape, values.tobytes())
+        if key not in names:
+            names[key] = node.output[0]
+            model.graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+        renamed[node.output[0]] = names[key]
+        model.graph.node.remove(node)
+    for node in model.graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+
+
+def _store_weights(model: onnx.ModelProto, precision: Precision) -> None:
+    """Store large tensors in fewer bits; nodes turn them to float32 when the file is loaded.
+
+    Whole numbers have one scale per filter, the first axis, whose largest weight is 127. Matrices of mel filters and
+    vectors are stored in half precision.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
-    for tensor in model.graph.initializer:
+    if precision == "float32":
+        return
+    nodes = []
+    for tensor in list(model.graph.initializer):
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _SMALLEST:
             continue
-        name = tensor.name
-        rounded = numpy_helper.to_array(tensor).astype(np.float16)
-        tensor.CopyFrom(numpy_helper.from_array(rounded, f"{name}.half"))
-        model.graph.node.insert(0, helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        if precision == "float16" or not _is_weight(model, name):
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.float16"))
+            nodes.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+            continue
+        scales = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True) / np.float32(127)
+        scales[scales == 0] = 1
+        tensor.CopyFrom(numpy_helper.from_array(np.rint(values / scales).astype(np.int8), f"{name}.int8"))
+        model.graph.initializer.append(numpy_helper.from_array(scales, f"{name}.scales"))
+        nodes.append(helper.make_node("Cast", [tensor.name], [f"{name}.whole"], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Mul", [f"{name}.whole", f"{name}.scales"], [name]))
+    for node in reversed(nodes):
+        model.graph.node.insert(0, node)
+
+
+def _is_weight(model: onnx.ModelProto, name: str) -> bool:
+    """Return whether a tensor holds the filters of a convolution or the rows of a projection."""
+    kinds = {node.op_type for node in model.graph.node if name in node.input[1:2]}
+    return bool(kinds & {"Conv", "ConvTranspose", "Gemm"})
