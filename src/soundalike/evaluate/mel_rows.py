@@ -7,7 +7,6 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from soundalike.audio import SpectrumStream, mel_matrix
 from soundalike.core.errors import SoundalikeError
 from soundalike.core.types import Audio, FloatArray, Span
 from soundalike.evaluate.base import Progress
@@ -28,6 +27,8 @@ def mel_row(audio: Audio) -> FloatArray:
         >>> mel_row(load("song.wav", end=10.0)).shape
         (80,)
     """
+    from soundalike.audio import SpectrumStream
+
     stream = SpectrumStream(_SIZE, _HOP)
     mono = audio.samples.mean(axis=0).astype(np.float32)
     power = np.concatenate([stream.push(mono), stream.finish()])
@@ -37,6 +38,8 @@ def mel_row(audio: Audio) -> FloatArray:
 
 @lru_cache(maxsize=4)
 def _bands(rate: int) -> FloatArray:
+    from soundalike.audio import mel_matrix
+
     return mel_matrix(_SIZE, rate, MEL_BANDS, 30.0, rate / 2)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from soundalike.audio.separators import Separator
 from soundalike.core.types import FloatArray
 from soundalike.evaluate.stem_clips import ACCOMPANIMENT, GIVEN, SongClips
-from soundalike.models import DEFAULT_MODEL, load_once
+from soundalike.models import DEFAULT_MODEL
 
 __all__ = ["COST_COLUMNS", "core_seconds"]
 
@@ -40,6 +40,8 @@ def core_seconds(
         >>> core_seconds("compact", song, ["mix", "given"], {})[:, 0].tolist()
         [0.0, 0.0]
     """
+    from soundalike.models import load_once
+
     encoder = load_once(model or DEFAULT_MODEL)
     mix = next(iter(song.files["mix"].values()))
     encoder.encode(mix, end=_WARM_UP)
