@@ -73,6 +73,13 @@ def test_training_lowers_the_loss_and_keeps_the_best_weights() -> None:
     assert not stage.module.training
 
 
+@pytest.mark.parametrize("instruments", [1, 3])
+def test_an_epoch_has_the_batches_of_every_instrument(instruments: int) -> None:
+    stage = Line(Schedule(0.05, 1, instruments=instruments))
+    fit(stage, SETTINGS)
+    assert stage.module.first[1].num_batches_tracked == 5 * instruments
+
+
 def test_the_last_weights_are_kept_on_request() -> None:
     stage = Line(Schedule(0.5, 6, last=True), noise=20.0)  # a rate and noise at which the loss does not only fall
     curve = fit(stage, SETTINGS)

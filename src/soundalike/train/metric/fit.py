@@ -59,12 +59,14 @@ class Schedule:
         epochs: Epochs at most.
         patience: Stop after this many epochs without a lower validation loss; None trains for all epochs.
         last: Keep the weights of the last epoch instead of those with the lowest validation loss.
+        instruments: How many instruments the network serves. An epoch has the batches of the settings for each of them.
     """
 
     rate: float
     epochs: int
     patience: int | None = None
     last: bool = False
+    instruments: int = 1
 
 
 class Stage(ABC, Generic[Batch]):
@@ -174,7 +176,8 @@ def fit(
             number = len(run.curves) + 1
             random = _random(settings, stage.name, number)
             torch.manual_seed(int(random.integers(2**63)))  # dropout
-            train_loss = _train_epoch(stage, optimizer, random, settings.steps_per_epoch)
+            steps = settings.steps_per_epoch * stage.schedule.instruments
+            train_loss = _train_epoch(stage, optimizer, random, steps)
             epoch = Epoch(number, train_loss, *_validate(stage))
             run = run.after(epoch, module)
             finished = _done(run.curves, stage.schedule)

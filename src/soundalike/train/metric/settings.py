@@ -131,10 +131,10 @@ class MetricSettings:
         separation_weight: Weight of the separation loss beside the triplet loss. Not printed.
         epochs: The number of epochs at most.
         patience: Stop after this many epochs without a lower validation loss; None trains for all epochs.
-        steps_per_epoch: Batches per epoch. Not printed.
+        steps_per_epoch: Batches per epoch and instrument. Not printed.
         paft_epochs: Epochs of fine-tuning on people's judgements.
         validation: Segments or triplets of a stage's validation set. Not printed.
-        fixed_triplets: Triplets of pseudo-pieces per instrument that Direct draws once, beforehand. Not printed.
+        fixed_triplets: Basic triplets of pseudo-pieces per instrument that Direct draws once, beforehand. Not printed.
         lr_separators: Learning rate of the separators. Not printed.
         lr_extractors: Learning rate of the extractors of one instrument: Clean and Cascade.
         lr_tuning: Learning rate of end-to-end fine-tuning: Cascade-FT.
@@ -165,7 +165,7 @@ class MetricSettings:
     steps_per_epoch: int = 100  # not printed
     paft_epochs: int = 100
     validation: int = 256  # not printed
-    fixed_triplets: int = 6400  # not printed: one epoch of new batches
+    fixed_triplets: int = 3200  # not printed: with the additional ones, the triplets of one epoch
     lr_separators: float = 1e-4  # not printed: the one rate that the paper prints for reconstruction
     lr_extractors: float = 5e-5
     lr_tuning: float = 1e-5
@@ -197,16 +197,16 @@ SMALL = MetricSettings(
     spectrum=SpectrumSettings(rate=12000, size=512, hop=256),  # a window of 43 ms; the published one lasts 46 ms
     network=NetworkSettings(instruments=SIX, channels=(4, 8, 16, 32, 48, 64), dim=32, bands=96),
     batch=32,
-    epochs=8,
-    patience=4,
+    epochs=10,
+    patience=5,
     steps_per_epoch=15,
     paft_epochs=10,
     validation=32,
-    fixed_triplets=320,
+    fixed_triplets=100,
     lr_separators=2e-3,
     lr_extractors=1e-3,
     lr_tuning=3e-4,
     lr_direct=1e-3,
     lr_paft=3e-4,
 )
-"""Sizes at which two cores train every method."""
+"""Sizes at which two cores train every stage in about an hour and a half: docs/instrument-similarity.md."""

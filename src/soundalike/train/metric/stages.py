@@ -211,8 +211,9 @@ def _digest_songs(material: Material) -> str:
     return digest_arrays([np.array([names, *(f"{piece.name} {piece.frames} {piece.scale}" for piece in pieces)])])
 
 
-def _schedule(settings: MetricSettings, rate: float) -> Schedule:
-    return Schedule(rate, settings.epochs, settings.patience)
+def _schedule(settings: MetricSettings, rate: float, *, joint: bool = False) -> Schedule:
+    instruments = len(settings.network.instruments) if joint else 1
+    return Schedule(rate, settings.epochs, settings.patience, instruments=instruments)
 
 
 def _separator(settings: MetricSettings) -> Separator:
@@ -278,7 +279,9 @@ def _build_pretrain(space: Workspace, name: str, instrument: int) -> Stage[Any]:
     for index, network in enumerate(clean.networks):
         network.load_state_dict(space.network("clean", index).state_dict())
     sources = Sources(*space.segments, settings)
-    return PretrainStage(name, _direct(settings), clean, _schedule(settings, settings.lr_direct), sources, settings)
+    return PretrainStage(
+        name, _direct(settings), clean, _schedule(settings, settings.lr_direct, joint=True), sources, settings
+    )
 
 
 def _build_direct(kind: Kind) -> Build:
@@ -286,7 +289,7 @@ def _build_direct(kind: Kind) -> Build:
         settings = space.settings
         module = space.network("direct_pretrain", None)
         triplets = DrawnTriplets(*space.segments, settings, kind, None)
-        return DirectStage(name, module, _schedule(settings, settings.lr_direct), triplets, settings)
+        return DirectStage(name, module, _schedule(settings, settings.lr_direct, joint=True), triplets, settings)
 
     return build
 
@@ -296,7 +299,7 @@ def _build_direct_reconst(space: Workspace, name: str, instrument: int) -> Stage
     module = _direct_reconst(settings)
     module.load_state_dict(space.network("direct_pretrain", None).state_dict(), strict=False)  # decoders are new
     triplets = DrawnTriplets(*space.segments, settings, "pseudo", None, clean=True)
-    return ReconstStage(name, module, _schedule(settings, settings.lr_direct), triplets, settings)
+    return ReconstStage(name, module, _schedule(settings, settings.lr_direct, joint=True), triplets, settings)
 
 
 STAGES: Mapping[str, StageSpec] = {
