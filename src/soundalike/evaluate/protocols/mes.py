@@ -244,8 +244,8 @@ class _Measurement:
         title = {"Target": "MES of target in pictures", "Non-target": "MES of rest in pictures"}.get(score, score)
         measured = ", ".join(f"{instrument} {space}" for instrument, space in self.sets.spaces.items())
         notes = [
-            f"Spaces: {measured}. Distance: {args.distance}. n: segments. Intervals: bootstrap over the pieces of the "
-            "target. Chance: the vote of random segments.",
+            f"Spaces: {measured}. Distance: {args.distance}. n: segments. Intervals: bootstrap over the pieces to "
+            "find. Chance: the vote of random segments.",
             *(one for one in self.sets.problems if f", {'Target' if score == 'Non-target' else score}:" in one),
         ]
         if silent:
@@ -277,7 +277,7 @@ class _Measurement:
             ]
             inaudible += int((~next(self._rows(_MIX, instrument, of_set))[1]).sum())
             values.append(np.stack(found, axis=1))
-            groups += of_set.targets
+            groups += of_set.rests if rest else of_set.targets
         chance = float(np.mean([of_set.chance(self.args.seed, rest=rest) for of_set in sets]))
         return bootstrap(np.concatenate(values).astype(np.float64), groups, self.args.seed), chance, inaudible
 
