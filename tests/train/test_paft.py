@@ -84,7 +84,15 @@ def instrument_of(name: str) -> int | None:
     return None if PAFTS[name].joint else 1
 
 
-@pytest.mark.parametrize("name", PAFTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        one
+        if one in ("clean", "cascade", "cascade-paft", "direct-reconst")
+        else pytest.param(one, marks=pytest.mark.slow)
+        for one in PAFTS
+    ],
+)
 def test_only_extractors_are_trained(
     name: str, tmp_path: Path, trained: Workspace, judged: JudgedSegments, preferences: list[Preference]
 ) -> None:
@@ -102,7 +110,9 @@ def test_only_extractors_are_trained(
         assert parts == {"encoder", "project"}
 
 
-@pytest.mark.parametrize("name", ["clean", "cascade", "cascade-paft", "direct-reconst"])
+@pytest.mark.parametrize(
+    "name", ["clean", *(pytest.param(one, marks=pytest.mark.slow) for one in PAFTS if one != "clean")]
+)
 def test_a_killed_run_gives_the_same_weights(
     name: str,
     tmp_path: Path,
