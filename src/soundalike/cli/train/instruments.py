@@ -92,7 +92,7 @@ class InstrumentsRecord:
 @option("--recorded", type=GIVEN_PATH, metavar="DIR", help="Recordings with a stems.csv to train on as well.")
 @option("--recorded-songs", default="", metavar="SONG,...", help="The songs of --recorded to use (default: all).")
 @option("--epochs", type=WholeNumber(), metavar="N", help="Epochs of each network at most.")
-@option("--steps", type=WholeNumber(), metavar="N", help="Batches per epoch.")
+@option("--steps", type=WholeNumber(), metavar="N", help="Batches per epoch and instrument.")
 @option("--device", default="cpu", metavar="NAME", help="Device: cpu, or cuda if there is a GPU (default: cpu).")
 @option("--curves", "curve_file", type=GIVEN_PATH, metavar="FILE", help="Write the learning curves to a CSV file.")
 @option("-o", "--out", type=GIVEN_PATH, metavar="DIR", help="Write a model: one space per instrument.")
