@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +183,31 @@ def test_a_file_of_another_kind_is_one_clear_line(tmp_path: Path, clips: list[Ca
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="--out"):
         write_instruments(write_tiny_rows(tmp_path / "b"), tmp_path / "file", ABOUT, clips)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (Path.unlink, r"unet\.onnx cannot be read \(No such file or directory\); give a file that"),
+        (
+            lambda file: file.write_bytes(file.read_bytes()[:3000]),
+            r"unet\.onnx is damaged or no network \(.*\); give a",
+        ),
+        (lambda file: write_tiny_masks(file), r"unet\.onnx gives masks, for the separator unet; expected rows"),
+        (lambda file: write_tiny_rows(file), r"space band/bass: unet has no feature 'bass'; it has drums, other"),
+    ],
+)
+def test_a_model_without_its_networks_is_one_clear_line(
+    spoil: Callable[[Path], object],
+    why: str,
+    model: Path,
+    music: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(model, tmp_path / "band")
+    spoil(tmp_path / "band" / "unet.onnx")
+    clips = [str(music / name) for name in ("00.wav", "01.wav")]
+    assert main(["compare", *clips, "--model", str(tmp_path / "band")]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and re.search(why, err), err
