@@ -84,8 +84,8 @@ def test_rounded_weights_take_less_space_and_change_rows_by_little(tmp_path: Pat
     torch.manual_seed(0)
     network = Direct(SMALL.spectrum, SMALL.network)
     with torch.no_grad():
-        network(10 * torch.rand(4, 512, 70))
-    spectrum = 10 * torch.rand(3, 512, 70)
+        network(10 * torch.rand(4, SMALL.spectrum.bins, 70))
+    spectrum = 10 * torch.rand(3, SMALL.spectrum.bins, 70)
     right = expected(network, spectrum)[0]
     sizes = {}
     for precision, least in (("float32", 1.0), ("float16", 0.9999), ("int8", 0.999)):

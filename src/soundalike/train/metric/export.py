@@ -59,7 +59,7 @@ class Rows(nn.Module):
 
     Example:
         >>> network = Rows(Direct(SMALL.spectrum, SMALL.network))
-        >>> network(torch.rand(1, 512, 100)).shape
+        >>> network(torch.rand(1, SMALL.spectrum.bins, 100)).shape
         torch.Size([1, 6, 32])
     """
 
