@@ -65,5 +65,5 @@ def separator_options(name: str, folder: Path) -> dict[str, Path]:
     modules, write = _WRITERS[name]
     extra = "train" if name == "unet" else "demucs"
     for module in modules:
-        pytest.importorskip(module, reason=f"{name} needs {module} here: pip install 'soundalike[{extra}]'")
+        pytest.importorskip(module, reason=f"{name} runs in {module}: pip install 'soundalike[{extra}]'")
     return {"weights": write(folder / name)}

@@ -108,9 +108,10 @@ def instrument_similarity(
     Needs soundalike[train].
 
     \b
-      soundalike reproduce instrument-similarity --rendered --work scratch -o similarity.md
-      soundalike reproduce instrument-similarity slakh2100_flac --labels Inst-Sim-ABX-Dataset \\
-        --published --device cuda --work slakh -o similarity.md --figures figures
+      soundalike reproduce instrument-similarity --rendered --work scratch \\
+          -o similarity.md
+      soundalike reproduce instrument-similarity slakh2100_flac --published \\
+          --labels Inst-Sim-ABX-Dataset --device cuda --work slakh -o page.md
     """
     try:
         from soundalike.evaluate.tsne import check_tsne

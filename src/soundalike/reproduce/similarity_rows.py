@@ -102,7 +102,7 @@ class Encoder:
         digest = hashlib.blake2b(json.dumps(identity).encode(), digest_size=16).hexdigest()
         path = self.folder / f"{digest}.npy"
         if path.exists():
-            kept: FloatArray = np.load(path)
+            kept: FloatArray = np.load(path, allow_pickle=False)
             return kept
         found = compute()
         make_folder(self.folder, "--work")

@@ -139,11 +139,11 @@ def instruments(
 
     \b
       soundalike render songs 200 -o songs
-      soundalike train instruments --songs songs --work scratch --method cascade-ft \\
-          -o band --licence CC0-1.0
+      soundalike train instruments --songs songs --work scratch \\
+          --method cascade-ft -o band --licence CC0-1.0
       soundalike index ~/Music --model band
-      soundalike train instruments --songs slakh2100_flac --work slakh --published \\
-          --method direct-reconst --device cuda
+      soundalike train instruments --songs slakh2100_flac --work slakh \\
+          --published --method direct-reconst --device cuda
     """
     from soundalike.cli.models.clips import calibration_clips
     from soundalike.train.jobs import InstrumentModel, InstrumentsJob, InstrumentsProgress, train_instruments

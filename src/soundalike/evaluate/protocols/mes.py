@@ -1,8 +1,8 @@
 """Music estimation scores: does the space of an instrument find the piece that the instrument is from, in a mix?
 
     soundalike evaluate mes --songs SONGS --model instruments --hop 2
-    soundalike evaluate mes --songs SONGS --model compact --map drums=rhythm --map bass=timbre
-    soundalike evaluate mes --songs SONGS --model dsp --map timbre --true-stems --tsne figure7.png
+    soundalike evaluate mes --songs SONGS --map drums=rhythm --map bass=timbre
+    soundalike evaluate mes --songs SONGS --map timbre --tsne a.png
 
 SONGS is Slakh2100, what `soundalike render songs` writes, or recordings that stems.csv lists. Of the first two, the
 test part is used, without a second track from the same MIDI file. Spaces of the model that are named after instruments
