@@ -15,7 +15,7 @@ from soundalike.train.metric import FIVE, PUBLISHED, SIX, SMALL, NetworkSettings
 torch = pytest.importorskip("torch", reason="training needs torch")
 from soundalike.train.metric.conditioning import condition_1d, condition_3d  # noqa: E402
 from soundalike.train.metric.losses import pretraining_l2, separation_l1, triplet_distance  # noqa: E402
-from soundalike.train.metric.spectra import log_mel, magnitudes, mel_filters  # noqa: E402
+from soundalike.train.metric.spectra import LogMel, magnitudes, mel_filters  # noqa: E402
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -163,11 +163,14 @@ def test_log_mel_is_a_loop_over_bands() -> None:
     values = np.abs(drawn(5, 2, 64, 3))
     filters = mel_filters(spectrum, 10).double().numpy()
     expected = np.empty((2, 10, 3))
+    floor = 128 / 4 * 10 ** (-60 / 20)  # a sine of full scale reaches a quarter of the size
     for i in range(2):
         for band in range(10):
             for f in range(3):
-                expected[i, band, f] = np.log(sum(filters[band] * values[i, :, f]) + 1e-2)
-    np.testing.assert_allclose(log_mel(torch.tensor(values).float(), spectrum, 10), expected, atol=1e-5)
+                expected[i, band, f] = np.log(
+                    sum(filters[band] * values[i, :, f]) + 32e-3
+                )  # a sine of full scale reaches 32
+    np.testing.assert_allclose(LogMel(spectrum, 10, floor=-60.0)(torch.tensor(values).float()), expected, atol=1e-5)
 
 
 def test_published_settings_are_those_of_the_paper() -> None:

@@ -129,6 +129,14 @@ def test_the_aim_of_pre_training_is_clean_where_an_instrument_sounds_and_zero_el
         torch.testing.assert_close(aims[number, instrument], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_stage_may_have_a_number_of_epochs_of_its_own(tmp_path: Path, material: Material) -> None:
+    workspace = Workspace(tmp_path, replace(TINY, stage_epochs={"clean": TINY.epochs + 1}), material)
+    assert len(train_stage(STAGES["clean"], 0, workspace).curve) == TINY.epochs + 1
+    assert len(train_stage(STAGES["separators"], 0, workspace).curve) == TINY.epochs
+    with pytest.raises(UsageError, match="epochs of clean are 0; expected at least 1"):
+        replace(TINY, stage_epochs={"clean": 0})
+
+
 def test_methods_name_their_stages_in_order() -> None:
     names = {method: [stage.name for stage in find_stages(method)] for method in METHODS}
     assert names["cascade-ft"] == ["separators", "cascade", "cascade_ft"]

@@ -158,6 +158,7 @@ def instruments(
     settings = replace(
         usual,
         epochs=epochs or usual.epochs,
+        stage_epochs={} if epochs else usual.stage_epochs,
         steps_per_epoch=steps or usual.steps_per_epoch,
         seed=seed,
         device=device,

@@ -8,6 +8,7 @@ Values marked "not printed" are ours; docs/instrument-similarity.md gives the re
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -82,6 +83,7 @@ class NetworkSettings:
         dim: Dims of one instrument's row, d.
         bands: Log-mel bands that the extractors of one instrument see (Clean and Cascade); None for magnitudes. The
             extractor of all instruments (Direct) always sees magnitudes.
+        floor: What is added to a mel band before the logarithm, in dB relative to a sine of full scale. Not printed.
 
     Raises:
         UsageError: A value is out of range.
@@ -99,6 +101,7 @@ class NetworkSettings:
     dropout: float = 0.5
     dim: int = 128
     bands: int | None = 259
+    floor: float = -90.0  # not printed
 
     def __post_init__(self) -> None:
         if not self.instruments or len(set(self.instruments)) < len(self.instruments):
@@ -111,6 +114,8 @@ class NetworkSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}; expected at least 1")
+        if not -200 <= self.floor <= 0:
+            raise UsageError(f"floor is {self.floor}; expected -200 to 0 dB")
         for name in ("leak", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected 0 to below 1")
@@ -130,6 +135,7 @@ class MetricSettings:
         margin: Margin of the triplet loss. Not printed.
         separation_weight: Weight of the separation loss beside the triplet loss. Not printed.
         epochs: The number of epochs at most.
+        stage_epochs: The same for single stages, by their names, where it differs.
         patience: Stop after this many epochs without a lower validation loss; None trains for all epochs.
         steps_per_epoch: Batches per epoch and instrument. Not printed.
         paft_epochs: Epochs of fine-tuning on people's judgements.
@@ -161,6 +167,7 @@ class MetricSettings:
     margin: float = 1.0  # not printed: raw rows have no fixed scale, so that any value above 0 only sets their unit
     separation_weight: float = 1.0  # not printed
     epochs: int = 400
+    stage_epochs: Mapping[str, int] = field(default_factory=dict, hash=False)
     patience: int | None = 100
     steps_per_epoch: int = 100  # not printed
     paft_epochs: int = 100
@@ -179,6 +186,9 @@ class MetricSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}; expected at least 1")
+        for stage, epochs in self.stage_epochs.items():
+            if epochs < 1:
+                raise UsageError(f"epochs of {stage} are {epochs}; expected at least 1")
         for name in ("segment", "paft_segment", "test_segment"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected more than 0 seconds")

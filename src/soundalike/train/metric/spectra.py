@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from soundalike.train.metric.settings import SpectrumSettings
 
-__all__ = ["LogMel", "log_mel", "magnitudes", "mel_filters"]
+__all__ = ["LogMel", "magnitudes", "mel_filters"]
 
-_FLOOR = 1e-2  # of a mel band before the logarithm; a sine of full scale reaches size / 4, so this is near -90 dB
 _LINEAR_TO = 1000.0  # Hz: below, Slaney's scale is linear with 200 / 3 Hz per mel; above, it is logarithmic
 _LINEAR_STEP = 200 / 3
 _LOG_STEP = math.log(6.4) / 27
@@ -77,33 +76,25 @@ def _mel_to_hertz(mel: float) -> float:
 
 
 class LogMel(nn.Module):
-    """Map magnitude spectra (n, b, f) to log-mel spectra (n, bands, f)."""
+    """Map magnitude spectra (n, b, f) to log-mel spectra (n, bands, f), with natural logarithms.
+
+    Args:
+        settings: What the magnitudes were made with.
+        bands: Number of mel bands, at least 1.
+        floor: What is added to each band before the logarithm, in dB relative to a sine of full scale.
+
+    Example:
+        >>> LogMel(SpectrumSettings(), 259)(torch.zeros(1, 1024, 259)).shape
+        torch.Size([1, 259, 259])
+    """
 
     filters: Tensor
 
-    def __init__(self, settings: SpectrumSettings, bands: int) -> None:
+    def __init__(self, settings: SpectrumSettings, bands: int, floor: float = -90.0) -> None:
         super().__init__()
+        self._floor = settings.size / 4 * 10 ** (floor / 20)  # a sine of full scale reaches size / 4
         self.register_buffer("filters", mel_filters(settings, bands), persistent=False)
 
     def forward(self, spectrum: Tensor) -> Tensor:
         """Compute log-mel spectra."""
-        return torch.log(self.filters @ spectrum + _FLOOR)
-
-
-def log_mel(spectrum: Tensor, settings: SpectrumSettings, bands: int) -> Tensor:
-    """Return the natural logarithm of mel bands of magnitudes, with a floor near -90 dB.
-
-    Args:
-        spectrum: Magnitudes (n, b, f).
-        settings: What the magnitudes were made with.
-        bands: Number of mel bands, at least 1.
-
-    Returns:
-        (n, bands, f).
-
-    Example:
-        >>> log_mel(torch.zeros(1, 1024, 259), SpectrumSettings(), 259).shape
-        torch.Size([1, 259, 259])
-    """
-    output: Tensor = LogMel(settings, bands).to(spectrum.device)(spectrum)
-    return output
+        return torch.log(self.filters @ spectrum + self._floor)

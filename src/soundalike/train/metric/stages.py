@@ -211,9 +211,11 @@ def _digest_songs(material: Material) -> str:
     return digest_arrays([np.array([names, *(f"{piece.name} {piece.frames} {piece.scale}" for piece in pieces)])])
 
 
-def _schedule(settings: MetricSettings, rate: float, *, joint: bool = False) -> Schedule:
+def _schedule(settings: MetricSettings, name: str, rate: float, *, joint: bool = False) -> Schedule:
+    """The schedule of a run, such as "cascade.drums"."""
+    epochs = settings.stage_epochs.get(name.partition(".")[0], settings.epochs)
     instruments = len(settings.network.instruments) if joint else 1
-    return Schedule(rate, settings.epochs, settings.patience, instruments=instruments)
+    return Schedule(rate, epochs, settings.patience, instruments=instruments)
 
 
 def _separator(settings: MetricSettings) -> Separator:
@@ -239,13 +241,14 @@ def _direct_reconst(settings: MetricSettings) -> DirectReconst:
 def _build_separators(space: Workspace, name: str, instrument: int) -> Stage[Any]:
     settings = space.settings
     mixes = StemMixes(*space.segments, settings, instrument)
-    return SeparatorStage(name, _separator(settings), _schedule(settings, settings.lr_separators), mixes, settings)
+    schedule = _schedule(settings, name, settings.lr_separators)
+    return SeparatorStage(name, _separator(settings), schedule, mixes, settings)
 
 
 def _build_clean(space: Workspace, name: str, instrument: int) -> Stage[Any]:
     settings = space.settings
     triplets = DrawnTriplets(*space.segments, settings, "normal", instrument, inputs="stem")
-    return CleanStage(name, _extractor(settings), _schedule(settings, settings.lr_extractors), triplets, settings)
+    return CleanStage(name, _extractor(settings), _schedule(settings, name, settings.lr_extractors), triplets, settings)
 
 
 def _build_cascade(kind: Kind) -> Build:
@@ -255,7 +258,7 @@ def _build_cascade(kind: Kind) -> Build:
         settings = space.settings
         module = Cascade(space.network("separators", instrument), _extractor(settings))
         triplets = DrawnTriplets(*space.segments, settings, kind, instrument)
-        return CascadeStage(name, module, _schedule(settings, settings.lr_extractors), triplets, settings)
+        return CascadeStage(name, module, _schedule(settings, name, settings.lr_extractors), triplets, settings)
 
     return build
 
@@ -267,7 +270,7 @@ def _build_cascade_ft(kind: Kind, start: str) -> Build:
         settings = space.settings
         module = space.network(start, instrument)
         triplets = DrawnTriplets(*space.segments, settings, kind, instrument, clean=True)
-        schedule = _schedule(settings, settings.lr_tuning)
+        schedule = _schedule(settings, name, settings.lr_tuning)
         return CascadeStage(name, module, schedule, triplets, settings, tune_separator=True)
 
     return build
@@ -280,7 +283,7 @@ def _build_pretrain(space: Workspace, name: str, instrument: int) -> Stage[Any]:
         network.load_state_dict(space.network("clean", index).state_dict())
     sources = Sources(*space.segments, settings)
     return PretrainStage(
-        name, _direct(settings), clean, _schedule(settings, settings.lr_direct, joint=True), sources, settings
+        name, _direct(settings), clean, _schedule(settings, name, settings.lr_direct, joint=True), sources, settings
     )
 
 
@@ -289,7 +292,7 @@ def _build_direct(kind: Kind) -> Build:
         settings = space.settings
         module = space.network("direct_pretrain", None)
         triplets = DrawnTriplets(*space.segments, settings, kind, None)
-        return DirectStage(name, module, _schedule(settings, settings.lr_direct, joint=True), triplets, settings)
+        return DirectStage(name, module, _schedule(settings, name, settings.lr_direct, joint=True), triplets, settings)
 
     return build
 
@@ -299,7 +302,7 @@ def _build_direct_reconst(space: Workspace, name: str, instrument: int) -> Stage
     module = _direct_reconst(settings)
     module.load_state_dict(space.network("direct_pretrain", None).state_dict(), strict=False)  # decoders are new
     triplets = DrawnTriplets(*space.segments, settings, "pseudo", None, clean=True)
-    return ReconstStage(name, module, _schedule(settings, settings.lr_direct, joint=True), triplets, settings)
+    return ReconstStage(name, module, _schedule(settings, name, settings.lr_direct, joint=True), triplets, settings)
 
 
 STAGES: Mapping[str, StageSpec] = {

@@ -146,7 +146,7 @@ class Extractor(nn.Module):
 
     def __init__(self, spectrum: SpectrumSettings, network: NetworkSettings) -> None:
         super().__init__()
-        self.mel = LogMel(spectrum, network.bands) if network.bands else nn.Identity()
+        self.mel = LogMel(spectrum, network.bands, network.floor) if network.bands else nn.Identity()
         self.encoder = Encoder(network, bare=True)
         self.project = nn.Linear(_flat(network.bands or spectrum.bins, network), network.dim)
 
