@@ -101,7 +101,7 @@ class NetworkSettings:
     dropout: float = 0.5
     dim: int = 128
     bands: int | None = 259
-    floor: float = -90.0  # not printed
+    floor: float = -90.0  # not printed; a low floor shows what a separator leaves of the other instruments
 
     def __post_init__(self) -> None:
         if not self.instruments or len(set(self.instruments)) < len(self.instruments):
@@ -205,7 +205,7 @@ PUBLISHED = MetricSettings()
 
 SMALL = MetricSettings(
     spectrum=SpectrumSettings(rate=12000, size=512, hop=256),  # a window of 43 ms; the published one lasts 46 ms
-    network=NetworkSettings(instruments=SIX, channels=(4, 8, 16, 32, 48, 64), dim=32, bands=96),
+    network=NetworkSettings(instruments=SIX, channels=(4, 8, 16, 32, 48, 64), dim=32, bands=96, floor=-36.0),
     batch=32,
     epochs=10,
     patience=5,
