@@ -25,6 +25,8 @@ __all__ = [
     "htk_mel_matrix",
     "kaldi_mel_matrix",
     "mel_frames",
+    "mel_triangles",
+    "slaney_mel_edges",
     "slaney_mel_matrix",
 ]
 
@@ -257,7 +259,7 @@ def kaldi_mel_matrix(size: int, rate: int, bands: int, low: float, high: float) 
         (513, 128)
     """
     edges = np.linspace(_htk_mel(np.array(low)), _htk_mel(np.array(high)), bands + 2)
-    matrix = _triangles(_htk_mel(np.arange(size // 2 + 1) * rate / size), edges)
+    matrix = mel_triangles(_htk_mel(np.arange(size // 2 + 1) * rate / size), edges)
     matrix[-1] = 0.0
     return matrix
 
@@ -280,7 +282,7 @@ def htk_mel_matrix(size: int, rate: int, bands: int) -> FloatArray:
         (1025, 128)
     """
     mels = np.linspace(0.0, _htk_mel(np.array(rate / 2)), bands + 2)
-    return _triangles(np.arange(size // 2 + 1) * rate / size, 700.0 * np.expm1(mels / 1127.0))
+    return mel_triangles(np.arange(size // 2 + 1) * rate / size, 700.0 * np.expm1(mels / 1127.0))
 
 
 def slaney_mel_matrix(size: int, rate: int, bands: int, low: float, high: float) -> FloatArray:
@@ -302,14 +304,29 @@ def slaney_mel_matrix(size: int, rate: int, bands: int, low: float, high: float)
         >>> slaney_mel_matrix(512, 16_000, 96, 0.0, 8_000.0).shape
         (257, 96)
     """
+    edges = slaney_mel_edges(bands, low, high)
+    filters = mel_triangles(np.arange(size // 2 + 1) * rate / size, edges)
+    return np.asarray(filters * 2.0 / (edges[2:] - edges[:-2]))
+
+
+def slaney_mel_edges(bands: int, low: float, high: float) -> FloatArray:
+    """Return the edges and peaks of bands that are equally wide on Slaney's mel scale: (bands + 2,) in Hz.
+
+    Example:
+        >>> slaney_mel_edges(1, 0.0, 1000.0).tolist()
+        [0.0, 500.0, 1000.0]
+    """
     mels = np.linspace(_slaney_mel(low), _slaney_mel(high), bands + 2)
-    edges = np.where(mels < 15.0, mels * 200.0 / 3.0, 1000.0 * np.exp((mels - 15.0) * np.log(6.4) / 27.0))
-    triangles = _triangles(np.arange(size // 2 + 1) * rate / size, edges)
-    return np.asarray(triangles * 2.0 / (edges[2:] - edges[:-2]))
+    return np.where(mels < 15.0, mels * 200.0 / 3.0, 1000.0 * np.exp((mels - 15.0) * np.log(6.4) / 27.0))
 
 
-def _triangles(points: FloatArray, edges: FloatArray) -> FloatArray:
-    """Triangles of peak 1 between every three neighbouring edges (b + 2,), at points (n,): (n, b)."""
+def mel_triangles(points: FloatArray, edges: FloatArray) -> FloatArray:
+    """Return triangles of peak 1 between every three neighbouring edges (b + 2,), at points (n,): (n, b).
+
+    Example:
+        >>> mel_triangles(np.array([0.5, 1.0]), np.array([0.0, 1.0, 2.0])).tolist()
+        [[0.5], [1.0]]
+    """
     at = points[:, None]
     rising = (at - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - at) / (edges[2:] - edges[1:-1])

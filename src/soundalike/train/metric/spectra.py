@@ -5,18 +5,14 @@ n segments, t samples, b bins without the Nyquist bin, f frames.
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from soundalike.backbones.analysis import mel_triangles, slaney_mel_edges
 from soundalike.train.metric.settings import SpectrumSettings
 
 __all__ = ["LogMel", "magnitudes", "mel_filters"]
-
-_LINEAR_TO = 1000.0  # Hz: below, Slaney's scale is linear with 200 / 3 Hz per mel; above, it is logarithmic
-_LINEAR_STEP = 200 / 3
-_LOG_STEP = math.log(6.4) / 27
 
 
 def magnitudes(samples: Tensor, settings: SpectrumSettings) -> Tensor:
@@ -52,27 +48,12 @@ def mel_filters(settings: SpectrumSettings, bands: int) -> Tensor:
         >>> mel_filters(SpectrumSettings(), 259).shape
         torch.Size([259, 1024])
     """
-    top = _hertz_to_mel(settings.rate / 2)
-    edges = torch.tensor([_mel_to_hertz(top * i / (bands + 1)) for i in range(bands + 2)], dtype=torch.float64)
-    bins = torch.arange(settings.bins, dtype=torch.float64) * settings.rate / settings.size
-    low, peak, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    filters = torch.minimum((bins - low) / (peak - low), (high - bins) / (high - peak)).clamp(min=0)
-    empty = filters.sum(dim=1) == 0
-    nearest = (bins - peak).abs().argmin(dim=1)
-    filters[empty, nearest[empty]] = 1
-    return filters.float()
-
-
-def _hertz_to_mel(hertz: float) -> float:
-    if hertz < _LINEAR_TO:
-        return hertz / _LINEAR_STEP
-    return _LINEAR_TO / _LINEAR_STEP + math.log(hertz / _LINEAR_TO) / _LOG_STEP
-
-
-def _mel_to_hertz(mel: float) -> float:
-    if mel < _LINEAR_TO / _LINEAR_STEP:
-        return mel * _LINEAR_STEP
-    return _LINEAR_TO * math.exp((mel - _LINEAR_TO / _LINEAR_STEP) * _LOG_STEP)
+    edges = slaney_mel_edges(bands, 0.0, settings.rate / 2)
+    bins = np.arange(settings.bins) * settings.rate / settings.size
+    filters = mel_triangles(bins, edges).T
+    empty = np.flatnonzero(~filters.any(axis=1))
+    filters[empty, np.abs(bins - edges[1 + empty, None]).argmin(axis=1)] = 1
+    return torch.from_numpy(np.ascontiguousarray(filters, np.float32))
 
 
 class LogMel(nn.Module):
