@@ -59,8 +59,9 @@ INSIDE: Mapping[str, Mapping[str, frozenset[str]]] = {
         "transcriber": frozenset({"common", "data"}),
         "descriptors": frozenset(),
         "metric": frozenset({"common", "data"}),
+        "concepts": frozenset({"common", "data"}),
         "published": frozenset({"common", "heads"}),
-        "jobs": frozenset({"common", "data", "heads", "transcriber", "descriptors", "metric"}),
+        "jobs": frozenset({"common", "data", "heads", "transcriber", "descriptors", "metric", "concepts"}),
     },
 }
 PLUGINS = ("audio/datasets", "audio/separators", "backbones", "evaluate/protocols", "library/stores")

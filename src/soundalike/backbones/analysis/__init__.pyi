@@ -1,3 +1,8 @@
+from .concept_settings import CONCEPT_INPUTS as CONCEPT_INPUTS
+from .concept_settings import CONCEPT_KEY as CONCEPT_KEY
+from .concept_settings import ConceptGraph as ConceptGraph
+from .concept_settings import InputSettings as InputSettings
+from .concept_settings import TempogramKind as TempogramKind
 from .descriptors import KEYS as KEYS
 from .descriptors import PER_OCTAVE as PER_OCTAVE
 from .descriptors import PITCH_BANDS as PITCH_BANDS

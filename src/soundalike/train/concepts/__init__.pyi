@@ -3,3 +3,8 @@ from .labels import TrackLabels as TrackLabels
 from .labels import alike as alike
 from .labels import alike_matrix as alike_matrix
 from .labels import decade_of as decade_of
+from .settings import CONCEPTS as CONCEPTS
+from .settings import PUBLISHED as PUBLISHED
+from .settings import SMALL as SMALL
+from .settings import ConceptSettings as ConceptSettings
+from .settings import InceptionSettings as InceptionSettings
