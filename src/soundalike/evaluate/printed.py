@@ -46,7 +46,7 @@ def printed_tables(paper: str) -> Mapping[str, PrintedTable]:
     """Return the tables of a paper by their short names.
 
     Args:
-        paper: The paper: "merit", "instrument_weights" or "instrument_similarity".
+        paper: The paper: "merit", "instrument_weights", "instrument_similarity" or "concepts".
 
     Example:
         >>> printed_tables("merit")["musdb"].values[-1]
