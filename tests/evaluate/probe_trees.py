@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from concept_trees import dim_sim, gtzan, msd_lastfm, mtg_jamendo
 
 from conftest import RATE, write
 
@@ -175,4 +176,8 @@ TREES: dict[str, Callable[[Path], Path]] = {
     "ballroom": ballroom,
     "covers80": covers80,
     "jamendo_instruments": jamendo_instruments,
+    "gtzan": gtzan,
+    "mtg_jamendo": mtg_jamendo,
+    "msd_lastfm": msd_lastfm,
+    "dim_sim": dim_sim,
 }

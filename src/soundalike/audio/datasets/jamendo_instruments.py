@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from soundalike.audio.datasets.base import About, existing_folder, first_of, problem_of
-from soundalike.core.errors import UsageError
+from soundalike.audio.datasets.base import About, existing_folder, problem_of
+from soundalike.audio.datasets.jamendo_tables import read_jamendo
 from soundalike.core.types import Item
 
 __all__ = ["JamendoInstruments", "create"]
 
 _TABLES = {"all": "autotagging_instrument.tsv", "test": "splits/split-0/autotagging_instrument-test.tsv"}
-_COLUMNS = ["TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS"]
-_PREFIX = "instrument---"
+_KIND = "instrument"
 
 Part = Literal["test", "all"]
 
@@ -55,35 +53,14 @@ class JamendoInstruments:
         self.root, self.part = root, part
 
     def _items(self) -> list[Item]:
-        name = _TABLES[self.part]
-        tables = (self.root / "data" / name, self.root / name)
-        table = next((place for place in tables if place.is_file()), None)
-        if table is None:
-            raise UsageError(f"{self.root} holds no {name}; expected {self.about.layout}")
-        places = [self.root / "audio", self.root / "raw_30s" / "audio", self.root]
-        items, lost = [], []
-        try:
-            with table.open(encoding="utf-8", newline="") as file:
-                rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-                if next(rows, []) != _COLUMNS:
-                    raise UsageError(f"{table}: the first line is not {' '.join(_COLUMNS)}")
-                for row in rows:
-                    if len(row) < len(_COLUMNS):
-                        raise UsageError(f"{table}, line {rows.line_num}: {len(row)} columns, expected 6 or more")
-                    _, artist, album, path, _, *tags = row
-                    found = _audio_file(path, places)
-                    if found is None:
-                        lost.append(path)
-                        continue
-                    names = [tag.removeprefix(_PREFIX) for tag in tags if tag.startswith(_PREFIX)]
-                    items.append(Item(found, labels={"label": ",".join(names), "song": artist, "album": album}))
-        except (OSError, csv.Error, UnicodeError) as error:
-            raise UsageError(f"{table} cannot be read: {error}") from error
-        if lost:
-            raise UsageError(f"{self.root} lacks {len(lost):,} recordings of {table.name}: {first_of(lost, most=2)}")
-        if not items:
-            raise UsageError(f"{table} names no tracks")
-        return items
+        tracks = read_jamendo(self.root, _TABLES[self.part], self.about)
+        return [
+            Item(
+                track.file,
+                labels={"label": ",".join(track.tags.get(_KIND, ())), "song": track.artist, "album": track.album},
+            )
+            for track in tracks
+        ]
 
     def missing(self) -> str | None:
         """Return in one line what is missing."""
@@ -92,9 +69,3 @@ class JamendoInstruments:
     def items(self) -> Iterator[Item]:
         """Yield the tracks in the order of the table. Raises UsageError if something is missing."""
         yield from self._items()
-
-
-def _audio_file(path: str, places: list[Path]) -> Path | None:
-    """The file of a track; the smaller version of the audio has names that end in .low.mp3."""
-    names = (path, path.removesuffix(".mp3") + ".low.mp3")
-    return next((file for place in places for name in names if (file := place / name).is_file()), None)
