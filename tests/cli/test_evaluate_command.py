@@ -53,7 +53,7 @@ def test_help_lists_every_protocol_with_its_summary(run) -> None:
     code, page = run("--help")
     assert code == 0
     for name in plugins.names("protocols"):
-        assert f"  {name} " in page
+        assert f"  {name.replace('_', '-')} " in page
         assert plugins.load("protocols", name).summary[:30] in page
     assert "summary" in page
 

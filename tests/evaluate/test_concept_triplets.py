@@ -64,7 +64,10 @@ def test_outcomes_are_those_of_distances_in_masked_embeddings() -> None:
             assert found[m, at] == float(near < far)
     positives, negatives = triplet_distances(embedding, triplets)
     assert np.array_equal(found[:, -1], positives < negatives)
-    assert mask_outcomes({"x": np.zeros((3, 2))}, np.array([[0, 1, 2]]), {"x": ("x",)}).tolist() == [[0.5]]
+    one, silent = np.array([[1.0], [2.0], [4.0]]), np.array([[1.0], [0.0], [1.0]])
+    assert mask_outcomes({"x": one[[0, 1, 1]]}, np.array([[0, 1, 2]]), {"x": ("x",)}).tolist() == [[0.5]]
+    found = mask_outcomes({"x": one, "y": silent}, np.array([[0, 1, 2]]), masks_of(["x", "y"]))
+    assert found.tolist() == [[1.0, 0.5, 1.0]], "an inaudible row decides nothing"
 
 
 def test_kiviat(tmp_path: Path) -> None:

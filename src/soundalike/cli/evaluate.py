@@ -57,7 +57,7 @@ def protocol_command(name: str) -> click.Command:
     protocol: Protocol = plugins.load("protocols", name)
     page = inspect.getdoc(inspect.getmodule(type(protocol))) or protocol.summary
 
-    @command(name, help="\n\n".join(map(_wrapped, page.split("\n\n"))))
+    @command(name.replace("_", "-"), help="\n\n".join(map(_wrapped, page.split("\n\n"))))
     @model_option()
     @seed_option()
     @jobs_option()
@@ -182,25 +182,29 @@ def _summary(protocol: str) -> str:
 
 
 class _Protocols(Group):
-    """One command per protocol of the plug-in folder, and the fixed ones."""
+    """One command per protocol of the plug-in folder, with dashes for underscores, and the fixed ones."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the protocols, then the others."""
-        from soundalike.core import plugins
-
-        return [*plugins.names("protocols"), *self.entries]
+        return [*self._protocols(), *self.entries]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Make the command of a protocol; None if the name is unknown."""
-        if cmd_name in self.entries or cmd_name not in self.list_commands(ctx):
+        protocol = self._protocols().get(cmd_name)
+        if cmd_name in self.entries or protocol is None:
             return super().get_command(ctx, cmd_name)
-        return protocol_command(cmd_name)
+        return protocol_command(protocol)
 
     def summaries(self) -> Iterable[tuple[str, str]]:
         """Return the names with their summaries. Protocols are imported for it, which loads nothing heavy."""
+        return [*((name, _summary(own)) for name, own in self._protocols().items()), *super().summaries()]
+
+    @staticmethod
+    def _protocols() -> Mapping[str, str]:
+        """The names of the plug-ins, which are those of Python modules, by the names of their commands."""
         from soundalike.core import plugins
 
-        return [*((name, _summary(name)) for name in plugins.names("protocols")), *super().summaries()]
+        return {name.replace("_", "-"): name for name in plugins.names("protocols")}
 
 
 evaluate: click.Command = _Protocols(

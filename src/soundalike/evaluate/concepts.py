@@ -20,6 +20,7 @@ import numpy as np
 from soundalike.core.errors import UsageError
 from soundalike.core.types import FloatArray, IntArray
 from soundalike.evaluate.base import triplet_outcome
+from soundalike.models import presence
 
 __all__ = ["ALL", "alike_triplets", "all_masks", "mask_name", "mask_outcomes", "masks_of", "triplet_distances"]
 
@@ -118,7 +119,8 @@ def mask_outcomes(rows: Mapping[str, FloatArray], triplets: IntArray, masks: Map
     """Score triplets under masks: 1 if the positive is nearer, 0 if the negative is, 1/2 for a tie.
 
     Args:
-        rows: The rows of each dimension, (n, d) each; d may differ.
+        rows: The rows of each dimension, (n, d) each; d may differ. A row of zeros is inaudible: the dimension says
+            nothing on triplets with it.
         triplets: (m, 3) numbers of rows.
         masks: The dimensions that each mask keeps.
 
@@ -126,7 +128,7 @@ def mask_outcomes(rows: Mapping[str, FloatArray], triplets: IntArray, masks: Map
         (m, masks) float64, in the order of `masks`.
 
     Example:
-        >>> rows = {"tempo": np.array([[0.0], [1.0], [3.0]]), "key": np.array([[0.0], [9.0], [1.0]])}
+        >>> rows = {"tempo": np.array([[1.0], [2.0], [4.0]]), "key": np.array([[1.0], [9.0], [2.0]])}
         >>> mask_outcomes(rows, np.array([[0, 1, 2]]), all_masks(list(rows))).tolist()
         [[1.0, 0.0, 0.0]]
     """
@@ -134,6 +136,7 @@ def mask_outcomes(rows: Mapping[str, FloatArray], triplets: IntArray, masks: Map
     margins = {}
     for name in used:
         near, far = triplet_distances(rows[name], triplets)
-        margins[name] = far - near
+        heard = presence(rows[name])[triplets].all(axis=1)
+        margins[name] = np.where(heard, far - near, 0.0)
     found = [triplet_outcome(sum((margins[name] for name in mask), np.zeros(len(triplets)))) for mask in masks.values()]
     return np.stack(found, axis=1)
