@@ -30,8 +30,8 @@ from soundalike.reproduce.similarity_layout import Layout
 from soundalike.reproduce.similarity_rows import separated_sdr
 from soundalike.reproduce.similarity_runs import RenderedSongs, SimilarityRun, SimilaritySources
 from soundalike.reproduce.similarity_sets import normal_segments, picture_segments, pseudo_segments
+from soundalike.train.common import fit as fit_module
 from soundalike.train.metric import FIVE
-from soundalike.train.metric import fit as fit_module
 from soundalike.train.metric.material import Material, load_material
 from soundalike.train.metric.segments import Segments
 from soundalike.train.metric.spectra import magnitudes

@@ -14,9 +14,9 @@ pytest.importorskip("torch", reason="instruments are trained with torch")
 import torch
 from torch import Tensor, nn
 
+from soundalike.train.common.network_files import identity_of, save_network
 from soundalike.train.metric.assemble import assemble, measure_gates
 from soundalike.train.metric.methods import METHODS
-from soundalike.train.metric.networks import identity_of, save_network
 from soundalike.train.metric.presence import balanced_accuracy
 from soundalike.train.metric.spectra import magnitudes
 from soundalike.train.metric.stages import STAGES, Workspace

@@ -17,8 +17,8 @@ from soundalike.core.errors import UsageError
 pytest.importorskip("torch", reason="instruments are trained with torch")
 import torch
 
+from soundalike.train.common import fit as fit_module
 from soundalike.train.common.checkpoints import Epoch
-from soundalike.train.metric import fit as fit_module
 from soundalike.train.metric.batches import DrawnTriplets, Sources, StemMixes
 from soundalike.train.metric.direct import PretrainStage
 from soundalike.train.metric.material import Material

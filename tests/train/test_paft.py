@@ -15,8 +15,8 @@ from soundalike.core.errors import UsageError
 pytest.importorskip("torch", reason="instruments are trained with torch")
 import torch
 
+from soundalike.train.common import fit as fit_module
 from soundalike.train.common.checkpoints import Epoch
-from soundalike.train.metric import fit as fit_module
 from soundalike.train.metric.material import Material
 from soundalike.train.metric.paft import PAFTS, JudgedTriplets, load_paft, paft_path, train_paft
 from soundalike.train.metric.pieces import open_piece, store_piece

@@ -223,7 +223,7 @@ def test_a_run_that_is_killed_again_and_again_gives_the_same_networks(tmp_path: 
     settings = "replace(toy_songs.TINY, epochs=4, steps_per_epoch=4)"
     script = (
         "import sys, toy_songs; from dataclasses import replace; import soundalike.cli.train.instruments as module;"
-        "import soundalike.train.metric.fit as fit; fit._SECONDS_BETWEEN_CHECKPOINTS = 0.0;"
+        "import soundalike.train.common.fit as fit; fit._SECONDS_BETWEEN_CHECKPOINTS = 0.0;"
         f"module.SMALL = {settings}; from soundalike.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
 

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from soundalike.core.files import make_folder, write_atomic
 from soundalike.core.types import FloatArray
 from soundalike.evaluate.sdr import song_sdr
+from soundalike.train.common.network_files import digest_network
 from soundalike.train.metric.cascade import Cascade
-from soundalike.train.metric.networks import digest_network
 from soundalike.train.metric.pieces import Piece
 from soundalike.train.metric.segments import Segments
 from soundalike.train.metric.settings import MetricSettings

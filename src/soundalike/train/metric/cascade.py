@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from soundalike.train.common.fit import Schedule
 from soundalike.train.metric.batches import TripletBatch, Triplets
-from soundalike.train.metric.fit import Schedule
 from soundalike.train.metric.losses import separation_l1
 from soundalike.train.metric.settings import MetricSettings
 from soundalike.train.metric.spectra import magnitudes

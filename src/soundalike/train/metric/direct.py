@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soundalike.train.common.fit import Outcome, Schedule, Stage
 from soundalike.train.metric.batches import SourceBatch, Sources, TripletBatch
 from soundalike.train.metric.conditioning import condition_1d
-from soundalike.train.metric.fit import Outcome, Schedule, Stage
 from soundalike.train.metric.losses import pretraining_l2, separation_l1
 from soundalike.train.metric.settings import MetricSettings
 from soundalike.train.metric.spectra import magnitudes

@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from soundalike.core.errors import UsageError
 from soundalike.core.files import make_folder
 from soundalike.train.common.checkpoints import Epoch, digest_arrays
+from soundalike.train.common.fit import Schedule, Stage, fit
+from soundalike.train.common.network_files import digest_network, identity_of, load_network, save_network
 from soundalike.train.metric.batches import TripletBatch, Triplets
 from soundalike.train.metric.cascade import Cascade, CascadeStage, CleanStage
 from soundalike.train.metric.direct import DirectStage
-from soundalike.train.metric.fit import Schedule, Stage, fit
-from soundalike.train.metric.networks import digest_network, identity_of, load_network, save_network
 from soundalike.train.metric.preferences import Inputs, JudgedSegments, Preference
 from soundalike.train.metric.segments import Segments
 from soundalike.train.metric.settings import MetricSettings

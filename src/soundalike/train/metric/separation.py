@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
+from soundalike.train.common.fit import Outcome, Schedule, Stage
 from soundalike.train.metric.batches import StemBatch, StemMixes
-from soundalike.train.metric.fit import Outcome, Schedule, Stage
 from soundalike.train.metric.losses import separation_l1
 from soundalike.train.metric.settings import MetricSettings
 from soundalike.train.metric.spectra import magnitudes

@@ -18,18 +18,18 @@ from torch import nn
 from soundalike.core.errors import UsageError
 from soundalike.core.files import make_folder
 from soundalike.train.common.checkpoints import Epoch, digest_arrays, seeded
-from soundalike.train.metric.batches import DrawnTriplets, Kind, Sources, StemMixes
-from soundalike.train.metric.cascade import Cascade, CascadeStage, CleanStage
-from soundalike.train.metric.direct import DirectStage, PretrainStage, ReconstStage
-from soundalike.train.metric.fit import Schedule, Stage, fit, initial_weights
-from soundalike.train.metric.material import Material
-from soundalike.train.metric.methods import METHODS
-from soundalike.train.metric.networks import (
+from soundalike.train.common.fit import Schedule, Stage, fit, initial_weights
+from soundalike.train.common.network_files import (
     digest_network,
     identity_of,
     load_network,
     save_network,
 )
+from soundalike.train.metric.batches import DrawnTriplets, Kind, Sources, StemMixes
+from soundalike.train.metric.cascade import Cascade, CascadeStage, CleanStage
+from soundalike.train.metric.direct import DirectStage, PretrainStage, ReconstStage
+from soundalike.train.metric.material import Material
+from soundalike.train.metric.methods import METHODS
 from soundalike.train.metric.segments import Segments
 from soundalike.train.metric.separation import SeparatorStage
 from soundalike.train.metric.settings import MetricSettings
@@ -215,7 +215,7 @@ def _schedule(settings: MetricSettings, name: str, rate: float, *, joint: bool =
     """The schedule of a run, such as "cascade.drums"."""
     epochs = settings.stage_epochs.get(name.partition(".")[0], settings.epochs)
     instruments = len(settings.network.instruments) if joint else 1
-    return Schedule(rate, epochs, settings.patience, instruments=instruments)
+    return Schedule(rate, epochs, settings.patience, repeats=instruments)
 
 
 def _separator(settings: MetricSettings) -> Separator:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.linalg import vector_norm
 
+from soundalike.train.common.fit import Outcome, Schedule, Stage
 from soundalike.train.metric.batches import TripletBatch, Triplets
-from soundalike.train.metric.fit import Outcome, Schedule, Stage
 from soundalike.train.metric.losses import triplet_distance
 from soundalike.train.metric.settings import MetricSettings
 

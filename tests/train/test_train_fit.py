@@ -1,4 +1,4 @@
-"""The training loop of one stage: best and last weights, early stop, frozen parts, interruption, checkpoints."""
+"""The training loop of one stage: best and last weights, rates, early stop, frozen parts, interruption, checkpoints."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ pytest.importorskip("torch", reason="instruments are trained with torch")
 import torch
 from torch import Tensor, nn
 
+from soundalike.train.common import fit as fit_module
 from soundalike.train.common.checkpoints import Epoch
-from soundalike.train.metric import fit as fit_module
-from soundalike.train.metric.fit import Outcome, Schedule, Stage, fit
-from soundalike.train.metric.networks import digest_network, identity_of, load_network, read_curve, save_network
+from soundalike.train.common.fit import Outcome, RateSteps, Schedule, Stage, fit
+from soundalike.train.common.network_files import digest_network, identity_of, load_network, read_curve, save_network
 from soundalike.train.metric.settings import SMALL
 
 SETTINGS = replace(SMALL, steps_per_epoch=5, seed=3)
+KILLED = Schedule(0.05, 6, rate_steps=RateSteps(factor=3.0, patience=1, lowest=0.001))
 
 
 class Line(Stage[tuple[Tensor, Tensor]]):
@@ -73,11 +74,33 @@ def test_training_lowers_the_loss_and_keeps_the_best_weights() -> None:
     assert not stage.module.training
 
 
-@pytest.mark.parametrize("instruments", [1, 3])
-def test_an_epoch_has_the_batches_of_every_instrument(instruments: int) -> None:
-    stage = Line(Schedule(0.05, 1, instruments=instruments))
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_an_epoch_repeats_the_batches_of_the_settings(repeats: int) -> None:
+    stage = Line(Schedule(0.05, 1, repeats=repeats))
     fit(stage, SETTINGS)
-    assert stage.module.first[1].num_batches_tracked == 5 * instruments
+    assert stage.module.first[1].num_batches_tracked == 5 * repeats
+
+
+def test_the_rate_falls_after_epochs_without_a_lower_loss() -> None:
+    schedule = Schedule(1.0, 99, rate_steps=RateSteps(factor=4.0, patience=2, lowest=0.05))
+    losses = [5.0, 4.0, 4.0, 3.0, 3.0, 3.5, 4.0, 2.0, 9.0, 9.0, 9.0, 9.0]
+    rates = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.25, 0.25, 0.25, 0.25, 0.0625, 0.0625, 0.05]
+    curve = [Epoch(number, 0.0, loss, 0.5) for number, loss in enumerate(losses, start=1)]
+    assert [schedule.rate_after(curve[:count]) for count in range(len(losses) + 1)] == rates
+    assert Schedule(1.0, 99).rate_after(curve) == 1.0
+
+
+def test_training_uses_the_rate_that_fell() -> None:
+    stage = Line(Schedule(0.5, 12, rate_steps=RateSteps(factor=1e9, patience=1, lowest=0.0), last=True), noise=20.0)
+    curve = fit(stage, SETTINGS)
+    losses = [epoch.validation_loss for epoch in curve]
+    fell = next(number for number in range(1, 12) if losses[number] >= losses[number - 1])
+    assert fell < 10
+    held = Line(Schedule(0.5, fell + 1, last=True), noise=20.0)
+    fit(held, SETTINGS)
+    trained, other = state_of(stage), state_of(held)
+    for name in ("first.0.weight", "second.1.weight"):  # the running statistics go on
+        torch.testing.assert_close(trained[name], other[name], rtol=0, atol=1e-7)
 
 
 def test_the_last_weights_are_kept_on_request() -> None:
@@ -100,7 +123,7 @@ def test_a_run_that_was_killed_gives_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: int
 ) -> None:
     monkeypatch.setattr(fit_module, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    whole = Line(Schedule(0.05, 6), noise=1.0)
+    whole = Line(KILLED, noise=1.0)
     curve = fit(whole, SETTINGS)
 
     class Killed(Exception):
@@ -118,11 +141,11 @@ def test_a_run_that_was_killed_gives_the_same_weights(
             return super().measure(batch)
 
     with pytest.raises(Killed):
-        fit(Interrupted(Schedule(0.05, 6), noise=1.0), SETTINGS, checkpoint=tmp_path / "run")
-    resumed = Line(Schedule(0.05, 6), noise=1.0)
+        fit(Interrupted(KILLED, noise=1.0), SETTINGS, checkpoint=tmp_path / "run")
+    resumed = Line(KILLED, noise=1.0)
     assert fit(resumed, SETTINGS, checkpoint=tmp_path / "run") == curve
     assert equal(state_of(resumed), state_of(whole))
-    assert fit(Line(Schedule(0.05, 6), noise=1.0), SETTINGS, checkpoint=tmp_path / "run") == curve  # nothing left to do
+    assert fit(Line(KILLED, noise=1.0), SETTINGS, checkpoint=tmp_path / "run") == curve  # nothing left to do
 
 
 def test_frozen_parts_stay_bit_for_bit_as_they_are() -> None:

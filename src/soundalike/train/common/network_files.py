@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,16 +16,19 @@ from torch import Tensor, nn
 from soundalike.core.errors import UsageError
 from soundalike.core.files import write_atomic
 from soundalike.train.common.checkpoints import Epoch, compare_identity, digest_arrays
-from soundalike.train.metric.settings import MetricSettings
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = ["digest_network", "identity_of", "load_network", "read_curve", "save_network"]
 
-_MAGIC = "soundalike-instruments"
+_MAGIC = "soundalike-network"
+_MAGICS = (_MAGIC, "soundalike-instruments")  # networks for instruments were the first ones, and some have this name
 _FORMAT = "1"
 
 
-def identity_of(settings: MetricSettings) -> dict[str, Any]:
-    """Return the settings by dotted names, as JSON values. The device is left out: a run may continue on another one.
+def identity_of(settings: DataclassInstance) -> dict[str, Any]:
+    """Return settings by dotted names, as JSON values. A device is left out: a run may continue on another one.
 
     Example:
         >>> identity_of(SMALL)["network.dim"]
@@ -117,7 +120,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             facts = file.metadata() or {}
-            if (facts.get("magic"), facts.get("format")) != (_MAGIC, _FORMAT):
+            if facts.get("magic") not in _MAGICS or facts.get("format") != _FORMAT:
                 raise UsageError(f"{path} is not a network of this version ({_MAGIC} {_FORMAT}); delete it")
             return facts, {name: torch.clone(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Train one stage: Adam, a fixed validation set, early stop, and exact continuation of an interrupted run.
+"""Train one stage: Adam, a fixed validation set, falling rates, early stop, and exact continuation of a run.
 
 A stage says what is trained, on which batches, with which loss. All random draws of an epoch follow from the seed, the
 name of the stage and the number of the epoch. A run that was killed at any moment continues after its last complete
@@ -7,12 +7,13 @@ epoch, and on the CPU its weights then equal those of an uninterrupted run bit f
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -27,13 +28,28 @@ from soundalike.train.common.checkpoints import (
     seeded,
     shapes_of,
 )
-from soundalike.train.metric.settings import MetricSettings
 
-__all__ = ["Outcome", "Schedule", "Stage", "fit", "initial_weights"]
+__all__ = ["FitSettings", "Outcome", "RateSteps", "Schedule", "Stage", "fit", "initial_weights"]
 
 Batch = TypeVar("Batch")
 
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
+
+
+class FitSettings(Protocol):
+    """The settings of a training that `fit` reads."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of all random draws, at least 0."""
+
+    @property
+    def device(self) -> str:
+        """A torch device such as "cpu" or "cuda"."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches per epoch."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,22 +67,55 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class RateSteps:
+    """When the learning rate falls.
+
+    Attributes:
+        factor: What the rate is divided by, above 1.
+        patience: After this many epochs without a lower validation loss, since the last one or since the rate fell.
+        lowest: The rate does not fall below this.
+    """
+
+    factor: float
+    patience: int
+    lowest: float
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """How long to train, and at which rate.
 
     Attributes:
-        rate: The learning rate of Adam.
+        rate: The initial learning rate of Adam.
         epochs: Epochs at most.
         patience: Stop after this many epochs without a lower validation loss; None trains for all epochs.
         last: Keep the weights of the last epoch instead of those with the lowest validation loss.
-        instruments: How many instruments the network serves. An epoch has the batches of the settings for each of them.
+        repeats: How often an epoch has the batches of the settings, such as once per instrument.
+        rate_steps: When the rate falls; None keeps it.
     """
 
     rate: float
     epochs: int
     patience: int | None = None
     last: bool = False
-    instruments: int = 1
+    repeats: int = 1
+    rate_steps: RateSteps | None = None
+
+    def rate_after(self, curve: Sequence[Epoch]) -> float:
+        """Return the learning rate of the epoch that follows a learning curve.
+
+        Example:
+            >>> schedule = Schedule(1e-5, 400, rate_steps=RateSteps(factor=5, patience=2, lowest=1e-10))
+            >>> schedule.rate_after([Epoch(1, 0.3, 0.3, 0.5), Epoch(2, 0.2, 0.4, 0.5), Epoch(3, 0.1, 0.3, 0.5)])
+            2e-06
+        """
+        steps, rate, best, waited = self.rate_steps, self.rate, math.inf, 0
+        for epoch in curve if steps else ():
+            waited = 0 if epoch.validation_loss < best else waited + 1
+            best = min(best, epoch.validation_loss)
+            if steps and waited == steps.patience:
+                rate, waited = max(rate / steps.factor, steps.lowest), 0
+        return rate
 
 
 class Stage(ABC, Generic[Batch]):
@@ -121,7 +170,7 @@ class Stage(ABC, Generic[Batch]):
         """Return how many examples a batch has."""
 
 
-def initial_weights(settings: MetricSettings, name: str) -> int:
+def initial_weights(settings: FitSettings, name: str) -> int:
     """Return the seed of the initial weights of a stage: other stages, and other seeds, start from others.
 
     Example:
@@ -131,13 +180,13 @@ def initial_weights(settings: MetricSettings, name: str) -> int:
     return int(_random(settings, name, 0).integers(2**63))
 
 
-def _random(settings: MetricSettings, name: str, epoch: int) -> np.random.Generator:
+def _random(settings: FitSettings, name: str, epoch: int) -> np.random.Generator:
     return np.random.default_rng([settings.seed, crc32(name.encode()), epoch])
 
 
 def fit(
     stage: Stage[Any],
-    settings: MetricSettings,
+    settings: FitSettings,
     *,
     checkpoint: Path | None = None,
     identity: Mapping[str, Any] | None = None,
@@ -176,7 +225,9 @@ def fit(
             number = len(run.curves) + 1
             random = _random(settings, stage.name, number)
             torch.manual_seed(int(random.integers(2**63)))  # dropout
-            steps = settings.steps_per_epoch * stage.schedule.instruments
+            for group in optimizer.param_groups:
+                group["lr"] = stage.schedule.rate_after(run.curves)
+            steps = settings.steps_per_epoch * stage.schedule.repeats
             train_loss = _train_epoch(stage, optimizer, random, steps)
             epoch = Epoch(number, train_loss, *_validate(stage))
             run = run.after(epoch, module)
