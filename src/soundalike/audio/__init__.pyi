@@ -1,3 +1,10 @@
+from .concept_labels import TAG_CONCEPTS as TAG_CONCEPTS
+from .concept_labels import Alikeness as Alikeness
+from .concept_labels import Concept as Concept
+from .concept_labels import TrackLabels as TrackLabels
+from .concept_labels import alike as alike
+from .concept_labels import alike_matrix as alike_matrix
+from .concept_labels import read_labels as read_labels
 from .cover import Cover as Cover
 from .cover import read_cover as read_cover
 from .dsp import SpectrumStream as SpectrumStream
