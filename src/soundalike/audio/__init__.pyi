@@ -4,6 +4,7 @@ from .concept_labels import Concept as Concept
 from .concept_labels import TrackLabels as TrackLabels
 from .concept_labels import alike as alike
 from .concept_labels import alike_matrix as alike_matrix
+from .concept_labels import labels_of_tags as labels_of_tags
 from .concept_labels import read_labels as read_labels
 from .cover import Cover as Cover
 from .cover import read_cover as read_cover

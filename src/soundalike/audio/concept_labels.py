@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from soundalike.audio.keys import parse_key
+from soundalike.audio.tags import Tags
 from soundalike.core.errors import UsageError
 from soundalike.core.text import fold
 
@@ -30,6 +31,7 @@ __all__ = [
     "TrackLabels",
     "alike",
     "alike_matrix",
+    "labels_of_tags",
     "read_labels",
 ]
 
@@ -113,6 +115,17 @@ def read_labels(labels: Mapping[str, str]) -> TrackLabels:
     if key and parse_key(key) is None:
         raise UsageError(f"the key is {key!r}; expected one such as 'F# minor'")
     return TrackLabels(**tags, tempo=bpm, key=parse_key(key) if key else None)
+
+
+def labels_of_tags(tags: Tags) -> TrackLabels:
+    """Return the labels of a track from the tags of its file. Files have no tags of instruments.
+
+    Example:
+        >>> labels_of_tags(Tags(genres=("Jazz",), year=1974)).era
+        ('1970s',)
+    """
+    era = () if tags.year is None else (f"{tags.year // 10 * 10}s",)
+    return TrackLabels(genre=tags.genres, era=era, tempo=tags.bpm, key=tags.key)
 
 
 def alike(concept: Concept, a: TrackLabels, b: TrackLabels) -> bool | None:

@@ -1,0 +1,102 @@
+"""Recordings with labels of concepts: from a dataset, from a table, or from the tags of files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundalike.audio import Concept, TrackLabels, labels_of_tags, read_labels, read_tags
+from soundalike.core import plugins
+from soundalike.core.errors import UsageError, one_line
+from soundalike.core.types import Item
+
+__all__ = ["CONCEPTS", "LabelledSong", "read_labelled_songs"]
+
+CONCEPTS: tuple[Concept, ...] = ("genre", "mood", "instrument", "era", "tempo", "key")
+_PATH, _SONG = "path", "song"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSong:
+    """A recording, its labels, and the song or artist that it shares with others."""
+
+    item: Item
+    labels: TrackLabels
+    song: str
+
+
+def read_labelled_songs(
+    data: Path, dataset: str = "folder", table: Path | None = None, part: str = "all"
+) -> list[LabelledSong]:
+    """Return the recordings of a dataset with their labels.
+
+    Args:
+        data: Its folder.
+        dataset: The name of the dataset. The labels of "folder" are the tags of the files; recordings of one artist
+            are one song.
+        table: A CSV file of labels instead: the column path, relative to `data`, and any of the concepts; tags are
+            joined by ",". Recordings with the same text in a column song belong together.
+        part: The part of the dataset, such as "test"; "all" for all of them.
+
+    Raises:
+        UsageError: There are no such recordings, or a label cannot be read.
+
+    Example:
+        >>> read_labelled_songs(Path("gtzan"), "gtzan", part="test")[0].labels.genre
+        ('blues',)
+    """
+    if table:
+        return _read_table(data, table)
+    items = list(plugins.load("datasets", dataset, root=data).items())
+    if part != "all":
+        parts = sorted({item.labels["subset"] for item in items if "subset" in item.labels})
+        items = [item for item in items if item.labels.get("subset") == part]
+        if not items:
+            known = ", ".join(parts) or "none"
+            raise UsageError(f"{data} holds no recordings of the part {part}; its parts: {known}; or give --part all")
+    if not items:
+        raise UsageError(f"{data} holds no recordings")
+    if dataset == "folder":
+        return [_tagged(item) for item in items]
+    return [LabelledSong(item, read_labels(item.labels), item.labels.get(_SONG, str(item.path))) for item in items]
+
+
+def _tagged(item: Item) -> LabelledSong:
+    tags = read_tags(item.path)
+    return LabelledSong(item, labels_of_tags(tags), tags.artists[0] if tags.artists else str(item.path))
+
+
+def _read_table(data: Path, table: Path) -> list[LabelledSong]:
+    found = []
+    lost: list[str] = []
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            names: Sequence[str] = reader.fieldnames or ()
+            if _PATH not in names or not set(CONCEPTS) & set(names):
+                raise UsageError(
+                    f"{table} has the columns {', '.join(names) or '(none)'}; expected {_PATH} and some of "
+                    f"{', '.join(CONCEPTS)}"
+                )
+            for row in reader:
+                values = {name: value or "" for name, value in row.items() if name}
+                path = data / values[_PATH]
+                if not path.is_file():
+                    lost.append(values[_PATH])
+                    continue
+                try:
+                    labels = read_labels(values)
+                except UsageError as error:
+                    raise UsageError(f"{table}, line {reader.line_num}: {error}") from error
+                found.append(LabelledSong(Item(path), labels, values.get(_SONG) or str(path)))
+    except OSError as error:
+        raise UsageError(f"{table} cannot be read: {error.strerror}") from error
+    except (csv.Error, UnicodeError) as error:
+        raise UsageError(f"{table} is not a UTF-8 CSV file: {one_line(str(error))}") from error
+    if lost:
+        raise UsageError(f"{data} lacks {len(lost):,} of the recordings in {table.name}, such as {lost[0]}")
+    if not found:
+        raise UsageError(f"{table} names no recordings")
+    return found
