@@ -195,6 +195,21 @@ _MODELS = (
         spaces=(PublishedSpace("overall", "embedding"),),
     ),
     PublishedModel(
+        name="openl3",
+        summary="OpenL3: the embedding of 512 for music, with 256 mel bands.",
+        licence="Apache-2.0",
+        terms="Free for any use; keep the copyright notice.",
+        extra="mert",
+        modules=("torch",),
+        backbone="openl3",
+        weights=PublishedWeights(
+            None,
+            "https://github.com/torchopenl3/torchopenl3-models (torchopenl3_mel256_music_512.pth.tar)",
+            "OpenL3 by Cramer et al., 2019, in torchopenl3",
+        ),
+        spaces=(PublishedSpace("overall", "embedding"),),
+    ),
+    PublishedModel(
         name="mfcc",
         summary="MFCC: mean and standard deviation of 20 mel-frequency cepstral coefficients, a baseline.",
         licence="Apache-2.0",
