@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,14 +27,19 @@ _MAGICS = (_MAGIC, "soundalike-instruments")  # networks for instruments were th
 _FORMAT = "1"
 
 
-def identity_of(settings: DataclassInstance) -> dict[str, Any]:
+def identity_of(settings: DataclassInstance, others: Collection[str] = ()) -> dict[str, Any]:
     """Return settings by dotted names, as JSON values. A device is left out: a run may continue on another one.
+
+    Args:
+        settings: The settings.
+        others: Names of settings that do not change this network, and are left out too.
 
     Example:
         >>> identity_of(SMALL)["network.dim"]
         32
     """
-    return dict(_flatten(json.loads(json.dumps(asdict(settings) | {"device": ""}))))
+    values = {name: value for name, value in asdict(settings).items() if name not in {"device", *others}}
+    return dict(_flatten(json.loads(json.dumps(values))))
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

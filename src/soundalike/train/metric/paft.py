@@ -25,7 +25,7 @@ from soundalike.core.errors import UsageError
 from soundalike.core.files import make_folder
 from soundalike.train.common.checkpoints import Epoch, digest_arrays
 from soundalike.train.common.fit import Schedule, Stage, fit
-from soundalike.train.common.network_files import digest_network, identity_of, load_network, save_network
+from soundalike.train.common.network_files import digest_network, load_network, save_network
 from soundalike.train.metric.batches import TripletBatch, Triplets
 from soundalike.train.metric.cascade import Cascade, CascadeStage, CleanStage
 from soundalike.train.metric.direct import DirectStage
@@ -33,7 +33,7 @@ from soundalike.train.metric.preferences import Inputs, JudgedSegments, Preferen
 from soundalike.train.metric.segments import Segments
 from soundalike.train.metric.settings import MetricSettings
 from soundalike.train.metric.spectra import magnitudes
-from soundalike.train.metric.stages import STAGES, Trained, Workspace
+from soundalike.train.metric.stages import STAGES, Trained, Workspace, shared_identity
 from soundalike.train.metric.triplet_stage import TripletStage
 from soundalike.train.metric.triplets import Triplet, render
 from soundalike.train.metric.unet import Direct, DirectReconst, Extractor
@@ -173,7 +173,7 @@ def load_paft(space: Workspace, paft: Paft, seed: int, instrument: int | None, p
     """
     network = STAGES[paft.start].network(space.settings)
     path = paft_path(space.folder, paft, space.settings, seed, instrument, place)
-    load_network(path, network, identity_of(replace(space.settings, seed=seed)))
+    load_network(path, network, shared_identity(replace(space.settings, seed=seed)))
     return network
 
 
@@ -217,7 +217,10 @@ def train_paft(
     if not own:
         raise UsageError(f"no judgements on {', '.join(names)} to train on; give labels of that instrument")
     start = space.path(paft.start, instrument)
-    identity = identity_of(settings) | {
+    identity = shared_identity(settings) | {
+        "epochs": settings.paft_epochs,
+        "segment": settings.paft_segment,
+        "rate": settings.lr_paft,
         "judgements": digest_arrays([np.array([str(one) for one in own])]),
         "songs": digest_arrays([np.array([f"{piece.name} {piece.frames}" for piece in judged.segments.pieces])]),
         f"weights of {start.stem}": digest_network(start),

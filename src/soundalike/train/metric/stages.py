@@ -35,7 +35,7 @@ from soundalike.train.metric.separation import SeparatorStage
 from soundalike.train.metric.settings import MetricSettings
 from soundalike.train.metric.unet import Direct, DirectReconst, Extractor, ExtractorBank, Separator
 
-__all__ = ["STAGES", "StageSpec", "Trained", "Workspace", "find_stages", "load_stage", "train_stage"]
+__all__ = ["STAGES", "StageSpec", "Trained", "Workspace", "find_stages", "load_stage", "shared_identity", "train_stage"]
 
 Build: TypeAlias = "Callable[[Workspace, str, int], Stage[Any]]"
 
@@ -148,7 +148,7 @@ def load_stage(folder: Path, settings: MetricSettings, stage: StageSpec, instrum
     """
     network = stage.network(settings)
     part = "" if instrument is None else f".{settings.network.instruments[instrument]}"
-    load_network(folder / f"{stage.name}{part}.safetensors", network, identity_of(settings))
+    load_network(folder / f"{stage.name}{part}.safetensors", network, shared_identity(settings))
     return network
 
 
@@ -191,6 +191,11 @@ def train_stage(
     return Trained(path, curve, found=False)
 
 
+def shared_identity(settings: MetricSettings) -> dict[str, Any]:
+    """Return the settings that all networks depend on: without those of fine-tuning, and the numbers of epochs."""
+    return identity_of(settings, ("epochs", "stage_epochs", "paft_epochs", "paft_segment", "lr_paft"))
+
+
 def _identity(stage: StageSpec, instrument: int | None, workspace: Workspace) -> dict[str, Any]:
     """What must be equal for a network to be used again."""
     needed = {}
@@ -200,9 +205,9 @@ def _identity(stage: StageSpec, instrument: int | None, workspace: Workspace) ->
         for one in range(len(workspace.settings.network.instruments)) if several else [each]:
             path = workspace.path(need, one)
             needed[f"weights of {path.stem}"] = digest_network(path)
-    return (
-        identity_of(workspace.settings) | {"songs": _digest_songs(workspace.material)} | needed | dict(stage.identity)
-    )
+    settings = workspace.settings
+    own = {"epochs": _epochs(settings, stage.name), "songs": _digest_songs(workspace.material)}
+    return shared_identity(settings) | own | needed | dict(stage.identity)
 
 
 def _digest_songs(material: Material) -> str:
@@ -213,9 +218,12 @@ def _digest_songs(material: Material) -> str:
 
 def _schedule(settings: MetricSettings, name: str, rate: float, *, joint: bool = False) -> Schedule:
     """The schedule of a run, such as "cascade.drums"."""
-    epochs = settings.stage_epochs.get(name.partition(".")[0], settings.epochs)
     instruments = len(settings.network.instruments) if joint else 1
-    return Schedule(rate, epochs, settings.patience, repeats=instruments)
+    return Schedule(rate, _epochs(settings, name.partition(".")[0]), settings.patience, repeats=instruments)
+
+
+def _epochs(settings: MetricSettings, stage: str) -> int:
+    return settings.stage_epochs.get(stage, settings.epochs)
 
 
 def _separator(settings: MetricSettings) -> Separator:
