@@ -287,6 +287,9 @@ def test_mistakes_are_named_in_one_line(
     assert "give the folder of the songs, or --rendered" in refused("--work", tmp_path)
     assert "give the folder of the songs, or --rendered" in refused(songs, "--rendered", "--work", tmp_path)
     assert "expected three numbers of songs" in refused("--rendered", "--songs", "3,0,1", "--work", tmp_path)
+    (tmp_path / "file").touch()
+    in_the_way = ("--figures", tmp_path / "file" / "figures", "--work", tmp_path)
+    assert "give another folder to --figures" in refused(songs, *in_the_way)
     broken = tmp_path / "broken"
     shutil.copytree(songs, broken)
     next(broken.glob("test/*/stems/S01.wav")).unlink()

@@ -15,6 +15,7 @@ from soundalike.cli.output import print_message
 from soundalike.cli.render_songs import read_lengths
 from soundalike.cli.reproduce import check_output, reproduce_paper
 from soundalike.core.errors import UsageError
+from soundalike.core.files import make_folder
 from soundalike.core.options import TextType
 from soundalike.train.metric import FIVE, PUBLISHED, SMALL
 
@@ -123,6 +124,7 @@ def instrument_similarity(
         raise click.UsageError("give the folder of the songs, or --rendered", click.get_current_context())
     check_output(output)
     if figures:
+        make_folder(figures, "--figures")
         check_tsne(figures / "figure7.png")
     usual = SMALL if small else PUBLISHED
     settings = replace(usual, network=replace(usual.network, instruments=FIVE), seed=seed, device=device)

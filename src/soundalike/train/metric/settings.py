@@ -219,13 +219,13 @@ SMALL = MetricSettings(
     },
     patience=None,
     steps_per_epoch=30,
-    paft_epochs=5,
+    paft_epochs=3,
     validation=64,
     fixed_triplets=240,
     lr_separators=2e-3,
     lr_extractors=2e-3,
     lr_tuning=3e-4,
     lr_direct=1e-3,
-    lr_paft=3e-4,
+    lr_paft=1e-3,
 )
 """Sizes at which two cores train every stage in about an hour and a half: docs/instrument-similarity.md."""
