@@ -118,6 +118,7 @@ def instrument_similarity(
         from soundalike.evaluate.tsne import check_tsne
         from soundalike.render.songs import SongSettings
         from soundalike.reproduce import RenderedSongs, SimilarityRun, SimilaritySources, SimilarityStudy
+        from soundalike.train.common import use_all_cores
     except ModuleNotFoundError as error:
         raise UsageError("training networks needs torch; install it with: pip install 'soundalike[train]'") from error
     if (folder is None) != rendered:
@@ -126,6 +127,7 @@ def instrument_similarity(
     if figures:
         make_folder(figures, "--figures")
         check_tsne(figures / "figure7.png")
+    use_all_cores()
     usual = SMALL if small else PUBLISHED
     settings = replace(usual, network=replace(usual.network, instruments=FIVE), seed=seed, device=device)
     rendered_songs = RenderedSongs(songs, SongSettings(seconds=seconds))

@@ -146,6 +146,7 @@ def instruments(
           --published --method direct-reconst --device cuda
     """
     from soundalike.cli.models.clips import calibration_clips
+    from soundalike.train.common import use_all_cores
     from soundalike.train.jobs import InstrumentModel, InstrumentsJob, InstrumentsProgress, train_instruments
 
     if recorded_songs and not recorded:
@@ -154,6 +155,7 @@ def instruments(
         raise click.UsageError("--out needs --licence, the licence of the weights", click.get_current_context())
     if curve_file:
         check_folder(curve_file)
+    use_all_cores()
     usual = SMALL if small else PUBLISHED
     settings = replace(
         usual,
