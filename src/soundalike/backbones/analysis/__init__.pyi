@@ -17,6 +17,8 @@ from .key_and_meter import KeyMeterClassifier as KeyMeterClassifier
 from .key_and_meter import meter_evidence as meter_evidence
 from .mel_frames import mel_triangles as mel_triangles
 from .mel_frames import slaney_mel_edges as slaney_mel_edges
+from .segment_inputs import concept_inputs as concept_inputs
+from .segment_inputs import fit_segment as fit_segment
 from .spectra import FAST_HOP as FAST_HOP
 from .spectra import RATE as RATE
 from .spectra import spectra_of as spectra_of

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from soundalike.backbones.analysis.cens import LOWEST_RATE
 from soundalike.core.errors import UsageError
 from soundalike.core.names import check_name, check_unique
 
@@ -76,6 +77,11 @@ class InputSettings:
             raise UsageError(
                 f"the window has {self.window} samples and the hop {self.hop}; expected an even window and a hop of "
                 "at least 1 and at most the window"
+            )
+        if "chroma" in self.names and (self.rate < LOWEST_RATE or self.hop % 64):
+            raise UsageError(
+                f"the rate is {self.rate} Hz and the hop {self.hop}; expected at least {LOWEST_RATE} Hz and a multiple "
+                "of 64 samples for the chromagram, or leave chroma out"
             )
         if not self.window / self.rate <= self.seconds < math.inf:
             raise UsageError(f"a segment has {self.seconds:g} s; expected at least a window")
