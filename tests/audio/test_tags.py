@@ -316,6 +316,13 @@ def test_tempo_and_key_in_other_fields(tmp_path: Path) -> None:
     assert tags_of(path, id3(COMM="eng\x00A - a comment") + MPEG).key is None
 
 
+def test_moods_of_each_kind_of_field(tmp_path: Path) -> None:
+    assert tags_of(tmp_path / "a.mp3", id3(TMOO="Calm\0Dark") + MPEG).moods == ("Calm", "Dark")
+    assert tags_of(tmp_path / "b.mp3", id3(TXXX="MOOD\0calm; dark, dark") + MPEG).moods == ("calm", "dark")
+    assert read_tags(write(tmp_path / "c.flac", "flac", "flac", {"MOOD": "calm/dark"})).moods == ("calm", "dark")
+    assert read_tags(write(tmp_path / "d.wma", "wmav2", "asf", {"WM/Mood": "calm"})).moods == ("calm",)
+
+
 def test_long_values_are_shortened(tmp_path: Path) -> None:
     many = "\0".join(f"Genre {number}" for number in range(999))
     found = tags_of(tmp_path / "a.mp3", id3(TIT2="x" * 2_000_000, TCON=many) + MPEG)

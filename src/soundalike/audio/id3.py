@@ -27,7 +27,7 @@ _FRAMES = {
     "TIT2": "title", "TT2": "title", "TPE1": "artist", "TP1": "artist", "TALB": "album", "TAL": "album",
     "TPE2": "album_artist", "TP2": "album_artist", "TCON": "genre", "TCO": "genre", "TDRC": "year", "TYER": "year",
     "TYE": "year", "TDRL": "release_year", "TDOR": "original_year", "TORY": "original_year", "TOR": "original_year",
-    "TBPM": "bpm", "TBP": "bpm", "TKEY": "key", "TKE": "key", "COMM": "comment", "COM": "comment",
+    "TBPM": "bpm", "TBP": "bpm", "TKEY": "key", "TKE": "key", "TMOO": "mood", "COMM": "comment", "COM": "comment",
 }  # fmt: skip
 _FRAME_ID = {3: re.compile(rb"[A-Z][A-Z0-9]{2}"), 4: re.compile(rb"[A-Z][A-Z0-9]{3}")}
 _REFERENCES = re.compile(r"((?:\((?:\d{1,3}|RX|CR)\))+)(.*)", re.DOTALL)

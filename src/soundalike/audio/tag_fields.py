@@ -37,6 +37,7 @@ _NAMES = {
     "originalreleaseyear": "original_year", "originalreleasetime": "original_year", "tdor": "original_year",
     "tory": "original_year", "bpm": "bpm", "tbpm": "bpm", "beatsperminute": "bpm", "fbpm": "precise_bpm",
     "tempo": "tempo", "initialkey": "key", "tkey": "key", "key": "named_key", "comment": "comment",
+    "mood": "mood",
 }  # fmt: skip
 """Our name of a field by what others call it, in lower case without spaces, underscores and hyphens."""
 _INFO_CHUNKS = {
@@ -51,7 +52,7 @@ def read_fields(path: str | os.PathLike[str]) -> Fields:
 
     Returns:
         The values of each field as written. The names are title, artist, album_artist, album, genre, year,
-        original_year, release_year, bpm, precise_bpm, tempo, key, named_key and comment.
+        original_year, release_year, bpm, precise_bpm, tempo, key, named_key, mood and comment.
 
     Raises:
         OSError: The file cannot be read.

@@ -30,6 +30,7 @@ MAX_TEXT = 1000
 MAX_VALUES = 50
 """Values kept of a list."""
 _BETWEEN_GENRES = re.compile(r"[;/\0]")
+_BETWEEN_MOODS = re.compile(r"[;/,\0]")
 # "AC/DC" is one artist, and so is "Simon & Garfunkel".
 _BETWEEN_ARTISTS = re.compile(r";|\0| / |\s+[(\[]?(?i:feat\.|ft\.|featuring)\s+")
 _VARIOUS = frozenset(
@@ -52,6 +53,7 @@ class Tags:
         bpm: Beats per minute, 20 to 400.
         key: Such as "F# minor", always with sharps.
         album_artist: The artist of the album, such as "Various Artists".
+        moods: All moods, such as ("calm",).
     """
 
     title: str | None = None
@@ -62,6 +64,7 @@ class Tags:
     bpm: float | None = None
     key: str | None = None
     album_artist: str | None = None
+    moods: tuple[str, ...] = ()
 
 
 def read_tags(path: str | os.PathLike[str]) -> Tags:
@@ -101,6 +104,7 @@ def read_tags(path: str | os.PathLike[str]) -> Tags:
         bpm=next((bpm for value in values("bpm", "precise_bpm", "tempo") if (bpm := _bpm(value))), None),
         key=next((key for value in [*values("key", "named_key"), *comments] if (key := parse_key(value))), None),
         album_artist=_first(name for name in [*values("album_artist"), *various] if fold(name.strip()) not in _UNKNOWN),
+        moods=tuple(_split(_BETWEEN_MOODS, values("mood"))),
     )
 
 
