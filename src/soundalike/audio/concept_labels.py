@@ -125,7 +125,7 @@ def labels_of_tags(tags: Tags) -> TrackLabels:
         ('1970s',)
     """
     era = () if tags.year is None else (f"{tags.year // 10 * 10}s",)
-    return TrackLabels(genre=tags.genres, era=era, tempo=tags.bpm, key=tags.key)
+    return TrackLabels(genre=tags.genres, mood=tags.moods, era=era, tempo=tags.bpm, key=tags.key)
 
 
 def alike(concept: Concept, a: TrackLabels, b: TrackLabels) -> bool | None:
