@@ -2,6 +2,7 @@ from .draw import CLIPS as CLIPS
 from .draw import POSITIVES as POSITIVES
 from .draw import Folder as Folder
 from .draw import draw_folder as draw_folder
+from .draw import folder_part as folder_part
 from .factory import RenderReport as RenderReport
 from .factory import draw_again as draw_again
 from .factory import render as render

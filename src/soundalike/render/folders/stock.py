@@ -79,6 +79,11 @@ class Stock:
                 f"expected at least {_CLIPS}; give more to --tunes"
             )
 
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """The meters and modes with enough tunes."""
+        return tuple(self._works)
+
     def meter_and_mode(self, rng: np.random.Generator) -> tuple[str, str]:
         """Draw the meter and mode that all clips of a folder share."""
         meters = [meter for meter in _METERS if any(meter == known for known, _ in self._works)]

@@ -10,6 +10,7 @@ from .music import Played as Played
 from .music import Rhythm as Rhythm
 from .music import Role as Role
 from .music import Scene as Scene
+from .music import Sound as Sound
 from .music import SplitPart as SplitPart
 from .music import part_of as part_of
 from .patterns import draw_pattern as draw_pattern

@@ -1,6 +1,11 @@
 from .effects import draw_effects as draw_effects
+from .eras import ERAS as ERAS
+from .eras import draw_chain as draw_chain
 from .fluid import SYNTH_RATE as SYNTH_RATE
+from .general_midi import family_name as family_name
 from .mixing import resample as resample
+from .orchestra import SINGERS as SINGERS
+from .orchestra import Orchestra as Orchestra
 from .percussion import DRUMS as DRUMS
 from .studio import DraftError as DraftError
 from .studio import play as play
