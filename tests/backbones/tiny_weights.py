@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from tiny_mert import write_tiny_mert
 from tiny_muq import write_tiny_muq
 
+from tiny_concepts import write_tiny_concepts
 from tiny_unet import write_tiny_rows
 
 
@@ -43,6 +44,7 @@ def write_formula_weights(name: str, path: Path) -> Path:
 
 _WRITERS: Mapping[str, tuple[tuple[str, ...], Callable[[Path], Path]]] = {
     "clap": (("torch", "transformers"), write_tiny_clap),
+    "concepts": (("onnx",), write_tiny_concepts),
     "efficientat": (("torch",), partial(write_formula_weights, "efficientat")),
     "mert": (("torch", "transformers"), write_tiny_mert),
     "muq": (("torch", "transformers"), write_tiny_muq),

@@ -6,17 +6,15 @@ A file takes the magnitudes `spectrum` (n, bins, frames) of any number of frames
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from soundalike.core.errors import ModelError
-from soundalike.core.executors.cores import usable_cores
 from soundalike.core.names import check_name, check_unique
+from soundalike.core.onnx_files import check_sizes, open_onnx
 from soundalike.core.types import FloatArray
 
 __all__ = ["UNET_KEY", "UnetNetwork", "UnetOutput", "UnetSettings"]
@@ -134,25 +132,7 @@ class UnetNetwork:
     """
 
     def __init__(self, path: Path, output: UnetOutput, *, code: int) -> None:
-        import onnxruntime
-
-        digest = hashlib.blake2b(str(code).encode(), digest_size=4)
-        try:
-            with path.open("rb") as file:
-                while part := file.read(2**20):
-                    digest.update(part)
-        except OSError as error:
-            raise ModelError(f"{path} cannot be read ({error.strerror or error}); {_REMEDY}") from error
-        self.version = int.from_bytes(digest.digest()) >> 1
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or usable_cores())
-        options.log_severity_level = 3
-        options.enable_cpu_mem_arena = False  # which would keep the most that it ever needed
-        try:
-            # From the path, not from bytes: the published networks of five instruments would be in memory twice.
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises exception types that it does not export
-            raise ModelError(f"{path} is damaged or no network ({type(error).__name__}); {_REMEDY}") from error
+        self._session, self.version = open_onnx(path, code=code, remedy=_REMEDY)
         self.settings = _read_settings(path, self._session, output)
 
     def __call__(self, spectrum: FloatArray) -> list[FloatArray]:
@@ -174,22 +154,7 @@ def _read_settings(path: Path, session: Any, output: UnetOutput) -> UnetSettings
         kinds = {"rows": "rows of instruments, for the backbone unet", "masks": "masks, for the separator unet"}
         raise ModelError(f"{path} gives {kinds[settings.output]}; expected {kinds[output]}")
     count, bins = len(settings.instruments), settings.size // 2
-    inputs = {node.name: _sizes(node.shape) for node in session.get_inputs()}
-    outputs = {node.name: _sizes(node.shape) for node in session.get_outputs()}
     wanted = {"rows": [None, count, settings.dim], "masks": [None, count, bins, None], "level": [None, count]}
-    expected = {name: wanted[name] for name in settings.outputs}
-    if inputs != {"spectrum": [None, bins, None]} or outputs != expected:
-        raise ModelError(
-            f"{path} has the sizes {_describe(inputs | outputs)}, and its settings say "
-            f"{_describe({'spectrum': [None, bins, None]} | expected)}; {_REMEDY}"
-        )
+    outputs = {name: wanted[name] for name in settings.outputs}
+    check_sizes(path, session, {"spectrum": [None, bins, None]}, outputs, _REMEDY)
     return settings
-
-
-def _sizes(shape: Sequence[int | str | None]) -> list[int | None]:
-    """Return the sizes of a tensor; None for those that may vary."""
-    return [size if isinstance(size, int) else None for size in shape]
-
-
-def _describe(tensors: Mapping[str, Sequence[int | None]]) -> str:
-    return ", ".join(f"{name} {' x '.join(str(size or 'any') for size in sizes)}" for name, sizes in tensors.items())
