@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,20 @@ from soundalike.train.common.checkpoints import Epoch, compare_identity, digest_
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["digest_network", "identity_of", "load_network", "read_curve", "save_network"]
+__all__ = ["Trained", "digest_network", "identity_of", "load_network", "read_curve", "save_network"]
 
 _MAGIC = "soundalike-network"
 _MAGICS = (_MAGIC, "soundalike-instruments")  # networks for instruments were the first ones, and some have this name
 _FORMAT = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained network: its file, its learning curve, and whether it was there before."""
+
+    path: Path
+    curve: tuple[Epoch, ...]
+    found: bool
 
 
 def identity_of(settings: DataclassInstance, others: Collection[str] = ()) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from soundalike.audio import Concept
 from soundalike.backbones.analysis import InputSettings
 from soundalike.core.errors import UsageError
-from soundalike.core.names import check_name, check_unique
 
 __all__ = ["CONCEPTS", "PUBLISHED", "SMALL", "ConceptSettings", "InceptionSettings"]
 
-CONCEPTS: tuple[str, ...] = ("genre", "mood", "instrument", "era", "tempo", "key")
+CONCEPTS: tuple[Concept, ...] = ("genre", "mood", "instrument", "era", "tempo", "key")
 """The concepts of the paper in its order. Its networks with four dimensions have the first four."""
 
 
@@ -29,9 +29,11 @@ class InceptionSettings:
         kernel: Side of its kernel, odd. Not printed.
         width: Channels of each of the four paths of an Inception module. Not printed.
         reduced: Channels of the 1 x 1 convolutions before the larger ones. Not printed.
-        side: Bins and frames of the maps at which inputs join.
-        branch_blocks: Inception blocks of a branch before inputs join.
+        strides: What the layers of a branch divide frames by: the convolution, its pooling, and the pooling after each
+            Inception block before inputs join. Their product is printed, as 259 frames become 16; they are not.
+        side: Bins of the maps at which inputs join.
         blocks: Inception blocks along the whole way of an input.
+        last: Blocks after the join halve bins and frames as long as these are more. Not printed.
 
     Raises:
         UsageError: A value is out of range.
@@ -45,18 +47,26 @@ class InceptionSettings:
     kernel: int = 5  # not printed
     width: int = 64  # not printed: 256 channels after a module, as in Inception of 2014
     reduced: int = 32  # not printed
+    strides: tuple[int, ...] = (2, 2, 2, 2)
     side: int = 16
-    branch_blocks: int = 2
     blocks: int = 6
+    last: int = 4  # not printed
 
     def __post_init__(self) -> None:
-        for name in ("first", "kernel", "width", "reduced", "side", "branch_blocks"):
+        for name in ("first", "kernel", "width", "reduced", "side", "last"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected at least 1")
         if self.kernel % 2 == 0:
             raise UsageError(f"kernel is {self.kernel}; expected an odd number")
+        if len(self.strides) < 2 or min(self.strides) < 1:
+            raise UsageError(f"strides are {self.strides}; expected at least two of at least 1")
         if self.blocks < self.branch_blocks:
-            raise UsageError(f"blocks are {self.blocks}; expected at least branch_blocks ({self.branch_blocks})")
+            raise UsageError(f"blocks are {self.blocks}; expected at least those of a branch ({self.branch_blocks})")
+
+    @property
+    def branch_blocks(self) -> int:
+        """Inception blocks of a branch before inputs join: 2 as printed."""
+        return len(self.strides) - 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +76,7 @@ class ConceptSettings:
     Attributes:
         inputs: The inputs: one of them for the single-input network, several for the multi-input one.
         network: The shape of the network.
-        concepts: The names of the concepts, in the order of their slices.
+        concepts: The concepts, in the order of their slices.
         dim: Dims of the slice of one concept. The embedding has all of them: 4 x 64, 6 x 43 or 6 x 64.
         batch: Segments per batch, each from another track where there are enough. Not printed.
         epochs: The number of epochs at most. Not printed.
@@ -92,7 +102,7 @@ class ConceptSettings:
 
     inputs: InputSettings = field(default_factory=InputSettings)
     network: InceptionSettings = field(default_factory=InceptionSettings)
-    concepts: tuple[str, ...] = CONCEPTS
+    concepts: tuple[Concept, ...] = CONCEPTS
     dim: int = 64
     batch: int = 128  # not printed
     epochs: int = 400  # not printed
@@ -108,11 +118,11 @@ class ConceptSettings:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if not self.concepts:
-            raise UsageError("no concept is given; expected at least one name, such as genre")
-        for concept in self.concepts:
-            check_name("concept", concept)
-        check_unique("concept", self.concepts)
+        if not self.concepts or len({*self.concepts} & {*CONCEPTS}) < len(self.concepts):
+            raise UsageError(
+                f"concepts are {', '.join(self.concepts) or 'missing'}; expected some of {', '.join(CONCEPTS)}, "
+                "each once"
+            )
         for name in ("dim", "epochs", "steps_per_epoch", "rate_patience"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected at least 1")
@@ -137,7 +147,7 @@ PUBLISHED = ConceptSettings()
 """The sizes and rates of the paper, six concepts of 64 dims, three inputs."""
 
 SMALL = ConceptSettings(
-    network=InceptionSettings(first=16, width=12, reduced=8),
+    network=InceptionSettings(first=12, width=8, reduced=6, strides=(4, 2, 2, 1)),
     batch=48,
     epochs=12,
     steps_per_epoch=40,

@@ -20,6 +20,7 @@ from soundalike.core.files import make_folder
 from soundalike.train.common.checkpoints import Epoch, digest_arrays, seeded
 from soundalike.train.common.fit import Schedule, Stage, fit, initial_weights
 from soundalike.train.common.network_files import (
+    Trained,
     digest_network,
     identity_of,
     load_network,
@@ -97,15 +98,6 @@ class Workspace:
     def network(self, stage: str, instrument: int | None) -> nn.Module:
         """Return a trained network. Raises UsageError if it is missing or has other settings."""
         return load_stage(self.folder, self.settings, STAGES[stage], instrument)
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A trained network: its file, its learning curve, and whether it was there before."""
-
-    path: Path
-    curve: tuple[Epoch, ...]
-    found: bool
 
 
 def find_stages(method: str) -> tuple[StageSpec, ...]:

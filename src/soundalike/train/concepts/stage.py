@@ -1,0 +1,154 @@
+"""Train a concept network, and compute embeddings with it.
+
+n segments, D dims of an embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from soundalike.core.files import make_folder
+from soundalike.core.types import FloatArray, IntArray
+from soundalike.train.common.checkpoints import Epoch, seeded
+from soundalike.train.common.fit import Outcome, RateSteps, Schedule, Stage, fit, initial_weights
+from soundalike.train.common.network_files import Trained, identity_of, load_network, save_network
+from soundalike.train.concepts.batches import ConceptBatch, ConceptBatches
+from soundalike.train.concepts.losses import conditional_triplet_loss, triplet_accuracy
+from soundalike.train.concepts.masks import concept_distances
+from soundalike.train.concepts.material import ConceptMaterial
+from soundalike.train.concepts.mining import labelled_triplets, semi_hard_triplets
+from soundalike.train.concepts.networks import ConceptNetwork
+from soundalike.train.concepts.settings import ConceptSettings
+
+__all__ = ["ConceptStage", "embed_segments", "load_concepts", "train_concepts"]
+
+_BATCH = 64
+
+
+class ConceptStage(Stage[ConceptBatch]):
+    """The conditional triplet loss, on semi-hard triplets in training and on all triplets in validation.
+
+    The loss of semi-hard triplets lies between 0 and the margin however well a network does, so that it cannot tell
+    when to lower the rate.
+    """
+
+    module: ConceptNetwork
+
+    def __init__(self, name: str, module: ConceptNetwork, batches: ConceptBatches, settings: ConceptSettings) -> None:
+        steps = RateSteps(settings.rate_factor, settings.rate_patience, settings.lowest_rate)
+        super().__init__(name, module, Schedule(settings.rate, settings.epochs, rate_steps=steps))
+        self._batches, self._settings = batches, settings
+
+    def batches(self, random: np.random.Generator, steps: int) -> Iterable[ConceptBatch]:
+        """Draw segments."""
+        return self._batches.batches(random, steps)
+
+    def validation(self) -> Iterable[ConceptBatch]:
+        """Return the fixed segments."""
+        return self._batches.validation()
+
+    def measure(self, batch: ConceptBatch) -> Outcome:
+        """Compute the loss; the accuracy is that of all triplets."""
+        settings, device = self._settings, next(self.module.parameters()).device
+        embeddings = self.module({name: values.to(device) for name, values in batch.inputs.items()})
+        distances = concept_distances(embeddings, len(settings.concepts))
+        triplets = labelled_triplets(batch.alike.to(device))
+        learned = semi_hard_triplets(distances, triplets, settings.window) if self.module.training else triplets
+        loss = conditional_triplet_loss(distances, learned, settings.margin)
+        return Outcome(loss, triplet_accuracy(distances.detach(), triplets))
+
+    def size(self, batch: ConceptBatch) -> int:
+        """Return the number of segments."""
+        return batch.alike.shape[1]
+
+
+def train_concepts(
+    settings: ConceptSettings,
+    material: ConceptMaterial,
+    work: Path,
+    progress: Callable[[Epoch], None] | None = None,
+    *,
+    name: str = "concepts",
+) -> Trained:
+    """Train a network, unless it is there already.
+
+    Args:
+        settings: How to train.
+        material: The segments, with labels and inputs.
+        work: A folder for the network, WORK/<name>.safetensors, and for the unfinished run.
+        progress: Called after every epoch.
+        name: The name of the network. Networks with other settings or music need names of their own.
+
+    Returns:
+        What was trained or found. An interrupted run continues, with the same result.
+
+    Raises:
+        UsageError: What is there has other settings or music, a concept has too few labels, the inputs have another
+            size, or training diverges.
+
+    Example:
+        >>> train_concepts(SMALL, material, Path("work")).path.name
+        'concepts.safetensors'
+    """
+    path, unfinished = work / f"{name}.safetensors", work / f"{name}.unfinished"
+    identity = identity_of(settings) | {"music": material.digest}
+    if path.exists():
+        return Trained(path, load_network(path, ConceptNetwork(settings), identity), found=True)
+    batches = ConceptBatches(material, settings)
+    make_folder(work, "--work")
+    with seeded("cpu", initial_weights(settings, name)):
+        network = ConceptNetwork(settings)
+    stage = ConceptStage(name, network, batches, settings)
+    curve = fit(stage, settings, checkpoint=unfinished, identity=identity, progress=progress)
+    save_network(path, network, identity, curve)
+    unfinished.unlink(missing_ok=True)
+    return Trained(path, curve, found=False)
+
+
+def load_concepts(path: Path, settings: ConceptSettings) -> ConceptNetwork:
+    """Return a trained network, in evaluation mode.
+
+    Args:
+        path: A file of `train_concepts`.
+        settings: What it was trained with.
+
+    Raises:
+        UsageError: The file is missing or unreadable, or was trained with other settings.
+
+    Example:
+        >>> network = load_concepts(Path("work/concepts.safetensors"), SMALL)
+    """
+    network = ConceptNetwork(settings)
+    load_network(path, network, identity_of(settings))
+    return network
+
+
+@torch.inference_mode()
+def embed_segments(network: ConceptNetwork, material: ConceptMaterial, rows: IntArray) -> FloatArray:
+    """Compute the embeddings of some segments, on the device of the network.
+
+    Args:
+        network: A trained network, in evaluation mode.
+        material: The segments.
+        rows: The numbers of n segments.
+
+    Returns:
+        (n, D) float32. Concept i has the slice from i d to (i + 1) d.
+
+    Example:
+        >>> embed_segments(network, material, material.rows["test"]).shape
+        (1200, 384)
+    """
+    device = next(network.parameters()).device
+    found = []
+    for start in range(0, len(rows), _BATCH):
+        part = rows[start : start + _BATCH]
+        inputs = {name: torch.from_numpy(material.inputs(name, part)).to(device) for name in network.names}
+        embeddings: Tensor = network(inputs)
+        found.append(embeddings.cpu().numpy())
+    return np.concatenate(found) if found else np.zeros((0, network.dense.out_features), np.float32)
