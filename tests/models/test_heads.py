@@ -18,7 +18,8 @@ from soundalike.core.errors import ModelError
 from soundalike.core.types import Descriptors
 from soundalike.models.heads import KINDS, Head, MlpHead, PartsHead, load_head
 from soundalike.models.joint_head import JointShape, attention_mask, load_joint
-from soundalike.models.model import Model, join_features
+from soundalike.models.model import Model
+from soundalike.models.space_heads import join_features
 
 WHY_TORCH = "numpy is compared with torch, which is not installed"
 SHAPE = JointShape(blocks=(5, 9, 4), width=24, layers=3, attention_heads=4, out_dim=7, spaces=("melody", "rhythm"))

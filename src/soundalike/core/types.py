@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from soundalike.core.literals import LEVELS, Level, LevelReason, PercentileSource
+from soundalike.core.space_inputs import SpaceInput
 
 __all__ = [
     "LEVELS",
@@ -36,6 +37,7 @@ __all__ = [
     "PercentileSource",
     "Report",
     "Space",
+    "SpaceInput",
     "SpaceScore",
     "Span",
     "Triplet",
@@ -127,6 +129,7 @@ class Space:
         dim: Dimensions of a row.
         calibration: The null distribution per level.
         tensors: The name under which the weights hold the head; None is the short name.
+        inputs: The rows that the head projects, side by side; none if it projects the feature.
     """
 
     model: str
@@ -138,6 +141,7 @@ class Space:
     dim: int
     calibration: Mapping[Level, Calibration]
     tensors: str | None = None
+    inputs: tuple[SpaceInput, ...] = ()
 
     @property
     def short_name(self) -> str:

@@ -8,6 +8,7 @@ from .folder import LibraryFolder as LibraryFolder
 from .folder import is_current as is_current
 from .folder import span_of as span_of
 from .kept_features import FeatureCost as FeatureCost
+from .kept_features import KeptFeatures as KeptFeatures
 from .kept_features import feature_costs as feature_costs
 from .maintenance import LOST as LOST
 from .maintenance import CheckReport as CheckReport

@@ -4,6 +4,7 @@ from .backbone_weights import load_named_backbone as load_named_backbone
 from .extraction import RecordingFeatures as RecordingFeatures
 from .extraction import extract as extract
 from .heads import Head as Head
+from .heads import MlpHead as MlpHead
 from .heads import load_head as load_head
 from .heads import unit_rows as unit_rows
 from .installed import find_model as find_model
@@ -18,7 +19,6 @@ from .model import Encoding as Encoding
 from .model import LevelRows as LevelRows
 from .model import Model as Model
 from .model import at_levels as at_levels
-from .model import feature_blocks as feature_blocks
 from .model import load_once as load_once
 from .model import mean_rows as mean_rows
 from .mutual_proximity import CORRECTIONS as CORRECTIONS
@@ -32,6 +32,7 @@ from .recipes import MAGIC as MAGIC
 from .recipes import MIX as MIX
 from .recipes import BackboneWeights as BackboneWeights
 from .recipes import Recipe as Recipe
+from .recipes import RowsOf as RowsOf
 from .recipes import SeparatorVersion as SeparatorVersion
 from .recipes import load_recipe as load_recipe
 from .recipes import parse_weights as parse_weights
@@ -54,6 +55,7 @@ from .search_spaces import installed_spaces as installed_spaces
 from .search_spaces import join_encodings as join_encodings
 from .search_spaces import name_in_answers as name_in_answers
 from .search_spaces import select_rows as select_rows
+from .space_heads import feature_blocks as feature_blocks
 from .stem_backbone import StemBackbone as StemBackbone
 from .stem_files import is_silent as is_silent
 from .stem_files import load_separator as load_separator

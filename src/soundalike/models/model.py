@@ -15,14 +15,14 @@ from soundalike.backbones import Backbone, FeatureRows
 from soundalike.core.arguments import as_model_name, as_number
 from soundalike.core.errors import AudioError, ModelError
 from soundalike.core.files import absolute
-from soundalike.core.types import BoolArray, Descriptors, FloatArray, Level, Space, Span, Vectors
+from soundalike.core.types import Descriptors, FloatArray, Level, Space, Span, Vectors
 from soundalike.models.backbone_weights import load_backbone
 from soundalike.models.extraction import RecordingFeatures, extract
-from soundalike.models.heads import AnyHead, load_head, unit_rows
+from soundalike.models.heads import AnyHead, unit_rows
 from soundalike.models.installed import installed_models
-from soundalike.models.joint_head import load_joint
 from soundalike.models.recipes import DEFAULT_MODEL, MIX, Recipe, load_recipe, recipe_version
 from soundalike.models.score import presence
+from soundalike.models.space_heads import StackedHead, join_features, load_space_head
 from soundalike.models.stem_backbone import StemBackbone, feature_name
 
 __all__ = [
@@ -30,10 +30,7 @@ __all__ = [
     "LevelRows",
     "Model",
     "at_levels",
-    "feature_blocks",
-    "join_features",
     "load_once",
-    "load_space_head",
     "mean_rows",
 ]
 
@@ -70,47 +67,6 @@ def at_levels(rows: Mapping[str, FloatArray]) -> LevelRows:
         (1, 128)
     """
     return {"passage": rows, "track": {space: row[None, :] for space, row in mean_rows(rows).items()}}
-
-
-def feature_blocks(space: Space, backbone: Backbone) -> list[tuple[str, int]]:
-    """Return the features that form the input of a space, in order, and their sizes.
-
-    Args:
-        space: The space; its `feature` is one name or several joined by "+".
-        backbone: Its backbone.
-
-    Returns:
-        Pairs (name, D).
-
-    Raises:
-        ModelError: The backbone does not have one of the features.
-
-    Example:
-        >>> feature_blocks(load_recipe("dsp").space("melody"), plugins.load("backbones", "dsp"))
-        [('melody', 500)]
-    """
-    parts = space.feature.split("+")
-    for part in parts:
-        if part not in backbone.dims:
-            raise ModelError(
-                f"space {space.full_name}: {space.backbone} has no feature {part!r}; it has {', '.join(backbone.dims)}"
-            )
-    return [(part, backbone.dims[part]) for part in parts]
-
-
-def join_features(features: FeatureRows, feature: str) -> tuple[FloatArray, BoolArray]:
-    """Return the input of a head: one feature, or several side by side.
-
-    Args:
-        features: The features of n windows.
-        feature: The name of a feature, or several names joined by "+".
-
-    Returns:
-        Rows (n, D) float32, where D is the sum of the sizes, and audible (n,) bool of the first feature. The columns of
-        another feature are zero where it is inaudible.
-    """
-    parts = feature.split("+")
-    return np.hstack([features.rows[part] for part in parts]), features.audible[parts[0]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,7 +134,7 @@ class Model:
             )
         loaded: dict[str, Backbone] = {}
         self._backbones: dict[str, Backbone] = {}
-        self._heads: dict[str, AnyHead] = {}
+        self._heads: dict[str, AnyHead | StackedHead] = {}
         for space in recipe.spaces:
             if space.backbone not in loaded:
                 loaded[space.backbone] = load_backbone(recipe, space.backbone)
@@ -328,12 +284,36 @@ class Model:
             >>> model.project(recording.features)["melody"].shape
             (47, 128)
         """
-        return {
-            space.name: self._heads[space.name](
-                *join_features(features[feature_name(self.recipe, space.source, space.backbone)], space.feature)
-            )
-            for space in self.spaces
-        }
+        rows = {}
+        for space in self.spaces:
+            head = self._heads[space.name]
+            found = features[feature_name(self.recipe, space.source, space.backbone)]
+            if isinstance(head, StackedHead):
+                rows[space.name] = head.from_features(found)
+            else:
+                rows[space.name] = head(*join_features(found, space.feature))
+        return rows
+
+    def project_rows(self, rows: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """Project the rows of the model that this one stands on (`Recipe.rows_of`), as `project` does with features.
+
+        Args:
+            rows: Rows (n, d) of n passages per short space name of that model.
+
+        Returns:
+            Rows (n, d) float32 per short space name.
+
+        Raises:
+            ModelError: The model does not stand on the rows of another one.
+
+        Example:
+            >>> concepts.project_rows(Model.load("compact").encode("song.wav").passages.rows)["genre"].shape
+            (47, 64)
+        """
+        heads = {name: head for name, head in self._heads.items() if isinstance(head, StackedHead)}
+        if len(heads) < len(self._heads):
+            raise ModelError(f"model {self.name} projects features, not the rows of another model")
+        return {name: head.from_rows(rows) for name, head in heads.items()}
 
 
 _TEMPO_SECONDS, _KEY_SECONDS = 2.0, 1.0
@@ -346,23 +326,6 @@ def _measurable(found: Descriptors, info: AudioInfo) -> Descriptors:
     if info.duration < _TEMPO_SECONDS:
         found = replace(found, tempo=None, tempo_confidence=None, meter=None, meter_confidence=None)
     return found if info.duration >= _KEY_SECONDS else replace(found, key=None, key_confidence=None)
-
-
-def load_space_head(space: Space, backbone: Backbone, tensors: Mapping[str, FloatArray]) -> AnyHead:
-    """Build the head of a space, of any kind.
-
-    Args:
-        space: The space.
-        backbone: Its backbone.
-        tensors: The weights of the model by name.
-
-    Raises:
-        ModelError: The head does not fit the weights or the backbone.
-    """
-    blocks, name = feature_blocks(space, backbone), space.tensors or space.name
-    if space.head == "joint":
-        return load_joint(name, tensors, blocks=tuple(size for _, size in blocks), out_dim=space.dim)
-    return load_head(space.head, name, tensors, blocks=blocks, out_dim=space.dim)
 
 
 _LOADED: dict[str, tuple[object, Model]] = {}

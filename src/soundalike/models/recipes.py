@@ -12,7 +12,7 @@ import math
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from soundalike.core import plugins
 from soundalike.core.errors import ModelError, UsageError
 from soundalike.core.files import absolute
 from soundalike.core.names import check_name, check_unique
-from soundalike.core.types import LEVELS, Calibration, Level, Space, Weights
+from soundalike.core.types import LEVELS, Calibration, Level, Space, SpaceInput, Weights
 from soundalike.models.installed import find_model, installed_models
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "MIX",
     "BackboneWeights",
     "Recipe",
+    "RowsOf",
     "SeparatorVersion",
     "load_recipe",
     "parse_weights",
@@ -54,6 +55,14 @@ class SeparatorVersion:
 
     name: str
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowsOf:
+    """The model whose rows are the input of all heads, by name and digest."""
+
+    model: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,7 @@ class Recipe:
         digest: Identifies the rows: it changes whenever a row may change.
         separator: What separates the stems that spaces have as their source; None for a model of mixes.
         base: The digest of the model from which this one was derived; None if it was not derived.
+        rows_of: The model whose rows the heads project; None if they project features.
     """
 
     name: str
@@ -100,6 +110,7 @@ class Recipe:
     digest: str
     separator: SeparatorVersion | None = None
     base: str | None = None
+    rows_of: RowsOf | None = None
 
     def space(self, name: str) -> Space:
         """Return a space by its short name or its full name `model/name`.
@@ -185,6 +196,7 @@ def load_recipe(model: str) -> Recipe:
             digest=_digest(spaces, versions, found, separator),
             separator=separator,
             base=body.get("base"),
+            rows_of=_rows_of(body.get("rows_of"), spaces),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"model {model}: recipe.json is incomplete ({error!r}); install the model again") from error
@@ -214,6 +226,7 @@ def _digest(
     table = [
         [space.name, space.source, space.backbone, versions[space.backbone], space.feature, space.head, space.dim]
         + ([] if space.tensors is None else [space.tensors])
+        + [asdict(one) for one in space.inputs]
         for space in spaces
     ]
     made_with = [] if separator is None else [[separator.name, separator.version]]
@@ -230,6 +243,13 @@ def _separator(entry: Mapping[str, Any] | None, spaces: Sequence[Space]) -> Sepa
     if not stems:
         raise ValueError(f"a separator, {entry['name']!r}, but no space with a stem as its source")
     return SeparatorVersion(str(entry["name"]), int(entry["version"]))
+
+
+def _rows_of(entry: Mapping[str, Any] | None, spaces: Sequence[Space]) -> RowsOf | None:
+    """Return the model whose rows are the inputs. Raises ValueError unless all spaces have inputs, or none."""
+    if {bool(space.inputs) for space in spaces} - {entry is not None}:
+        raise ValueError("spaces with and without inputs, or inputs of no model")
+    return None if entry is None else RowsOf(str(entry["model"]), str(entry["digest"]))
 
 
 def _backbone_weights(folder: Path, table: Mapping[str, Any], used: Collection[str]) -> dict[str, BackboneWeights]:
@@ -284,6 +304,7 @@ def _space(model: str, entry: Mapping[str, Any]) -> Space:
         dim=int(entry["dim"]),
         calibration=calibration,
         tensors=entry.get("tensors"),
+        inputs=tuple(SpaceInput(**one) for one in entry.get("inputs", ())),
     )
 
 

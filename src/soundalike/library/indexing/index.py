@@ -1,6 +1,6 @@
 """Fill a library: find files, skip what is known, encode what is new or changed in worker processes.
 
-A track that lacks a model is projected from stored backbone features if there are any, not encoded again.
+A track that lacks a model is projected from stored backbone features or rows if there are any, not encoded again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from soundalike.library.folder import LibraryFolder
 from soundalike.library.held_models import check_backbones, load_held
 from soundalike.library.indexing.find_files import FoundFiles, describe_absent, find_files, held_below
 from soundalike.library.indexing.plan import Planner, backbones_of
+from soundalike.library.indexing.stored_rows import project_rows, read_rows
 from soundalike.library.indexing.writer import EncodedFile, EncodeTask, IndexReport, NewFingerprint, Projected, Writer
 from soundalike.library.kept_features import KeptFeatures
 from soundalike.library.stale_rows import remove_stale_rows
@@ -42,6 +43,8 @@ def _encode(task: EncodeTask) -> EncodedFile | NewFingerprint | Projected:
     models = {source: load_once(source) for source in task.models}
     if task.features is not None:
         return {source: at_levels(model.project(task.features)) for source, model in models.items()}
+    if task.rows is not None:
+        return project_rows(models, task.rows)
     backbones = {name: one for model in models.values() for name, one in model.backbones.items()}
     digest, tags = content_hash(path), read_tags(path)
     recording = extract(backbones, path, content_hash=digest)
@@ -184,7 +187,7 @@ class _Indexer:
     def __init__(
         self, library: LibraryFolder, models: dict[str, Model], features: KeptFeatures, report: IndexReport
     ) -> None:
-        self._catalog, self._models, self._features = library.catalog, models, features
+        self._library, self._catalog, self._models, self._features = library, library.catalog, models, features
         self._writer = Writer(library, models, features, report)
 
     def work(
@@ -196,7 +199,7 @@ class _Indexer:
             if waiting:
                 waiting(task.file.path, seconds)
 
-        outcomes = run_tasks(_encode, map(self._with_features, tasks), jobs, report_running)
+        outcomes = run_tasks(_encode, map(self._with_stored, tasks), jobs, report_running)
         try:
             for task, outcome in outcomes:
                 self._writer.take(task, outcome)
@@ -205,17 +208,19 @@ class _Indexer:
             outcomes.close()
             self._writer.flush()
 
-    def _with_features(self, task: EncodeTask) -> EncodeTask:
-        """The task with its stored features; if they are corrupt, the file is to be encoded again for all models."""
+    def _with_stored(self, task: EncodeTask) -> EncodeTask:
+        """The task with what is stored for it; if that is corrupt, the file is to be encoded again for all models."""
         if task.track is None or not task.project:
             return task
-        features, needed = {}, backbones_of(self._models, task.models)
-        for backbone in needed:
-            kept = self._features.read(backbone, task.track.id)
-            if kept is None:
-                # Committed rows are never overwritten, so everything gets new positions.
-                stored = self._catalog.features.editions()
-                keep = tuple(name for name in backbones_of(self._models, tuple(self._models)) if name in stored)
-                return EncodeTask(task.file, tuple(self._models), task.track, same_sound=False, keep=keep)
-            features[backbone] = kept
-        return replace(task, features=features)
+        needed, stored = backbones_of(self._models, task.models), self._catalog.features.backbones_of(task.track.id)
+        if set(needed) <= set(stored):
+            features = {name: self._features.read(name, task.track.id) for name in needed}
+            found = {name: kept for name, kept in features.items() if kept is not None}
+            if len(found) == len(needed):
+                return replace(task, features=found)
+        elif (rows := read_rows(self._library, self._models, task)) is not None:
+            return replace(task, rows=rows)
+        # Committed rows are never overwritten, so everything gets new positions.
+        keeping = self._catalog.features.editions()
+        keep = tuple(name for name in backbones_of(self._models, tuple(self._models)) if name in keeping)
+        return EncodeTask(task.file, tuple(self._models), task.track, same_sound=False, keep=keep)

@@ -17,6 +17,7 @@ from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder, is_current
 from soundalike.library.indexing.find_files import File, FoundFiles, Places, describe_absent, held_below
 from soundalike.library.indexing.refresh_tags import refresh_tags, with_outdated_tags
+from soundalike.library.indexing.stored_rows import stand_on_rows
 from soundalike.library.indexing.writer import EncodeTask, IndexReport
 from soundalike.library.kept_features import KeptFeatures
 from soundalike.library.presence import is_gone, paths_by_absent_folder
@@ -355,13 +356,15 @@ class Planner:
         """The tasks for files of known content: some lack a model, features that are to be stored, or a fingerprint."""
         encoded, kept = self._catalog.encoded_by(), self._catalog.features.backbones_by_track()
         wanted = self._backbones(self._sources) if keep else ()
-        outdated = self._catalog.fingerprints.outdated()
+        outdated, held = self._catalog.fingerprints.outdated(), self._catalog.models()
         tasks = []
         for file, track in known:
             encoded_by, stored = encoded.get(track.id, set()), kept.get(track.id, set())
             lacking = [source for source in self._sources if self._models[source].name not in encoded_by]
             to_store = tuple(name for name in wanted if name not in stored)
-            project = not to_store and stored.issuperset(self._backbones(lacking))
+            project = not to_store and (
+                stored.issuperset(self._backbones(lacking)) or stand_on_rows(held, self._models, lacking, encoded_by)
+            )
             # Storing features of a backbone takes a model that uses the backbone.
             lacking += [s for s in self._sources if s not in lacking and set(self._models[s].backbones) & set(to_store)]
             if lacking:

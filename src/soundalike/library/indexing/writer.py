@@ -10,7 +10,7 @@ from typing import TypeAlias
 from soundalike.audio import Tags, Words
 from soundalike.backbones import FeatureRows
 from soundalike.core.errors import AudioError, SoundalikeError
-from soundalike.core.types import LEVELS, Level
+from soundalike.core.types import LEVELS, FloatArray, Level
 from soundalike.library.catalog.track import Track, measured_fields, tag_fields
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.find_files import File
@@ -33,7 +33,7 @@ class IndexReport:
     Attributes:
         added: New tracks.
         changed: Tracks that were encoded again.
-        reprojected: Tracks whose rows were computed from stored features.
+        reprojected: Tracks whose rows were computed from stored features or rows.
         moved, copied, unchanged: Files that were recognised.
         missing: Tracks whose files no longer exist.
         excluded: Tracks whose files are there, but that patterns exclude.
@@ -79,8 +79,9 @@ class EncodeTask:
         track: Its entry in the catalogue, if any.
         same_sound: Whether its audio is the same as before.
         keep: The backbones whose features are to be stored.
-        project: Whether the features of all backbones are stored.
+        project: Whether what all models project is stored: the features of their backbones, or the rows of models.
         features: The stored features; with them nothing is encoded.
+        rows: The stored rows of the passages, per model whose rows other models project; with them nothing is encoded.
     """
 
     file: File
@@ -90,6 +91,7 @@ class EncodeTask:
     keep: tuple[str, ...] = ()
     project: bool = False
     features: Mapping[str, FeatureRows] | None = None
+    rows: Mapping[str, Mapping[str, FloatArray]] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +172,7 @@ class Writer:
             if warning := outcome.first.warning:
                 self._report.warnings.append((str(task.file.path), warning))
         else:
-            self._done.append(_Entry(replace(task, features=None), outcome, {}, None))
+            self._done.append(_Entry(replace(task, features=None, rows=None), outcome, {}, None))
         # Projections are so fast that only time counts for them: each flush waits for the disk.
         encoded = sum(entry.encoded is not None for entry in self._done)
         full = encoded + len(self._failed) + len(self._fingerprints) >= _BATCH_TRACKS

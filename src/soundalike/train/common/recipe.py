@@ -65,6 +65,7 @@ def write_model(
     seed: int,
     backbones: Mapping[str, Mapping[str, str]] | None = None,
     separator: SeparatorVersion | None = None,
+    rows_of: Mapping[str, str] | None = None,
 ) -> None:
     """Write a model. The same arguments give the same bytes.
 
@@ -80,6 +81,7 @@ def write_model(
         backbones: The weights of each backbone that does not come with its own: under `weights` a file or a folder
             relative to `out`, or under `model` the installed model that brings them; and their `licence` and `credit`.
         separator: What makes the stems, if spaces are of stems.
+        rows_of: The `model` and the `digest` of the model whose rows are the inputs of the spaces, if they have inputs.
 
     Raises:
         UsageError: The folder cannot be made or written to.
@@ -108,6 +110,8 @@ def write_model(
         recipe["backbones"] = {backbone: dict(entry) for backbone, entry in backbones.items()}
     if separator:
         recipe["separator"] = {"name": separator.name, "version": separator.version}
+    if rows_of:
+        recipe["rows_of"] = dict(rows_of)
     make_folder(out, "--out")
     write_atomic(out / "weights.safetensors", lambda file: file.write(weights))
     write_json(out / "recipe.json", recipe)

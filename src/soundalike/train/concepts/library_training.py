@@ -1,0 +1,334 @@
+"""Learn concepts from the features or rows that a library holds of its passages.
+
+Every concept has a slice of the embedding, and in it a network of two layers of its own. The networks share their
+input: the principal components of the passages. They are trained with the triplet loss of the paper, averaged over
+concepts, on triplets of the labelled tracks. An anchor has another alike track as its positive, and all tracks of the
+batch that are not alike as negatives. The mean is over the triplets that violate the margin, not over semi-hard ones
+only: few and partly wrong tags leave few triplets, and this was better in cross-validation (docs/concepts-library.md).
+
+In shapes, p counts passages, t tracks, D dims of the input, C components, h hidden units and d dims of a concept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, normalize, relu
+
+from soundalike.core.errors import UsageError
+from soundalike.core.types import BoolArray, FloatArray, IntArray
+from soundalike.models import MlpHead, mean_rows
+from soundalike.train.common.checkpoints import seeded
+from soundalike.train.concepts.labels import TAG_CONCEPTS, Alikeness, Concept, alike_matrix
+from soundalike.train.concepts.library_settings import LibrarySettings
+from soundalike.train.concepts.library_tracks import LibraryTracks, fold_numbers, lacking_labels
+from soundalike.train.concepts.suggestions import TagCalibration, Votes, fit_calibration, vote
+
+__all__ = ["Components", "HeldOut", "LearnedConcept", "LearnedConcepts", "learn_concepts", "triplet_shares"]
+
+_FLOOR = 0.1  # variance that is added to every component, in units of their mean variance
+_MOST = 20_000  # passages from which components are computed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Components:
+    """The principal components of passages, with variances near 1: (x - mean) @ projection.
+
+    Attributes:
+        mean: (D,) float32.
+        projection: (D, C) float32.
+    """
+
+    mean: FloatArray
+    projection: FloatArray
+
+    @classmethod
+    def of(cls, passages: FloatArray, most: int, seed: int) -> Components:
+        """Compute the components of passages (p, D), `most` at most."""
+        chosen = passages
+        if len(passages) > _MOST:
+            chosen = passages[np.sort(np.random.default_rng(seed).choice(len(passages), _MOST, replace=False))]
+        mean, deviation = chosen.mean(axis=0, dtype=np.float64), chosen.std(axis=0, dtype=np.float64)
+        scale = np.where(deviation > 1e-5, 1 / np.maximum(deviation, 1e-5), 0.0)
+        standard = ((chosen - mean) * scale).astype(np.float32)
+        rows, dims = standard.shape
+        # The smaller of the two Gram matrices has the same eigenvalues.
+        gram = (standard.T @ standard if dims <= rows else standard @ standard.T).astype(np.float64) / rows
+        values, vectors = np.linalg.eigh(gram)
+        kept = [n for n in np.argsort(values)[::-1][:most] if values[n] > 1e-9 * values[-1]]
+        values, directions = values[kept], vectors[:, kept]
+        if dims > rows:
+            directions = standard.T @ directions / np.sqrt(values * rows)
+        directions = directions / np.sqrt(values + _FLOOR * values.mean())
+        return cls(mean.astype(np.float32), (directions * scale[:, None]).astype(np.float32))
+
+    def apply(self, passages: FloatArray) -> FloatArray:
+        """Return the components (p, C) float32 of passages (p, D)."""
+        return np.asarray((passages - self.mean) @ self.projection, np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """What networks that had not seen a group said of its tracks, for n tracks that could be judged.
+
+    Attributes:
+        accuracy: The share of triplets that are right, (n,): the track is nearer to an alike one than to another, all
+            three from held-out groups. Chance is 0.5.
+        groups: The group of each of these tracks.
+        tags_right: Whether the label with the most votes of the neighbours is one of a track, (m,). Empty for tempo
+            and key.
+        tags_chance: The share of the most frequent label.
+    """
+
+    accuracy: FloatArray
+    groups: tuple[str, ...]
+    tags_right: BoolArray
+    tags_chance: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedConcept:
+    """A learned concept.
+
+    Attributes:
+        head: Its network on the input of the passages.
+        held_out: How good networks like it are on groups that they have not seen.
+        labelled: Labelled tracks.
+        calibration: What turns votes of neighbours into probabilities; None for tempo and key.
+    """
+
+    head: MlpHead
+    held_out: HeldOut
+    labelled: int
+    calibration: TagCalibration | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedConcepts:
+    """The concepts of a library: those that were learned, and for the others what is missing."""
+
+    concepts: Mapping[Concept, LearnedConcept]
+    lacking: Mapping[Concept, str]
+
+
+def learn_concepts(
+    tracks: LibraryTracks,
+    concepts: tuple[Concept, ...],
+    settings: LibrarySettings,
+    progress: Callable[[int, int], None] | None = None,
+) -> LearnedConcepts:
+    """Learn concepts, and measure by cross-validation how good they are.
+
+    The library is divided into parts by groups. Each part is judged by networks that were trained on the others. The
+    networks that are returned are then trained on all tracks.
+
+    Args:
+        tracks: The tracks.
+        concepts: The concepts to learn.
+        settings: How to learn them.
+        progress: Called with networks that were trained, and all of them.
+
+    Raises:
+        UsageError: No concept has enough labels, or no passage is audible.
+
+    Example:
+        >>> learned = learn_concepts(tracks, ("genre", "era"), LIBRARY)
+        >>> learned.concepts["genre"].held_out.accuracy.mean()
+        0.81
+    """
+    lacking = dict(lacking_labels(concepts, tracks, settings.fewest))
+    wanted = [concept for concept in concepts if concept not in lacking]
+    if not wanted:
+        reasons = "; ".join(f"{concept}: {reason}" for concept, reason in lacking.items())
+        raise UsageError(f"no concept can be learned from this library ({reasons}); tag more tracks")
+    components = Components.of(tracks.passages, settings.components, settings.seed)
+    inputs = components.apply(tracks.passages)
+    learned: dict[Concept, LearnedConcept] = {}
+    done, total = 0, len(wanted) * (settings.folds + 1)
+    for concept in wanted:
+        task = _Task.of(concept, tracks, inputs, settings)
+        parts = []
+        for fold in range(settings.folds):
+            parts.append(task.judge(fold))
+            done += 1
+            if progress:
+                progress(done, total)
+        network = task.train(np.arange(len(task.known)), settings.folds)
+        done += 1
+        if progress:
+            progress(done, total)
+        held_out, calibration = _summary(parts, task)
+        learned[concept] = LearnedConcept(_fold(network, components), held_out, len(task.known), calibration)
+    return LearnedConcepts(learned, lacking)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """What one held-out part says: the accuracy of its anchors, and the votes of neighbours in the other parts."""
+
+    anchors: IntArray
+    accuracy: FloatArray
+    votes: Votes | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    """One concept: its k labelled tracks, which of them are alike, their passages, and the folds."""
+
+    concept: Concept
+    known: IntArray
+    related: Alikeness
+    groups: IntArray
+    names: tuple[str, ...]
+    tags: tuple[tuple[str, ...], ...]
+    folds: IntArray
+    inputs: FloatArray
+    row_of: tuple[IntArray, ...]
+    settings: LibrarySettings
+
+    @classmethod
+    def of(cls, concept: Concept, tracks: LibraryTracks, inputs: FloatArray, settings: LibrarySettings) -> _Task:
+        known = tracks.known(concept)
+        labels = [tracks.labels[number] for number in known]
+        ends = np.searchsorted(tracks.track_of, known, "right")
+        starts = np.searchsorted(tracks.track_of, known)
+        tags = tuple(getattr(one, concept) for one in labels) if concept in TAG_CONCEPTS else ()
+        return cls(
+            concept,
+            known,
+            alike_matrix(concept, labels),
+            tracks.group_of[known],
+            tuple(tracks.groups[number] for number in known),
+            tags,
+            fold_numbers(tracks.group_of[known], settings.folds, settings.seed),
+            inputs,
+            tuple(np.arange(low, high) for low, high in zip(starts, ends, strict=True)),
+            settings,
+        )
+
+    def train(self, chosen: IntArray, number: int) -> nn.Sequential:
+        """Train a network on some of the labelled tracks, numbered `chosen`. `number` tells its random draws apart."""
+        settings, related = self.settings, self.related[np.ix_(chosen, chosen)]
+        positives = [np.flatnonzero(row == 1) for row in related]
+        positives = [row[row != n] for n, row in enumerate(positives)]
+        anchors = np.array([n for n, row in enumerate(related) if len(positives[n]) and (row == 0).any()], np.int64)
+        seed = settings.seed + crc32(f"{self.concept} {number}".encode())
+        draw = np.random.default_rng(seed)
+        with seeded("cpu", seed):
+            network = nn.Sequential(
+                nn.Linear(self.inputs.shape[1], settings.hidden),
+                nn.ReLU(),
+                nn.Linear(settings.hidden, settings.dim, bias=False),
+            )
+            if not len(anchors):
+                return network
+            inputs = torch.from_numpy(self.inputs)
+            optimiser = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=settings.decay)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.rate, total_steps=settings.steps)
+            pairs = settings.batch // 2
+            for _ in range(settings.steps):
+                anchor = draw.choice(anchors, pairs)
+                batch = np.concatenate([anchor, [draw.choice(positives[n]) for n in anchor]])
+                rows = np.array([draw.choice(self.row_of[chosen[n]]) for n in batch])
+                embedded = normalize(network(dropout(inputs[rows], settings.dropout)), dim=1)
+                negative = torch.from_numpy(related[np.ix_(anchor, batch)] == 0)
+                loss = _triplet_loss(embedded, negative, settings.margin)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+        return network.eval()
+
+    def judge(self, fold: int) -> _Judged:
+        """Train on all folds but one, and judge this one."""
+        inside, outside = np.flatnonzero(self.folds == fold), np.flatnonzero(self.folds != fold)
+        network = self.train(outside, fold)
+        rows = self._rows(network, inside)
+        anchors, accuracy = triplet_shares(rows, self.related[np.ix_(inside, inside)], self.groups[inside])
+        votes = None
+        if self.tags and len(inside) and len(outside):
+            known = [self.tags[n] for n in outside]
+            votes = vote(rows, self._rows(network, outside), known, [self.tags[n] for n in inside])
+        return _Judged(inside[anchors], accuracy, votes)
+
+    def _rows(self, network: nn.Sequential, chosen: IntArray) -> FloatArray:
+        """Return the rows of tracks, the means of those of their passages: (len(chosen), d)."""
+        rows = np.zeros((len(chosen), self.settings.dim), np.float32)
+        with torch.no_grad():
+            for n, track in enumerate(chosen):
+                passages = normalize(network(torch.from_numpy(self.inputs[self.row_of[track]])), dim=1).numpy()
+                rows[n] = mean_rows({self.concept: passages})[self.concept]
+        return rows
+
+
+def _triplet_loss(embedded: Tensor, negative: Tensor, margin: float) -> Tensor:
+    """Return the triplet loss of a batch: unit rows (2 m, d), m anchors and then their positives.
+
+    The mean of relu(cosine to the negative - cosine to the positive + margin) over the triplets where it is above 0.
+
+    Args:
+        embedded: The rows.
+        negative: Which rows are negatives of each anchor, (m, 2 m) bool.
+        margin: The margin.
+    """
+    pairs = len(negative)
+    similarity = embedded[:pairs] @ embedded.T
+    positive = torch.einsum("md,md->m", embedded[:pairs], embedded[pairs:])
+    violation = relu(similarity - positive[:, None] + margin) * negative
+    return violation.sum() / (violation > 0).sum().clamp(min=1)
+
+
+def triplet_shares(rows: FloatArray, related: Alikeness, groups: IntArray) -> tuple[IntArray, FloatArray]:
+    """Return for each track the share of its triplets that are right: an alike track is nearer than another.
+
+    All triplets count whose positive and negative are of other groups than the anchor; ties count half.
+
+    Args:
+        rows: Unit rows (t, d).
+        related: Which tracks are alike, (t, t).
+        groups: The group of every track, (t,).
+
+    Returns:
+        The numbers of the tracks that have such triplets, (n,), and their shares, (n,).
+
+    Example:
+        >>> triplet_shares(np.eye(3)[[0, 0, 1]], np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]]), np.arange(3))[1].tolist()
+        [1.0, 1.0]
+    """
+    similarity = rows @ rows.T
+    anchors, shares = [], []
+    for anchor, values in enumerate(similarity):
+        apart = groups != groups[anchor]
+        positive, negative = values[apart & (related[anchor] == 1)], values[apart & (related[anchor] == 0)]
+        if len(positive) and len(negative):
+            negative = np.sort(negative)
+            below = np.searchsorted(negative, positive) + np.searchsorted(negative, positive, "right")
+            anchors.append(anchor)
+            shares.append(float(below.mean()) / (2 * len(negative)))
+    return np.array(anchors, np.int64), np.array(shares, np.float64)
+
+
+def _summary(parts: Sequence[_Judged], task: _Task) -> tuple[HeldOut, TagCalibration | None]:
+    anchors = np.concatenate([one.anchors for one in parts])
+    accuracy = np.concatenate([one.accuracy for one in parts])
+    votes = [one.votes for one in parts if one.votes is not None]
+    right = np.concatenate([one.first_is_right for one in votes]) if votes else np.zeros(0, np.bool_)
+    chance = max((one.chance for one in votes), default=0.0)
+    held_out = HeldOut(accuracy, tuple(task.names[n] for n in anchors), right, chance)
+    return held_out, fit_calibration(votes) if votes else None
+
+
+def _fold(network: nn.Sequential, components: Components) -> MlpHead:
+    """Return a network on components as a head on the input itself."""
+    state = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
+    weight = state["0.weight"] @ components.projection.T
+    return MlpHead(
+        hidden_weight=np.ascontiguousarray(weight, np.float32),
+        hidden_bias=(state["0.bias"] - weight @ components.mean).astype(np.float32),
+        out_weight=np.ascontiguousarray(state["2.weight"]),
+    )
