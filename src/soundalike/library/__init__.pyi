@@ -18,6 +18,7 @@ from .maintenance import check_library as check_library
 from .maintenance import repair_library as repair_library
 from .maintenance import vacuum_library as vacuum_library
 from .presence import is_there as is_there
+from .put_genres import put_genres as put_genres
 from .stem_encodings import encode_stems as encode_stems
 from .stored_encoding import load_encoding as load_encoding
 from .subject import Candidates as Candidates

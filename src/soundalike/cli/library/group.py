@@ -17,6 +17,7 @@ library: click.Command = Group(
         "show": Entry("library.show:show", "show everything that is known about a track"),
         "remove": Entry("library.remove:remove", "remove tracks from the library, not their files"),
         "move": Entry("library.move:move", "tell the library that files were moved"),
+        "tags": Entry("library.tags:tags", "count tags, and suggest missing ones"),
         "failures": Entry("library.failures:failures", "list files that could not be read"),
         "check": Entry("library.check:check", "compare everything stored with its checksums"),
         "vacuum": Entry("library.vacuum:vacuum", "free the disk space of removed and replaced rows"),

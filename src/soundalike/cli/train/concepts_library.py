@@ -107,7 +107,7 @@ def train_on_library(
         location = library.location
     with Progress("network", enabled=not as_json) as progress:
         try:
-            learned = learn_concepts(tracks, tuple(concepts or CONCEPTS), settings, lambda n, of: progress(n, of, 0.0))
+            learned = learn_concepts(tracks, tuple(concepts or CONCEPTS), settings, progress)
         except KeyboardInterrupt:
             progress.end()
             print_interrupted()

@@ -22,7 +22,7 @@ from torch.nn.functional import dropout, normalize, relu
 
 from soundalike.core.errors import UsageError
 from soundalike.core.types import BoolArray, FloatArray, IntArray
-from soundalike.models import MlpHead, mean_rows
+from soundalike.models import MlpHead, unit_rows
 from soundalike.train.common.checkpoints import seeded
 from soundalike.train.concepts.labels import TAG_CONCEPTS, Alikeness, Concept, alike_matrix
 from soundalike.train.concepts.library_settings import LibrarySettings
@@ -177,6 +177,25 @@ class _Judged:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Choices:
+    """Lists of numbers, from which many are drawn at once."""
+
+    numbers: IntArray
+    starts: IntArray
+    counts: IntArray
+
+    @classmethod
+    def of(cls, lists: Sequence[IntArray]) -> _Choices:
+        counts = np.array([len(one) for one in lists], np.int64)
+        return cls(np.concatenate(lists), np.cumsum(counts) - counts, counts)
+
+    def draw(self, lists: IntArray, draw: np.random.Generator) -> IntArray:
+        """Draw one number from each of the lists with these numbers, none of which is empty."""
+        places = (draw.random(len(lists)) * self.counts[lists]).astype(np.int64)
+        return np.asarray(self.numbers[self.starts[lists] + places])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Task:
     """One concept: its k labelled tracks, which of them are alike, their passages, and the folds."""
 
@@ -214,9 +233,10 @@ class _Task:
     def train(self, chosen: IntArray, number: int) -> nn.Sequential:
         """Train a network on some of the labelled tracks, numbered `chosen`. `number` tells its random draws apart."""
         settings, related = self.settings, self.related[np.ix_(chosen, chosen)]
-        positives = [np.flatnonzero(row == 1) for row in related]
-        positives = [row[row != n] for n, row in enumerate(positives)]
-        anchors = np.array([n for n, row in enumerate(related) if len(positives[n]) and (row == 0).any()], np.int64)
+        others = related - 2 * np.eye(len(related), dtype=np.int8)  # an anchor is not its own positive
+        positives = _Choices.of([np.flatnonzero(row == 1) for row in others])
+        passages = _Choices.of([self.row_of[n] for n in chosen])
+        anchors = np.flatnonzero((others == 1).any(axis=1) & (related == 0).any(axis=1))
         seed = settings.seed + crc32(f"{self.concept} {number}".encode())
         draw = np.random.default_rng(seed)
         with seeded("cpu", seed):
@@ -233,8 +253,8 @@ class _Task:
             pairs = settings.batch // 2
             for _ in range(settings.steps):
                 anchor = draw.choice(anchors, pairs)
-                batch = np.concatenate([anchor, [draw.choice(positives[n]) for n in anchor]])
-                rows = np.array([draw.choice(self.row_of[chosen[n]]) for n in batch])
+                batch = np.concatenate([anchor, positives.draw(anchor, draw)])
+                rows = passages.draw(batch, draw)
                 embedded = normalize(network(dropout(inputs[rows], settings.dropout)), dim=1)
                 negative = torch.from_numpy(related[np.ix_(anchor, batch)] == 0)
                 loss = _triplet_loss(embedded, negative, settings.margin)
@@ -258,12 +278,11 @@ class _Task:
 
     def _rows(self, network: nn.Sequential, chosen: IntArray) -> FloatArray:
         """Return the rows of tracks, the means of those of their passages: (len(chosen), d)."""
-        rows = np.zeros((len(chosen), self.settings.dim), np.float32)
+        passages = np.concatenate([self.row_of[track] for track in chosen])
+        ends = np.cumsum([len(self.row_of[track]) for track in chosen])
         with torch.no_grad():
-            for n, track in enumerate(chosen):
-                passages = normalize(network(torch.from_numpy(self.inputs[self.row_of[track]])), dim=1).numpy()
-                rows[n] = mean_rows({self.concept: passages})[self.concept]
-        return rows
+            embedded = normalize(network(torch.from_numpy(self.inputs[passages])), dim=1).numpy()
+        return unit_rows(np.add.reduceat(embedded, [0, *ends[:-1]]))
 
 
 def _triplet_loss(embedded: Tensor, negative: Tensor, margin: float) -> Tensor:
