@@ -1,12 +1,12 @@
 """Learn concepts from the features or rows that a library holds of its passages.
 
 Every concept has a slice of the embedding, and in it a network of two layers of its own. The networks share their
-input: the principal components of the passages. They are trained with the triplet loss of the paper, averaged over
-concepts, on triplets of the labelled tracks. An anchor has another alike track as its positive, and all tracks of the
-batch that are not alike as negatives. The mean is over the triplets that violate the margin, not over semi-hard ones
-only: few and partly wrong tags leave few triplets, and this was better in cross-validation (docs/concepts-library.md).
+input: the principal components of the passages. A network starts as the linear projection of `discriminants.py`, whose
+two signs are its hidden units, and is then trained with a triplet loss. An anchor has another alike track as its
+positive, and all tracks of the batch that are not alike as negatives. The mean is over the triplets that violate the
+margin, not over semi-hard ones only, because few labels leave few triplets.
 
-In shapes, p counts passages, t tracks, D dims of the input, C components, h hidden units and d dims of a concept.
+In shapes, p counts passages, t tracks, D dims of the input, C components, h = 2 d hidden units and d dims of a concept.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from soundalike.core.errors import UsageError
 from soundalike.core.types import BoolArray, FloatArray, IntArray
 from soundalike.models import MlpHead, unit_rows
 from soundalike.train.common.checkpoints import seeded
+from soundalike.train.concepts.discriminants import find_discriminants
 from soundalike.train.concepts.labels import TAG_CONCEPTS, Alikeness, Concept, alike_matrix
 from soundalike.train.concepts.library_settings import LibrarySettings
 from soundalike.train.concepts.library_tracks import LibraryTracks, fold_numbers, lacking_labels
@@ -134,7 +135,7 @@ def learn_concepts(
         progress: Called with networks that were trained, and all of them.
 
     Raises:
-        UsageError: No concept has enough labels, or no passage is audible.
+        UsageError: No concept has enough labels, or none can be told from what the passages hold.
 
     Example:
         >>> learned = learn_concepts(tracks, ("genre", "era"), LIBRARY)
@@ -144,27 +145,48 @@ def learn_concepts(
     lacking = dict(lacking_labels(concepts, tracks, settings.fewest))
     wanted = [concept for concept in concepts if concept not in lacking]
     if not wanted:
-        reasons = "; ".join(f"{concept}: {reason}" for concept, reason in lacking.items())
-        raise UsageError(f"no concept can be learned from this library ({reasons}); tag more tracks")
+        raise _nothing_learned(lacking)
     components = Components.of(tracks.passages, settings.components, settings.seed)
     inputs = components.apply(tracks.passages)
     learned: dict[Concept, LearnedConcept] = {}
     done, total = 0, len(wanted) * (settings.folds + 1)
+
+    def advance(networks: int) -> None:
+        nonlocal done
+        done += networks
+        if progress:
+            progress(done, total)
+
     for concept in wanted:
         task = _Task.of(concept, tracks, inputs, settings)
         parts = []
         for fold in range(settings.folds):
             parts.append(task.judge(fold))
-            done += 1
-            if progress:
-                progress(done, total)
-        network = task.train(np.arange(len(task.known)), settings.folds)
-        done += 1
-        if progress:
-            progress(done, total)
+            advance(1)
         held_out, calibration = _summary(parts, task)
-        learned[concept] = LearnedConcept(_fold(network, components), held_out, len(task.known), calibration)
+        if not len(held_out.accuracy) or held_out.accuracy.mean() < settings.worst:
+            lacking[concept] = _hardly_learned(held_out, settings)
+        else:
+            network = task.train(np.arange(len(task.known)), settings.folds)
+            learned[concept] = LearnedConcept(_fold(network, components), held_out, len(task.known), calibration)
+        advance(1)
+    if not learned:
+        raise _nothing_learned(lacking)
     return LearnedConcepts(learned, lacking)
+
+
+def _nothing_learned(lacking: Mapping[Concept, str]) -> UsageError:
+    reasons = "; ".join(f"{concept}: {reason}" for concept, reason in lacking.items())
+    return UsageError(f"no concept can be learned from this library ({reasons}); tag more tracks")
+
+
+def _hardly_learned(held_out: HeldOut, settings: LibrarySettings) -> str:
+    if not len(held_out.accuracy):
+        return f"no triplet of tracks is within one of {settings.folds} parts; tag more tracks"
+    return (
+        f"{100 * held_out.accuracy.mean():.1f} % of the triplets of {len(held_out.accuracy)} held-out tracks are "
+        f"right, and {100 * settings.worst:.0f} % are needed (chance is 50 %): what the model describes does not tell"
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,25 +256,20 @@ class _Task:
         """Train a network on some of the labelled tracks, numbered `chosen`. `number` tells its random draws apart."""
         settings, related = self.settings, self.related[np.ix_(chosen, chosen)]
         others = related - 2 * np.eye(len(related), dtype=np.int8)  # an anchor is not its own positive
-        positives = _Choices.of([np.flatnonzero(row == 1) for row in others])
-        passages = _Choices.of([self.row_of[n] for n in chosen])
         anchors = np.flatnonzero((others == 1).any(axis=1) & (related == 0).any(axis=1))
         seed = settings.seed + crc32(f"{self.concept} {number}".encode())
         draw = np.random.default_rng(seed)
         with seeded("cpu", seed):
-            network = nn.Sequential(
-                nn.Linear(self.inputs.shape[1], settings.hidden),
-                nn.ReLU(),
-                nn.Linear(settings.hidden, settings.dim, bias=False),
-            )
-            if not len(anchors):
-                return network
+            network = self._start(chosen, related)
+            if not len(anchors) or not settings.steps:
+                return network.eval()
+            positives = _Choices.of([np.flatnonzero(row == 1) for row in others])
+            passages = _Choices.of([self.row_of[n] for n in chosen])
             inputs = torch.from_numpy(self.inputs)
-            optimiser = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=settings.decay)
-            schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.rate, total_steps=settings.steps)
-            pairs = settings.batch // 2
+            optimiser = torch.optim.Adam(network.parameters(), lr=settings.rate)
+            schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 1e-3, total_iters=settings.steps)
             for _ in range(settings.steps):
-                anchor = draw.choice(anchors, pairs)
+                anchor = draw.choice(anchors, settings.batch // 2)
                 batch = np.concatenate([anchor, positives.draw(anchor, draw)])
                 rows = passages.draw(batch, draw)
                 embedded = normalize(network(dropout(inputs[rows], settings.dropout)), dim=1)
@@ -263,6 +280,22 @@ class _Task:
                 optimiser.step()
                 schedule.step()
         return network.eval()
+
+    def _start(self, chosen: IntArray, related: Alikeness) -> nn.Sequential:
+        """Return the network that is the linear projection: W x = relu(W x) - relu(-W x)."""
+        dim, inputs = self.settings.dim, self._means(self.inputs, chosen)
+        weight = torch.from_numpy(find_discriminants(inputs, related, dim, self.settings.floor))
+        bias = -(weight @ torch.from_numpy(inputs.mean(axis=0)))
+        network = nn.Sequential(nn.Linear(inputs.shape[1], 2 * dim), nn.ReLU(), nn.Linear(2 * dim, dim, bias=False))
+        one = torch.eye(dim)
+        network.load_state_dict(
+            {
+                "0.weight": torch.cat([weight, -weight]),
+                "0.bias": torch.cat([bias, -bias]),
+                "2.weight": torch.cat([one, -one], dim=1),
+            }
+        )
+        return network
 
     def judge(self, fold: int) -> _Judged:
         """Train on all folds but one, and judge this one."""
@@ -278,11 +311,13 @@ class _Task:
 
     def _rows(self, network: nn.Sequential, chosen: IntArray) -> FloatArray:
         """Return the rows of tracks, the means of those of their passages: (len(chosen), d)."""
-        passages = np.concatenate([self.row_of[track] for track in chosen])
-        ends = np.cumsum([len(self.row_of[track]) for track in chosen])
         with torch.no_grad():
-            embedded = normalize(network(torch.from_numpy(self.inputs[passages])), dim=1).numpy()
-        return unit_rows(np.add.reduceat(embedded, [0, *ends[:-1]]))
+            embedded = normalize(network(torch.from_numpy(self.inputs)), dim=1).numpy()
+        return unit_rows(self._means(embedded, chosen))
+
+    def _means(self, of_passages: FloatArray, chosen: IntArray) -> FloatArray:
+        """Return the means of the passages (p, k) of some of the labelled tracks: (len(chosen), k) float32."""
+        return np.stack([of_passages[self.row_of[track]].mean(axis=0) for track in chosen])
 
 
 def _triplet_loss(embedded: Tensor, negative: Tensor, margin: float) -> Tensor:
