@@ -27,7 +27,8 @@ from soundalike.cli.table import print_table
 from soundalike.cli.train.progress import Curves, curves, print_epoch
 from soundalike.core.errors import one_line
 from soundalike.core.files import write_atomic
-from soundalike.train.metric import METHODS, PUBLISHED, SMALL, Precision
+from soundalike.train.common import Precision
+from soundalike.train.metric import METHODS, PUBLISHED, SMALL
 
 if TYPE_CHECKING:
     from soundalike.train.common import Epoch

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from soundalike.core.errors import UsageError
 from soundalike.core.files import make_folder
+from soundalike.train.common.onnx_files import Precision
 from soundalike.train.metric.methods import METHODS, TUNED_METHODS
-from soundalike.train.metric.settings import SMALL, MetricSettings, Precision
+from soundalike.train.metric.settings import SMALL, MetricSettings
 
 if TYPE_CHECKING:
     from soundalike.train.common import CalibrationClip

@@ -6,5 +6,4 @@ from .settings import SIX as SIX
 from .settings import SMALL as SMALL
 from .settings import MetricSettings as MetricSettings
 from .settings import NetworkSettings as NetworkSettings
-from .settings import Precision as Precision
 from .settings import SpectrumSettings as SpectrumSettings

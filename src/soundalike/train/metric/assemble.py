@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from soundalike.train.common.onnx_files import Precision
 from soundalike.train.metric.batches import draw_sources
 from soundalike.train.metric.cascade import Cascade
 from soundalike.train.metric.export import export_rows, export_separators, relative_levels
 from soundalike.train.metric.methods import METHODS
 from soundalike.train.metric.paft import Paft, load_paft, paft_path
 from soundalike.train.metric.presence import fit_gates
-from soundalike.train.metric.settings import MetricSettings, Precision
+from soundalike.train.metric.settings import MetricSettings
 from soundalike.train.metric.spectra import magnitudes
 from soundalike.train.metric.stages import STAGES, StageSpec, Workspace
 from soundalike.train.metric.unet import Direct, ExtractorBank, SeparatorBank

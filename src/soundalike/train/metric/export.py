@@ -5,30 +5,21 @@ The settings that are needed to run a file are in its metadata (`UnetSettings`).
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from soundalike.audio.separators import UNET_KEY, UnetSettings
-from soundalike.core.files import make_folder, write_atomic
+from soundalike.train.common.onnx_files import Precision, Sizes, write_onnx
 from soundalike.train.metric.presence import OPEN
-from soundalike.train.metric.settings import MetricSettings, Precision
+from soundalike.train.metric.settings import MetricSettings
 from soundalike.train.metric.unet import Direct, ExtractorBank, SeparatorBank
-
-if TYPE_CHECKING:
-    import onnx
 
 __all__ = ["Rows", "export_rows", "export_separators", "relative_levels"]
 
-_OPSET = 17
 _FRAMES = 100  # of the example; any number of frames may follow
-_SMALLEST = 64  # numbers of a tensor that half precision is worth it for
 
 
 def relative_levels(separated: Tensor, spectrum: Tensor) -> Tensor:
@@ -167,114 +158,18 @@ def export_separators(
 
 
 def _write(network: nn.Module, about: UnetSettings, out: Path, precision: Precision) -> None:
-    import onnx
-
-    model = _traced(network, about)
-    _state_sizes(model, about)
-    _share_constants(model)
-    _store_weights(model, precision)
-    entry = model.metadata_props.add()
-    entry.key, entry.value = UNET_KEY, about.to_json()
-    onnx.checker.check_model(model)
-    content = model.SerializeToString(deterministic=True)
-    make_folder(out.parent, "--out")
-    write_atomic(out, lambda file: file.write(content))
-
-
-def _traced(network: nn.Module, about: UnetSettings) -> onnx.ModelProto:
-    """Return the graph of a network, and leave the network as it was."""
-    import onnx
-
-    modes = [(module, module.training) for module in network.modules()]
-    example = torch.rand(2, about.size // 2, _FRAMES, device=next(network.parameters()).device)
-    content = io.BytesIO()
-    with warnings.catch_warnings():
-        # The exporter that needs only torch and onnx is deprecated; the new one needs onnxscript too.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network.eval(),
-            (example,),
-            content,
-            input_names=["spectrum"],
-            output_names=list(about.outputs),
-            dynamic_axes={"spectrum": {0: "n", 2: "frames"}},
-            dynamo=False,
-            opset_version=_OPSET,
-        )
-    for module, training in modes:
-        module.training = training
-    return onnx.load_from_string(content.getvalue())
-
-
-def _state_sizes(model: onnx.ModelProto, about: UnetSettings) -> None:
-    """Write the sizes of the outputs, of which the exporter knows some only."""
-    count = len(about.instruments)
-    sizes: Mapping[str, Sequence[int | str]] = {
+    bins, count = about.size // 2, len(about.instruments)
+    sizes: Sizes = {
         "rows": ("n", count, about.dim or 0),
-        "masks": ("n", count, about.size // 2, "frames"),
+        "masks": ("n", count, bins, "frames"),
         "level": ("n", count),
     }
-    for output in model.graph.output:
-        shape = output.type.tensor_type.shape
-        del shape.dim[:]
-        for size in sizes[output.name]:
-            dim = shape.dim.add()
-            if isinstance(size, str):
-                dim.dim_param = size
-            else:
-                dim.dim_value = size
-
-
-def _share_constants(model: onnx.ModelProto) -> None:
-    """Keep large constants once: each extractor brings the same mel filters, as a node of its own."""
-    from onnx import numpy_helper
-
-    names: dict[tuple[tuple[int, ...], bytes], str] = {}
-    renamed: dict[str, str] = {}
-    for node in list(model.graph.node):
-        if node.op_type != "Constant" or np.prod(node.attribute[0].t.dims) < _SMALLEST:
-            continue
-        values = numpy_helper.to_array(node.attribute[0].t)
-        key = (values.shape, values.tobytes())
-        if key not in names:
-            names[key] = node.output[0]
-            model.graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
-        renamed[node.output[0]] = names[key]
-        model.graph.node.remove(node)
-    for node in model.graph.node:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
-
-
-def _store_weights(model: onnx.ModelProto, precision: Precision) -> None:
-    """Store large tensors in fewer bits; nodes turn them to float32 when the file is loaded.
-
-    Whole numbers have one scale per filter, the first axis, whose largest weight is 127. Matrices of mel filters and
-    vectors are stored in half precision.
-    """
-    from onnx import TensorProto, helper, numpy_helper
-
-    if precision == "float32":
-        return
-    nodes = []
-    for tensor in list(model.graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _SMALLEST:
-            continue
-        name, values = tensor.name, numpy_helper.to_array(tensor)
-        if precision == "float16" or not _is_weight(model, name):
-            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.float16"))
-            nodes.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
-            continue
-        scales = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True) / np.float32(127)
-        scales[scales == 0] = 1
-        tensor.CopyFrom(numpy_helper.from_array(np.rint(values / scales).astype(np.int8), f"{name}.int8"))
-        model.graph.initializer.append(numpy_helper.from_array(scales, f"{name}.scales"))
-        nodes.append(helper.make_node("Cast", [tensor.name], [f"{name}.whole"], to=TensorProto.FLOAT))
-        nodes.append(helper.make_node("Mul", [f"{name}.whole", f"{name}.scales"], [name]))
-    for node in reversed(nodes):
-        model.graph.node.insert(0, node)
-
-
-def _is_weight(model: onnx.ModelProto, name: str) -> bool:
-    """Return whether a tensor holds the filters of a convolution or the rows of a projection."""
-    kinds = {node.op_type for node in model.graph.node if name in node.input[1:2]}
-    return bool(kinds & {"Conv", "ConvTranspose", "Gemm"})
+    write_onnx(
+        network,
+        {"spectrum": torch.rand(2, bins, _FRAMES, device=next(network.parameters()).device)},
+        out,
+        inputs={"spectrum": ("n", bins, "frames")},
+        outputs={name: sizes[name] for name in about.outputs},
+        metadata={UNET_KEY: about.to_json()},
+        precision=precision,
+    )

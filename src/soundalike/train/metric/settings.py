@@ -10,14 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
 
 from soundalike.core.errors import UsageError
 
-__all__ = ["FIVE", "PUBLISHED", "SIX", "SMALL", "MetricSettings", "NetworkSettings", "Precision", "SpectrumSettings"]
-
-Precision: TypeAlias = Literal["float32", "float16", "int8"]
-"""How the weights in an exported file are stored. Networks are computed in float32 whatever it is."""
+__all__ = ["FIVE", "PUBLISHED", "SIX", "SMALL", "MetricSettings", "NetworkSettings", "SpectrumSettings"]
 
 FIVE: tuple[str, ...] = ("drums", "bass", "piano", "guitar", "other")
 """The instruments of the paper in its order; `other` is its "residuals", everything but the four."""
