@@ -262,6 +262,9 @@ reproduce: click.Command = Group(
         "instrument-similarity": Entry(
             "reproduce_similarity:instrument_similarity", "networks that hear one instrument of a mix"
         ),
+        "concepts": Entry(
+            "reproduce_concepts:concepts", "genre, mood, instrument, era, tempo and key in one embedding"
+        ),
     },
     title="papers",
     help="Measure all tables and figures of a paper again, with its printed numbers beside them.",

@@ -3,6 +3,9 @@ from .comparison import ComparisonRow as ComparisonRow
 from .comparison import Measurement as Measurement
 from .comparison import comparison_lines as comparison_lines
 from .comparison import markdown_page as markdown_page
+from .concept_runs import ConceptRun as ConceptRun
+from .concept_runs import ConceptSources as ConceptSources
+from .concepts import ConceptStudy as ConceptStudy
 from .instrument_similarity import SimilarityStudy as SimilarityStudy
 from .instrument_weights import InstrumentWeightStudy as InstrumentWeightStudy
 from .instrument_weights import find_listening_data as find_listening_data
