@@ -49,6 +49,7 @@ RECORDS = {
     "separators-remove": "cli.separators.remove:SeparatorRemovedRecord",
     "reproduce-merit": "cli.reproduce:ReproductionRecord",
     "reproduce-instrument-weights": "cli.reproduce:ReproductionRecord",
+    "reproduce-concepts": "cli.reproduce:ReproductionRecord",
     "reproduce-instrument-similarity": "cli.reproduce:ReproductionRecord",
     "train-compact": "cli.train.compact:CompactRecord",
     "train-dsp": "cli.train.dsp:DspRecord",

@@ -17,7 +17,6 @@ from soundalike.evaluate.labelled_songs import CONCEPTS
 
 pytest.importorskip("torch", reason="concepts are trained with torch")
 import torch
-from soundalike.train.concepts.stage import embed_segments, load_concepts
 
 from soundalike.cli.main import main
 from soundalike.reproduce.comparison import Comparison, markdown_page
@@ -26,6 +25,7 @@ from soundalike.reproduce.concept_runs import ABLATION, BASELINE, BEST, ConceptR
 from soundalike.reproduce.concepts import ConceptStudy
 from soundalike.train.concepts import PUBLISHED
 from soundalike.train.concepts.material import ConceptTrack
+from soundalike.train.concepts.stage import embed_segments, load_concepts
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +194,7 @@ def test_a_concept_without_labels_is_one_line(tracks: tuple[ConceptTrack, ...], 
     [
         ([], "give the folder of a dataset, or --rendered"),
         (["music", "--rendered"], "give the folder of a dataset, or --rendered"),
-        (["no-such-folder"], "no-such-folder"),
+        (["no-such-folder"], "no-such-folder does not exist; give a folder with labelled recordings"),
         (["--rendered", "-o", "no-such-folder/page.md"], "its folder does not exist"),
     ],
 )

@@ -15,6 +15,7 @@ from soundalike.cli.output import print_message
 from soundalike.cli.reproduce import check_output, reproduce_paper
 from soundalike.core.errors import UsageError
 from soundalike.core.files import make_folder
+from soundalike.evaluate.base import check_folder
 from soundalike.evaluate.reports import check_plot
 from soundalike.train.concepts import PUBLISHED, SMALL
 
@@ -93,6 +94,8 @@ def concepts(
         raise UsageError("training networks needs torch; install it with: pip install 'soundalike[train]'") from error
     if (folder is None) != rendered:
         raise click.UsageError("give the folder of a dataset, or --rendered", click.get_current_context())
+    if folder:
+        check_folder(folder, "labelled recordings")
     check_output(output)
     if figures:
         make_folder(figures, "--figures")
