@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as state from "../../../src/soundalike/serve/page/state.js";
-import { byModel, grouped, otherSpaces, searchSpaces, sliderWeights, spacesOf } from "../../../src/soundalike/serve/page/spaces.js";
+import { byModel, grouped, isConcept, otherSpaces, searchSpaces, sliderWeights, spacesOf } from "../../../src/soundalike/serve/page/spaces.js";
 
 const read = (text) => state.readSearch(new URLSearchParams(text));
 
@@ -77,4 +77,17 @@ test("spaces of other models have the names that answers give them", () => {
   const shown = searchSpaces(library, null, { melody: 1, drums: 0 }, { "y/melody": 90 }, { gone: 3 });
   assert.deepEqual(shown.map((one) => one.name), ["melody", "y/melody", "drums"]);
   assert.equal(new Set(shown.map((one) => one.colour)).size, 3);
+});
+
+test("learned concepts of another model have sliders without being added", () => {
+  const space = (name, model, group, colour = "#111") => ({ name, model, group, colour, source: "mix", dim: 1 });
+  const library = {
+    models: [{ name: "compact", default: true }, { name: "mine", default: false }, { name: "clap", default: false }],
+    spaces: [space("melody", "compact", "factor"), space("genre", "mine", "concept", "#abc"), space("overall", "clap", "concept")],
+  };
+  assert.deepEqual(otherSpaces(library, null).filter(isConcept).map((one) => one.name), ["genre"]);
+  assert.ok(isConcept(space("mine/tempo", "mine", "concept")) && !isConcept(space("genre", "mine", "instrument")));
+  const shown = searchSpaces(library, null, { genre: 1, overall: 1 });
+  assert.deepEqual(shown.map((one) => one.name), ["melody", "genre", "overall"]);
+  assert.equal(shown[1].colour, "#abc"); // that of its slider, which is there before it is named
 });

@@ -42,7 +42,7 @@ def read_library(
 
     Args:
         library: The library.
-        model: The model; None is that of searches.
+        model: The model; None is that of searches, or the first one that does not stand on the rows of another.
         groups: What belongs together.
         most_passages: Passages per track, at most; of more, every second, third or so is taken.
         given: Labels that replace those of tags, by the path of a track.
@@ -54,7 +54,7 @@ def read_library(
     from soundalike.train.concepts import ConceptInput, LibraryTracks
 
     with library.snapshot():
-        chosen = library.model(model)
+        chosen = _base_model(library) if model is None else library.model(model)
         tracks, table = tracks_of_model(library, chosen)
         backbones = list(chosen.backbones.values())
         source = ConceptInput(chosen.recipe, backbones[0], "", stacked=True)  # checks the model
@@ -66,6 +66,15 @@ def read_library(
         LibraryTracks(passages, track_of, tuple(labels), tuple(names)),
         replace(source, feature=feature, stacked=stacked),
     )
+
+
+def _base_model(library: LibraryFolder) -> Model:
+    """Return the model of searches, or the first one that does not stand on the rows of another."""
+    default = library.model()
+    if default.recipe.rows_of is None:
+        return default
+    others = (library.model(name) for name in library.catalog.models())
+    return next((one for one in others if one.recipe.rows_of is None), default)
 
 
 def tracks_of_model(library: LibraryFolder, model: Model) -> tuple[list[Track], IntArray]:

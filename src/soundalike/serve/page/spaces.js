@@ -14,6 +14,9 @@ const GROUPS = /** @type {const} */ ([
   ["concept", "Concepts"],
 ]);
 
+/** The concepts that `soundalike train concepts` learns. */
+const LEARNED = new Set(["genre", "mood", "instrument", "era", "tempo", "key"]);
+
 /** The colours of spaces of other models, in the order in which they are shown. */
 const MORE = ["#0f93a8", "#c94b86", "#6b8f1d", "#7263cf", "#96613c", "#75808c"];
 
@@ -52,6 +55,14 @@ export function otherSpaces(library, model) {
 }
 
 /**
+ * Whether a space of another model has a slider without being added: it is a learned concept.
+ * @param {SpaceInfo} space
+ */
+export function isConcept(space) {
+  return space.group === "concept" && LEARNED.has(space.name.slice(space.name.lastIndexOf("/") + 1));
+}
+
+/**
  * The spaces that a search shows: those of its model, and the others that it names.
  * @param {LibraryRecord} library
  * @param {string | null} model
@@ -60,7 +71,8 @@ export function otherSpaces(library, model) {
 export function searchSpaces(library, model, ...named) {
   const names = new Set(named.flatMap((one) => Object.keys(one ?? {})));
   const others = otherSpaces(library, model).filter((space) => names.has(space.name));
-  return [...spacesOf(library, model), ...others.map((space, n) => ({ ...space, colour: MORE[n % MORE.length] }))];
+  const rest = others.filter((space) => !isConcept(space)).map((space, n) => ({ ...space, colour: MORE[n % MORE.length] }));
+  return [...spacesOf(library, model), ...others.filter(isConcept), ...rest];
 }
 
 /**

@@ -11,6 +11,7 @@ In shapes, p counts passages, t tracks, D dims of the input, C components, h = 2
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
@@ -372,7 +373,10 @@ def _summary(parts: Sequence[_Judged], task: _Task) -> tuple[HeldOut, TagCalibra
     accuracy = np.concatenate([one.accuracy for one in parts])
     votes = [one.votes for one in parts if one.votes is not None]
     right = np.concatenate([one.first_is_right for one in votes]) if votes else np.zeros(0, np.bool_)
-    chance = max((one.chance for one in votes), default=0.0)
+    counts: Counter[str] = Counter()
+    for one in votes:
+        counts.update(dict(zip(one.labels, one.truth.sum(axis=0).tolist(), strict=True)))
+    chance = max(counts.values(), default=0) / max(len(right), 1)
     held_out = HeldOut(accuracy, tuple(task.names[n] for n in anchors), right, chance)
     return held_out, fit_calibration(votes) if votes else None
 

@@ -47,11 +47,6 @@ class Votes:
         """Whether a track has the label with the most votes, (n,)."""
         return np.asarray(self.truth[np.arange(len(self.shares)), self.shares.argmax(axis=1)])
 
-    @property
-    def chance(self) -> float:
-        """The share of the tracks that have the most frequent label."""
-        return float(self.truth.mean(axis=0).max())
-
 
 @dataclass(frozen=True, slots=True)
 class TagCalibration:

@@ -3,7 +3,7 @@
  */
 
 import { fill, h, iconButton } from "../../dom.js";
-import { byModel, grouped, MIDDLE, sliderWeights } from "../../spaces.js";
+import { byModel, grouped, isConcept, MIDDLE, sliderWeights } from "../../spaces.js";
 import { presetWeights, sameQuestion } from "../../state.js";
 import { weightSlider } from "../../components/slider.js";
 
@@ -23,12 +23,15 @@ export function weightPanel(presets, changed) {
   let sliders = new Map();
   /** @type {{weights: Weights, button: HTMLButtonElement}[]} */
   let buttons = [];
+  /** The concepts of other models, which have sliders but are named only if they count. @type {Set<string>} */
+  let concepts = new Set();
   let shown = "";
   let offered = "";
 
   /** @returns {Weights} */
   function values() {
-    return Object.fromEntries([...sliders].map(([name, slider]) => [name, slider.value()]));
+    const all = [...sliders].map(([name, slider]) => /** @type {const} */ ([name, slider.value()]));
+    return Object.fromEntries(all.filter(([name, value]) => value !== 0 || !concepts.has(name)));
   }
 
   function press() {
@@ -83,12 +86,13 @@ export function weightPanel(presets, changed) {
       ]),
     );
     const model = spaces[0]?.model;
-    const others = spaces.filter((space) => space.model !== model);
+    const learned = spaces.filter((space) => concepts.has(space.name));
+    const others = spaces.filter((space) => space.model !== model && !concepts.has(space.name));
     for (const { name } of others) {
       const button = iconButton("remove", `Remove ${name}`, { class: "weight-remove", onclick: () => remove(name) });
       sliders.get(name)?.element.append(button);
     }
-    const all = [...grouped(spaces.filter((space) => space.model === model)), ...byModel(others)];
+    const all = [...grouped(spaces.filter((space) => space.model === model)), ...grouped(learned), ...byModel(others)];
     fill(
       groups,
       ...all.map((group) =>
@@ -99,7 +103,7 @@ export function weightPanel(presets, changed) {
         ),
       ),
     );
-    const names = spaces.map((space) => space.name);
+    const names = spaces.map((space) => space.name).filter((name) => !concepts.has(name));
     const everything = { name: "everything", summary: "every space counts the same", weights: Object.fromEntries(names.map((name) => [name, MIDDLE])) };
     const known = new Set([...names, ...more.map((space) => space.name)]);
     const fitting = presets
@@ -108,7 +112,7 @@ export function weightPanel(presets, changed) {
     buttons = [everything, ...fitting].map(({ name, summary, weights }) => {
       const button = h("button", { type: "button", class: "button preset", title: summary }, name);
       button.addEventListener("click", () => {
-        for (const [space, slider] of sliders) slider.set(weights[space]);
+        for (const [space, slider] of sliders) slider.set(weights[space] ?? 0);
         press();
         changed(weights, true, "");
       });
@@ -125,11 +129,16 @@ export function weightPanel(presets, changed) {
      * @param {import("../../types.js").SpaceInfo[]} [others] Spaces of other models, which can be added.
      */
     show(spaces, weights, others = []) {
-      offer(others.filter((other) => !spaces.some((space) => space.name === other.name)));
-      const key = spaces.map((space) => `${space.model}/${space.name}`).join();
-      if (key !== shown) build(spaces, others);
+      const learned = others.filter(isConcept);
+      concepts = new Set(learned.map((space) => space.name));
+      const named = spaces.filter((space) => !concepts.has(space.name));
+      offer(others.filter((other) => ![...named, ...learned].some((space) => space.name === other.name)));
+      const all = [...named, ...learned];
+      const key = all.map((space) => `${space.model}/${space.name}`).join();
+      if (key !== shown) build(all, others);
       shown = key;
-      for (const [name, weight] of Object.entries(sliderWeights(spaces, weights))) {
+      const positions = { ...sliderWeights(named, weights), ...sliderWeights(learned, weights ?? {}) };
+      for (const [name, weight] of Object.entries(positions)) {
         const slider = sliders.get(name);
         if (slider && slider.value() !== weight) slider.set(weight);
       }
