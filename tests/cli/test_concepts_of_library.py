@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch", reason="concepts are learned with torch")
-
 import soundalike
 from conftest import TUNES, tune, write
 from soundalike.cli.main import main

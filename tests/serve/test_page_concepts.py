@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
-pytest.importorskip("torch", reason="concepts are learned with torch")
-
 from served_pages import assert_accessible, query, serving, until
-from tagged_library import make_library
 
 import soundalike
+from tagged_library import make_library
 
 pytestmark = pytest.mark.slow
 

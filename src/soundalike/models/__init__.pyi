@@ -4,7 +4,6 @@ from .backbone_weights import load_named_backbone as load_named_backbone
 from .extraction import RecordingFeatures as RecordingFeatures
 from .extraction import extract as extract
 from .heads import Head as Head
-from .heads import MlpHead as MlpHead
 from .heads import load_head as load_head
 from .heads import unit_rows as unit_rows
 from .installed import find_model as find_model

@@ -48,9 +48,9 @@ def concepts(
 ) -> int:
     """Learn genre, mood, instrument, era, tempo and key as spaces to search by.
 
-    With --library, a small network learns them from the tags of your own files, on what the library holds already:
-    nothing is decoded, and it takes minutes at most. Tempo and key come from tags, or else from what was measured. A
-    concept with too few labels is left out, and the command says how many are missing. Needs soundalike[train].
+    With --library, they are learned from the tags of your own files, on what the library holds already: nothing is
+    decoded, and it takes seconds to minutes. Tempo and key come from tags, or else from what was measured. A concept
+    with too few labels is left out, and the command says how many are missing.
 
     \b
       soundalike train concepts --library ~/lib -o concepts

@@ -105,7 +105,7 @@ def train_on_library(
     with chosen_library(library_path) as library:
         tracks, source = read_library(library.folder, model, groups, settings.passages, given)
         location = library.location
-    with Progress("network", enabled=not as_json) as progress:
+    with Progress("projection", enabled=not as_json) as progress:
         try:
             learned = learn_concepts(tracks, tuple(concepts or CONCEPTS), settings, progress)
         except KeyboardInterrupt:

@@ -31,7 +31,7 @@ CONCEPTS_FILE = "concepts.json"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConceptInput:
-    """What the networks take as their input: features of the backbone of a model, or the rows of the model.
+    """What the projections take as their input: features of the backbone of a model, or the rows of the model.
 
     Attributes:
         model: The model.
@@ -102,14 +102,11 @@ def write_concepts(
     tensors, spaces = source.tensors(), []
     for concept, one in learned.concepts.items():
         key = f"concept.{concept}"
-        tensors |= {
-            f"{key}.hidden.weight": one.head.hidden_weight,
-            f"{key}.hidden.bias": one.head.hidden_bias,
-            f"{key}.out.weight": one.head.out_weight,
-        }
-        dim = len(one.head.out_weight)
+        weight = np.asarray(one.head.weight)
+        tensors |= {f"{key}.mean": np.asarray(one.head.mean), f"{key}.weight": weight}
         calibration = _calibrate(concept, one, tracks, seed)
-        entry = space_entry(concept, source.backbone, source.feature, "mlp", dim, calibration) | {"tensors": key}
+        entry = space_entry(concept, source.backbone, source.feature, "linear", len(weight), calibration)
+        entry["tensors"] = key
         if inputs := source.entries():
             entry["inputs"] = inputs
         spaces.append(entry)
@@ -209,7 +206,7 @@ def _card(name: str, licence: str, learned: LearnedConcepts, source: ConceptInpu
     lines = [
         f"# `{name}`", "", f"Concepts learned from the tags of a library, on {origin}.", "",
         f"Licence of the weights: {licence}", "",
-        "Held-out triplet accuracy: networks that had not seen a group (an artist, for example) compare its tracks.",
+        "Held-out triplet accuracy: projections that had not seen a group (an artist, for example) compare its tracks.",
         "Chance is 0.5.", "",
         "| concept | labelled tracks | judged | accuracy |", "|---|---|---|---|", *rows,
         *(f"| {concept} | n/a: {reason} | | |" for concept, reason in learned.lacking.items()),

@@ -1,4 +1,4 @@
-"""Settings for learning concepts from a library. This module does not need torch."""
+"""Settings for learning concepts from a library."""
 
 from __future__ import annotations
 
@@ -11,17 +11,13 @@ __all__ = ["LIBRARY", "LibrarySettings"]
 
 @dataclass(frozen=True, slots=True)
 class LibrarySettings:
-    """How a small network learns the concepts of a library from its tags.
+    """How projections learn the concepts of a library from its tags.
 
     Attributes:
         dim: Dims of a concept.
-        components: Principal components of the input that the networks see, at most.
+        components: Principal components of the input that a projection sees, at most and at least.
+        tracks_per_component: Labelled tracks that a component needs. Fewer would let a projection fit wrong labels.
         floor: Variance that is added within alike tracks, see `discriminants.py`.
-        steps: Batches per concept.
-        batch: Tracks per batch, half of them anchors and half positives.
-        margin: Margin of the triplet loss, a cosine distance.
-        rate: The learning rate of Adam at the start; it falls linearly to 0.
-        dropout: Share of the components that are left out at random in training.
         folds: Parts of the library, each of which is held out once to measure the accuracy.
         fewest: Labelled tracks that a concept needs.
         worst: Held-out accuracy below which a concept is left out; chance is 0.5.
@@ -37,13 +33,9 @@ class LibrarySettings:
     """
 
     dim: int = 64
-    components: int = 256
+    components: tuple[int, int] = (256, 16)
+    tracks_per_component: int = 4
     floor: float = 3.0
-    steps: int = 100
-    batch: int = 128
-    margin: float = 0.3
-    rate: float = 1e-3
-    dropout: float = 0.2
     folds: int = 5
     fewest: int = 20
     worst: float = 0.55
@@ -51,12 +43,13 @@ class LibrarySettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("dim", "components", "passages"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; expected at least 1")
-        for name, least in (("batch", 4), ("folds", 2), ("fewest", 4), ("steps", 0), ("seed", 0)):
+        for name, least in (
+            ("dim", 1), ("tracks_per_component", 1), ("passages", 1), ("folds", 2), ("fewest", 4), ("seed", 0),
+        ):  # fmt: skip
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected at least {least}")
+        if not self.components[0] >= self.components[1] >= 1:
+            raise UsageError(f"components are {self.components}; expected the most, then the fewest, at least 1")
 
 
 LIBRARY = LibrarySettings()

@@ -1,12 +1,10 @@
-"""Learn concepts from the features or rows that a library holds of its passages.
+"""Learn concepts from the features or rows that a library holds of its passages, in seconds.
 
-Every concept has a slice of the embedding, and in it a network of two layers of its own. The networks share their
-input: the principal components of the passages. A network starts as the linear projection of `discriminants.py`, whose
-two signs are its hidden units, and is then trained with a triplet loss. An anchor has another alike track as its
-positive, and all tracks of the batch that are not alike as negatives. The mean is over the triplets that violate the
-margin, not over semi-hard ones only, because few labels leave few triplets.
+Every concept has a slice of the embedding: a linear projection of the principal components of the passages, fitted in
+closed form to pairs of labelled tracks (`discriminants.py`). docs/howto/concepts.md compares it with a network of two
+layers that is trained with a triplet loss.
 
-In shapes, p counts passages, t tracks, D dims of the input, C components, h = 2 d hidden units and d dims of a concept.
+In shapes, p counts passages, t tracks, D dims of the input, C components and d dims of a concept.
 """
 
 from __future__ import annotations
@@ -14,17 +12,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from zlib import crc32
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import dropout, normalize, relu
 
 from soundalike.core.errors import UsageError
 from soundalike.core.types import BoolArray, FloatArray, IntArray
-from soundalike.models import MlpHead, unit_rows
-from soundalike.train.common.checkpoints import seeded
+from soundalike.models import Head, unit_rows
 from soundalike.train.concepts.discriminants import find_discriminants
 from soundalike.train.concepts.labels import TAG_CONCEPTS, Alikeness, Concept, alike_matrix
 from soundalike.train.concepts.library_settings import LibrarySettings
@@ -76,7 +69,7 @@ class Components:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """What networks that had not seen a group said of its tracks, for n tracks that could be judged.
+    """What projections that had not seen a group said of its tracks, for n tracks that could be judged.
 
     Attributes:
         accuracy: The share of triplets that are right, (n,): the track is nearer to an alike one than to another, all
@@ -98,13 +91,13 @@ class LearnedConcept:
     """A learned concept.
 
     Attributes:
-        head: Its network on the input of the passages.
-        held_out: How good networks like it are on groups that they have not seen.
+        head: Its projection of the input.
+        held_out: How good projections like it are on groups that they have not seen.
         labelled: Labelled tracks.
         calibration: What turns votes of neighbours into probabilities; None for tempo and key.
     """
 
-    head: MlpHead
+    head: Head
     held_out: HeldOut
     labelled: int
     calibration: TagCalibration | None
@@ -126,14 +119,14 @@ def learn_concepts(
 ) -> LearnedConcepts:
     """Learn concepts, and measure by cross-validation how good they are.
 
-    The library is divided into parts by groups. Each part is judged by networks that were trained on the others. The
-    networks that are returned are then trained on all tracks.
+    The library is divided into parts by groups. Each part is judged by projections that were fitted to the others. The
+    projections that are returned are then fitted to all tracks.
 
     Args:
         tracks: The tracks.
         concepts: The concepts to learn.
         settings: How to learn them.
-        progress: Called with networks that were trained, and all of them.
+        progress: Called with projections that were fitted, and all of them.
 
     Raises:
         UsageError: No concept has enough labels, or none can be told from what the passages hold.
@@ -147,14 +140,14 @@ def learn_concepts(
     wanted = [concept for concept in concepts if concept not in lacking]
     if not wanted:
         raise _nothing_learned(lacking)
-    components = Components.of(tracks.passages, settings.components, settings.seed)
+    components = Components.of(tracks.passages, settings.components[0], settings.seed)
     inputs = components.apply(tracks.passages)
     learned: dict[Concept, LearnedConcept] = {}
     done, total = 0, len(wanted) * (settings.folds + 1)
 
-    def advance(networks: int) -> None:
+    def advance() -> None:
         nonlocal done
-        done += networks
+        done += 1
         if progress:
             progress(done, total)
 
@@ -163,14 +156,14 @@ def learn_concepts(
         parts = []
         for fold in range(settings.folds):
             parts.append(task.judge(fold))
-            advance(1)
+            advance()
         held_out, calibration = _summary(parts, task)
         if not len(held_out.accuracy) or held_out.accuracy.mean() < settings.worst:
             lacking[concept] = _hardly_learned(held_out, settings)
         else:
-            network = task.train(np.arange(len(task.known)), settings.folds)
-            learned[concept] = LearnedConcept(_fold(network, components), held_out, len(task.known), calibration)
-        advance(1)
+            head = task.head(components, tracks.passages)
+            learned[concept] = LearnedConcept(head, held_out, len(task.known), calibration)
+        advance()
     if not learned:
         raise _nothing_learned(lacking)
     return LearnedConcepts(learned, lacking)
@@ -200,27 +193,11 @@ class _Judged:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Choices:
-    """Lists of numbers, from which many are drawn at once."""
-
-    numbers: IntArray
-    starts: IntArray
-    counts: IntArray
-
-    @classmethod
-    def of(cls, lists: Sequence[IntArray]) -> _Choices:
-        counts = np.array([len(one) for one in lists], np.int64)
-        return cls(np.concatenate(lists), np.cumsum(counts) - counts, counts)
-
-    def draw(self, lists: IntArray, draw: np.random.Generator) -> IntArray:
-        """Draw one number from each of the lists with these numbers, none of which is empty."""
-        places = (draw.random(len(lists)) * self.counts[lists]).astype(np.int64)
-        return np.asarray(self.numbers[self.starts[lists] + places])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Task:
-    """One concept: its k labelled tracks, which of them are alike, their passages, and the folds."""
+    """One concept: its k labelled tracks, which of them are alike, their passages, and the folds.
+
+    `inputs` (p, c) are the first components of all passages, as many as the tracks suffice for.
+    """
 
     concept: Concept
     known: IntArray
@@ -239,6 +216,8 @@ class _Task:
         labels = [tracks.labels[number] for number in known]
         ends = np.searchsorted(tracks.track_of, known, "right")
         starts = np.searchsorted(tracks.track_of, known)
+        most, least = settings.components
+        used = min(max(len(known) // settings.tracks_per_component, least), most)
         tags = tuple(getattr(one, concept) for one in labels) if concept in TAG_CONCEPTS else ()
         return cls(
             concept,
@@ -248,94 +227,42 @@ class _Task:
             tuple(tracks.groups[number] for number in known),
             tags,
             fold_numbers(tracks.group_of[known], settings.folds, settings.seed),
-            inputs,
+            np.ascontiguousarray(inputs[:, :used]),
             tuple(np.arange(low, high) for low, high in zip(starts, ends, strict=True)),
             settings,
         )
 
-    def train(self, chosen: IntArray, number: int) -> nn.Sequential:
-        """Train a network on some of the labelled tracks, numbered `chosen`. `number` tells its random draws apart."""
-        settings, related = self.settings, self.related[np.ix_(chosen, chosen)]
-        others = related - 2 * np.eye(len(related), dtype=np.int8)  # an anchor is not its own positive
-        anchors = np.flatnonzero((others == 1).any(axis=1) & (related == 0).any(axis=1))
-        seed = settings.seed + crc32(f"{self.concept} {number}".encode())
-        draw = np.random.default_rng(seed)
-        with seeded("cpu", seed):
-            network = self._start(chosen, related)
-            if not len(anchors) or not settings.steps:
-                return network.eval()
-            positives = _Choices.of([np.flatnonzero(row == 1) for row in others])
-            passages = _Choices.of([self.row_of[n] for n in chosen])
-            inputs = torch.from_numpy(self.inputs)
-            optimiser = torch.optim.Adam(network.parameters(), lr=settings.rate)
-            schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 1e-3, total_iters=settings.steps)
-            for _ in range(settings.steps):
-                anchor = draw.choice(anchors, settings.batch // 2)
-                batch = np.concatenate([anchor, positives.draw(anchor, draw)])
-                rows = passages.draw(batch, draw)
-                embedded = normalize(network(dropout(inputs[rows], settings.dropout)), dim=1)
-                negative = torch.from_numpy(related[np.ix_(anchor, batch)] == 0)
-                loss = _triplet_loss(embedded, negative, settings.margin)
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                schedule.step()
-        return network.eval()
+    def fit(self, chosen: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return the centre (c,) and the projection (d, c) that some of the labelled tracks give."""
+        means = self._means(self.inputs, chosen)
+        related = self.related[np.ix_(chosen, chosen)]
+        return means.mean(axis=0), find_discriminants(means, related, self.settings.dim, self.settings.floor)
 
-    def _start(self, chosen: IntArray, related: Alikeness) -> nn.Sequential:
-        """Return the network that is the linear projection: W x = relu(W x) - relu(-W x)."""
-        dim, inputs = self.settings.dim, self._means(self.inputs, chosen)
-        weight = torch.from_numpy(find_discriminants(inputs, related, dim, self.settings.floor))
-        bias = -(weight @ torch.from_numpy(inputs.mean(axis=0)))
-        network = nn.Sequential(nn.Linear(inputs.shape[1], 2 * dim), nn.ReLU(), nn.Linear(2 * dim, dim, bias=False))
-        one = torch.eye(dim)
-        network.load_state_dict(
-            {
-                "0.weight": torch.cat([weight, -weight]),
-                "0.bias": torch.cat([bias, -bias]),
-                "2.weight": torch.cat([one, -one], dim=1),
-            }
-        )
-        return network
+    def head(self, components: Components, passages: FloatArray) -> Head:
+        """Return the projection that all labelled tracks give, of the passages (p, D) themselves."""
+        every = np.arange(len(self.known))
+        _, weight = self.fit(every)
+        # The mean of tracks is the same before and after the components are taken.
+        mean = self._means(passages, every).mean(axis=0)
+        folded = weight @ components.projection[:, : weight.shape[1]].T
+        return Head(np.ascontiguousarray(mean, np.float32), np.ascontiguousarray(folded, np.float32))
 
     def judge(self, fold: int) -> _Judged:
-        """Train on all folds but one, and judge this one."""
+        """Fit to all folds but one, and judge this one."""
         inside, outside = np.flatnonzero(self.folds == fold), np.flatnonzero(self.folds != fold)
-        network = self.train(outside, fold)
-        rows = self._rows(network, inside)
+        centre, weight = self.fit(outside)
+        embedded = unit_rows((self.inputs - centre) @ weight.T)
+        rows = unit_rows(self._means(embedded, inside))
         anchors, accuracy = triplet_shares(rows, self.related[np.ix_(inside, inside)], self.groups[inside])
         votes = None
-        if self.tags and len(inside) and len(outside):
+        if self.tags and len(inside):
             known = [self.tags[n] for n in outside]
-            votes = vote(rows, self._rows(network, outside), known, [self.tags[n] for n in inside])
+            votes = vote(rows, unit_rows(self._means(embedded, outside)), known, [self.tags[n] for n in inside])
         return _Judged(inside[anchors], accuracy, votes)
-
-    def _rows(self, network: nn.Sequential, chosen: IntArray) -> FloatArray:
-        """Return the rows of tracks, the means of those of their passages: (len(chosen), d)."""
-        with torch.no_grad():
-            embedded = normalize(network(torch.from_numpy(self.inputs)), dim=1).numpy()
-        return unit_rows(self._means(embedded, chosen))
 
     def _means(self, of_passages: FloatArray, chosen: IntArray) -> FloatArray:
         """Return the means of the passages (p, k) of some of the labelled tracks: (len(chosen), k) float32."""
         return np.stack([of_passages[self.row_of[track]].mean(axis=0) for track in chosen])
-
-
-def _triplet_loss(embedded: Tensor, negative: Tensor, margin: float) -> Tensor:
-    """Return the triplet loss of a batch: unit rows (2 m, d), m anchors and then their positives.
-
-    The mean of relu(cosine to the negative - cosine to the positive + margin) over the triplets where it is above 0.
-
-    Args:
-        embedded: The rows.
-        negative: Which rows are negatives of each anchor, (m, 2 m) bool.
-        margin: The margin.
-    """
-    pairs = len(negative)
-    similarity = embedded[:pairs] @ embedded.T
-    positive = torch.einsum("md,md->m", embedded[:pairs], embedded[pairs:])
-    violation = relu(similarity - positive[:, None] + margin) * negative
-    return violation.sum() / (violation > 0).sum().clamp(min=1)
 
 
 def triplet_shares(rows: FloatArray, related: Alikeness, groups: IntArray) -> tuple[IntArray, FloatArray]:
@@ -379,14 +306,3 @@ def _summary(parts: Sequence[_Judged], task: _Task) -> tuple[HeldOut, TagCalibra
     chance = max(counts.values(), default=0) / max(len(right), 1)
     held_out = HeldOut(accuracy, tuple(task.names[n] for n in anchors), right, chance)
     return held_out, fit_calibration(votes) if votes else None
-
-
-def _fold(network: nn.Sequential, components: Components) -> MlpHead:
-    """Return a network on components as a head on the input itself."""
-    state = {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
-    weight = state["0.weight"] @ components.projection.T
-    return MlpHead(
-        hidden_weight=np.ascontiguousarray(weight, np.float32),
-        hidden_bias=(state["0.bias"] - weight @ components.mean).astype(np.float32),
-        out_weight=np.ascontiguousarray(state["2.weight"]),
-    )
