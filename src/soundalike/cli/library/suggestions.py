@@ -68,7 +68,7 @@ def suggest_missing(
     asked = {track.id for track in tracks}
     found: list[Suggested] = []
     for concept, calibration in calibrations.items():
-        audible = rows[concept].any(axis=1)
+        audible = np.asarray(rows[concept].any(axis=1))
         known = [n for n, one in enumerate(labels) if one.known(concept) and audible[n]]
         lacking = [n for n, one in enumerate(labels) if not one.known(concept) and audible[n] and held[n].id in asked]
         if not known or not lacking:

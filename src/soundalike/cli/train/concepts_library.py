@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from soundalike.cli.cells import count
 from soundalike.cli.exit_codes import INTERRUPTED
@@ -17,7 +17,7 @@ from soundalike.cli.train.library_material import Groups, read_label_file, read_
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
-    from soundalike.train.concepts import LearnedConcepts
+    from soundalike.train.concepts import Concept, LearnedConcepts
 
 __all__ = ["LibraryConceptsRecord", "train_on_library"]
 
@@ -73,7 +73,7 @@ def train_on_library(
     model: str | None = None,
     groups: Groups = "artist",
     label_file: Path | None = None,
-    concepts: Sequence[str] = (),
+    concepts: Sequence[Concept] = (),
     seed: int = 0,
     as_json: bool = False,
 ) -> int:
@@ -100,14 +100,14 @@ def train_on_library(
     began = time.monotonic()
     called = name or out.absolute().name
     check_name("model", called)
-    settings = replace(LIBRARY, seed=seed)
+    settings, wanted = replace(LIBRARY, seed=seed), cast("tuple[Concept, ...]", tuple(concepts or CONCEPTS))
     given = read_label_file(label_file) if label_file else {}
     with chosen_library(library_path) as library:
         tracks, source = read_library(library.folder, model, groups, settings.passages, given)
         location = library.location
     with Progress("projection", enabled=not as_json) as progress:
         try:
-            learned = learn_concepts(tracks, tuple(concepts or CONCEPTS), settings, progress)
+            learned = learn_concepts(tracks, wanted, settings, progress)
         except KeyboardInterrupt:
             progress.end()
             print_interrupted()
@@ -123,7 +123,7 @@ def train_on_library(
         passages=len(tracks.passages),
         groups=len(set(tracks.groups)),
         seconds=round(time.monotonic() - began, 1),
-        concepts=_records(learned, labelled, tuple(concepts or CONCEPTS), seed),
+        concepts=_records(learned, labelled, wanted, seed),
     )
     if as_json:
         print_json(record)
@@ -133,7 +133,7 @@ def train_on_library(
 
 
 def _records(
-    learned: LearnedConcepts, labelled: Mapping[str, int], concepts: Sequence[str], seed: int
+    learned: LearnedConcepts, labelled: Mapping[Concept, int], concepts: Sequence[Concept], seed: int
 ) -> list[LearnedConceptRecord]:
     import numpy as np
 
