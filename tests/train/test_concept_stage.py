@@ -65,6 +65,8 @@ def test_every_concept_is_learned_in_its_slice(tmp_path: Path) -> None:
     found = train_concepts(SETTINGS, MATERIAL, tmp_path)
     assert found.curve[-1].validation_accuracy > 0.9
     assert found.curve[0].validation_accuracy < found.curve[-1].validation_accuracy
+    assert all(epoch.validation_loss == pytest.approx(1 - epoch.validation_accuracy) for epoch in found.curve)
+    assert all(0 < epoch.train_loss < SETTINGS.margin for epoch in found.curve)
     network = load_concepts(found.path, SETTINGS)
     rows = MATERIAL.rows["validation"]
     embeddings = embed_segments(network, MATERIAL, rows)

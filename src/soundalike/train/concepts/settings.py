@@ -149,8 +149,8 @@ PUBLISHED = ConceptSettings()
 SMALL = ConceptSettings(
     network=InceptionSettings(first=12, width=8, reduced=6, strides=(4, 2, 2, 1)),
     batch=48,
-    epochs=12,
-    steps_per_epoch=40,
+    epochs=16,
+    steps_per_epoch=80,
     validation=384,
     rate=2e-3,
     rate_patience=3,

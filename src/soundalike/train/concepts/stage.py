@@ -31,10 +31,11 @@ _BATCH = 64
 
 
 class ConceptStage(Stage[ConceptBatch]):
-    """The conditional triplet loss, on semi-hard triplets in training and on all triplets in validation.
+    """The conditional triplet loss on semi-hard triplets in training, and the share of wrong triplets in validation.
 
-    The loss of semi-hard triplets lies between 0 and the margin however well a network does, so that it cannot tell
-    when to lower the rate.
+    Neither loss of triplets says how well a network does. That of semi-hard ones lies between 0 and the margin for any
+    network. That of all triplets is lowest for one that maps everything to one point, since each triplet then costs the
+    margin, which is small beside what a single wrong triplet can cost.
     """
 
     module: ConceptNetwork
@@ -53,14 +54,16 @@ class ConceptStage(Stage[ConceptBatch]):
         return self._batches.validation()
 
     def measure(self, batch: ConceptBatch) -> Outcome:
-        """Compute the loss; the accuracy is that of all triplets."""
+        """Compute the loss, and the accuracy on all triplets."""
         settings, device = self._settings, next(self.module.parameters()).device
         embeddings = self.module({name: values.to(device) for name, values in batch.inputs.items()})
         distances = concept_distances(embeddings, len(settings.concepts))
         triplets = labelled_triplets(batch.alike.to(device))
-        learned = semi_hard_triplets(distances, triplets, settings.window) if self.module.training else triplets
-        loss = conditional_triplet_loss(distances, learned, settings.margin)
-        return Outcome(loss, triplet_accuracy(distances.detach(), triplets))
+        accuracy = triplet_accuracy(distances.detach(), triplets)
+        if not self.module.training:
+            return Outcome(1 - accuracy, accuracy)
+        mined = semi_hard_triplets(distances, triplets, settings.window)
+        return Outcome(conditional_triplet_loss(distances, mined, settings.margin), accuracy)
 
     def size(self, batch: ConceptBatch) -> int:
         """Return the number of segments."""
