@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from formulas import formula_sound
 
-from soundalike.backbones.analysis import InputSettings, concept_inputs, fit_segment
+from soundalike.backbones.analysis import InputSettings, TempogramKind, concept_inputs, fit_segment
 from soundalike.backbones.analysis.cens import chroma_energies, chroma_statistics, estimate_tuning
 from soundalike.backbones.analysis.segment_inputs import mel_power
 from soundalike.backbones.analysis.tempogram import cyclic_tempogram, onset_strength, tempogram
@@ -95,6 +95,16 @@ def test_silence_has_finite_inputs_and_no_tempo_or_key(level: float) -> None:
         assert not found["chroma"].any()
     if not level:
         assert not any(values.any() for values in found.values())
+
+
+@pytest.mark.parametrize("kind", ["autocorrelation", "cyclic"])
+@pytest.mark.parametrize("length", [1, 2, 63, 255, 256, 2047])
+def test_short_and_hot_sounds_have_finite_inputs(length: int, kind: TempogramKind) -> None:
+    settings = replace(SETTINGS, tempogram=kind)
+    for gain in (1.0, 1e6):
+        found = concept_inputs((gain * SOUNDS["music"][:length]).astype(np.float32), settings)
+        for name, values in found.items():
+            assert values.shape == (settings.bins(name), 1 + length // HOP) and np.isfinite(values).all()
 
 
 def test_the_level_changes_no_tempo_and_no_key() -> None:
