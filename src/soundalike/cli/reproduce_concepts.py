@@ -46,6 +46,7 @@ __all__ = ["concepts"]
 @option("--figures", type=GIVEN_PATH, metavar="DIR", help="Draw figure 3 into this folder (needs soundalike[plot]).")
 @option("--also", multiple=True, metavar="MODEL", help="Another model to measure on the judged songs. May be repeated.")
 @option("--clips", type=WholeNumber(), default=2000, metavar="N", help="Clips to render (default: 2000).")
+@option("--tunes", type=GIVEN_PATH, metavar="PATH", help="Folder or archive of MIDI files with melodies to render.")
 @option("--triplets", type=WholeNumber(), default=1000, metavar="N", help="Triplets per concept (default: 1000).")
 @option("--device", default="cpu", metavar="NAME", help="Device: cpu, or cuda if there is a GPU (default: cpu).")
 @seed_option()
@@ -63,6 +64,7 @@ def concepts(
     figures: Path | None,
     also: tuple[str, ...],
     clips: int,
+    tunes: Path | None,
     triplets: int,
     device: str,
     seed: int,
@@ -89,6 +91,7 @@ def concepts(
         from soundalike.reproduce import ConceptRun, ConceptSources, ConceptStudy
         from soundalike.train.common import use_all_cores
         from soundalike.train.concepts.estimates import estimate_labels
+        from soundalike.train.concepts.rendered import RenderedSettings
         from soundalike.train.concepts.tracks import find_tracks
     except ModuleNotFoundError as error:
         raise UsageError("training networks needs torch; install it with: pip install 'soundalike[train]'") from error
@@ -110,7 +113,8 @@ def concepts(
         if folder:
             listed = find_tracks(folder, dataset, seed=seed, announce=runs.started)
             tracks = estimate_labels(listed, work, jobs=jobs, announce=runs.started, progress=runs.progress)
-        sources = ConceptSources(tracks, clips, dim_sim=dim_sim, table=table)
+        rendering = RenderedSettings(tunes=str(tunes) if tunes else None)
+        sources = ConceptSources(tracks, clips, rendering, dim_sim=dim_sim, table=table)
         run = ConceptRun(work, settings, sources, jobs, runs.started, runs.progress)
         found = ConceptStudy(run, [*dict.fromkeys(["efficientat", "musicnn", *also])], triplets)
         tables = found.tables()
