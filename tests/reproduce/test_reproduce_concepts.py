@@ -185,7 +185,7 @@ def test_judgements_of_dim_sim(tracks: tuple[ConceptTrack, ...], study: ConceptS
 def test_a_concept_without_labels_is_one_line(tracks: tuple[ConceptTrack, ...], tmp_path: Path) -> None:
     unlabelled = tuple(replace(one, labels=replace(one.labels, mood=())) for one in tracks)
     run = ConceptRun(tmp_path, SETTINGS, ConceptSources(unlabelled, segments=2), jobs=1)
-    with pytest.raises(UsageError, match="^mood cannot be learned from the training tracks: no track is labelled"):
+    with pytest.raises(UsageError, match="^mood cannot be learned from the training recordings: no track is labelled"):
         run.train()
 
 

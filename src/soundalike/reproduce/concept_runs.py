@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from soundalike.core.errors import UsageError
+from soundalike.evaluate.labelled_songs import CONCEPTS
 from soundalike.reproduce.concept_judgements import JudgedSongs, dim_sim_judgements, simulated_judgements
 from soundalike.reproduce.concept_rows import ConceptEncoder, Network
 from soundalike.train.common.checkpoints import Epoch
+from soundalike.train.concepts.labels import find_unusable
 from soundalike.train.concepts.material import SEGMENTS, ConceptMaterial, ConceptTrack, load_material
 from soundalike.train.concepts.rendered import RenderedSettings, render_tracks
-from soundalike.train.concepts.settings import CONCEPTS, ConceptSettings
+from soundalike.train.concepts.settings import ConceptSettings
 from soundalike.train.concepts.stage import load_concepts, train_concepts
 
 __all__ = ["ABLATION", "BASELINE", "BEST", "ConceptRun", "ConceptSources", "NetworkRow"]
@@ -120,8 +122,15 @@ class ConceptRun:
     def material(self) -> ConceptMaterial:
         """The segments of all recordings, which are rendered and read first. Raises UsageError."""
         if self._material is None:
+            tracks = self._tracks()
+            training = [track.labels for track in tracks if track.subset == "train"]
+            for concept, reason in find_unusable(CONCEPTS, training).items():
+                raise UsageError(
+                    f"{concept} cannot be learned from the training recordings: {reason}; the networks of the paper "
+                    "need all six concepts"
+                )
             self._material = load_material(
-                self._tracks(),
+                tracks,
                 self.settings.inputs,
                 self.folder,
                 segments=self.sources.segments,
