@@ -56,7 +56,8 @@ RECORDS = {
     "train-descriptors": "cli.train.descriptors:DescriptorsRecord",
     "train-instruments": "cli.train.instruments:InstrumentsRecord",
     "train-heads": "cli.train.heads:HeadsRecord",
-    "train-concepts": "cli.train.concepts_library:LibraryConceptsRecord",
+    "train-concepts": "cli.train.concepts_library:LibraryConceptsRecord "
+    "cli.train.concepts_network:ConceptNetworkRecord",
     "train-embed": "cli.train.embed:EmbedRecord",
     "train-merge": "cli.train.merge:MergeRecord",
     "error": "cli.records:ErrorRecord",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from soundalike.models import Model
     from soundalike.train.concepts import ConceptInput, LibraryTracks, TrackLabels
 
-__all__ = ["GROUPS", "Groups", "labels_of", "read_label_file", "read_library", "tracks_of_model"]
+__all__ = ["GROUPS", "Groups", "group_of", "labels_of", "read_label_file", "read_library", "tracks_of_model"]
 
 Groups: TypeAlias = Literal["artist", "album", "track"]
 GROUPS: tuple[Groups, ...] = ("artist", "album", "track")
@@ -61,7 +61,7 @@ def read_library(
         stacked = not _keeps_features(library, backbones[0].name, table)
         passages, track_of, feature = (_rows if stacked else _features)(library, chosen, table, most_passages)
     labels = [given.get(track.path) or labels_of(track) for track in tracks]
-    names = [_group_of(track, groups) for track in tracks]
+    names = [group_of(track, groups) for track in tracks]
     return (
         LibraryTracks(passages, track_of, tuple(labels), tuple(names)),
         replace(source, feature=feature, stacked=stacked),
@@ -228,7 +228,7 @@ def _features(library: LibraryFolder, model: Model, table: IntArray, most: int) 
     return *collected.joined(sum(backbone.dims.values())), "+".join(order)
 
 
-def _group_of(track: Track, groups: Groups) -> str:
+def group_of(track: Track, groups: Groups) -> str:
     """Return what a track belongs to; without such a tag, the track itself."""
     artist = track.artists[0] if track.artists else track.album_artist
     if groups == "artist" and artist:

@@ -1,6 +1,15 @@
 from .compact import CompactJob as CompactJob
 from .compact import Progress as Progress
 from .compact import train_compact as train_compact
+from .concepts import ConceptModel as ConceptModel
+from .concepts import ConceptsJob as ConceptsJob
+from .concepts import ConceptsProgress as ConceptsProgress
+from .concepts import ConceptsReport as ConceptsReport
+from .concepts import GivenMusic as GivenMusic
+from .concepts import Music as Music
+from .concepts import MusicFolder as MusicFolder
+from .concepts import RenderedMusic as RenderedMusic
+from .concepts import train_concept_network as train_concept_network
 from .descriptors import DescriptorsJob as DescriptorsJob
 from .descriptors import train_descriptors as train_descriptors
 from .dsp import fit as fit

@@ -1,0 +1,324 @@
+"""`soundalike train concepts`: a network that describes genre, mood, instrument, era, tempo and key of a mix."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from soundalike.core.errors import UsageError
+from soundalike.core.files import make_folder
+from soundalike.train.concepts.labels import Concept, find_unusable
+from soundalike.train.concepts.settings import CONCEPTS, SMALL, ConceptSettings
+
+if TYPE_CHECKING:
+    from soundalike.core.types import FloatArray
+    from soundalike.train.common import CalibrationClip, Precision
+    from soundalike.train.common.checkpoints import Epoch
+    from soundalike.train.concepts.material import ConceptMaterial, ConceptTrack
+    from soundalike.train.concepts.networks import ConceptNetwork
+
+__all__ = [
+    "ConceptModel",
+    "ConceptsJob",
+    "ConceptsProgress",
+    "ConceptsReport",
+    "GivenMusic",
+    "HeldOut",
+    "Music",
+    "MusicFolder",
+    "RenderedMusic",
+    "train_concept_network",
+]
+
+CLIPS, INPUTS = "clips", "inputs"
+"""The folders below WORK for rendered clips, and for inputs of recordings and estimates of tempo and key."""
+_NETWORK = "concepts.onnx"
+_ESTIMATED = ("tempo", "key")
+
+
+@dataclass(frozen=True, slots=True)
+class MusicFolder:
+    """Recordings of a folder: a dataset, or one's own with the tags of their files ("folder")."""
+
+    path: Path
+    dataset: str = "folder"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedMusic:
+    """Rendered clips, and how many of them. What `RenderedSettings` says is not given has its defaults."""
+
+    clips: int = 1500
+    tunes: str | None = None
+    soundfonts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GivenMusic:
+    """Labelled recordings with their subsets, and what to call them in the model's card."""
+
+    name: str
+    tracks: tuple[ConceptTrack, ...]
+
+
+Music: TypeAlias = MusicFolder | RenderedMusic | GivenMusic
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptModel:
+    """The model to write.
+
+    Attributes:
+        out: Its folder.
+        name: Its name.
+        licence: The licence of the weights, an SPDX expression.
+        clips: The clips to calibrate with.
+        precision: How the weights are stored.
+    """
+
+    out: Path
+    name: str
+    licence: str
+    clips: Sequence[CalibrationClip]
+    precision: Precision = "float16"
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptsJob:
+    """What to train, and from what.
+
+    Attributes:
+        music: The recordings.
+        work: The folder for clips, inputs and networks. A later run uses what it holds.
+        settings: How to train.
+        chosen: Whether the concepts of the settings were chosen: one that cannot be learned is then an error. Otherwise
+            it is left out.
+        segments: Segments of a recording at most.
+        estimate: Whether to estimate tempo and key where there is no label.
+        model: The model to write at the end, if any.
+    """
+
+    music: Music
+    work: Path
+    settings: ConceptSettings = SMALL
+    chosen: bool = False
+    segments: int = 8
+    estimate: bool = True
+    model: ConceptModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptsProgress:
+    """Callbacks: a step starts; recordings done, all recordings and seconds of audio; an epoch is finished."""
+
+    step: Callable[[str], None]
+    done: Callable[[int, int, float], None]
+    epoch: Callable[[str, Epoch], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """The test recordings: n tracks with their labels, songs, and the mean embedding of each, (n, d) per concept."""
+
+    tracks: tuple[ConceptTrack, ...]
+    rows: Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConceptsReport:
+    """What was trained.
+
+    Attributes:
+        path: The file of the network.
+        settings: How it was trained, with the concepts that could be learned.
+        curve: Its learning curve.
+        found: Whether it was there before this run.
+        seconds: How long this run trained it.
+        tracks: Recordings per subset.
+        segments: Segments per subset.
+        labelled: Labelled recordings per concept.
+        left_out: Concepts that cannot be learned, with the reasons.
+        failed: Recordings that could not be read, with the reasons.
+        held_out: The test recordings, described by the network.
+    """
+
+    path: Path
+    settings: ConceptSettings
+    curve: tuple[Epoch, ...]
+    found: bool
+    seconds: float
+    tracks: Mapping[str, int]
+    segments: Mapping[str, int]
+    labelled: Mapping[str, int]
+    left_out: Mapping[str, str]
+    failed: tuple[tuple[str, str], ...]
+    held_out: HeldOut
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch with the lowest validation loss, the weights of which are kept."""
+        return min(self.curve, key=lambda epoch: epoch.validation_loss)
+
+
+def train_concept_network(job: ConceptsJob, progress: ConceptsProgress, *, jobs: int | None = None) -> ConceptsReport:
+    """Train a network unless it is there already, and write the model if asked to.
+
+    Args:
+        job: What to train.
+        progress: Callbacks.
+        jobs: The number of worker processes that render and read recordings; None starts one per core.
+
+    Raises:
+        UsageError: torch is missing (or onnx, for a model), there are too few labels, or a folder cannot be read or
+            written, or holds a network with other settings or music.
+        ModelError: No clip is audible to calibrate with.
+        KeyboardInterrupt: The run was interrupted; the next one continues, with the same result.
+
+    Example:
+        >>> report = train_concept_network(ConceptsJob(MusicFolder(Path("gtzan"), "gtzan"), Path("work")), progress)
+        >>> report.settings.concepts
+        ('genre', 'tempo', 'key')
+    """
+    try:
+        from soundalike.train.concepts.stage import load_concepts, train_concepts
+    except ImportError as error:
+        raise UsageError("training networks needs torch; install it with: pip install 'soundalike[train]'") from error
+    from soundalike.train.concepts.material import load_material
+
+    if job.model:
+        _check_model(job.model)
+    make_folder(job.work, "--work")
+    tracks, failed = _find_tracks(job, progress, jobs)
+    settings, left_out = _choose_concepts(job, tracks)
+    material = load_material(
+        tracks,
+        settings.inputs,
+        job.work / INPUTS,
+        segments=job.segments,
+        jobs=jobs,
+        announce=progress.step,
+        progress=progress.done,
+    )
+    progress.step(f"training {', '.join(settings.concepts)}")
+    began = time.monotonic()
+    trained = train_concepts(settings, material, job.work, lambda epoch: progress.epoch("concepts", epoch))
+    seconds = time.monotonic() - began
+    network = load_concepts(trained.path, settings)
+    report = ConceptsReport(
+        path=trained.path,
+        settings=settings,
+        curve=trained.curve,
+        found=trained.found,
+        seconds=seconds,
+        tracks={subset: sum(one.subset == subset for one in material.tracks) for subset in material.rows},
+        segments={subset: len(rows) for subset, rows in material.rows.items()},
+        labelled={name: sum(one.labels.known(name) for one in tracks) for name in CONCEPTS},
+        left_out=left_out,
+        failed=(*failed, *material.failed),
+        held_out=_describe_held_out(network, material, settings),
+    )
+    if job.model:
+        progress.step(f"writing the model {job.model.name}")
+        _write_model(job, job.model, network, report, progress)
+    return report
+
+
+def _check_model(model: ConceptModel) -> None:
+    """Raise UsageError before hours of training, not after."""
+    if importlib.util.find_spec("onnx") is None:  # torch's exporter needs it
+        raise UsageError("writing a model needs onnx; install it with: pip install 'soundalike[train]'")
+    make_folder(model.out, "--out")
+
+
+def _find_tracks(
+    job: ConceptsJob, progress: ConceptsProgress, jobs: int | None
+) -> tuple[tuple[ConceptTrack, ...], tuple[tuple[str, str], ...]]:
+    """Return the labelled recordings, rendered first if asked for, and the clips that could not be rendered."""
+    from soundalike.train.concepts.estimates import estimate_labels
+    from soundalike.train.concepts.rendered import RenderedSettings, render_tracks
+    from soundalike.train.concepts.tracks import find_tracks
+
+    if isinstance(job.music, RenderedMusic):
+        settings = RenderedSettings(job.settings.seed, tunes=job.music.tunes, soundfonts=job.music.soundfonts)
+        found = render_tracks(
+            job.work / CLIPS, job.music.clips, settings, jobs=jobs, progress=progress.done, preparing=progress.step
+        )
+        return found.tracks, found.failed
+    if isinstance(job.music, MusicFolder):
+        tracks = find_tracks(job.music.path, job.music.dataset, seed=job.settings.seed, announce=progress.step)
+    else:
+        tracks = job.music.tracks
+    if job.estimate and set(_ESTIMATED) & set(job.settings.concepts):
+        tracks = estimate_labels(tracks, job.work / INPUTS, jobs=jobs, announce=progress.step, progress=progress.done)
+    return tracks, ()
+
+
+def _choose_concepts(job: ConceptsJob, tracks: Sequence[ConceptTrack]) -> tuple[ConceptSettings, dict[str, str]]:
+    """Return the settings with the concepts that can be learned, and those that cannot, with the reasons."""
+    concepts: tuple[Concept, ...] = job.settings.concepts
+    left_out: dict[str, str] = {}
+    for subset in ("validation", "train"):
+        labels = [track.labels for track in tracks if track.subset == subset]
+        left_out |= {name: f"{subset} tracks: {reason}" for name, reason in find_unusable(concepts, labels).items()}
+    if left_out and job.chosen:
+        name, reason = next(iter(left_out.items()))
+        raise UsageError(f"{name} cannot be learned; {reason}")
+    learned = tuple(name for name in concepts if name not in left_out)
+    if not learned:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise UsageError(f"nothing can be learned from {len(tracks):,} recordings; {reasons}")
+    return replace(job.settings, concepts=learned), left_out
+
+
+def _describe_held_out(network: ConceptNetwork, material: ConceptMaterial, settings: ConceptSettings) -> HeldOut:
+    """Return the test recordings with the mean embedding of their segments, as the paper averages them."""
+    import numpy as np
+
+    from soundalike.train.concepts.stage import embed_segments
+
+    rows = material.rows["test"]
+    embeddings = embed_segments(network, material, rows)
+    numbers, place = np.unique(material.track_of[rows], return_inverse=True)
+    means = np.zeros((len(numbers), settings.size))
+    np.add.at(means, place, embeddings)
+    means /= np.maximum(np.bincount(place, minlength=len(numbers)), 1)[:, None]
+    parts: dict[str, FloatArray] = {
+        name: means[:, k * settings.dim : (k + 1) * settings.dim].astype(np.float32)
+        for k, name in enumerate(settings.concepts)
+    }
+    return HeldOut(tuple(material.tracks[number] for number in numbers), parts)
+
+
+def _write_model(
+    job: ConceptsJob, model: ConceptModel, network: ConceptNetwork, report: ConceptsReport, progress: ConceptsProgress
+) -> None:
+    from soundalike.backbones.analysis import ConceptGraph
+    from soundalike.train.concepts.export import export_concepts
+    from soundalike.train.concepts.network_model import About, write_network_model
+
+    file = job.work / _NETWORK
+    export_concepts(network, report.settings, file, licence=model.licence, precision=model.precision)
+    source = {
+        "name": _name_of(job.music),
+        "licence": model.licence,
+        "n": report.tracks["train"] + report.tracks["validation"],
+    }
+    best = report.best
+    results = (
+        f"Validation, epoch {best.number} of {len(report.curve)}: loss {best.validation_loss:.4f}, "
+        f"{100 * best.validation_accuracy:.1f} % of all triplets right (chance: 50 %)."
+    )
+    about = About(model.name, [source], job.settings.seed, results)
+    settings = report.settings
+    graph = ConceptGraph(settings.concepts, settings.dim, model.licence, settings.inputs)
+    write_network_model(file, graph, model.out, about, model.clips, progress=progress.done)
+
+
+def _name_of(music: Music) -> str:
+    if isinstance(music, RenderedMusic):
+        return "clips of the renderer"
+    return music.name if isinstance(music, GivenMusic) else f"{music.dataset}: {music.path.name}"
