@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import soundalike
 from conftest import TUNES, tune, write
 from soundalike.cli.main import main
+from soundalike.cli.train.library_material import labels_of
 from soundalike.models import Model
 from tagged_library import TAGGED, UNTAGGED, make_library
 
@@ -82,6 +84,15 @@ def test_tags_are_counted_suggested_and_written_only_when_asked(
     assert run(capsys, "library", "check", "--library", library)["ok"] is True
     assert main(["library", "tags", "--library", str(library), "--suggest", "--least", "0.6"]) == 0
     assert "with a probability of at least 0.6" in capsys.readouterr().out
+
+
+def test_tags_that_cannot_be_labels_are_unknown(made: tuple[Path, Path, Path]) -> None:
+    with soundalike.open(made[1]) as opened:
+        track = next(iter(opened))
+    usual = labels_of(replace(track, year=1994, bpm_tag=128.0, key_tag="A minor"))
+    assert (usual.era, usual.tempo, usual.key) == (("1990s",), 128.0, "A minor")
+    odd = labels_of(replace(track, year=19999, bpm_tag=1000.0))
+    assert (odd.era, odd.tempo) == ((), None)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from .folder import SHORT as SHORT
 from .folder import LibraryFolder as LibraryFolder
 from .folder import is_current as is_current
 from .folder import span_of as span_of
+from .genre_writing import put_genres as put_genres
 from .kept_features import FeatureCost as FeatureCost
 from .kept_features import KeptFeatures as KeptFeatures
 from .kept_features import feature_costs as feature_costs
@@ -18,7 +19,6 @@ from .maintenance import check_library as check_library
 from .maintenance import repair_library as repair_library
 from .maintenance import vacuum_library as vacuum_library
 from .presence import is_there as is_there
-from .put_genres import put_genres as put_genres
 from .stem_encodings import encode_stems as encode_stems
 from .stored_encoding import load_encoding as load_encoding
 from .subject import Candidates as Candidates

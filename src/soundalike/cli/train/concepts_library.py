@@ -73,7 +73,7 @@ def train_on_library(
     model: str | None = None,
     groups: Groups = "artist",
     label_file: Path | None = None,
-    concepts: Sequence[Concept] = (),
+    concepts: Sequence[str] = (),
     seed: int = 0,
     as_json: bool = False,
 ) -> int:
