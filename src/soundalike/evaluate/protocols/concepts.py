@@ -87,8 +87,11 @@ class ConceptTriplets:
         songs = read_labelled_songs(args.data, args.dataset, args.labels, args.part)
         groups = [one.song for one in songs]
         triplets: dict[str, IntArray] = {}
-        lacking = []
+        unlabelled = [name for name in CONCEPTS if not any(one.labels.known(name) for one in songs)]
+        lacking = [f"no recording is labelled: {', '.join(unlabelled)}"] if unlabelled else []
         for at, concept in enumerate(CONCEPTS):
+            if concept in unlabelled:
+                continue
             alike = alike_matrix(concept, [one.labels for one in songs])
             try:
                 triplets[concept] = alike_triplets(alike, groups, args.seed + at, count=args.triplets, what=concept)
