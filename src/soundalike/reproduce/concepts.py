@@ -122,7 +122,7 @@ class ConceptStudy:
             f"measured, {self.run.judged.source.split(',')[0]}": (100 * found).tolist(),
         }
         file = folder / "figure3.png"
-        draw_kiviat(CONCEPTS, lines, file, title=f"Single dimensions of {BEST.name}", option="--figures")
+        draw_kiviat(CONCEPTS, lines, file, title=f"Single dimensions, {BEST.name}", option="--figures")
         return [file]
 
     # Judged songs: tables 1 and 2, figure 3 ---------------------------------------------------------------------------
