@@ -284,7 +284,7 @@ def test_the_command_line_reports_their_size(kept: Path, songs: Path, tmp_path: 
     assert "features" not in run("index", songs, *where)
     first = remade("dsp", tmp_path / "first", "first")
     printed = run("index", songs, "--model", first, *where)
-    assert "4 projected from stored features" in printed
+    assert "4 projected from what is stored" in printed
     assert "0 files encoded" in printed
     second = remade("dsp", tmp_path / "second", "second")
     told = json.loads(run("index", songs, "--model", second, "--json", *where))

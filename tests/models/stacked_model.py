@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save
@@ -16,7 +17,7 @@ DSP = Path(recipes.__file__).parent / "bundled" / "dsp"
 INPUTS = ("rhythm", "timbre")
 
 
-def make_stacked(folder: Path, change: Callable[[dict], object] = lambda recipe: None) -> Path:
+def make_stacked(folder: Path, change: Callable[[dict[str, Any]], object] = lambda recipe: None) -> Path:
     """A model with one space on the rows of two spaces of `dsp`, with random weights; `change` edits its recipe."""
     recipe = json.loads((DSP / "recipe.json").read_text())
     by_name = {space["name"]: space for space in recipe["spaces"]}

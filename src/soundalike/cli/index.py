@@ -300,7 +300,7 @@ def _print_report(folder: Path, report: IndexReport, tracks: int) -> None:
 def _changes(report: IndexReport) -> list[tuple[int, str]]:
     """The numbers of files besides those that were encoded or are unchanged."""
     return [
-        (report.reprojected, "projected from stored features"),
+        (report.reprojected, "projected from what is stored"),
         (report.moved, "moved"),
         (report.copied, "copied from others" if report.copied != 1 else "copied from another"),
         (len(report.failed), "failed"),
