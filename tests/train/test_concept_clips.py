@@ -15,7 +15,7 @@ from test_draw import write_tunes
 from soundalike.audio import TrackLabels
 from soundalike.core.errors import UsageError
 from soundalike.render.folders import Stock, sources_of
-from soundalike.render.score import SPLIT, Scene, part_of
+from soundalike.render.score import PULSE, SPLIT, Scene, part_of
 from soundalike.render.sound import ERAS, Orchestra, draw_chain
 from soundalike.train.concepts import rendered
 from soundalike.train.concepts.rendered import GENRES, MOODS, RenderedSettings, draw_clip, render_tracks
@@ -51,7 +51,7 @@ def test_labels_are_those_of_the_scene(clips: list[tuple[Scene, TrackLabels]]) -
     for scene, labels in clips:
         (genre,), (mood,), (era,) = labels.genre, labels.mood, labels.era
         assert genre in GENRES and mood in MOODS and era in ERAS
-        assert labels.tempo == scene.tempo
+        assert labels.tempo == scene.tempo / PULSE[scene.melody.meter]
         assert labels.key.split() == [SHARPS[scene.key], scene.melody.mode]
         assert mood.split() == [
             scene.melody.mode,

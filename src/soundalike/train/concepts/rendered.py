@@ -1,6 +1,6 @@
 """Rendered clips with exact labels, drawn independently: what a concept network can be trained and judged on.
 
-Instrument, tempo and key are exact. The other three are proxies, and are named so:
+Instrument, tempo (pulses per minute) and key are exact. The other three are proxies, and are named so:
 
 - genre is a *style of the grammar*: kinds of drum pattern with the comping and bass styles that go with them.
 - mood is the *mode and the tempo class*, such as "minor fast".
@@ -25,17 +25,18 @@ from soundalike.core.executors.processes import run_tasks
 from soundalike.core.files import foreign_files, make_folder, read_json, write_atomic, write_json
 from soundalike.core.types import FloatArray
 from soundalike.render.folders import Stock, folder_part, sources_of
-from soundalike.render.score import ROLES, Rhythm, Role, Scene, Sound, SplitPart, draw_pattern, part_of
+from soundalike.render.score import PULSE, ROLES, Rhythm, Role, Scene, Sound, SplitPart, draw_pattern, part_of
 from soundalike.render.songs import song_orchestra
 from soundalike.render.sound import ERAS, SINGERS, DraftError, Orchestra, draw_chain, family_name, play
 from soundalike.train.concepts.material import ConceptTrack
 
 __all__ = ["GENRES", "MOODS", "RenderedSettings", "RenderedTracks", "draw_clip", "render_tracks"]
 
-_RECORD, _VERSION = "clips.json", 1  # increase the version when the same settings give other clips
+_RECORD, _VERSION = "clips.json", 2  # increase the version when the same settings give other clips
 _ATTEMPTS = 30
 _PATTERNS = 5000  # draws of a drum pattern until one is of the wanted kind and part
 _TEMPI = (66.0, 170.0)
+"""Pulses per minute: dotted quarters in 6/8, quarters otherwise."""
 _CLASSES = (("slow", 85.0), ("medium", 120.0), ("fast", 1000.0))
 """Tempo classes, each with the tempo below which it ends."""
 _MODES = ("major", "minor")
@@ -151,7 +152,7 @@ def draw_clip(stock: Stock, number: int, settings: RenderedSettings, attempt: in
         _draw_rhythm(rng, style, stock.part),
         band,
         key=tonic,
-        tempo=tempo,
+        tempo=tempo * PULSE[style.meter],
         octave=int(rng.choice([-1, 0, 1], p=[0.15, 0.7, 0.15])),
         level=float(rng.uniform(-24, -12)),
         effects=draw_chain(rng, era),
