@@ -187,7 +187,7 @@ def test_options_cannot_be_abbreviated(name: tuple[str, ...], capsys: pytest.Cap
         (["train", "heads", "--triplets", "x", "--out", "y", "--joint", "--linear"], "--joint and --linear exclude"),
         (["train", "embed", "--triplets", "x", "--cache", "y", "--shard", "3/2"], "--shard: expected I/N with I from "),
         (["evaluate", "abx", "--labels", "x", "--audio", "y", "--majority", "0.2"], "--majority: expected a number"),
-        (["evaluate", "moods"], "unknown protocol 'moods'; known: abx, ballroom, covers80"),
+        (["evaluate", "moods"], "unknown protocol 'moods'; known: abx, ballroom, concepts, covers80"),
         (["library", "moods"], "unknown action 'moods'; known: info, ls, show"),
     ],
 )  # fmt: skip
