@@ -53,7 +53,7 @@ def tagged_music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = InputSettings(bands=24, lags=36, chroma=12, seconds=1.0)
     settings = toy_settings(inputs=inputs, epochs=2, steps_per_epoch=4, batch=8, validation=16, dim=6)
-    monkeypatch.setattr("soundalike.train.concepts.settings.SMALL", settings)
+    monkeypatch.setattr("soundalike.cli.train.concepts_network.SMALL", settings)
 
 
 def train(music: Path, work: Path, *options: object) -> int:

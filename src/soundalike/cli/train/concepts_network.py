@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from soundalike.cli.table import print_table
 from soundalike.cli.train.library_material import Groups, group_of, labels_of
 from soundalike.cli.train.progress import Curves, curves, print_epoch
 from soundalike.core.errors import UsageError, one_line
+from soundalike.train.concepts import CONCEPTS, PUBLISHED, SMALL
 
 if TYPE_CHECKING:
     from soundalike.backbones.analysis import TempogramKind
@@ -81,10 +82,6 @@ def choose_settings(
     Raises:
         UsageError: An input or concept is unknown, or the embedding cannot be divided among the concepts.
     """
-    from dataclasses import replace
-
-    from soundalike.train.concepts import CONCEPTS, PUBLISHED, SMALL
-
     usual = PUBLISHED if published else SMALL
     wanted = [name.strip() for name in dimensions.split(",") if name.strip()] or CONCEPTS
     if unknown := [name for name in wanted if name not in CONCEPTS]:
