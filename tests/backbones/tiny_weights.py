@@ -34,6 +34,18 @@ def write_tiny_clap(folder: Path) -> Path:
     return folder
 
 
+def write_random_openl3(folder: Path) -> Path:
+    """Save a random OpenL3 of the published size."""
+    import torch
+    from torchopenl3.models import PytorchOpenl3
+
+    torch.manual_seed(0)
+    network = PytorchOpenl3(input_repr="mel256", content_type="music", embedding_size=512)
+    path = folder.with_suffix(".pth.tar")
+    torch.save(network.state_dict(), path)
+    return path
+
+
 def write_formula_weights(name: str, path: Path) -> Path:
     """Save weights of the shapes in the recorded reference of a backbone."""
     shapes = json.loads((Path(__file__).parent / f"{name}_reference.json").read_text())["shapes"]
@@ -49,6 +61,7 @@ _WRITERS: Mapping[str, tuple[tuple[str, ...], Callable[[Path], Path]]] = {
     "mert": (("torch", "transformers"), write_tiny_mert),
     "muq": (("torch", "transformers"), write_tiny_muq),
     "musicnn": ((), partial(write_formula_weights, "musicnn")),
+    "openl3": (("torch", "torchopenl3"), write_random_openl3),
     "unet": (("torch", "onnx"), write_tiny_rows),
 }
 WITHOUT_WEIGHTS = tuple(_WRITERS)
@@ -64,5 +77,6 @@ def weights_for(name: str, folder: Path) -> dict[str, Path]:
         return {}
     modules, write = _WRITERS[name]
     for module in modules:
-        pytest.importorskip(module, reason=f"{name} runs in {module}: pip install 'soundalike[mert]'")
+        needed = f"{name} runs in {module}: pip install 'soundalike[mert]'"
+        pytest.importorskip(module, reason="torchopenl3 is not installed" if module == "torchopenl3" else needed)
     return {"weights": write(folder / "weights")}

@@ -19,7 +19,7 @@ MODELS = (
         "a model runs on another version of its backbone", ("tests/models/test_recipes.py", "tests/models/test_heads.py"),
     ),
     Mutant(
-        f"{_MODELS}/model.py", "features.audible[parts[0]]", "features.audible[parts[-1]]",
+        f"{_MODELS}/space_heads.py", "features.audible[parts[0]]", "features.audible[parts[-1]]",
         "whether a joined feature is audible is judged by its last part", ("tests/models/test_heads.py",),
     ),
     Mutant(
