@@ -234,22 +234,28 @@ def test_a_run_that_is_killed_again_and_again_gives_the_same_networks(tmp_path: 
             [sys.executable, "-c", script, *map(str, arguments)], env=environment, stderr=subprocess.DEVNULL
         )
 
+    def kill(process: subprocess.Popen[bytes]) -> None:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
     began = time.monotonic()
     assert start(tmp_path / "whole").wait() == 0
     whole = time.monotonic() - began
-    random, killed = np.random.default_rng(0), 0
+    process = start(tmp_path / "killed")
+    while not list(tmp_path.glob("killed/*.unfinished")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.01)
+    kill(process)
+    random = np.random.default_rng(0)
     for _ in range(40):
         process = start(tmp_path / "killed")
         try:
             assert process.wait(float(random.uniform(0.6, 1.0)) * whole) == 0
             break
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            killed += 1
+            kill(process)
     else:
         pytest.fail("the run never ended")
-    assert killed
     files = sorted((tmp_path / "whole").glob("*.safetensors"))
     assert files
     for path in files:

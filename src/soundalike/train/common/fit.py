@@ -59,7 +59,8 @@ class Outcome:
     Attributes:
         loss: The mean loss, a scalar; training minimises it.
         accuracy: How much is right, at most 1, a scalar without gradient: the share of triplets whose positive is
-            nearer than their negative, or for a separation the share of the other instruments that was removed.
+            nearer than their negative, or for a separation how much nearer to the clean instrument it is than the mix
+            or silence.
     """
 
     loss: Tensor

@@ -22,11 +22,14 @@ from soundalike.train.metric.unet import Direct, DirectReconst, ExtractorBank
 
 __all__ = ["DirectStage", "PretrainStage", "ReconstStage"]
 
+_LEAST_VARIANCE = 1e-9
+"""Below it is the rounding of equal aims, such as those of one segment."""
+
 
 class PretrainStage(Stage[SourceBatch]):
     """Mixes of every combination of instruments, toward the rows of Clean, side by side, and 0 for the absent ones.
 
-    Its accuracy is the share of the variance of these aims that the network explains.
+    Its accuracy is the share of the variance of these aims that the network explains, 0 for a batch without variance.
 
     Attributes:
         module: The network.
@@ -67,7 +70,8 @@ class PretrainStage(Stage[SourceBatch]):
         aims = self.aims(stems, present)
         loss = pretraining_l2(self.module(mixes), aims, present)
         with torch.no_grad():
-            explained = 1 - loss / pretraining_l2(aims.mean(dim=0, keepdim=True), aims, present).clamp(min=1e-9)
+            variance = pretraining_l2(aims.mean(dim=0, keepdim=True), aims, present)
+            explained = 1 - loss / variance if variance > _LEAST_VARIANCE else torch.zeros_like(variance)
         return Outcome(loss, explained)
 
     @torch.no_grad()

@@ -20,8 +20,9 @@ __all__ = ["SeparatorStage"]
 class SeparatorStage(Stage[StemBatch]):
     """Mask times the magnitudes of a mix, toward the magnitudes of one instrument, by L1.
 
-    Its accuracy is the share of the other instruments that the mask removes: 1 minus the L1 distance of the separated
-    instrument from the clean one, divided by that of the mix.
+    Its accuracy is 1 minus the L1 distance of the separated instrument from the clean one, divided by that of the mix
+    or that of silence, whichever is nearer. A quiet instrument is nearer to silence than to the mix, so that a mask
+    of zeros removes most of the others and is worth nothing.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class SeparatorStage(Stage[StemBatch]):
         clean = magnitudes(batch.stems.to(device), self._settings.spectrum)
         loss = separation_l1(self.module(mix), clean)
         with torch.no_grad():
-            removed = 1 - loss / separation_l1(mix, clean).clamp(min=1e-9)
-        return Outcome(loss, removed)
+            trivial = torch.minimum(separation_l1(mix, clean), separation_l1(torch.zeros_like(clean), clean))
+            gained = 1 - loss / trivial.clamp(min=1e-9)
+        return Outcome(loss, gained)
 
     def size(self, batch: StemBatch) -> int:
         """Return the number of segments."""
