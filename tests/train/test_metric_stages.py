@@ -259,6 +259,6 @@ def test_every_method_solves_a_toy_problem(tmp_path: Path) -> None:
             best = min(curve, key=lambda epoch: epoch.validation_loss)
             untuned = train_stage(STAGES[stage.needs[0]], instrument, workspace).curve if "ft" in name else curve
             assert min(epoch.train_loss for epoch in curve[1:]) < untuned[0].train_loss, (name, instrument)
-            assert best.validation_accuracy > {"separators": 0.6, "direct_pretrain": 0.2}.get(name, 0.75), (
+            assert best.validation_accuracy > {"separators": 0.3, "direct_pretrain": 0.2}.get(name, 0.75), (
                 name, instrument, curve,
             )  # fmt: skip
