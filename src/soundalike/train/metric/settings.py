@@ -224,4 +224,4 @@ SMALL = MetricSettings(
     lr_direct=1e-3,
     lr_paft=1e-3,
 )
-"""Sizes at which two cores train every stage in about an hour and a half: docs/instrument-similarity.md."""
+"""Sizes for training on two cores; docs/instrument-similarity.md says what they cost."""
