@@ -18,12 +18,12 @@ from types import SimpleNamespace
 import numpy as np
 
 from common import show_and_save
-from soundalike.audio import MonoStream, TrackLabels, alike_matrix, parse_key
+from soundalike.audio import CONCEPTS, MonoStream, TrackLabels, alike_matrix, parse_key
 from soundalike.core import plugins
 from soundalike.core.types import FloatArray, Report
 from soundalike.evaluate.concepts import alike_triplets
 from soundalike.evaluate.estimates import bootstrap
-from soundalike.evaluate.labelled_songs import CONCEPTS, read_labelled_songs
+from soundalike.evaluate.labelled_songs import read_labelled_songs
 from soundalike.evaluate.reports import make_report
 from soundalike.models import Model
 from soundalike.serve.sound.stretch import stretch

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from concept_songs import SETTINGS, write_songs
 
-from soundalike.audio import TrackLabels, alike
+from soundalike.audio import CONCEPTS, TrackLabels, alike
 from soundalike.core.errors import UsageError
 from soundalike.evaluate.concepts import mask_outcomes
-from soundalike.evaluate.labelled_songs import CONCEPTS
 
 pytest.importorskip("torch", reason="concepts are trained with torch")
 import torch

@@ -1,3 +1,4 @@
+from .concept_labels import CONCEPTS as CONCEPTS
 from .concept_labels import TAG_CONCEPTS as TAG_CONCEPTS
 from .concept_labels import Alikeness as Alikeness
 from .concept_labels import Concept as Concept

@@ -24,6 +24,7 @@ from soundalike.core.errors import UsageError
 from soundalike.core.text import fold
 
 __all__ = [
+    "CONCEPTS",
     "TAG_CONCEPTS",
     "TEMPO_MARGIN",
     "Alikeness",
@@ -39,6 +40,8 @@ Concept: TypeAlias = Literal["genre", "mood", "instrument", "era", "tempo", "key
 Alikeness: TypeAlias = npt.NDArray[np.int8]
 """1 where two tracks are alike, 0 where they are not, and -1 where it is unknown."""
 
+CONCEPTS: tuple[Concept, ...] = ("genre", "mood", "instrument", "era", "tempo", "key")
+"""All concepts, in the order of the paper. Its networks with four dimensions have the first four."""
 TAG_CONCEPTS: tuple[Concept, ...] = ("genre", "mood", "instrument", "era")
 """The concepts that tags describe, of which a track can have several."""
 TEMPO_MARGIN = 5.0

@@ -3,15 +3,49 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from soundalike.core.errors import ModelError
+from soundalike.core.errors import ModelError, UsageError
 from soundalike.core.executors.cores import usable_cores
 
-__all__ = ["check_sizes", "open_onnx"]
+__all__ = ["check_sizes", "open_onnx", "read_settings"]
+
+Settings = TypeVar("Settings")
+
+
+def read_settings(text: str, version: int, create: Callable[[Mapping[str, Any]], Settings]) -> Settings:
+    """Read the settings in the metadata of a file.
+
+    Args:
+        text: A JSON table with the member `format`.
+        version: The format that is expected.
+        create: Makes the settings from the table, and checks them.
+
+    Returns:
+        What `create` returns.
+
+    Raises:
+        ValueError: The text has another format, or a value is missing or out of range.
+
+    Example:
+        >>> read_settings('{"format": 1, "dim": 32}', 1, lambda table: table["dim"])
+        32
+    """
+    table = json.loads(text)
+    if not isinstance(table, Mapping):
+        raise ValueError("its settings are not a table")
+    if table.get("format") != version:
+        raise ValueError(f"it has format {table.get('format')!r}, this version reads {version}")
+    try:
+        return create(table)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"its settings are incomplete ({error!r})") from error
+    except UsageError as error:
+        raise ValueError(str(error)) from error
 
 
 def open_onnx(path: Path, *, code: int, remedy: str) -> tuple[Any, int]:

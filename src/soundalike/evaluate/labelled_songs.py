@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundalike.audio import Concept, TrackLabels, labels_of_tags, read_labels, read_tags
+from soundalike.audio import CONCEPTS, TrackLabels, labels_of_tags, read_labels, read_tags
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError, one_line
 from soundalike.core.types import Item
 
-__all__ = ["CONCEPTS", "LabelledSong", "read_labelled_songs"]
+__all__ = ["LabelledSong", "read_labelled_songs"]
 
-CONCEPTS: tuple[Concept, ...] = ("genre", "mood", "instrument", "era", "tempo", "key")
 _PATH, _SONG = "path", "song"
 
 

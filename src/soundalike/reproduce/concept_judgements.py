@@ -13,10 +13,10 @@ from typing import Final
 
 import numpy as np
 
+from soundalike.audio import CONCEPTS
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.core.types import IntArray
-from soundalike.evaluate.labelled_songs import CONCEPTS
 from soundalike.train.concepts.labels import alike_matrix
 from soundalike.train.concepts.material import ConceptTrack
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from soundalike.audio import CONCEPTS
 from soundalike.core.errors import UsageError
-from soundalike.evaluate.labelled_songs import CONCEPTS
 from soundalike.reproduce.concept_judgements import JudgedSongs, dim_sim_judgements, simulated_judgements
 from soundalike.reproduce.concept_rows import ConceptEncoder, Network
 from soundalike.train.common.checkpoints import Epoch

@@ -18,6 +18,7 @@ from typing import Final
 
 import numpy as np
 
+from soundalike.audio import CONCEPTS
 from soundalike.core.errors import SoundalikeError, UsageError, one_line
 from soundalike.core.files import make_folder
 from soundalike.core.types import FloatArray, IntArray
@@ -25,7 +26,6 @@ from soundalike.evaluate.base import full_span
 from soundalike.evaluate.concepts import ALL, alike_triplets, all_masks, mask_outcomes, masks_of
 from soundalike.evaluate.estimates import Estimate, bootstrap, paired
 from soundalike.evaluate.kiviat import draw_kiviat
-from soundalike.evaluate.labelled_songs import CONCEPTS
 from soundalike.evaluate.printed import printed_remarks, printed_tables
 from soundalike.evaluate.section_rows import encode_sections
 from soundalike.reproduce.comparison import Comparison, ComparisonRow, Measurement

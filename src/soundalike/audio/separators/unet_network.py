@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from soundalike.core.errors import ModelError
 from soundalike.core.names import check_name, check_unique
-from soundalike.core.onnx_files import check_sizes, open_onnx
+from soundalike.core.onnx_files import check_sizes, open_onnx, read_settings
 from soundalike.core.types import FloatArray
 
 __all__ = ["UNET_KEY", "UnetNetwork", "UnetOutput", "UnetSettings"]
@@ -74,15 +74,7 @@ class UnetSettings:
             >>> UnetSettings.from_json(settings.to_json()) == settings
             True
         """
-        table = json.loads(text)
-        if not isinstance(table, Mapping):
-            raise ValueError("its settings are not a table")
-        if table.get("format") != _FORMAT:
-            raise ValueError(f"it has format {table.get('format')!r}, this version reads {_FORMAT}")
-        try:
-            return cls._checked(table)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"its settings are incomplete ({error!r})") from error
+        return read_settings(text, _FORMAT, cls._checked)
 
     @classmethod
     def _checked(cls, table: Mapping[str, Any]) -> UnetSettings:

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 from soundalike.backbones.analysis.cens import LOWEST_RATE
 from soundalike.core.errors import UsageError
 from soundalike.core.names import check_name, check_unique
+from soundalike.core.onnx_files import read_settings
 
 __all__ = ["CONCEPT_INPUTS", "CONCEPT_KEY", "ConceptGraph", "InputSettings", "TempogramKind"]
 
@@ -145,17 +146,7 @@ class ConceptGraph:
             >>> ConceptGraph.from_json(graph.to_json()) == graph
             True
         """
-        table = json.loads(text)
-        if not isinstance(table, Mapping):
-            raise ValueError("its settings are not a table")
-        if table.get("format") != _FORMAT:
-            raise ValueError(f"it has format {table.get('format')!r}, this version reads {_FORMAT}")
-        try:
-            return cls._checked(table)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"its settings are incomplete ({error!r})") from error
-        except UsageError as error:
-            raise ValueError(str(error)) from error
+        return read_settings(text, _FORMAT, cls._checked)
 
     @classmethod
     def _checked(cls, table: Mapping[str, Any]) -> ConceptGraph:

@@ -30,14 +30,14 @@ from typing import ClassVar
 
 import click
 
-from soundalike.audio import alike_matrix
+from soundalike.audio import CONCEPTS, alike_matrix
 from soundalike.core.errors import UsageError
 from soundalike.core.types import IntArray, Report
 from soundalike.evaluate.base import EncodedClips, Progress, Protocol, check_folder, model_report, order_columns
 from soundalike.evaluate.concepts import alike_triplets, mask_outcomes, masks_of
 from soundalike.evaluate.estimates import bootstrap
 from soundalike.evaluate.label_probe import clip_option
-from soundalike.evaluate.labelled_songs import CONCEPTS, LabelledSong, read_labelled_songs
+from soundalike.evaluate.labelled_songs import LabelledSong, read_labelled_songs
 from soundalike.evaluate.recordings import CONVENTIONS, encode_items, item_span
 from soundalike.evaluate.section_rows import encode_sections
 

@@ -10,14 +10,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from soundalike.audio import Concept
+from soundalike.audio import CONCEPTS, Concept
 from soundalike.backbones.analysis import InputSettings
 from soundalike.core.errors import UsageError
 
 __all__ = ["CONCEPTS", "PUBLISHED", "SMALL", "ConceptSettings", "InceptionSettings"]
-
-CONCEPTS: tuple[Concept, ...] = ("genre", "mood", "instrument", "era", "tempo", "key")
-"""The concepts of the paper in its order. Its networks with four dimensions have the first four."""
 
 
 @dataclass(frozen=True, slots=True)
