@@ -18,7 +18,7 @@ from soundalike.audio.activity import BLOCK, GATE, active_blocks
 from soundalike.audio.datasets.songs import find_songs, instrument_of
 from soundalike.core.errors import UsageError
 from soundalike.train.metric import FIVE, SIX, SMALL, MetricSettings
-from soundalike.train.metric.material import Material, load_material
+from soundalike.train.metric.material import Material, load_material, read_songs
 from soundalike.train.metric.pieces import Piece, open_piece, store_piece
 
 RATE = 8000
@@ -28,7 +28,7 @@ PROGRAMS = {"drums": 128, "bass": 33, "piano": 0, "guitar": 25, "other": 73}
 
 def settings(instruments: Sequence[str] = FIVE, rate: int = RATE) -> MetricSettings:
     network, spectrum = replace(SMALL.network, instruments=tuple(instruments)), replace(SMALL.spectrum, rate=rate)
-    return replace(SMALL, network=network, spectrum=spectrum)
+    return replace(SMALL, network=network, spectrum=spectrum, equal_loudness=False)
 
 
 def noise(seed: int, level: float = 0.1, seconds: float = SECONDS) -> np.ndarray:
@@ -111,6 +111,26 @@ def test_songs_are_resampled(songs: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(piece.cut(FIVE.index("bass"), 200, 3600), expected[200:3800], atol=3e-3)
     with pytest.raises(UsageError, match=r"sampling rate is 8,005 Hz; expected a multiple of 10 Hz"):
         load(songs, tmp_path / "cache", rate=8005)
+
+
+def test_instruments_are_brought_to_the_same_loudness(tmp_path: Path) -> None:
+    """The sum of the stems of an instrument is levelled, as a whole; silence and missing instruments stay silent."""
+    t = np.arange(2 * RATE) / RATE
+    tone = np.sin(2 * np.pi * 997 * t).astype(np.float32)  # BS.1770: full scale in one channel has -3.01 LUFS
+    late = np.where(t < 1, 0, tone)  # the gate leaves 7 whole blocks, and 3 with 1/4, 1/2 and 3/4 of the sound
+    stems = [("bass", 0.001 * tone), ("drums", 0.2 * late), ("piano", 0.3 * tone), ("piano", 0.2 * tone)]
+    write_track(tmp_path / "songs", "train", "Track00001", [*stems, ("guitar", 0 * tone)])
+    same = replace(settings(), equal_loudness=True)
+    songs = list(find_songs(tmp_path / "songs", FIVE))
+    (piece,) = read_songs(songs, same, tmp_path / "cache", jobs=1).songs["train"]
+    level = 10 ** ((-20 + 3.01) / 20)
+    for instrument, expected in (("bass", level), ("drums", level * math.sqrt(10 / 8.5)), ("piano", level)):
+        found = np.abs(piece.cut(FIVE.index(instrument), 3 * RATE // 2, RATE // 2)).max()
+        assert found == pytest.approx(expected, rel=0.003), instrument
+    for instrument in ("guitar", "other"):
+        assert not piece.cut(FIVE.index(instrument), 0, 2 * RATE).any()
+    (plain,) = read_songs(songs, settings(), tmp_path / "cache", jobs=1).songs["train"]  # another file of the cache
+    assert np.abs(plain.cut(FIVE.index("piano"), 0, RATE)).max() == pytest.approx(0.5, rel=1e-3)
 
 
 @given(

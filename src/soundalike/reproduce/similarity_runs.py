@@ -232,7 +232,7 @@ class SimilarityRun:
                 for part in SUBSETS
                 for song in find_songs(self._render(part, self.sources.songs), self.instruments)
             ]
-            material = read_songs(songs, self.instruments, self.settings.spectrum.rate, cache, **options)
+            material = read_songs(songs, self.settings, cache, **options)
         if empty := [part for part in SUBSETS if not material.songs[part]]:
             raise UsageError(f"there are no songs of the part {empty[0]}; expected songs of {', '.join(SUBSETS)}")
         return material

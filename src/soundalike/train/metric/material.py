@@ -21,6 +21,7 @@ import numpy as np
 from soundalike.audio import AudioStream, MonoStream
 from soundalike.audio.activity import BLOCK, GATE
 from soundalike.audio.datasets import SUBSETS, SongFiles, find_songs
+from soundalike.audio.loudness import LoudnessMeter
 from soundalike.core.errors import AudioError, SoundalikeError, UsageError
 from soundalike.core.executors.cores import usable_cores
 from soundalike.core.executors.processes import run_tasks
@@ -35,6 +36,8 @@ _INDEX = "files.json"
 _WRITE_EVERY = 10.0
 """Seconds between two writes of the index. Whole sets have tens of thousands of files."""
 _FORMAT = 1
+_LOUDNESS = -20.0
+"""LUFS of each instrument where all are brought to the same loudness."""
 _SPEED = 400.0
 """Seconds of stems that one core reads, resamples and stores per second; for the estimate only."""
 
@@ -75,6 +78,7 @@ class _Task:
     rate: int
     cache: Path
     digests: Mapping[str, str]
+    equal_loudness: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def load_material(
 
     Args:
         folder: Slakh2100, what `soundalike render songs` writes, or recordings that stems.csv lists.
-        settings: Its sampling rate and instruments are used.
+        settings: Its sampling rate, instruments and `equal_loudness` are used.
         cache: Folder of the stored samples. Several trainings can share it.
         redux: The file redux.json of slakh-utils, which says which tracks of Slakh2100 are used.
         recorded: Further folders with stems.csv, each with the names of its songs that join the training subset.
@@ -125,16 +129,14 @@ def load_material(
     songs = list(find_songs(folder, instruments, redux=redux))
     for place, names in (recorded or {}).items():
         songs += find_songs(place, instruments, only=names)
-    rate = settings.spectrum.rate
-    material = read_songs(songs, instruments, rate, cache, jobs=jobs, announce=announce, progress=progress)
+    material = read_songs(songs, settings, cache, jobs=jobs, announce=announce, progress=progress)
     _check_audible(material)
     return material
 
 
 def read_songs(
     songs: Sequence[SongFiles],
-    instruments: Sequence[str],
-    rate: int,
+    settings: MetricSettings,
     cache: Path,
     *,
     jobs: int | None = None,
@@ -142,6 +144,7 @@ def read_songs(
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Material:
     """Read songs that a cache lacks, and open all of them; `load_material` describes the arguments."""
+    instruments, rate = settings.network.instruments, settings.spectrum.rate
     if rate * BLOCK < 1 or rate * BLOCK % 1:
         raise UsageError(f"the sampling rate is {rate:,} Hz; expected a multiple of {1 / BLOCK:.0f} Hz")
     make_folder(cache, "--work")
@@ -150,7 +153,7 @@ def read_songs(
     keys: dict[int, str] = {}
     for number, song in enumerate(songs):
         digests = index.known(song)
-        task = _Task(number, song, tuple(instruments), rate, cache, digests)
+        task = _Task(number, song, instruments, rate, cache, digests, settings.equal_loudness)
         key = _key(task, digests) if len(digests) == len(set(song.files())) else None
         if key is not None and is_stored(cache, key):
             keys[number] = key
@@ -182,7 +185,7 @@ def read_songs(
     found: dict[str, list[Piece]] = {subset: [] for subset in SUBSETS}
     for number, key in sorted(keys.items()):
         found[songs[number].subset].append(open_piece(songs[number].name, cache, key))
-    return Material(tuple(instruments), rate, {name: tuple(own) for name, own in found.items()}, tuple(failed))
+    return Material(instruments, rate, {name: tuple(own) for name, own in found.items()}, tuple(failed))
 
 
 def _check_audible(material: Material) -> None:
@@ -242,7 +245,7 @@ def _store(task: _Task) -> _Stored:
             if len(signal) > len(total):
                 total, signal = signal, total
             total[: len(signal)] += signal
-        stems.append(total)
+        stems.append(_levelled(total, task.rate) if task.equal_loudness else total)
     frames = max(map(len, stems))
     store_piece(task.cache, key, np.stack([np.pad(stem, (0, frames - len(stem))) for stem in stems]), task.rate)
     return _Stored(key, digests, frames / task.rate)
@@ -252,10 +255,20 @@ def _concatenate(blocks: Iterator[FloatArray]) -> FloatArray:
     return np.concatenate([np.zeros(0, np.float32), *blocks])
 
 
+def _levelled(stem: FloatArray, rate: int) -> FloatArray:
+    """Return a stem (t,) at `_LOUDNESS`. One that is too quiet or too short to be measured stays as it is."""
+    meter = LoudnessMeter(rate, 1)
+    if len(stem):
+        meter.add(stem[None])
+    loudness = meter.loudness()
+    return stem if loudness is None else stem * np.float32(10 ** ((_LOUDNESS - loudness) / 20))
+
+
 def _key(task: _Task, digests: Mapping[str, str]) -> str:
     """The name of the file of a song: a digest of the contents of its stems and of the settings."""
     stems = [[digests[str(file)] for file in task.song.stems.get(name, ())] for name in task.instruments]
-    identity = json.dumps([_FORMAT, task.rate, BLOCK, GATE, task.instruments, stems])
+    loudness = _LOUDNESS if task.equal_loudness else None
+    identity = json.dumps([_FORMAT, task.rate, BLOCK, GATE, task.instruments, loudness, stems])
     return hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
 
 

@@ -124,6 +124,8 @@ class MetricSettings:
     Attributes:
         spectrum: The short-time Fourier transform.
         network: The shape of the networks.
+        equal_loudness: Whether the instruments of a song are brought to the same loudness before they are mixed. The
+            stems of Slakh2100 already are.
         batch: Segments (separators, pre-training) or triplets per batch.
         segment: Seconds of a segment for training.
         paft_segment: Seconds of a segment of people's judgements.
@@ -156,6 +158,7 @@ class MetricSettings:
 
     spectrum: SpectrumSettings = field(default_factory=SpectrumSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
+    equal_loudness: bool = False
     batch: int = 64
     segment: float = 3.0
     paft_segment: float = 5.0
@@ -202,14 +205,17 @@ PUBLISHED = MetricSettings()
 SMALL = MetricSettings(
     spectrum=SpectrumSettings(rate=12000, size=512, hop=256),  # a window of 43 ms; the published one lasts 46 ms
     network=NetworkSettings(instruments=SIX, channels=(4, 8, 16, 32, 48, 64), dim=32, bands=96, floor=-36.0),
+    equal_loudness=True,
     batch=16,
     paft_segment=3.0,
+    test_segment=5.0,
     epochs=10,
     stage_epochs={
-        "separators": 16,
-        "clean": 12,
-        "cascade": 32,
+        "separators": 12,
+        "clean": 8,
+        "cascade": 40,
         "cascade_ft": 8,
+        "direct_pretrain": 30,
         "direct_da": 24,
         "cascade_ft_normal": 3,
     },
@@ -219,9 +225,9 @@ SMALL = MetricSettings(
     validation=64,
     fixed_triplets=240,
     lr_separators=2e-3,
-    lr_extractors=2e-3,
+    lr_extractors=1e-3,
     lr_tuning=3e-4,
-    lr_direct=1e-3,
+    lr_direct=5e-4,
     lr_paft=1e-3,
 )
 """Sizes for training on two cores; docs/instrument-similarity.md says what they cost."""
