@@ -34,6 +34,8 @@ def read_library(
     groups: Groups,
     most_passages: int,
     given: Mapping[Path, TrackLabels],
+    *,
+    rows: bool = False,
 ) -> tuple[LibraryTracks, ConceptInput]:
     """Return the passages and labels of the available tracks of a library, and what the passages are.
 
@@ -46,6 +48,7 @@ def read_library(
         groups: What belongs together.
         most_passages: Passages per track, at most; of more, every second, third or so is taken.
         given: Labels that replace those of tags, by the path of a track.
+        rows: Take rows although the features are kept.
 
     Raises:
         LibraryError, ModelError: The library is empty, does not hold the model, or rows are corrupt.
@@ -58,7 +61,7 @@ def read_library(
         tracks, table = tracks_of_model(library, chosen)
         backbones = list(chosen.backbones.values())
         source = ConceptInput(chosen.recipe, backbones[0], "", stacked=True)  # checks the model
-        stacked = not _keeps_features(library, backbones[0].name, table)
+        stacked = rows or not _keeps_features(library, backbones[0].name, table)
         passages, track_of, feature = (_rows if stacked else _features)(library, chosen, table, most_passages)
     labels = [given.get(track.path) or labels_of(track) for track in tracks]
     names = [group_of(track, groups) for track in tracks]

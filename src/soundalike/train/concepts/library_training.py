@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from soundalike.core.errors import UsageError
 from soundalike.core.types import BoolArray, FloatArray, IntArray
 from soundalike.models import Head, unit_rows
 from soundalike.train.concepts.discriminants import find_discriminants
-from soundalike.train.concepts.labels import TAG_CONCEPTS, Alikeness, Concept, alike_matrix
+from soundalike.train.concepts.labels import TAG_CONCEPTS, Alikeness, Concept, TrackLabels, alike_matrix
 from soundalike.train.concepts.library_settings import LibrarySettings
 from soundalike.train.concepts.library_tracks import LibraryTracks, fold_numbers, lacking_labels
 from soundalike.train.concepts.suggestions import TagCalibration, Votes, fit_calibration, vote
@@ -116,6 +116,7 @@ def learn_concepts(
     concepts: tuple[Concept, ...],
     settings: LibrarySettings,
     progress: Callable[[int, int], None] | None = None,
+    truth: Sequence[TrackLabels] | None = None,
 ) -> LearnedConcepts:
     """Learn concepts, and measure by cross-validation how good they are.
 
@@ -127,6 +128,8 @@ def learn_concepts(
         concepts: The concepts to learn.
         settings: How to learn them.
         progress: Called with projections that were fitted, and all of them.
+        truth: By which labels held-out tracks are judged, where those of the tracks are wrong or missing on purpose.
+            None takes the labels of the tracks.
 
     Raises:
         UsageError: No concept has enough labels, or none can be told from what the passages hold.
@@ -153,11 +156,12 @@ def learn_concepts(
 
     for concept in wanted:
         task = _Task.of(concept, tracks, inputs, settings)
+        judged = task if truth is None else _Task.of(concept, replace(tracks, labels=tuple(truth)), inputs, settings)
         parts = []
         for fold in range(settings.folds):
-            parts.append(task.judge(fold))
+            parts.append(task.judge(fold, judged))
             advance()
-        held_out, calibration = _summary(parts, task)
+        held_out, calibration = _summary(parts, judged)
         if not len(held_out.accuracy) or held_out.accuracy.mean() < settings.worst:
             lacking[concept] = _hardly_learned(held_out, settings)
         else:
@@ -247,17 +251,18 @@ class _Task:
         folded = weight @ components.projection[:, : weight.shape[1]].T
         return Head(np.ascontiguousarray(mean, np.float32), np.ascontiguousarray(folded, np.float32))
 
-    def judge(self, fold: int) -> _Judged:
-        """Fit to all folds but one, and judge this one."""
-        inside, outside = np.flatnonzero(self.folds == fold), np.flatnonzero(self.folds != fold)
+    def judge(self, fold: int, judged: _Task) -> _Judged:
+        """Fit to all tracks but those of one fold of `judged`, and judge these by its labels."""
+        inside = np.flatnonzero(judged.folds == fold)
+        outside = np.flatnonzero(~np.isin(self.known, judged.known[inside]))
         centre, weight = self.fit(outside)
         embedded = unit_rows((self.inputs - centre) @ weight.T)
-        rows = unit_rows(self._means(embedded, inside))
-        anchors, accuracy = triplet_shares(rows, self.related[np.ix_(inside, inside)], self.groups[inside])
+        rows = unit_rows(judged._means(embedded, inside))
+        anchors, accuracy = triplet_shares(rows, judged.related[np.ix_(inside, inside)], judged.groups[inside])
         votes = None
         if self.tags and len(inside):
             known = [self.tags[n] for n in outside]
-            votes = vote(rows, unit_rows(self._means(embedded, outside)), known, [self.tags[n] for n in inside])
+            votes = vote(rows, unit_rows(self._means(embedded, outside)), known, [judged.tags[n] for n in inside])
         return _Judged(inside[anchors], accuracy, votes)
 
     def _means(self, of_passages: FloatArray, chosen: IntArray) -> FloatArray:
