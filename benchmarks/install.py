@@ -78,6 +78,7 @@ EXTRAS = {
     "faiss": "the prefilter for libraries above three million rows",
     "parquet": "Parquet, in and out",
     "pandas": "`to_dataframe()` of results",
+    "ray": "`--ray`: index, render, train and evaluate on a [cluster](howto/ray.md)",
     "serve": "`soundalike serve`: the HTTP interface, OpenSubsonic and the page; `make demo` installs it",
     "map": "maps by UMAP, which keep neighbours together, for the page of `soundalike serve`; without it, PCA. And, "
     "with `plot`, the pictures of `evaluate mes --tsne`",

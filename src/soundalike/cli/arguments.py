@@ -35,6 +35,7 @@ __all__ = [
     "many_option",
     "model_option",
     "option",
+    "ray_option",
     "seed_option",
     "shared_parameters",
     "weights_option",
@@ -277,3 +278,22 @@ def jobs_option(help: str = "Number of worker processes (default: one per core).
 def seed_option(help: str = "Seed of the random numbers (default: 0).") -> Decorator[Any]:
     """Declare `--seed`."""
     return option("--seed", type=WholeNumber(lowest=0), default=0, metavar="N", help=help)
+
+
+def ray_option() -> Decorator[Any]:
+    """Declare `--ray`: the tasks of the command run on a cluster. The function gets no argument for it."""
+
+    def connect(ctx: click.Context, _: click.Parameter, address: str | None) -> None:
+        if address is not None and not ctx.resilient_parsing:
+            from soundalike.core.executors.ray import ray_cluster
+
+            ctx.with_resource(ray_cluster(address))
+
+    return option(
+        "--ray",
+        metavar="ADDRESS",
+        expose_value=False,
+        callback=connect,
+        help="Run on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local for Ray on this machine (see "
+        "docs/howto/ray.md). --jobs then is the number of tasks at a time (default: two per core of the cluster).",
+    )

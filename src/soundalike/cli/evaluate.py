@@ -20,6 +20,7 @@ from soundalike.cli.arguments import (
     json_option,
     model_option,
     option,
+    ray_option,
     seed_option,
     shared_parameters,
 )
@@ -61,6 +62,7 @@ def protocol_command(name: str) -> click.Command:
     @model_option()
     @seed_option()
     @jobs_option()
+    @ray_option()
     @option("--save", type=GIVEN_PATH, metavar="DIR", help="Write the reports to DIR/<protocol>-<model>.json.")
     @option("--note", "notes", multiple=True, metavar="TEXT", help="A remark to save with the reports.")
     @option("--plot", type=GIVEN_PATH, metavar="FILE", help="Draw them: .png, .svg or .pdf (needs soundalike[plot]).")

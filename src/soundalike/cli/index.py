@@ -18,6 +18,7 @@ from soundalike.cli.arguments import (
     library_option,
     model_option,
     option,
+    ray_option,
 )
 from soundalike.cli.cells import clock, count, feature_cost, near
 from soundalike.cli.commands import command
@@ -81,6 +82,7 @@ def _read_interval(text: str) -> float:
 @option("--keep-features", is_flag=True, help="Also store backbone features, for other models on the same backbone.")
 @stems_option("Also encode the stems that a separator makes of every recording: vocals.melody, drums.rhythm and so on.")
 @jobs_option()
+@ray_option()
 @model_option()
 @library_option()
 @json_option()

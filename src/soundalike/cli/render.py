@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundalike.cli.arguments import GIVEN_PATH, WholeNumber, jobs_option, json_option, option, seed_option
+from soundalike.cli.arguments import GIVEN_PATH, WholeNumber, jobs_option, json_option, option, ray_option, seed_option
 from soundalike.cli.cells import clock, count
 from soundalike.cli.commands import CommandGroup, Entry, command
 from soundalike.cli.exit_codes import INTERRUPTED
@@ -103,6 +103,7 @@ def _read_seconds(text: str) -> float:
     "installed ones).",
 )
 @jobs_option()
+@ray_option()
 @json_option()
 def _render(
     output: Path,

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundalike.cli.arguments import GIVEN_PATH, WholeNumber, argument, jobs_option, json_option, option, seed_option
+from soundalike.cli.arguments import (
+    GIVEN_PATH,
+    WholeNumber,
+    argument,
+    jobs_option,
+    json_option,
+    option,
+    ray_option,
+    seed_option,
+)
 from soundalike.cli.cells import clock, count
 from soundalike.cli.commands import command
 from soundalike.cli.exit_codes import INTERRUPTED
@@ -93,6 +102,7 @@ def read_lengths(text: str) -> tuple[float, float]:
     "installed ones).",
 )
 @jobs_option()
+@ray_option()
 @json_option()
 def songs(
     number: int,

@@ -16,6 +16,7 @@ from soundalike.cli.arguments import (
     jobs_option,
     json_option,
     option,
+    ray_option,
     seed_option,
     shared_parameters,
 )
@@ -89,6 +90,7 @@ class ReproductionRecord:
 @option("-o", "--output", type=GIVEN_PATH, metavar="FILE", help="Write a page (Markdown) with all tables.")
 @seed_option()
 @jobs_option()
+@ray_option()
 @json_option()
 def merit(
     folders: tuple[Path, ...],
@@ -131,6 +133,7 @@ def merit(
 @option("-o", "--output", type=GIVEN_PATH, metavar="FILE", help="Write a page (Markdown) with all tables.")
 @seed_option()
 @jobs_option()
+@ray_option()
 @json_option()
 def instrument_weights(
     folders: tuple[Path, ...],

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from soundalike.cli.arguments import GIVEN_PATH, WholeNumber, argument, jobs_option, json_option, option, seed_option
+from soundalike.cli.arguments import (
+    GIVEN_PATH,
+    WholeNumber,
+    argument,
+    jobs_option,
+    json_option,
+    option,
+    ray_option,
+    seed_option,
+)
 from soundalike.cli.commands import command
 from soundalike.cli.exit_codes import PARTLY
 from soundalike.cli.output import print_message
@@ -51,6 +60,7 @@ __all__ = ["concepts"]
 @option("--device", default="cpu", metavar="NAME", help="Device: cpu, or cuda if there is a GPU (default: cpu).")
 @seed_option()
 @jobs_option("Number of processes that render and read recordings (default: one per core).")
+@ray_option()
 @json_option()
 def concepts(
     folder: Path | None,

@@ -171,7 +171,7 @@ def encode_clips(
         >>> len(encoded.rows["melody"])
         2
     """
-    from soundalike.core.executors.processes import run_tasks
+    from soundalike.core.executors.base import run_tasks
     from soundalike.models import Model
 
     name = model or DEFAULT_MODEL

@@ -60,7 +60,7 @@ def mel_rows(
         >>> mel_rows({Span("drums", 0.0, 10.0): (Source((drums,), 0.0, 10.0),)})[Span("drums", 0.0, 10.0)].shape
         (80,)
     """
-    from soundalike.core.executors.processes import run_tasks
+    from soundalike.core.executors.base import run_tasks
 
     rows: dict[Span, FloatArray] = {}
     outcomes = run_tasks(partial(_measure, sources), sorted(sources), jobs)

@@ -92,7 +92,7 @@ def read_pieces(
         >>> pieces[0].audible["drums"]
         array([ True,  True, False])
     """
-    from soundalike.core.executors.processes import run_tasks
+    from soundalike.core.executors.base import run_tasks
 
     found = find_songs(root, instruments, redux=redux)
     songs = {song.name: song for song in found if part == "all" or song.subset == part or (root / "stems.csv").exists()}

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from soundalike.core.errors import AudioError, UsageError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.files import write_atomic
 from soundalike.core.settings import cache_folder
 from soundalike.core.types import LEVELS, FloatArray, Vectors

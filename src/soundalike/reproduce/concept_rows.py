@@ -19,7 +19,7 @@ from torch import nn
 from soundalike.audio import MonoStream
 from soundalike.backbones.analysis import InputSettings, concept_inputs, fit_segment
 from soundalike.core.errors import AudioError, SoundalikeError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.files import make_folder, write_atomic
 from soundalike.core.types import FloatArray, IntArray
 from soundalike.train.common.network_files import digest_network

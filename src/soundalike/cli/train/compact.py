@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundalike.api.records.failures import FailureRecord, failure_records
-from soundalike.cli.arguments import GIVEN_PATH, WholeNumber, jobs_option, json_option, option, seed_option
+from soundalike.cli.arguments import GIVEN_PATH, WholeNumber, jobs_option, json_option, option, ray_option, seed_option
 from soundalike.cli.commands import command
 from soundalike.cli.exit_codes import INTERRUPTED
 from soundalike.cli.output import Progress, print_interrupted, print_json, print_message
@@ -55,6 +55,7 @@ class CompactRecord:
 @option("--device", default="cpu", metavar="NAME", help="Device: cpu, or cuda if there is a GPU (default: cpu).")
 @seed_option()
 @jobs_option()
+@ray_option()
 @json_option()
 def compact(
     out: Path,

@@ -15,6 +15,7 @@ from soundalike.cli.arguments import (
     library_option,
     model_option,
     option,
+    ray_option,
     seed_option,
 )
 from soundalike.cli.commands import command
@@ -89,6 +90,7 @@ _DATASETS = "folder, gtzan, mtg_jamendo or msd_lastfm"
 @model_option()
 @seed_option()
 @jobs_option("Number of processes that render and read recordings (default: one per core).")
+@ray_option()
 @json_option()
 def concepts(
     library_path: Path | None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundalike.cli.arguments import GIVEN_PATH, WholeNumber, jobs_option, json_option, option, seed_option
+from soundalike.cli.arguments import GIVEN_PATH, WholeNumber, jobs_option, json_option, option, ray_option, seed_option
 from soundalike.cli.commands import command
 from soundalike.cli.output import Progress, print_json, print_message
 from soundalike.core.errors import one_line
@@ -35,6 +35,7 @@ class DescriptorsRecord:
 @option("--pieces", type=WholeNumber(), default=500, metavar="N", help="Training pieces of each kind (default: 500).")
 @seed_option("Seed of the music and of the fit (default: 0).")
 @jobs_option()
+@ray_option()
 @json_option()
 def descriptors(
     grooves: Path, tunes: Path | None, out: Path, work: Path, pieces: int, seed: int, jobs: int | None, as_json: bool

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundalike.cli.arguments import GIVEN_PATH, jobs_option, json_option, option, seed_option
+from soundalike.cli.arguments import GIVEN_PATH, jobs_option, json_option, option, ray_option, seed_option
 from soundalike.cli.commands import command
 from soundalike.cli.output import Progress, print_json
 from soundalike.cli.table import print_matrix
@@ -37,6 +37,7 @@ class DspRecord:
 @seed_option("Seed of the random pairs, and of the split if the renders have none (default: 0).")
 @option("--plain", is_flag=True, help="Leave the projections out: the baseline that shows what fitting adds.")
 @jobs_option()
+@ray_option()
 @json_option()
 def dsp(renders: Path, recordings: Path, out: Path, seed: int, plain: bool, jobs: int | None, as_json: bool) -> int:
     """Fit the model dsp: standardisation, projection and calibration of fixed descriptors.

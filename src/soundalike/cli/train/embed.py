@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soundalike.api.records.failures import FailureRecord, failure_records
-from soundalike.cli.arguments import GIVEN_PATH, jobs_option, json_option, option
+from soundalike.cli.arguments import GIVEN_PATH, jobs_option, json_option, option, ray_option
 from soundalike.cli.commands import command
 from soundalike.cli.exit_codes import INTERRUPTED
 from soundalike.cli.output import Progress, print_interrupted, print_json
@@ -42,6 +42,7 @@ def _read_shard(text: str) -> tuple[int, int]:
 @option("--backbone", metavar="NAME", help="Backbone that extracts the features (default: that of the default model).")
 @option("--shard", type=TextType("I/N", _read_shard), metavar="I/N", help="Only this part of the clips, such as 2/4.")
 @jobs_option()
+@ray_option()
 @json_option()
 def embed(
     triplets: Path, cache: Path, backbone: str | None, shard: tuple[int, int] | None, jobs: int | None, as_json: bool

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from soundalike.api.records.failures import FailureRecord, failure_records
-from soundalike.cli.arguments import GIVEN_PATH, NUMBER, WholeNumber, jobs_option, json_option, option, seed_option
+from soundalike.cli.arguments import (
+    GIVEN_PATH,
+    NUMBER,
+    WholeNumber,
+    jobs_option,
+    json_option,
+    option,
+    ray_option,
+    seed_option,
+)
 from soundalike.cli.commands import command
 from soundalike.cli.exit_codes import INTERRUPTED
 from soundalike.cli.output import Progress, print_interrupted, print_json
@@ -123,6 +132,7 @@ def _read_features(ctx: click.Context, param: click.Parameter, text: str) -> dic
 @option("--bf16", is_flag=True, help="Multiply in bfloat16, on devices that are faster at it.")
 @seed_option()
 @jobs_option("Number of processes that extract features (default: one per core).")
+@ray_option()
 @json_option()
 def heads(
     triplets: Path,

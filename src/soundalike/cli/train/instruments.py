@@ -18,6 +18,7 @@ from soundalike.cli.arguments import (
     jobs_option,
     json_option,
     option,
+    ray_option,
     seed_option,
 )
 from soundalike.cli.commands import command
@@ -108,6 +109,7 @@ class InstrumentsRecord:
 @option("--separator", metavar="NAME", help="What makes the stems that a model of the method clean describes.")
 @seed_option()
 @jobs_option("Number of processes that read songs (default: one per core).")
+@ray_option()
 @json_option()
 def instruments(
     songs: Path,

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from soundalike.cli.arguments import GIVEN_PATH, argument, jobs_option, json_option, model_option, option, seed_option
+from soundalike.cli.arguments import (
+    GIVEN_PATH,
+    argument,
+    jobs_option,
+    json_option,
+    model_option,
+    option,
+    ray_option,
+    seed_option,
+)
 from soundalike.cli.commands import command
 from soundalike.cli.output import Progress, print_json
 from soundalike.cli.table import print_table
@@ -60,6 +69,7 @@ class LearnedPresetRecord:
 @model_option()
 @seed_option()
 @jobs_option()
+@ray_option()
 @json_option()
 def weights(name: str, config: Path | None, as_json: bool, **values: Any) -> int:
     """Learn weights from what listeners find alike, and save them as a preset for searches.

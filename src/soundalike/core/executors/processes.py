@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 from soundalike.core.errors import AudioError, SoundalikeError
 from soundalike.core.executors.cores import usable_cores
+from soundalike.core.executors.outcomes import attempt, result_of
 
-__all__ = ["run_tasks"]
+__all__ = ["THREAD_SETTINGS", "run_tasks"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -26,7 +27,8 @@ Result = TypeVar("Result")
 _STARTING = threading.Lock()
 _HEARTBEAT = 1.0
 """Seconds to wait for a task before `heartbeat` is called."""
-_THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables that bound the threads of numeric libraries. Workers set them to 1."""
 
 
 def _most_workers() -> int:
@@ -72,8 +74,8 @@ def _worker_environment() -> Iterator[None]:
     Numeric libraries use one thread, because the workers are the parallelism. Ctrl-C is blocked, because a worker that
     received it before it ignores the signal would print a traceback.
     """
-    before = {name: os.environ.get(name) for name in _THREAD_SETTINGS}
-    os.environ.update(dict.fromkeys(_THREAD_SETTINGS, "1"))
+    before = {name: os.environ.get(name) for name in THREAD_SETTINGS}
+    os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
     try:
         with _without_interrupt():
             yield
@@ -116,25 +118,7 @@ def _serve(pipe: Connection, function: Callable[[Any], Any]) -> None:
     with suppress(EOFError, OSError):
         while True:
             task = pipe.recv()
-            outcome: Any
-            try:
-                outcome = function(task)
-            except SoundalikeError as error:
-                outcome = error
-            except MemoryError:
-                outcome = AudioError("not enough memory to decode it; close other programs or use fewer --jobs")
-            except Exception as error:
-                outcome = _Unexpected(error)
-            pipe.send(outcome)
-
-
-class _Unexpected:
-    """An unexpected exception, sent to the parent with the worker's traceback as text."""
-
-    def __init__(self, error: Exception) -> None:
-        import traceback
-
-        self.text = "".join(traceback.format_exception(error))
+            pipe.send(attempt(function, task))
 
 
 def run_tasks(
@@ -143,28 +127,10 @@ def run_tasks(
     jobs: int | None = None,
     heartbeat: Callable[[Task, float], None] | None = None,
 ) -> Generator[tuple[Task, Result | SoundalikeError], None, None]:
-    """Run a function on many tasks in worker processes.
+    """Run a function on many tasks in worker processes; see `soundalike.core.executors.base.run_tasks`.
 
-    If a worker dies, the result of its task is an AudioError, and a new worker takes the next task. When the generator
-    is closed, the workers are killed.
-
-    Args:
-        function: An importable function of one task. Its results must be picklable.
-        tasks: Picklable tasks. They are read one by one, as workers become free.
-        jobs: Maximum number of processes. The default is `usable_cores()`. There are never more than tasks.
-        heartbeat: Called about once per second while no task is done, with the task that has been running for the
-            longest time, and this time in seconds.
-
-    Yields:
-        Pairs (task, result) in the order in which tasks finish. If a task raised a SoundalikeError, that error takes
-        the place of the result.
-
-    Raises:
-        RuntimeError: A worker raised any other exception, which is a defect.
-
-    Example:
-        >>> for path, digest in run_tasks(content_hash, paths, jobs=2):
-        ...     print(path, digest)
+    If a worker dies, the result of its task is an AudioError, and a new worker takes the next task. There are never
+    more workers than tasks.
     """
     jobs = min(jobs or usable_cores(), _most_workers())
     waiting = iter(tasks)
@@ -196,15 +162,14 @@ def run_tasks(
                     workers.remove(worker)
                     yield done, AudioError(_crash_message(worker.process.exitcode))
                     continue
-                if isinstance(outcome, _Unexpected):
-                    raise RuntimeError(f"a worker failed on {done!r}:\n{outcome.text}")
+                result = result_of(outcome, done)
                 worker.task = None
                 task = waiting if exhausted else next(waiting, waiting)
                 if task is waiting:
                     exhausted = True
                 else:
                     _give(worker, task)
-                yield done, outcome
+                yield done, result
     finally:
         for worker in workers:
             worker.process.kill()

@@ -30,7 +30,7 @@ import click
 import numpy as np
 
 from soundalike.core.errors import SoundalikeError, UsageError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.files import make_folder, read_json
 from soundalike.core.options import Argument
 from soundalike.core.types import FloatArray, Report

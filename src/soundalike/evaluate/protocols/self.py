@@ -242,7 +242,7 @@ class SelfTest:
         """
         import soundfile
 
-        from soundalike.core.executors.processes import run_tasks
+        from soundalike.core.executors.base import run_tasks
 
         if "MP3" not in soundfile.available_formats():
             raise UsageError("the installed libsndfile cannot write MP3; install the soundfile package from PyPI")

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from soundalike.audio import fingerprint_of, read_tags
 from soundalike.core.errors import AudioError, UsageError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.files import absolute, content_hash
 from soundalike.core.types import LEVELS
 from soundalike.library.catalog.held import HeldModel
@@ -32,12 +32,18 @@ __all__ = ["IndexReport", "Waiting", "index_files"]
 Waiting: TypeAlias = Callable[[Path, float], None]
 
 
+class _NotFoundError(AudioError):
+    """A worker does not find a file."""
+
+
 def _encode(task: EncodeTask) -> EncodedFile | NewFingerprint | Projected:
     """Run in a worker: extract features once per backbone, or project stored features, or only make the fingerprint.
 
     Projections run here too, so that rows are bit-identical: a worker computes with one thread.
     """
     path = task.file.path
+    if not path.exists():
+        raise _NotFoundError(f"{path} does not exist")
     if not task.models:
         return NewFingerprint(fingerprint_of(path))
     models = {source: load_once(source) for source in task.models}
@@ -202,6 +208,11 @@ class _Indexer:
         outcomes = run_tasks(_encode, map(self._with_stored, tasks), jobs, report_running)
         try:
             for task, outcome in outcomes:
+                if isinstance(outcome, _NotFoundError) and task.file.path.exists():
+                    raise UsageError(
+                        f"{task.file.path}: a worker on another machine does not find it; the folder must be there "
+                        "under the same path on all of them"
+                    )
                 self._writer.take(task, outcome)
                 yield
         finally:

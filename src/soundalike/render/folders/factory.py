@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from soundalike.core.errors import SoundalikeError, UsageError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.files import make_folder
 from soundalike.render.folders.draw import CLIPS, Folder, draw_folder, folder_part
 from soundalike.render.folders.record import META, folder_path, is_complete, write_record, write_split

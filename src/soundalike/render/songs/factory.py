@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from soundalike.core.errors import SoundalikeError, UsageError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.files import make_folder
 from soundalike.render.folders.draw import folder_part
 from soundalike.render.folders.settings import sources_of

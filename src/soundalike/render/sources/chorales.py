@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import multiprocessing
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from soundalike.core.errors import AudioError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.types import FloatArray
 from soundalike.render.score.music import BAR, CHORDS, MODES, Chord, Progression
 from soundalike.render.score.names import progression_name
@@ -83,11 +82,7 @@ def _read() -> tuple[Progression, ...]:
 
     names = [str(name) for name in corpus.chorales.Iterator(returnType="filename")]
     batches = [tuple(names[k : k + _BATCH]) for k in range(0, len(names), _BATCH)]
-    outcomes: Iterable[Any]
-    if multiprocessing.current_process().daemon:  # a worker process cannot start workers
-        outcomes = map(_read_batch, batches)
-    else:
-        outcomes = (outcome for _, outcome in run_tasks(_read_batch, batches))
+    outcomes = (outcome for _, outcome in run_tasks(_read_batch, batches))
     found: dict[str, Progression] = {}
     for outcome in outcomes:
         if isinstance(outcome, AudioError):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import bisect
 import hashlib
 import json
-import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -18,7 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from soundalike.core.errors import AudioError, SoundalikeError, UsageError, one_line
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.types import IntArray
 from soundalike.render.score.music import BAR, METERS, MODES, Melody, Note, SplitPart, part_of
 from soundalike.render.sources.cache import cache_path, write_cache
@@ -233,11 +232,7 @@ def _read_collection(file: Path) -> _ReadResult:
 
 def _read_all(read: Callable[[Task], _ReadResult], tasks: Sequence[Task], progress: Progress | None) -> _ReadResult:
     """Read all tasks in parallel, and merge the results in the order of their names."""
-    outcomes: Iterable[_ReadResult | SoundalikeError]
-    if multiprocessing.current_process().daemon:  # a worker process cannot start workers
-        outcomes = map(read, tasks)
-    else:
-        outcomes = (outcome for _, outcome in run_tasks(read, tasks))
+    outcomes = (outcome for _, outcome in run_tasks(read, tasks))
     total = _ReadResult()
     for done, outcome in enumerate(outcomes, 1):
         if isinstance(outcome, SoundalikeError):

@@ -17,7 +17,7 @@ from soundalike.audio import MonoStream, windows
 from soundalike.backbones import Backbone
 from soundalike.core import plugins
 from soundalike.core.errors import SoundalikeError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.files import make_folder, read_json, write_json
 from soundalike.train.concepts.material import ConceptTrack
 

@@ -18,7 +18,7 @@ import numpy as np
 from soundalike.audio import MonoStream
 from soundalike.backbones.analysis import InputSettings, concept_inputs, fit_segment
 from soundalike.core.errors import AudioError, SoundalikeError, UsageError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.files import make_folder
 from soundalike.core.types import AnyArray, FloatArray, IntArray
 from soundalike.train.concepts.input_store import InputStore

@@ -21,7 +21,7 @@ import numpy as np
 
 from soundalike.audio import TAG_CONCEPTS, TrackLabels
 from soundalike.core.errors import SoundalikeError, UsageError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.files import foreign_files, make_folder, read_json, write_atomic, write_json
 from soundalike.core.types import FloatArray
 from soundalike.render.folders import Stock, folder_part, sources_of

@@ -19,7 +19,7 @@ import numpy as np
 from soundalike.audio import MonoStream, windows
 from soundalike.backbones import Backbone
 from soundalike.core.errors import AudioError, UsageError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.files import absolute, content_hash
 from soundalike.core.types import FloatArray
 from soundalike.models import load_named_backbone

@@ -23,7 +23,7 @@ from soundalike.backbones.analysis import (
     key_correlations,
 )
 from soundalike.core.errors import SoundalikeError, UsageError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.files import absolute, make_folder, write_atomic
 from soundalike.core.types import FloatArray
 from soundalike.render.folders import sources_of

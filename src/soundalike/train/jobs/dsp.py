@@ -19,7 +19,7 @@ from soundalike.audio import MonoStream, windows
 from soundalike.backbones import Backbone
 from soundalike.core import plugins
 from soundalike.core.errors import AudioError, UsageError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.files import make_folder, read_json
 from soundalike.core.types import LEVELS, BoolArray, Calibration, FloatArray, IntArray, Level
 from soundalike.models import Head, unit_rows

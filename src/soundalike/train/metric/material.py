@@ -23,8 +23,8 @@ from soundalike.audio.activity import BLOCK, GATE
 from soundalike.audio.datasets import SUBSETS, SongFiles, find_songs
 from soundalike.audio.loudness import LoudnessMeter
 from soundalike.core.errors import AudioError, SoundalikeError, UsageError
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.executors.cores import usable_cores
-from soundalike.core.executors.processes import run_tasks
 from soundalike.core.files import content_hash, make_folder, read_json, write_json
 from soundalike.core.types import FloatArray
 from soundalike.train.metric.pieces import Piece, is_stored, open_piece, store_piece

@@ -18,7 +18,7 @@ import numpy as np
 from soundalike.audio import MonoStream
 from soundalike.backbones.analysis import HOP, RATE, spectra_of
 from soundalike.core.errors import AudioError, SoundalikeError, UsageError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.files import make_folder, write_atomic
 from soundalike.core.types import FloatArray
 from soundalike.render.score import read_truth

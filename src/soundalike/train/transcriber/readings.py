@@ -25,7 +25,7 @@ from soundalike.backbones.analysis import (
     KeyMeterClassifier,
 )
 from soundalike.core.errors import SoundalikeError, UsageError
-from soundalike.core.executors.processes import run_tasks
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.files import write_atomic
 from soundalike.core.types import FloatArray, IntArray
 from soundalike.render.score import read_truth
