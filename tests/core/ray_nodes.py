@@ -11,8 +11,17 @@ import subprocess
 import sys
 from types import TracebackType
 
-from soundalike.core.executors.ray import KEEPALIVE
-
+PATIENT = {
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_worker_register_timeout_seconds": "300",
+    "RAY_gcs_server_port_wait_time_s": "300",
+    "RAY_gcs_server_request_timeout_seconds": "300",
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300",
+    "RAY_grpc_client_keepalive_timeout_ms": "60000",
+    "RAY_health_check_timeout_ms": "60000",
+}
+"""Settings with which Ray starts, and is not taken for dead, on a machine that other work keeps busy. The process that
+connects needs them too, before it imports Ray."""
 _STORE = 80 * 2**20
 
 
@@ -23,7 +32,7 @@ class Nodes:
         paths = os.pathsep.join(filter(None, sys.path))  # workers import what is beside the tests
         self._process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            text=True, env={**os.environ, **KEEPALIVE, "PYTHONPATH": paths},
+            text=True, env={**os.environ, **PATIENT, "PYTHONPATH": paths},
         )  # fmt: skip
         self.address = self._answer()
 
@@ -52,6 +61,7 @@ class Nodes:
         for line in self._process.stdout:
             if line.startswith("= "):  # Ray prints lines of its own
                 return line[2:].strip()
+        self._process.communicate()
         raise RuntimeError("the cluster of the tests ended")
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from ray_nodes import Nodes
+from ray_nodes import PATIENT, Nodes
 from ray_tasks import describe, die, hang_first
 
 from soundalike.core.errors import AudioError
@@ -23,7 +23,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
     pytest.importorskip("ray", reason="ray is not installed")
-    with Nodes() as cluster:
+    with pytest.MonkeyPatch.context() as patch, Nodes() as cluster:
+        for name, value in PATIENT.items():
+            patch.setenv(name, value)
         cluster.add()
         cluster.add()
         yield cluster
