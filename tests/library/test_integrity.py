@@ -332,6 +332,14 @@ def test_names_that_enter_a_catalogue_are_checked(folder: Path) -> None:
         assert check_library(library).ok
 
 
+def test_searches_take_the_model_that_was_added_first(folder: Path) -> None:
+    with LibraryFolder(folder, writable=True) as library:
+        with library.catalog.transaction():
+            library.catalog.put_model("concepts", HeldModel("1", "concepts"), [("genre", "track", 4)])
+        assert list(library.catalog.models()) == ["dsp", "concepts"]
+        assert library.model().name == "dsp"
+
+
 def test_a_model_that_was_renamed_in_its_folder_replaces_the_old_one(original: Path, tmp_path: Path) -> None:
     with LibraryFolder(original) as library:
         music = library.catalog.tracks()[0].path.parent

@@ -206,7 +206,8 @@ class LibraryFolder:
         """The model to search with.
 
         Args:
-            name: The name or folder of a model; None takes the default model if the library holds it, else the first.
+            name: The name or folder of a model; None takes the default model if the library holds it, else the one
+                that was added first.
 
         Raises:
             LibraryError: The library is empty.

@@ -18,7 +18,8 @@ def find_held(library: Path, name: str | None, held: Mapping[str, HeldModel]) ->
 
     Args:
         library: Folder of the library, for messages.
-        name: The name or folder of a model; None takes the default model if the library holds it, else the first.
+        name: The name or folder of a model; None takes the default model if the library holds it, else the one
+            that was added first.
         held: The models that the library holds, by name.
 
     Raises:

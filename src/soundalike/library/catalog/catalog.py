@@ -189,8 +189,8 @@ class Catalog:
     # Rows -------------------------------------------------------------------------------------------------------
 
     def models(self) -> dict[str, HeldModel]:
-        """The models that the library holds, by name."""
-        rows = self.database.rows("SELECT name, digest, source FROM models ORDER BY name")
+        """The models that the library holds, by name, in the order in which they were added."""
+        rows = self.database.rows("SELECT name, digest, source FROM models ORDER BY edition, name")
         return {name: HeldModel(digest, source) for name, digest, source in rows}
 
     def put_model(self, name: str, held: HeldModel, dims: Sequence[tuple[str, Level, int]]) -> None:
