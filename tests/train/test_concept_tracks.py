@@ -104,6 +104,8 @@ def test_the_tags_of_files_are_labels(tmp_path: Path) -> None:
     assert first.song == "Ann"
     assert second.labels == TrackLabels(genre=("Rock",)), "a year of 19999 is unknown"
     (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="nowhere: not found; give a folder of music"):
+        find_tracks(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="empty holds no recordings; give a folder of music to --data"):
         find_tracks(tmp_path / "empty")
 

@@ -47,7 +47,10 @@ def find_tracks(
         ('blues',)
     """
     if dataset == TAGGED:
-        items = list(plugins.load("datasets", TAGGED, root=folder).items())
+        try:
+            items = list(plugins.load("datasets", TAGGED, root=folder).items())
+        except UsageError as error:  # it does not say where
+            raise UsageError(f"{folder}: {error}") from error
         if announce:
             announce(f"reading the tags of {len(items):,} recordings")
         found = [_tagged(item) for item in items]
