@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 
 from soundalike.cli.exit_codes import INTERRUPTED
 from soundalike.cli.inputs import chosen_library
-from soundalike.cli.output import Progress, print_interrupted, print_json, print_message
+from soundalike.cli.output import print_interrupted, print_json, print_message
 from soundalike.cli.table import print_table
 from soundalike.cli.train.library_material import Groups, group_of, labels_of
-from soundalike.cli.train.progress import Curves, curves, print_epoch
+from soundalike.cli.train.progress import Curves, curves, network_progress
 from soundalike.core.errors import UsageError, one_line
 from soundalike.train.concepts import CONCEPTS, PUBLISHED, SMALL
 
 if TYPE_CHECKING:
     from soundalike.backbones.analysis import TempogramKind
-    from soundalike.train.common import Epoch
     from soundalike.train.concepts import Concept, ConceptSettings, TrackLabels
     from soundalike.train.jobs import ConceptsJob, ConceptsReport, GivenMusic
 
@@ -134,27 +133,15 @@ def library_music(
 def train_on_recordings(job: ConceptsJob, *, jobs: int | None, as_json: bool) -> int:
     """Train a network, print what was measured on the test recordings, and return the exit code."""
     from soundalike.train.common import use_all_cores
-    from soundalike.train.jobs import ConceptsProgress, train_concept_network
+    from soundalike.train.jobs import train_concept_network
 
-    with Progress("recording", enabled=not as_json) as progress:
-
-        def begin_step(name: str) -> None:
-            progress.restart()
-            if not as_json:
-                print_message(name, "step")
-
-        def show_epoch(network: str, epoch: Epoch) -> None:
-            progress.end()
-            if not as_json:
-                print_epoch(network, epoch)
-
-        try:
-            use_all_cores()
-            report = train_concept_network(job, ConceptsProgress(begin_step, progress, show_epoch), jobs=jobs)
-        except KeyboardInterrupt:
-            progress.end()
-            print_interrupted()
-            return INTERRUPTED
+    use_all_cores()
+    try:
+        with network_progress("recording", quiet=as_json) as progress:
+            report = train_concept_network(job, progress, jobs=jobs)
+    except KeyboardInterrupt:
+        print_interrupted()
+        return INTERRUPTED
     for name, reason in report.failed:
         print_message(f"{one_line(name)}: {one_line(reason)}", "failed")
     record = _record(job, report)

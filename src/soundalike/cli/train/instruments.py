@@ -23,16 +23,15 @@ from soundalike.cli.arguments import (
 )
 from soundalike.cli.commands import command
 from soundalike.cli.exit_codes import INTERRUPTED
-from soundalike.cli.output import Progress, print_interrupted, print_json, print_message
+from soundalike.cli.output import print_interrupted, print_json, print_message
 from soundalike.cli.table import print_table
-from soundalike.cli.train.progress import Curves, curves, print_epoch
+from soundalike.cli.train.progress import Curves, curves, network_progress
 from soundalike.core.errors import one_line
 from soundalike.core.files import write_atomic
 from soundalike.train.common import Precision
 from soundalike.train.metric import METHODS, PUBLISHED, SMALL
 
 if TYPE_CHECKING:
-    from soundalike.train.common import Epoch
     from soundalike.train.jobs.instruments import InstrumentsReport
 
 __all__ = ["instruments"]
@@ -150,7 +149,7 @@ def instruments(
     """
     from soundalike.cli.models.clips import calibration_clips
     from soundalike.train.common import use_all_cores
-    from soundalike.train.jobs import InstrumentModel, InstrumentsJob, InstrumentsProgress, train_instruments
+    from soundalike.train.jobs import InstrumentModel, InstrumentsJob, train_instruments
 
     if recorded_songs and not recorded:
         raise click.UsageError("--recorded-songs needs --recorded", click.get_current_context())
@@ -174,24 +173,12 @@ def instruments(
         called = name or out.absolute().name
         model = InstrumentModel(out, called, licence, calibration_clips(), separator, precision)
     job = InstrumentsJob(songs, work, method, settings, redux, {recorded: chosen} if recorded else {}, model, labels)
-    with Progress("song", enabled=not as_json) as progress:
-
-        def begin_step(name: str) -> None:
-            progress.restart()
-            if not as_json:
-                print_message(name, "step")
-
-        def show_epoch(network: str, epoch: Epoch) -> None:
-            progress.end()
-            if not as_json:
-                print_epoch(network, epoch)
-
-        try:
-            report = train_instruments(job, InstrumentsProgress(begin_step, progress, show_epoch), jobs=jobs)
-        except KeyboardInterrupt:
-            progress.end()
-            print_interrupted()
-            return INTERRUPTED
+    try:
+        with network_progress("song", quiet=as_json) as progress:
+            report = train_instruments(job, progress, jobs=jobs)
+    except KeyboardInterrupt:
+        print_interrupted()
+        return INTERRUPTED
     for song, reason in report.failed:
         print_message(f"{one_line(song)}: {reason}", "failed")
     if curve_file:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from soundalike.cli.output import print_message
+from soundalike.cli.output import Progress, print_message
 from soundalike.cli.table import print_matrix
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
     from soundalike.train.common import Epoch
+    from soundalike.train.jobs import NetworkProgress
 
-__all__ = ["Accuracies", "Curves", "curves", "print_accuracies", "print_epoch", "report_failed"]
+__all__ = ["Accuracies", "Curves", "curves", "network_progress", "print_accuracies", "print_epoch", "report_failed"]
 
 Curves: TypeAlias = Mapping[str, Sequence[Sequence[float]]]
 """Per network or head, one line per epoch: training loss, validation loss, validation accuracy."""
@@ -28,6 +30,35 @@ def print_epoch(name: str, epoch: Epoch) -> None:
         f"accuracy {100 * epoch.validation_accuracy:.1f} %",
         "training",
     )
+
+
+@contextmanager
+def network_progress(unit: str, *, quiet: bool) -> Iterator[NetworkProgress]:
+    """Show the steps and epochs of a training, and how many recordings (`unit`) were read; nothing if `quiet`.
+
+    Example:
+        >>> with network_progress("song", quiet=False) as progress:
+        ...     report = train_instruments(job, progress)
+    """
+    from soundalike.train.jobs import NetworkProgress
+
+    with Progress(unit, enabled=not quiet) as progress:
+
+        def begin_step(name: str) -> None:
+            progress.restart()
+            if not quiet:
+                print_message(name, "step")
+
+        def show_epoch(network: str, epoch: Epoch) -> None:
+            progress.end()
+            if not quiet:
+                print_epoch(network, epoch)
+
+        try:
+            yield NetworkProgress(begin_step, progress, show_epoch)
+        except KeyboardInterrupt:
+            progress.end()
+            raise
 
 
 def curves(epochs: Mapping[str, Sequence[Epoch]]) -> Curves:

@@ -3,7 +3,6 @@ from .compact import Progress as Progress
 from .compact import train_compact as train_compact
 from .concepts import ConceptModel as ConceptModel
 from .concepts import ConceptsJob as ConceptsJob
-from .concepts import ConceptsProgress as ConceptsProgress
 from .concepts import ConceptsReport as ConceptsReport
 from .concepts import GivenMusic as GivenMusic
 from .concepts import Music as Music
@@ -18,5 +17,5 @@ from .heads import default_backbone as default_backbone
 from .heads import train_heads as train_heads
 from .instruments import InstrumentModel as InstrumentModel
 from .instruments import InstrumentsJob as InstrumentsJob
-from .instruments import InstrumentsProgress as InstrumentsProgress
 from .instruments import train_instruments as train_instruments
+from .network_progress import NetworkProgress as NetworkProgress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from soundalike.train.common.checkpoints import Epoch
     from soundalike.train.concepts.material import ConceptMaterial, ConceptTrack
     from soundalike.train.concepts.networks import ConceptNetwork
+    from soundalike.train.jobs.network_progress import NetworkProgress
 
 __all__ = [
     "ConceptModel",
     "ConceptsJob",
-    "ConceptsProgress",
     "ConceptsReport",
     "GivenMusic",
     "HeldOut",
@@ -111,15 +111,6 @@ class ConceptsJob:
     model: ConceptModel | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ConceptsProgress:
-    """Callbacks: a step starts; recordings done, all recordings and seconds of audio; an epoch is finished."""
-
-    step: Callable[[str], None]
-    done: Callable[[int, int, float], None]
-    epoch: Callable[[str, Epoch], None]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
     """The test recordings: n tracks with their labels, songs, and the mean embedding of each, (n, d) per concept."""
@@ -164,7 +155,7 @@ class ConceptsReport:
         return min(self.curve, key=lambda epoch: epoch.validation_loss)
 
 
-def train_concept_network(job: ConceptsJob, progress: ConceptsProgress, *, jobs: int | None = None) -> ConceptsReport:
+def train_concept_network(job: ConceptsJob, progress: NetworkProgress, *, jobs: int | None = None) -> ConceptsReport:
     """Train a network unless it is there already, and write the model if asked to.
 
     Args:
@@ -235,7 +226,7 @@ def _check_model(model: ConceptModel) -> None:
 
 
 def _find_tracks(
-    job: ConceptsJob, progress: ConceptsProgress, jobs: int | None
+    job: ConceptsJob, progress: NetworkProgress, jobs: int | None
 ) -> tuple[tuple[ConceptTrack, ...], tuple[tuple[str, str], ...]]:
     """Return the labelled recordings, rendered first if asked for, and the clips that could not be rendered."""
     from soundalike.train.concepts.estimates import estimate_labels
@@ -294,7 +285,7 @@ def _describe_held_out(network: ConceptNetwork, material: ConceptMaterial, setti
 
 
 def _write_model(
-    job: ConceptsJob, model: ConceptModel, network: ConceptNetwork, report: ConceptsReport, progress: ConceptsProgress
+    job: ConceptsJob, model: ConceptModel, network: ConceptNetwork, report: ConceptsReport, progress: NetworkProgress
 ) -> None:
     from soundalike.backbones.analysis import ConceptGraph
     from soundalike.train.concepts.export import export_concepts

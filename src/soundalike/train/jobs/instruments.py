@@ -19,13 +19,13 @@ from soundalike.train.metric.settings import SMALL, MetricSettings
 if TYPE_CHECKING:
     from soundalike.train.common import CalibrationClip
     from soundalike.train.common.checkpoints import Epoch
+    from soundalike.train.jobs.network_progress import NetworkProgress
     from soundalike.train.metric.stages import Trained, Workspace
 
 __all__ = [
     "SAMPLES",
     "InstrumentModel",
     "InstrumentsJob",
-    "InstrumentsProgress",
     "InstrumentsReport",
     "TrainedNetwork",
     "train_instruments",
@@ -82,15 +82,6 @@ class InstrumentsJob:
 
 
 @dataclass(frozen=True, slots=True)
-class InstrumentsProgress:
-    """Callbacks: a step starts; songs done, all songs and seconds of audio; a network finished an epoch."""
-
-    step: Callable[[str], None]
-    done: Callable[[int, int, float], None]
-    epoch: Callable[[str, Epoch], None]
-
-
-@dataclass(frozen=True, slots=True)
 class TrainedNetwork:
     """A trained network.
 
@@ -133,9 +124,7 @@ class InstrumentsReport:
     separators: Path | None = None
 
 
-def train_instruments(
-    job: InstrumentsJob, progress: InstrumentsProgress, *, jobs: int | None = None
-) -> InstrumentsReport:
+def train_instruments(job: InstrumentsJob, progress: NetworkProgress, *, jobs: int | None = None) -> InstrumentsReport:
     """Train the networks of a method that are not there yet, and write the model if asked to.
 
     Args:
@@ -194,18 +183,14 @@ def train_instruments(
     return report
 
 
-def _timed(
-    name: str, progress: InstrumentsProgress, train: Callable[[Callable[[Epoch], None]], Trained]
-) -> TrainedNetwork:
+def _timed(name: str, progress: NetworkProgress, train: Callable[[Callable[[Epoch], None]], Trained]) -> TrainedNetwork:
     progress.step(name)
     begun = time.monotonic()
     trained = train(partial(progress.epoch, name))
     return TrainedNetwork(name, trained.path, trained.curve, trained.found, time.monotonic() - begun)
 
 
-def _tune(
-    job: InstrumentsJob, labels: Path, workspace: Workspace, progress: InstrumentsProgress
-) -> list[TrainedNetwork]:
+def _tune(job: InstrumentsJob, labels: Path, workspace: Workspace, progress: NetworkProgress) -> list[TrainedNetwork]:
     """Tune the networks on the training part of the judgements; instruments without any stay as they are."""
     from soundalike.train.metric.paft import PAFTS, train_paft
     from soundalike.train.metric.preferences import JudgedSegments, find_preferences, read_listeners, split_preferences
@@ -241,7 +226,7 @@ def _write_model(
     model: InstrumentModel,
     workspace: Workspace,
     report: InstrumentsReport,
-    progress: InstrumentsProgress,
+    progress: NetworkProgress,
 ) -> InstrumentsReport:
     """Write the model, and the separators if the method has any; returns the report with what was written."""
     from soundalike.train.metric.assemble import export_method, export_stems
