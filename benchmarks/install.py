@@ -77,6 +77,7 @@ EXTRAS = {
     "plot": "the pictures of `evaluate --plot`",
     "faiss": "the prefilter for libraries above three million rows",
     "parquet": "Parquet, in and out",
+    "milvus": "libraries whose rows are in Milvus: `library push`, `library pull` and `serve --store`",
     "pandas": "`to_dataframe()` of results",
     "ray": "`--ray`: index, render, train and evaluate on a [cluster](howto/ray.md)",
     "serve": "`soundalike serve`: the HTTP interface, OpenSubsonic and the page; `make demo` installs it",

@@ -41,6 +41,8 @@ RECORDS = {
     "library-vacuum": "cli.library.vacuum:VacuumRecord",
     "library-export": "cli.library.export:VectorsRecord cli.library.export:FolderRecord",
     "library-import": "cli.library.import_:ImportRecord",
+    "library-push": "cli.library.push:PushRecord",
+    "library-pull": "cli.library.pull:PullRecord",
     "list": "cli.list:ListRecord",
     "models-install": "cli.models.install:InstallRecord",
     "models-remove": "cli.models.remove:RemovedRecord",

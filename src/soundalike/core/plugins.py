@@ -82,7 +82,7 @@ def names(folder: str) -> tuple[str, ...]:
 
     Example:
         >>> names("stores")
-        ('flat',)
+        ('flat', 'milvus')
     """
     return tuple(sorted(_bundled(folder) | _external(folder).keys()))
 

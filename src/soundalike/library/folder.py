@@ -12,7 +12,6 @@ from typing import Self
 import numpy as np
 
 from soundalike.audio import HOP, WINDOW
-from soundalike.core import plugins
 from soundalike.core.errors import LibraryError
 from soundalike.core.files import absolute, foreign_files, size_of
 from soundalike.core.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space, Span, Vectors
@@ -23,6 +22,7 @@ from soundalike.library.catalog.track import Track
 from soundalike.library.held_models import find_held, spaces_of_models
 from soundalike.library.kept_features import feature_costs
 from soundalike.library.migrations import migrate
+from soundalike.library.open_rows import open_rows
 from soundalike.library.presence import folder_is_there, is_there
 from soundalike.library.snapshot_arrays import SnapshotArrays
 from soundalike.library.stores.base import RestorableRowsError, Store, read_verified
@@ -37,7 +37,6 @@ __all__ = [
     "LibraryFolder",
     "Subject",
     "is_current",
-    "rows_folder",
     "span_of",
 ]
 
@@ -167,15 +166,7 @@ class LibraryFolder:
         return self._open_store(place, writable=self._writable)
 
     def _open_store(self, place: Place, *, writable: bool) -> Store:
-        store: Store = plugins.load(
-            "stores",
-            "flat",
-            folder=rows_folder(self.path, place.epoch),
-            editions=place.editions,
-            writable=writable,
-            threads=self._threads,
-        )
-        return store
+        return open_rows(self.path, place, writable=writable, threads=self._threads)
 
     @property
     def store(self) -> Store:
@@ -373,11 +364,6 @@ class LibraryFolder:
                 "path": str(self.path), "format": FORMAT, "bytes": size, **self.catalog.counts(), "models": models,
                 "features": features,
             }  # fmt: skip
-
-
-def rows_folder(path: Path, epoch: int) -> Path:
-    """The folder with the rows of an epoch: the library itself at first, then one of their own."""
-    return path / f"rows.{epoch}" if epoch else path
 
 
 def span_of(track: Track, level: Level, index: int) -> Span:

@@ -16,7 +16,8 @@ from soundalike.core.errors import LibraryError
 from soundalike.core.files import size_of, sync_folder
 from soundalike.core.types import LEVELS, FloatArray, IntArray, Level
 from soundalike.library.catalog.catalog import Catalog
-from soundalike.library.folder import LibraryFolder, rows_folder
+from soundalike.library.folder import LibraryFolder
+from soundalike.library.open_rows import rows_folder
 from soundalike.library.snapshot_arrays import DERIVED
 from soundalike.library.stale_rows import remove_stale_rows
 from soundalike.library.stores.base import Store, Table
@@ -375,8 +376,7 @@ def _moved(library: LibraryFolder, column: _Column, moves: IntArray) -> Iterator
 
 
 def _check_disk_space(library: LibraryFolder) -> None:
-    folder = rows_folder(library.path, library.catalog.database.epoch)
-    needed = sum(file.stat().st_size for file in _sidecars(folder))
+    needed = sum(file.stat().st_size for file in _sidecars(rows_folder(library.path, library.catalog.database.epoch)))
     free = shutil.disk_usage(library.path).free
     if free < needed:
         raise LibraryError(

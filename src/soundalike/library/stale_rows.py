@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from soundalike.library.folder import LibraryFolder, rows_folder
+from soundalike.library.folder import LibraryFolder
+from soundalike.library.open_rows import rows_folder
 from soundalike.library.stores.base import Table
 
 __all__ = ["current_files", "remove_stale_rows"]

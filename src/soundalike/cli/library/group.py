@@ -23,6 +23,8 @@ library: click.Command = Group(
         "vacuum": Entry("library.vacuum:vacuum", "free the disk space of removed and replaced rows"),
         "export": Entry("library.export:export", "write all vectors to a file, or everything to a folder"),
         "import": Entry("library.import_:import_folder", "add what was exported to a folder"),
+        "push": Entry("library.push:push", "make a Milvus server hold what the library holds"),
+        "pull": Entry("library.pull:pull", "add what was pushed to a Milvus server"),
     },
     title="actions",
     help="Inspect, maintain, export and import a library.",

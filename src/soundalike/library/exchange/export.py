@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +15,10 @@ import numpy as np
 from soundalike.audio import HOP
 from soundalike.core.errors import UsageError, one_line
 from soundalike.core.files import absolute, foreign_files
-from soundalike.core.types import LEVELS, BoolArray, IntArray, Level
-from soundalike.library.catalog.catalog import Catalog
+from soundalike.core.types import BoolArray, IntArray, Level
 from soundalike.library.exchange.format import TRACK_COLUMNS, ExportedModel, Manifest, schema
 from soundalike.library.exchange.parquet import load_pyarrow, optional_rows_column, parquet_writer
+from soundalike.library.exchange.track_order import track_order
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.stores.base import read_verified
 from soundalike.library.stores.row_groups import positions_of, runs
@@ -88,56 +87,6 @@ def export_library(library: LibraryFolder, folder: Path, progress: Progress | No
     return manifest
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Layout:
-    """The row positions of n tracks, in the order of the export: by row position, so that reading is sequential, then
-    by id. Tracks that no model encoded come last.
-
-    Attributes:
-        ids: (n,) ids of the tracks.
-        owner: (n,) the number of the first track with the same rows.
-        places: Per level, (n, 2) first position and number of rows.
-        encoded: Per model, (n,) whether it encoded the track.
-        held: Per model, (n,) whether it encoded a track with the same rows.
-    """
-
-    ids: IntArray
-    owner: IntArray
-    places: Mapping[Level, IntArray]
-    encoded: Mapping[str, BoolArray]
-    held: Mapping[str, BoolArray]
-
-    def owners(self) -> BoolArray:
-        """Which tracks (n,) are the first ones with their rows."""
-        return self.owner == np.arange(len(self.ids))
-
-
-def _layout(catalog: Catalog, models: Iterable[str]) -> _Layout:
-    ids = catalog.ids()
-    places = {level: np.zeros((len(ids), 2), np.int64) for level in LEVELS}
-    encoded = {model: np.zeros(len(ids), np.bool_) for model in models}
-    for model, flags in encoded.items():
-        for level in LEVELS:
-            groups = catalog.groups(model, level, absent=True)
-            at = np.searchsorted(ids, groups[:, 2])
-            places[level][at] = groups[:, :2]
-            flags[at] = True
-    first, none = places["track"][:, 0], places["track"][:, 1] == 0
-    order = np.lexsort((ids, first, none))
-    first, none = first[order], none[order]
-    begins = none | (np.diff(first, prepend=-1) != 0)
-    starts = np.flatnonzero(begins)
-    group = np.cumsum(begins) - 1
-    encoded = {model: flags[order] for model, flags in encoded.items()}
-    return _Layout(
-        ids=ids[order],
-        owner=starts[group],
-        places={level: rows[order] for level, rows in places.items()},
-        encoded=encoded,
-        held={model: np.logical_or.reduceat(flags, starts)[group] for model, flags in encoded.items()},
-    )
-
-
 class _Export:
     """One export into an existing folder. To be used inside a snapshot of the library."""
 
@@ -149,7 +98,7 @@ class _Export:
             ExportedModel(name, held.digest, held.source, {one.name: one.dim for one in spaces if one.model == name})
             for name, held in self._catalog.models().items()
         ]
-        self._layout = _layout(self._catalog, [model.name for model in self._models])
+        self._layout = track_order(self._catalog, [model.name for model in self._models])
 
     def write(self) -> Manifest:
         """Write all files."""

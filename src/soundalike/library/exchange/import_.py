@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, groupby
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from soundalike.core.errors import ModelError
 from soundalike.core.types import LEVELS, FloatArray, Level
 from soundalike.library.catalog.held import HeldModel
-from soundalike.library.exchange.format import ExportedModel
-from soundalike.library.exchange.read import Export, Line, Sound
+from soundalike.library.exchange.format import ExportedModel, Manifest
+from soundalike.library.exchange.read import Line, Sound
 from soundalike.library.folder import LibraryFolder
 
 __all__ = ["ImportReport", "import_library"]
@@ -29,8 +30,25 @@ class ImportReport:
     failures: int = 0
 
 
+class Source(Protocol):
+    """What can be imported: `Export`, or a library in Milvus."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """The models, and how many tracks there are at most."""
+        ...
+
+    def batches(self) -> Iterator[list[Sound]]:
+        """All recordings in batches."""
+        ...
+
+    def failures(self) -> Iterator[tuple[Path, int, int, str]]:
+        """Path, size, modification time and message of the unreadable files."""
+        ...
+
+
 def import_library(
-    library: LibraryFolder, export: Export, progress: Callable[[int, int, float], None] | None = None
+    library: LibraryFolder, export: Source, progress: Callable[[int, int, float], None] | None = None
 ) -> ImportReport:
     """Add the tracks of an export to a library. Tracks whose path the library holds already stay as they are.
 

@@ -18,12 +18,12 @@ import numpy as np
 from soundalike.core.errors import LibraryError
 from soundalike.core.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space
 from soundalike.library.stores.base import BestOf, Editions, Hits, Table
-from soundalike.library.stores.finalists import finalists, rank_groups
+from soundalike.library.stores.finalists import rerank
 from soundalike.library.stores.pq_prefilter import PqPrefilter, installed
 from soundalike.library.stores.row_groups import Groups, Scored
 from soundalike.library.stores.scan_kernel import BATCH, Column, ScanTerm, default_scanner, on_threads, scan_on_threads
 from soundalike.library.stores.sidecars import LEVELS_INT8, SidecarFiles
-from soundalike.models import Term, score_rows
+from soundalike.models import Term
 
 __all__ = ["FlatStore", "create"]
 
@@ -282,21 +282,9 @@ class FlatStore:
         self, level: Level, terms: Sequence[Term], scored: Scored, k: int, wanted: BoolArray | None,
         best_of: BestOf | None = None,
     ) -> Hits:  # fmt: skip
-        """The k best of the wanted groups (g,) by exact score, among those whose approximate score is close enough."""
-        best = scored.best if wanted is None else np.where(wanted, scored.best, np.float32(-np.inf))
-        # Each score is off by at most `margin` / 2, so a group within `margin` of the k-th best may be better than it.
         margin = 2 * _SCAN_ERROR * float(np.sqrt(sum(term.scale**2 for term in terms)))
-        chosen = finalists(best, k, margin, best_of)
-        owner, places, positions = scored.rows(chosen)
-        owner = chosen[owner]
-        near = scored.scores[places] >= best[owner] - margin
-        owner, positions = owner[near], positions[near]
-        if len(positions) == 0:
-            return _NO_HITS
-        rows = {t.space.name: self.read(level, t.space.full_name, t.space.dim, positions) for t in terms}
-        with np.errstate(invalid="ignore", over="ignore"):
-            exact = score_rows(terms, rows)
-        # A score that is not finite means a corrupt row: it goes to the top, where the caller compares checksums.
-        exact = np.where(np.isfinite(exact), exact, np.inf)
-        order = rank_groups(owner, positions, exact, best_of)[:k]
-        return Hits(owner[order], positions[order], exact[order])
+
+        def read(space: Space, positions: IntArray) -> FloatArray:
+            return self.read(level, space.full_name, space.dim, positions)
+
+        return rerank(read, terms, scored, k, margin, wanted, best_of)

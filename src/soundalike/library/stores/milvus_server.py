@@ -1,0 +1,237 @@
+"""The connection to a Milvus server: addresses, collections, retries, and errors of one line.
+
+pymilvus retries calls that fail because the server cannot be reached, with growing pauses, until the timeout of the
+call. Every call has one, so that a cut connection ends as an error and never hangs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+from soundalike.core.errors import LibraryError, UsageError, one_line
+from soundalike.core.types import FloatArray
+
+__all__ = ["INDEXES", "MOST", "SCHEME", "Field", "MilvusAddress", "MilvusServer", "is_address"]
+
+SCHEME = "milvus://"
+TOKEN = "SOUNDALIKE_MILVUS_TOKEN"
+MOST = 16_384
+"""The most entities that Milvus returns from one search or query, by default."""
+INDEXES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+    "FLAT": ({}, {}),
+    "IVF_FLAT": ({"nlist": 1024}, {"nprobe": 256}),
+    "HNSW": ({"M": 32, "efConstruction": 200}, {"ef": 1024}),
+}
+"""The indexes of vectors, with their settings for building and for searching; FLAT scans all rows and is exact."""
+CALL = 60.0
+"""Seconds that a call may take, its retries included."""
+_CONNECT = 10.0
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}", re.ASCII)
+_FULL = re.compile(r"no space left|file too large|disk quota|quota exceeded|quota exhausted|force deny", re.IGNORECASE)
+_UNREACHABLE = re.compile(r"unavailable|fail connecting|failed to connect|deadline.exceeded|retry", re.IGNORECASE)
+# The deadlines of calls notice a cut connection. pymilvus would ping every 10 s, which gRPC servers that keep the
+# defaults answer by closing the connection.
+_CHANNEL = {"grpc.keepalive_time_ms": 330_000}
+
+
+def is_address(text: str | os.PathLike[str]) -> bool:
+    """Whether a text is the address of a library in Milvus, rather than a path.
+
+    Example:
+        >>> is_address("milvus://localhost:19530/music")
+        True
+    """
+    return os.fspath(text).startswith(SCHEME)
+
+
+@dataclass(frozen=True, slots=True)
+class MilvusAddress:
+    """Where a library is: the host and port of the server, and the name of the library there."""
+
+    host: str
+    port: int
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse `milvus://HOST:PORT/NAME`; the port may be left out.
+
+        Raises:
+            UsageError: It is not such an address.
+
+        Example:
+            >>> MilvusAddress.parse("milvus://localhost/music")
+            MilvusAddress(host='localhost', port=19530, name='music')
+        """
+        found = re.fullmatch(r"milvus://(\[[0-9A-Fa-f:]+\]|[^/:@\[\]]+)(?::([0-9]{1,5}))?/([^/]+)", text)
+        if found is None:
+            raise UsageError(f"{text!r} is not the address of a library in Milvus; expected milvus://HOST:PORT/NAME")
+        host, port, name = found[1], int(found[2] or 19530), found[3]
+        if not 1 <= port <= 65535:
+            raise UsageError(f"{text!r}: the port is {port}, expected 1 to 65535")
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{text!r}: the name is {name!r}, expected letters, digits and _, beginning with a letter or _"
+            )
+        return cls(host, port, name)
+
+    @property
+    def server(self) -> str:
+        """The host and port, for messages."""
+        return f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.server}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a collection besides its key `id`: an integer, a text of at most `size` bytes, or a vector."""
+
+    name: str
+    kind: str
+    size: int = 0
+
+
+class MilvusServer:
+    """A server, open for the collections of one library. Any number of threads may use it."""
+
+    def __init__(self, address: MilvusAddress) -> None:
+        """Connect.
+
+        Raises:
+            UsageError: pymilvus is not installed.
+            LibraryError: The server cannot be reached.
+        """
+        self.address, self._timeout = address, CALL
+        try:
+            import pymilvus
+        except ImportError as error:
+            raise UsageError("Milvus needs pymilvus, which is not installed: pip install soundalike[milvus]") from error
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # errors are raised as well
+        self._pymilvus = pymilvus
+        with self._calling("connect"):
+            self._client = pymilvus.MilvusClient(
+                uri=f"http://{address.server}", token=os.environ.get(TOKEN, ""), timeout=min(_CONNECT, CALL),
+                grpc_options=_CHANNEL, dedicated=True,
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def collection(self, part: str) -> str:
+        """The name of a collection of the library."""
+        return f"{self.address.name}_{part}"
+
+    def has(self, part: str) -> bool:
+        """Whether there is a collection. Raises LibraryError."""
+        with self._calling("look up a collection"):
+            return bool(self._client.has_collection(self.collection(part), timeout=self._timeout))
+
+    def create(self, part: str, fields: Sequence[Field], index: str) -> None:
+        """Make a collection with an index of its vectors by inner product, and load it. Raises LibraryError."""
+        with self._calling("make a collection"):
+            kinds, client = self._pymilvus.DataType, self._client
+            schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+            schema.add_field("id", kinds.INT64, is_primary=True)
+            for field in fields:
+                options = {"VARCHAR": {"max_length": field.size}, "FLOAT_VECTOR": {"dim": field.size}}
+                schema.add_field(field.name, kinds[field.kind], **options.get(field.kind, {}))
+            indexes = client.prepare_index_params()
+            indexes.add_index("vector", index_type=index, metric_type="IP", params=dict(INDEXES[index][0]))
+            client.create_collection(
+                self.collection(part), schema=schema, index_params=indexes, consistency_level="Strong",
+                timeout=self._timeout,
+            )  # fmt: skip
+
+    def open(self, part: str, fields: Sequence[Field]) -> None:
+        """Load an existing collection.
+
+        Raises:
+            LibraryError: It has other fields, or cannot be loaded.
+        """
+        name = self.collection(part)
+        with self._calling("open a collection"):
+            found = self._client.describe_collection(name, timeout=self._timeout)["fields"]
+        kinds = {field["name"]: field["type"].name for field in found}
+        dims = {field["name"]: int(field.get("params", {}).get("dim", 0)) for field in found}
+        if kinds != {"id": "INT64", **{field.name: field.kind for field in fields}}:
+            described = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+            raise LibraryError(
+                f"the collection {name} of Milvus at {self.address.server} is none of soundalike's (it has "
+                f"{described}); use another name"
+            )
+        for field in fields:
+            if field.kind == "FLOAT_VECTOR" and dims[field.name] != field.size:
+                raise LibraryError(
+                    f"the collection {name} of Milvus at {self.address.server} has vectors of {dims[field.name]} "
+                    f"dims, expected {field.size}; it was made for other models: use another name"
+                )
+        with self._calling("load a collection"):
+            self._client.load_collection(name, timeout=self._timeout)
+
+    def upsert(self, part: str, entities: Sequence[Mapping[str, Any]]) -> None:
+        """Write entities, in place of those with the same ids; durable when it returns. Raises LibraryError."""
+        if entities:
+            with self._calling("write"):
+                self._client.upsert(self.collection(part), list(entities), timeout=self._timeout)
+
+    def delete(self, part: str, condition: str) -> None:
+        """Delete the entities that meet a condition. Raises LibraryError."""
+        with self._calling("delete"):
+            self._client.delete(self.collection(part), filter=condition, timeout=self._timeout)
+
+    def query(self, part: str, condition: str, fields: Sequence[str]) -> list[dict[str, Any]]:
+        """The entities, at most `MOST`, that meet a condition, with some fields. Raises LibraryError."""
+        with self._calling("read"):
+            found = self._client.query(
+                self.collection(part), filter=condition, output_fields=["id", *fields], timeout=self._timeout,
+                consistency_level="Strong",
+            )  # fmt: skip
+            return list(found)
+
+    def search(
+        self, part: str, vector: FloatArray, limit: int, condition: str, index: str
+    ) -> tuple[list[int], list[float]]:
+        """The ids and inner products of the entities nearest to a vector (d,), best first. Raises LibraryError."""
+        settings = dict(INDEXES[index][1])
+        if "ef" in settings:
+            settings["ef"] = max(settings["ef"], limit)
+        with self._calling("search"):
+            (hits,) = self._client.search(
+                self.collection(part), [vector], filter=condition, limit=limit, output_fields=["id"],
+                search_params={"metric_type": "IP", "params": settings}, timeout=self._timeout,
+                consistency_level="Strong",
+            )  # fmt: skip
+            return [hit["id"] for hit in hits], [hit["distance"] for hit in hits]
+
+    @contextmanager
+    def _calling(self, what: str) -> Iterator[None]:
+        """Turn errors of pymilvus and gRPC into a LibraryError of one line."""
+        import grpc
+
+        where = f"Milvus at {self.address.server}"
+        try:
+            yield
+        except (self._pymilvus.MilvusException, grpc.RpcError) as error:
+            why = one_line(str(getattr(error, "message", "") or error))
+            if _FULL.search(why):
+                text = f"{where} has no space left to {what}; free some on the server and run it again"
+                raise LibraryError(f"{text} (nothing stored is lost): {why}") from error
+            if _UNREACHABLE.search(why):
+                text = f"cannot reach {where} to {what}; check the address and that the server runs, and run it again"
+                raise LibraryError(text) from error
+            raise LibraryError(f"{where} failed to {what}: {why}") from error
