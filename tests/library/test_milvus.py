@@ -49,7 +49,7 @@ def address(lite: MilvusLite) -> str:
 
 def track_of(path: Path, seconds: float, **fields: object) -> Track:
     values: dict[str, object] = {
-        "path": path, "size": 5, "mtime_ns": 7, "content_hash": path.stem, "audio_hash": path.stem,
+        "path": path, "size": 5, "mtime_ns": 7, "content_hash": ascii(path.stem), "audio_hash": ascii(path.stem),
         "duration": seconds, "rate": 44100, "channels": 2, "codec": "mp3", "title": None, "artists": (),
         "album": None, "genres": (), "year": None, "bpm_tag": None, "key_tag": None, "tempo": 0.1 + 0.2, "key": None,
         "loudness": -9.5, "silent": False,
