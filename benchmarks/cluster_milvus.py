@@ -165,6 +165,7 @@ def write(
             print(f"{high:,} rows written, {used[0]:,.0f} MB of memory", file=sys.stderr)
             if used[0] > 1000 * args.most_gb:
                 break
+        server.seal("track")
     return curve
 
 

@@ -45,7 +45,7 @@ def pull(address: str, catalog: bool, library_path: Path | None, as_json: bool) 
     pushed later, pull into another folder. Milvus needs soundalike[milvus].
     """
     from soundalike.library import LibraryFolder, build_prefilters
-    from soundalike.library.exchange import pull_catalog, pull_library
+    from soundalike.library.exchange import StoredLibrary, import_library, pull_catalog
 
     place = library_folder(library_path)
     if catalog:
@@ -53,9 +53,9 @@ def pull(address: str, catalog: bool, library_path: Path | None, as_json: bool) 
             tracks = pull_catalog(place, address, progress)
         record = PullRecord(str(place), tracks, 0, 0, tracks)
     else:
-        with LibraryFolder.create(place) as library:
+        with StoredLibrary(address) as stored, LibraryFolder.create(place) as library:
             with Progress("track", enabled=not as_json) as progress:
-                report = pull_library(library, address, progress)
+                report = import_library(library, stored, progress)
             with Progress("row", enabled=not as_json) as progress:
                 build_prefilters(library, progress)
             record = PullRecord(str(place), report.added, report.known, report.failures, len(library.catalog))

@@ -1,8 +1,8 @@
 from .export import check_target as check_target
 from .export import export_library as export_library
 from .import_ import import_library as import_library
+from .pull import StoredLibrary as StoredLibrary
 from .pull import pull_catalog as pull_catalog
-from .pull import pull_library as pull_library
 from .push import push_library as push_library
 from .read import Export as Export
 from .vector_files import SUFFIXES as SUFFIXES

@@ -1,10 +1,9 @@
-"""Read a library in Milvus: as an export, to be imported, or only its catalogue, whose rows stay in Milvus."""
+"""Read a library in Milvus: as an export, to be imported, or only its catalogue while the rows stay in Milvus."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +14,6 @@ from soundalike.core.types import LEVELS, FloatArray, Level
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.held import HeldModel
 from soundalike.library.exchange.format import ExportedModel, Manifest
-from soundalike.library.exchange.import_ import ImportReport, import_library
 from soundalike.library.exchange.milvus_texts import Entry, reading_text
 from soundalike.library.exchange.read import Sound
 from soundalike.library.folder import LibraryFolder
@@ -24,32 +22,10 @@ from soundalike.library.stores.milvus import MilvusStore
 from soundalike.library.stores.milvus_layout import open_collections, read_texts
 from soundalike.library.stores.milvus_server import MilvusAddress, MilvusServer
 
-__all__ = ["pull_catalog", "pull_library"]
+__all__ = ["StoredLibrary", "pull_catalog"]
 
 _BATCH_PASSAGES, _BATCH_TRACKS = 4096, 512
 Progress = Callable[[int, int, float], None]
-
-
-def pull_library(library: LibraryFolder, address: str, progress: Progress | None = None) -> ImportReport:
-    """Add what a library in Milvus holds, as `import_library` adds an export. A repeated pull adds what is missing.
-
-    Args:
-        library: The library, open for writing.
-        address: `milvus://HOST:PORT/NAME`.
-        progress: Called with tracks done, an upper bound of all, and their seconds.
-
-    Raises:
-        UsageError: The address is invalid, or pymilvus is not installed.
-        LibraryError: The server cannot be reached, holds no such library, or holds corrupt rows.
-        ModelError: The library holds another version of a model.
-
-    Example:
-        >>> with LibraryFolder.create(Path("back")) as library:
-        ...     pull_library(library, "milvus://localhost:19530/music").added
-        12
-    """
-    with closing(_Stored.open(address)) as stored:
-        return import_library(library, stored, progress)
 
 
 def pull_catalog(folder: Path, address: str, progress: Progress | None = None) -> int:
@@ -73,7 +49,7 @@ def pull_catalog(folder: Path, address: str, progress: Progress | None = None) -
         >>> pull_catalog(Path("remote"), "milvus://localhost:19530/music")
         12
     """
-    with closing(_Stored.open(address)) as stored:
+    with StoredLibrary(address) as stored:
         with LibraryFolder.create(folder) as library:
             if len(library.catalog) or library.catalog.models():
                 raise LibraryError(f"{folder} holds a library; give a new folder for the catalogue of {address}")
@@ -82,34 +58,43 @@ def pull_catalog(folder: Path, address: str, progress: Progress | None = None) -
         return tracks
 
 
-@dataclass(slots=True, eq=False)
-class _Stored:
-    """A library in Milvus, read as `Export` reads a folder."""
+class StoredLibrary:
+    """A library in Milvus, open for reading as `Export` reads a folder. Use `with`, and pass it to `import_library`."""
 
-    server: MilvusServer
-    store: MilvusStore
-    manifest: Manifest
+    def __init__(self, address: str) -> None:
+        """Connect to the server at `milvus://HOST:PORT/NAME`.
 
-    @classmethod
-    def open(cls, address: str) -> Self:
-        server = MilvusServer(MilvusAddress.parse(address))
+        Raises:
+            UsageError: The address is invalid, or pymilvus is not installed.
+            LibraryError: The server cannot be reached, or holds no such library.
+
+        Example:
+            >>> with StoredLibrary("milvus://localhost:19530/music") as stored, LibraryFolder.create(path) as library:
+            ...     import_library(library, stored).added
+            12
+        """
+        self._server = MilvusServer(MilvusAddress.parse(address))
         try:
-            held = open_collections(server)
+            self._held = open_collections(self._server)
+            self._store = MilvusStore(self._server, self._held)
         except BaseException:
-            server.close()
+            self._server.close()
             raise
-        models = tuple(ExportedModel(one.name, one.digest, one.source, one.spaces) for one in held.models)
-        most = held.texts - 1 - len(held.dropped)
-        return cls(server, MilvusStore(server, held), Manifest(most, held.rows["passage"], 0, models))
+        models = tuple(ExportedModel(one.name, one.digest, one.source, one.spaces) for one in self._held.models)
+        most = self._held.texts - 1 - len(self._held.dropped)
+        self.manifest = Manifest(most, self._held.rows["passage"], 0, models)
 
-    def close(self) -> None:
-        self.server.close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.close()
 
     def _entries(self) -> Iterator[tuple[int, Entry]]:
-        held = self.store.manifest
-        for number, text in read_texts(self.server, 1, held.texts):
+        held = self._held
+        for number, text in read_texts(self._server, 1, held.texts):
             if number not in held.dropped:
-                with reading_text(self.server.address, number):
+                with reading_text(self._server.address, number):
                     yield number, Entry.parse(text)
 
     def _sounds(self) -> Iterator[tuple[Sound, Entry]]:
@@ -117,7 +102,7 @@ class _Stored:
         lines = 0
         for number, entry in self._entries():
             if entry.tracks:
-                with reading_text(self.server.address, number):
+                with reading_text(self._server.address, number):
                     copies = entry.lines(lines)
                 lines += len(copies)
                 yield Sound(copies), entry
@@ -143,12 +128,12 @@ class _Stored:
             edges = np.cumsum([len(span) for span in spans])[:-1]
             for model in self.manifest.models:
                 for full, dim in model.columns().items():
-                    if self.store.corrupt(level, full, dim, positions).any():
+                    if self._store.corrupt(level, full, dim, positions).any():
                         raise LibraryError(
-                            f"rows of {self.server.address} are missing or corrupt; push the library again under "
+                            f"rows of {self._server.address} are missing or corrupt; push the library again under "
                             "another name"
                         )
-                    parts = np.split(self.store.read(level, full, dim, positions), edges)
+                    parts = np.split(self._store.read(level, full, dim, positions), edges)
                     for (_, entry), found, part in zip(batch, rows, parts, strict=True):
                         if model.name in entry.body["held"]:
                             found.setdefault(level, {})[full] = part
@@ -161,12 +146,12 @@ class _Stored:
         """The unreadable files."""
         for number, entry in self._entries():
             if not entry.tracks:
-                with reading_text(self.server.address, number):
+                with reading_text(self._server.address, number):
                     yield entry.failure()
 
     def copy_catalog(self, catalog: Catalog, progress: Progress) -> int:
         """Write all tracks into a catalogue, at the positions that their rows have in Milvus; returns their number."""
-        held, done, seconds = self.store.manifest, 0, 0.0
+        held, done, seconds = self._held, 0, 0.0
         with catalog.transaction():
             for model in held.models:
                 dims = [(name, level, dim) for name, dim in model.spaces.items() for level in LEVELS]

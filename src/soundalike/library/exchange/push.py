@@ -145,6 +145,9 @@ class _Push:
             seconds += sum(entry.seconds for entry, _ in batch)
             progress(done, total, seconds)
         self._remove()
+        if self._manifest.index != "FLAT" and self._report.rows:  # rows that no index covers yet are scanned
+            for level in LEVELS:
+                self._server.seal(level)
         return self._report
 
     def _batches(self) -> Iterator[list[tuple[Entry, Places]]]:

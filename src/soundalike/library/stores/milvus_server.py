@@ -109,7 +109,7 @@ class MilvusServer:
             UsageError: pymilvus is not installed.
             LibraryError: The server cannot be reached.
         """
-        self.address, self._timeout = address, CALL
+        self.address = address
         try:
             import pymilvus
         except ImportError as error:
@@ -139,7 +139,7 @@ class MilvusServer:
     def has(self, part: str) -> bool:
         """Whether there is a collection. Raises LibraryError."""
         with self._calling("look up a collection"):
-            return bool(self._client.has_collection(self.collection(part), timeout=self._timeout))
+            return bool(self._client.has_collection(self.collection(part), timeout=CALL))
 
     def create(self, part: str, fields: Sequence[Field], index: str) -> None:
         """Make a collection with an index of its vectors by inner product, and load it. Raises LibraryError."""
@@ -154,7 +154,7 @@ class MilvusServer:
             indexes.add_index("vector", index_type=index, metric_type="IP", params=dict(INDEXES[index][0]))
             client.create_collection(
                 self.collection(part), schema=schema, index_params=indexes, consistency_level="Strong",
-                timeout=self._timeout,
+                timeout=CALL,
             )  # fmt: skip
 
     def open(self, part: str, fields: Sequence[Field]) -> None:
@@ -165,7 +165,7 @@ class MilvusServer:
         """
         name = self.collection(part)
         with self._calling("open a collection"):
-            found = self._client.describe_collection(name, timeout=self._timeout)["fields"]
+            found = self._client.describe_collection(name, timeout=CALL)["fields"]
         kinds = {field["name"]: field["type"].name for field in found}
         dims = {field["name"]: int(field.get("params", {}).get("dim", 0)) for field in found}
         if kinds != {"id": "INT64", **{field.name: field.kind for field in fields}}:
@@ -181,24 +181,29 @@ class MilvusServer:
                     f"dims, expected {field.size}; it was made for other models: use another name"
                 )
         with self._calling("load a collection"):
-            self._client.load_collection(name, timeout=self._timeout)
+            self._client.load_collection(name, timeout=CALL)
 
     def upsert(self, part: str, entities: Sequence[Mapping[str, Any]]) -> None:
         """Write entities, in place of those with the same ids; durable when it returns. Raises LibraryError."""
         if entities:
             with self._calling("write"):
-                self._client.upsert(self.collection(part), list(entities), timeout=self._timeout)
+                self._client.upsert(self.collection(part), list(entities), timeout=CALL)
+
+    def seal(self, part: str) -> None:
+        """Let Milvus build the index of everything that was written so far. Raises LibraryError."""
+        with self._calling("build an index"):
+            self._client.flush(self.collection(part), timeout=CALL)
 
     def delete(self, part: str, condition: str) -> None:
         """Delete the entities that meet a condition. Raises LibraryError."""
         with self._calling("delete"):
-            self._client.delete(self.collection(part), filter=condition, timeout=self._timeout)
+            self._client.delete(self.collection(part), filter=condition, timeout=CALL)
 
     def query(self, part: str, condition: str, fields: Sequence[str]) -> list[dict[str, Any]]:
         """The entities, at most `MOST`, that meet a condition, with some fields. Raises LibraryError."""
         with self._calling("read"):
             found = self._client.query(
-                self.collection(part), filter=condition, output_fields=["id", *fields], timeout=self._timeout,
+                self.collection(part), filter=condition, output_fields=["id", *fields], timeout=CALL,
                 consistency_level="Strong",
             )  # fmt: skip
             return list(found)
@@ -213,7 +218,7 @@ class MilvusServer:
         with self._calling("search"):
             (hits,) = self._client.search(
                 self.collection(part), [vector], filter=condition, limit=limit, output_fields=["id"],
-                search_params={"metric_type": "IP", "params": settings}, timeout=self._timeout,
+                search_params={"metric_type": "IP", "params": settings}, timeout=CALL,
                 consistency_level="Strong",
             )  # fmt: skip
             return [hit["id"] for hit in hits], [hit["distance"] for hit in hits]
