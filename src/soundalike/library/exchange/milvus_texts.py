@@ -22,9 +22,11 @@ from soundalike.library.catalog.track import Track
 from soundalike.library.exchange.format import TRACK_COLUMNS
 from soundalike.library.exchange.read import Line
 
-__all__ = ["Entry", "reading_text", "stored_failure", "stored_sound"]
+__all__ = ["NOWHERE", "Entry", "Places", "reading_text", "stored_failure", "stored_sound"]
 
 Places = Mapping[Level, tuple[int, int]]
+NOWHERE: Places = dict.fromkeys(LEVELS, (0, 0))
+"""The places of an entry without rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +35,20 @@ class Entry:
 
     Attributes:
         body: What is known, as JSON values.
-        places: First position and number of its rows in Milvus, per level; (0, 0) if no model encoded it.
+        source: Which rows of which library it has: they are the same as long as this is.
+        rows: A digest of the rows; empty if no model encoded it.
+        places: First position and number of the rows in Milvus, per level.
     """
 
     body: Mapping[str, Any]
+    source: str
+    rows: str
     places: Places
 
     @property
     def digest(self) -> bytes:
-        """What tells this body from others."""
-        return hashlib.blake2b(_dump(self.body).encode(), digest_size=16).digest()
-
-    @property
-    def rows_key(self) -> tuple[Any, ...]:
-        """What its rows depend on, besides the versions of the models; empty for an unreadable file."""
-        if "copies" not in self.body:
-            return ()
-        return (self.body["copies"][0]["audio_hash"], tuple(self.body["held"]), self.body["passages"])
+        """What tells this entry, with its rows, from others."""
+        return hashlib.blake2b(_dump([self.body, self.source]).encode(), digest_size=16).digest()
 
     @property
     def tracks(self) -> int:
@@ -67,7 +66,7 @@ class Entry:
 
     def dump(self) -> str:
         """The entry as a text of ASCII."""
-        return _dump({"body": self.body, "places": self.places})
+        return _dump({"body": self.body, "source": self.source, "rows": self.rows, "places": self.places})
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -78,7 +77,8 @@ class Entry:
             first[level], count[level] = (int(number) for number in found["places"][level])
             if first[level] < 0 or count[level] < 0:
                 raise ValueError("negative positions")
-        return cls(found["body"], {level: (first[level], count[level]) for level in LEVELS})
+        places: Places = {level: (first[level], count[level]) for level in LEVELS}
+        return cls(found["body"], str(found["source"]), str(found["rows"]), places)
 
     def lines(self, number: int) -> list[Line]:
         """The tracks of a recording as lines of an export, from a number on. To be used inside `reading_text`."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from soundalike.core.errors import LibraryError, UsageError
-from soundalike.core.types import LEVELS, FloatArray, IntArray, Level
-from soundalike.library.exchange.milvus_texts import Entry, Places, reading_text, stored_failure, stored_sound
+from soundalike.core.types import LEVELS, BoolArray, FloatArray, IntArray, Level
+from soundalike.library.exchange.milvus_texts import NOWHERE, Entry, Places, reading_text, stored_failure, stored_sound
 from soundalike.library.exchange.track_order import track_order
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.open_rows import rows_address
@@ -110,6 +111,7 @@ class _Push:
 
     def __init__(self, library: LibraryFolder, server: MilvusServer, index: str | None) -> None:
         self._catalog, self._store, self._server = library.catalog, library.store, server
+        self._source = f"{library.path} {library.catalog.database.epoch}"  # positions are used once per epoch
         models = _stored_models(library)
         if not models:
             raise LibraryError(f"the library at {library.path} holds no rows; index music into it first")
@@ -117,10 +119,10 @@ class _Push:
         self._order = track_order(self._catalog, [model.name for model in models])
         self._manifest = _open(server, models, index)
         self._known: dict[bytes, list[int]] = {}
-        self._rows: dict[tuple[object, ...], Places] = {}
+        self._rows: dict[str, Places] = {}
         self._number_of: dict[str, int] = {}
-        self._places: dict[int, Places] = {}
-        self._used: set[int] = set()  # the first track rows of entries that stay
+        self._old: dict[int, Entry] = {}
+        self._used: set[str] = set()  # the rows of entries that stay
         for number, text in read_texts(server, 1, self._manifest.texts):
             with reading_text(server.address, number):
                 self._note(number, Entry.parse(text))
@@ -128,12 +130,12 @@ class _Push:
 
     def _note(self, number: int, entry: Entry) -> None:
         """Note an entry that Milvus holds, or that an interrupted push did not remove."""
-        self._places[number] = entry.places
+        self._old[number] = entry
         if number in self._manifest.dropped:
             return
         self._known.setdefault(entry.digest, []).append(number)
-        if entry.rows_key:
-            self._rows[entry.rows_key] = entry.places
+        if entry.rows:
+            self._rows[entry.rows] = entry.places
         self._number_of |= dict.fromkeys(entry.paths(), number)
 
     def run(self, progress: Progress) -> PushReport:
@@ -159,8 +161,7 @@ class _Push:
         for part in runs(_TRACK_BYTES * (ends - owners) + 4 * self._layout.width * counts, _BATCH_BYTES):
             yield [self._sound(first, end) for first, end in zip(owners[part], ends[part], strict=True)]
         failures = [stored_failure(one) for one in self._catalog.failures.all().values()]
-        nowhere: Places = dict.fromkeys(LEVELS, (0, 0))
-        yield [(Entry(body, nowhere), nowhere) for body in failures]
+        yield [(Entry(body, "", "", NOWHERE), NOWHERE) for body in failures]
 
     def _sound(self, first: int, end: int) -> tuple[Entry, Places]:
         order = self._order
@@ -173,15 +174,14 @@ class _Push:
             level: (int(rows[first, 0]), int(rows[first, 1])) for level, rows in order.places.items()
         }
         body = stored_sound(self._catalog, ids, encoded_by, held, places["passage"][1])
-        return Entry(body, dict.fromkeys(LEVELS, (0, 0))), places
+        return Entry(body, f"{self._source} {places}", "", NOWHERE), places
 
     def _is_known(self, entry: Entry) -> bool:
         """Whether Milvus holds an entry, which then stays as it is."""
         numbers = self._known.get(entry.digest)
         if not numbers:
             return False
-        places = self._places.pop(numbers.pop())
-        self._used.add(places["track"][0])
+        self._used.add(self._old.pop(numbers.pop()).rows)
         self._report.kept += entry.tracks
         return True
 
@@ -189,20 +189,26 @@ class _Push:
         """Write entries with the rows that Milvus lacks, and commit them in the place of earlier ones."""
         if not batch:
             return
-        manifest = self._manifest
-        ends, new, entries = dict(manifest.rows), [], []
-        for entry, places in batch:
-            found = self._rows.get(entry.rows_key)
-            if found is None:
-                found = {level: (ends[level], places[level][1]) for level in LEVELS}
-                ends = {level: ends[level] + places[level][1] for level in LEVELS}
-                new.append((entry, places))
-                if entry.rows_key:
-                    self._rows[entry.rows_key] = found
-            self._used.add(found["track"][0])
-            entries.append(Entry(entry.body, found))
-        for level in LEVELS:
-            self._write_rows(level, manifest.rows[level], new)
+        manifest, ends = self._manifest, dict(self._manifest.rows)
+        rows = {level: self._vectors(level, batch) for level in LEVELS}
+        counts = {level: np.array([places[level][1] for _, places in batch]) for level in LEVELS}
+        starts = {level: np.cumsum(counts[level]) - counts[level] for level in LEVELS}
+        new, entries = np.zeros(len(batch), np.bool_), []
+        for at, (entry, _) in enumerate(batch):
+            digest, own = hashlib.blake2b(digest_size=16), {level: int(counts[level][at]) for level in LEVELS}
+            for level in LEVELS:
+                digest.update(rows[level][0][starts[level][at] : starts[level][at] + own[level]])
+            found, name = NOWHERE, ""
+            if own["track"]:
+                name = digest.hexdigest()
+                new[at] = name not in self._rows
+                found = self._rows.setdefault(name, {level: (ends[level], own[level]) for level in LEVELS})
+                ends = {level: ends[level] + own[level] * bool(new[at]) for level in LEVELS}
+                self._used.add(name)
+            entries.append(replace(entry, rows=name, places=found))
+        for level, (vectors, silent) in rows.items():
+            chosen = np.repeat(new, counts[level])
+            write_rows(self._server, level, manifest.rows[level], vectors[chosen], silent[chosen])
         numbers = range(manifest.texts, manifest.texts + len(entries))
         write_texts(self._server, dict(zip(numbers, (entry.dump() for entry in entries), strict=True)))
         replaced = {self._number_of[path] for entry in entries for path in entry.paths() if path in self._number_of}
@@ -210,19 +216,17 @@ class _Push:
         self._report.written += sum(entry.tracks for entry in entries)
         self._report.rows += sum(ends[level] - manifest.rows[level] for level in LEVELS)
 
-    def _write_rows(self, level: Level, first: int, new: Sequence[tuple[Entry, Places]]) -> None:
-        """Write the rows of some recordings at a level from a position on."""
-        places = np.array([places[level] for _, places in new], np.int64).reshape(-1, 2)
+    def _vectors(self, level: Level, batch: Sequence[tuple[Entry, Places]]) -> tuple[FloatArray, BoolArray]:
+        """The joined rows of some recordings at a level, and which of their spaces are silent."""
+        places = np.array([places[level] for _, places in batch], np.int64).reshape(-1, 2)
         positions = positions_of(places)
-        if not len(positions):
-            return
         rows: dict[str, FloatArray] = {}
         for full, dim in self._layout.dims.items():
             model = full.rpartition("/")[0]
-            held = np.repeat([model in entry.body["held"] for entry, _ in new], places[:, 1])
+            held = np.repeat([model in entry.body.get("held", ()) for entry, _ in batch], places[:, 1])
             rows[full] = np.zeros((len(positions), dim), np.float32)
             rows[full][held] = read_verified(self._store, level, full, dim, positions[held])
-        write_rows(self._server, level, first, *self._layout.join(len(positions), rows))
+        return self._layout.join(len(positions), rows)
 
     def _commit(self, **changes: object) -> None:
         manifest = self._manifest
@@ -231,17 +235,17 @@ class _Push:
 
     def _remove(self) -> None:
         """Remove the entries that the library does not hold, and rows that no entry has any more."""
-        gone = np.array(sorted(set(self._places) | self._manifest.dropped), np.int64)
+        gone = np.array(sorted(set(self._old) | self._manifest.dropped), np.int64)
         if not len(gone):
             return
         self._commit(dropped=frozenset(gone.tolist()))
-        unused = [one for one in self._places.values() if one["track"][1] and one["track"][0] not in self._used]
+        unused = {entry.rows: entry.places for entry in self._old.values() if entry.rows not in {"", *self._used}}
         for level in LEVELS:
-            ranges = [(places[level][0], sum(places[level])) for places in unused]
+            ranges = [(places[level][0], sum(places[level])) for places in unused.values()]
             delete_ranges(self._server, level, ranges)
         delete_ranges(self._server, CATALOG, _ranges(gone))
         self._commit(dropped=frozenset())
-        self._report.removed = len(self._places)
+        self._report.removed = len(self._old)
 
 
 def _ranges(numbers: IntArray) -> list[tuple[int, int]]:
