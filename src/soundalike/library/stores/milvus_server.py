@@ -36,8 +36,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}", re.ASCII)
 _FULL = re.compile(r"no space left|file too large|disk quota|quota exceeded|quota exhausted|force deny", re.IGNORECASE)
 _UNREACHABLE = re.compile(r"unavailable|fail connecting|failed to connect|deadline.exceeded|retry", re.IGNORECASE)
 # The deadlines of calls notice a cut connection. pymilvus would ping every 10 s, which gRPC servers that keep the
-# defaults answer by closing the connection.
-_CHANNEL = {"grpc.keepalive_time_ms": 330_000}
+# defaults answer by closing the connection. Channels of a process share what they know of an address, unless told not
+# to: after a failure, a new one would fail too while the server is back.
+_CHANNEL = {"grpc.keepalive_time_ms": 330_000, "grpc.use_local_subchannel_pool": 1}
 
 
 def is_address(text: str | os.PathLike[str]) -> bool:
