@@ -30,7 +30,7 @@ from soundalike.cli.models.stems import ready_stem_model
 from soundalike.cli.output import Progress, print_interrupted, print_json, print_message, print_warnings
 from soundalike.cli.stems import announce_cost, base_models, stems_option
 from soundalike.core.errors import LibraryError, UsageError, one_line
-from soundalike.core.files import absolute
+from soundalike.core.object_stores import source_path
 from soundalike.core.options import TextType
 from soundalike.core.text import quoted
 
@@ -60,8 +60,8 @@ def _read_interval(text: str) -> float:
     required=True,
     type=GIVEN_PATH,
     metavar="DIR...",
-    help="Folders, files or M3U playlists; - reads a playlist or a list of paths, separated by line breaks or NUL, "
-    "from standard input.",
+    help="Folders, files, M3U playlists, or URLs such as s3://bucket/music; - reads a playlist or a list "
+    "of paths, separated by line breaks or NUL, from standard input.",
 )
 @option(
     "--exclude",
@@ -211,7 +211,7 @@ def _read_sources(given: Sequence[Path]) -> list[Path]:
             sources += read_playlist(path)
         else:
             sources.append(path)
-    return [absolute(path) for path in sources]
+    return [source_path(path) for path in sources]
 
 
 @contextmanager

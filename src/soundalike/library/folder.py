@@ -14,6 +14,7 @@ import numpy as np
 from soundalike.audio import HOP, WINDOW
 from soundalike.core.errors import LibraryError
 from soundalike.core.files import absolute, foreign_files, size_of
+from soundalike.core.object_stores import is_remote
 from soundalike.core.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space, Span, Vectors
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.filters import Filter
@@ -374,9 +375,9 @@ def span_of(track: Track, level: Level, index: int) -> Span:
 
 
 def is_current(track: Track) -> bool:
-    """Whether the file of a track exists and has the size and modification time that it had when it was indexed."""
+    """Whether the file of a track is there, with the size and time it had. Objects of stores count as unchanged."""
     try:
         status = track.path.stat()
     except OSError:
-        return False
+        return is_remote(track.path)
     return (status.st_size, status.st_mtime_ns) == (track.size, track.mtime_ns)

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from soundalike.core.files import is_left_by_system
+from soundalike.core.object_stores import is_remote
 
 __all__ = ["folder_is_there", "holds_no_file", "is_gone", "is_there", "paths_by_absent_folder"]
 
@@ -18,13 +19,13 @@ _is_file = os.path.isfile
 
 
 def is_there(path: str | bytes | os.PathLike[str]) -> bool:
-    """Whether a file can be found at this moment. False too if its folder cannot be read."""
-    return _is_file(path)
+    """Whether a file can be found at this moment. False too if its folder cannot be read. Objects count as found."""
+    return _is_file(path) or is_remote(path)
 
 
 def folder_is_there(path: Path) -> bool:
     """Whether a folder exists and has any entry: the mount point of a disk that is away is empty, or gone."""
-    return _has_entries(path)
+    return _has_entries(path) or is_remote(path)
 
 
 def _has_entries(path: Path) -> bool:
@@ -36,7 +37,9 @@ def _has_entries(path: Path) -> bool:
 
 
 def is_gone(path: Path) -> bool:
-    """Whether the system says that there is no such file. False if it cannot say, as on a disk that fails."""
+    """Whether the system says that there is no such file. False if it cannot say: on a disk that fails, for objects."""
+    if is_remote(path):
+        return False
     try:
         return not stat.S_ISREG(path.stat().st_mode)
     except OSError as error:

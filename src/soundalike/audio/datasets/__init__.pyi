@@ -1,3 +1,4 @@
+from .ignore import IgnoreRules as IgnoreRules
 from .listening import QUESTIONS as QUESTIONS
 from .listening import TESTS as TESTS
 from .listening import Ballot as Ballot

@@ -8,8 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from soundalike.audio import AUDIO_SUFFIXES
+from soundalike.audio.datasets import IgnoreRules
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
+from soundalike.core.object_stores import is_remote, list_objects
 from soundalike.core.text import quoted
 
 __all__ = ["File", "FoundFiles", "Places", "describe_absent", "find_files", "held_below", "state_of_files"]
@@ -55,7 +58,8 @@ def find_files(sources: Sequence[Path], exclude: Sequence[str] = ()) -> FoundFil
     """Find every file below the sources.
 
     Args:
-        sources: Folders and recordings, as absolute paths.
+        sources: Folders and recordings, as absolute paths; see `core.object_stores.source_path` for those in object
+            stores.
         exclude: Patterns of what to leave out, in the syntax of gitignore, relative to each source. Files
             `.soundalikeignore` below the sources hold further patterns.
 
@@ -65,6 +69,9 @@ def find_files(sources: Sequence[Path], exclude: Sequence[str] = ()) -> FoundFil
     """
     found = FoundFiles()
     for source in sources:
+        if is_remote(source):
+            _find_objects(found, source, exclude)
+            continue
         try:
             dataset = plugins.load("datasets", "folder", root=source, exclude=exclude)
         except UsageError as error:
@@ -86,6 +93,26 @@ def find_files(sources: Sequence[Path], exclude: Sequence[str] = ()) -> FoundFil
         found.excluded += dataset.excluded
         found.skipped += dataset.skipped
     return found
+
+
+def _find_objects(found: FoundFiles, source: Path, exclude: Sequence[str]) -> None:
+    """Find the recordings below a path of an object store."""
+    try:
+        objects = list_objects(source)
+    except UsageError as error:
+        found.absent.append((source, str(error)))
+        return
+    found.sources.append(source)
+    rules = IgnoreRules(source, exclude)
+    for one in objects:
+        suffix = one.path.suffix.lower()
+        if one.path != source and suffix not in AUDIO_SUFFIXES:
+            found.skipped[f"{suffix} files" if suffix else "files without a suffix"] += 1
+        elif rules.exclude(str(one.path)):
+            found.excluded.append(one.path)
+            found.skipped["excluded files"] += 1
+        else:
+            found.files.setdefault(one.path, File(one.path, source, one.size, one.mtime_ns))
 
 
 def state_of_files(sources: Sequence[Path], exclude: Sequence[str] = ()) -> object:

@@ -14,7 +14,8 @@ from typing import TypeAlias
 from soundalike.audio import fingerprint_of, read_tags
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.executors.base import run_tasks
-from soundalike.core.files import absolute, content_hash
+from soundalike.core.files import content_hash
+from soundalike.core.object_stores import local_copy, source_path
 from soundalike.core.types import LEVELS
 from soundalike.library.catalog.held import HeldModel
 from soundalike.library.folder import LibraryFolder
@@ -41,16 +42,19 @@ def _encode(task: EncodeTask) -> EncodedFile | NewFingerprint | Projected:
 
     Projections run here too, so that rows are bit-identical: a worker computes with one thread.
     """
-    path = task.file.path
-    if not path.exists():
-        raise _NotFoundError(f"{path} does not exist")
-    if not task.models:
-        return NewFingerprint(fingerprint_of(path))
     models = {source: load_once(source) for source in task.models}
     if task.features is not None:
         return {source: at_levels(model.project(task.features)) for source, model in models.items()}
     if task.rows is not None:
         return project_rows(models, task.rows)
+    with local_copy(task.file.path) as path:
+        if not path.exists():
+            raise _NotFoundError("cannot be read: No such file or directory")
+        return _encode_file(path, models, task.keep) if models else NewFingerprint(fingerprint_of(path))
+
+
+def _encode_file(path: Path, models: Mapping[str, Model], keep: Sequence[str]) -> EncodedFile:
+    """Extract features once per backbone, and project them to the rows of every model."""
     backbones = {name: one for model in models.values() for name, one in model.backbones.items()}
     digest, tags = content_hash(path), read_tags(path)
     recording = extract(backbones, path, content_hash=digest)
@@ -63,7 +67,7 @@ def _encode(task: EncodeTask) -> EncodedFile | NewFingerprint | Projected:
     }
     if not encodings:
         raise AudioError("; ".join(failed.values()))
-    kept = {name: recording.features[name] for name in task.keep if name in recording.features}
+    kept = {name: recording.features[name] for name in keep if name in recording.features}
     return EncodedFile(digest, tags, encodings, kept, "; ".join(failed.values()) or None)
 
 
@@ -119,7 +123,7 @@ def index_files(
         12
     """
     began = time.monotonic()
-    found = find_files([absolute(source) for source in sources], exclude)
+    found = find_files([source_path(source) for source in sources], exclude)
     if not found.sources:
         raise _nothing_found(library, found)
     report = IndexReport(skipped=dict(found.skipped.most_common()))

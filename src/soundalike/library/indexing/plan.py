@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import TypeAlias
 from soundalike.core.errors import AudioError
 from soundalike.core.executors.cores import usable_cores
 from soundalike.core.files import content_hash
+from soundalike.core.object_stores import is_remote
 from soundalike.core.spelling import is_listed
 from soundalike.library.catalog.track import Track
 from soundalike.library.folder import LibraryFolder, is_current
@@ -61,7 +61,7 @@ class Planner:
             self._remember(track)
         self._gone = self._find_gone()
         self._vanished = [track.path for track in self._gone.values()]
-        self._below_absent = self._count_below_absent()
+        self._below_absent = held_below([source for source, _ in found.absent], self._tracks)
         self._lost: list[Track] = []
         self._excluded: list[Track] = []
         self._replaced: set[int] = set()  # tracks at whose paths there are files with other content
@@ -125,7 +125,7 @@ class Planner:
     def prune(self) -> int:
         """Remove the tracks whose files were found to be missing or excluded; returns their number."""
         with self._catalog.transaction():
-            still_gone = [track.id for track in self._lost if is_gone(track.path)]  # encoding may have taken hours
+            still_gone = [one.id for one in self._lost if self._has_vanished(one)]  # encoding may have taken hours
             self._catalog.remove(unwanted := [*still_gone, *(track.id for track in self._excluded)])
         return len(unwanted)
 
@@ -161,10 +161,8 @@ class Planner:
     def _has_vanished(self, track: Track) -> bool:
         """Whether the file of a track is no longer there. What lies in an unreadable folder may still be there."""
         path = track.path
-        return path not in self._found.files and not self._unreadable.holding(path) and is_gone(path)
-
-    def _count_below_absent(self) -> Counter[Path]:
-        return held_below([source for source, _ in self._found.absent], self._tracks)
+        gone = is_gone(path) or (is_remote(path) and bool(self._given.holding(path)))
+        return gone and path not in self._found.files and not self._unreadable.holding(path)
 
     def _was_renamed(self, track: Track, file: File) -> bool:
         """Whether only the case of letters changed; on many systems the old name finds the file too."""
@@ -342,7 +340,7 @@ class Planner:
             if path not in listed and track.id not in self._gone and excluded.holding(path)
         ]
         self._report.excluded = len(self._excluded)
-        now = self._count_below_absent()
+        now = held_below([source for source, _ in found.absent], self._tracks)
         for source, reason in found.absent:
             if now[source] or not self._below_absent[source]:  # else all of its tracks were found elsewhere
                 self._report.failed.append((str(source), describe_absent(source, reason, now[source])))

@@ -1,0 +1,131 @@
+"""Indexing the objects of a store: listed and read by URL, recognised later, flagged when they are deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from soundalike.core.errors import UsageError
+from soundalike.core.object_stores import is_remote, list_objects, local_copy, source_path, url_of
+from soundalike.library.folder import LibraryFolder
+from soundalike.library.indexing.index import IndexReport, index_files
+from soundalike.search.query import Query
+from soundalike.search.search import search_library
+
+fsspec = pytest.importorskip("fsspec", reason="soundalike[ray] is not installed")
+
+URL = Path("memory://bucket/music")
+
+
+@pytest.fixture
+def store(made: Callable[..., Path]) -> Iterator[Any]:
+    """A store in memory with two recordings, and files that are none."""
+    system = fsspec.filesystem("memory")
+    for name, seed in (("a.wav", 1), ("new/b.wav", 2)):
+        system.pipe_file(f"/bucket/music/{name}", made(f"local/{name}", seconds=3, seed=seed).read_bytes())
+    system.pipe_file("/bucket/music/notes.txt", b"no recording")
+    yield system
+    system.rm("/bucket", recursive=True)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., IndexReport]:
+    def go(*sources: Path, name: str = "library", **options: Any) -> IndexReport:
+        with LibraryFolder.create(tmp_path / name) as library:
+            return index_files(library, sources or [URL], model="dsp", **options)
+
+    return go
+
+
+def contents(folder: Path) -> dict[str, tuple[Any, ...]]:
+    """The tracks of a library by the names of their files: what is stored of the audio, and the rows of both levels."""
+    found = {}
+    with LibraryFolder(folder) as library:
+        for track in library.catalog.tracks():
+            rows = [
+                np.asarray(library.store.read(level, space.full_name, space.dim, np.arange(first, first + count)))
+                for level in ("track", "passage")
+                for space in library.catalog.spaces()
+                if space.level == level
+                for first, count in [library.catalog.rows_of(track.id, level)]
+            ]
+            facts = (track.title, track.content_hash, track.audio_hash, track.duration, track.tempo, track.size)
+            found[track.path.name] = (facts, [row.tobytes() for row in rows])
+    return found
+
+
+def test_urls_become_paths_and_back() -> None:
+    assert source_path(Path("s3://bucket/a b/c.flac")) == Path("/s3:/bucket/a b/c.flac")
+    assert source_path(Path("/s3:/bucket/c.flac")) == Path("/s3:/bucket/c.flac")
+    assert source_path(Path("file:///music")) == Path("/music")
+    assert source_path(Path("music")) == Path.cwd() / "music"
+    assert url_of(Path("/s3:/bucket/a b/c.flac")) == "s3://bucket/a b/c.flac"
+    assert [is_remote(path) for path in ("/gs:/a", b"/gs:/a", Path("/gs:/a"), "/music/a", "/a/gs:/b", "gs:/a")] == [
+        True, True, True, False, False, False
+    ]  # fmt: skip
+
+
+def test_objects_have_the_rows_of_local_files(store: Any, run: Callable[..., IndexReport], tmp_path: Path) -> None:
+    report = run()
+    assert (report.added, report.failed, report.skipped) == (2, [], {".txt files": 1})
+    run(tmp_path / "local", name="other")
+    assert contents(tmp_path / "library") == contents(tmp_path / "other")
+    with LibraryFolder(tmp_path / "library") as library:
+        paths = sorted(str(track.path) for track in library.catalog.tracks())
+        assert paths == ["/memory:/bucket/music/a.wav", "/memory:/bucket/music/new/b.wav"]
+        result = search_library(library, Query(tmp_path / "local/a.wav"))
+        assert [match.track for match in result.matches][:1] == ["/memory:/bucket/music/a.wav"]
+
+
+def test_a_later_run_follows_the_store(store: Any, run: Callable[..., IndexReport], tmp_path: Path) -> None:
+    run()
+    assert (again := run()).unchanged == 2 and again.added == 0
+    store.rm("/bucket/music/a.wav")
+    store.pipe_file("/bucket/music/new/b.wav", (tmp_path / "local/a.wav").read_bytes())
+    report = run()
+    assert (report.changed, report.missing, report.away) == (1, 1, [])
+    assert run(prune=True).pruned == 1
+    assert set(contents(tmp_path / "library")) == {"b.wav"}
+
+
+def test_local_files_take_no_entries_of_objects(store: Any, run: Callable[..., IndexReport], tmp_path: Path) -> None:
+    run()
+    report = run(tmp_path / "local")
+    assert (report.moved, report.copied, report.missing) == (0, 2, 0)
+    with LibraryFolder(tmp_path / "library") as library:
+        assert sum(is_remote(track.path) for track in library.catalog.tracks()) == 2
+
+
+def test_patterns_exclude_objects(store: Any, run: Callable[..., IndexReport]) -> None:
+    report = run(exclude=["/new/"])
+    assert (report.added, report.skipped) == (1, {".txt files": 1, "excluded files": 1})
+
+
+def test_an_unreadable_object_fails_alone(store: Any, run: Callable[..., IndexReport]) -> None:
+    store.pipe_file("/bucket/music/c.wav", b"RIFF")
+    report = run()
+    assert report.added == 2
+    assert [name for name, _ in report.failed] == ["/memory:/bucket/music/c.wav"]
+
+
+def test_copies_are_deleted(store: Any) -> None:
+    with local_copy(source_path(URL / "a.wav")) as file:
+        assert file.read_bytes() == store.cat_file("/bucket/music/a.wav")
+        assert file.name == "a.wav"
+    assert not file.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("memory://nowhere", "memory://nowhere: nothing is there"),
+        ("nosuch://bucket", "nosuch://bucket cannot be opened: Protocol not known: nosuch"),
+    ],
+)
+def test_wrong_urls(url: str, message: str) -> None:
+    with pytest.raises(UsageError, match="^" + message):
+        list_objects(source_path(Path(url)))
