@@ -8,14 +8,18 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from library_contents import contents
 from ray_nodes import PATIENT, Nodes
 from ray_tasks import describe, die, hang_first
 
 from soundalike.core.errors import AudioError
 from soundalike.core.executors.base import run_tasks
 from soundalike.core.executors.ray import ray_cluster
+from soundalike.library.folder import LibraryFolder
+from soundalike.library.indexing.index import IndexReport, index_files
 
 pytestmark = pytest.mark.slow
 
@@ -79,3 +83,22 @@ def test_a_lost_node_costs_no_task(connected: Nodes, tmp_path: Path) -> None:
     again = [name[2] for _, name in runs if name[0] == "2"]
     assert len(again) == 2 and again[0] == lost[0] and lost[0] not in again[1:]
     connected.add()
+
+
+def test_a_library_is_the_same_when_a_node_is_lost(nodes: Nodes, music: Path, tmp_path: Path) -> None:
+    def index(name: str, **options: Any) -> IndexReport:
+        with LibraryFolder.create(tmp_path / name) as library:
+            return index_files(library, [music], model="dsp", **options)
+
+    index("local")
+    lost = [nodes.add()]
+
+    def lose(done: int, total: int, seconds: float) -> None:
+        if done == 2:
+            nodes.remove(lost.pop())
+
+    with ray_cluster(nodes.address):
+        report = index("ray", progress=lose)
+    assert (report.added, report.failed, lost) == (12, [], [])
+    assert len(found := contents(tmp_path / "ray")) == 12
+    assert found == contents(tmp_path / "local")
