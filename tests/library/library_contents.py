@@ -11,7 +11,7 @@ from soundalike.library.folder import LibraryFolder
 
 
 def contents(folder: Path) -> dict[str, tuple[Any, ...]]:
-    """Return by the hash of the file: its name, tags and measured facts, its fingerprint, and its rows at both levels."""
+    """Return, by the hash of the file, its name, tags and measured facts, fingerprint, and rows at both levels."""
     found = {}
     with LibraryFolder(folder) as library:
         for track in library.catalog.tracks():
