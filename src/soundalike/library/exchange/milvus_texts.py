@@ -72,12 +72,12 @@ class Entry:
     def parse(cls, text: str) -> Self:
         """The entry of a text. To be used inside `reading_text`."""
         found = json.loads(text)
-        first, count = {}, {}
+        places: dict[Level, tuple[int, int]] = {}
         for level in LEVELS:
-            first[level], count[level] = (int(number) for number in found["places"][level])
-            if first[level] < 0 or count[level] < 0:
-                raise ValueError("negative positions")
-        places: Places = {level: (first[level], count[level]) for level in LEVELS}
+            first, count = found["places"][level]
+            if not (isinstance(first, int) and isinstance(count, int) and min(first, count) >= 0):
+                raise ValueError(f"the positions {first!r} and {count!r}")
+            places[level] = (first, count)
         return cls(found["body"], str(found["source"]), str(found["rows"]), places)
 
     def lines(self, number: int) -> list[Line]:

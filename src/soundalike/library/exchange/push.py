@@ -212,7 +212,7 @@ class _Push:
         numbers = range(manifest.texts, manifest.texts + len(entries))
         write_texts(self._server, dict(zip(numbers, (entry.dump() for entry in entries), strict=True)))
         replaced = {self._number_of[path] for entry in entries for path in entry.paths() if path in self._number_of}
-        self._commit(rows=ends, texts=numbers.stop, dropped=manifest.dropped | replaced)
+        self._commit(replace(manifest, rows=ends, texts=numbers.stop, dropped=manifest.dropped | replaced))
         self._report.written += sum(entry.tracks for entry in entries)
         self._report.rows += sum(ends[level] - manifest.rows[level] for level in LEVELS)
 
@@ -228,9 +228,8 @@ class _Push:
             rows[full][held] = read_verified(self._store, level, full, dim, positions[held])
         return self._layout.join(len(positions), rows)
 
-    def _commit(self, **changes: object) -> None:
-        manifest = self._manifest
-        self._manifest = replace(manifest, generation=manifest.generation + 1, **changes)  # type: ignore[arg-type]
+    def _commit(self, manifest: Manifest) -> None:
+        self._manifest = replace(manifest, generation=manifest.generation + 1)
         self._manifest.write(self._server)
 
     def _remove(self) -> None:
@@ -238,13 +237,13 @@ class _Push:
         gone = np.array(sorted(set(self._old) | self._manifest.dropped), np.int64)
         if not len(gone):
             return
-        self._commit(dropped=frozenset(gone.tolist()))
+        self._commit(replace(self._manifest, dropped=frozenset(gone.tolist())))
         unused = {entry.rows: entry.places for entry in self._old.values() if entry.rows not in {"", *self._used}}
         for level in LEVELS:
             ranges = [(places[level][0], sum(places[level])) for places in unused.values()]
             delete_ranges(self._server, level, ranges)
         delete_ranges(self._server, CATALOG, _ranges(gone))
-        self._commit(dropped=frozenset())
+        self._commit(replace(self._manifest, dropped=frozenset()))
         self._report.removed = len(self._old)
 
 

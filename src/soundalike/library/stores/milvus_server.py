@@ -17,9 +17,8 @@ from typing import Any, Self
 from soundalike.core.errors import LibraryError, UsageError, one_line
 from soundalike.core.types import FloatArray
 
-__all__ = ["INDEXES", "MOST", "SCHEME", "Field", "MilvusAddress", "MilvusServer", "is_address"]
+__all__ = ["INDEXES", "MOST", "Field", "MilvusAddress", "MilvusServer"]
 
-SCHEME = "milvus://"
 TOKEN = "SOUNDALIKE_MILVUS_TOKEN"
 MOST = 16_384
 """The most entities that Milvus returns from one search or query, by default."""
@@ -39,16 +38,6 @@ _UNREACHABLE = re.compile(r"unavailable|fail connecting|failed to connect|deadli
 # defaults answer by closing the connection. Channels of a process share what they know of an address, unless told not
 # to: after a failure, a new one would fail too while the server is back.
 _CHANNEL = {"grpc.keepalive_time_ms": 330_000, "grpc.use_local_subchannel_pool": 1}
-
-
-def is_address(text: str | os.PathLike[str]) -> bool:
-    """Whether a text is the address of a library in Milvus, rather than a path.
-
-    Example:
-        >>> is_address("milvus://localhost:19530/music")
-        True
-    """
-    return os.fspath(text).startswith(SCHEME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +77,7 @@ class MilvusAddress:
         return f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
-        return f"{SCHEME}{self.server}/{self.name}"
+        return f"milvus://{self.server}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
