@@ -238,6 +238,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, monkeypatch: pyte
         assert content(pulled(tmp_path / "whole", address)) == whole
 
 
+@pytest.mark.slow  # several starts of a server
 def test_a_server_that_comes_back_in_time_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(push, "_BATCH_BYTES", 60_000)
     path = fill(tmp_path / "library")

@@ -73,7 +73,7 @@ def store_of(lite: MilvusLite, rows: dict[str, np.ndarray], index: str = "FLAT")
         layout = Layout.of(MODELS)
         n = len(next(iter(rows.values())))
         write_rows(server, LEVEL, 0, *layout.join(n, rows))
-        Manifest(manifest.models, index, 1, {"track": 0, "passage": n}, 1).write(server)
+        Manifest(manifest.models, index, 1, {"track": 0, "passage": n}).write(server)
     return milvus.create(address)
 
 
