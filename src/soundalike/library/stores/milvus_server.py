@@ -1,7 +1,7 @@
 """The connection to a Milvus server: addresses, collections, retries, and errors of one line.
 
-pymilvus retries calls that fail because the server cannot be reached, with growing pauses, until the timeout of the
-call. Every call has one, so that a cut connection ends as an error and never hangs.
+Calls that fail because the server cannot be reached are repeated, with growing pauses; all of them can be, because they
+have the same effect twice. Every call has a timeout, so that a cut connection ends as an error and never hangs.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -30,7 +31,7 @@ INDEXES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
 """The indexes of vectors, with their settings for building and for searching; FLAT scans all rows and is exact."""
 CALL = 60.0
 """Seconds that a call may take, its retries included."""
-_CONNECT = 10.0
+_CONNECT, _LONGEST_PAUSE = 10.0, 2.0
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}", re.ASCII)
 _FULL = re.compile(r"no space left|file too large|disk quota|quota exceeded|quota exhausted|force deny", re.IGNORECASE)
 _UNREACHABLE = re.compile(r"unavailable|fail connecting|failed to connect|deadline.exceeded|retry", re.IGNORECASE)
@@ -106,11 +107,13 @@ class MilvusServer:
             raise UsageError("Milvus needs pymilvus, which is not installed: pip install soundalike[milvus]") from error
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # errors are raised as well
         self._pymilvus = pymilvus
-        with self._calling("connect"):
-            self._client = pymilvus.MilvusClient(
-                uri=f"http://{address.server}", token=os.environ.get(TOKEN, ""), timeout=min(_CONNECT, CALL),
-                grpc_options=_CHANNEL, dedicated=True,
-            )  # fmt: skip
+        self._client = self._call("connect", self._connect, patience=0.0)
+
+    def _connect(self) -> Any:
+        return self._pymilvus.MilvusClient(
+            uri=f"http://{self.address.server}", token=os.environ.get(TOKEN, ""), timeout=min(_CONNECT, CALL),
+            grpc_options=_CHANNEL, dedicated=True,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Close the connection."""
@@ -128,24 +131,25 @@ class MilvusServer:
 
     def has(self, part: str) -> bool:
         """Whether there is a collection. Raises LibraryError."""
-        with self._calling("look up a collection"):
-            return bool(self._client.has_collection(self.collection(part), timeout=CALL))
+        name = self.collection(part)
+        return bool(self._call("look up a collection", lambda: self._client.has_collection(name, timeout=CALL)))
 
     def create(self, part: str, fields: Sequence[Field], index: str) -> None:
         """Make a collection with an index of its vectors by inner product, and load it. Raises LibraryError."""
-        with self._calling("make a collection"):
-            kinds, client = self._pymilvus.DataType, self._client
-            schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-            schema.add_field("id", kinds.INT64, is_primary=True)
-            for field in fields:
-                options = {"VARCHAR": {"max_length": field.size}, "FLOAT_VECTOR": {"dim": field.size}}
-                schema.add_field(field.name, kinds[field.kind], **options.get(field.kind, {}))
-            indexes = client.prepare_index_params()
-            indexes.add_index("vector", index_type=index, metric_type="IP", params=dict(INDEXES[index][0]))
-            client.create_collection(
-                self.collection(part), schema=schema, index_params=indexes, consistency_level="Strong",
-                timeout=CALL,
-            )  # fmt: skip
+        name, kinds = self.collection(part), self._pymilvus.DataType
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", kinds.INT64, is_primary=True)
+        for field in fields:
+            options = {"VARCHAR": {"max_length": field.size}, "FLOAT_VECTOR": {"dim": field.size}}
+            schema.add_field(field.name, kinds[field.kind], **options.get(field.kind, {}))
+        indexes = self._client.prepare_index_params()
+        indexes.add_index("vector", index_type=index, metric_type="IP", params=dict(INDEXES[index][0]))
+        self._call(
+            "make a collection",
+            lambda: self._client.create_collection(
+                name, schema=schema, index_params=indexes, consistency_level="Strong", timeout=CALL
+            ),
+        )
 
     def open(self, part: str, fields: Sequence[Field]) -> None:
         """Load an existing collection.
@@ -154,15 +158,15 @@ class MilvusServer:
             LibraryError: It has other fields, or cannot be loaded.
         """
         name = self.collection(part)
-        with self._calling("open a collection"):
-            found = self._client.describe_collection(name, timeout=CALL)["fields"]
+        described = self._call("open a collection", lambda: self._client.describe_collection(name, timeout=CALL))
+        found = described["fields"]
         kinds = {field["name"]: field["type"].name for field in found}
         dims = {field["name"]: int(field.get("params", {}).get("dim", 0)) for field in found}
         if kinds != {"id": "INT64", **{field.name: field.kind for field in fields}}:
-            described = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+            listed = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
             raise LibraryError(
                 f"the collection {name} of Milvus at {self.address.server} is none of soundalike's (it has "
-                f"{described}); use another name"
+                f"{listed}); use another name"
             )
         for field in fields:
             if field.kind == "FLOAT_VECTOR" and dims[field.name] != field.size:
@@ -170,33 +174,31 @@ class MilvusServer:
                     f"the collection {name} of Milvus at {self.address.server} has vectors of {dims[field.name]} "
                     f"dims, expected {field.size}; it was made for other models: use another name"
                 )
-        with self._calling("load a collection"):
-            self._client.load_collection(name, timeout=CALL)
+        self._call("load a collection", lambda: self._client.load_collection(name, timeout=CALL))
 
     def upsert(self, part: str, entities: Sequence[Mapping[str, Any]]) -> None:
         """Write entities, in place of those with the same ids; durable when it returns. Raises LibraryError."""
         if entities:
-            with self._calling("write"):
-                self._client.upsert(self.collection(part), list(entities), timeout=CALL)
+            self._call("write", lambda: self._client.upsert(self.collection(part), list(entities), timeout=CALL))
 
     def seal(self, part: str) -> None:
         """Let Milvus build the index of everything that was written so far. Raises LibraryError."""
-        with self._calling("build an index"):
-            self._client.flush(self.collection(part), timeout=CALL)
+        self._call("build an index", lambda: self._client.flush(self.collection(part), timeout=CALL))
 
     def delete(self, part: str, condition: str) -> None:
         """Delete the entities that meet a condition. Raises LibraryError."""
-        with self._calling("delete"):
-            self._client.delete(self.collection(part), filter=condition, timeout=CALL)
+        self._call("delete", lambda: self._client.delete(self.collection(part), filter=condition, timeout=CALL))
 
     def query(self, part: str, condition: str, fields: Sequence[str]) -> list[dict[str, Any]]:
         """The entities, at most `MOST`, that meet a condition, with some fields. Raises LibraryError."""
-        with self._calling("read"):
-            found = self._client.query(
+        found = self._call(
+            "read",
+            lambda: self._client.query(
                 self.collection(part), filter=condition, output_fields=["id", *fields], timeout=CALL,
                 consistency_level="Strong",
-            )  # fmt: skip
-            return list(found)
+            ),
+        )  # fmt: skip
+        return list(found)
 
     def search(
         self, part: str, vector: FloatArray, limit: int, condition: str, index: str
@@ -205,28 +207,36 @@ class MilvusServer:
         settings = dict(INDEXES[index][1])
         if "ef" in settings:
             settings["ef"] = max(settings["ef"], limit)
-        with self._calling("search"):
-            (hits,) = self._client.search(
+        (hits,) = self._call(
+            "search",
+            lambda: self._client.search(
                 self.collection(part), [vector], filter=condition, limit=limit, output_fields=["id"],
                 search_params={"metric_type": "IP", "params": settings}, timeout=CALL,
                 consistency_level="Strong",
-            )  # fmt: skip
-            return [hit["id"] for hit in hits], [hit["distance"] for hit in hits]
+            ),
+        )  # fmt: skip
+        return [hit["id"] for hit in hits], [hit["distance"] for hit in hits]
 
-    @contextmanager
-    def _calling(self, what: str) -> Iterator[None]:
-        """Turn errors of pymilvus and gRPC into a LibraryError of one line."""
+    def _call(self, what: str, act: Callable[[], Any], patience: float | None = None) -> Any:
+        """Call the server, again and again for `CALL` seconds while it cannot be reached. Raises LibraryError."""
         import grpc
 
-        where = f"Milvus at {self.address.server}"
-        try:
-            yield
-        except (self._pymilvus.MilvusException, grpc.RpcError) as error:
-            why = one_line(str(getattr(error, "message", "") or error))
-            if _FULL.search(why):
-                text = f"{where} has no space left to {what}; free some on the server and run it again"
-                raise LibraryError(f"{text} (nothing stored is lost): {why}") from error
-            if _UNREACHABLE.search(why):
-                text = f"cannot reach {where} to {what}; check the address and that the server runs, and run it again"
-                raise LibraryError(text) from error
-            raise LibraryError(f"{where} failed to {what}: {why}") from error
+        where, pause = f"Milvus at {self.address.server}", 0.05
+        deadline = time.monotonic() + (CALL if patience is None else patience)
+        while True:
+            try:
+                return act()
+            except (self._pymilvus.MilvusException, grpc.RpcError) as error:
+                why = one_line(str(getattr(error, "message", "") or error))
+                if _FULL.search(why):
+                    text = f"{where} has no space left to {what}; free some on the server and run it again"
+                    raise LibraryError(f"{text} (nothing stored is lost): {why}") from error
+                if not _UNREACHABLE.search(why):
+                    raise LibraryError(f"{where} failed to {what}: {why}") from error
+                if time.monotonic() >= deadline:
+                    text = f"cannot reach {where} to {what}; check the address and that the server runs"
+                    raise LibraryError(f"{text}, and run it again") from error
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            with suppress(self._pymilvus.MilvusException, grpc.RpcError):
+                self._client = self._connect()
