@@ -64,5 +64,5 @@ def push(address: str, index: str | None, library_path: Path | None, as_json: bo
     else:
         print(f"{count(report.written, 'track')} written, {report.kept:,} already there: {one_line(address)}")
         if report.removed:
-            print(f"{count(report.removed, 'entry', 'entries')} removed or replaced")
+            print(f"{count(report.removed, 'entry')} removed or replaced")
     return 0

@@ -197,7 +197,7 @@ class _Push:
         for at, (entry, _) in enumerate(batch):
             digest, own = hashlib.blake2b(digest_size=16), {level: int(counts[level][at]) for level in LEVELS}
             for level in LEVELS:
-                digest.update(rows[level][0][starts[level][at] : starts[level][at] + own[level]])
+                digest.update(rows[level][0][starts[level][at] : starts[level][at] + own[level]].tobytes())
             found, name = NOWHERE, ""
             if own["track"]:
                 name = digest.hexdigest()

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from soundalike.core.errors import AudioError
+from soundalike.core.errors import SoundalikeError
 from soundalike.core.executors.base import run_tasks
 from soundalike.core.types import FloatArray
 from soundalike.render.score.music import BAR, CHORDS, MODES, Chord, Progression
@@ -85,7 +85,7 @@ def _read() -> tuple[Progression, ...]:
     outcomes = (outcome for _, outcome in run_tasks(_read_batch, batches))
     found: dict[str, Progression] = {}
     for outcome in outcomes:
-        if isinstance(outcome, AudioError):
+        if isinstance(outcome, SoundalikeError):
             raise outcome
         found.update((progression.name, progression) for progression in outcome)
     return tuple(found[name] for name in sorted(found))
