@@ -69,6 +69,7 @@ def test_parameters_and_their_similarity(tmp_path: Path) -> None:
     assert louder
     # The same family but another program, no shared times, an octave, 6 dB.
     assert similarity_of_parameters(piano, louder) == pytest.approx(np.mean([0.5, 0, np.exp(-1), np.exp(-1)]))
+    assert similarity_of_parameters(piano, louder, levels=False) == pytest.approx(np.mean([0.5, 0, np.exp(-1)]))
     with pytest.raises(UsageError, match="none.mid cannot be read.*; listeners by parameters need MIDI files"):
         parameters_of([stem(0, -13, tmp_path / "none.mid")], 0, 1)
 

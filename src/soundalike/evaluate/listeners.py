@@ -177,8 +177,8 @@ def _notes(path: Path) -> tuple[FloatArray, IntArray]:
     )
 
 
-def similarity_of_parameters(left: Parameters, right: Parameters) -> float:
-    """Return the mean similarity of programs, patterns, registers and levels, 0 to 1.
+def similarity_of_parameters(left: Parameters, right: Parameters, *, levels: bool = True) -> float:
+    """Return the mean similarity of programs, patterns, registers and, unless told otherwise, levels, 0 to 1.
 
     Programs are alike by the share of the General MIDI families that both have (and the same program counts double),
     patterns by their cosine, registers and levels by e to the power of minus their difference.
@@ -192,21 +192,24 @@ def similarity_of_parameters(left: Parameters, right: Parameters) -> float:
         else float(not (left.pattern.any() or right.pattern.any()))
     )
     register = np.exp(-abs(left.register - right.register) / _OCTAVE)
-    level = np.exp(-abs(left.level - right.level) / _LEVEL)
-    return float(np.mean([program, pattern, register, level]))
+    level = [np.exp(-abs(left.level - right.level) / _LEVEL)] if levels else []
+    return float(np.mean([program, pattern, register, *level]))
 
 
 def _jaccard(left: set[int] | frozenset[int], right: set[int] | frozenset[int]) -> float:
     return len(left & right) / len(left | right)
 
 
-def compare_parameters(judgements: Judgements, songs: Sequence[Multitrack], stems: Sequence[str]) -> Opinions:
+def compare_parameters(
+    judgements: Judgements, songs: Sequence[Multitrack], stems: Sequence[str], *, levels: bool = True
+) -> Opinions:
     """Compare the clips of triplets by what their stems are made of.
 
     Args:
         judgements: The triplets.
         songs: The songs, in the layout of Slakh2100.
         stems: The stems to compare; those that no triplet tells apart are left out.
+        levels: Compare levels too.
 
     Raises:
         UsageError: The songs have no MIDI files.
@@ -221,7 +224,10 @@ def compare_parameters(judgements: Judgements, songs: Sequence[Multitrack], stem
     for stem in stems:
         near, far = (
             np.array(
-                [_pair(known[x, stem], known[other, stem]) for x, other in judgements.triplets[:, [0, side]].tolist()]
+                [
+                    _pair(known[x, stem], known[other, stem], levels)
+                    for x, other in judgements.triplets[:, [0, side]].tolist()
+                ]
             )
             for side in (1, 2)
         )
@@ -230,8 +236,8 @@ def compare_parameters(judgements: Judgements, songs: Sequence[Multitrack], stem
     return _standardised(stems, np.stack(columns, axis=1))
 
 
-def _pair(left: Parameters | None, right: Parameters | None) -> float:
-    return np.nan if left is None or right is None else similarity_of_parameters(left, right)
+def _pair(left: Parameters | None, right: Parameters | None, levels: bool) -> float:
+    return np.nan if left is None or right is None else similarity_of_parameters(left, right, levels=levels)
 
 
 def compare_terms(terms: TermSet) -> Opinions:

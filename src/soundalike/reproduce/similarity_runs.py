@@ -217,8 +217,10 @@ class SimilarityRun:
         )
         count, seconds, seed = self.sources.judgements, self.settings.paft_segment, self.settings.seed
         pieces = self.space.material.songs["test"]
-        found = simulate_judgements(folder, pieces, self.instruments, count, seconds, seed)
-        return found, "simulated listeners, who compare programs, patterns, registers and levels"
+        levels = not self.settings.equal_loudness
+        found = simulate_judgements(folder, pieces, self.instruments, count, seconds, seed, levels=levels)
+        compared = "programs, patterns, registers and levels" if levels else "programs, patterns and registers"
+        return found, f"simulated listeners, who compare {compared}"
 
     def _material(self) -> Material:
         """The songs, rendered if asked for."""

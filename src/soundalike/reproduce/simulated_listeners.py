@@ -35,6 +35,8 @@ def simulate_judgements(
     count: int,
     seconds: float,
     seed: int,
+    *,
+    levels: bool = True,
 ) -> tuple[Judgement, ...]:
     """Let simulated listeners judge the instruments of songs.
 
@@ -45,6 +47,7 @@ def simulate_judgements(
         count: The number of triplets per instrument and test, as 240 in Inst-Sim-ABX.
         seconds: Length of the segments.
         seed: Seed of the draws and votes.
+        levels: Compare levels too. They say nothing where instruments are brought to the same loudness.
 
     Returns:
         The judgements. Segments in which the instrument is silent are not judged.
@@ -62,7 +65,7 @@ def simulate_judgements(
     return tuple(
         judgement
         for number, name in enumerate(instruments)
-        for judgement in _of_instrument(number, name, multitracks, songs, count, seconds, seed)
+        for judgement in _of_instrument(number, name, multitracks, songs, count, seconds, seed, levels)
     )
 
 
@@ -86,6 +89,7 @@ def _of_instrument(
     count: int,
     seconds: float,
     seed: int,
+    levels: bool,
 ) -> list[Judgement]:
     """Draw triplets until enough of each test are audible, and let the listeners vote on them."""
     with_it = [one for one in multitracks if songs[one.song].active[number].any()]
@@ -102,7 +106,7 @@ def _of_instrument(
     if sum(left.values()):
         raise UsageError(f"too few segments of {seconds:g} s in which {name} is audible; give more test songs")
     kept = Judgements(drawn.clips, drawn.triplets[chosen], {}, tuple(drawn.tests[at] for at in chosen))
-    opinions = compare_parameters(kept, with_it, (name,))
+    opinions = compare_parameters(kept, with_it, (name,), levels=levels)
     votes = listen(opinions, {name: 1.0}, NOISE, seed + number)
     places = [Place(clip.song, clip.start) for clip in kept.clips]
     return [

@@ -221,13 +221,13 @@ SMALL = MetricSettings(
     },
     patience=None,
     steps_per_epoch=30,
-    paft_epochs=3,
+    paft_epochs=4,
     validation=64,
     fixed_triplets=240,
     lr_separators=2e-3,
     lr_extractors=1e-3,
     lr_tuning=3e-4,
     lr_direct=5e-4,
-    lr_paft=1e-3,
+    lr_paft=3e-4,
 )
 """Sizes for training on two cores; docs/instrument-similarity.md says what they cost."""
