@@ -27,7 +27,7 @@ class PullRecord:
 
 
 @command("pull")
-@argument("address", metavar="ADDRESS", help="milvus://HOST:PORT/NAME.")
+@argument("address", metavar="ADDRESS", help="The library in Milvus: milvus://HOST:PORT/NAME.")
 @option("--catalog", is_flag=True, help="Leave the rows in Milvus: the folder holds tracks, tags and fingerprints.")
 @library_option()
 @json_option()
@@ -39,7 +39,8 @@ def pull(address: str, catalog: bool, library_path: Path | None, as_json: bool) 
 
     \b
       soundalike library pull milvus://localhost:19530/music --library back
-      soundalike library pull milvus://localhost:19530/music --library remote --catalog
+      soundalike library pull milvus://localhost:19530/music \\
+          --library remote --catalog
 
     With --catalog, every command that reads the new library searches in Milvus, and none changes it. To see what was
     pushed later, pull into another folder. Milvus needs soundalike[milvus].

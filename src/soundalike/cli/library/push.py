@@ -31,7 +31,7 @@ class PushRecord:
 
 
 @command("push")
-@argument("address", metavar="ADDRESS", help="milvus://HOST:PORT/NAME.")
+@argument("address", metavar="ADDRESS", help="The library in Milvus: milvus://HOST:PORT/NAME.")
 @option(
     "--index",
     type=click.Choice(sorted(_INDEXES)),

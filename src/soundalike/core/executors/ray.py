@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import platform
 import re
 import socket
 import time
@@ -262,13 +263,13 @@ def _remote_function() -> Callable[[Any, Any], Any]:
     """Return the function that Ray sends to workers, as code: soundalike may be missing there."""
 
     def work(packed: Any, task: Any) -> Any:
-        import os
+        import platform
         import sys
 
         try:
             from soundalike.core.executors.ray import run_in_worker
         except ImportError:
-            where = f"{os.uname().nodename} ({sys.executable})"
+            where = f"{platform.node()} ({sys.executable})"
             return "problem", f"a Ray worker on {where} lacks soundalike: install the same version on all nodes"
         return run_in_worker(packed, task)
 
@@ -288,7 +289,7 @@ def run_in_worker(packed: bytes, task: bytes) -> tuple[str, Any]:
     function, version = _unpack(packed)
     if version != _version():
         return "problem", (
-            f"a Ray worker on {os.uname().nodename} has soundalike {_version()}, this is {version}; install the same "
+            f"a Ray worker on {platform.node()} has soundalike {_version()}, this is {version}; install the same "
             "version on all nodes"
         )
     with use_executor(InThisProcess()):
