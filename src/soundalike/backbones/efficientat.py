@@ -55,7 +55,7 @@ class EfficientAtBackbone:
     def features(self, blocks: Blocks, grid: WindowGrid) -> Features:
         """Extract the features of `blocks`, mono (t,) float32 at 32 kHz, in each window of `grid`.
 
-        The network takes windows of any length. The frames at the edges of a window hear what lies beyond it; in a
+        The network takes windows of any length. The frames at the edges of a window depend on what lies beyond it; in a
         window that is the whole stream the embedding is that of the authors' code.
         """
         frames = mel_frames(blocks, _settings())

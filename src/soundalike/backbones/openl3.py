@@ -36,7 +36,7 @@ _SILENT = 10 ** (-70 / 20)
 class OpenL3Backbone:
     """The embedding of OpenL3, in windows of mono audio at 48 kHz.
 
-    The network hears one second at a time. Seconds do not overlap, and what remains at the end of a stream is filled up
+    The network takes one second at a time. Seconds do not overlap, and what remains at the end of a stream is filled up
     with zeros. The row of a window is the mean of the audible seconds that have their middle in it.
 
     Args:

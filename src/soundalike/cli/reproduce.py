@@ -263,7 +263,7 @@ reproduce: click.Command = Group(
         "merit": Entry("reproduce:merit", "MERIT: melody, rhythm and timbre heads on MERT"),
         "instrument-weights": Entry("reproduce:instrument_weights", "weights per instrument that listeners agree with"),
         "instrument-similarity": Entry(
-            "reproduce_similarity:instrument_similarity", "networks that hear one instrument of a mix"
+            "reproduce_similarity:instrument_similarity", "networks for one instrument of a mix"
         ),
         "concepts": Entry(
             "reproduce_concepts:concepts", "genre, mood, instrument, era, tempo and key in one embedding"

@@ -1,7 +1,7 @@
 """Pictures of rows of pseudo-pieces by t-SNE: colours are the pieces of the target, shapes those of the rest.
 
-Clusters of one colour and many shapes say that a space hears the target instrument; clusters of one shape and many
-colours, that it hears the others; clusters of one colour and one shape, that it hears the mix as a whole.
+Clusters of one colour and many shapes say that a space describes the target instrument; clusters of one shape and many
+colours, that it describes the others; clusters of one colour and one shape, that it describes the mix as a whole.
 
 References: van der Maaten and Hinton, Visualizing Data Using t-SNE, JMLR 9, 2008; figure 7 of Imamura et al., Music
 Similarity Representation Learning Focusing on Individual Instruments with Source Separation and Human Preference, 2025.

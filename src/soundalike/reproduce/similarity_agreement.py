@@ -1,7 +1,7 @@
 """Agreement of networks with listeners, with and without fine-tuning on judgements (table 5).
 
-A network chooses the sample whose row is nearer to that of the reference. Clean hears the clean stems that listeners
-heard; all others hear the mixes that the stems are from.
+A network chooses the sample whose row is nearer to that of the reference. Clean gets the clean stems that listeners
+heard; all others get the mixes that the stems are from.
 
 m triplets.
 """

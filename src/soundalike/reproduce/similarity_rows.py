@@ -61,7 +61,7 @@ class Encoder:
 
         Args:
             weights: The file of the network.
-            load: Returns the network. Networks of stems (Clean) hear the clean stem of the instrument.
+            load: Returns the network. Networks of stems (Clean) get the clean stem of the instrument.
             mixtures: n segments.
             segments: What they are cut from.
             instrument: The instrument that is described.

@@ -30,7 +30,7 @@ def onset_strength(power: FloatArray, hops: int) -> FloatArray:
 
     Args:
         power: (f, m) power of bands, in which a frame is centred on its time.
-        hops: Hops in half a window. A rise is dated this much later than its frame, since the window hears it early.
+        hops: Hops in half a window. A rise is dated this much later than its frame, since the window reaches it early.
 
     Returns:
         (f,) float32 in dB, at least 0.

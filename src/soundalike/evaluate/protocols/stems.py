@@ -19,7 +19,7 @@ The result is recall@1, the share of queries that rank their stem first, and the
 stems also the share whose first stem is of the class that is asked for, of whatever song (class). Equally similar
 candidates count as in a random order. Further tables give the paired difference to the mix, and core-seconds.
 
-A model may have spaces that are named after stem classes, which it hears in the mix, such as drums. The row "own space"
+A model may have spaces that are named after stem classes, which it finds in the mix, such as drums. The row "own space"
 compares every class in the space of its name. With --by-instrument, guitars and pianos that stems.csv lists in a column
 "instrument" are classes of their own.
 """

@@ -55,7 +55,7 @@ class TripletBatch:
     """Triplets of segments.
 
     Attributes:
-        inputs: What is heard (3, n, t): anchors, positives, negatives.
+        inputs: The sound (3, n, t): anchors, positives, negatives.
         targets: The number of each triplet's instrument (n,), int64.
         stems: The clean stems of the targets (3, n, t); None if they are not needed.
     """

@@ -195,8 +195,8 @@ def _check_audible(material: Material) -> None:
     if silent.any():
         names = ", ".join(name for name, off in zip(material.instruments, silent, strict=True) if off)
         raise UsageError(
-            f"silent targets everywhere: {names} cannot be heard in any of {len(pieces):,} songs (level above {GATE:g} "
-            "dB relative to the mix); give songs that have these stems"
+            f"silent targets everywhere: none of {len(pieces):,} songs has {names} above {GATE:g} dB relative to its "
+            "mix; give songs that have these stems"
         )
 
 

@@ -53,7 +53,7 @@ class Paft:
     Attributes:
         name: The name, and the first part of the names of its files.
         start: The stage whose networks are tuned.
-        inputs: What the networks hear.
+        inputs: What the networks get.
         everything: Whether the separator is trained too.
     """
 
@@ -91,7 +91,7 @@ class JudgedTriplets(Triplets):
         triplets: n triplets.
         segments: What they were cut from.
         batch: Triplets per batch.
-        stem: Whether the clean stems of the targets are heard, and not the mixtures.
+        stem: Whether the inputs are the clean stems of the targets, and not the mixtures.
         clean: Whether the stems are given beside the mixtures.
     """
 
@@ -118,7 +118,7 @@ class JudgedTriplets(Triplets):
 
 
 class _SeparatedTriplets(JudgedTriplets):
-    """Triplets of judgements as a frozen separator hears them: magnitudes (3, n, b, f)."""
+    """Triplets of judgements as a frozen separator gives them: magnitudes (3, n, b, f)."""
 
     def __init__(
         self, triplets: Sequence[Triplet], module: Cascade, settings: MetricSettings, judged: Segments

@@ -49,7 +49,7 @@ _TRAINED = 0.7
 _ATTEMPTS = 100
 
 Inputs: TypeAlias = Literal["stem", "normal", "pseudo"]
-"""What a network hears of a judgement: clean stems, the mixes that they are from, or pseudo-pieces."""
+"""What a network gets of a judgement: clean stems, the mixes that they are from, or pseudo-pieces."""
 SplitBy: TypeAlias = Literal["triplet", "song"]
 
 
@@ -270,7 +270,7 @@ class JudgedSegments:
         return Cut(self._numbers[place.song], round(place.start * self.segments.pieces[0].rate))
 
     def triplets(self, preferences: Sequence[Preference], inputs: Inputs, rng: np.random.Generator) -> list[Triplet]:
-        """Return what a network hears of the judgements, one triplet for each.
+        """Return what a network gets of the judgements, one triplet for each.
 
         Args:
             preferences: The judgements.

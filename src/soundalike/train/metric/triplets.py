@@ -250,7 +250,7 @@ def render_stems(mixtures: Sequence[Mixed], segments: Segments) -> FloatArray:
 
 
 def render(triplets: Sequence[Triplet], segments: Segments) -> tuple[FloatArray, FloatArray]:
-    """Return what is heard in triplets.
+    """Return the sound of triplets.
 
     Args:
         triplets: n triplets.
