@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-__all__ = ["AUDIO_SUFFIXES", "is_system_file", "is_system_folder"]
+__all__ = ["AUDIO_SUFFIXES", "is_system_file", "is_system_folder", "other_suffix"]
 
 AUDIO_SUFFIXES = frozenset({
     # Read by libsndfile.
@@ -28,6 +28,19 @@ _SYSTEM_FOLDERS = frozenset({
     "@eadir", "#snapshot", ".appledouble", ".documentrevisions-v100", ".fseventsd", ".spotlight-v100",
     ".temporaryitems", "system volume information",
 })  # fmt: skip
+
+
+def other_suffix(name: str) -> str | None:
+    """What files with the suffix of this name are called in counts of what a scan passed over; None if it opens them.
+
+    Example:
+        >>> other_suffix("cover.JPG"), other_suffix("README"), other_suffix("song.mp3")
+        ('.jpg files', 'files without a suffix', None)
+    """
+    suffix = PurePath(name).suffix.lower()
+    if suffix in AUDIO_SUFFIXES:
+        return None
+    return f"{suffix} files" if suffix else "files without a suffix"
 
 
 def is_system_folder(name: str) -> bool:

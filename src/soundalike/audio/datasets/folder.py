@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from soundalike.audio.datasets.ignore import IGNORE_FILE, IgnoreRules
-from soundalike.audio.suffixes import AUDIO_SUFFIXES, is_system_file, is_system_folder
+from soundalike.audio.suffixes import is_system_file, is_system_folder, other_suffix
 from soundalike.core.errors import UsageError
 from soundalike.core.types import Item
 
@@ -123,9 +123,9 @@ def _why_not(entry: os.DirEntry[str]) -> str | None:
     """Why an entry that is no folder is not a recording; None if it is one."""
     if is_system_file(entry.name):
         return "._ files of macOS"
+    if other := other_suffix(entry.name):
+        return other
     suffix = Path(entry.name).suffix.lower()
-    if suffix not in AUDIO_SUFFIXES:
-        return f"{suffix} files" if suffix else "files without a suffix"
     try:
         if not entry.is_file() and not stat.S_ISREG(entry.stat().st_mode):
             return "pipes and devices"  # they may never end, or never start

@@ -18,9 +18,8 @@ from soundalike.library.exchange.milvus_texts import Entry, reading_text
 from soundalike.library.exchange.read import Sound
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.open_rows import put_rows_address
-from soundalike.library.stores.milvus import MilvusStore
-from soundalike.library.stores.milvus_layout import open_collections, read_texts
-from soundalike.library.stores.milvus_server import MilvusAddress, MilvusServer
+from soundalike.library.stores.milvus import create
+from soundalike.library.stores.milvus_layout import read_texts
 
 __all__ = ["StoredLibrary", "pull_catalog"]
 
@@ -73,13 +72,8 @@ class StoredLibrary:
             ...     import_library(library, stored).added
             12
         """
-        self._server = MilvusServer(MilvusAddress.parse(address))
-        try:
-            self._held = open_collections(self._server)
-            self._store = MilvusStore(self._server, self._held)
-        except BaseException:
-            self._server.close()
-            raise
+        self._store = create(address)
+        self._server, self._held = self._store.server, self._store.manifest
         models = tuple(ExportedModel(one.name, one.digest, one.source, one.spaces) for one in self._held.models)
         most = self._held.texts - 1 - len(self._held.dropped)
         self.manifest = Manifest(most, self._held.rows["passage"], 0, models)
@@ -88,7 +82,7 @@ class StoredLibrary:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.close()
+        self._store.close()
 
     def _entries(self) -> Iterator[tuple[int, Entry]]:
         held = self._held
@@ -122,21 +116,21 @@ class StoredLibrary:
 
     def _with_rows(self, batch: list[tuple[Sound, Entry]]) -> list[Sound]:
         rows: list[dict[Level, dict[str, FloatArray]]] = [{} for _ in batch]
+        columns = [(model.name, *column) for model in self.manifest.models for column in model.columns().items()]
         for level in LEVELS:
             spans = [np.arange(entry.places[level][0], sum(entry.places[level])) for _, entry in batch]
             positions = np.concatenate([np.zeros(0, np.int64), *spans])
             edges = np.cumsum([len(span) for span in spans])[:-1]
-            for model in self.manifest.models:
-                for full, dim in model.columns().items():
-                    if self._store.corrupt(level, full, dim, positions).any():
-                        raise LibraryError(
-                            f"rows of {self._server.address} are missing or corrupt; push the library again under "
-                            "another name"
-                        )
-                    parts = np.split(self._store.read(level, full, dim, positions), edges)
-                    for (_, entry), found, part in zip(batch, rows, parts, strict=True):
-                        if model.name in entry.body["held"]:
-                            found.setdefault(level, {})[full] = part
+            _, space, dim = columns[0]  # one checksum covers the rows of all spaces
+            if self._store.corrupt(level, space, dim, positions).any():
+                raise LibraryError(
+                    f"rows of {self._server.address} are missing or corrupt; push the library again under another name"
+                )
+            for model, space, dim in columns:
+                parts = np.split(self._store.read(level, space, dim, positions), edges)
+                for (_, entry), found, part in zip(batch, rows, parts, strict=True):
+                    if model in entry.body["held"]:
+                        found.setdefault(level, {})[space] = part
         return [
             replace(sound, copies=[replace(sound.first, rows=found.get("track", {})), *sound.copies[1:]], rows=found)
             for (sound, _), found in zip(batch, rows, strict=True)

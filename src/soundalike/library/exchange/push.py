@@ -22,7 +22,7 @@ from soundalike.library.stores.milvus_layout import (
     StoredModel,
     create_collections,
     delete_ranges,
-    open_collections,
+    open_levels,
     read_texts,
     write_rows,
     write_texts,
@@ -98,7 +98,7 @@ def _open(server: MilvusServer, models: tuple[StoredModel, ...], index: str | No
         )
     if index not in (None, manifest.index):
         raise LibraryError(f"{server.address} has the index {manifest.index}; push under another name for {index}")
-    open_collections(server)
+    open_levels(server, manifest)
     return manifest
 
 

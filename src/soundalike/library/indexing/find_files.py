@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from soundalike.audio import AUDIO_SUFFIXES
+from soundalike.audio import other_suffix
 from soundalike.audio.datasets import IgnoreRules
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
@@ -105,9 +105,8 @@ def _find_objects(found: FoundFiles, source: Path, exclude: Sequence[str]) -> No
     found.sources.append(source)
     rules = IgnoreRules(source, exclude)
     for one in objects:
-        suffix = one.path.suffix.lower()
-        if one.path != source and suffix not in AUDIO_SUFFIXES:
-            found.skipped[f"{suffix} files" if suffix else "files without a suffix"] += 1
+        if one.path != source and (other := other_suffix(one.path.name)):
+            found.skipped[other] += 1
         elif rules.exclude(str(one.path)):
             found.excluded.append(one.path)
             found.skipped["excluded files"] += 1

@@ -56,11 +56,16 @@ def create(address: str) -> MilvusStore:
 
 
 class MilvusStore:
-    """The rows of one library in Milvus, for reading. See `Store` for the methods."""
+    """The rows of one library in Milvus, for reading. See `Store` for the methods.
+
+    Attributes:
+        manifest: What the library holds.
+        server: The connection, which `close` closes.
+    """
 
     def __init__(self, server: MilvusServer, manifest: Manifest) -> None:
-        self.manifest = manifest
-        self._server, self._layout = server, Layout.of(manifest.models)
+        self.manifest, self.server = manifest, server
+        self._layout = Layout.of(manifest.models)
         self._lock = threading.Lock()
         self._rows: OrderedDict[tuple[Level, int], tuple[FloatArray, bool]] = OrderedDict()
         self._kept = max(_READ, _CACHED // (4 * self._layout.width))
@@ -68,14 +73,14 @@ class MilvusStore:
 
     def close(self) -> None:
         """Close the connection."""
-        self._server.close()
+        self.server.close()
 
     # Writing is the work of `push` ------------------------------------------------------------------------------
 
     def write(self, table: Table, space: str, first: int, rows: FloatArray) -> None:
         """Raise LibraryError."""
         raise LibraryError(
-            f"{self._server.address} is open for reading; index into a library, and push it: soundalike library push"
+            f"{self.server.address} is open for reading; index into a library, and push it: soundalike library push"
         )
 
     def flush(self) -> None:
@@ -101,10 +106,10 @@ class MilvusStore:
     def check(self, table: Table, space: str, dim: int, rows: int, *, derive: bool = False) -> None:
         """See `Store.check`: compare with what the library in Milvus says that it holds."""
         if table == "feature" or self._layout.dims.get(space) != dim:
-            raise LibraryError(f"{self._server.address} has no rows of {space} with {dim} dims; push the library again")
+            raise LibraryError(f"{self.server.address} has no rows of {space} with {dim} dims; push the library again")
         if (held := self.manifest.rows[table]) < rows:
             raise LibraryError(
-                f"{self._server.address} holds {held} rows per {table}, expected {rows}; push the library again"
+                f"{self.server.address} holds {held} rows per {table}, expected {rows}; push the library again"
             )
 
     def read(self, table: Table, space: str, dim: int, positions: IntArray) -> FloatArray:
@@ -120,7 +125,7 @@ class MilvusStore:
     def _fetch(self, table: Table, positions: IntArray) -> tuple[FloatArray, BoolArray]:
         """The vectors (m, width) at positions (m,), and whether they match their checksums."""
         if table == "feature":
-            raise LibraryError(f"{self._server.address} holds no features")
+            raise LibraryError(f"{self.server.address} holds no features")
         distinct, place = np.unique(positions, return_inverse=True)
         vectors, intact = np.zeros((len(distinct), self._layout.width), np.float32), np.zeros(len(distinct), np.bool_)
         missing: list[int] = []
@@ -135,7 +140,7 @@ class MilvusStore:
         for low in range(0, len(missing), _READ):
             part = missing[low : low + _READ]
             at_of = {int(distinct[at]): at for at in part}
-            entities = self._server.query(table, f"id in {list(at_of)}", ["checksum", "vector"])
+            entities = self.server.query(table, f"id in {list(at_of)}", ["checksum", "vector"])
             if not entities:
                 continue
             rows = np.array([one["vector"] for one in entities], np.float32)
@@ -159,7 +164,7 @@ class MilvusStore:
             if level not in self._silent:
                 found = np.zeros((self.manifest.rows[level], len(self._layout.dims)), np.bool_)
                 for first, end in self._blocks(level):
-                    for one in self._server.query(level, f'id >= {first} and id < {end} and silent != ""', ["silent"]):
+                    for one in self.server.query(level, f'id >= {first} and id < {end} and silent != ""', ["silent"]):
                         bits = np.frombuffer(bytes.fromhex(one["silent"]), np.uint8)
                         found[int(one["id"])] = np.unpackbits(bits, count=found.shape[1])
                 self._silent[level] = found
@@ -237,7 +242,7 @@ class MilvusStore:
 
     def _nearest(self, level: Level, vector: FloatArray, limit: int, condition: str) -> tuple[IntArray, FloatArray]:
         """The positions (m,) and scores (m,) of the nearest rows, best first."""
-        ids, found = self._server.search(level, vector, limit, condition, self.manifest.index)
+        ids, found = self.server.search(level, vector, limit, condition, self.manifest.index)
         return np.array(ids, np.int64), np.array(found, np.float32)
 
     def _fold(

@@ -32,6 +32,7 @@ __all__ = [
     "create_collections",
     "delete_ranges",
     "open_collections",
+    "open_levels",
     "read_texts",
     "write_rows",
     "write_texts",
@@ -186,9 +187,15 @@ def open_collections(server: MilvusServer) -> Manifest:
     manifest = Manifest.read(server)
     if manifest is None:
         raise LibraryError(f"there is no library at {server.address}; make one with: soundalike library push")
-    for level in LEVELS:
-        server.open(level, Layout.of(manifest.models).fields())
+    open_levels(server, manifest)
     return manifest
+
+
+def open_levels(server: MilvusServer, manifest: Manifest) -> None:
+    """Open the rows of a library whose manifest was read. Raises LibraryError if a collection is not as expected."""
+    fields = Layout.of(manifest.models).fields()
+    for level in LEVELS:
+        server.open(level, fields)
 
 
 def write_texts(server: MilvusServer, texts: Mapping[int, str]) -> None:
