@@ -297,7 +297,7 @@ def test_mistakes_are_named_in_one_line(
     silent = write_songs(tmp_path / "silent", (1, 1, 1), seconds=0.5)
     for file in silent.rglob("S00.wav"):
         sf.write(file, np.zeros(RATE // 2), RATE)
-    assert "silent targets everywhere: bass" in refused(silent, "--work", tmp_path / "w2")
+    assert "silent targets everywhere: none of 3 songs has bass" in refused(silent, "--work", tmp_path / "w2")
     work = tmp_path / "w3"
     other = replace(SETTINGS, network=replace(SETTINGS.network, channels=(4, 5)))
     run = SimilarityRun(work, other, SimilaritySources(songs), jobs=1)
