@@ -59,7 +59,7 @@ __all__ = ["concepts"]
 @option("--triplets", type=WholeNumber(), default=1000, metavar="N", help="Triplets per concept (default: 1000).")
 @option("--device", default="cpu", metavar="NAME", help="Device: cpu, or cuda if there is a GPU (default: cpu).")
 @seed_option()
-@jobs_option("Number of processes that render and read recordings (default: one per core).")
+@jobs_option("Number of processes that render, read and train (default: one per core).")
 @ray_option()
 @json_option()
 def concepts(

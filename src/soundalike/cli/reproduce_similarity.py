@@ -87,7 +87,7 @@ def _read_counts(text: str) -> tuple[int, int, int]:
 @option("--redux", type=GIVEN_PATH, metavar="FILE", help="The redux.json of slakh-utils: tracks of Slakh2100 to use.")
 @option("--device", default="cpu", metavar="NAME", help="Device: cpu, or cuda if there is a GPU (default: cpu).")
 @seed_option()
-@jobs_option("Number of processes that render and read songs (default: one per core).")
+@jobs_option("Number of processes that render, read and train (default: one per core).")
 @ray_option()
 @json_option()
 def instrument_similarity(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -20,7 +21,10 @@ from soundalike.audio import CONCEPTS
 from soundalike.core.errors import UsageError
 from soundalike.reproduce.concept_judgements import JudgedSongs, dim_sim_judgements, simulated_judgements
 from soundalike.reproduce.concept_rows import ConceptEncoder, Network
+from soundalike.reproduce.networks import train_networks
 from soundalike.train.common.checkpoints import Epoch
+from soundalike.train.common.network_files import Trained
+from soundalike.train.common.side_by_side import NetworkTask
 from soundalike.train.concepts.labels import find_unusable
 from soundalike.train.concepts.material import SEGMENTS, ConceptMaterial, ConceptTrack, load_material
 from soundalike.train.concepts.rendered import RenderedSettings, render_tracks
@@ -102,7 +106,7 @@ class ConceptRun:
         folder: The folder of all files, WORK.
         settings: How to train the best network; the others differ in concepts, inputs and size.
         sources: Recordings and judgements.
-        jobs: Worker processes that read and render; None is one per core.
+        jobs: Worker processes that render, read and train; None is one per core.
         announce: Called with one line before and after every stage.
         progress: Called as recordings are rendered and read, with the number done, the total, and seconds of audio.
         curves: The learning curves of all networks, by the names of their files.
@@ -178,14 +182,16 @@ class ConceptRun:
             KeyboardInterrupt: The run was interrupted; the next one continues.
         """
         _ = self.judged  # what is missing there must not cost a training
-        for row in ABLATION:
-            began = time.monotonic()
-            trained = train_concepts(row.settings(self.settings), self.material, self.folder, name=row.slug)
-            self.curves[row.slug] = trained.curve
-            took = "found" if trained.found else f"{time.monotonic() - began:.0f} s"
-            losses = " ".join(f"{epoch.validation_loss:.3f}" for epoch in trained.curve)
-            best = min(trained.curve, key=lambda epoch: epoch.validation_loss)
-            self.announce(f"{row.name}: {took}; right {100 * best.validation_accuracy:.0f} %; validation loss {losses}")
+        read = partial(
+            load_material,
+            self.material.tracks,
+            self.settings.inputs,
+            self.folder,
+            segments=self.sources.segments,
+            jobs=1,
+        )
+        tasks = [NetworkTask(row.slug, partial(_train_row, row, self.settings, self.folder, read)) for row in ABLATION]
+        self.curves |= train_networks(tasks, self.jobs, self.settings.device, self.announce)
 
     def network(self, row: NetworkRow) -> Network:
         """Return the file of a trained network, and what loads it."""
@@ -211,3 +217,14 @@ class ConceptRun:
             f"clips: {found.made} rendered in {time.monotonic() - began:.0f} s, {len(found.tracks) - found.made} found"
         )
         return found.tracks
+
+
+def _train_row(
+    row: NetworkRow,
+    settings: ConceptSettings,
+    folder: Path,
+    read: Callable[[], ConceptMaterial],
+    progress: Callable[[Epoch], None],
+) -> Trained:
+    """Train a network in any process. Inputs are opened there: they are mapped from the disk, and take gigabytes."""
+    return train_concepts(row.settings(settings), read(), folder, progress, name=row.slug)

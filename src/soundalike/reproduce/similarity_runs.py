@@ -11,8 +11,9 @@ Everything is kept in one folder and used again, so that a killed run goes on wh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +22,11 @@ from torch import nn
 from soundalike.audio.datasets import SUBSETS, find_songs
 from soundalike.core.errors import UsageError
 from soundalike.render.songs import SongSettings, render_songs
+from soundalike.reproduce.networks import train_networks
 from soundalike.reproduce.similarity_rows import Encoder
 from soundalike.reproduce.simulated_listeners import simulate_judgements
 from soundalike.train.common.checkpoints import Epoch
+from soundalike.train.common.side_by_side import NetworkTask
 from soundalike.train.metric.material import Material, load_material, read_songs
 from soundalike.train.metric.paft import PAFTS, Paft, load_paft, paft_path, train_paft
 from soundalike.train.metric.preferences import (
@@ -36,7 +39,7 @@ from soundalike.train.metric.preferences import (
     split_preferences,
 )
 from soundalike.train.metric.settings import MetricSettings
-from soundalike.train.metric.stages import STAGES, Trained, Workspace, train_stage
+from soundalike.train.metric.stages import STAGES, StageSpec, Trained, Workspace, stage_tasks
 
 __all__ = ["SEEDS", "Judged", "RenderedSongs", "SimilarityRun", "SimilaritySources"]
 
@@ -96,7 +99,7 @@ class SimilarityRun:
         folder: The folder of all files, WORK.
         settings: How to train.
         sources: Songs and labels.
-        jobs: Worker processes that read and render; None is one per core.
+        jobs: Worker processes that render, read and train; None is one per core.
         announce: Called with one line before and after every stage.
         progress: Called as songs are rendered and read, with the number done, the total, and seconds of audio.
         curves: The learning curves of all networks, by the names of their files.
@@ -137,26 +140,22 @@ class SimilarityRun:
             UsageError: There are too few songs, or files in WORK are of another run.
             KeyboardInterrupt: The run was interrupted; the next one continues.
         """
-        space = self.space
-        for stage in STAGES.values():
-            for instrument in self._members(joint=stage.joint):
-                self._timed(
-                    space.path(stage.name, instrument).stem,
-                    lambda stage=stage, one=instrument: train_stage(stage, one, space),  # type: ignore[misc]
-                )
+        stages = sorted(STAGES.values(), key=_depth)  # those that others wait for come first
+        self._train(task for stage in stages for task in stage_tasks(stage, self.space))
 
     def tune(self) -> None:
         """Fine-tune on judgements, three times. Raises UsageError as `train`, and without judgements."""
-        judged, space = self.judged, self.space
-        for paft in PAFTS.values():
-            for seed in SEEDS:
-                for instrument in self._members(joint=paft.joint):
-                    self._timed(
-                        f"PAFT {self._path(paft, seed, instrument).stem}",
-                        lambda paft=paft, seed=seed, one=instrument: train_paft(  # type: ignore[misc]
-                            paft, one, seed, space, self.segments, judged.trained, self._tuned
-                        ),
-                    )
+        judged, segments = self.judged, self.segments
+        space = Workspace(self.folder, self.settings, self.space.material)  # without what it has computed
+        self._train(
+            NetworkTask(
+                f"PAFT {self._path(paft, seed, instrument).stem}",
+                partial(_train_paft, space, paft.name, instrument, seed, segments, judged.trained, self._tuned),
+            )
+            for paft in PAFTS.values()
+            for seed in SEEDS
+            for instrument in self._members(joint=paft.joint)
+        )
 
     @property
     def judged(self) -> Judged:
@@ -199,15 +198,8 @@ class SimilarityRun:
     def _members(self, *, joint: bool) -> Sequence[int | None]:
         return [None] if joint else range(len(self.instruments))
 
-    def _timed(self, name: str, work: Callable[[], Trained]) -> None:
-        """Train one network, and say how long it took and how its loss fell."""
-        began = time.monotonic()
-        trained = work()
-        self.curves[name] = trained.curve
-        took = "found" if trained.found else f"{time.monotonic() - began:.0f} s"
-        losses = " ".join(f"{epoch.validation_loss:.3f}" for epoch in trained.curve)
-        best = min(trained.curve, key=lambda epoch: epoch.validation_loss)
-        self.announce(f"{name}: {took}; right {100 * best.validation_accuracy:.0f} %; validation loss {losses}")
+    def _train(self, tasks: Iterable[NetworkTask]) -> None:
+        self.curves |= train_networks(tasks, self.jobs, self.settings.device, self.announce)
 
     def _judgements(self) -> tuple[tuple[Judgement, ...], str]:
         if self.sources.labels:
@@ -256,3 +248,21 @@ class SimilarityRun:
             f"songs of {part}: {report.made} rendered in {time.monotonic() - began:.0f} s, {report.kept} found"
         )
         return out
+
+
+def _depth(stage: StageSpec) -> int:
+    """How many stages come before a stage, one after another."""
+    return max((1 + _depth(STAGES[need]) for need in stage.needs), default=0)
+
+
+def _train_paft(
+    space: Workspace,
+    paft: str,
+    instrument: int | None,
+    seed: int,
+    segments: JudgedSegments,
+    preferences: Sequence[Preference],
+    place: str,
+    progress: Callable[[Epoch], None],
+) -> Trained:
+    return train_paft(PAFTS[paft], instrument, seed, space, segments, preferences, place, progress)

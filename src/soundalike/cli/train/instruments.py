@@ -107,7 +107,7 @@ class InstrumentsRecord:
 )
 @option("--separator", metavar="NAME", help="What makes the stems that a model of the method clean describes.")
 @seed_option()
-@jobs_option("Number of processes that read songs (default: one per core).")
+@jobs_option("Number of processes that read and train (default: one per core).")
 @ray_option()
 @json_option()
 def instruments(

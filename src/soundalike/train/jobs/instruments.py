@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from soundalike.train.common import CalibrationClip
     from soundalike.train.common.checkpoints import Epoch
     from soundalike.train.jobs.network_progress import NetworkProgress
-    from soundalike.train.metric.stages import Trained, Workspace
+    from soundalike.train.metric.stages import StageSpec, Trained, Workspace
 
 __all__ = [
     "SAMPLES",
@@ -130,7 +130,8 @@ def train_instruments(job: InstrumentsJob, progress: NetworkProgress, *, jobs: i
     Args:
         job: What to train.
         progress: Callbacks.
-        jobs: The number of worker processes that read songs; None starts one per core.
+        jobs: The number of worker processes that read songs and train; None starts one per core. A GPU trains one
+            network at a time.
 
     Raises:
         UsageError: torch is missing (or onnx, for a model), the method is unknown, there are too few songs, or a folder
@@ -170,9 +171,12 @@ def train_instruments(job: InstrumentsJob, progress: NetworkProgress, *, jobs: i
     workspace = Workspace(job.work, job.settings, material)
     networks = []
     for stage in stages:
-        for instrument in workspace.instruments(stage):
-            name = workspace.path(stage.name, instrument).stem
-            networks.append(_timed(name, progress, partial(train_stage, stage, instrument, workspace)))
+        if stage.joint or job.settings.device != "cpu" or jobs == 1:
+            for instrument in workspace.instruments(stage):
+                name = workspace.path(stage.name, instrument).stem
+                networks.append(_timed(name, progress, partial(train_stage, stage, instrument, workspace)))
+        else:
+            networks += _train_side_by_side(stage, workspace, progress, jobs)
     if job.labels:
         networks += _tune(job, job.labels, workspace, progress)
     songs = {subset: len(pieces) for subset, pieces in material.songs.items()}
@@ -181,6 +185,22 @@ def train_instruments(job: InstrumentsJob, progress: NetworkProgress, *, jobs: i
         progress.step(f"writing the model {job.model.name}")
         report = _write_model(job, job.model, workspace, report, progress)
     return report
+
+
+def _train_side_by_side(
+    stage: StageSpec, workspace: Workspace, progress: NetworkProgress, jobs: int | None
+) -> list[TrainedNetwork]:
+    """Train the networks of a stage, one process for each; progress has the best epoch of each at its end."""
+    from soundalike.train.common.side_by_side import train_side_by_side
+    from soundalike.train.metric.stages import stage_tasks
+
+    tasks = stage_tasks(stage, workspace)
+    progress.step(f"{stage.name}: {len(tasks)} networks")
+    networks = {}
+    for name, trained, seconds in train_side_by_side(tasks, jobs):
+        networks[name] = TrainedNetwork(name, trained.path, trained.curve, trained.found, seconds)
+        progress.epoch(name, networks[name].best)
+    return [networks[task.name] for task in tasks]
 
 
 def _timed(name: str, progress: NetworkProgress, train: Callable[[Callable[[Epoch], None]], Trained]) -> TrainedNetwork:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,6 +26,7 @@ from soundalike.train.common.network_files import (
     load_network,
     save_network,
 )
+from soundalike.train.common.side_by_side import NetworkTask
 from soundalike.train.metric.batches import DrawnTriplets, Kind, Sources, StemMixes
 from soundalike.train.metric.cascade import Cascade, CascadeStage, CleanStage
 from soundalike.train.metric.direct import DirectStage, PretrainStage, ReconstStage
@@ -36,7 +37,17 @@ from soundalike.train.metric.separation import SeparatorStage
 from soundalike.train.metric.settings import MetricSettings
 from soundalike.train.metric.unet import Direct, DirectReconst, Extractor, ExtractorBank, Separator
 
-__all__ = ["STAGES", "StageSpec", "Trained", "Workspace", "find_stages", "load_stage", "shared_identity", "train_stage"]
+__all__ = [
+    "STAGES",
+    "StageSpec",
+    "Trained",
+    "Workspace",
+    "find_stages",
+    "load_stage",
+    "shared_identity",
+    "stage_tasks",
+    "train_stage",
+]
 
 Build: TypeAlias = "Callable[[Workspace, str, int], Stage[Any]]"
 
@@ -188,15 +199,47 @@ def shared_identity(settings: MetricSettings) -> dict[str, Any]:
     return identity_of(settings, ("epochs", "stage_epochs", "paft_epochs", "paft_segment", "lr_paft"))
 
 
+def stage_tasks(stage: StageSpec, workspace: Workspace) -> list[NetworkTask]:
+    """Return the networks of a stage as tasks for `train_side_by_side`.
+
+    Args:
+        stage: The stage.
+        workspace: Where, from what, and how.
+
+    Example:
+        >>> [task.name for task in stage_tasks(STAGES["direct"], workspace)]
+        ['direct']
+    """
+    fresh = Workspace(workspace.folder, workspace.settings, workspace.material)  # without what it has computed
+    return [
+        NetworkTask(
+            workspace.path(stage.name, instrument).stem,
+            partial(_train_stage, stage.name, instrument, fresh),
+            _needed(stage, instrument, workspace),
+        )
+        for instrument in workspace.instruments(stage)
+    ]
+
+
+def _train_stage(stage: str, instrument: int | None, space: Workspace, progress: Callable[[Epoch], None]) -> Trained:
+    """Train a network of the stage of a name: stages themselves cannot be pickled."""
+    return train_stage(STAGES[stage], instrument, space, progress)
+
+
+def _needed(stage: StageSpec, instrument: int | None, workspace: Workspace) -> tuple[Path, ...]:
+    """The files of the networks that a network of a stage starts from."""
+    paths: list[Path] = []
+    for need in stage.needs:
+        several = stage.joint and not STAGES[need].joint
+        each = None if STAGES[need].joint else instrument
+        numbers = workspace.instruments(STAGES[need]) if several else [each]
+        paths += [workspace.path(need, number) for number in numbers]
+    return tuple(paths)
+
+
 def _identity(stage: StageSpec, instrument: int | None, workspace: Workspace) -> dict[str, Any]:
     """What must be equal for a network to be used again."""
-    needed = {}
-    for need in stage.needs:
-        each = None if STAGES[need].joint else instrument
-        several = stage.joint and not STAGES[need].joint
-        for one in range(len(workspace.settings.network.instruments)) if several else [each]:
-            path = workspace.path(need, one)
-            needed[f"weights of {path.stem}"] = digest_network(path)
+    needed = {f"weights of {path.stem}": digest_network(path) for path in _needed(stage, instrument, workspace)}
     settings = workspace.settings
     own = {"epochs": _epochs(settings, stage.name), "songs": _digest_songs(workspace.material)}
     return shared_identity(settings) | own | needed | dict(stage.identity)
