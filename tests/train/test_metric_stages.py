@@ -237,6 +237,27 @@ def test_mixes_and_sources_add_up(material: Material) -> None:
     assert (mixes.mixes - mixes.stems).abs().max() > 0.1  # the other instruments
 
 
+def test_levels_of_stems_vary_in_all_batches(material: Material) -> None:
+    """The toy songs are sines of one amplitude, so that levels tell the factors."""
+    segments = Workspace(Path(), TINY, material).segments
+    varied = replace(TINY, vary_levels=12.0)
+    for settings, spread in ((TINY, 0.0), (varied, 4.0)):
+        rng = np.random.default_rng(0)
+        mixes = next(StemMixes(*segments, settings, 0).batches(rng, 1))
+        sources = next(Sources(*segments, settings).batches(rng, 1))
+        one = next(DrawnTriplets(*segments, settings, "pseudo", 0, clean=True).batches(rng, 1))
+        fixed = next(DrawnTriplets(*segments, settings, "fixed", None, clean=True).batches(rng, 1))
+        normal = next(DrawnTriplets(*segments, settings, "normal", 0, inputs="stem").batches(rng, 1))
+        assert one.stems is not None and fixed.stems is not None
+        stems = (mixes.stems, sources.stems.flatten(0, 1), one.stems.flatten(0, 1), fixed.stems.flatten(0, 1),
+                 normal.inputs.flatten(0, 1))  # fmt: skip
+        for sound in stems:
+            levels = 20 * torch.log10(sound.abs().amax(dim=1))
+            assert (levels.max() - levels.min() > spread) if spread else (levels.std() < 1.0)
+    again = next(StemMixes(*segments, varied, 0).batches(np.random.default_rng(0), 1))
+    assert torch.equal(again.mixes, next(StemMixes(*segments, varied, 0).batches(np.random.default_rng(0), 1)).mixes)
+
+
 def test_too_few_songs_are_reported(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, TINY, toy_material(tmp_path, train=5, validation=3))
     with pytest.raises(UsageError, match="too few songs for triplets: bass is audible .* expected 4 different songs"):

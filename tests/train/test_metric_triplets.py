@@ -27,6 +27,7 @@ from soundalike.train.metric.triplets import (
     render_stems,
     source_combinations,
     swapped,
+    vary_levels,
 )
 
 RATE = 100
@@ -258,6 +259,8 @@ def test_rendered_mixtures_are_sums_of_stems(segments: Segments) -> None:
     triplets += normal_triplets(segments, 2, 5, np.random.default_rng(0))
     scattered = Mixed(tuple(Cut(kind, 10 * kind) for kind in range(5)))  # five songs
     triplets.append(Triplet(1, scattered, triplets[0].positive, scattered))
+    rng = np.random.default_rng(1)
+    triplets += [Triplet(one.target, *(vary_levels(mixed, 9.0, rng) for mixed in one.roles)) for one in triplets]
     mixtures, targets = render(triplets, segments)
     assert mixtures.shape == targets.shape == (len(triplets), 3, 100)
     assert mixtures.dtype == targets.dtype == np.float32
@@ -266,7 +269,8 @@ def test_rendered_mixtures_are_sums_of_stems(segments: Segments) -> None:
             total = np.zeros(100)
             for kind, cut in enumerate(mixed.cuts):
                 piece = segments.pieces[cut.piece]
-                samples = [float(piece.samples[kind, cut.start + at]) * piece.scale for at in range(100)]
+                factor = mixed.factors[kind] if mixed.factors else 1.0
+                samples = [float(piece.samples[kind, cut.start + at]) * piece.scale * factor for at in range(100)]
                 total += samples
                 if kind == triplet.target:
                     np.testing.assert_allclose(targets[number, role], samples, rtol=1e-6)
@@ -275,6 +279,15 @@ def test_rendered_mixtures_are_sums_of_stems(segments: Segments) -> None:
         assert stems.shape == (3, 5, 100)
         np.testing.assert_allclose(stems.sum(axis=1), mixtures[number], rtol=1e-5)
         np.testing.assert_array_equal(stems[:, triplet.target], targets[number])
+
+
+def test_levels_vary_evenly_in_decibels() -> None:
+    mixed, rng = Mixed((Cut(0, 0),) * 5), np.random.default_rng(0)
+    drawn = 20 * np.log10([vary_levels(mixed, 6.0, rng).factors for _ in range(2000)])
+    assert np.abs(drawn).max() < 6.0 and np.abs(drawn.mean(axis=0)).max() < 0.3
+    np.testing.assert_allclose(np.quantile(drawn, [0.25, 0.75]), [-3.0, 3.0], atol=0.2)
+    state = rng.bit_generator.state
+    assert vary_levels(mixed, 0.0, rng) is mixed and rng.bit_generator.state == state
 
 
 def test_too_few_songs(tmp_path: Path, segments: Segments) -> None:

@@ -13,6 +13,7 @@ import click
 
 from soundalike.cli.arguments import (
     GIVEN_PATH,
+    NUMBER,
     WholeNumber,
     check_folder,
     jobs_option,
@@ -94,6 +95,13 @@ class InstrumentsRecord:
 @option("--recorded-songs", default="", metavar="SONG,...", help="The songs of --recorded to use (default: all).")
 @option("--epochs", type=WholeNumber(), metavar="N", help="Epochs of each network at most.")
 @option("--steps", type=WholeNumber(), metavar="N", help="Batches per epoch and instrument.")
+@option(
+    "--vary-levels",
+    type=NUMBER,
+    default=0.0,
+    metavar="DB",
+    help="Change the level of each stem at random, by up to DB up or down (default: 0, as published).",
+)
 @option("--device", default="cpu", metavar="NAME", help="Device: cpu, or cuda if there is a GPU (default: cpu).")
 @option("--curves", "curve_file", type=GIVEN_PATH, metavar="FILE", help="Write the learning curves to a CSV file.")
 @option("-o", "--out", type=GIVEN_PATH, metavar="DIR", help="Write a model: one space per instrument.")
@@ -121,6 +129,7 @@ def instruments(
     recorded_songs: str,
     epochs: int | None,
     steps: int | None,
+    vary_levels: float,
     device: str,
     curve_file: Path | None,
     out: Path | None,
@@ -164,6 +173,7 @@ def instruments(
         epochs=epochs or usual.epochs,
         stage_epochs={} if epochs else usual.stage_epochs,
         steps_per_epoch=steps or usual.steps_per_epoch,
+        vary_levels=vary_levels,
         seed=seed,
         device=device,
     )

@@ -29,6 +29,7 @@ from soundalike.train.metric.triplets import (
     render,
     render_stems,
     source_combinations,
+    vary_levels,
 )
 
 __all__ = [
@@ -48,6 +49,8 @@ Kind: TypeAlias = Literal["normal", "pseudo", "fixed"]
 Inputs: TypeAlias = Literal["mix", "stem"]
 _VALIDATION = 2
 """Distinguishes draws for validation from those for training and for fixed sets."""
+_LEVELS = 4
+"""Distinguishes draws of the levels of fixed sets."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +137,8 @@ class DrawnTriplets(Triplets):
         self._kind, self._target = kind, target
         self._inputs, self._clean = inputs, clean
         self._batch, self._validated_batch = settings.batch, _validation_batch(settings)
-        self._fixed = fixed_set(train, settings.fixed_triplets, settings.seed) if kind == "fixed" else []
+        self._decibels = settings.vary_levels
+        self._fixed = self._fixed_set(train, settings) if kind == "fixed" else []
         random = _validation_random(settings, target)
         self._validated = self._draw(validation, settings.validation, random)
 
@@ -153,12 +157,23 @@ class DrawnTriplets(Triplets):
         for triplets in _chunks(self._validated, self._validated_batch):
             yield self._render(triplets, self._validation)
 
+    def _fixed_set(self, segments: Segments, settings: MetricSettings) -> list[Triplet]:
+        drawn = fixed_set(segments, settings.fixed_triplets, settings.seed)
+        return self._vary(drawn, np.random.default_rng([settings.seed, _LEVELS]))
+
     def _draw(self, segments: Segments, count: int, random: np.random.Generator) -> list[Triplet]:
         if self._kind == "normal":
-            return normal_triplets(segments, self._target, count, random)
+            return self._vary(normal_triplets(segments, self._target, count, random), random)
         additional = self._target is None
         basic = -(-count // 2) if additional else count
-        return pseudo_triplets(segments, self._target, basic, random, additional=additional)[:count]
+        drawn = pseudo_triplets(segments, self._target, basic, random, additional=additional)[:count]
+        return self._vary(drawn, random)
+
+    def _vary(self, triplets: Sequence[Triplet], random: np.random.Generator) -> list[Triplet]:
+        return [
+            Triplet(one.target, *(vary_levels(mixed, self._decibels, random) for mixed in one.roles))
+            for one in triplets
+        ]
 
     def _render(self, triplets: Sequence[Triplet], segments: Segments) -> TripletBatch:
         targets = torch.tensor([triplet.target for triplet in triplets])
@@ -175,6 +190,8 @@ def _render_targets(triplets: Sequence[Triplet], segments: Segments) -> FloatArr
         for role, mixed in enumerate(triplet.roles):
             cut = mixed.cuts[triplet.target]
             stems[role, number] = segments.pieces[cut.piece].cut(triplet.target, cut.start, segments.length)
+            if mixed.factors:
+                stems[role, number] *= np.float32(mixed.factors[triplet.target])
     return stems
 
 
@@ -194,22 +211,31 @@ class StemMixes:
     def __init__(self, train: Segments, validation: Segments, settings: MetricSettings, target: int) -> None:
         self._train, self._validation, self._target = train, validation, target
         self._batch, self._validated_batch = settings.batch, _validation_batch(settings)
-        random = _validation_random(settings, target)
-        self._validated = random_mixtures(validation, target, settings.validation, random)
+        self._decibels = settings.vary_levels
+        self._validated = self._draw(validation, settings.validation, _validation_random(settings, target))
 
     def batches(self, random: np.random.Generator, steps: int) -> Iterator[StemBatch]:
         """Draw the batches of one epoch."""
         for _ in range(steps):
-            yield self._render(random_mixtures(self._train, self._target, self._batch, random), self._train)
+            yield self._render(self._draw(self._train, self._batch, random), self._train)
 
     def validation(self) -> Iterator[StemBatch]:
         """Return the validation segments, the same in each epoch."""
         for mixtures in _chunks(self._validated, self._validated_batch):
             yield self._render(mixtures, self._validation)
 
+    def _draw(self, segments: Segments, count: int, random: np.random.Generator) -> list[Mixed]:
+        drawn = random_mixtures(segments, self._target, count, random)
+        return [vary_levels(mixed, self._decibels, random) for mixed in drawn]
+
     def _render(self, mixtures: Sequence[Mixed], segments: Segments) -> StemBatch:
         both = np.empty((2, len(mixtures), segments.length), np.float32)
         for number, mixed in enumerate(mixtures):
+            if mixed.factors:
+                stems = render_stems([mixed], segments)[0]
+                np.sum(stems, axis=0, out=both[0, number])
+                both[1, number] = stems[self._target]
+                continue
             cut = mixed.cuts[self._target]
             for part, instrument in zip(both, (None, self._target), strict=True):
                 part[number] = segments.pieces[cut.piece].cut(instrument, cut.start, segments.length)
@@ -232,13 +258,14 @@ class Sources:
     def __init__(self, train: Segments, validation: Segments, settings: MetricSettings) -> None:
         self._train, self._validation = train, validation
         self._batch, self._validated_batch = settings.batch, _validation_batch(settings)
+        self._decibels = settings.vary_levels
         random = _validation_random(settings, None)
-        self._validated = _draw_sources(validation, settings.validation, random)
+        self._validated = _draw_sources(validation, settings.validation, random, self._decibels)
 
     def batches(self, random: np.random.Generator, steps: int) -> Iterator[SourceBatch]:
         """Draw the batches of one epoch."""
         for _ in range(steps):
-            yield draw_sources(self._train, self._batch, random)
+            yield draw_sources(self._train, self._batch, random, self._decibels)
 
     def validation(self) -> Iterator[SourceBatch]:
         """Return the validation segments and combinations, the same in each epoch."""
@@ -246,13 +273,14 @@ class Sources:
             yield _render_sources(drawn, self._validation)
 
 
-def draw_sources(segments: Segments, count: int, random: np.random.Generator) -> SourceBatch:
+def draw_sources(segments: Segments, count: int, random: np.random.Generator, decibels: float = 0.0) -> SourceBatch:
     """Draw segments of songs, each with a random combination of the stems that sound in it, never a silent one.
 
     Args:
         segments: Where to cut.
         count: n.
         random: Source of all draws.
+        decibels: By how much levels vary, see `vary_levels`.
 
     Raises:
         UsageError: There are too few songs.
@@ -261,10 +289,12 @@ def draw_sources(segments: Segments, count: int, random: np.random.Generator) ->
         >>> draw_sources(segments, 64, np.random.default_rng(0)).present.any(dim=1).all()
         tensor(True)
     """
-    return _render_sources(_draw_sources(segments, count, random), segments)
+    return _render_sources(_draw_sources(segments, count, random, decibels), segments)
 
 
-def _draw_sources(segments: Segments, count: int, random: np.random.Generator) -> list[tuple[Mixed, BoolArray]]:
+def _draw_sources(
+    segments: Segments, count: int, random: np.random.Generator, decibels: float
+) -> list[tuple[Mixed, BoolArray]]:
     """Segments, and which of their instruments (K,) are mixed and sound."""
     combinations = source_combinations(len(segments.instruments))
     drawn = []
@@ -273,7 +303,7 @@ def _draw_sources(segments: Segments, count: int, random: np.random.Generator) -
         present = np.zeros_like(sounding)
         while not present.any():
             present = combinations[random.integers(len(combinations))] & sounding
-        drawn.append((mixed, present))
+        drawn.append((vary_levels(mixed, decibels, random), present))
     return drawn
 
 

@@ -126,6 +126,8 @@ class MetricSettings:
         network: The shape of the networks.
         equal_loudness: Whether the instruments of a song are brought to the same loudness before they are mixed. The
             stems of Slakh2100 already are.
+        vary_levels: By how many dB at most the level of each stem of a mixture is changed at random, up or down. The
+            paper leaves levels as they are.
         batch: Segments (separators, pre-training) or triplets per batch.
         segment: Seconds of a segment for training.
         paft_segment: Seconds of a segment of people's judgements.
@@ -159,6 +161,7 @@ class MetricSettings:
     spectrum: SpectrumSettings = field(default_factory=SpectrumSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     equal_loudness: bool = False
+    vary_levels: float = 0.0
     batch: int = 64
     segment: float = 3.0
     paft_segment: float = 5.0
@@ -191,6 +194,8 @@ class MetricSettings:
         for name in ("segment", "paft_segment", "test_segment"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected more than 0 seconds")
+        if not 0 <= self.vary_levels <= 60:
+            raise UsageError(f"vary_levels is {self.vary_levels}; expected 0 to 60 dB")
         rates = ("lr_separators", "lr_extractors", "lr_tuning", "lr_direct", "lr_paft")
         for name in ("margin", "separation_weight", *rates):
             if not 0 <= getattr(self, name) < math.inf:

@@ -19,7 +19,7 @@ overlap. The generator determines all draws. n mixtures, K instruments, t sample
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,7 @@ __all__ = [
     "render_stems",
     "source_combinations",
     "swapped",
+    "vary_levels",
 ]
 
 _ATTEMPTS = 1000
@@ -47,9 +48,10 @@ _ATTEMPTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """A mixture: one cut per instrument."""
+    """A mixture: one cut per instrument, and the factor of each; none leaves all as they are."""
 
     cuts: tuple[Cut, ...]
+    factors: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,24 @@ def source_combinations(kinds: int) -> BoolArray:
     return found
 
 
+def vary_levels(mixed: Mixed, decibels: float, rng: np.random.Generator) -> Mixed:
+    """Return a mixture in which each instrument is louder or softer at random.
+
+    Args:
+        mixed: The mixture.
+        decibels: The largest change in dB, up or down. 0 draws nothing.
+        rng: Source of the draws, which are uniform in dB.
+
+    Example:
+        >>> vary_levels(Mixed((Cut(0, 0), Cut(0, 0))), 6.0, np.random.default_rng(0)).factors
+        (1.2036..., 0.7276...)
+    """
+    if not decibels:
+        return mixed
+    drawn = 10 ** (rng.uniform(-decibels, decibels, len(mixed.cuts)) / 20)
+    return replace(mixed, factors=tuple(drawn.tolist()))
+
+
 def render_stems(mixtures: Sequence[Mixed], segments: Segments) -> FloatArray:
     """Return the stems of mixtures: (n, K, t) float32. Their sum over K is the mixture.
 
@@ -246,6 +266,8 @@ def render_stems(mixtures: Sequence[Mixed], segments: Segments) -> FloatArray:
     for found, mixed in zip(stems, mixtures, strict=True):
         for kind, cut in enumerate(mixed.cuts):
             found[kind] = segments.pieces[cut.piece].cut(kind, cut.start, segments.length)
+        if mixed.factors:
+            found *= np.array(mixed.factors, np.float32)[:, None]
     return stems
 
 
@@ -273,17 +295,27 @@ def render(triplets: Sequence[Triplet], segments: Segments) -> tuple[FloatArray,
             mixture, stem = mixtures[number, role], targets[number, role]
             own = mixed.cuts[triplet.target]
             segments.pieces[own.piece].read([triplet.target], own.start, stem)
-            others: dict[Cut, list[int]] = {}
-            for kind, cut in enumerate(mixed.cuts):
-                if kind != triplet.target:
-                    others.setdefault(cut, []).append(kind)
+            if mixed.factors:
+                stem *= np.float32(mixed.factors[triplet.target])
             total = stem
-            for cut, kinds in others.items():
+            for kinds in _read_together(mixed, triplet.target):
+                cut = mixed.cuts[kinds[0]]
                 segments.pieces[cut.piece].read(kinds, cut.start, rest)
+                if mixed.factors:
+                    rest *= np.float32(mixed.factors[kinds[0]])
                 total = np.add(total, rest, out=mixture)
             if total is stem:  # the only instrument
                 mixture[:] = stem
     return mixtures, targets
+
+
+def _read_together(mixed: Mixed, target: int) -> list[list[int]]:
+    """The instruments but the target, in groups that share a cut and a factor."""
+    groups: dict[tuple[Cut, int | None], list[int]] = {}
+    for kind, cut in enumerate(mixed.cuts):
+        if kind != target:
+            groups.setdefault((cut, kind if mixed.factors else None), []).append(kind)
+    return list(groups.values())
 
 
 def _draw_all(
