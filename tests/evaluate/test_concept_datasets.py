@@ -12,10 +12,29 @@ from soundalike.audio.datasets.msd_lastfm import TAGS
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
 from soundalike.core.types import Item
+from soundalike.train.concepts.tracks import find_tracks
 
 
 def items(name: str, root: Path, **options: object) -> list[Item]:
     return list(plugins.load("datasets", name, root=root, **options).items())
+
+
+def test_a_table_labels_the_recordings_of_a_folder(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).touch()
+    table = tmp_path / "labels.csv"
+    table.write_text('path,genre,tempo,song,subset\na.wav,"jazz,swing",112,blue,train\nb.wav,,,,\n')
+    one, other = items("labelled", tmp_path)
+    assert one.labels == {"genre": "jazz,swing", "tempo": "112", "song": "blue", "subset": "train"}
+    assert other == Item(tmp_path / "b.wav", labels={})
+    first, second = find_tracks(tmp_path, "labelled")
+    assert (first.labels.tempo, first.song, first.subset) == (112.0, "blue", "train")
+    assert second.song == str(tmp_path / "b.wav")
+    table.write_text("path,tempo\na.wav,fast\n")
+    with pytest.raises(UsageError, match=r"labels\.csv, line 2: the tempo is 'fast'; expected a number of BPM"):
+        items("labelled", tmp_path)
+    with pytest.raises(UsageError, match=r"labels\.csv cannot be read: No such file"):
+        items("labelled", tmp_path / "none")
 
 
 def test_gtzan_without_lists_has_all_excerpts(tmp_path: Path) -> None:

@@ -328,6 +328,13 @@ def test_codec_errors_are_clear() -> None:
         apply(tone(15500), Effects(codec="mp3", quality=0.0), -16, RATE, 0)
 
 
+def test_a_codec_that_loses_samples_is_an_error_of_the_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = soundfile.read
+    monkeypatch.setattr(soundfile, "read", lambda *args, **options: (read(*args, **options)[0][259:], RATE))
+    with pytest.raises(AudioError, match=r"mp3 at quality 1.00 lost samples: 31741 of 32000 are left"):
+        apply(noise(1.0), Effects(codec="mp3"), -16, RATE, 0)
+
+
 def test_a_constant_bit_rate_would_keep_the_delay_of_mp3() -> None:
     """This is the reason for the variable bit rate of mp3. If this test fails, the reason no longer exists."""
     samples, encoded = music(1.0, 16000), io.BytesIO()

@@ -94,6 +94,17 @@ def test_a_network_becomes_a_model(tagged_music: Path, tmp_path: Path, monkeypat
     assert "| licence of the weights | CC0-1.0 |" in card and "mel (24 x" in card
 
 
+@pytest.mark.slow
+def test_rendered_clips_join_the_recordings_of_a_folder(
+    tagged_music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tagged_music, tmp_path, "--rendered", "--clips", 12, "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert sum(record["tracks"].values()) == 30 + 12
+    genre = next(one for one in record["concepts"] if one["concept"] == "genre")
+    assert genre["labelled"] == 30 + 12
+
+
 def test_the_recordings_of_a_library(stocked: Path) -> None:
     with LibraryFolder(stocked) as library:
         paths = [track.path for track in library.catalog.tracks()]
@@ -112,7 +123,7 @@ def test_the_recordings_of_a_library(stocked: Path) -> None:
         (["--dimensions", "colour"], "unknown dimension colour; known: genre, mood, instrument, era, tempo, key"),
         (["--embedding", "64"], "an embedding of 64 dims cannot be divided among 6 concepts; expected a multiple"),
         (["--inputs", "mel,beats"], "inputs are mel, beats; expected some of mel, tempogram, chroma"),
-        (["--rendered"], "--data and --rendered exclude each other"),
+        (["--full"], "--data and --full exclude each other"),
         (["--dataset", "gtzan"], "lacks recordings of 10 of 10 genres"),
     ],
 )  # fmt: skip

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from soundalike.audio import CONCEPTS, TrackLabels, labels_of_tags, read_labels, read_tags
+from soundalike.audio import TrackLabels, labels_of_tags, read_labels, read_tags
 from soundalike.core import plugins
-from soundalike.core.errors import UsageError, one_line
+from soundalike.core.errors import UsageError
 from soundalike.core.types import Item
 
 __all__ = ["LabelledSong", "read_labelled_songs"]
 
-_PATH, _SONG = "path", "song"
+_SONG = "song"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +45,8 @@ def read_labelled_songs(
         >>> read_labelled_songs(Path("gtzan"), "gtzan", part="test")[0].labels.genre
         ('blues',)
     """
-    if table:
-        return _read_table(data, table)
-    items = list(plugins.load("datasets", dataset, root=data).items())
+    options: dict[str, Any] = {"table": table} if table else {}
+    items = list(plugins.load("datasets", "labelled" if table else dataset, root=data, **options).items())
     if part != "all":
         parts = sorted({item.labels["subset"] for item in items if "subset" in item.labels})
         items = [item for item in items if item.labels.get("subset") == part]
@@ -57,7 +55,7 @@ def read_labelled_songs(
             raise UsageError(f"{data} holds no recordings of the part {part}; its parts: {known}; or give --part all")
     if not items:
         raise UsageError(f"{data} holds no recordings")
-    if dataset == "folder":
+    if dataset == "folder" and not table:
         return [_tagged(item) for item in items]
     return [LabelledSong(item, read_labels(item.labels), item.labels.get(_SONG, str(item.path))) for item in items]
 
@@ -65,37 +63,3 @@ def read_labelled_songs(
 def _tagged(item: Item) -> LabelledSong:
     tags = read_tags(item.path)
     return LabelledSong(item, labels_of_tags(tags), tags.artists[0] if tags.artists else str(item.path))
-
-
-def _read_table(data: Path, table: Path) -> list[LabelledSong]:
-    found = []
-    lost: list[str] = []
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            names: Sequence[str] = reader.fieldnames or ()
-            if _PATH not in names or not set(CONCEPTS) & set(names):
-                raise UsageError(
-                    f"{table} has the columns {', '.join(names) or '(none)'}; expected {_PATH} and some of "
-                    f"{', '.join(CONCEPTS)}"
-                )
-            for row in reader:
-                values = {name: value or "" for name, value in row.items() if name}
-                path = data / values[_PATH]
-                if not path.is_file():
-                    lost.append(values[_PATH])
-                    continue
-                try:
-                    labels = read_labels(values)
-                except UsageError as error:
-                    raise UsageError(f"{table}, line {reader.line_num}: {error}") from error
-                found.append(LabelledSong(Item(path), labels, values.get(_SONG) or str(path)))
-    except OSError as error:
-        raise UsageError(f"{table} cannot be read: {error.strerror}") from error
-    except (csv.Error, UnicodeError) as error:
-        raise UsageError(f"{table} is not a UTF-8 CSV file: {one_line(str(error))}") from error
-    if lost:
-        raise UsageError(f"{data} lacks {len(lost):,} of the recordings in {table.name}, such as {lost[0]}")
-    if not found:
-        raise UsageError(f"{table} names no recordings")
-    return found

@@ -140,7 +140,8 @@ class SimilarityRun:
             UsageError: There are too few songs, or files in WORK are of another run.
             KeyboardInterrupt: The run was interrupted; the next one continues.
         """
-        stages = sorted(STAGES.values(), key=_depth)  # those that others wait for come first
+        # Those that others wait for come first, and then networks for all instruments, which take longest.
+        stages = sorted(STAGES.values(), key=lambda stage: (_depth(stage), not stage.joint))
         self._train(task for stage in stages for task in stage_tasks(stage, self.space))
 
     def tune(self) -> None:

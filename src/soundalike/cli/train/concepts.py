@@ -129,7 +129,8 @@ def concepts(
 
     With --data, --rendered or --full, the network of Ribecky et al., 2021, learns them from the recordings: log-mel
     spectrum, tempogram and chromagram of segments of 3 s. It takes hours, can be interrupted, and continues in --work.
-    Rendered clips have proxies of three concepts: styles, mode and tempo class, and sound chains.
+    Rendered clips have proxies of three concepts: styles, mode and tempo class, and sound chains. --data and --rendered
+    can be given together.
 
     \b
       soundalike train concepts --library ~/lib -o concepts
@@ -143,7 +144,7 @@ def concepts(
     """
     context = click.get_current_context()
     chosen = [option for option, given in (("--data", data), ("--rendered", rendered), ("--full", full)) if given]
-    if len(chosen) > 1:
+    if len(chosen) > 1 and chosen != ["--data", "--rendered"]:
         raise click.UsageError(f"{chosen[0]} and {chosen[1]} exclude each other", context)
     if not chosen:
         if out is None:
@@ -167,14 +168,20 @@ def concepts(
         called = name or out.absolute().name
         check_name("model", called)
         written = ConceptModel(out, called, licence, calibration_clips(), precision)
-    music: Music
+    music: list[Music] = []
     if data:
-        music = MusicFolder(data, dataset)
-    elif rendered:
-        music = RenderedMusic(clips)
-    else:
-        music = library_music(library_path, groups, read_label_file(label_file) if label_file else {}, seed)
+        music.append(MusicFolder(data, dataset))
+    if rendered:
+        music.append(RenderedMusic(clips))
+    if full:
+        music.append(library_music(library_path, groups, read_label_file(label_file) if label_file else {}, seed))
     job = ConceptsJob(
-        music, work, settings, chosen=bool(dimensions), segments=segments, estimate=not no_estimates, model=written
+        tuple(music),
+        work,
+        settings,
+        chosen=bool(dimensions),
+        segments=segments,
+        estimate=not no_estimates,
+        model=written,
     )
     return train_on_recordings(job, jobs=jobs, as_json=as_json)

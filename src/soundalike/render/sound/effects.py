@@ -66,7 +66,7 @@ def apply(samples: FloatArray, effects: Effects, level: float, rate: int, seed: 
 
     Raises:
         UsageError: The codec is unknown or does not support the rate.
-        AudioError: The codec removes the whole signal.
+        AudioError: The codec removes the whole signal, or loses some of its samples.
 
     Example:
         >>> out = apply(samples, Effects(squash=4.0, codec="mp3", quality=0.5), -16.0, 32000, seed=1)
@@ -230,6 +230,6 @@ def _round_trip(samples: FloatArray, codec: str, quality: float, rate: int) -> F
             file.write(samples[start : start + _BLOCK])
     encoded.seek(0)
     decoded, _ = soundfile.read(encoded, dtype="float32")
-    if decoded.shape != samples.shape:
-        raise RuntimeError(f"libsndfile decoded {len(decoded)} samples of {codec}, expected {len(samples)}")
+    if decoded.shape != samples.shape:  # LAME writes a broken frame for one recording in some thousands
+        raise AudioError(f"{codec} at quality {quality:.2f} lost samples: {len(decoded)} of {len(samples)} are left")
     return decoded

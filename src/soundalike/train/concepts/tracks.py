@@ -19,7 +19,7 @@ __all__ = ["DATASETS", "TAGGED", "find_tracks", "split_songs"]
 
 TAGGED = "folder"
 """The name of the recordings of a folder with the tags of their files."""
-DATASETS = (TAGGED, "gtzan", "mtg_jamendo", "msd_lastfm")
+DATASETS = (TAGGED, "labelled", "gtzan", "mtg_jamendo", "msd_lastfm")
 """The datasets that have labels of concepts."""
 
 _PARTIAL = "mtg_jamendo"

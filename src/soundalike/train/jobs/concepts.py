@@ -92,7 +92,7 @@ class ConceptsJob:
     """What to train, and from what.
 
     Attributes:
-        music: The recordings.
+        music: The recordings: of one kind, or of several together.
         work: The folder for clips, inputs and networks. A later run uses what it holds.
         settings: How to train.
         chosen: Whether the concepts of the settings were chosen: one that cannot be learned is then an error. Otherwise
@@ -102,7 +102,7 @@ class ConceptsJob:
         model: The model to write at the end, if any.
     """
 
-    music: Music
+    music: tuple[Music, ...]
     work: Path
     settings: ConceptSettings = SMALL
     chosen: bool = False
@@ -170,7 +170,8 @@ def train_concept_network(job: ConceptsJob, progress: NetworkProgress, *, jobs: 
         KeyboardInterrupt: The run was interrupted; the next one continues, with the same result.
 
     Example:
-        >>> report = train_concept_network(ConceptsJob(MusicFolder(Path("gtzan"), "gtzan"), Path("work")), progress)
+        >>> music = (MusicFolder(Path("gtzan"), "gtzan"),)
+        >>> report = train_concept_network(ConceptsJob(music, Path("work")), progress)
         >>> report.settings.concepts
         ('genre', 'tempo', 'key')
     """
@@ -233,19 +234,25 @@ def _find_tracks(
     from soundalike.train.concepts.rendered import RenderedSettings, render_tracks
     from soundalike.train.concepts.tracks import find_tracks
 
-    if isinstance(job.music, RenderedMusic):
-        settings = RenderedSettings(job.settings.seed, tunes=job.music.tunes, soundfonts=job.music.soundfonts)
-        found = render_tracks(
-            job.work / CLIPS, job.music.clips, settings, jobs=jobs, progress=progress.done, preparing=progress.step
-        )
-        return found.tracks, found.failed
-    if isinstance(job.music, MusicFolder):
-        tracks = find_tracks(job.music.path, job.music.dataset, seed=job.settings.seed, announce=progress.step)
-    else:
-        tracks = job.music.tracks
-    if job.estimate and set(_ESTIMATED) & set(job.settings.concepts):
-        tracks = estimate_labels(tracks, job.work / INPUTS, jobs=jobs, announce=progress.step, progress=progress.done)
-    return tracks, ()
+    exact: list[ConceptTrack] = []
+    failed: list[tuple[str, str]] = []
+    tracks: list[ConceptTrack] = []
+    for music in job.music:
+        if isinstance(music, RenderedMusic):
+            settings = RenderedSettings(job.settings.seed, tunes=music.tunes, soundfonts=music.soundfonts)
+            found = render_tracks(
+                job.work / CLIPS, music.clips, settings, jobs=jobs, progress=progress.done, preparing=progress.step
+            )
+            exact += found.tracks
+            failed += found.failed
+        elif isinstance(music, MusicFolder):
+            tracks += find_tracks(music.path, music.dataset, seed=job.settings.seed, announce=progress.step)
+        else:
+            tracks += music.tracks
+    if tracks and job.estimate and set(_ESTIMATED) & set(job.settings.concepts):
+        given = tuple(tracks)
+        tracks = [*estimate_labels(given, job.work / INPUTS, jobs=jobs, announce=progress.step, progress=progress.done)]
+    return (*exact, *tracks), tuple(failed)
 
 
 def _choose_concepts(job: ConceptsJob, tracks: Sequence[ConceptTrack]) -> tuple[ConceptSettings, dict[str, str]]:
@@ -294,7 +301,7 @@ def _write_model(
     file = job.work / _NETWORK
     export_concepts(network, report.settings, file, licence=model.licence, precision=model.precision)
     source = {
-        "name": _name_of(job.music),
+        "name": "; ".join(map(_name_of, job.music)),
         "licence": model.licence,
         "n": report.tracks["train"] + report.tracks["validation"],
     }
