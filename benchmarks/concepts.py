@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,18 +46,26 @@ def mix_of(folder: Path, stems: list[dict[str, str]]) -> FloatArray:
     return total
 
 
-def write_passages(data: Path, work: Path, count: int) -> Path:
+def write_passages(data: Path, work: Path, count: int, songs: Sequence[str] = SONGS) -> Path:
     """Write `count` passages of every song and a table of their labels, unless they are there; returns the table."""
-    import soundfile
-
     table = work / "labels.csv"
     if table.exists():
         return table
     work.mkdir(parents=True, exist_ok=True)
+    lines = passages_of(data, work, count, songs)
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "tempo", "key"], *(line[:3] for line in lines)])
+    return table
+
+
+def passages_of(data: Path, work: Path, count: int, songs: Sequence[str]) -> list[list[str]]:
+    """Write `count` passages of every song; returns the name, the tempo, the key and the song of each."""
+    import soundfile
+
     with (data / "stems.csv").open(newline="") as file:
         stems = list(csv.DictReader(file))
     lines = []
-    for number, song in enumerate(SONGS):
+    for number, song in enumerate(songs):
         own = [stem for stem in stems if stem["song"] == song and stem["stem_class"] != "mix"]
         mix, bpm, key = mix_of(data, own), float(own[0]["bpm"]), parse_key(own[0]["key"])
         assert key is not None
@@ -75,11 +84,9 @@ def write_passages(data: Path, work: Path, count: int) -> Path:
             name = f"{song}-{made:03d}.wav"
             soundfile.write(work / name, 0.9 * samples / max(0.9, float(np.abs(samples).max())), RATE)
             tonic = NOTES[(NOTES.index(note) + semitones) % 12]
-            lines.append([name, f"{bpm * ratio:.3f}", f"{tonic} {mode}"])
+            lines.append([name, f"{bpm * ratio:.3f}", f"{tonic} {mode}", song])
             made += 1
-    with table.open("w", newline="") as file:
-        csv.writer(file).writerows([["path", "tempo", "key"], *lines])
-    return table
+    return lines
 
 
 def compare_estimates(work: Path, table: Path, model: str, triplets: int) -> Report:
