@@ -89,6 +89,17 @@ def test_patterns_exclude_objects(store: Any, run: Callable[..., IndexReport]) -
     assert (report.added, report.skipped) == (1, {".txt files": 1, "excluded files": 1})
 
 
+def test_files_of_systems_are_passed_over(store: Any, run: Callable[..., IndexReport], tmp_path: Path) -> None:
+    content = (tmp_path / "local/a.wav").read_bytes()
+    for name in ("._a.wav", "@eaDir/a.wav", "new/.Trash-1000/files/a.wav"):
+        store.pipe_file(f"/bucket/music/{name}", content)
+    report = run()
+    assert (report.added, report.failed) == (2, [])
+    assert report.skipped == {
+        ".txt files": 1, "._ files of macOS": 1, "files in folders of trash, version control or the system": 2,
+    }  # fmt: skip
+
+
 def test_an_unreadable_object_fails_alone(store: Any, run: Callable[..., IndexReport]) -> None:
     store.pipe_file("/bucket/music/c.wav", b"RIFF")
     report = run()

@@ -41,7 +41,8 @@ from .stream import load as load
 from .stream import windows as windows
 from .suffixes import AUDIO_SUFFIXES as AUDIO_SUFFIXES
 from .suffixes import is_system_file as is_system_file
-from .suffixes import other_suffix as other_suffix
+from .suffixes import is_system_folder as is_system_folder
+from .suffixes import why_skipped as why_skipped
 from .tags import MAX_TEXT as MAX_TEXT
 from .tags import MAX_VALUES as MAX_VALUES
 from .tags import TAGS_VERSION as TAGS_VERSION

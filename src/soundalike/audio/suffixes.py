@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-__all__ = ["AUDIO_SUFFIXES", "is_system_file", "is_system_folder", "other_suffix"]
+__all__ = ["AUDIO_SUFFIXES", "is_system_file", "is_system_folder", "why_skipped"]
 
 AUDIO_SUFFIXES = frozenset({
     # Read by libsndfile.
@@ -30,13 +30,15 @@ _SYSTEM_FOLDERS = frozenset({
 })  # fmt: skip
 
 
-def other_suffix(name: str) -> str | None:
-    """What files with the suffix of this name are called in counts of what a scan passed over; None if it opens them.
+def why_skipped(name: str) -> str | None:
+    """Why a scan passes over a file of this name, as its counts call such files; None if it opens them.
 
     Example:
-        >>> other_suffix("cover.JPG"), other_suffix("README"), other_suffix("song.mp3")
+        >>> why_skipped("cover.JPG"), why_skipped("README"), why_skipped("song.mp3")
         ('.jpg files', 'files without a suffix', None)
     """
+    if is_system_file(name):
+        return "._ files of macOS"
     suffix = PurePath(name).suffix.lower()
     if suffix in AUDIO_SUFFIXES:
         return None

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from soundalike.audio.datasets.ignore import IGNORE_FILE, IgnoreRules
-from soundalike.audio.suffixes import is_system_file, is_system_folder, other_suffix
+from soundalike.audio.suffixes import is_system_folder, why_skipped
 from soundalike.core.errors import UsageError
 from soundalike.core.types import Item
 
@@ -121,10 +121,8 @@ class FolderDataset:
 
 def _why_not(entry: os.DirEntry[str]) -> str | None:
     """Why an entry that is no folder is not a recording; None if it is one."""
-    if is_system_file(entry.name):
-        return "._ files of macOS"
-    if other := other_suffix(entry.name):
-        return other
+    if reason := why_skipped(entry.name):
+        return reason
     suffix = Path(entry.name).suffix.lower()
     try:
         if not entry.is_file() and not stat.S_ISREG(entry.stat().st_mode):

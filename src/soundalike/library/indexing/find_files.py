@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from soundalike.audio import other_suffix
+from soundalike.audio import is_system_folder, why_skipped
 from soundalike.audio.datasets import IgnoreRules
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
@@ -105,8 +105,11 @@ def _find_objects(found: FoundFiles, source: Path, exclude: Sequence[str]) -> No
     found.sources.append(source)
     rules = IgnoreRules(source, exclude)
     for one in objects:
-        if one.path != source and (other := other_suffix(one.path.name)):
-            found.skipped[other] += 1
+        folders = one.path.relative_to(source).parts[:-1]
+        if any(map(is_system_folder, folders)):
+            found.skipped["files in folders of trash, version control or the system"] += 1
+        elif one.path != source and (reason := why_skipped(one.path.name)):
+            found.skipped[reason] += 1
         elif rules.exclude(str(one.path)):
             found.excluded.append(one.path)
             found.skipped["excluded files"] += 1
