@@ -13,6 +13,7 @@ import pytest
 
 from conftest import TUNES
 from soundalike.cli.main import main
+from soundalike.cli.train.progress import model_argument
 from soundalike.core.errors import ModelError, UsageError
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.held_models import check_backbones
@@ -38,6 +39,15 @@ def put(folder: Path, **changes: object) -> Path:
     recipe = json.loads((folder / "recipe.json").read_text())
     (folder / "recipe.json").write_text(json.dumps(recipe | {"name": folder.name} | changes))
     return folder
+
+
+def test_a_folder_with_the_name_of_an_installed_model_is_given_by_its_path(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "dsp", summary="mine")
+    assert [model_argument(one) for one in ("dsp", "band", tmp_path / "dsp")] == ["./dsp", "band", f"{tmp_path}/dsp"]
+    assert load_recipe(model_argument("dsp")).summary == "mine" and load_recipe("dsp").summary != "mine"
 
 
 def test_names_are_looked_up_among_bundled_then_installed_models_then_as_paths(

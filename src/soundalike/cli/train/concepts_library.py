@@ -14,6 +14,7 @@ from soundalike.cli.inputs import chosen_library
 from soundalike.cli.output import Progress, print_interrupted, print_json
 from soundalike.cli.table import print_table
 from soundalike.cli.train.library_material import Groups, read_label_file, read_library
+from soundalike.cli.train.progress import model_argument
 from soundalike.core.errors import one_line
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def _print(record: LibraryConceptsRecord, groups: str) -> None:
     print("tags right: the first suggestion for a held-out track; the most frequent tag in brackets")
     print("off by: how far the probabilities of suggestions are from how often they are right")
     print(f"model written in {record.seconds:.0f} s: {one_line(record.out)}; add it to the library with")
-    print(f"  soundalike index --library {one_line(record.library)} --model {one_line(record.out)} DIR")
+    print(f"  soundalike index --library {one_line(record.library)} --model {model_argument(record.out)} DIR")
 
 
 def _shown(one: EstimateRecord | None) -> str:

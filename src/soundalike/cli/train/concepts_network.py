@@ -12,7 +12,7 @@ from soundalike.cli.inputs import chosen_library
 from soundalike.cli.output import print_interrupted, print_json, print_message
 from soundalike.cli.table import print_table
 from soundalike.cli.train.library_material import Groups, group_of, labels_of
-from soundalike.cli.train.progress import Curves, curves, network_progress
+from soundalike.cli.train.progress import Curves, curves, model_argument, network_progress
 from soundalike.core.errors import UsageError, one_line
 from soundalike.train.concepts import CONCEPTS, PUBLISHED, SMALL
 
@@ -208,7 +208,7 @@ def _print(record: ConceptNetworkRecord) -> None:
     )
     print(f"network written: {one_line(record.file)}")
     if record.out:
-        print(f"model written: {one_line(record.out)}; try it with --model {one_line(record.out)}")
+        print(f"model written: {one_line(record.out)}; try it with --model {model_argument(record.out)}")
 
 
 def _shown(value: Sequence[float | None] | None) -> str:

@@ -27,6 +27,7 @@ from soundalike.cli.train.progress import (
     Accuracies,
     Curves,
     curves,
+    model_argument,
     print_accuracies,
     print_epoch,
     report_failed,
@@ -219,4 +220,4 @@ def _print_report(out: Path, report: HeadsReport) -> None:
     floors = {f"{name} ({part})": floor for name, parts in report.floors.items() for part, floor in parts.items()}
     chosen: Mapping[str, float] = floors or report.best
     print(("floors: " if floors else "best epochs: ") + ", ".join(f"{name} {one:g}" for name, one in chosen.items()))
-    print(f"model written: {one_line(out)}; try it with --model {one_line(out)}")
+    print(f"model written: {one_line(out)}; try it with --model {model_argument(out)}")

@@ -26,7 +26,7 @@ from soundalike.cli.commands import command
 from soundalike.cli.exit_codes import INTERRUPTED
 from soundalike.cli.output import print_interrupted, print_json, print_message
 from soundalike.cli.table import print_table
-from soundalike.cli.train.progress import Curves, curves, network_progress
+from soundalike.cli.train.progress import Curves, curves, model_argument, network_progress
 from soundalike.core.errors import one_line
 from soundalike.core.files import write_atomic
 from soundalike.train.common import Precision
@@ -200,7 +200,7 @@ def instruments(
         if report.uncalibrated:
             print_message(f"audible in too few clips to calibrate: {', '.join(report.uncalibrated)}", "note")
         if out:
-            print(f"model written: {one_line(out)}; try it with --model {one_line(out)}")
+            print(f"model written: {one_line(out)}; try it with --model {model_argument(out)}")
         if report.separators:
             weights = one_line(report.separators)
             print(f"separators written: soundalike separators install unet --weights {weights}")

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from soundalike.train.common import Epoch
     from soundalike.train.jobs import NetworkProgress
 
-__all__ = ["Accuracies", "Curves", "curves", "network_progress", "print_accuracies", "print_epoch", "report_failed"]
+__all__ = [
+    "Accuracies",
+    "Curves",
+    "curves",
+    "model_argument",
+    "network_progress",
+    "print_accuracies",
+    "print_epoch",
+    "report_failed",
+]
 
 Curves: TypeAlias = Mapping[str, Sequence[Sequence[float]]]
 """Per network or head, one line per epoch: training loss, validation loss, validation accuracy."""
@@ -74,6 +83,19 @@ def print_accuracies(accuracies: Accuracies) -> None:
     for kind, matrix in accuracies.items():
         print(f"test folders, {kind} negatives: triplet accuracy in %, one row per space, one column per factor")
         print_matrix(matrix)
+
+
+def model_argument(folder: Path | str) -> str:
+    """Return what to give to `--model` for a model folder. A name is looked up among the installed models first.
+
+    Example:
+        >>> model_argument("band"), model_argument("compact")
+        ('band', './compact')
+    """
+    from soundalike.models.installed import find_model
+
+    found = find_model(str(folder)) == Path(folder)
+    return one_line(folder) if found else f"./{one_line(folder)}"
 
 
 def report_failed(failed: Sequence[tuple[Path, str]]) -> None:
