@@ -120,5 +120,5 @@ def _learned_model(library: LibraryFolder) -> Model:
             return model
     raise UsageError(
         f"the library at {library.path} holds no model of concepts; make one with: soundalike train concepts "
-        "--library LIB -o concepts, then: soundalike index --model concepts DIR"
+        "--library LIB -o my-concepts, then: soundalike index --model my-concepts DIR"
     )

@@ -133,12 +133,12 @@ def concepts(
     can be given together.
 
     \b
-      soundalike train concepts --library ~/lib -o concepts
-      soundalike index --library ~/lib --model concepts ~/Music
-      soundalike search song.mp3 -w concepts/genre=1,rhythm=1
-      soundalike train concepts --data ~/Music --work scratch -o concepts
+      soundalike train concepts --library ~/lib -o my-concepts
+      soundalike index --library ~/lib --model my-concepts ~/Music
+      soundalike search song.mp3 -w my-concepts/genre=1,rhythm=1
+      soundalike train concepts --data ~/Music --work scratch -o my-concepts
       soundalike train concepts --rendered --work scratch \\
-          --dimensions instrument,tempo,key -o concepts --licence CC0-1.0
+          --dimensions instrument,tempo,key -o my-concepts --licence CC0-1.0
       soundalike train concepts --data mtg-jamendo --dataset mtg_jamendo \\
           --work jamendo --published --device cuda
     """

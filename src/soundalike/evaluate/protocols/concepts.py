@@ -1,6 +1,6 @@
 """Concepts: does a space tell recordings apart by genre, mood, instrument, era, tempo or key?
 
-    soundalike evaluate concepts --data ~/Music --model concepts
+    soundalike evaluate concepts --data ~/Music --model my-concepts
     soundalike evaluate concepts --data gtzan --dataset gtzan --part test
     soundalike evaluate concepts --data songs --labels labels.csv
 
