@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from torch import nn  # noqa: E402
 
 from soundalike.train.metric.conditioning import condition_1d, condition_3d  # noqa: E402
 from soundalike.train.metric.losses import pretraining_l2, separation_l1, triplet_distance  # noqa: E402
+from soundalike.train.metric.spectra import magnitudes, to_one_level  # noqa: E402
 from soundalike.train.metric.unet import (  # noqa: E402
     Decoder,
     Direct,
@@ -252,3 +254,18 @@ def test_direct_reconst_learns_both_tasks() -> None:
     assert parts[-1][0] < 0.5 * parts[0][0]
     assert parts[-1][1] < 0.6 * parts[0][1]
     assert network.decoders[1].layers[0][0].weight.grad is None  # decoders of other instruments are not trained
+
+
+def test_rows_do_not_depend_on_levels_where_extractors_bring_them_to_one() -> None:
+    mixes = 10 * torch.rand(2, 64, 40)
+    for one_level, equal in ((False, False), (True, True)):
+        network = replace(NETWORK, one_level=one_level)
+        for module in (Extractor(SPECTRUM, network), Direct(SPECTRUM, network), DirectReconst(SPECTRUM, network)):
+            module.eval()
+            loud, soft = module(mixes), module(0.05 * mixes)
+            assert torch.allclose(loud, soft, atol=1e-5) is equal, (type(module), one_level)
+    silence = to_one_level(torch.zeros(1, 64, 40), 128)
+    assert torch.equal(silence, torch.zeros(1, 64, 40))
+    noise = 0.1 * torch.randn(1, 8000 * 4, generator=torch.Generator().manual_seed(0))
+    found = magnitudes(noise, SPECTRUM)
+    torch.testing.assert_close(to_one_level(found, 128), found, rtol=0.03, atol=0.0)

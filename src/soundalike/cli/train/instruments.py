@@ -100,7 +100,8 @@ class InstrumentsRecord:
     type=NUMBER,
     default=0.0,
     metavar="DB",
-    help="Change the level of each stem at random, by up to DB up or down (default: 0, as published).",
+    help="Change the level of each stem at random, by up to DB up or down, and make rows independent of levels "
+    "(default: 0, as published).",
 )
 @option("--device", default="cpu", metavar="NAME", help="Device: cpu, or cuda if there is a GPU (default: cpu).")
 @option("--curves", "curve_file", type=GIVEN_PATH, metavar="FILE", help="Write the learning curves to a CSV file.")
@@ -174,6 +175,7 @@ def instruments(
         stage_epochs={} if epochs else usual.stage_epochs,
         steps_per_epoch=steps or usual.steps_per_epoch,
         vary_levels=vary_levels,
+        network=replace(usual.network, one_level=vary_levels > 0),
         seed=seed,
         device=device,
     )

@@ -80,6 +80,8 @@ class NetworkSettings:
         bands: Log-mel bands that the extractors of one instrument see (Clean and Cascade); None for magnitudes. The
             extractor of all instruments (Direct) always sees magnitudes.
         floor: What is added to a mel band before the logarithm, in dB relative to a sine of full scale. Not printed.
+        one_level: Whether extractors bring the spectrum of each segment to one level first, so that rows do not depend
+            on how loud the instrument is. Not in the paper.
 
     Raises:
         UsageError: A value is out of range.
@@ -98,6 +100,7 @@ class NetworkSettings:
     dim: int = 128
     bands: int | None = 259
     floor: float = -90.0  # not printed; a low floor shows what a separator leaves of the other instruments
+    one_level: bool = False
 
     def __post_init__(self) -> None:
         if not self.instruments or len(set(self.instruments)) < len(self.instruments):

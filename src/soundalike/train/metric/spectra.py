@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from soundalike.backbones.analysis import mel_triangles, slaney_mel_edges
 from soundalike.train.metric.settings import SpectrumSettings
 
-__all__ = ["LogMel", "magnitudes", "mel_filters"]
+__all__ = ["LogMel", "magnitudes", "mel_filters", "to_one_level"]
 
 
 def magnitudes(samples: Tensor, settings: SpectrumSettings) -> Tensor:
@@ -54,6 +54,25 @@ def mel_filters(settings: SpectrumSettings, bands: int) -> Tensor:
     empty = np.flatnonzero(~filters.any(axis=1))
     filters[empty, np.abs(bins - edges[1 + empty, None]).argmin(axis=1)] = 1
     return torch.from_numpy(np.ascontiguousarray(filters, np.float32))
+
+
+def to_one_level(spectrum: Tensor, size: int) -> Tensor:
+    """Scale the magnitudes of each segment to those of noise with an RMS of -20 dBFS.
+
+    What lies below -80 dBFS is taken for silence and amplified by 60 dB only.
+
+    Args:
+        spectrum: Magnitudes (n, b, f).
+        size: The window that they were made with, in samples.
+
+    Example:
+        >>> spectrum = torch.rand(1, 256, 40)
+        >>> torch.allclose(to_one_level(spectrum, 512), to_one_level(9 * spectrum, 512))
+        True
+    """
+    full = (0.375 * size) ** 0.5  # the root mean square of the magnitudes of noise with RMS 1, in a Hann window
+    level = spectrum.square().mean(dim=(1, 2), keepdim=True).sqrt()
+    return spectrum * (0.1 * full / level.clamp(min=1e-4 * full))
 
 
 class LogMel(nn.Module):

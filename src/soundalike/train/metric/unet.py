@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from soundalike.train.metric.conditioning import condition_3d
 from soundalike.train.metric.settings import NetworkSettings, SpectrumSettings
-from soundalike.train.metric.spectra import LogMel
+from soundalike.train.metric.spectra import LogMel, to_one_level
 
 __all__ = [
     "Decoder",
@@ -149,10 +149,12 @@ class Extractor(nn.Module):
         self.mel = LogMel(spectrum, network.bands, network.floor) if network.bands else nn.Identity()
         self.encoder = Encoder(network, bare=True)
         self.project = nn.Linear(_flat(network.bands or spectrum.bins, network), network.dim)
+        self._window = spectrum.size if network.one_level else None
 
     def forward(self, spectrum: Tensor) -> Tensor:
         """Compute rows."""
-        row: Tensor = self.project(_average(self.encoder(_image(self.mel(spectrum)))[-1]))
+        levelled = _levelled(spectrum, self._window)
+        row: Tensor = self.project(_average(self.encoder(_image(self.mel(levelled)))[-1]))
         return row
 
 
@@ -215,10 +217,15 @@ class Direct(nn.Module):
         self.network = replace(network, channels=(*network.channels[:-1], widened))
         self.encoder = Encoder(self.network, bare=True)
         self.project = nn.Linear(_flat(spectrum.bins, self.network), self.instruments * network.dim)
+        self._window = spectrum.size if network.one_level else None
 
     def forward(self, spectrum: Tensor) -> Tensor:
         """Compute rows."""
-        return self._rows(self.encoder(_image(spectrum)))
+        return self._rows(self._encoded(spectrum))
+
+    def _encoded(self, spectrum: Tensor) -> list[Tensor]:
+        features: list[Tensor] = self.encoder(_image(_levelled(spectrum, self._window)))
+        return features
 
     def _rows(self, features: Sequence[Tensor]) -> Tensor:
         vector: Tensor = self.project(_average(features[-1]))
@@ -242,11 +249,11 @@ class DirectReconst(Direct):
 
     def reconstruct(self, spectrum: Tensor, target: Tensor) -> Tensor:
         """Separate from each mix, magnitudes (n, b, f), the instrument `target`, (n,) int64: (n, b, f)."""
-        return self._separate(spectrum, self.encoder(_image(spectrum)), target)
+        return self._separate(spectrum, self._encoded(spectrum), target)
 
     def multitask(self, spectrum: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Compute rows (n, K, d) and the reconstruction (n, b, f) of the targets, encoding once."""
-        features = self.encoder(_image(spectrum))
+        features = self._encoded(spectrum)
         return self._rows(features), self._separate(spectrum, features, target)
 
     def _separate(self, spectrum: Tensor, features: Sequence[Tensor], target: Tensor) -> Tensor:
@@ -263,6 +270,10 @@ class DirectReconst(Direct):
 def _image(spectrum: Tensor) -> Tensor:
     """View (n, b, f) as (n, 1, b, f) with channels last in memory, which all maps keep: twice as fast on a CPU."""
     return spectrum[..., None].permute(0, 3, 1, 2)
+
+
+def _levelled(spectrum: Tensor, window: int | None) -> Tensor:
+    return spectrum if window is None else to_one_level(spectrum, window)
 
 
 def _size(spectrum: Tensor) -> tuple[int, int]:
