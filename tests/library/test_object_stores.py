@@ -10,8 +10,9 @@ import pytest
 from library_contents import contents
 
 from soundalike.core.errors import UsageError
-from soundalike.core.object_stores import is_remote, list_objects, local_copy, source_path, url_of
+from soundalike.core.object_stores import StoredObject, is_remote, list_objects, local_copy, source_path, url_of
 from soundalike.library.folder import LibraryFolder
+from soundalike.library.indexing.find_files import find_files
 from soundalike.library.indexing.index import IndexReport, index_files
 from soundalike.search.query import Query
 from soundalike.search.search import search_library
@@ -98,6 +99,14 @@ def test_files_of_systems_are_passed_over(store: Any, run: Callable[..., IndexRe
     assert report.skipped == {
         ".txt files": 1, "._ files of macOS": 1, "files in folders of trash, version control or the system": 2,
     }  # fmt: skip
+
+
+def test_a_store_may_name_objects_without_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [StoredObject(Path("/http:/music/a.wav"), 1, 0), StoredObject(Path("/http:/@eaDir/a.wav"), 1, 0)]
+    monkeypatch.setattr("soundalike.library.indexing.find_files.list_objects", lambda source: found)
+    listed = find_files([Path("/http:/host/music")])
+    assert list(listed.files) == [Path("/http:/music/a.wav")]
+    assert listed.skipped == {"files in folders of trash, version control or the system": 1}
 
 
 def test_an_unreadable_object_fails_alone(store: Any, run: Callable[..., IndexReport]) -> None:

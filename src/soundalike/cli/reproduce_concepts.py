@@ -39,7 +39,7 @@ __all__ = ["concepts"]
     "folder", type=GIVEN_PATH, required=False, metavar="[DIR]", help="Folder of music with tags, or of a dataset."
 )
 @option("--dataset", default="folder", metavar="NAME",
-        help="Dataset in DIR: gtzan, mtg_jamendo or msd_lastfm (default: tags of the files).")  # fmt: skip
+        help="Dataset in DIR: labelled, gtzan, mtg_jamendo or msd_lastfm (default: tags of the files).")  # fmt: skip
 @option("--rendered", is_flag=True, help="Render clips instead: tunes and sounds of the test part are in no other one.")
 @option("--work", type=GIVEN_PATH, required=True, metavar="DIR", help="Where to keep clips, inputs, networks and rows.")
 @option(

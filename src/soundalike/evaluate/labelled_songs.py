@@ -35,7 +35,8 @@ def read_labelled_songs(
         dataset: The name of the dataset. The labels of "folder" are the tags of the files; recordings of one artist
             are one song.
         table: A CSV file of labels instead: the column path, relative to `data`, and any of the concepts; tags are
-            joined by ",". Recordings with the same text in a column song belong together.
+            joined by ",". Recordings with the same text in a column song belong together, and a column subset has the
+            parts.
         part: The part of the dataset, such as "test"; "all" for all of them.
 
     Raises:

@@ -190,7 +190,10 @@ class ConceptRun:
             segments=self.sources.segments,
             jobs=1,
         )
-        tasks = [NetworkTask(row.slug, partial(_train_row, row, self.settings, self.folder, read)) for row in ABLATION]
+        tasks = [
+            NetworkTask(row.slug, partial(_train_row, row, self.settings, self.folder, read, self.material.digest))
+            for row in ABLATION
+        ]
         self.curves |= train_networks(tasks, self.jobs, self.settings.device, self.announce)
 
     def network(self, row: NetworkRow) -> Network:
@@ -224,7 +227,11 @@ def _train_row(
     settings: ConceptSettings,
     folder: Path,
     read: Callable[[], ConceptMaterial],
+    digest: str,
     progress: Callable[[Epoch], None],
 ) -> Trained:
     """Train a network in any process. Inputs are opened there: they are mapped from the disk, and take gigabytes."""
-    return train_concepts(row.settings(settings), read(), folder, progress, name=row.slug)
+    material = read()
+    if material.digest != digest:
+        raise UsageError("recordings changed while networks were trained; run the command again")
+    return train_concepts(row.settings(settings), material, folder, progress, name=row.slug)

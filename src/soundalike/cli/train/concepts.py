@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 __all__ = ["concepts"]
 
 Precision = Literal["float32", "float16", "int8"]
-_DATASETS = "folder, gtzan, mtg_jamendo or msd_lastfm"
+_DATASETS = "folder, labelled, gtzan, mtg_jamendo or msd_lastfm"
 
 
 @command("concepts")
 @library_option()
 @option("--full", is_flag=True, help="Train on the recordings of the library, not on what it holds.")
-@option("--data", type=GIVEN_PATH, metavar="DIR", help="Train on the recordings of a folder instead.")
+@option("--data", type=GIVEN_PATH, metavar="DIR", help="Train on the recordings of a folder.")
 @option(
     "--dataset",
     default="folder",
     metavar="NAME",
     help=f"What --data holds: {_DATASETS} (default: folder, labelled by the tags of its files).",
 )
-@option("--rendered", is_flag=True, help="Train on rendered clips with exact labels instead.")
+@option("--rendered", is_flag=True, help="Train on rendered clips with exact labels.")
 @option("--clips", type=WholeNumber(), default=1500, metavar="N", help="Clips of --rendered (default: 1500).")
 @option("--work", type=GIVEN_PATH, metavar="DIR", help="Where to keep clips, inputs and the network.")
 @option("--inputs", default="", metavar="NAME,...", help="Inputs of the network (default: mel,tempogram,chroma).")
@@ -145,7 +145,12 @@ def concepts(
     context = click.get_current_context()
     chosen = [option for option, given in (("--data", data), ("--rendered", rendered), ("--full", full)) if given]
     if len(chosen) > 1 and chosen != ["--data", "--rendered"]:
-        raise click.UsageError(f"{chosen[0]} and {chosen[1]} exclude each other", context)
+        raise click.UsageError(f"{chosen[0]} and {chosen[-1]} exclude each other", context)
+    if label_file and chosen and not full:
+        raise click.UsageError(
+            "--labels is for libraries; name the table labels.csv in the folder of --data, with --dataset labelled",
+            context,
+        )
     if not chosen:
         if out is None:
             raise click.UsageError("missing option -o, the folder of the model", context)

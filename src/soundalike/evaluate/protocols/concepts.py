@@ -4,9 +4,10 @@
     soundalike evaluate concepts --data gtzan --dataset gtzan --part test
     soundalike evaluate concepts --data songs --labels labels.csv
 
-Labels are the tags of the files; those of a dataset that has labels, with --dataset: gtzan, mtg_jamendo or msd_lastfm;
-or those of a table, with --labels: a CSV file with the column path, relative to DIR, and any of the columns genre,
-mood, instrument, era, tempo and key. Recordings with the same text in a column song belong together.
+Labels are the tags of the files; those of a dataset that has labels, with --dataset: labelled, gtzan, mtg_jamendo or
+msd_lastfm; or those of a table, with --labels: a CSV file with the column path, relative to DIR, and any of the columns
+genre, mood, instrument, era, tempo and key. Recordings with the same text in a column song belong together, and --part
+chooses by a column subset.
 
 - Two recordings are alike in tempo if they are within 5 BPM of each other or of a tempo octave, in key if they have the
   same tonic, and in the other concepts if they share a tag. What has no label is unknown and takes no part.

@@ -105,7 +105,8 @@ def _find_objects(found: FoundFiles, source: Path, exclude: Sequence[str]) -> No
     found.sources.append(source)
     rules = IgnoreRules(source, exclude)
     for one in objects:
-        folders = one.path.relative_to(source).parts[:-1]
+        # Some stores name objects without the host of the URL.
+        folders = one.path.parts[len(source.parts) if one.path.is_relative_to(source) else 0 : -1]
         if any(map(is_system_folder, folders)):
             found.skipped["files in folders of trash, version control or the system"] += 1
         elif one.path != source and (reason := why_skipped(one.path.name)):

@@ -174,7 +174,8 @@ def load_material(
     if tasks and announce:
         size = len(tasks) * segments * store.row_bytes
         announce(f"computing inputs of {len(tasks):,} of {len(files):,} recordings, up to {size / 1e6:,.0f} MB")
-    failed += _fill(store, tasks, jobs, progress)
+    if tasks:
+        failed += _fill(store, tasks, jobs, progress)
     opened = {number: key for number, key in keys.items() if key in store.tracks}
     if not opened:
         raise UsageError(f"none of {len(tracks):,} recordings could be read; {failed[0][0]}: {failed[0][1]}")

@@ -243,7 +243,7 @@ def _find_tracks(
             found = render_tracks(
                 job.work / CLIPS, music.clips, settings, jobs=jobs, progress=progress.done, preparing=progress.step
             )
-            exact += found.tracks
+            exact += found.tracks if len(job.music) == 1 else map(_with_exact_labels, found.tracks)
             failed += found.failed
         elif isinstance(music, MusicFolder):
             tracks += find_tracks(music.path, music.dataset, seed=job.settings.seed, announce=progress.step)
@@ -253,6 +253,11 @@ def _find_tracks(
         given = tuple(tracks)
         tracks = [*estimate_labels(given, job.work / INPUTS, jobs=jobs, announce=progress.step, progress=progress.done)]
     return (*exact, *tracks), tuple(failed)
+
+
+def _with_exact_labels(clip: ConceptTrack) -> ConceptTrack:
+    """Return a clip without the proxies, which real music never has: they would tell clips from recordings."""
+    return replace(clip, labels=replace(clip.labels, genre=(), mood=(), era=()))
 
 
 def _choose_concepts(job: ConceptsJob, tracks: Sequence[ConceptTrack]) -> tuple[ConceptSettings, dict[str, str]]:

@@ -171,7 +171,7 @@ def train_instruments(job: InstrumentsJob, progress: NetworkProgress, *, jobs: i
     workspace = Workspace(job.work, job.settings, material)
     networks = []
     for stage in stages:
-        if stage.joint or job.settings.device != "cpu" or jobs == 1:
+        if stage.joint or job.settings.device != "cpu":
             for instrument in workspace.instruments(stage):
                 name = workspace.path(stage.name, instrument).stem
                 networks.append(_timed(name, progress, partial(train_stage, stage, instrument, workspace)))
@@ -190,16 +190,16 @@ def train_instruments(job: InstrumentsJob, progress: NetworkProgress, *, jobs: i
 def _train_side_by_side(
     stage: StageSpec, workspace: Workspace, progress: NetworkProgress, jobs: int | None
 ) -> list[TrainedNetwork]:
-    """Train the networks of a stage, one process for each; progress has the best epoch of each at its end."""
+    """Train the networks of a stage, each on one thread."""
     from soundalike.train.common.side_by_side import train_side_by_side
     from soundalike.train.metric.stages import stage_tasks
 
     tasks = stage_tasks(stage, workspace)
     progress.step(f"{stage.name}: {len(tasks)} networks")
-    networks = {}
-    for name, trained, seconds in train_side_by_side(tasks, jobs):
-        networks[name] = TrainedNetwork(name, trained.path, trained.curve, trained.found, seconds)
-        progress.epoch(name, networks[name].best)
+    networks = {
+        name: TrainedNetwork(name, trained.path, trained.curve, trained.found, seconds)
+        for name, trained, seconds in train_side_by_side(tasks, jobs, progress.epoch)
+    }
     return [networks[task.name] for task in tasks]
 
 

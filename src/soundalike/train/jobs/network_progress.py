@@ -19,7 +19,8 @@ class NetworkProgress:
     Attributes:
         step: Called with the name of a step when it starts.
         done: Called with the recordings that were read, all recordings to read, and the seconds of audio read.
-        epoch: Called with the name of a network and its epoch, after every epoch.
+        epoch: Called with the name of a network and its epoch: after every epoch, or with all of them at the end where
+            several networks are trained at the same time.
     """
 
     step: Callable[[str], None]
