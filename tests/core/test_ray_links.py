@@ -79,10 +79,14 @@ def cluster(network: None, tmp_path: Path) -> Iterator[str]:
                         f"--node-ip-address={address_of(number)}"])  # fmt: skip
     processes = []
     try:
-        for number, command in enumerate(started):
-            with (tmp_path / f"node-{number}.log").open("wb") as log:
-                processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
-            time.sleep(8 if number == 0 else 0)  # the others look for the head once
+        for number, command in enumerate(started):  # one after another: they share a folder for sockets
+            log = tmp_path / f"node-{number}.log"
+            with log.open("wb") as file:
+                processes.append(subprocess.Popen(command, env=environment, stdout=file, stderr=file))
+            deadline = time.monotonic() + 90
+            while "Ray runtime started" not in log.read_text():
+                assert time.monotonic() < deadline and processes[-1].poll() is None, log.read_text()[-2000:]
+                time.sleep(0.2)
         yield f"{HEAD}:{PORT}"
     finally:
         for process in reversed(processes):
