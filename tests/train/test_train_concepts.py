@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,33 @@ def test_concepts_are_learned_from_tags_once(
     printed = capsys.readouterr()
     assert "era: n/a, train tracks: all " in printed.out and "computing inputs" not in printed.err
     assert "epoch" not in printed.err, "the network was there"
+
+
+def test_each_concept_can_have_a_network_of_its_own(
+    tagged_music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = [CalibrationClip(one.path, (one.tune, one.groove, one.instruments)) for one in load_clips()[::7]]
+    monkeypatch.setattr("soundalike.cli.models.clips.calibration_clips", lambda: clips)
+    table = tmp_path / "music" / "labels.csv"
+    shutil.copytree(tagged_music, table.parent)
+    rows = [
+        f"{number:02d}.flac,{90 + 30 * (number % 2)},{'AC'[number // 2 % 2]} major,{number // 2}"
+        for number in range(30)
+    ]
+    table.write_text("\n".join(["path,tempo,key,song", *rows]))
+    work, out = tmp_path / "work", tmp_path / "made"
+    options = ("--dataset", "labelled", "--separate", "--inputs", "tempogram,chroma", "--json", "-o", out)
+    assert train(table.parent, work, *options) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [Path(file).name for file in record["files"]] == ["concepts.tempo.safetensors", "concepts.key.safetensors"]
+    assert [len(record["curves"][f"concepts.{name}"]) for name in ("tempo", "key")] == [2, 2]
+    assert [one["concept"] for one in record["concepts"]] == ["tempo", "key"]
+    model = Model.load(str(out))
+    assert [space.name for space in model.spaces] == ["tempo", "key"]
+    found = model.encode(tagged_music / "00.flac").track.rows["key"]
+    assert found.shape == (1, 6)
+    assert train(table.parent, work, *options[:-2]) == 0
+    assert json.loads(capsys.readouterr().out)["found"]
 
 
 @pytest.mark.slow

@@ -23,13 +23,12 @@ from soundalike.reproduce.concept_judgements import JudgedSongs, dim_sim_judgeme
 from soundalike.reproduce.concept_rows import ConceptEncoder, Network
 from soundalike.reproduce.networks import train_networks
 from soundalike.train.common.checkpoints import Epoch
-from soundalike.train.common.network_files import Trained
 from soundalike.train.common.side_by_side import NetworkTask
 from soundalike.train.concepts.labels import find_unusable
 from soundalike.train.concepts.material import SEGMENTS, ConceptMaterial, ConceptTrack, load_material
 from soundalike.train.concepts.rendered import RenderedSettings, render_tracks
 from soundalike.train.concepts.settings import ConceptSettings
-from soundalike.train.concepts.stage import load_concepts, train_concepts
+from soundalike.train.concepts.stage import load_concepts, train_concepts_on
 
 __all__ = ["ABLATION", "BASELINE", "BEST", "ConceptRun", "ConceptSources", "NetworkRow"]
 
@@ -190,8 +189,12 @@ class ConceptRun:
             segments=self.sources.segments,
             jobs=1,
         )
+        digest = self.material.digest
         tasks = [
-            NetworkTask(row.slug, partial(_train_row, row, self.settings, self.folder, read, self.material.digest))
+            NetworkTask(
+                row.slug,
+                partial(train_concepts_on, row.settings(self.settings), read, digest, self.folder, row.slug),
+            )
             for row in ABLATION
         ]
         self.curves |= train_networks(tasks, self.jobs, self.settings.device, self.announce)
@@ -220,18 +223,3 @@ class ConceptRun:
             f"clips: {found.made} rendered in {time.monotonic() - began:.0f} s, {len(found.tracks) - found.made} found"
         )
         return found.tracks
-
-
-def _train_row(
-    row: NetworkRow,
-    settings: ConceptSettings,
-    folder: Path,
-    read: Callable[[], ConceptMaterial],
-    digest: str,
-    progress: Callable[[Epoch], None],
-) -> Trained:
-    """Train a network in any process. Inputs are opened there: they are mapped from the disk, and take gigabytes."""
-    material = read()
-    if material.digest != digest:
-        raise UsageError("recordings changed while networks were trained; run the command again")
-    return train_concepts(row.settings(settings), material, folder, progress, name=row.slug)

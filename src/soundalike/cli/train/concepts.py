@@ -54,6 +54,11 @@ _DATASETS = "folder, labelled, gtzan, mtg_jamendo or msd_lastfm"
     help="Kind of tempogram (default: autocorrelation).",
 )
 @option("--dimensions", default="", metavar="NAME,...", help="Concepts to learn (default: those with enough labels).")
+@option(
+    "--separate",
+    is_flag=True,
+    help="Train a network per concept, on the input that carries it, in place of one for all.",
+)
 @option("--embedding", type=WholeNumber(), metavar="N", help="Dims of all concepts together (default: 64 each).")
 @option(
     "--small/--published",
@@ -103,6 +108,7 @@ def concepts(
     inputs: str,
     tempogram: TempogramKind,
     dimensions: str,
+    separate: bool,
     embedding: int | None,
     small: bool,
     epochs: int | None,
@@ -185,6 +191,7 @@ def concepts(
         work,
         settings,
         chosen=bool(dimensions),
+        separate=separate,
         segments=segments,
         estimate=not no_estimates,
         model=written,

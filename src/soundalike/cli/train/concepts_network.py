@@ -44,13 +44,15 @@ class HeldOutRecord:
 
 @dataclass(frozen=True, slots=True)
 class ConceptNetworkRecord:
-    """The network; `found` says whether it was there before. `left_out` has the concepts that could not be learned.
+    """The network, or one per concept; `found` says whether all were there before.
+
+    `left_out` has the concepts that could not be learned.
 
     `tracks` and `segments` count those of each subset. `out` is the folder of the model, if one was asked for.
     """
 
     work: str
-    file: str
+    files: Sequence[str]
     found: bool
     seconds: float
     inputs: Sequence[str]
@@ -58,7 +60,7 @@ class ConceptNetworkRecord:
     left_out: Mapping[str, str]
     tracks: Mapping[str, int]
     segments: Mapping[str, int]
-    best_epoch: int
+    best_epochs: Mapping[str, int]
     curves: Curves
     out: str | None
     failed: Sequence[str]
@@ -155,7 +157,7 @@ def train_on_recordings(job: ConceptsJob, *, jobs: int | None, as_json: bool) ->
 def _record(job: ConceptsJob, report: ConceptsReport) -> ConceptNetworkRecord:
     return ConceptNetworkRecord(
         work=str(job.work),
-        file=str(report.path),
+        files=[str(path) for path in report.paths],
         found=report.found,
         seconds=round(report.seconds, 3),
         inputs=report.settings.inputs.names,
@@ -163,8 +165,8 @@ def _record(job: ConceptsJob, report: ConceptsReport) -> ConceptNetworkRecord:
         left_out=report.left_out,
         tracks=report.tracks,
         segments=report.segments,
-        best_epoch=report.best.number,
-        curves=curves({"concepts": report.curve}),
+        best_epochs={name: best.number for name, best in report.best.items()},
+        curves=curves(report.curves),
         out=str(job.model.out) if job.model else None,
         failed=[f"{name}: {reason}" for name, reason in report.failed],
     )
@@ -206,7 +208,8 @@ def _print(record: ConceptNetworkRecord) -> None:
         f"in %: triplets of {record.tracks['test']:,} test recordings that are right, of {_TRIPLETS:,} per concept, "
         "with a 95 % interval; chance is 50"
     )
-    print(f"network written: {one_line(record.file)}")
+    for file in record.files:
+        print(f"network written: {one_line(file)}")
     if record.out:
         print(f"model written: {one_line(record.out)}; try it with --model {model_argument(record.out)}")
 

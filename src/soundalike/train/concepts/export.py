@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from soundalike.backbones.analysis import CONCEPT_KEY, ConceptGraph
 from soundalike.train.common.onnx_files import Precision, write_onnx
-from soundalike.train.concepts.networks import ConceptNetwork
+from soundalike.train.concepts.networks import AnyNetwork
 from soundalike.train.concepts.settings import ConceptSettings
 
 __all__ = ["export_concepts"]
@@ -21,7 +21,7 @@ __all__ = ["export_concepts"]
 class _Positional(nn.Module):
     """A network with an argument per input, in order: the exporter knows no mappings."""
 
-    def __init__(self, network: ConceptNetwork) -> None:
+    def __init__(self, network: AnyNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -31,7 +31,7 @@ class _Positional(nn.Module):
 
 
 def export_concepts(
-    network: ConceptNetwork,
+    network: AnyNetwork,
     settings: ConceptSettings,
     out: Path,
     *,
@@ -43,8 +43,8 @@ def export_concepts(
     It takes segments of the length of the settings, each input as (n, bins, frames), and gives `embedding` (n, D).
 
     Args:
-        network: The network.
-        settings: What it was made with.
+        network: The network, or several of one concept each.
+        settings: What it was made with; those of several together.
         out: The file to write.
         licence: Licence of the weights, an SPDX expression.
         precision: How weights are stored.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations_with_replacement
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from soundalike.core.errors import UsageError
 from soundalike.train.concepts.inception import InceptionBlock, convolution
 from soundalike.train.concepts.settings import ConceptSettings, InceptionSettings
 
-__all__ = ["ConceptNetwork", "bin_strides"]
+__all__ = ["AnyNetwork", "ConceptBank", "ConceptNetwork", "bin_strides"]
 
 _LONGEST_STRIDE = 8
 
@@ -120,6 +121,32 @@ class ConceptNetwork(nn.Module):
         joined = self.joined(torch.cat(maps, dim=1) if len(maps) > 1 else maps[0])
         embedding: Tensor = self.normalise(self.dense(joined.flatten(1)))
         return embedding
+
+
+class ConceptBank(nn.Module):
+    """Networks of one concept each, side by side: their embeddings are the slices of one.
+
+    Args:
+        networks: The networks, in the order of the slices.
+
+    Example:
+        >>> bank = ConceptBank([ConceptNetwork(tempo), ConceptNetwork(key)])
+        >>> bank.names
+        ('tempogram', 'chroma')
+    """
+
+    def __init__(self, networks: Sequence[ConceptNetwork]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.names: tuple[str, ...] = tuple(dict.fromkeys(name for one in networks for name in one.names))
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Compute the embeddings (n, D) of inputs (n, b, f) by name."""
+        return torch.cat([network(inputs) for network in self.networks], dim=1)
+
+
+AnyNetwork: TypeAlias = ConceptNetwork | ConceptBank
+"""A network of all concepts, or networks of one concept each."""
 
 
 def _frames_after(frames: int, network: InceptionSettings) -> int:

@@ -8,13 +8,17 @@ gives the reasons.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from soundalike.audio import CONCEPTS, Concept
 from soundalike.backbones.analysis import InputSettings
 from soundalike.core.errors import UsageError
 
 __all__ = ["CONCEPTS", "PUBLISHED", "SMALL", "ConceptSettings", "InceptionSettings"]
+
+
+_CARRIERS: Mapping[Concept, str] = {"tempo": "tempogram", "key": "chroma"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,20 @@ class ConceptSettings:
     def size(self) -> int:
         """Dims of the whole embedding, D."""
         return len(self.concepts) * self.dim
+
+    def of_concept(self, concept: Concept) -> ConceptSettings:
+        """Return how to train a network of one concept, on the input that carries it.
+
+        That is the tempogram for tempo, the chromagram for key and the log-mel spectrum for the others, or all inputs
+        of these settings if it is none of them.
+
+        Example:
+            >>> SMALL.of_concept("key").inputs.names
+            ('chroma',)
+        """
+        carrier = _CARRIERS.get(concept, "mel")
+        names = (carrier,) if carrier in self.inputs.names else self.inputs.names
+        return replace(self, concepts=(concept,), inputs=replace(self.inputs, names=names))
 
 
 PUBLISHED = ConceptSettings()

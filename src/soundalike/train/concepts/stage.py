@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from soundalike.core.errors import UsageError
 from soundalike.core.files import make_folder
 from soundalike.core.types import FloatArray, IntArray
 from soundalike.train.common.checkpoints import Epoch, seeded
@@ -22,10 +23,10 @@ from soundalike.train.concepts.losses import conditional_triplet_loss, triplet_a
 from soundalike.train.concepts.masks import concept_distances
 from soundalike.train.concepts.material import ConceptMaterial
 from soundalike.train.concepts.mining import labelled_triplets, semi_hard_triplets
-from soundalike.train.concepts.networks import ConceptNetwork
+from soundalike.train.concepts.networks import AnyNetwork, ConceptNetwork
 from soundalike.train.concepts.settings import ConceptSettings
 
-__all__ = ["ConceptStage", "embed_segments", "load_concepts", "train_concepts"]
+__all__ = ["ConceptStage", "embed_segments", "load_concepts", "train_concepts", "train_concepts_on"]
 
 _BATCH = 64
 
@@ -113,6 +114,38 @@ def train_concepts(
     return Trained(path, curve, found=False)
 
 
+def train_concepts_on(
+    settings: ConceptSettings,
+    read: Callable[[], ConceptMaterial],
+    digest: str,
+    work: Path,
+    name: str,
+    progress: Callable[[Epoch], None] | None = None,
+) -> Trained:
+    """Train a network as `train_concepts` does, in any process.
+
+    Inputs are opened there, because they are mapped from the disk and take gigabytes.
+
+    Args:
+        settings: How to train.
+        read: Opens the segments.
+        digest: That of the segments.
+        work: See `train_concepts`.
+        name: See `train_concepts`.
+        progress: See `train_concepts`.
+
+    Raises:
+        UsageError: As `train_concepts`, and if the recordings are not those of the digest any more.
+
+    Example:
+        >>> task = NetworkTask("key", partial(train_concepts_on, SMALL, read, material.digest, Path("work"), "key"))
+    """
+    material = read()
+    if material.digest != digest:
+        raise UsageError("recordings changed while networks were trained; run the command again")
+    return train_concepts(settings, material, work, progress, name=name)
+
+
 def load_concepts(path: Path, settings: ConceptSettings) -> ConceptNetwork:
     """Return a trained network, in evaluation mode.
 
@@ -132,7 +165,7 @@ def load_concepts(path: Path, settings: ConceptSettings) -> ConceptNetwork:
 
 
 @torch.inference_mode()
-def embed_segments(network: ConceptNetwork, material: ConceptMaterial, rows: IntArray) -> FloatArray:
+def embed_segments(network: AnyNetwork, material: ConceptMaterial, rows: IntArray) -> FloatArray:
     """Compute the embeddings of some segments, on the device of the network.
 
     Args:
@@ -148,10 +181,11 @@ def embed_segments(network: ConceptNetwork, material: ConceptMaterial, rows: Int
         (1200, 384)
     """
     device = next(network.parameters()).device
+    size = sum(module.out_features for module in network.modules() if isinstance(module, nn.Linear))
     found = []
     for start in range(0, len(rows), _BATCH):
         part = rows[start : start + _BATCH]
         inputs = {name: torch.from_numpy(material.inputs(name, part)).to(device) for name in network.names}
         embeddings: Tensor = network(inputs)
         found.append(embeddings.cpu().numpy())
-    return np.concatenate(found) if found else np.zeros((0, network.dense.out_features), np.float32)
+    return np.concatenate(found) if found else np.zeros((0, size), np.float32)

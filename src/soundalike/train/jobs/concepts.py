@@ -6,6 +6,7 @@ import importlib.util
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from soundalike.train.common import CalibrationClip, Precision
     from soundalike.train.common.checkpoints import Epoch
     from soundalike.train.concepts.material import ConceptMaterial, ConceptTrack
-    from soundalike.train.concepts.networks import ConceptNetwork
+    from soundalike.train.concepts.networks import AnyNetwork
     from soundalike.train.jobs.network_progress import NetworkProgress
 
 __all__ = [
@@ -36,7 +37,9 @@ __all__ = [
 
 CLIPS, INPUTS = "clips", "inputs"
 """The folders below WORK for rendered clips, and for inputs of recordings and estimates of tempo and key."""
-_NETWORK = "concepts.onnx"
+NETWORK = "concepts"
+"""The name of the network, and the beginning of those of networks of one concept each."""
+_FILE = "concepts.onnx"
 _ESTIMATED = ("tempo", "key")
 
 
@@ -97,6 +100,7 @@ class ConceptsJob:
         settings: How to train.
         chosen: Whether the concepts of the settings were chosen: one that cannot be learned is then an error. Otherwise
             it is left out.
+        separate: Whether each concept has a network of its own, on the input that carries it.
         segments: Segments of a recording at most.
         estimate: Whether to estimate tempo and key where there is no label.
         model: The model to write at the end, if any.
@@ -106,6 +110,7 @@ class ConceptsJob:
     work: Path
     settings: ConceptSettings = SMALL
     chosen: bool = False
+    separate: bool = False
     segments: int = 8
     estimate: bool = True
     model: ConceptModel | None = None
@@ -124,11 +129,11 @@ class ConceptsReport:
     """What was trained.
 
     Attributes:
-        path: The file of the network.
-        settings: How it was trained, with the concepts that could be learned.
-        curve: Its learning curve.
-        found: Whether it was there before this run.
-        seconds: How long this run trained it.
+        paths: The file of the network, or those of the networks.
+        settings: How they were trained, with the concepts that could be learned.
+        curves: The learning curves by the names of the networks.
+        found: Whether all were there before this run.
+        seconds: How long this run trained them.
         tracks: Recordings per subset.
         segments: Segments per subset.
         labelled: Labelled recordings per concept.
@@ -137,9 +142,9 @@ class ConceptsReport:
         held_out: The test recordings, described by the network.
     """
 
-    path: Path
+    paths: tuple[Path, ...]
     settings: ConceptSettings
-    curve: tuple[Epoch, ...]
+    curves: Mapping[str, tuple[Epoch, ...]]
     found: bool
     seconds: float
     tracks: Mapping[str, int]
@@ -150,9 +155,9 @@ class ConceptsReport:
     held_out: HeldOut
 
     @property
-    def best(self) -> Epoch:
-        """The epoch with the lowest validation loss, the weights of which are kept."""
-        return min(self.curve, key=lambda epoch: epoch.validation_loss)
+    def best(self) -> Mapping[str, Epoch]:
+        """The epochs with the lowest validation loss, the weights of which are kept."""
+        return {name: min(curve, key=lambda epoch: epoch.validation_loss) for name, curve in self.curves.items()}
 
 
 def train_concept_network(job: ConceptsJob, progress: NetworkProgress, *, jobs: int | None = None) -> ConceptsReport:
@@ -176,7 +181,9 @@ def train_concept_network(job: ConceptsJob, progress: NetworkProgress, *, jobs: 
         ('genre', 'tempo', 'key')
     """
     try:
-        from soundalike.train.concepts.stage import load_concepts, train_concepts
+        from soundalike.train.common.side_by_side import NetworkTask, train_side_by_side
+        from soundalike.train.concepts.networks import ConceptBank
+        from soundalike.train.concepts.stage import load_concepts, train_concepts, train_concepts_on
     except ImportError as error:
         raise UsageError("training networks needs torch; install it with: pip install 'soundalike[train]'") from error
     from soundalike.train.concepts.material import load_material
@@ -186,25 +193,34 @@ def train_concept_network(job: ConceptsJob, progress: NetworkProgress, *, jobs: 
     make_folder(job.work, "--work")
     tracks, failed = _find_tracks(job, progress, jobs)
     settings, left_out = _choose_concepts(job, tracks)
-    material = load_material(
-        tracks,
-        settings.inputs,
-        job.work / INPUTS,
-        segments=job.segments,
-        jobs=jobs,
-        announce=progress.step,
-        progress=progress.done,
-    )
+    reading = partial(load_material, settings=settings.inputs, cache=job.work / INPUTS, segments=job.segments)
+    material = reading(tracks, jobs=jobs, announce=progress.step, progress=progress.done)
     progress.step(f"training {', '.join(settings.concepts)}")
     began = time.monotonic()
-    trained = train_concepts(settings, material, job.work, lambda epoch: progress.epoch("concepts", epoch))
+    if job.separate:
+        opened = partial(
+            load_material, material.tracks, settings.inputs, job.work / INPUTS, segments=job.segments, jobs=1
+        )
+        own = {f"{NETWORK}.{concept}": settings.of_concept(concept) for concept in settings.concepts}
+        tasks = [
+            NetworkTask(name, partial(train_concepts_on, one, opened, material.digest, job.work, name))
+            for name, one in own.items()
+        ]
+        found = {
+            name: trained
+            for name, trained, _ in train_side_by_side(tasks, jobs if settings.device == "cpu" else 1, progress.epoch)
+        }
+        trained = {name: found[name] for name in own}
+        network: AnyNetwork = ConceptBank([load_concepts(trained[name].path, one) for name, one in own.items()]).eval()
+    else:
+        only = train_concepts(settings, material, job.work, lambda epoch: progress.epoch(NETWORK, epoch), name=NETWORK)
+        trained, network = {NETWORK: only}, load_concepts(only.path, settings)
     seconds = time.monotonic() - began
-    network = load_concepts(trained.path, settings)
     report = ConceptsReport(
-        path=trained.path,
+        paths=tuple(one.path for one in trained.values()),
         settings=settings,
-        curve=trained.curve,
-        found=trained.found,
+        curves={name: one.curve for name, one in trained.items()},
+        found=all(one.found for one in trained.values()),
         seconds=seconds,
         tracks={subset: sum(one.subset == subset for one in material.tracks) for subset in material.rows},
         segments={subset: len(rows) for subset, rows in material.rows.items()},
@@ -277,7 +293,7 @@ def _choose_concepts(job: ConceptsJob, tracks: Sequence[ConceptTrack]) -> tuple[
     return replace(job.settings, concepts=learned), left_out
 
 
-def _describe_held_out(network: ConceptNetwork, material: ConceptMaterial, settings: ConceptSettings) -> HeldOut:
+def _describe_held_out(network: AnyNetwork, material: ConceptMaterial, settings: ConceptSettings) -> HeldOut:
     """Return the test recordings with the mean embedding of their segments, as the paper averages them."""
     import numpy as np
 
@@ -297,23 +313,27 @@ def _describe_held_out(network: ConceptNetwork, material: ConceptMaterial, setti
 
 
 def _write_model(
-    job: ConceptsJob, model: ConceptModel, network: ConceptNetwork, report: ConceptsReport, progress: NetworkProgress
+    job: ConceptsJob,
+    model: ConceptModel,
+    network: AnyNetwork,
+    report: ConceptsReport,
+    progress: NetworkProgress,
 ) -> None:
     from soundalike.backbones.analysis import ConceptGraph
     from soundalike.train.concepts.export import export_concepts
     from soundalike.train.concepts.network_model import About, write_network_model
 
-    file = job.work / _NETWORK
+    file = job.work / _FILE
     export_concepts(network, report.settings, file, licence=model.licence, precision=model.precision)
     source = {
         "name": "; ".join(map(_name_of, job.music)),
         "licence": model.licence,
         "n": report.tracks["train"] + report.tracks["validation"],
     }
-    best = report.best
-    results = (
-        f"Validation, epoch {best.number} of {len(report.curve)}: loss {best.validation_loss:.4f}, "
+    results = "\n".join(
+        f"{name}: validation, epoch {best.number} of {len(report.curves[name])}: loss {best.validation_loss:.4f}, "
         f"{100 * best.validation_accuracy:.1f} % of all triplets right (chance: 50 %)."
+        for name, best in report.best.items()
     )
     about = About(model.name, [source], job.settings.seed, results)
     settings = report.settings
