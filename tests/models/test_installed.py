@@ -24,6 +24,7 @@ from soundalike.models.model import Model
 from soundalike.models.recipes import load_recipe
 
 BUNDLED = load_recipe("dsp").weights.parent
+BUNDLED_NAMES = ("compact", "concepts", "dsp", "instruments")
 
 
 @pytest.fixture
@@ -53,25 +54,25 @@ def test_a_folder_with_the_name_of_an_installed_model_is_given_by_its_path(
 def test_names_are_looked_up_among_bundled_then_installed_models_then_as_paths(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert installed_models() == ("compact", "dsp")
+    assert installed_models() == BUNDLED_NAMES
     put(home / "mine", summary="installed")
     monkeypatch.chdir(tmp_path)
     put(tmp_path / "mine", summary="in the working folder")
     put(tmp_path / "other")
-    assert installed_models() == ("compact", "dsp", "mine")
+    assert installed_models() == (*BUNDLED_NAMES, "mine")
     assert load_recipe("mine").summary == "installed"
     assert load_recipe("./mine").summary == "in the working folder"
     assert load_recipe("other").name == "other"
     assert Model.load("mine").source == "mine"
     assert Model.load("other").source == str(tmp_path / "other")
-    with pytest.raises(ModelError, match="unknown model 'nope'; installed: compact, dsp, mine, or give the path"):
+    with pytest.raises(ModelError, match=f"unknown model 'nope'; installed: {', '.join(BUNDLED_NAMES)}, mine, or give the path"):
         load_recipe("nope")
 
 
 def test_a_bundled_model_is_never_replaced(home: Path) -> None:
     put(home / "dsp", summary="an impostor")
     assert load_recipe("dsp").summary != "an impostor"
-    assert installed_models() == ("compact", "dsp")
+    assert installed_models() == BUNDLED_NAMES
     assert find_model("dsp") == BUNDLED
     with pytest.raises(ValueError, match="'dsp' is the name of a bundled model"):
         installed_folder("dsp")
@@ -119,7 +120,7 @@ def test_lists_show_installed_models_and_those_that_cannot_be_read(
     (put(home / "torn") / "weights.safetensors").unlink()
     assert main(["list", "models", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["models"]}
-    assert list(rows)[:4] == ["compact", "dsp", "mine", "torn"]
+    assert list(rows)[: len(BUNDLED_NAMES) + 2] == [*BUNDLED_NAMES, "mine", "torn"]
     assert (rows["mert"]["installed"], rows["mert"]["extra"]) == (False, "mert"), "it can be installed"
     assert (rows["mine"]["installed"], rows["mine"]["summary"], rows["mine"]["spaces"]) == (True, "one of mine", 4)
     assert not rows["torn"]["installed"]
