@@ -65,7 +65,9 @@ def test_names_are_looked_up_among_bundled_then_installed_models_then_as_paths(
     assert load_recipe("other").name == "other"
     assert Model.load("mine").source == "mine"
     assert Model.load("other").source == str(tmp_path / "other")
-    with pytest.raises(ModelError, match=f"unknown model 'nope'; installed: {', '.join(BUNDLED_NAMES)}, mine, or give the path"):
+    with pytest.raises(
+        ModelError, match=f"unknown model 'nope'; installed: {', '.join(BUNDLED_NAMES)}, mine, or give the path"
+    ):
         load_recipe("nope")
 
 
