@@ -39,6 +39,12 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("soundalike.backbones.weight_files.cache_folder", lambda: tmp_path / "cache")
 
 
+@pytest.fixture(autouse=True)
+def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute in float32 on processors that are made for bfloat16 too."""
+    monkeypatch.setattr("soundalike.backbones.mert_network.processor_flags", frozenset)
+
+
 def plain(config: dict[str, Any], samples: FloatArray, processor: dict[str, Any]) -> FloatArray:
     """One clip, as the model's page on the hub encodes it: with all hidden states."""
     from transformers import Wav2Vec2FeatureExtractor
@@ -322,3 +328,16 @@ def test_threads_that_share_a_model_get_their_own_rows(tmp_path: Path) -> None:
     for number, clip in enumerate(clips):
         expected = backbone.network(clip)
         assert all(np.array_equal(row, expected) for row in found[number::4])
+
+
+def test_processors_with_16_bit_products_use_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_tiny_mert(tmp_path / "mert")
+    samples = tune(TUNES["up"], seconds=10, rate=RATE)
+    rows = []
+    for flags in ({"avx512f"}, {"avx512f", "avx512_bf16"}):
+        monkeypatch.setattr("soundalike.backbones.mert_network.processor_flags", lambda found=flags: frozenset(found))
+        backbone = MertBackbone(folder)
+        rows.append(backbone.features([samples], windows).rows["layers"][0])
+    one, other = rows
+    assert 0 < np.abs(one - other).max() < 0.1
+    assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.999

@@ -23,7 +23,7 @@ def items(name: str, root: Path, **options: object) -> list[Item]:
 
 
 def test_every_labelled_dataset_has_a_tree() -> None:
-    assert set(TREES) | {"folder"} == set(plugins.names("datasets"))
+    assert set(TREES) | {"folder", "labelled"} == set(plugins.names("datasets"))
 
 
 @pytest.mark.parametrize("name", TREES)

@@ -110,7 +110,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory, songs: Path) -> Path:
         (["--epochs", "1"], r"clean.bass.safetensors is of another run: its epochs is 2, expected 1; delete it"),
         (["--seed", "5"], "its seed is 0, expected 5"),
         (["--steps", "3"], "its steps_per_epoch is 2, expected 3"),
-        (["--vary-levels", "6"], "its vary_levels is 0.0, expected 6.0"),
+        (["--vary-levels", "6"], "its network.one_level is False, expected True"),
         (["--vary-levels", "-1"], "vary_levels is -1.0; expected 0 to 60 dB"),
         (["--recorded-songs", "a"], "--recorded-songs needs --recorded"),
         (["-o", "model"], "--out needs --licence"),
