@@ -94,7 +94,8 @@ def test_each_concept_can_have_a_network_of_its_own(
     ]
     table.write_text("\n".join(["path,tempo,key,song", *rows]))
     work, out = tmp_path / "work", tmp_path / "made"
-    options = ("--dataset", "labelled", "--separate", "--inputs", "tempogram,chroma", "--json", "-o", out)
+    inputs = ("--inputs", "mel,tempogram,chroma")  # tempo and key read two of them
+    options = ("--dataset", "labelled", "--separate", *inputs, "--json", "-o", out)
     assert train(table.parent, work, *options) == 0
     record = json.loads(capsys.readouterr().out)
     assert [Path(file).name for file in record["files"]] == ["concepts.tempo.safetensors", "concepts.key.safetensors"]
@@ -104,6 +105,7 @@ def test_each_concept_can_have_a_network_of_its_own(
     assert [space.name for space in model.spaces] == ["tempo", "key"]
     found = model.encode(tagged_music / "00.flac").track.rows["key"]
     assert found.shape == (1, 6)
+    assert "- tempo: epoch " in (out / "card.md").read_text()
     assert train(table.parent, work, *options[:-2]) == 0
     assert json.loads(capsys.readouterr().out)["found"]
 

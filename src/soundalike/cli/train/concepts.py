@@ -94,7 +94,7 @@ _DATASETS = "folder, labelled, gtzan, mtg_jamendo or msd_lastfm"
 )
 @model_option()
 @seed_option()
-@jobs_option("Number of processes that render and read recordings (default: one per core).")
+@jobs_option("Number of processes that render and read recordings, and train with --separate (default: one per core).")
 @ray_option()
 @json_option()
 def concepts(
@@ -145,6 +145,8 @@ def concepts(
       soundalike train concepts --data ~/Music --work scratch -o my-concepts
       soundalike train concepts --rendered --work scratch \\
           --dimensions instrument,tempo,key -o my-concepts --licence CC0-1.0
+      soundalike train concepts --rendered --work scratch \\
+          --dimensions tempo,key --separate -o my-concepts
       soundalike train concepts --data mtg-jamendo --dataset mtg_jamendo \\
           --work jamendo --published --device cuda
     """
@@ -157,6 +159,8 @@ def concepts(
             "--labels is for libraries; name the table labels.csv in the folder of --data, with --dataset labelled",
             context,
         )
+    if separate and not chosen:
+        raise click.UsageError("--separate needs --data, --rendered or --full", context)
     if not chosen:
         if out is None:
             raise click.UsageError("missing option -o, the folder of the model", context)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from soundalike.backbones.analysis import CONCEPT_INPUTS
 from soundalike.core.errors import UsageError
 from soundalike.train.concepts.inception import InceptionBlock, convolution
 from soundalike.train.concepts.settings import ConceptSettings, InceptionSettings
@@ -99,6 +100,7 @@ class ConceptNetwork(nn.Module):
         super().__init__()
         network, inputs = settings.network, settings.inputs
         self.names = inputs.names
+        self.size = settings.size
         self.branches = nn.ModuleDict({name: _Branch(inputs.bins(name), network) for name in self.names})
         channels = sum(branch.channels for branch in self.branches.values())
         frames = _frames_after(inputs.frames, network)
@@ -138,7 +140,9 @@ class ConceptBank(nn.Module):
     def __init__(self, networks: Sequence[ConceptNetwork]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
-        self.names: tuple[str, ...] = tuple(dict.fromkeys(name for one in networks for name in one.names))
+        used = {name for one in networks for name in one.names}
+        self.names = tuple(name for name in CONCEPT_INPUTS if name in used)
+        self.size = sum(one.size for one in networks)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Compute the embeddings (n, D) of inputs (n, b, f) by name."""

@@ -146,8 +146,8 @@ class ConceptSettings:
     def of_concept(self, concept: Concept) -> ConceptSettings:
         """Return how to train a network of one concept, on the input that carries it.
 
-        That is the tempogram for tempo, the chromagram for key and the log-mel spectrum for the others, or all inputs
-        of these settings if it is none of them.
+        That is the tempogram for tempo, the chromagram for key and the log-mel spectrum for the others. Settings that
+        lack this input give all of theirs.
 
         Example:
             >>> SMALL.of_concept("key").inputs.names

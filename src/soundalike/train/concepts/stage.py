@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from soundalike.core.errors import UsageError
 from soundalike.core.files import make_folder
@@ -181,11 +181,10 @@ def embed_segments(network: AnyNetwork, material: ConceptMaterial, rows: IntArra
         (1200, 384)
     """
     device = next(network.parameters()).device
-    size = sum(module.out_features for module in network.modules() if isinstance(module, nn.Linear))
     found = []
     for start in range(0, len(rows), _BATCH):
         part = rows[start : start + _BATCH]
         inputs = {name: torch.from_numpy(material.inputs(name, part)).to(device) for name in network.names}
         embeddings: Tensor = network(inputs)
         found.append(embeddings.cpu().numpy())
-    return np.concatenate(found) if found else np.zeros((0, size), np.float32)
+    return np.concatenate(found) if found else np.zeros((0, network.size), np.float32)

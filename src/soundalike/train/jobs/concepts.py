@@ -37,8 +37,8 @@ __all__ = [
 
 CLIPS, INPUTS = "clips", "inputs"
 """The folders below WORK for rendered clips, and for inputs of recordings and estimates of tempo and key."""
-NETWORK = "concepts"
-"""The name of the network, and the beginning of those of networks of one concept each."""
+_NETWORK = "concepts"
+"""The name of the network, and the prefix of the names of separate networks."""
 _FILE = "concepts.onnx"
 _ESTIMATED = ("tempo", "key")
 
@@ -166,7 +166,8 @@ def train_concept_network(job: ConceptsJob, progress: NetworkProgress, *, jobs: 
     Args:
         job: What to train.
         progress: Callbacks.
-        jobs: The number of worker processes that render and read recordings; None starts one per core.
+        jobs: The number of worker processes that render and read recordings, and train separate networks; None starts
+            one per core.
 
     Raises:
         UsageError: torch is missing (or onnx, for a model), there are too few labels, or a folder cannot be read or
@@ -193,6 +194,8 @@ def train_concept_network(job: ConceptsJob, progress: NetworkProgress, *, jobs: 
     make_folder(job.work, "--work")
     tracks, failed = _find_tracks(job, progress, jobs)
     settings, left_out = _choose_concepts(job, tracks)
+    if job.separate:
+        settings = _without_unused_inputs(settings)
     reading = partial(load_material, settings=settings.inputs, cache=job.work / INPUTS, segments=job.segments)
     material = reading(tracks, jobs=jobs, announce=progress.step, progress=progress.done)
     progress.step(f"training {', '.join(settings.concepts)}")
@@ -201,7 +204,7 @@ def train_concept_network(job: ConceptsJob, progress: NetworkProgress, *, jobs: 
         opened = partial(
             load_material, material.tracks, settings.inputs, job.work / INPUTS, segments=job.segments, jobs=1
         )
-        own = {f"{NETWORK}.{concept}": settings.of_concept(concept) for concept in settings.concepts}
+        own = {f"{_NETWORK}.{concept}": settings.of_concept(concept) for concept in settings.concepts}
         tasks = [
             NetworkTask(name, partial(train_concepts_on, one, opened, material.digest, job.work, name))
             for name, one in own.items()
@@ -213,8 +216,10 @@ def train_concept_network(job: ConceptsJob, progress: NetworkProgress, *, jobs: 
         trained = {name: found[name] for name in own}
         network: AnyNetwork = ConceptBank([load_concepts(trained[name].path, one) for name, one in own.items()]).eval()
     else:
-        only = train_concepts(settings, material, job.work, lambda epoch: progress.epoch(NETWORK, epoch), name=NETWORK)
-        trained, network = {NETWORK: only}, load_concepts(only.path, settings)
+        only = train_concepts(
+            settings, material, job.work, lambda epoch: progress.epoch(_NETWORK, epoch), name=_NETWORK
+        )
+        trained, network = {_NETWORK: only}, load_concepts(only.path, settings)
     seconds = time.monotonic() - began
     report = ConceptsReport(
         paths=tuple(one.path for one in trained.values()),
@@ -269,6 +274,13 @@ def _find_tracks(
         given = tuple(tracks)
         tracks = [*estimate_labels(given, job.work / INPUTS, jobs=jobs, announce=progress.step, progress=progress.done)]
     return (*exact, *tracks), tuple(failed)
+
+
+def _without_unused_inputs(settings: ConceptSettings) -> ConceptSettings:
+    """Return the settings with the inputs that networks of one concept each read."""
+    used = {name for concept in settings.concepts for name in settings.of_concept(concept).inputs.names}
+    names = tuple(name for name in settings.inputs.names if name in used)
+    return replace(settings, inputs=replace(settings.inputs, names=names))
 
 
 def _with_exact_labels(clip: ConceptTrack) -> ConceptTrack:
@@ -331,8 +343,9 @@ def _write_model(
         "n": report.tracks["train"] + report.tracks["validation"],
     }
     results = "\n".join(
-        f"{name}: validation, epoch {best.number} of {len(report.curves[name])}: loss {best.validation_loss:.4f}, "
-        f"{100 * best.validation_accuracy:.1f} % of all triplets right (chance: 50 %)."
+        f"- {name.removeprefix(f'{_NETWORK}.')}: epoch {best.number} of {len(report.curves[name])} with the lowest "
+        f"validation loss, {best.validation_loss:.4f}; {100 * best.validation_accuracy:.1f} % of all triplets right "
+        "(chance: 50 %)."
         for name, best in report.best.items()
     )
     about = About(model.name, [source], job.settings.seed, results)
