@@ -46,13 +46,13 @@ def mix_of(folder: Path, stems: list[dict[str, str]]) -> FloatArray:
     return total
 
 
-def write_passages(data: Path, work: Path, count: int, songs: Sequence[str] = SONGS) -> Path:
+def write_passages(data: Path, work: Path, count: int) -> Path:
     """Write `count` passages of every song and a table of their labels, unless they are there; returns the table."""
     table = work / "labels.csv"
     if table.exists():
         return table
     work.mkdir(parents=True, exist_ok=True)
-    lines = passages_of(data, work, count, songs)
+    lines = passages_of(data, work, count, SONGS)
     with table.open("w", newline="") as file:
         csv.writer(file).writerows([["path", "tempo", "key"], *(line[:3] for line in lines)])
     return table

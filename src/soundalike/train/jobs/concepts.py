@@ -201,9 +201,7 @@ def train_concept_network(job: ConceptsJob, progress: NetworkProgress, *, jobs: 
     progress.step(f"training {', '.join(settings.concepts)}")
     began = time.monotonic()
     if job.separate:
-        opened = partial(
-            load_material, material.tracks, settings.inputs, job.work / INPUTS, segments=job.segments, jobs=1
-        )
+        opened = partial(reading, material.tracks, jobs=1)
         own = {f"{_NETWORK}.{concept}": settings.of_concept(concept) for concept in settings.concepts}
         tasks = [
             NetworkTask(name, partial(train_concepts_on, one, opened, material.digest, job.work, name))
