@@ -13,7 +13,7 @@ demo: $(VENV)/.base
 
 test: $(VENV)/.dev
 	$(MAKE) --jobs=2 --output-sync check compile-tests
-	$(BIN)/python -m pytest $(PARALLEL) --timeout=300 -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) --timeout=300 -o faulthandler_timeout=400 -m "not slow"
 
 test-all: $(VENV)/.dev  # also slow tests, more examples, the wheels without a compiler, a second Python
 	$(MAKE) --jobs=2 --output-sync check compile-tests
