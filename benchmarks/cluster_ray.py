@@ -7,6 +7,10 @@ Without `--address` the nodes are Ray nodes of this machine with one core each, 
 measure what Ray itself costs. With it, the run uses a cluster that is there, with all of its nodes, and `--music` is a
 folder that all of them see.
 
+Ray Data is a peer. It encodes the same files with one actor per core (`map_batches`), reads no tags, computes no
+content hashes and writes no library. `--deadly` gives both a task that kills its process, and prints what becomes of
+the others within a minute.
+
 Efficiency is the throughput per core, beside that of as many worker processes without Ray. Time includes the start of
 the workers and the connection to Ray, but not the start of the cluster.
 """
@@ -14,10 +18,13 @@ the workers and the connection to Ray, but not the start of the cluster.
 from __future__ import annotations
 
 import argparse
+import os
+import pickle
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +32,12 @@ from typing import Any
 
 from common import report_of, show_and_save
 from index import make_songs
+from soundalike.core.executors.base import run_tasks
 from soundalike.core.executors.ray import ray_cluster
 from soundalike.library.folder import LibraryFolder
+from soundalike.library.indexing.find_files import find_files
 from soundalike.library.indexing.index import index_files
+from soundalike.models import load_once
 
 STORE = 256 * 2**20
 """Bytes of shared memory per node."""
@@ -56,6 +66,71 @@ def run(name: str, music: Path, model: str, cores: int, address: str | None) -> 
     if report.failed or report.added != files:
         raise SystemExit(f"{name}: {report.added} of {files} files added, failed: {report.failed[:3]}")
     return Measured(name, cores, 60 * report.added / seconds)
+
+
+class Encode:
+    """What an actor of Ray Data does: load the model once, and encode one recording per batch."""
+
+    def __init__(self, model: str) -> None:
+        self._model = load_once(model)
+
+    def __call__(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Encode the recordings of a batch."""
+        return {"encoding": [pickle.dumps(self._model.encode(str(path))) for path in batch["path"]]}
+
+
+def run_ray_data(music: Path, model: str, cores: int, address: str) -> Measured:
+    """Encode a folder with Ray Data, and check that every file is in its result."""
+    import ray.data
+
+    paths = sorted(map(str, find_files([music]).files))
+    began = time.perf_counter()
+    with ray_cluster(address):
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        rows = ray.data.from_items([{"path": path} for path in paths], override_num_blocks=len(paths)).map_batches(
+            Encode, fn_constructor_args=(model,), batch_size=1, num_cpus=1, concurrency=cores
+        )
+        done = [pickle.loads(row["encoding"]) for row in rows.iter_rows()]
+        seconds = time.perf_counter() - began
+    if len(done) != len(paths):
+        raise SystemExit(f"Ray Data: {len(done)} of {len(paths)} files")
+    return Measured(f"{cores} cores of Ray Data, encoding alone", cores, 60 * len(done) / seconds)
+
+
+def deadly(task: int) -> int:
+    """Return the task, or kill this process if it is number 3."""
+    if task == 3:
+        os._exit(1)
+    return task
+
+
+def show_deadly_task(address: str) -> None:
+    """Print how many of eight tasks give a result, of which one kills its process."""
+    import ray.data
+
+    def with_tasks() -> None:
+        for _, result in run_tasks(deadly, range(8)):
+            done.append(result)
+
+    def with_ray_data() -> None:
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        rows = ray.data.from_items([{"task": task} for task in range(8)], override_num_blocks=8)
+        done.extend(row["done"] for row in rows.map(lambda row: {"done": deadly(row["task"])}).iter_rows())
+
+    for name, work in (("tasks of soundalike", with_tasks), ("Ray Data", with_ray_data)):
+        done: list[Any] = []
+        with ray_cluster(address):
+            began = time.perf_counter()
+            if name == "Ray Data":  # it may never end
+                thread = threading.Thread(target=work, daemon=True)
+                thread.start()
+                thread.join(60)
+            else:
+                work()
+            results = sum(isinstance(one, int) for one in done)
+            print(
+                f"{name}: {results} results and {len(done) - results} errors after {time.perf_counter() - began:.0f} s"
+            )
 
 
 @contextmanager
@@ -91,8 +166,13 @@ def main() -> None:
     parser.add_argument("--model", default="compact")
     parser.add_argument("--address", help="a cluster that is there")
     parser.add_argument("--music", type=Path, help="a folder of recordings that all nodes see (default: made)")
+    parser.add_argument("--deadly", action="store_true", help="only: a task that kills its process")
     parser.add_argument("--save", type=Path, metavar="DIR", help="save the report for `soundalike evaluate summary`")
     args = parser.parse_args()
+    if args.deadly:
+        with local_nodes(2) as address:
+            show_deadly_task(address)
+        return
     with tempfile.TemporaryDirectory() as made:
         music = args.music or Path(made)
         if args.music is None:
@@ -102,11 +182,15 @@ def main() -> None:
             with nullcontext(args.address) if args.address else local_nodes(nodes) as address:
                 cores = cores_of(address) if nodes is None else nodes
                 plain = run(f"{cores} processes, without Ray", music, args.model, cores, None)
-                measured += [plain, run(f"{cores} cores of Ray", music, args.model, cores, address)]
+                measured += [
+                    plain,
+                    run(f"{cores} cores of Ray", music, args.model, cores, address),
+                    run_ray_data(music, args.model, cores, address),
+                ]
     values = []
-    for before, one in zip([None, *measured], measured, strict=False):
-        plain_rate = before.rate if before is not None and one.name.endswith("of Ray") else one.rate
-        values.append([one.rate, one.rate / one.cores, one.rate / plain_rate])
+    for number, one in enumerate(measured):
+        plain = measured[number - number % 3]
+        values.append([one.rate, one.rate / one.cores, one.rate / plain.rate])
     show_and_save(
         report_of(
             "bench-cluster-ray",

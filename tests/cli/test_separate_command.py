@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +48,36 @@ def test_stems_are_written_and_bad_files_skipped(tmp_path: Path, capsys: pytest.
     stem, _ = sf.read(output / "song" / "vocals.flac")
     assert stem.shape == (RATE // 2, 2)
     assert np.abs(stem[:, 0] - sf.read(good)[0] / 2).max() < 1e-4
+
+
+def test_stems_do_not_depend_on_the_number_of_processes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = write_tiny_spleeter(tmp_path / "tiny")
+    assert main(["separators", "install", "spleeter", "--weights", str(weights), "--yes"]) == 0
+    songs = [str(write(tmp_path / f"{name}.wav", tune(TUNES[name], seconds=1, rate=RATE), RATE)) for name in TUNES]
+    for jobs in ("1", "2"):
+        capsys.readouterr()
+        assert main(["separate", *songs, "-o", str(tmp_path / jobs), "--jobs", jobs, "--json"]) == 0
+        assert [one["path"] for one in json.loads(capsys.readouterr().out)["recordings"]] == songs
+    stems = {file.relative_to(tmp_path / "1") for file in (tmp_path / "1").rglob("*.flac")}
+    assert len(stems) == 2 * len(songs)
+    assert all((tmp_path / "1" / stem).read_bytes() == (tmp_path / "2" / stem).read_bytes() for stem in stems)
+
+
+def test_nothing_partial_is_left_after_an_interruption(tmp_path: Path) -> None:
+    weights = write_tiny_spleeter(tmp_path / "tiny")
+    assert main(["separators", "install", "spleeter", "--weights", str(weights), "--yes"]) == 0
+    songs = [str(write(tmp_path / f"{n}.wav", tune(TUNES["up"], seconds=120, rate=RATE), RATE)) for n in range(2)]
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "soundalike", "separate", *songs, "-o", str(output), "--jobs", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not any(output.rglob(".soundalike-*")) and time.monotonic() < deadline:
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert list(output.rglob("*")) == []
 
 
 def test_json_names_every_stem_and_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ PATIENT = {
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300",
     "RAY_grpc_client_keepalive_timeout_ms": "60000",
     "RAY_health_check_timeout_ms": "60000",
+    "RAY_AUTH_MODE": "disabled",
 }
 """Settings with which Ray starts, and is not taken for dead, on a machine that other work keeps busy. The process that
 connects needs them too, before it imports Ray."""

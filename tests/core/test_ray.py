@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
+import subprocess
+import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from library_contents import contents
 from ray_nodes import PATIENT, Nodes
 from ray_tasks import describe, die, hang_first
 
+from soundalike.cli.main import main
 from soundalike.core.errors import AudioError
 from soundalike.core.executors.base import run_tasks
 from soundalike.core.executors.ray import ray_cluster
@@ -83,6 +90,61 @@ def test_a_lost_node_costs_no_task(connected: Nodes, tmp_path: Path) -> None:
     again = [name[2] for _, name in runs if name[0] == "2"]
     assert len(again) == 2 and again[0] == lost[0] and lost[0] not in again[1:]
     connected.add()
+
+
+def test_vectors_are_those_of_local_processes(
+    nodes: Nodes, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(music)
+    files = sorted(str(path.relative_to(music)) for path in music.rglob("*.wav"))[:4]
+    assert main(["embed", *files, "--model", "dsp", "-o", str(tmp_path / "local.npz")]) == 0
+    assert main(["embed", *files, "--model", "dsp", "-o", str(tmp_path / "ray.npz"), "--ray", nodes.address]) == 0
+    with np.load(tmp_path / "local.npz") as local, np.load(tmp_path / "ray.npz") as ray:
+        assert sorted(set(ray["path"].tolist())) == files
+        assert all(np.array_equal(local[name], ray[name]) for name in local)
+
+
+def test_stems_are_those_of_local_processes(nodes: Nodes, music: Path, tmp_path: Path) -> None:
+    songs = []
+    for number, file in enumerate(sorted(music.rglob("*.wav"))[:3]):
+        (folder := tmp_path / str(number) / "stems").mkdir(parents=True)
+        songs.append(shutil.copy(file, folder.parent / f"song{number}.wav"))
+        shutil.copy(file, folder / "vocals.wav")
+    command = ["separate", *map(str, songs), "--with", "given", "-o"]
+    assert main([*command, str(tmp_path / "local")]) == 0
+    assert main([*command, str(tmp_path / "ray"), "--ray", nodes.address]) == 0
+    stems = {file.relative_to(tmp_path / "local") for file in (tmp_path / "local").rglob("*.flac")}
+    assert len(stems) >= 3
+    assert all((tmp_path / "local" / stem).read_bytes() == (tmp_path / "ray" / stem).read_bytes() for stem in stems)
+
+
+def test_a_cluster_may_ask_for_a_token(made: Callable[..., Path], tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="ray is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 2}
+    environment = {name: value for name, value in os.environ.items() if name not in PATIENT}
+    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
+    start += ["--num-cpus=1", "--include-dashboard=false", "--object-store-memory=80000000"]
+    index = [sys.executable, "-m", "soundalike", "index", str(made("music/a.wav", seconds=1).parent), "--model", "dsp"]
+    index += ["--library", str(tmp_path / "library"), "--ray", f"127.0.0.1:{port}"]
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(start, env=environment | PATIENT | token, stdout=log) as head,
+    ):
+        try:
+            deadline = time.monotonic() + 90
+            while "Ray runtime started" not in (tmp_path / "log").read_text():
+                assert time.monotonic() < deadline and head.poll() is None
+                time.sleep(0.2)
+            refused = subprocess.run(index, env=environment, capture_output=True, text=True, check=False)
+            accepted = subprocess.run(index, env=environment | token, capture_output=True, text=True, check=False)
+        finally:
+            head.terminate()
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert f"--ray 127.0.0.1:{port}: the cluster asks for a token; set RAY_AUTH_MODE=token" in refused.stderr
+    assert (accepted.returncode, accepted.stdout.splitlines()[0][:14]) == (0, "1 file encoded")
 
 
 def test_a_library_is_the_same_when_a_node_is_lost(nodes: Nodes, music: Path, tmp_path: Path) -> None:

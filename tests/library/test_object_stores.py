@@ -10,7 +10,17 @@ import pytest
 from library_contents import contents
 
 from soundalike.core.errors import UsageError
-from soundalike.core.object_stores import StoredObject, is_remote, list_objects, local_copy, source_path, url_of
+from soundalike.core.files import absolute, make_folder
+from soundalike.core.object_stores import (
+    StoredObject,
+    is_remote,
+    is_taken,
+    list_objects,
+    local_copy,
+    local_folder,
+    local_target,
+    url_of,
+)
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.find_files import find_files
 from soundalike.library.indexing.index import IndexReport, index_files
@@ -43,10 +53,10 @@ def run(tmp_path: Path) -> Callable[..., IndexReport]:
 
 
 def test_urls_become_paths_and_back() -> None:
-    assert source_path(Path("s3://bucket/a b/c.flac")) == Path("/s3:/bucket/a b/c.flac")
-    assert source_path(Path("/s3:/bucket/c.flac")) == Path("/s3:/bucket/c.flac")
-    assert source_path(Path("file:///music")) == Path("/music")
-    assert source_path(Path("music")) == Path.cwd() / "music"
+    assert absolute(Path("s3://bucket/a b/c.flac")) == Path("/s3:/bucket/a b/c.flac")
+    assert absolute(Path("/s3:/bucket/c.flac")) == Path("/s3:/bucket/c.flac")
+    assert absolute(Path("file:///music")) == Path("/music")
+    assert absolute(Path("music")) == Path.cwd() / "music"
     assert url_of(Path("/s3:/bucket/a b/c.flac")) == "s3://bucket/a b/c.flac"
     assert [is_remote(path) for path in ("/gs:/a", b"/gs:/a", Path("/gs:/a"), "/music/a", "/a/gs:/b", "gs:/a")] == [
         True, True, True, False, False, False
@@ -117,10 +127,49 @@ def test_an_unreadable_object_fails_alone(store: Any, run: Callable[..., IndexRe
 
 
 def test_copies_are_deleted(store: Any) -> None:
-    with local_copy(source_path(URL / "a.wav")) as file:
+    with local_copy(absolute(URL / "a.wav")) as file:
         assert file.read_bytes() == store.cat_file("/bucket/music/a.wav")
         assert file.name == "a.wav"
     assert not file.parent.exists()
+
+
+def test_a_folder_is_stored_as_a_whole_or_not_at_all(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    put_file = store.put_file
+
+    def put(local: str, name: str) -> None:
+        order.append(name.rpartition("/")[2])
+        put_file(local, name)
+        if len(order) == failing:
+            raise OSError("the line is down")
+
+    def write() -> None:
+        with local_target(Path("memory://bucket/out"), last="a") as folder:
+            folder.mkdir()
+            for name in "abc":
+                (folder / name).write_text(name)
+
+    monkeypatch.setattr(store, "put_file", put)
+    failing = 2
+    with pytest.raises(UsageError, match="^memory://bucket/out cannot be written: the line is down; give another"):
+        write()
+    assert not is_taken(Path("memory://bucket/out"))
+    order, failing = [], 0
+    write()
+    assert order == ["b", "c", "a"] and is_taken(Path("memory://bucket/out"))
+    with local_folder(Path("memory://bucket/out"), ["a", "none"]) as folder:
+        assert {file.name: file.read_text() for file in folder.iterdir()} == {"a": "a"}
+
+
+def test_local_paths_are_used_as_they_are(tmp_path: Path) -> None:
+    with local_target(tmp_path / "out") as target, local_folder(tmp_path, ["any"]) as folder:
+        assert (target, folder) == (tmp_path / "out", tmp_path)
+    assert not is_taken(tmp_path)
+
+
+def test_folders_that_must_be_local(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected a folder on a disk, found a URL; give a folder to --out"):
+        make_folder(Path("s3://bucket/out"), "--out")
 
 
 @pytest.mark.parametrize(
@@ -132,4 +181,4 @@ def test_copies_are_deleted(store: Any) -> None:
 )
 def test_wrong_urls(url: str, message: str) -> None:
     with pytest.raises(UsageError, match="^" + message):
-        list_objects(source_path(Path(url)))
+        list_objects(absolute(Path(url)))

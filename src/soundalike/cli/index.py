@@ -30,7 +30,7 @@ from soundalike.cli.models.stems import ready_stem_model
 from soundalike.cli.output import Progress, print_interrupted, print_json, print_message, print_warnings
 from soundalike.cli.stems import announce_cost, base_models, stems_option
 from soundalike.core.errors import LibraryError, UsageError, one_line
-from soundalike.core.object_stores import source_path
+from soundalike.core.files import absolute
 from soundalike.core.options import TextType
 from soundalike.core.text import quoted
 
@@ -211,7 +211,7 @@ def _read_sources(given: Sequence[Path]) -> list[Path]:
             sources += read_playlist(path)
         else:
             sources.append(path)
-    return [source_path(path) for path in sources]
+    return [absolute(path) for path in sources]
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,18 +14,23 @@ import click
 
 from soundalike.api.records.failures import FailureRecord, failure_records
 from soundalike.api.records.matches import WarningRecord, warning_records
-from soundalike.cli.arguments import GIVEN_PATH, argument, json_option, option
+from soundalike.cli.arguments import GIVEN_PATH, argument, jobs_option, json_option, option, ray_option
 from soundalike.cli.cells import count
 from soundalike.cli.commands import command
 from soundalike.cli.output import Progress, print_json, print_message, print_warnings
 from soundalike.cli.suggest import suggest_files
 from soundalike.core import plugins
-from soundalike.core.errors import AudioError, SoundalikeWarning, UsageError, one_line
+from soundalike.core.errors import AudioError, SoundalikeError, SoundalikeWarning, UsageError, one_line
+from soundalike.core.executors.base import in_this_process, run_tasks
+from soundalike.core.object_stores import name_of
 
 if TYPE_CHECKING:
     from soundalike.audio.separators import Separator
 
 __all__ = ["separate"]
+
+_PARTIAL = ".soundalike-"
+"""How the names of stems begin that are not complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +64,20 @@ class SeparateRecord:
     default="spleeter",
     help="The separator (default: spleeter); see: soundalike list separators.",
 )
-@option("-o", "--output", type=GIVEN_PATH, required=True, metavar="DIR", help="The folder to write to.")
+@option("-o", "--output", type=GIVEN_PATH, required=True, metavar="DIR", help="The folder to write to, as path or URL.")
 @option("--stem", "wanted", multiple=True, metavar="STEM", help="Write this stem only; may be given several times.")
 @option("--wav", is_flag=True, help="Write WAV instead of FLAC.")
+@jobs_option()
+@ray_option()
 @json_option()
 def separate(
-    audio: Sequence[str], separator: str, output: Path, wanted: Sequence[str], wav: bool, as_json: bool
+    audio: Sequence[str],
+    separator: str,
+    output: Path,
+    wanted: Sequence[str],
+    wav: bool,
+    jobs: int | None,
+    as_json: bool,
 ) -> int:
     """Divide recordings into stems such as vocals and accompaniment.
 
@@ -71,74 +86,125 @@ def separate(
       soundalike separate *.flac --with demucs --stem vocals --stem drums -o stems
 
     The stems of song.mp3 are stems/song/vocals.flac and so on, 16-bit stereo. Recordings that cannot be read are
-    skipped and listed at the end.
+    skipped and listed at the end. Recordings and -o may be URLs of object stores.
     """
-    from soundalike.core.files import make_folder
+    from soundalike.core.files import absolute, as_path, make_folder
+    from soundalike.core.object_stores import is_remote
 
     used: Separator = plugins.load("separators", separator)
     if unknown := [stem for stem in wanted if stem not in used.stems]:
         raise UsageError(f"{separator} has no stem {unknown[0]!r}; it has {', '.join(used.stems)}")
-    make_folder(output, "-o")
-    names = _folder_names(audio)
-    done: list[SeparatedRecord] = []
-    failed: list[tuple[str, str]] = []
-    notes: list[tuple[str, str]] = []
-    with Progress("recording", enabled=not as_json and len(audio) > 1) as progress:
-        for number, (name, folder) in enumerate(zip(audio, names, strict=True), start=1):
-            stems = {stem: output / folder / f"{stem}.{'wav' if wav else 'flac'}" for stem in wanted or used.stems}
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", SoundalikeWarning)
-                try:
-                    seconds = _separate_one(used, Path(name), stems)
-                except AudioError as error:
-                    failed.append((name, str(error)))
-                    continue
-                finally:
-                    notes += [(name, str(one.message)) for one in caught]
-            done.append(SeparatedRecord(name, {stem: str(file) for stem, file in stems.items()}, seconds))
-            progress(number, len(audio), sum(one.seconds for one in done))
-    for name, why in failed:
+    if not is_remote(absolute(output)):
+        make_folder(output, "-o")
+    files = [f"{stem}.{'wav' if wav else 'flac'}" for stem in wanted or used.stems]
+    folders = _folders(audio, output)
+    tasks = [
+        _Task(separator, name, as_path(name, "the recording"), absolute(folder), files)
+        for name, folder in zip(audio, folders, strict=True)
+    ]
+    done: dict[_Task, _Separated] = {}
+    failed: dict[_Task, str] = {}
+    with (
+        in_this_process(len(tasks) == 1),
+        Progress("recording", enabled=not as_json and len(tasks) > 1) as progress,
+        _without_partial_stems(tasks),
+    ):
+        for task, result in run_tasks(
+            _separate, tasks, jobs, lambda task, since: progress.wait(Path(task.name), since)
+        ):
+            if isinstance(result, AudioError):
+                failed[task] = str(result)
+            elif isinstance(result, SoundalikeError):
+                raise result
+            else:
+                done[task] = result
+            progress(len(done) + len(failed), len(tasks), sum(one.seconds for one in done.values()))
+    failures = [(task.name, failed[task]) for task in tasks if task in failed]
+    notes = [(task.name, text) for task in tasks if task in done for text in done[task].warnings]
+    for name, why in failures:
         print_message(f"{name}: {why}", "failed")
     print_warnings(notes)
     if not done:
-        raise UsageError(f"none of the {count(len(audio), 'recording')} could be separated")
+        raise UsageError(f"none of the {count(len(tasks), 'recording')} could be separated")
     if as_json:
-        print_json(SeparateRecord(separator, done, failure_records(failed), warning_records(notes)))
+        records = [
+            SeparatedRecord(task.name, {Path(file).stem: name_of(folder / file) for file in files}, done[task].seconds)
+            for task, folder in zip(tasks, folders, strict=True)
+            if task in done
+        ]
+        print_json(SeparateRecord(separator, records, failure_records(failures), warning_records(notes)))
     else:
-        of_each = count(len(wanted or used.stems), "stem")
-        print(f"{of_each} of {count(len(done), 'recording')} written to {one_line(output)}")
+        print(f"{count(len(files), 'stem')} of {count(len(done), 'recording')} written to {one_line(name_of(output))}")
     return 1 if failed else 0
 
 
-def _folder_names(audio: Sequence[str]) -> list[str]:
-    """Return a folder name for every recording: its name, with a number from the second of the same name on."""
-    taken: dict[str, int] = {}
-    names = []
+@dataclass(frozen=True, eq=False, slots=True)
+class _Task:
+    """A recording to separate, as typed; where it is; the folder for its stems, and their files in it."""
+
+    separator: str
+    name: str
+    path: Path
+    folder: Path
+    files: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Separated:
+    """The seconds of a recording that was separated, and warnings about it."""
+
+    seconds: float
+    warnings: Sequence[str]
+
+
+def _folders(audio: Sequence[str], output: Path) -> list[Path]:
+    """Return a folder for every recording: its name, with a number from the second of the same name on."""
+    taken: Counter[str] = Counter()
+    folders = []
     for name in audio:
         plain = Path(name).stem or "recording"
-        taken[plain] = taken.get(plain, 0) + 1
-        names.append(plain if taken[plain] == 1 else f"{plain}-{taken[plain]}")
-    return names
+        taken[plain] += 1
+        folders.append(output / (plain if taken[plain] == 1 else f"{plain}-{taken[plain]}"))
+    return folders
 
 
-def _separate_one(separator: Separator, path: Path, stems: Mapping[str, Path]) -> float:
-    """Write the stems of a recording, each under another name until all are complete, and return their seconds."""
+def _separate(task: _Task) -> _Separated:
+    """Run in a worker: write the stems of a recording, each under another name until all are complete."""
     from soundalike.audio.separators import write_stems
+    from soundalike.core.object_stores import local_copy, local_target
 
-    partial = {stem: file.with_name(f".soundalike-{file.name}") for stem, file in stems.items()}
-    folder = next(iter(stems.values())).parent
-    made = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    used: Separator = plugins.load("separators", task.separator)
+    with warnings.catch_warnings(record=True) as caught, local_copy(task.path) as path:
+        warnings.simplefilter("always", SoundalikeWarning)
         try:
-            samples = write_stems(separator.separate(path), separator.rate, partial)
-            for stem, file in stems.items():
-                partial[stem].replace(file)
-        finally:
-            for file in partial.values():
-                file.unlink(missing_ok=True)
-            if made and not any(folder.iterdir()):
-                folder.rmdir()
-    except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror or error}; give another folder to -o") from error
-    return samples / separator.rate
+            with local_target(task.folder) as folder:
+                made = not folder.exists()
+                folder.mkdir(exist_ok=True)  # not its parents: -o may be missing on the machine of a worker
+                partial = {Path(file).stem: folder / f"{_PARTIAL}{file}" for file in task.files}
+                try:
+                    samples = write_stems(used.separate(path), used.rate, partial)
+                    for stem, file in zip(partial.values(), task.files, strict=True):
+                        stem.replace(folder / file)
+                finally:
+                    for stem in partial.values():
+                        stem.unlink(missing_ok=True)
+                    if made and not any(folder.iterdir()):
+                        folder.rmdir()
+        except OSError as error:
+            raise UsageError(
+                f"cannot write to {task.folder}: {error.strerror or error}; give another folder to -o"
+            ) from error
+    return _Separated(samples / used.rate, [str(one.message) for one in caught])
+
+
+@contextmanager
+def _without_partial_stems(tasks: Sequence[_Task]) -> Iterator[None]:
+    """Delete what workers leave behind that are killed, as after Ctrl-C."""
+    try:
+        yield
+    finally:
+        for task in tasks:
+            for file in task.files:
+                with suppress(OSError):  # it has ended, or is in a store
+                    (task.folder / f"{_PARTIAL}{file}").unlink()
+                    task.folder.rmdir()

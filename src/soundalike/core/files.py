@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable
@@ -34,19 +35,26 @@ FULL_DISK = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno
 """The error numbers for a full disk, a quota and a limit on the size of files."""
 
 
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
+
+
 def absolute(path: Path) -> Path:
     """Return `path` as an absolute path without resolving links.
 
-    A path that contains `..` is resolved, because `..` may follow a link. On macOS and Windows, names are those that
-    their folders list, whatever their spelling (see `core.spelling`).
+    A URL of an object store, such as `s3://bucket/a.flac`, gives the path that libraries hold it under, unless a file
+    has this name (see `core.object_stores`). A path that contains `..` is resolved, because `..` may follow a link. On
+    macOS and Windows, names are those that their folders list, whatever their spelling (see `core.spelling`).
 
     Raises:
         OSError: The working directory no longer exists.
 
     Example:
-        >>> absolute(Path("/music/song.wav"))
-        PosixPath('/music/song.wav')
+        >>> absolute(Path("/music/song.wav")), absolute(Path("s3://bucket/a.flac"))
+        (PosixPath('/music/song.wav'), PosixPath('/s3:/bucket/a.flac'))
     """
+    if (found := _URL.fullmatch(str(path))) and not os.path.lexists(path):
+        protocol, rest = found.groups()
+        return absolute(Path(f"/{rest}")) if protocol == "file" else Path(f"/{protocol}:/{rest}")
     return as_listed(path.resolve() if ".." in path.parts else Path(os.path.abspath(path)))
 
 
@@ -87,8 +95,10 @@ def make_folder(path: Path, option: str) -> None:
         option: The command-line option that chose it, named in the error message.
 
     Raises:
-        UsageError: The folder cannot be created.
+        UsageError: The folder cannot be created, or is one of an object store.
     """
+    if _URL.fullmatch(str(path)) and not path.exists():
+        raise UsageError(f"cannot write to {path}: expected a folder on a disk, found a URL; give a folder to {option}")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

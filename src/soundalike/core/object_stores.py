@@ -1,26 +1,36 @@
-"""Recordings in object stores: listed and read with fsspec, and held by libraries under paths made of their URLs.
+"""Files in object stores: listed, read and written with fsspec, and held by libraries under paths made of their URLs.
 
-The object `s3://bucket/a.flac` has the path `/s3:/bucket/a.flac`. No file is expected there.
+The object `s3://bucket/a.flac` has the path `/s3:/bucket/a.flac`, which `core.files.absolute` returns. No file is
+expected there.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from soundalike.core.errors import AudioError, UsageError, one_line
+from soundalike.core.errors import AudioError, SoundalikeError, UsageError, one_line
 from soundalike.core.files import absolute
 
-__all__ = ["StoredObject", "is_remote", "list_objects", "local_copy", "source_path", "url_of"]
+__all__ = [
+    "StoredObject",
+    "is_remote",
+    "is_taken",
+    "list_objects",
+    "local_copy",
+    "local_folder",
+    "local_target",
+    "name_of",
+    "url_of",
+]
 
-_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
 _REMOTE = re.compile(r"/([a-z][a-z0-9+.-]+):/(.*)", re.DOTALL)
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
 """What file systems of fsspec call the time of the last modification."""
@@ -33,20 +43,6 @@ class StoredObject:
     path: Path
     size: int
     mtime_ns: int
-
-
-def source_path(given: Path) -> Path:
-    """Return what the user gave as an absolute path: of a file, or of an object if it is a URL.
-
-    Example:
-        >>> source_path(Path("s3://bucket/music"))
-        PosixPath('/s3:/bucket/music')
-    """
-    found = _URL.fullmatch(str(given))
-    if not found or given.exists():
-        return given if is_remote(given) else absolute(given)
-    protocol, rest = found.groups()
-    return Path(f"/{rest}") if protocol == "file" else Path(f"/{protocol}:/{rest}")
 
 
 def is_remote(path: str | bytes | os.PathLike[str]) -> bool:
@@ -69,6 +65,17 @@ def url_of(path: Path) -> str:
     return _REMOTE.sub(r"\1://\2", str(path))
 
 
+def name_of(given: Path) -> str:
+    """Return what the user gave for messages: a path as typed, or a URL.
+
+    Example:
+        >>> name_of(Path("s3://bucket/library")), name_of(Path("library"))
+        ('s3://bucket/library', 'library')
+    """
+    path = absolute(given)
+    return url_of(path) if is_remote(path) else str(given)
+
+
 def list_objects(source: Path) -> list[StoredObject]:
     """Return the objects below a path of a store, or the one that it is, in the order of their names.
 
@@ -82,6 +89,7 @@ def list_objects(source: Path) -> list[StoredObject]:
     url = url_of(source)
     system, root = _open(url)
     try:
+        system.invalidate_cache()  # listings are kept as long as the process lives
         found: Mapping[str, Mapping[str, Any]] = system.find(root, detail=True)
     except Exception as error:  # each store has its own
         raise UsageError(f"{url} cannot be listed: {_reason(error)}") from error
@@ -120,6 +128,111 @@ def local_copy(path: Path) -> Iterator[Path]:
         except Exception as error:
             raise AudioError(f"cannot be read: {_reason(error)}") from error
         yield file
+
+
+@contextmanager
+def local_folder(given: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Yield a folder with some files: the folder itself, or copies of objects, which are deleted afterwards.
+
+    Args:
+        given: A folder, or the URL of one.
+        names: The files to copy. Those that are missing in the store are left out.
+
+    Raises:
+        UsageError: An object cannot be read.
+
+    Example:
+        >>> with local_folder(Path("s3://bucket/backup"), ["library.json"]) as folder:
+        ...     [file.name for file in folder.iterdir()]
+        ['library.json']
+    """
+    source = absolute(given)
+    if not is_remote(source):
+        yield given
+        return
+    url = url_of(source)
+    system, root = _open(url)
+    with TemporaryDirectory(prefix="soundalike-") as made:
+        folder = Path(made)
+        for name in names:
+            try:
+                system.get_file(f"{root}/{name}", str(folder / name))
+            except FileNotFoundError:
+                (folder / name).unlink(missing_ok=True)
+            except Exception as error:
+                raise UsageError(f"{url}/{name} cannot be read: {_reason(error)}") from error
+        try:
+            yield folder
+        except SoundalikeError as error:
+            raise type(error)(str(error).replace(made, url)) from error
+
+
+@contextmanager
+def local_target(given: Path, *, last: str = "") -> Iterator[Path]:
+    """Yield a path to write a file or a folder of files to, and store it at the end of the block if a URL was given.
+
+    An object appears when it is complete. If an object of a folder cannot be stored, those before it are deleted.
+
+    Args:
+        given: A path, which is yielded as it is, or a URL.
+        last: The file of a folder that is stored after all others, so that it vouches for them.
+
+    Raises:
+        UsageError: The store cannot be written.
+
+    Example:
+        >>> with local_target(Path("s3://bucket/vectors.npz")) as file:
+        ...     file.write_bytes(b"vectors")
+        7
+    """
+    target = absolute(given)
+    if not is_remote(target):
+        yield given
+        return
+    url = url_of(target)
+    system, root = _open(url)
+    with TemporaryDirectory(prefix="soundalike-") as made:
+        place = Path(made) / target.name
+        try:
+            yield place
+        except SoundalikeError as error:
+            raise type(error)(str(error).replace(str(place), url)) from error
+        files = {root: place} if place.is_file() else {f"{root}/{file.name}": file for file in place.iterdir()}
+        stored: list[str] = []
+        try:
+            for name, file in sorted(files.items(), key=lambda one: (one[1].name == last, one[0])):
+                stored.append(name)
+                system.put_file(str(file), name)
+        except BaseException as error:
+            for name in stored:
+                with suppress(Exception):
+                    system.rm_file(name)
+            if not isinstance(error, Exception):
+                raise
+            raise UsageError(f"{url} cannot be written: {_reason(error)}; give another place") from error
+
+
+def is_taken(given: Path) -> bool:
+    """Return whether a store holds anything at or below a URL; False for paths of files.
+
+    Raises:
+        UsageError: The store cannot be listed.
+
+    Example:
+        >>> is_taken(Path("s3://bucket/backup"))
+        False
+    """
+    target = absolute(given)
+    if not is_remote(target):
+        return False
+    system, root = _open(url_of(target))
+    try:
+        system.invalidate_cache()
+        return bool(system.find(root))
+    except FileNotFoundError:
+        return False
+    except Exception as error:
+        raise UsageError(f"{url_of(target)} cannot be listed: {_reason(error)}") from error
 
 
 def _open(url: str) -> tuple[Any, str]:

@@ -14,7 +14,7 @@ import numpy as np
 from soundalike.audio import HOP, WINDOW
 from soundalike.core.errors import LibraryError
 from soundalike.core.files import absolute, foreign_files, size_of
-from soundalike.core.object_stores import is_remote
+from soundalike.core.object_stores import is_remote, url_of
 from soundalike.core.types import LEVELS, BoolArray, FloatArray, IntArray, Level, Space, Span, Vectors
 from soundalike.library.catalog.catalog import Catalog
 from soundalike.library.catalog.filters import Filter
@@ -97,6 +97,11 @@ class LibraryFolder:
     @classmethod
     def create(cls, path: Path) -> Self:
         """Open a library for writing, making it first if it does not exist. Raises LibraryError."""
+        if is_remote(path):
+            raise LibraryError(
+                f"cannot make a library at {url_of(path)}: libraries are on local disks; give a folder to --library, "
+                "and copy it to a store with: soundalike library export URL"
+            )
         try:
             path.mkdir(parents=True, exist_ok=True)
             others = [file for file in foreign_files(path) if file.name not in CATALOG_FILES]

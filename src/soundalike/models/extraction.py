@@ -14,6 +14,7 @@ from soundalike.audio import AudioInfo, Fingerprinter, MonoStream, Words, window
 from soundalike.backbones import Backbone, Blocks, Features, WindowGrid
 from soundalike.core.errors import AudioError, ModelError
 from soundalike.core.files import content_hash as hash_of
+from soundalike.core.object_stores import local_copy
 from soundalike.core.types import Descriptors, FloatArray, Span
 from soundalike.models.recipes import SeparatorVersion
 from soundalike.models.stem_backbone import StemBackbone
@@ -58,7 +59,7 @@ def extract(
 
     Args:
         backbones: The backbones by name, at least one; some may be a `StemBackbone`.
-        path: The recording.
+        path: The recording; an object of a store is copied for the while.
         start: Start of the region in seconds.
         end: End of the region in seconds; None is the end of the recording.
         label: Name of the track in the result; the default is the path.
@@ -78,6 +79,20 @@ def extract(
         >>> extract(backbones, Path("song.wav")).features["dsp"].rows["melody"].shape
         (47, 500)
     """
+    with local_copy(path) as file:
+        return _extract(backbones, file, start, end, label or os.fsdecode(path), grid, content_hash)
+
+
+def _extract(
+    backbones: Mapping[str, Backbone],
+    path: Path,
+    start: float,
+    end: float | None,
+    label: str,
+    grid: WindowGrid,
+    content_hash: str | None,
+) -> RecordingFeatures:
+    """Extract the features of a file; see `extract`."""
     on_stems = {name: one for name, one in backbones.items() if isinstance(one, StemBackbone)}
     separators = dict.fromkeys(one.separator for one in on_stems.values())
     failures: dict[SeparatorVersion, str] = {}
@@ -119,7 +134,7 @@ def extract(
         else:
             stream = MonoStream(file, backbone.rate, start=start, end=end)
             features[name] = stream.read(partial(_on_stem, backbone, bounds))
-    span = Span(label or os.fsdecode(path), start, start + infos[0].duration)
+    span = Span(label, start, start + infos[0].duration)
     return RecordingFeatures(span, features, infos[0], fingerprints[0], failures)
 
 

@@ -23,6 +23,7 @@ from soundalike.cli.commands import command
 from soundalike.cli.inputs import chosen_library
 from soundalike.cli.output import Progress, print_json
 from soundalike.core.errors import UsageError, one_line
+from soundalike.core.object_stores import is_taken, local_target, name_of
 
 __all__ = ["export"]
 
@@ -57,7 +58,7 @@ class FolderRecord:
 
 
 @command("export")
-@argument("output", type=GIVEN_PATH, metavar="TARGET", help="A .npz or .parquet file, or a new folder.")
+@argument("output", type=GIVEN_PATH, metavar="TARGET", help="A .npz or .parquet file or a new folder, as path or URL.")
 @option("--by", type=LEVEL, help="One row per passage or per track of a file (default: passage).")
 @model_option()
 @library_option()
@@ -76,8 +77,9 @@ def export(output: Path, by: Any, model: str | None, library_path: Path | None, 
 
     \b
       soundalike library export backup
+      soundalike library export s3://bucket/backup
 
-    Parquet needs soundalike[parquet].
+    A URL names an object store, which fsspec writes to (see docs/howto/ray.md). Parquet needs soundalike[parquet].
     """
     from soundalike.library.exchange import SUFFIXES
 
@@ -85,13 +87,13 @@ def export(output: Path, by: Any, model: str | None, library_path: Path | None, 
         return _export_vectors(output, by, model, library_path, as_json)
     if output.suffix.lower() in _OTHER_FILES:
         raise UsageError(
-            f"{output}: cannot write {output.suffix} files; give a name that ends in {' or '.join(SUFFIXES)} for the "
-            "vectors, or the name of a new folder for everything"
+            f"{name_of(output)}: cannot write {output.suffix} files; give a name that ends in "
+            f"{' or '.join(SUFFIXES)} for the vectors, or the name of a new folder for everything"
         )
     for name, given in (("--by", by), ("--model", model)):
         if given is not None:
             raise UsageError(
-                f"{output} is to be a folder, which holds all levels and models: leave out {name}, "
+                f"{name_of(output)} is to be a folder, which holds all levels and models: leave out {name}, "
                 f"or give a name that ends in {' or '.join(SUFFIXES)}"
             )
     return _export_folder(output, library_path, as_json)
@@ -100,30 +102,34 @@ def export(output: Path, by: Any, model: str | None, library_path: Path | None, 
 def _export_vectors(output: Path, by: Any, model: str | None, library_path: Path | None, as_json: bool) -> int:
     from soundalike.library.exchange import check_output, write_vectors
 
-    check_output(output)
-    check_folder(output)
-    with chosen_library(library_path) as library:
-        chosen = library.folder.model(model)
-        with closing(library.folder.parts(by or "passage", model)) as parts:
-            rows = write_vectors(output, parts, chosen.name)
+    with local_target(output) as place:
+        check_output(place)
+        check_folder(place)
+        with chosen_library(library_path) as library:
+            chosen = library.folder.model(model)
+            with closing(library.folder.parts(by or "passage", model)) as parts:
+                rows = write_vectors(place, parts, chosen.name)
     if as_json:
         dims = {space.name: space.dim for space in chosen.spaces}
-        print_json(VectorsRecord(str(output), rows, chosen.name, chosen.recipe.digest, dims))
+        print_json(VectorsRecord(name_of(output), rows, chosen.name, chosen.recipe.digest, dims))
     else:
-        print(f"{count(rows, 'row')} written: {one_line(output)}")
+        print(f"{count(rows, 'row')} written: {one_line(name_of(output))}")
     return 0
 
 
 def _export_folder(output: Path, library_path: Path | None, as_json: bool) -> int:
-    from soundalike.library.exchange import check_target, export_library
+    from soundalike.library.exchange import MANIFEST, check_target, export_library
 
-    check_target(output)
-    with chosen_library(library_path) as library, Progress("passage", enabled=not as_json) as progress:
-        manifest = export_library(library.folder, output, progress)
+    if is_taken(output):
+        raise UsageError(f"cannot export to {name_of(output)}: something is there; give a new name")
+    with local_target(output, last=MANIFEST) as place:
+        check_target(place)
+        with chosen_library(library_path) as library, Progress("passage", enabled=not as_json) as progress:
+            manifest = export_library(library.folder, place, progress)
     if as_json:
         models = {model.name: model.digest for model in manifest.models}
-        print_json(FolderRecord(str(output), manifest.tracks, manifest.passages, manifest.failures, models))
+        print_json(FolderRecord(name_of(output), manifest.tracks, manifest.passages, manifest.failures, models))
     else:
         held = f"{count(manifest.tracks, 'track')}, {count(manifest.passages, 'passage')}"
-        print(f"{held} written: {one_line(output)}")
+        print(f"{held} written: {one_line(name_of(output))}")
     return 0

@@ -11,6 +11,7 @@ from soundalike.cli.commands import command
 from soundalike.cli.inputs import library_folder
 from soundalike.cli.output import Progress, print_json
 from soundalike.core.errors import one_line
+from soundalike.core.object_stores import local_folder
 
 __all__ = ["import_folder"]
 
@@ -27,7 +28,9 @@ class ImportRecord:
 
 
 @command("import")
-@argument("folder", type=GIVEN_PATH, metavar="FOLDER", help="What `soundalike library export FOLDER` wrote.")
+@argument(
+    "folder", type=GIVEN_PATH, metavar="FOLDER", help="What `soundalike library export FOLDER` wrote: a path or URL."
+)
 @library_option()
 @json_option()
 def import_folder(folder: Path, library_path: Path | None, as_json: bool) -> int:
@@ -38,12 +41,13 @@ def import_folder(folder: Path, library_path: Path | None, as_json: bool) -> int
 
     \b
       soundalike library import backup --library new
+      soundalike library import s3://bucket/backup --library new
     """
     from soundalike.library import LibraryFolder, build_prefilters
-    from soundalike.library.exchange import Export, import_library
+    from soundalike.library.exchange import FILES, Export, import_library
 
     place = library_folder(library_path)
-    with Export(folder) as exported, LibraryFolder.create(place) as library:
+    with local_folder(folder, FILES) as local, Export(local) as exported, LibraryFolder.create(place) as library:
         with Progress("track", enabled=not as_json) as progress:
             report = import_library(library, exported, progress)
         with Progress("row", enabled=not as_json) as progress:

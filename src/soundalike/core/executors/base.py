@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Protocol, TypeVar
 
@@ -12,7 +12,7 @@ from soundalike.core.errors import SoundalikeError
 from soundalike.core.executors import processes
 from soundalike.core.executors.outcomes import attempt, result_of
 
-__all__ = ["Executor", "InThisProcess", "run_tasks", "use_executor"]
+__all__ = ["Executor", "InThisProcess", "in_this_process", "run_tasks", "use_executor"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -65,6 +65,18 @@ def use_executor(executor: Executor) -> Iterator[None]:
         yield
     finally:
         _CHOSEN.reset(token)
+
+
+@contextmanager
+def in_this_process(condition: bool) -> Iterator[None]:
+    """Let all `run_tasks` inside the block run in this process if a condition holds and no executor was chosen.
+
+    Example:
+        >>> with in_this_process(len(paths) == 1):  # a worker would take a second to start
+        ...     results = dict(run_tasks(content_hash, paths))
+    """
+    with use_executor(InThisProcess()) if condition and _CHOSEN.get() is None else nullcontext():
+        yield
 
 
 def run_tasks(

@@ -10,7 +10,10 @@ import os
 import pickle
 import platform
 import re
+import secrets
 import socket
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -75,6 +78,8 @@ def ray_cluster(address: str) -> Iterator[None]:
         ...     soundalike.open("library").index("/mnt/music")
     """
     _check_address(address)
+    if address == LOCAL:
+        _choose_token()
     ray = _load_ray()
     connects = not ray.is_initialized()
     if connects:
@@ -85,6 +90,17 @@ def ray_cluster(address: str) -> Iterator[None]:
     finally:
         if connects:
             ray.shutdown()
+
+
+def _choose_token() -> None:
+    """Protect a cluster of this machine by a token of its own.
+
+    Ray would write one to the home folder, and from then on clusters that are started with `ray start` would ask for
+    it, which nodes on other machines do not have.
+    """
+    if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:  # Ray reads them once
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
 
 
 def _load_ray() -> Any:
@@ -110,12 +126,34 @@ def _connect(ray: Any, address: str) -> None:
         options["runtime_env"] = _environment()
     if address == LOCAL:
         options |= {"num_cpus": usable_cores(), "include_dashboard": False, "object_store_memory": _OBJECT_STORE}
-    try:
-        ray.init(address, **options)
-    except Exception as error:  # Ray raises plain exceptions too
-        if ray.is_initialized():
-            ray.shutdown()
-        raise UsageError(_describe_failure(address, error)) from error
+    with _captured_errors() as written:
+        try:
+            ray.init(address, **options)
+            return
+        except Exception as error:  # Ray raises plain exceptions too
+            if ray.is_initialized():
+                ray.shutdown()
+            failure = error
+    raise UsageError(_describe_failure(address, failure, written[0])) from failure
+
+
+@contextmanager
+def _captured_errors() -> Iterator[list[str]]:
+    """Catch what the libraries of Ray write on standard error: a line per second while they try to connect.
+
+    The list has the text when the block has ended.
+    """
+    written: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield written
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            written.append(file.read().decode("utf-8", "replace"))
 
 
 def _environment() -> dict[str, Any]:
@@ -141,9 +179,14 @@ def _check_address(address: str) -> None:
         ) from error
 
 
-def _describe_failure(address: str, error: Exception) -> str:
-    """Return one line that says why the connection failed."""
+def _describe_failure(address: str, error: Exception, written: str = "") -> str:
+    """Return one line that says why the connection failed; `written` is what Ray wrote on standard error."""
     text = str(error)
+    if "InvalidAuthToken" in written:
+        return (
+            f"--ray {address}: the cluster asks for a token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to the "
+            "content of ~/.ray/auth_token on its head node"
+        )
     versions = re.findall(r"Python: ([\w.]+)", text)
     releases = re.findall(r"Ray: ([\w.]+)", text)
     for what, found in (("Python", versions), ("Ray", releases)):

@@ -1,5 +1,7 @@
 from .export import check_target as check_target
 from .export import export_library as export_library
+from .format import FILES as FILES
+from .format import MANIFEST as MANIFEST
 from .import_ import import_library as import_library
 from .pull import StoredLibrary as StoredLibrary
 from .pull import pull_catalog as pull_catalog

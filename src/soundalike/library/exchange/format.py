@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "FILES",
+    "MANIFEST",
     "TRACK_COLUMNS",
     "ExportedModel",
     "Manifest",
@@ -39,6 +41,9 @@ __all__ = [
 
 MAGIC = "soundalike-library"
 FORMAT = 3
+MANIFEST = "library.json"
+FILES = (MANIFEST, "tracks.parquet", "passages.parquet", "failures.parquet")
+"""All files of an export."""
 _TOLERANCE = 1e-3
 """The largest accepted difference of the length of an audible row from 1."""
 
@@ -139,15 +144,15 @@ class Manifest:
         ]
         counts = {"tracks": self.tracks, "passages": self.passages, "failures": self.failures}
         grid = {"passage_seconds": WINDOW, "hop_seconds": HOP}
-        write_json(folder / "library.json", {"magic": MAGIC, "format": FORMAT, **counts, **grid, "models": models})
+        write_json(folder / MANIFEST, {"magic": MAGIC, "format": FORMAT, **counts, **grid, "models": models})
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Read `library.json`. Raises UsageError if it is missing, invalid, of a newer format, or of another grid."""
-    path = folder / "library.json"
+    path = folder / MANIFEST
     if not path.is_file():
         raise UsageError(
-            f"{folder} holds no exported library (no library.json); make one with: soundalike library export"
+            f"{folder} holds no exported library (no {MANIFEST}); make one with: soundalike library export"
         )
     body = read_json(path)
     if not isinstance(body, dict) or body.get("magic") != MAGIC:

@@ -12,7 +12,7 @@ from soundalike.audio import is_system_folder, why_skipped
 from soundalike.audio.datasets import IgnoreRules
 from soundalike.core import plugins
 from soundalike.core.errors import UsageError
-from soundalike.core.object_stores import is_remote, list_objects
+from soundalike.core.object_stores import is_remote, list_objects, url_of
 from soundalike.core.text import quoted
 
 __all__ = ["File", "FoundFiles", "Places", "describe_absent", "find_files", "held_below", "state_of_files"]
@@ -58,7 +58,7 @@ def find_files(sources: Sequence[Path], exclude: Sequence[str] = ()) -> FoundFil
     """Find every file below the sources.
 
     Args:
-        sources: Folders and recordings, as absolute paths; see `core.object_stores.source_path` for those in object
+        sources: Folders and recordings, as absolute paths; see `core.files.absolute` for those in object
             stores.
         exclude: Patterns of what to leave out, in the syntax of gitignore, relative to each source. Files
             `.soundalikeignore` below the sources hold further patterns.
@@ -100,7 +100,7 @@ def _find_objects(found: FoundFiles, source: Path, exclude: Sequence[str]) -> No
     try:
         objects = list_objects(source)
     except UsageError as error:
-        found.absent.append((source, str(error)))
+        found.absent.append((source, str(error).removeprefix(url_of(source)).lstrip(": ")))
         return
     found.sources.append(source)
     rules = IgnoreRules(source, exclude)

@@ -14,8 +14,8 @@ from typing import TypeAlias
 from soundalike.audio import fingerprint_of, read_tags
 from soundalike.core.errors import AudioError, UsageError
 from soundalike.core.executors.base import run_tasks
-from soundalike.core.files import content_hash
-from soundalike.core.object_stores import local_copy, source_path
+from soundalike.core.files import absolute, content_hash
+from soundalike.core.object_stores import local_copy
 from soundalike.core.types import LEVELS
 from soundalike.library.catalog.held import HeldModel
 from soundalike.library.folder import LibraryFolder
@@ -123,7 +123,7 @@ def index_files(
         12
     """
     began = time.monotonic()
-    found = find_files([source_path(source) for source in sources], exclude)
+    found = find_files([absolute(source) for source in sources], exclude)
     if not found.sources:
         raise _nothing_found(library, found)
     report = IndexReport(skipped=dict(found.skipped.most_common()))

@@ -13,7 +13,7 @@ from soundalike.audio import AudioStream
 from soundalike.audio.separators import write_stems
 from soundalike.core.errors import AudioError
 from soundalike.core.executors.cores import usable_cores
-from soundalike.core.object_stores import source_path
+from soundalike.core.files import absolute
 from soundalike.core.settings import stem_cache_bytes
 from soundalike.library.folder import LibraryFolder
 from soundalike.library.indexing.find_files import find_files
@@ -80,7 +80,7 @@ def estimate_stem_cost(
         >>> estimate_stem_cost(library, [Path("music")], ["compact-spleeter"], Path("clip.ogg")).files
         12
     """
-    found = find_files([source_path(source) for source in sources], exclude)
+    found = find_files([absolute(source) for source in sources], exclude)
     tracks = {track.path: track for track in library.catalog.tracks()}
     encoded, held = library.catalog.encoded_by(), library.catalog.models()
     loaded = [Model.load(name) for name in models]
