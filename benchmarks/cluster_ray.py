@@ -18,7 +18,7 @@ the workers and the connection to Ray, but not the start of the cluster.
 from __future__ import annotations
 
 import argparse
-import os
+import contextvars
 import pickle
 import sys
 import tempfile
@@ -50,6 +50,11 @@ class Measured:
     name: str
     cores: int
     rate: float
+
+
+def counted(number: int, one: str, more: str = "") -> str:
+    """Return a number with its noun."""
+    return f"{number} {one if number == 1 else more or one + 's'}"
 
 
 def run(name: str, music: Path, model: str, cores: int, address: str | None) -> Measured:
@@ -94,43 +99,37 @@ def run_ray_data(music: Path, model: str, cores: int, address: str) -> Measured:
         seconds = time.perf_counter() - began
     if len(done) != len(paths):
         raise SystemExit(f"Ray Data: {len(done)} of {len(paths)} files")
-    return Measured(f"{cores} cores of Ray Data, encoding alone", cores, 60 * len(done) / seconds)
+    return Measured(f"{counted(cores, 'core')} of Ray Data, encoding alone", cores, 60 * len(done) / seconds)
 
 
-def deadly(task: int) -> int:
-    """Return the task, or kill this process if it is number 3."""
-    if task == 3:
-        os._exit(1)
-    return task
+TASKS = ["0", "1", "2", "__import__('os')._exit(1)", "4", "5", "6", "7"]
+"""Tasks for `eval`, which workers know. The fourth kills its process."""
 
 
 def show_deadly_task(address: str) -> None:
-    """Print how many of eight tasks give a result, of which one kills its process."""
+    """Print what becomes of tasks of which one kills its process."""
     import ray.data
 
     def with_tasks() -> None:
-        for _, result in run_tasks(deadly, range(8)):
-            done.append(result)
+        done.extend(result for _, result in run_tasks(eval, TASKS))
 
     def with_ray_data() -> None:
         ray.data.DataContext.get_current().enable_progress_bars = False
-        rows = ray.data.from_items([{"task": task} for task in range(8)], override_num_blocks=8)
-        done.extend(row["done"] for row in rows.map(lambda row: {"done": deadly(row["task"])}).iter_rows())
+        rows = ray.data.from_items([{"task": task} for task in TASKS], override_num_blocks=len(TASKS))
+        done.extend(row["done"] for row in rows.map(lambda row: {"done": eval(row["task"])}).iter_rows())
 
     for name, work in (("tasks of soundalike", with_tasks), ("Ray Data", with_ray_data)):
         done: list[Any] = []
         with ray_cluster(address):
             began = time.perf_counter()
-            if name == "Ray Data":  # it may never end
-                thread = threading.Thread(target=work, daemon=True)
-                thread.start()
-                thread.join(60)
-            else:
-                work()
+            context = contextvars.copy_context()  # the executor that was chosen
+            thread = threading.Thread(target=context.run, args=(work,), daemon=True)  # it may never end
+            thread.start()
+            thread.join(60)
             results = sum(isinstance(one, int) for one in done)
-            print(
-                f"{name}: {results} results and {len(done) - results} errors after {time.perf_counter() - began:.0f} s"
-            )
+            how = f"goes on after {results} results" if thread.is_alive() else f"ended with {results} results"
+            errors = f" and {len(done) - results} error" if len(done) > results else ""
+            print(f"{name}: {how}{errors}, {time.perf_counter() - began:.0f} s", flush=True)
 
 
 @contextmanager
@@ -181,10 +180,10 @@ def main() -> None:
         for nodes in [None] if args.address else args.nodes:
             with nullcontext(args.address) if args.address else local_nodes(nodes) as address:
                 cores = cores_of(address) if nodes is None else nodes
-                plain = run(f"{cores} processes, without Ray", music, args.model, cores, None)
+                plain = run(f"{counted(cores, 'process', 'processes')}, without Ray", music, args.model, cores, None)
                 measured += [
                     plain,
-                    run(f"{cores} cores of Ray", music, args.model, cores, address),
+                    run(f"{counted(cores, 'core')} of Ray", music, args.model, cores, address),
                     run_ray_data(music, args.model, cores, address),
                 ]
     values = []

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -120,15 +120,22 @@ def test_stems_are_those_of_local_processes(nodes: Nodes, music: Path, tmp_path:
 
 def test_a_cluster_may_ask_for_a_token(made: Callable[..., Path], tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="ray is not installed")
-    with socket.socket() as free:
+    pytest.importorskip("grpc", reason="grpcio is not installed")
+    with socket.socket() as free, socket.socket() as other:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        other.bind(("127.0.0.1", 0))
+        port, client_port = free.getsockname()[1], other.getsockname()[1]
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 2}
     environment = {name: value for name, value in os.environ.items() if name not in PATIENT}
     start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
+    start += [f"--ray-client-server-port={client_port}"]
     start += ["--num-cpus=1", "--include-dashboard=false", "--object-store-memory=80000000"]
     index = [sys.executable, "-m", "soundalike", "index", str(made("music/a.wav", seconds=1).parent), "--model", "dsp"]
-    index += ["--library", str(tmp_path / "library"), "--ray", f"127.0.0.1:{port}"]
+
+    def run(name: str, address: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        command = [*index, "--library", str(tmp_path / name), "--ray", address]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
     with (
         (tmp_path / "log").open("w") as log,
         subprocess.Popen(start, env=environment | PATIENT | token, stdout=log) as head,
@@ -138,13 +145,16 @@ def test_a_cluster_may_ask_for_a_token(made: Callable[..., Path], tmp_path: Path
             while "Ray runtime started" not in (tmp_path / "log").read_text():
                 assert time.monotonic() < deadline and head.poll() is None
                 time.sleep(0.2)
-            refused = subprocess.run(index, env=environment, capture_output=True, text=True, check=False)
-            accepted = subprocess.run(index, env=environment | token, capture_output=True, text=True, check=False)
+            refused = run("refused", f"127.0.0.1:{port}", environment)
+            accepted = run("accepted", f"127.0.0.1:{port}", environment | token)
+            by_client = run("by-client", f"ray://127.0.0.1:{client_port}", environment | token)
         finally:
             head.terminate()
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert f"--ray 127.0.0.1:{port}: the cluster asks for a token; set RAY_AUTH_MODE=token" in refused.stderr
-    assert (accepted.returncode, accepted.stdout.splitlines()[0][:14]) == (0, "1 file encoded")
+    for done in (accepted, by_client):
+        assert (done.returncode, done.stdout[:14], done.stderr) == (0, "1 file encoded", "")
+    assert contents(tmp_path / "by-client") == contents(tmp_path / "accepted")
 
 
 def test_a_library_is_the_same_when_a_node_is_lost(nodes: Nodes, music: Path, tmp_path: Path) -> None:
