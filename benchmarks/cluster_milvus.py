@@ -1,9 +1,10 @@
 """Speed, recall and memory of searches in Milvus, beside the flat store over the same rows in the same run.
 
     OMP_NUM_THREADS=1 python benchmarks/cluster_milvus.py [--rows 100000] [--index FLAT] [--most-gb 20] [--queries 20]
-        [--address milvus://HOST:PORT/NAME] [--save DIR]
+        [--standalone | --address milvus://HOST:PORT/NAME] [--save DIR]
 
-Without --address, the run starts a Milvus Lite server of its own. The rows are those of benchmarks/search.py. The
+Without --address, the run starts a Milvus Lite server of its own, or with --standalone a server of Milvus itself (the
+package milvus), all parts of which run in one process. The rows are those of benchmarks/search.py. The
 memory of that server is measured after every tenth of the rows; writing stops early where it exceeds --most-gb, and the
 rows written so far are searched. Recall is measured against the flat store, which is exact.
 """
@@ -11,6 +12,8 @@ rows written so far are searched. Recall is measured against the flat store, whi
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -44,26 +47,32 @@ def resident_mb(process: int) -> float:
 
 
 @contextmanager
-def lite_server(folder: Path) -> Iterator[tuple[str, int]]:
-    """Run a Milvus Lite server: the address of a library on it, and its process."""
+def own_server(folder: Path, standalone: bool) -> Iterator[tuple[str, int]]:
+    """Run a server of Milvus Lite or of Milvus itself: the address of a library on it, and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "milvus_lite", "server", "--data-dir", str(folder), "--host", "127.0.0.1"]
-    with subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL) as process:
+    command += ["--port", str(port)]
+    if standalone:
+        command = [sys.executable, "-c", "import milvus, sys; sys.exit(milvus.main())", "--data", str(folder)]
+        command += ["--proxy-port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
         try:
             address, deadline = f"milvus://127.0.0.1:{port}/bench", time.monotonic() + _PATIENCE
             while True:
                 try:
-                    MilvusServer(MilvusAddress.parse(address)).close()
+                    with MilvusServer(MilvusAddress.parse(address)) as server:
+                        server.has("nothing")  # it may listen before it answers
                     break
                 except LibraryError:
                     if time.monotonic() > deadline or process.poll() is not None:
                         raise
                     time.sleep(0.2)
-            yield address, process.pid
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            yield address, int(children[0]) if standalone else process.pid
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def main() -> None:
@@ -74,6 +83,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=20)
     parser.add_argument("--index", choices=list(INDEXES), default="FLAT")
     parser.add_argument("--most-gb", type=float, default=20.0, help="stop writing at this much memory of the server")
+    parser.add_argument("--standalone", action="store_true", help="start Milvus itself, not Milvus Lite")
     parser.add_argument("--address", help="a library on a running server, which must not exist yet")
     parser.add_argument("--save", type=Path, metavar="DIR", help="save the reports for `soundalike evaluate summary`")
     args = parser.parse_args()
@@ -82,7 +92,7 @@ def main() -> None:
         if args.address:
             measure(args, folder, args.address, None)
         else:
-            with lite_server(folder / "milvus") as (address, process):
+            with own_server(folder / "milvus", args.standalone) as (address, process):
                 measure(args, folder, address, process)
 
 
@@ -103,6 +113,8 @@ def measure(args: argparse.Namespace, folder: Path, address: str, process: int |
     spaces = spaces_of(rows, random)
     groups = Groups.of(np.stack([np.arange(count), np.ones(count, np.int64)], axis=1))
     command = f"OMP_NUM_THREADS=1 python benchmarks/cluster_milvus.py --rows {args.rows} --index {args.index}"
+    command += " --standalone" if args.standalone else ""
+    engine = "milvus-standalone" if args.standalone else "milvus"
     stored = milvus.create(address)
     lines, values, n = [], [], []
     for label, weights in weightings(args.spaces).items():
@@ -123,10 +135,11 @@ def measure(args: argparse.Namespace, folder: Path, address: str, process: int |
         n.append([len(found["recall"])] * 5)
     stored.close()
     flat.close()
-    server = "a Milvus server" if args.address else "Milvus Lite, on the same machine"
+    engines = ["Milvus Lite", "Milvus 2.3, all parts in one process"]
+    server = "a Milvus server" if args.address else f"{engines[args.standalone]}, on the same machine"
     show_and_save(
         report_of(
-            f"bench-milvus-{args.index.lower()}-{count}",
+            f"bench-{engine}-{args.index.lower()}-{count}",
             f"Searching {count:,} rows of {args.spaces} spaces x {DIM} dimensions in Milvus ({args.index})",
             command, rows=lines, n=n, values=values, model="synthetic",
             columns=[f"recall@{K}", "Milvus p50 ms", "Milvus p95 ms", "flat p50 ms", "flat p95 ms"],
@@ -136,7 +149,7 @@ def measure(args: argparse.Namespace, folder: Path, address: str, process: int |
     )  # fmt: skip
     show_and_save(
         report_of(
-            f"bench-milvus-memory-{args.index.lower()}-{args.rows}",
+            f"bench-{engine}-memory-{args.index.lower()}-{args.rows}",
             f"Memory and disk of {server} ({args.index}) by the number of rows", command,
             rows=[f"{int(at):,} rows" for at, *_ in curve], columns=["memory MB", "disk MB", "rows per s"],
             values=[rest for _, *rest in curve], n=[[int(at)] * 3 for at, *_ in curve], model="synthetic",

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from milvus_lite_server import MilvusLite, running
+from milvus_servers import MilvusLite, running
 from soundalike.api import open as open_library
 from soundalike.audio.stream import windows
 from soundalike.cli.main import main
@@ -38,16 +38,16 @@ SPACES = {"m/a": 5, "m/b": 3, "n/c": 4}
 NUMBERS = count()
 
 
-@pytest.fixture(scope="module")
-def lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
-    with running(tmp_path_factory.mktemp("milvus") / "data") as server:
+@pytest.fixture(scope="module", params=["lite", pytest.param("standalone", marks=pytest.mark.slow)])
+def running_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
+    with running(tmp_path_factory.mktemp("milvus") / "data", request.param) as server:
         yield server
 
 
 @pytest.fixture
-def address(lite: MilvusLite) -> str:
+def address(running_server: MilvusLite) -> str:
     """The address of a library that nothing else uses."""
-    return lite.address(f"t{next(NUMBERS)}")
+    return running_server.address(f"t{next(NUMBERS)}")
 
 
 def track_of(path: Path, seconds: float, **fields: object) -> Track:
@@ -210,32 +210,32 @@ def test_searches_give_what_the_library_gives(
             assert len(found)
 
 
-def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_acknowledged_survives_a_kill(
+    running_server: MilvusLite, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server is killed in the middle of a push; a second push completes it, and writes nothing twice."""
     monkeypatch.setattr(push, "_BATCH_BYTES", 60_000)
     path, acknowledged = fill(tmp_path / "library", tracks=25), []
-    with running(tmp_path / "data") as server:
-        address = server.address("killed")
 
-        def kill(done: int, total: int, seconds: float) -> None:
-            acknowledged.append(done)
-            if len(acknowledged) == 3:
-                server.kill()
-                monkeypatch.setattr(milvus_server, "CALL", 2.0)
+    def kill(done: int, total: int, seconds: float) -> None:
+        acknowledged.append(done)
+        if len(acknowledged) == 3:
+            running_server.kill()
+            monkeypatch.setattr(milvus_server, "CALL", 2.0)
 
-        with pytest.raises(LibraryError, match=r"^cannot reach Milvus at 127.0.0.1:\d+ to write; check the address"):
-            pushed(path, address, progress=kill)
-        assert 0 < acknowledged[-1] < 29
-        server.start()
-        monkeypatch.setattr(milvus_server, "CALL", 60.0)
-        whole = content(path)
-        partial = content(pulled(tmp_path / "partial", address))
-        tracks = [name for name in partial if name not in ("failures", "models")]
-        assert len(tracks) == acknowledged[-1]
-        assert {name: partial[name] for name in tracks} == {name: whole[name] for name in tracks}
-        report = pushed(path, address)
-        assert (report.written, report.kept) == (29 - acknowledged[-1], acknowledged[-1])
-        assert content(pulled(tmp_path / "whole", address)) == whole
+    with pytest.raises(LibraryError, match=r"^cannot reach Milvus at 127.0.0.1:\d+ to write; check the address"):
+        pushed(path, address, progress=kill)
+    assert 0 < acknowledged[-1] < 29
+    monkeypatch.setattr(milvus_server, "CALL", 60.0)
+    running_server.start()
+    whole = content(path)
+    partial = content(pulled(tmp_path / "partial", address))
+    tracks = [name for name in partial if name not in ("failures", "models")]
+    assert len(tracks) == acknowledged[-1]
+    assert {name: partial[name] for name in tracks} == {name: whole[name] for name in tracks}
+    report = pushed(path, address)
+    assert (report.written, report.kept) == (29 - acknowledged[-1], acknowledged[-1])
+    assert content(pulled(tmp_path / "whole", address)) == whole
 
 
 @pytest.mark.slow  # several starts of a server
@@ -277,7 +277,7 @@ def test_a_full_disk_on_the_server(tmp_path: Path) -> None:
     ],
 )
 def test_addresses_that_lead_nowhere(
-    text: str, message: str, lite: MilvusLite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str, message: str, running_server: MilvusLite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["library", "pull", text, "--library", str(tmp_path / "new")]) == 2
     error = capsys.readouterr().err

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from milvus_lite_server import MilvusLite, running
+from milvus_servers import MilvusLite, running
 from soundalike.core import plugins
 from soundalike.core.types import Calibration, Space
 from soundalike.library.stores import milvus
@@ -41,15 +41,15 @@ SPACES = [
 NUMBERS = count()
 
 
-@pytest.fixture(scope="module")
-def lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
-    with running(tmp_path_factory.mktemp("milvus") / "data") as server:
+@pytest.fixture(scope="module", params=["lite", pytest.param("standalone", marks=pytest.mark.slow)])
+def running_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusLite]:
+    with running(tmp_path_factory.mktemp("milvus") / "data", request.param) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def connected(lite: MilvusLite) -> Iterator[MilvusServer]:
-    with MilvusServer(MilvusAddress.parse(lite.address("unused"))) as server:
+def connected(running_server: MilvusLite) -> Iterator[MilvusServer]:
+    with MilvusServer(MilvusAddress.parse(running_server.address("unused"))) as server:
         yield server
 
 
@@ -66,8 +66,8 @@ def some_rows(n: int, seed: int, silent: float) -> dict[str, np.ndarray]:
     return rows
 
 
-def store_of(lite: MilvusLite, rows: dict[str, np.ndarray], index: str = "FLAT") -> milvus.MilvusStore:
-    address = lite.address(f"n{next(NUMBERS)}")
+def store_of(running_server: MilvusLite, rows: dict[str, np.ndarray], index: str = "FLAT") -> milvus.MilvusStore:
+    address = running_server.address(f"n{next(NUMBERS)}")
     with MilvusServer(MilvusAddress.parse(address)) as server:
         manifest = create_collections(server, MODELS, index)
         layout = Layout.of(MODELS)
@@ -86,10 +86,10 @@ def flat_of(folder: Path, rows: dict[str, np.ndarray]):
 
 
 @pytest.fixture(scope="module", params=[0.0, 0.3, 0.97], ids=["all audible", "some silent", "most silent"])
-def both(request: pytest.FixtureRequest, lite: MilvusLite, tmp_path_factory: pytest.TempPathFactory):
+def both(request: pytest.FixtureRequest, running_server: MilvusLite, tmp_path_factory: pytest.TempPathFactory):
     """The same 600 rows in Milvus and in a flat store."""
     rows = some_rows(600, 1, request.param)
-    stores = store_of(lite, rows), flat_of(tmp_path_factory.mktemp("flat"), rows)
+    stores = store_of(running_server, rows), flat_of(tmp_path_factory.mktemp("flat"), rows)
     yield stores
     for store in stores:
         store.close()

@@ -92,9 +92,9 @@ def test_measured_numbers_are_those_of_the_protocols(data: Path, tables: list[Co
     heads = evaluate("musdb", "--data", data / "musdb", "--model", "merit", *as_code)[1]
     raw = evaluate("covers80", "--data", data / "covers", "--model", "mert", *as_code)[1]
     rows = {row.name: row for row in probes.rows}
-    assert rows["H_tim"].measured[0] == measurement_in(heads, "timbre", "all")
+    assert repr(rows["H_tim"].measured[0]) == repr(measurement_in(heads, "timbre", "all"))  # nan is not equal to nan
     assert rows["H_tim"].printed == (78.9, 67.2, 61.3) and rows["H_rhy"].printed == (63.1, 88.0, 69.9)
-    assert rows["MERT"].measured[2] == measurement_in(raw, "overall", "all")
+    assert repr(rows["MERT"].measured[2]) == repr(measurement_in(raw, "overall", "all"))
     assert rows["MERT"].measured[1] is None and "No folder was given with Ballroom" in str(rows["MERT"].missing)
     assert rows["CLAP"].measured[0] is None
     assert rows["CLAP"].missing == "The model clap is not installed: soundalike models install clap"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -217,6 +218,13 @@ class MilvusServer:
         )  # fmt: skip
         return [hit["id"] for hit in hits], [hit["distance"] for hit in hits]
 
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection((self.address.host.strip("[]"), self.address.port), timeout=_CONNECT).close()
+        except OSError:
+            return False
+        return True
+
     def _call(self, what: str, act: Callable[[], Any], patience: float | None = None) -> Any:
         """Call the server, again and again for `CALL` seconds while it cannot be reached. Raises LibraryError."""
         import grpc
@@ -234,6 +242,11 @@ class MilvusServer:
                 if not _UNREACHABLE.search(why):
                     raise LibraryError(f"{where} failed to {what}: {why}") from error
                 if time.monotonic() >= deadline:
+                    if what == "connect" and self._listens():  # pymilvus does not tell a wrong token from no server
+                        raise LibraryError(
+                            f"something answers at {self.address.server}, but Milvus refuses the connection; check the "
+                            f"address, and set ${TOKEN} to user:password if the server asks for it"
+                        ) from error
                     text = f"cannot reach {where} to {what}; check the address and that the server runs"
                     raise LibraryError(f"{text}, and run it again") from error
             time.sleep(pause)
