@@ -33,7 +33,7 @@ from soundalike.core.types import Calibration, FloatArray, Space
 from soundalike.library.stores import milvus
 from soundalike.library.stores.flat import FlatStore
 from soundalike.library.stores.milvus_layout import Layout, Manifest, StoredModel, create_collections, write_rows
-from soundalike.library.stores.milvus_server import INDEXES, MilvusAddress, MilvusServer
+from soundalike.library.stores.milvus_server import INDEXES, SETTLED, MilvusAddress, MilvusServer
 from soundalike.library.stores.row_groups import Groups
 from soundalike.models.score import Term, query_terms
 
@@ -116,6 +116,7 @@ def measure(args: argparse.Namespace, folder: Path, address: str, process: int |
     command += " --standalone" if args.standalone else ""
     engine = "milvus-standalone" if args.standalone else "milvus"
     stored = milvus.create(address)
+    time.sleep(1.1 * SETTLED)  # as a server that has run for a while
     lines, values, n = [], [], []
     for label, weights in weightings(args.spaces).items():
         found: dict[str, list[float]] = {"milvus": [], "flat": [], "recall": []}
@@ -179,7 +180,27 @@ def write(
             if used[0] > 1000 * args.most_gb:
                 break
         server.seal("track")
+        if args.index != "FLAT":
+            wait_for_index(address, server.collection("track"))
     return curve
+
+
+def wait_for_index(address: str, collection: str) -> None:
+    """Wait until Milvus has built its index. Until then it searches a provisional one, which finds less."""
+    import pymilvus
+
+    parsed = MilvusAddress.parse(address)
+    client = pymilvus.MilvusClient(uri=f"http://{parsed.server}")
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        (name,) = client.list_indexes(collection)
+        about = client.describe_index(collection, name)
+        print(f"index: {about}", file=sys.stderr)
+        if int(about.get("pending_index_rows", 0)) == 0 and about.get("state", "Finished") == "Finished":
+            break
+        time.sleep(5)
+    client.close()
+    time.sleep(20)  # until it is loaded
 
 
 def spaces_of(rows: dict[str, FloatArray], random: np.random.Generator) -> list[Space]:

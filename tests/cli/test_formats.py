@@ -130,7 +130,7 @@ def test_matches_are_copied_and_linked(run: Run, music: Path, tmp_path: Path) ->
     assert all(path.is_symlink() and path.readlink().is_absolute() for path in (tmp_path / "links").iterdir())
     assert not any(path.is_symlink() for path in (tmp_path / "new" / "copies").iterdir())
     (tmp_path / "file").write_text("")
-    assert "cannot be used as a folder" in run(*query, "--copy-to", tmp_path / "file", code=2)
+    assert "give another folder to --copy-to" in run(*query, "--copy-to", tmp_path / "file", code=2)
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the player is opened differently there")

@@ -37,13 +37,15 @@ def song(folder: Path) -> Path:
 def test_stems_are_written_and_bad_files_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good, bad, output = song(tmp_path / "a"), tmp_path / "bad.wav", tmp_path / "out"
     bad.write_bytes(b"no music")
-    command = ["separate", str(bad), str(good), str(good), "--with", "given", "-o", str(output), "--stem", "vocals"]
+    named = song(tmp_path / "b").rename(tmp_path / "b" / "song-2.wav")
+    recordings = [str(bad), str(good), str(good), str(named)]
+    command = ["separate", *recordings, "--with", "given", "-o", str(output), "--stem", "vocals"]
     assert main(command) == 1
     out, err = capsys.readouterr()
-    assert out == f"1 stem of 2 recordings written to {output}\n"
+    assert out == f"1 stem of 3 recordings written to {output}\n"
     assert err.splitlines()[-1].startswith(f"failed {bad}: ")
     assert sorted(str(file.relative_to(output)) for file in output.rglob("*.*")) == [
-        "song-2/vocals.flac", "song/vocals.flac",
+        "song-2-2/vocals.flac", "song-2/vocals.flac", "song/vocals.flac",
     ]  # fmt: skip
     stem, _ = sf.read(output / "song" / "vocals.flac")
     assert stem.shape == (RATE // 2, 2)
@@ -74,6 +76,7 @@ def test_nothing_partial_is_left_after_an_interruption(tmp_path: Path) -> None:
         while not any(output.rglob(".soundalike-*")) and time.monotonic() < deadline:
             assert process.poll() is None
             time.sleep(0.005)
+        assert any(output.rglob(".soundalike-*"))
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err

@@ -157,6 +157,23 @@ def test_a_cluster_may_ask_for_a_token(made: Callable[..., Path], tmp_path: Path
     assert contents(tmp_path / "by-client") == contents(tmp_path / "accepted")
 
 
+def test_a_cluster_of_this_machine_leaves_no_token(made: Callable[..., Path], tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="ray is not installed")
+    clip = str(made("music/a.wav", seconds=1))
+    environment = {name: value for name, value in os.environ.items() if name not in PATIENT} | {"HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "soundalike", "embed", "-", clip, "--model", "dsp", "--ray", "local"]
+    command += ["-o", str(tmp_path / "v.npz")]
+    with Path(clip).open("rb") as standard_input:
+        done = subprocess.run(
+            command, env=environment, stdin=standard_input, capture_output=True, text=True, check=False
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / ".ray").exists()
+    with np.load(tmp_path / "v.npz") as vectors:
+        assert vectors["path"].tolist() == ["-", clip]
+        assert np.array_equal(vectors["rhythm"][0], vectors["rhythm"][1])
+
+
 def test_a_library_is_the_same_when_a_node_is_lost(nodes: Nodes, music: Path, tmp_path: Path) -> None:
     def index(name: str, **options: Any) -> IndexReport:
         with LibraryFolder.create(tmp_path / name) as library:

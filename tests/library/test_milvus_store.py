@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from soundalike.library.stores.milvus_layout import (
     create_collections,
     write_rows,
 )
-from soundalike.library.stores.milvus_server import MilvusAddress, MilvusServer
+from soundalike.library.stores.milvus_server import SETTLED, MilvusAddress, MilvusServer
 from soundalike.library.stores.row_groups import Groups
 from soundalike.models.heads import unit_rows
 from soundalike.models.null_distribution import NullDistribution
@@ -130,3 +132,22 @@ def test_results_are_those_of_the_flat_store(both, sizes, keep, asked, k, weight
     assert found.group.tolist() == expected.group.tolist()
     assert found.row.tolist() == expected.row.tolist()
     assert found.score.tolist() == expected.score.tolist()
+
+
+@pytest.mark.slow  # it waits
+def test_readers_wait_for_nothing_after_a_while(running_server: MilvusLite, tmp_path: Path) -> None:
+    """The results stay exact, and Milvus itself answers without its delay of 0.2 s per call."""
+    rows = some_rows(300, 2, 0.3)
+    with closing(store_of(running_server, rows)) as stored, closing(flat_of(tmp_path, rows)) as flat:
+        time.sleep(SETTLED + 0.5)
+        groups = Groups.of(np.stack([np.arange(300), np.ones(300, np.int64)], axis=1))
+        took = []
+        for seed in range(10):
+            query = {full.split("/")[1]: row[0] for full, row in some_rows(1, seed, 0.0).items()}
+            terms = query_terms(SPACES, query, dict.fromkeys(query, 1.0), LEVEL)
+            began = time.monotonic()
+            found = stored.search(LEVEL, terms, groups, 10)
+            took.append(time.monotonic() - began)
+            expected = flat.search(LEVEL, terms, groups, 10)
+            assert (found.row.tolist(), found.score.tolist()) == (expected.row.tolist(), expected.score.tolist())
+        assert np.median(took) < 0.18

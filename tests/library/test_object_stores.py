@@ -161,6 +161,27 @@ def test_a_folder_is_stored_as_a_whole_or_not_at_all(store: Any, monkeypatch: py
         assert {file.name: file.read_text() for file in folder.iterdir()} == {"a": "a"}
 
 
+def test_what_was_stored_before_survives_a_failure(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.pipe_file("/bucket/v.npz", b"old")
+    store.pipe_file("/bucket/stems/bass.flac", b"old")
+
+    def fail(local: str, name: str) -> None:
+        raise OSError("the line is down")
+
+    monkeypatch.setattr(store, "put_file", fail)
+    with pytest.raises(UsageError), local_target(Path("memory://bucket/v.npz")) as file:
+        file.write_bytes(b"new")
+    with pytest.raises(UsageError), local_target(Path("memory://bucket/stems")) as folder:
+        folder.mkdir()
+        (folder / "bass.flac").write_bytes(b"new")
+    assert store.cat_file("/bucket/v.npz") == store.cat_file("/bucket/stems/bass.flac") == b"old"
+
+
+def test_urls_of_files_are_paths(tmp_path: Path) -> None:
+    with local_target(Path(f"file://{tmp_path}/out")) as target, local_folder(Path(f"file://{tmp_path}"), []) as folder:
+        assert (target, folder) == (tmp_path / "out", tmp_path)
+
+
 def test_local_paths_are_used_as_they_are(tmp_path: Path) -> None:
     with local_target(tmp_path / "out") as target, local_folder(tmp_path, ["any"]) as folder:
         assert (target, folder) == (tmp_path / "out", tmp_path)
@@ -170,6 +191,8 @@ def test_local_paths_are_used_as_they_are(tmp_path: Path) -> None:
 def test_folders_that_must_be_local(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected a folder on a disk, found a URL; give a folder to --out"):
         make_folder(Path("s3://bucket/out"), "--out")
+    with pytest.raises(UsageError, match="expected a folder on a disk, found a URL"):
+        make_folder(Path("/s3:/bucket/out"), "--out")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from soundalike.cli.inputs import chosen_model, one_standard_input, recording
 from soundalike.cli.output import Progress, print_json, print_message, print_warnings
 from soundalike.cli.suggest import suggest_files
 from soundalike.core.errors import AudioError, SoundalikeError, UsageError, one_line
-from soundalike.core.executors.base import in_this_process, run_tasks
+from soundalike.core.executors.base import InThisProcess, in_this_process, run_tasks, use_executor
 from soundalike.core.object_stores import local_target, name_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,12 @@ class EmbedRecord:
     help="Recordings; - for standard input.",
 )
 @option(
-    "-o", "--output", type=GIVEN_PATH, required=True, metavar="FILE", help="A .npz or .parquet file, as path or URL."
+    "-o",
+    "--output",
+    type=GIVEN_PATH,
+    required=True,
+    metavar="FILE",
+    help="A .npz or .parquet file, as a path or a URL.",
 )
 @option("--by", type=LEVEL, default="passage", help="One row per passage or per track (default: passage).")
 @model_option()
@@ -101,7 +106,7 @@ def embed(
         failed: dict[_Task, str] = {}
         for name in audio:
             task = _Task(chosen.source, name, Path(), by)
-            try:  # of standard input a file is made, because a worker cannot read it
+            try:  # standard input becomes a file, which has a length
                 task = replace(task, path=stack.enter_context(recording_file(recording(name))))
             except AudioError as error:
                 failed[task] = str(error)
@@ -112,9 +117,7 @@ def embed(
             in_this_process(len(tasks) == 1),
             Progress("recording", enabled=not as_json and len(tasks) > 1) as progress,
         ):
-            for task, result in run_tasks(
-                _embed, waiting, jobs, lambda one, since: progress.wait(Path(one.name), since)
-            ):
+            for task, result in _embed_all(waiting, jobs, lambda one, since: progress.wait(Path(one.name), since)):
                 if isinstance(result, AudioError):
                     failed[task] = str(result)
                 elif isinstance(result, SoundalikeError):
@@ -157,6 +160,17 @@ class _Embedded:
     vectors: Vectors
     seconds: float
     warning: str | None
+
+
+def _embed_all(
+    tasks: Sequence[_Task], jobs: int | None, waiting: Callable[[_Task, float], None]
+) -> Iterator[tuple[_Task, _Embedded | SoundalikeError]]:
+    """Encode recordings in workers, but standard input here: other machines do not see its file."""
+    for task in tasks:
+        if task.name == "-":
+            with use_executor(InThisProcess()):
+                yield from run_tasks(_embed, [task])
+    yield from run_tasks(_embed, [task for task in tasks if task.name != "-"], jobs, waiting)
 
 
 def _embed(task: _Task) -> _Embedded:

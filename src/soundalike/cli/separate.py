@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -64,7 +64,9 @@ class SeparateRecord:
     default="spleeter",
     help="The separator (default: spleeter); see: soundalike list separators.",
 )
-@option("-o", "--output", type=GIVEN_PATH, required=True, metavar="DIR", help="The folder to write to, as path or URL.")
+@option(
+    "-o", "--output", type=GIVEN_PATH, required=True, metavar="DIR", help="The folder to write to, as a path or a URL."
+)
 @option("--stem", "wanted", multiple=True, metavar="STEM", help="Write this stem only; may be given several times.")
 @option("--wav", is_flag=True, help="Write WAV instead of FLAC.")
 @jobs_option()
@@ -95,7 +97,7 @@ def separate(
     if unknown := [stem for stem in wanted if stem not in used.stems]:
         raise UsageError(f"{separator} has no stem {unknown[0]!r}; it has {', '.join(used.stems)}")
     if not is_remote(absolute(output)):
-        make_folder(output, "-o")
+        make_folder(output := absolute(output) if str(output).startswith("file:") else output, "-o")
     files = [f"{stem}.{'wav' if wav else 'flac'}" for stem in wanted or used.stems]
     folders = _folders(audio, output)
     tasks = [
@@ -104,6 +106,7 @@ def separate(
     ]
     done: dict[_Task, _Separated] = {}
     failed: dict[_Task, str] = {}
+    notes: list[tuple[str, str]] = []
     with (
         in_this_process(len(tasks) == 1),
         Progress("recording", enabled=not as_json and len(tasks) > 1) as progress,
@@ -116,11 +119,14 @@ def separate(
                 failed[task] = str(result)
             elif isinstance(result, SoundalikeError):
                 raise result
+            elif isinstance(result, _Failed):
+                failed[task] = result.why
+                notes += [(task.name, text) for text in result.warnings]
             else:
                 done[task] = result
+                notes += [(task.name, text) for text in result.warnings]
             progress(len(done) + len(failed), len(tasks), sum(one.seconds for one in done.values()))
     failures = [(task.name, failed[task]) for task in tasks if task in failed]
-    notes = [(task.name, text) for task in tasks if task in done for text in done[task].warnings]
     for name, why in failures:
         print_message(f"{name}: {why}", "failed")
     print_warnings(notes)
@@ -157,18 +163,28 @@ class _Separated:
     warnings: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """Why a recording was not separated, and warnings about it."""
+
+    why: str
+    warnings: Sequence[str]
+
+
 def _folders(audio: Sequence[str], output: Path) -> list[Path]:
     """Return a folder for every recording: its name, with a number from the second of the same name on."""
-    taken: Counter[str] = Counter()
+    taken: set[str] = set()
     folders = []
     for name in audio:
         plain = Path(name).stem or "recording"
-        taken[plain] += 1
-        folders.append(output / (plain if taken[plain] == 1 else f"{plain}-{taken[plain]}"))
+        numbered = (plain if number == 1 else f"{plain}-{number}" for number in itertools.count(1))
+        folder = next(one for one in numbered if one.casefold() not in taken)
+        taken.add(folder.casefold())
+        folders.append(output / folder)
     return folders
 
 
-def _separate(task: _Task) -> _Separated:
+def _separate(task: _Task) -> _Separated | _Failed:
     """Run in a worker: write the stems of a recording, each under another name until all are complete."""
     from soundalike.audio.separators import write_stems
     from soundalike.core.object_stores import local_copy, local_target
@@ -190,6 +206,8 @@ def _separate(task: _Task) -> _Separated:
                         stem.unlink(missing_ok=True)
                     if made and not any(folder.iterdir()):
                         folder.rmdir()
+        except AudioError as error:
+            return _Failed(str(error), [str(one.message) for one in caught])
         except OSError as error:
             raise UsageError(
                 f"cannot write to {task.folder}: {error.strerror or error}; give another folder to -o"
@@ -199,7 +217,7 @@ def _separate(task: _Task) -> _Separated:
 
 @contextmanager
 def _without_partial_stems(tasks: Sequence[_Task]) -> Iterator[None]:
-    """Delete what workers leave behind that are killed, as after Ctrl-C."""
+    """Delete the partial stems of workers that were killed, as after Ctrl-C."""
     try:
         yield
     finally:

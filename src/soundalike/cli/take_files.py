@@ -14,6 +14,7 @@ from pathlib import Path
 from soundalike.cli.cells import count, near
 from soundalike.cli.output import print_message
 from soundalike.core.errors import UsageError, one_line
+from soundalike.core.files import make_folder
 
 __all__ = ["take_files"]
 
@@ -48,10 +49,7 @@ def take_files(
 
 
 def _take_all(paths: Sequence[str], folder: Path, verb: str, take: Callable[[Path, Path], None]) -> int:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be used as a folder: {error.strerror}") from error
+    make_folder(folder, f"--{'copy' if verb == 'copied' else 'link'}-to")
     failed = 0
     for path in map(Path, paths):
         try:

@@ -97,7 +97,7 @@ def make_folder(path: Path, option: str) -> None:
     Raises:
         UsageError: The folder cannot be created, or is one of an object store.
     """
-    if _URL.fullmatch(str(path)) and not path.exists():
+    if (_URL.fullmatch(str(path)) or _URL.fullmatch(str(path)[1:])) and not path.exists():
         raise UsageError(f"cannot write to {path}: expected a folder on a disk, found a URL; give a folder to {option}")
     try:
         path.mkdir(parents=True, exist_ok=True)

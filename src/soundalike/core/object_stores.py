@@ -148,7 +148,7 @@ def local_folder(given: Path, names: Sequence[str]) -> Iterator[Path]:
     """
     source = absolute(given)
     if not is_remote(source):
-        yield given
+        yield _as_typed(given, source)
         return
     url = url_of(source)
     system, root = _open(url)
@@ -171,7 +171,7 @@ def local_folder(given: Path, names: Sequence[str]) -> Iterator[Path]:
 def local_target(given: Path, *, last: str = "") -> Iterator[Path]:
     """Yield a path to write a file or a folder of files to, and store it at the end of the block if a URL was given.
 
-    An object appears when it is complete. If an object of a folder cannot be stored, those before it are deleted.
+    An object appears when it is complete. If an object of a folder cannot be stored, new ones before it are deleted.
 
     Args:
         given: A path, which is yielded as it is, or a URL.
@@ -187,7 +187,7 @@ def local_target(given: Path, *, last: str = "") -> Iterator[Path]:
     """
     target = absolute(given)
     if not is_remote(target):
-        yield given
+        yield _as_typed(given, target)
         return
     url = url_of(target)
     system, root = _open(url)
@@ -198,13 +198,14 @@ def local_target(given: Path, *, last: str = "") -> Iterator[Path]:
         except SoundalikeError as error:
             raise type(error)(str(error).replace(str(place), url)) from error
         files = {root: place} if place.is_file() else {f"{root}/{file.name}": file for file in place.iterdir()}
-        stored: list[str] = []
+        new: list[str] = []
         try:
             for name, file in sorted(files.items(), key=lambda one: (one[1].name == last, one[0])):
-                stored.append(name)
+                if place.is_dir() and not system.exists(name):
+                    new.append(name)
                 system.put_file(str(file), name)
         except BaseException as error:
-            for name in stored:
+            for name in new:
                 with suppress(Exception):
                     system.rm_file(name)
             if not isinstance(error, Exception):
@@ -233,6 +234,11 @@ def is_taken(given: Path) -> bool:
         return False
     except Exception as error:
         raise UsageError(f"{url_of(target)} cannot be listed: {_reason(error)}") from error
+
+
+def _as_typed(given: Path, path: Path) -> Path:
+    """Return a path as the user gave it, or the absolute one if it is a `file:` URL."""
+    return path if str(given).startswith("file:") else given
 
 
 def _open(url: str) -> tuple[Any, str]:

@@ -59,7 +59,7 @@ def extract(
 
     Args:
         backbones: The backbones by name, at least one; some may be a `StemBackbone`.
-        path: The recording; an object of a store is copied for the while.
+        path: The recording; an object of a store is copied first, and the copy deleted afterwards.
         start: Start of the region in seconds.
         end: End of the region in seconds; None is the end of the recording.
         label: Name of the track in the result; the default is the path.

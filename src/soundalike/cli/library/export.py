@@ -58,7 +58,9 @@ class FolderRecord:
 
 
 @command("export")
-@argument("output", type=GIVEN_PATH, metavar="TARGET", help="A .npz or .parquet file or a new folder, as path or URL.")
+@argument(
+    "output", type=GIVEN_PATH, metavar="TARGET", help="A .npz or .parquet file or a new folder, as a path or a URL."
+)
 @option("--by", type=LEVEL, help="One row per passage or per track of a file (default: passage).")
 @model_option()
 @library_option()

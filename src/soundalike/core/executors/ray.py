@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -78,8 +78,12 @@ def ray_cluster(address: str) -> Iterator[None]:
         ...     soundalike.open("library").index("/mnt/music")
     """
     _check_address(address)
-    if address == LOCAL:
-        _choose_token()
+    with _own_token() if address == LOCAL else nullcontext():
+        yield from _connected(address)
+
+
+def _connected(address: str) -> Iterator[None]:
+    """Connect for as long as the caller of `ray_cluster` needs; see there."""
     ray = _load_ray()
     connects = not ray.is_initialized()
     if connects:
@@ -92,15 +96,24 @@ def ray_cluster(address: str) -> Iterator[None]:
             ray.shutdown()
 
 
-def _choose_token() -> None:
+@contextmanager
+def _own_token() -> Iterator[None]:
     """Protect a cluster of this machine by a token of its own.
 
     Ray would write one to the home folder, and from then on clusters that are started with `ray start` would ask for
     it, which nodes on other machines do not have.
     """
-    if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:  # Ray reads them once
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+    if "ray" in sys.modules or "RAY_AUTH_MODE" in os.environ:  # Ray reads them once
+        yield
+        return
+    before = os.environ.get("RAY_AUTH_TOKEN")
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": before or secrets.token_hex(16)}
+    try:
+        yield
+    finally:
+        del os.environ["RAY_AUTH_MODE"]
+        if before is None:
+            del os.environ["RAY_AUTH_TOKEN"]
 
 
 def _load_ray() -> Any:
@@ -144,8 +157,13 @@ def _captured_errors() -> Iterator[list[str]]:
     The list has the text when the block has ended.
     """
     written: list[str] = []
-    with tempfile.TemporaryFile() as file:
+    try:
         kept = os.dup(2)
+    except OSError:  # it is closed
+        yield written
+        written.append("")
+        return
+    with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
         try:
             yield written

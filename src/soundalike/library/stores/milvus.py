@@ -47,7 +47,7 @@ def create(address: str) -> MilvusStore:
         UsageError: It is no such address, or pymilvus is not installed.
         LibraryError: The server cannot be reached, or holds no such library.
     """
-    server = MilvusServer(MilvusAddress.parse(address))
+    server = MilvusServer(MilvusAddress.parse(address), reads_only=True)
     try:
         return MilvusStore(server, open_collections(server))
     except BaseException:

@@ -19,7 +19,7 @@ from typing import Any, Self
 from soundalike.core.errors import LibraryError, UsageError, one_line
 from soundalike.core.types import FloatArray
 
-__all__ = ["INDEXES", "MOST", "Field", "MilvusAddress", "MilvusServer"]
+__all__ = ["INDEXES", "MOST", "SETTLED", "Field", "MilvusAddress", "MilvusServer"]
 
 TOKEN = "SOUNDALIKE_MILVUS_TOKEN"
 MOST = 16_384
@@ -32,6 +32,8 @@ INDEXES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
 """The indexes of vectors, with their settings for building and for searching; FLAT scans all rows and is exact."""
 CALL = 60.0
 """Seconds that a call may take, its retries included."""
+SETTLED = 10.0
+"""Seconds after which readers take what Milvus shows without waiting, twice its `gracefulTime`."""
 _CONNECT, _LONGEST_PAUSE = 10.0, 2.0
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}", re.ASCII)
 _FULL = re.compile(r"no space left|file too large|disk quota|quota exceeded|quota exhausted|force deny", re.IGNORECASE)
@@ -94,14 +96,19 @@ class Field:
 class MilvusServer:
     """A server, open for the collections of one library. Any number of threads may use it."""
 
-    def __init__(self, address: MilvusAddress) -> None:
+    def __init__(self, address: MilvusAddress, *, reads_only: bool = False) -> None:
         """Connect.
+
+        Args:
+            address: The address.
+            reads_only: Show what was written before now. Calls then need not wait until Milvus has taken in all that
+                is being written, which it reports every 0.2 s.
 
         Raises:
             UsageError: pymilvus is not installed.
             LibraryError: The server cannot be reached.
         """
-        self.address = address
+        self.address, self._reads_only, self._since = address, reads_only, time.monotonic()
         try:
             import pymilvus
         except ImportError as error:
@@ -196,7 +203,7 @@ class MilvusServer:
             "read",
             lambda: self._client.query(
                 self.collection(part), filter=condition, output_fields=["id", *fields], timeout=CALL,
-                consistency_level="Strong",
+                consistency_level=self._consistency(),
             ),
         )  # fmt: skip
         return list(found)
@@ -213,10 +220,16 @@ class MilvusServer:
             lambda: self._client.search(
                 self.collection(part), [vector], filter=condition, limit=limit, output_fields=["id"],
                 search_params={"metric_type": "IP", "params": settings}, timeout=CALL,
-                consistency_level="Strong",
+                consistency_level=self._consistency(),
             ),
         )  # fmt: skip
         return [hit["id"] for hit in hits], [hit["distance"] for hit in hits]
+
+    def _consistency(self) -> str:
+        """Return how fresh an answer must be. "Bounded" leaves out what is younger than 5 s, and so nothing older than
+        this connection, after `SETTLED`.
+        """
+        return "Bounded" if self._reads_only and time.monotonic() - self._since > SETTLED else "Strong"
 
     def _listens(self) -> bool:
         try:
