@@ -79,7 +79,8 @@ EXTRAS = {
     "parquet": "Parquet, in and out",
     "milvus": "libraries whose rows are in Milvus: `library push`, `library pull` and `serve --store`",
     "pandas": "`to_dataframe()` of results",
-    "ray": "`--ray`: index, render, train and evaluate on a [cluster](howto/ray.md)",
+    "ray": "`--ray`: index, embed, separate, render, train and evaluate on a [cluster](howto/ray.md); URLs of object "
+    "stores",
     "serve": "`soundalike serve`: the HTTP interface, OpenSubsonic and the page; `make demo` installs it",
     "map": "maps by UMAP, which keep neighbours together, for the page of `soundalike serve`; without it, PCA. And, "
     "with `plot`, the pictures of `evaluate mes --tsne`",
