@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from library_contents import contents
 
+from soundalike.api import Library
 from soundalike.core.errors import UsageError
 from soundalike.core.files import absolute, make_folder
 from soundalike.core.object_stores import (
@@ -26,7 +27,9 @@ from soundalike.library.indexing.find_files import find_files
 from soundalike.library.indexing.index import IndexReport, index_files
 from soundalike.search.query import Query
 from soundalike.search.search import search_library
+from soundalike.serve.app import create_app
 
+TestClient = pytest.importorskip("fastapi.testclient", reason="soundalike[serve] is not installed").TestClient
 fsspec = pytest.importorskip("fsspec", reason="soundalike[ray] is not installed")
 
 URL = Path("memory://bucket/music")
@@ -131,6 +134,25 @@ def test_copies_are_deleted(store: Any) -> None:
         assert file.read_bytes() == store.cat_file("/bucket/music/a.wav")
         assert file.name == "a.wav"
     assert not file.parent.exists()
+
+
+def test_a_server_reads_no_objects(
+    store: Any, run: Callable[..., IndexReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    read: list[str] = []
+    monkeypatch.setattr(store, "get_file", lambda name, local: read.append(name))
+    with (
+        Library(tmp_path / "library") as opened,
+        TestClient(create_app(opened), base_url="http://127.0.0.1") as client,
+    ):
+        whole = {"query": {"track": opened.tracks()[0].id}, "by": "passage"}
+        assert client.post("/api/v1/search", json=whole).json()["matches"]
+        region = {"query": {**whole["query"], "start": 0, "end": 2}}
+        refused = client.post("/api/v1/search", json=region)
+        assert 400 <= refused.status_code < 500
+        assert "in an object store, from which the server does not read" in refused.json()["detail"]
+    assert read == []
 
 
 def test_a_folder_is_stored_as_a_whole_or_not_at_all(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from soundalike.api import Library
 from soundalike.core.errors import AudioError, LibraryError, SoundalikeError, UsageError
+from soundalike.core.object_stores import is_remote
 from soundalike.library import Subject, load_encoding
 from soundalike.library.catalog import Track
 from soundalike.models import Encoding, Model, SearchSpaces, Spaces, encode_with, join_encodings
@@ -135,8 +136,10 @@ class Recordings:
     def _encode_subjects(self, recording: Recording, path: Path, models: Sequence[Model]) -> list[Subject]:
         try:
             # The rows of a whole track are stored, and reading them takes no turn from those that decode.
-            stored = not recording.is_region and self._library.folder.catalog.track_at(path) is not None
-            with nullcontext() if stored else self._turn():
+            catalog = self._library.folder.catalog
+            track = None if recording.is_region else catalog.track_at(path)
+            stored = track is not None and all(catalog.is_encoded(track.id, one.name) for one in models)
+            with nullcontext() if stored else self._turn(path):
                 found = self._library.folder.subjects(path, models, recording.start, recording.end)
         except AudioError as error:
             raise AudioError(f"{path}: {error}") from error
@@ -164,7 +167,7 @@ class Recordings:
         rest = [one for one in models if one.name not in found]
         if rest:
             try:
-                with self._turn():
+                with self._turn(path):
                     made = encode_with(rest, path, start=recording.start or 0.0, end=recording.end)
             except AudioError as error:
                 raise AudioError(f"{path}: {error}") from error
@@ -172,8 +175,16 @@ class Recordings:
         return [found[one.name] for one in models]
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """One of a few places for encoding. Raises ProblemError if too many recordings wait for one."""
+    def _turn(self, path: Path) -> Iterator[None]:
+        """One of a few places for encoding a file.
+
+        Raises:
+            ProblemError: Too many recordings wait for one.
+            AudioError: The file is in an object store. A library may come from others, and its paths must not make the
+                server call addresses.
+        """
+        if is_remote(path):
+            raise AudioError("it is in an object store, from which the server does not read; ask for the whole track")
         if not self._waiting.acquire(blocking=False):
             raise ProblemError(429, "too many recordings are being encoded; try again", {"Retry-After": "2"})
         try:
