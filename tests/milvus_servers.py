@@ -51,7 +51,7 @@ class MilvusLite:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True
             )
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 600  # Milvus itself waits for its former session to end
         while not self._answers():
             assert self._process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
