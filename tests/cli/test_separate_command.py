@@ -68,15 +68,15 @@ def test_stems_do_not_depend_on_the_number_of_processes(tmp_path: Path, capsys: 
 def test_nothing_partial_is_left_after_an_interruption(tmp_path: Path) -> None:
     weights = write_tiny_spleeter(tmp_path / "tiny")
     assert main(["separators", "install", "spleeter", "--weights", str(weights), "--yes"]) == 0
-    songs = [str(write(tmp_path / f"{n}.wav", tune(TUNES["up"], seconds=120, rate=RATE), RATE)) for n in range(2)]
+    songs = [str(write(tmp_path / f"{n}.wav", tune(TUNES["up"], seconds=300, rate=RATE), RATE)) for n in range(2)]
     output = tmp_path / "out"
     command = [sys.executable, "-m", "soundalike", "separate", *songs, "-o", str(output), "--jobs", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
-        while not any(output.rglob(".soundalike-*")) and time.monotonic() < deadline:
+        while not (seen := any(output.rglob(".soundalike-*"))) and time.monotonic() < deadline:
             assert process.poll() is None
             time.sleep(0.005)
-        assert any(output.rglob(".soundalike-*"))
+        assert seen
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err
