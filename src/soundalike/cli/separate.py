@@ -22,7 +22,7 @@ from soundalike.cli.suggest import suggest_files
 from soundalike.core import plugins
 from soundalike.core.errors import AudioError, SoundalikeError, SoundalikeWarning, UsageError, one_line
 from soundalike.core.executors.base import in_this_process, run_tasks
-from soundalike.core.object_stores import name_of
+from soundalike.core.object_stores import is_remote, local_path, name_of
 
 if TYPE_CHECKING:
     from soundalike.audio.separators import Separator
@@ -91,13 +91,12 @@ def separate(
     skipped and listed at the end. Recordings and -o may be URLs of object stores.
     """
     from soundalike.core.files import absolute, as_path, make_folder
-    from soundalike.core.object_stores import is_remote
 
     used: Separator = plugins.load("separators", separator)
     if unknown := [stem for stem in wanted if stem not in used.stems]:
         raise UsageError(f"{separator} has no stem {unknown[0]!r}; it has {', '.join(used.stems)}")
     if not is_remote(absolute(output)):
-        make_folder(output := absolute(output) if str(output).startswith("file:") else output, "-o")
+        make_folder(output := local_path(output), "-o")
     files = [f"{stem}.{'wav' if wav else 'flac'}" for stem in wanted or used.stems]
     folders = _folders(audio, output)
     tasks = [
@@ -119,12 +118,12 @@ def separate(
                 failed[task] = str(result)
             elif isinstance(result, SoundalikeError):
                 raise result
-            elif isinstance(result, _Failed):
-                failed[task] = result.why
-                notes += [(task.name, text) for text in result.warnings]
             else:
-                done[task] = result
                 notes += [(task.name, text) for text in result.warnings]
+                if isinstance(result, _Failed):
+                    failed[task] = result.why
+                else:
+                    done[task] = result
             progress(len(done) + len(failed), len(tasks), sum(one.seconds for one in done.values()))
     failures = [(task.name, failed[task]) for task in tasks if task in failed]
     for name, why in failures:

@@ -26,6 +26,7 @@ __all__ = [
     "list_objects",
     "local_copy",
     "local_folder",
+    "local_path",
     "local_target",
     "name_of",
     "url_of",
@@ -74,6 +75,16 @@ def name_of(given: Path) -> str:
     """
     path = absolute(given)
     return url_of(path) if is_remote(path) else str(given)
+
+
+def local_path(given: Path) -> Path:
+    """Return a path of files as the user gave it, or the absolute one if it is a `file:` URL.
+
+    Example:
+        >>> local_path(Path("file:///music")), local_path(Path("music"))
+        (PosixPath('/music'), PosixPath('music'))
+    """
+    return absolute(given) if str(given).startswith("file:") else given
 
 
 def list_objects(source: Path) -> list[StoredObject]:
@@ -148,7 +159,7 @@ def local_folder(given: Path, names: Sequence[str]) -> Iterator[Path]:
     """
     source = absolute(given)
     if not is_remote(source):
-        yield _as_typed(given, source)
+        yield local_path(given)
         return
     url = url_of(source)
     system, root = _open(url)
@@ -187,7 +198,7 @@ def local_target(given: Path, *, last: str = "") -> Iterator[Path]:
     """
     target = absolute(given)
     if not is_remote(target):
-        yield _as_typed(given, target)
+        yield local_path(given)
         return
     url = url_of(target)
     system, root = _open(url)
@@ -234,11 +245,6 @@ def is_taken(given: Path) -> bool:
         return False
     except Exception as error:
         raise UsageError(f"{url_of(target)} cannot be listed: {_reason(error)}") from error
-
-
-def _as_typed(given: Path, path: Path) -> Path:
-    """Return a path as the user gave it, or the absolute one if it is a `file:` URL."""
-    return path if str(given).startswith("file:") else given
 
 
 def _open(url: str) -> tuple[Any, str]:
